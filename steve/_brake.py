@@ -1,0 +1,38 @@
+"""A brake on who fills a queue: on when the queue is full, off again when half of it is gone.
+
+The pile has one for the workers, the dispatcher one for the claims.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class Brake:
+    """`level()` says how full the queue is: 1.0 is full."""
+
+    def __init__(self, level: Callable[[], float]) -> None:
+        self._level = level
+        self._off = threading.Event()
+        self._off.set()
+
+    def is_on(self) -> bool:
+        """Asked by who fills."""
+        if not self._off.is_set():
+            return True
+        if self._level() < 1.0:
+            return False
+        self._off.clear()
+        # Looked at once more: who empties may have passed the half between the look and the clear, and then not come again.
+        self.ease()
+        return not self._off.is_set()
+
+    def ease(self) -> None:
+        """Called by who empties, after each bite."""
+        if not self._off.is_set() and self._level() <= 0.5:
+            self._off.set()
+
+    def wait(self, seconds: float) -> None:
+        """Until it is off, at most so long."""
+        self._off.wait(seconds)

@@ -1,0 +1,222 @@
+"""The hand: jobs that this process has claimed and nobody has begun. Workers draw from it; whichever finds it below half
+fills it again, while the others go on drawing. What lies in it too long, or when the manager stops, goes back.
+
+How much is claimed: what the idle workers take at once, and what all of them begin within HAND_SECONDS at the pace of each
+type. Claimed ahead, a job must not wait behind a slow neighbour while another process idles.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from random import uniform
+
+from ._outage import Backoff, Outage
+from ._store import Demand
+from .errors import Trouble
+from .handlers import Handlers
+from .job import Claimed
+from .outcome import NotBegun, Verdict, judge
+from .settings import HAND_BYTES, HAND_MOST, HAND_SECONDS
+
+logger = logging.getLogger("steve")
+
+LANE_LEAST = 16
+"""claim_jobs.sql looks for at least so many in each lane: a lane that brings fewer than it and all other limits is empty."""
+
+
+class Pace:
+    """Moving averages: the seconds a handler takes, by type and over all, and the bytes of a payload.
+
+    Written by all workers without a lock: an average that misses a value now and then is an average still.
+    """
+
+    def __init__(self) -> None:
+        self._by_type: dict[str, float] = {}
+        self._mean: float | None = None
+        self._payload = 0.0
+
+    def took(self, type: str, seconds: float) -> None:
+        known = self._by_type.get(type)
+        self._by_type[type] = seconds if known is None else known + (seconds - known) * 0.2
+        self._mean = seconds if self._mean is None else self._mean + (seconds - self._mean) * 0.2
+
+    def weighed(self, jobs: list[Claimed]) -> None:
+        mean = sum(len(job.payload) for job in jobs) / len(jobs)
+        self._payload += (mean - self._payload) * 0.5
+
+    def demand(self, handlers: Handlers, workers: int, idle: int, at_hand: int) -> Demand:
+        """What to ask for. A type that has never run has no pace: as many of it as workers are idle, no more."""
+        ahead = HAND_SECONDS * workers
+
+        def most(pace: float | None) -> int:
+            return idle if pace is None else min(idle + int(ahead / max(pace, 1e-6)), HAND_MOST)
+
+        types = set(handlers.types())
+        if handlers.fallback is not None:
+            types |= self._by_type.keys()
+        fits = int(HAND_BYTES / max(self._payload, 1.0))
+        return Demand(
+            n=max(1, min(most(self._mean), fits) - at_hand),
+            mosts={type: most(self._by_type.get(type)) for type in types},
+            unknown_most=idle,
+            any_type=handlers.fallback is not None,
+        )
+
+
+class Hand:
+    """The claimed, unbegun jobs, and when to claim more."""
+
+    def __init__(
+        self,
+        claim: Callable[[Demand], tuple[list[Claimed], float | None]],
+        put_verdict: Callable[[Verdict], None],
+        handlers: Handlers,
+        outage: Outage,
+        poll_interval: float,
+        workers: int,
+    ) -> None:
+        self.pace = Pace()
+        self._claim = claim
+        self._put_verdict = put_verdict
+        self._handlers = handlers
+        self._outage = outage
+        self._poll_interval = poll_interval
+        self._workers = workers
+        # Claimed when, and the job. append and popleft are atomic: drawing needs no lock.
+        self._jobs: deque[tuple[float, Claimed]] = deque()
+        self._target = 0
+        # One claim at a time, taken without waiting: who does not get it draws or goes idle. Held across the query, it also
+        # protects _woken's clearing, _next_look, _target, the back-off and the claim's connection.
+        self._claiming = threading.Lock()
+        self._woken = True
+        self._next_look = 0.0
+        self._not_before = 0.0
+        self._backoff = Backoff()
+        self._closed = False
+        # Rung for the idle worker. A SimpleQueue, since its put is safe wherever Python runs, in a signal handler too.
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        # One giver at a time, so that what was taken out of the hand is on the pile when the next one finds the hand empty.
+        self._giving = threading.Lock()
+
+    def draw(self) -> Claimed | None:
+        try:
+            return self._jobs.popleft()[1]
+        except IndexError:
+            return None
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def is_low(self) -> bool:
+        return len(self._jobs) * 2 <= self._target or not self._jobs
+
+    def wake(self) -> None:
+        """There may be something new: look at once. From any thread."""
+        self._woken = True
+        self._ring()
+
+    def expect(self, seconds: float) -> None:
+        """A job of ours comes due in so many seconds."""
+        if seconds <= 0.0:
+            self.wake()
+        elif time.monotonic() + seconds < self._next_look:
+            # Unlocked: a claim that ends just now may set a later look. Then the job is found by the claim itself, whose
+            # answer names the next due instant: our verdict was committed before this call.
+            self._next_look = time.monotonic() + seconds
+            self._ring()
+
+    def refill(self, idle: int) -> int:
+        """Claim if it is time to and nobody else does; how many jobs that brought. Never waits for another's claim."""
+        if not self._is_due() or not self._claiming.acquire(blocking=False):
+            return 0  # who does not get the lock leaves _woken set: the holder looks at it when it is done
+        try:
+            return 0 if self._closed else self._fill(idle)
+        finally:
+            self._claiming.release()
+            # After the release, so that an idle worker that saw the lock taken and sleeps hears of what came meanwhile.
+            if self._is_due():
+                self._ring()
+
+    def _fill(self, idle: int) -> int:
+        # Cleared before the statement is sent: a wake-up that comes while it runs may be for a row it does not see.
+        self._woken = False
+        demand = self.pace.demand(self._handlers, self._workers, idle, len(self._jobs))
+        if not demand.mosts and not demand.any_type:
+            self._next_look = time.monotonic() + self._poll_interval  # no handler yet
+            return 0
+        try:
+            jobs, next_due_in = self._claim(demand)
+        except Trouble as error:
+            self._not_before = self._next_look = time.monotonic() + self._backoff.next()
+            self._outage.failed("claiming", error)
+            return 0
+        self._outage.worked("claiming")
+        self._backoff.reset()
+        now = time.monotonic()
+        self._target = demand.n
+        if _was_cut_off(demand, jobs):
+            self._next_look = now
+        else:
+            # jittered, so that processes do not poll in step
+            poll = self._poll_interval * uniform(0.9, 1.1)
+            self._next_look = now + (poll if next_due_in is None else min(poll, next_due_in))
+        if jobs:
+            self.pace.weighed(jobs)
+            self._jobs.extend([(now, job) for job in jobs])
+            logger.debug("claimed %d jobs", len(jobs))
+        return len(jobs)
+
+    def wait(self, seconds: float) -> bool:
+        """Until it is time to look again, at most so long; whether it is. For the one idle worker that watches."""
+        # While somebody claims there is nothing to do but wait for the end of that: refill rings then if it is still due.
+        if self._is_due() and not self._claiming.locked():
+            return True
+        if not self._claiming.locked():
+            seconds = min(seconds, max(self._next_look - time.monotonic(), 0.0))
+        try:
+            self._bell.get(timeout=seconds)
+        except Empty:
+            return self._is_due()
+        return True
+
+    def _ring(self) -> None:
+        if self._bell.empty():  # one unheard ring is as good as ten
+            self._bell.put(None)
+
+    def _is_due(self) -> bool:
+        now = time.monotonic()
+        return (self._woken or now >= self._next_look) and now >= self._not_before
+
+    def close(self) -> None:
+        """Claim nothing more."""
+        self._closed = True
+
+    def give_back(self, older_than: float = 0.0) -> int:
+        """Put back what has lain here so many seconds; how many. Through the pile, as everything that leaves a process."""
+        limit = time.monotonic() - older_than
+        count = 0
+        with self._giving:
+            while self._jobs:
+                try:
+                    claimed_at, job = self._jobs.popleft()
+                except IndexError:  # drawn meanwhile
+                    break
+                if claimed_at > limit:
+                    self._jobs.appendleft((claimed_at, job))
+                    break
+                self._put_verdict(judge(job, NotBegun(), None))
+                count += 1
+        return count
+
+
+def _was_cut_off(demand: Demand, jobs: list[Claimed]) -> bool:
+    """Whether a limit, not the lack of due jobs, ended the claim: then there may be more."""
+    if len(jobs) >= min(demand.n, LANE_LEAST):
+        return True
+    counts = Counter(job.type for job in jobs)
+    return any(count >= demand.mosts.get(type, demand.unknown_most) for type, count in counts.items())

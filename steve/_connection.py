@@ -1,0 +1,138 @@
+"""Connections: out of whatever the caller holds, and one kept open for each loop of the engine.
+
+`JobManager` resolves its `db` and the `connection=` of create here; `_engine` gives each loop a `Line`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ._store import trouble
+from .errors import Trouble
+
+T = TypeVar("T")
+Connection = psycopg.Connection[Any]
+
+ENVIRONMENT = "STEVE_DATABASE_URL"
+CONNECT_SECONDS = 10
+
+
+def conninfo_of(db: object) -> str:
+    """The conninfo of a string, of an open connection (nothing else of it is kept), or of the environment (None)."""
+    if isinstance(db, psycopg.Connection):
+        if db.closed:
+            raise ValueError("db is a closed connection: pass an open one, its conninfo or a pool")
+        return make_conninfo(db.info.dsn, password=db.info.password or None)
+    if db is None:
+        db = os.environ.get(ENVIRONMENT, "")  # "": libpq reads its PG* variables when it connects
+    if not isinstance(db, str):
+        raise TypeError(
+            "db must be a conninfo string, an open psycopg_pool.ConnectionPool, an open psycopg.Connection or None, "
+            f"not {type(db).__module__}.{type(db).__name__}: steve is synchronous and takes no async connection or pool"
+        )
+    try:
+        conninfo_to_dict(db)
+    except psycopg.ProgrammingError:
+        # not chained: libpq's message repeats the text, password and all
+        raise ValueError(
+            "db is not a valid conninfo (not shown, it may hold a password): write postgresql://user@host/database "
+            "or key=value pairs, special characters in a URL percent-encoded"
+        ) from None
+    return db
+
+
+def caller_connection(connection: object) -> Connection:
+    """The psycopg connection behind what was passed as `connection=`."""
+    if isinstance(connection, psycopg.Cursor | psycopg.ServerCursor):
+        return connection.connection
+    if isinstance(connection, psycopg.Connection):
+        return connection
+    raise TypeError(
+        "connection must be a psycopg.Connection or psycopg.Cursor, "
+        f"not {type(connection).__module__}.{type(connection).__name__}: in Django pass django.db.connection.connection, "
+        "in SQLAlchemy connection.connection.driver_connection"
+    )
+
+
+def connect_arguments(conninfo: str) -> dict[str, Any]:
+    """How to connect: the conninfo, with what the user left unset."""
+    ours = {"connect_timeout": CONNECT_SECONDS, "fallback_application_name": "steve"}
+    # text travels as UTF-8 whatever the database's encoding; every statement is a transaction of its own
+    return ours | conninfo_to_dict(conninfo) | {"client_encoding": "utf8", "autocommit": True}
+
+
+def connect(conninfo: str) -> Connection:
+    """A new connection for a loop of the engine. Raises psycopg.Error."""
+    connection = psycopg.connect(**connect_arguments(conninfo))
+    try:
+        prepare_for_loop(connection)
+    except psycopg.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def prepare_for_call(connection: Connection) -> None:
+    """Make the session's settings ours: a database or a role may default to anything. Raises psycopg.Error."""
+    _set(connection, _FOR_CALLS)
+
+
+def prepare_for_loop(connection: Connection) -> None:
+    """The same for a connection that prepares its statements: keep them on the indexes. Raises psycopg.Error.
+
+    A plan made while the table was small stays cached while it grows; a sequential scan in it would become quadratic, and
+    the high cost of a plan that has no other choice may wake the JIT compiler.
+    """
+    _set(connection, _FOR_CALLS | {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"})
+
+
+_FOR_CALLS = {"TimeZone": "UTC", "default_transaction_isolation": "read committed"}
+
+
+def _set(connection: Connection, settings: dict[str, str]) -> None:
+    calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+    connection.execute(f"select {calls}", [word for pair in settings.items() for word in pair])
+
+
+class Line:
+    """One connection kept by one loop: opened when first needed, dropped when it broke, opened again at the next call.
+
+    Used by one thread at a time (the claim lock sees to that where threads take turns).
+    """
+
+    def __init__(self, open: Callable[[], Connection], close: Callable[[Connection], None]) -> None:
+        self._open = open
+        self._close = close
+        self._connection: Connection | None = None
+
+    def call(self, statement: Callable[[Connection], T]) -> T:
+        """What `statement` makes of the connection. Raises `Trouble`."""
+        connection = self.connection()
+        try:
+            return statement(connection)
+        except BaseException as error:
+            # Read-only: a demoted primary, which will not become one again while we hold on to it.
+            demoted = isinstance(error, Trouble) and error.sqlstate == "25006"
+            if demoted or connection.info.transaction_status != pq.TransactionStatus.IDLE:
+                self.close()
+            raise
+
+    def connection(self) -> Connection:
+        """The connection, opened if need be. Raises `Trouble`."""
+        if self._connection is None:
+            try:
+                self._connection = self._open()
+            except psycopg.Error as error:
+                raise trouble(error) from error
+        return self._connection
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._close(connection)

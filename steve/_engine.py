@@ -1,0 +1,240 @@
+"""What works between one `start()` and the end after it: the rooms, their threads and their three connections, wired here.
+
+A job's walk, left to right; each arrow is a queue that nobody waits at:
+
+    Hand --Claimed--> Crew (run, judge) --Verdict--> Pile, Settler --Event--> Dispatcher, Listeners
+
+Who ends whom, in the same order: the last worker gives back the hand and closes the pile; the settler settles the rest and
+closes the dispatcher; the dispatcher tells the rest, and ends the notifier, the maintenance and the connections.
+
+Workers, settler and dispatcher are non-daemon: an interpreter that exits without `stop()` waits for what was begun to be
+committed and told. The notifier and the maintenance are daemons, and end when nobody needs them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from . import _json
+from ._claim import Hand
+from ._connection import Connection, Line
+from ._maintenance import Duty, Maintenance
+from ._notifier import Notifier
+from ._outage import Outage
+from ._settle import Pile, Settler
+from ._store import Store
+from ._version import __version__
+from ._worker import Crew, Running
+from .errors import Trouble
+from .handlers import Handlers
+from .job import Job, Settled, Status
+from .listeners import Dispatcher, Event, Listeners
+from .outcome import Verdict
+from .settings import HAND_AGE, Settings
+
+logger = logging.getLogger("steve")
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """What `stop()` found when it returned."""
+
+    complete: bool
+    """Everything that was begun is finished, committed and told."""
+    still_running: tuple[Job, ...] = ()
+    """Jobs whose handlers had not returned in time."""
+    returned: int = 0
+    """Jobs that were claimed but not begun, and given back."""
+    unsettled: int = 0
+    """Outcomes that are not in the database yet."""
+    untold: int = 0
+    """Events that listeners have not heard yet."""
+    seconds: float = 0.0
+
+
+StopReport.__module__ = "steve"
+
+
+class Engine:
+    """One run of a manager. `claim_line`: open already, by the start that looked at the schema; `new_line`: for the others."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        handlers: Handlers,
+        listeners: Listeners,
+        workers: int,
+        claim_line: Line,
+        new_line: Callable[[], Line],
+    ) -> None:
+        self.stopping = False
+        self.process = f"{socket.gethostname()}:{os.getpid()}"
+        self._store = store
+        self._settings = settings
+        self._listeners = listeners
+        self._workers = workers
+        self._claim_line = claim_line
+        self._settle_line = new_line()
+        self._listen_line = new_line()
+        self._own_threads = threading.local()
+        self._ended = threading.Event()
+        self._returned = 0
+        self._process_id = claim_line.call(lambda c: store.register_process(c, self.process, __version__))
+
+        outage = Outage()
+        self._dispatcher = Dispatcher(listeners, self._on_all_told)
+        self._pile = Pile()
+        self._settler = Settler(
+            self._pile,
+            lambda verdicts, now: self._settle_line.call(
+                lambda c: store.settle_jobs(c, self.process, verdicts, now, settings.notify)
+            ),
+            lambda verdicts: self._settle_line.call(lambda c: store.find_settled(c, verdicts)),
+            self._on_settled,
+            outage,
+            self._dispatcher.end,
+        )
+        self._hand = Hand(
+            lambda demand: claim_line.call(lambda c: store.claim_jobs(c, self._process_id, settings.queues, demand)),
+            self._pile.put,
+            handlers,
+            outage,
+            settings.poll_interval,
+            workers,
+        )
+        self._maintenance = Maintenance([Duty("give back an old hand", HAND_AGE / 4, self._give_back_old)], self._stop_now)
+        self._executor = ThreadPoolExecutor(workers, "steve-worker", initializer=self._mark_own)
+        self._crew = Crew(
+            workers,
+            self.process,
+            self._executor.submit,
+            self._hand,
+            self._pile,
+            handlers,
+            listeners,
+            self._dispatcher,
+            self._maintenance.ask_to_stop,
+            self._on_last_worker,
+        )
+        self._notifier = (
+            Notifier(self._listen, self._hear, self._listen_line.close, self._hand.wake, outage) if settings.notify else None
+        )
+
+    def start(self) -> None:
+        self._run_thread("steve-settler", self._settler.run, daemon=False)
+        self._run_thread("steve-dispatcher", self._dispatcher.run, daemon=False)
+        self._run_thread("steve-maintenance", self._maintenance.run, daemon=True)
+        if self._notifier is not None:
+            self._run_thread("steve-notifier", self._notifier.run, daemon=True)
+        self._crew.start()
+
+    # -- what the manager asks ------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """The handlers have changed."""
+        self._hand.wake()
+
+    def ask_to_stop(self) -> None:
+        """Returns at once; takes no lock and logs nothing: for signal handlers."""
+        self.stopping = True
+        self._maintenance.ask_to_stop()
+
+    def is_own_thread(self) -> bool:
+        """Whether the calling thread is one that the end of this engine waits for."""
+        return hasattr(self._own_threads, "mark")
+
+    def stop(self, timeout: float | None) -> StopReport:
+        """Ask, wait for the end, at most so many seconds, and report."""
+        began = time.monotonic()
+        self.ask_to_stop()
+        complete = not self.is_own_thread() and self._ended.wait(timeout)
+        still_running = list(self._crew.running.values())
+        if not complete and not self.is_own_thread():
+            _log_stacks(still_running)
+        return StopReport(
+            complete=complete and not self._settler.waiting(),
+            still_running=tuple(one.job.job(_json.decode_or_text, Status.RUNNING) for one in still_running),
+            returned=self._returned,
+            unsettled=self._settler.waiting(),
+            untold=self._dispatcher.waiting(),
+            seconds=time.monotonic() - began,
+        )
+
+    # -- the end, in the order of the walk ------------------------------------------------------------------------------
+
+    def _stop_now(self) -> None:
+        """On the maintenance thread: the workers may all be busy, and the hand must not wait for them."""
+        self._crew.stop()
+        self._returned += self._hand.give_back()
+
+    def _on_last_worker(self) -> None:
+        self._returned += self._hand.give_back()  # what a claim brought that was under way
+        self._settler.last_chance()
+        self._pile.end()
+        self._executor.shutdown(wait=False)
+
+    def _on_all_told(self) -> None:
+        if self._notifier is not None:
+            self._notifier.end()
+        self._maintenance.end()
+        try:
+            self._settle_line.call(lambda c: self._store.deregister_process(c, self._process_id))
+        except Trouble as error:
+            logger.warning("this process could not be deregistered: %s", error)
+        self._claim_line.close()
+        self._settle_line.close()
+        self._ended.set()
+
+    # -- between the rooms ----------------------------------------------------------------------------------------------
+
+    def _on_settled(self, verdict: Verdict, settled: Settled) -> None:
+        """After the commit, on the settler's thread."""
+        if verdict.status is Status.PENDING and verdict.delay is not None:
+            self._hand.expect(verdict.delay)
+        if self._listeners.want(verdict):
+            self._dispatcher.put(Event(verdict.job, self.process, verdict, settled))
+
+    def _give_back_old(self) -> None:
+        self._hand.give_back(HAND_AGE)
+
+    def _listen(self) -> int:
+        def listen(connection: Connection) -> int:
+            self._store.listen(connection)
+            return connection.fileno()
+
+        return self._listen_line.call(listen)
+
+    def _hear(self) -> list[str]:
+        return self._listen_line.call(self._store.hear)
+
+    def _run_thread(self, name: str, run: Callable[[], None], *, daemon: bool) -> None:
+        def body() -> None:
+            self._mark_own()
+            run()
+
+        threading.Thread(target=body, name=name, daemon=daemon).start()
+
+    def _mark_own(self) -> None:
+        self._own_threads.mark = True
+
+
+def _log_stacks(running: list[Running]) -> None:
+    """Where the handlers are that have not returned."""
+    frames = sys._current_frames()
+    for one in running:
+        frame = frames.get(one.thread)
+        stack = "".join(traceback.format_stack(frame)) if frame is not None else "it has just returned\n"
+        logger.warning(
+            "job %s (%s) is still running, here:\n%s", one.job.uid, one.job.type, stack,
+            extra={"job_uid": str(one.job.uid), "job_type": one.job.type, "job_attempt": one.job.attempts},
+        )  # fmt: skip

@@ -1,0 +1,117 @@
+"""JSON as a payload or a result may be: checked for what JSON and PostgreSQL's jsonb can hold, and decoded with care.
+
+`_enqueue` encodes payloads, `_run` encodes results; whoever makes a Job decodes. Errors name the place, never the value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from math import isfinite
+from typing import Any
+
+MAX_DEPTH = 100
+MAX_INT_BITS = 10_000
+"""About 3,000 digits: Python refuses to print more than 4,300, and PostgreSQL's numeric holds them all."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+class NotStorable(ValueError):
+    """A value that a payload or result cannot hold. The message is a clause that names the place: `payload["a"] is a set`."""
+
+
+class _Flaw(Exception):
+    """Found by the check; on its way up each level adds its key or index, so that a sound value pays for no path."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.steps: list[str | int] = []
+
+    def at(self, place: str) -> str:
+        path = "".join(f"[{step}]" if isinstance(step, int) else f'["{step:.40}"]' for step in reversed(self.steps))
+        return f"{place}{path if len(path) <= 300 else path[:300] + '...'} {self.what}"
+
+
+def encode(value: Any, place: str, *, clean: bool = False) -> str:
+    """`value` as JSON text. `NotStorable` names what cannot be stored and where, `place` being the name of the whole.
+
+    NUL and lone surrogates, which PostgreSQL refuses in text, are refused here too; with `clean` they become U+FFFD.
+    """
+    try:
+        _check(value, 1, clean)
+    except _Flaw as flaw:
+        raise NotStorable(flaw.at(place)) from None
+    text = _encode(value)
+    if clean:
+        if "\\u0000" in text:
+            text = _ESCAPED_NUL.sub("\\1\ufffd", text)
+        text = readable(text)
+    return text
+
+
+def readable(text: str) -> str:
+    """The text with what PostgreSQL cannot store replaced by U+FFFD: NUL and lone surrogates."""
+    if text.isascii():  # the common case, and a hundred times faster
+        return text.replace("\x00", "\ufffd")
+    return _SURROGATE.sub("\ufffd", text).replace("\x00", "\ufffd")
+
+
+def decode(text: str) -> Any:
+    """What a payload's or result's text says.
+
+    Raises ValueError or RecursionError for rows written by hand that Python cannot hold (numbers of more than 4,300
+    digits, text nested thousands deep): call it inside a guard that spares the neighbours.
+    """
+    return {} if text == "{}" else json.loads(text)
+
+
+def decode_or_text(text: str) -> Any:
+    """The same for who shows a row: the text as it stands where Python cannot hold it, so that the page it is on stays whole."""
+    try:
+        return decode(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _check(value: Any, depth: int, clean: bool) -> None:
+    # The types in the order of how often they come. Subclasses are fine: json writes them as their base.
+    if isinstance(value, str):
+        if not clean and not _is_text(value):
+            raise _Flaw("contains a NUL character or a lone surrogate")
+    elif value is None or value is True or value is False:
+        pass
+    elif isinstance(value, int):
+        if value.bit_length() > MAX_INT_BITS:
+            raise _Flaw("is an integer of more than 3,000 digits")
+    elif isinstance(value, float):
+        if not isfinite(value):
+            raise _Flaw(f"is {float(value)}, which JSON cannot hold")
+    elif isinstance(value, dict | list | tuple):
+        if depth > MAX_DEPTH:
+            raise _Flaw(f"is nested more than {MAX_DEPTH} levels deep, or contains itself")
+        if isinstance(value, dict):
+            _check_keys(value, clean)
+        for step, item in value.items() if isinstance(value, dict) else enumerate(value):
+            try:
+                _check(item, depth + 1, clean)
+            except _Flaw as flaw:
+                flaw.steps.append(step)
+                raise
+    else:
+        raise _Flaw(f"is a {type(value).__name__}, which JSON cannot hold")
+
+
+def _check_keys(value: dict[Any, Any], clean: bool) -> None:
+    for key in value:
+        if not isinstance(key, str):  # json would write 1 and True as "1" and "true", and merge them with those
+            raise _Flaw(f"has a key that is a {type(key).__name__}, not a str")
+        if not clean and not _is_text(key):
+            raise _Flaw("has a key with a NUL character or a lone surrogate")
+
+
+def _is_text(text: str) -> bool:
+    return "\x00" not in text and (text.isascii() or _SURROGATE.search(text) is None)

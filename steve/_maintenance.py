@@ -1,0 +1,57 @@
+"""One thread for everything periodic, and the one that carries out a request to stop: it is never busy with a handler."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+logger = logging.getLogger("steve")
+
+
+class Duty(NamedTuple):
+    """Something to do every so many seconds."""
+
+    name: str
+    interval: float
+    work: Callable[[], object]
+
+
+class Maintenance:
+    def __init__(self, duties: list[Duty], on_stop: Callable[[], None]) -> None:
+        self._duties = duties
+        self._on_stop = on_stop
+        # Requests. A SimpleQueue, since its put may be called by a signal handler, whatever lock was held when it came.
+        self._requests: SimpleQueue[str] = SimpleQueue()
+
+    def ask_to_stop(self) -> None:
+        """Takes no lock and logs nothing."""
+        self._requests.put("stop")
+
+    def end(self) -> None:
+        self._requests.put("end")
+
+    def run(self) -> None:
+        now = time.monotonic()
+        due = {duty: now + duty.interval for duty in self._duties}
+        while True:
+            try:
+                request = self._requests.get(timeout=max(0.0, min(due.values()) - time.monotonic()))
+            except Empty:
+                for duty in self._duties:
+                    if due[duty] <= time.monotonic():
+                        due[duty] = time.monotonic() + duty.interval  # before it works: it comes again whatever it raises
+                        _guarded(duty.name, duty.work)
+            else:
+                if request == "end":
+                    return
+                _guarded("stopping", self._on_stop)
+
+
+def _guarded(name: str, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Exception:
+        logger.exception("the duty %r failed; it will be tried again", name)

@@ -1,0 +1,65 @@
+"""The thread that hears NOTIFY, on its own connection, and does nothing else: a listener that stops reading would hold back
+the cleaning up of the whole database.
+
+A notification is a hint: it wakes the hand, which looks for itself. The poll remains for those that are lost.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from collections.abc import Callable
+
+from ._outage import Backoff, Outage
+from .errors import Trouble
+
+
+class Notifier:
+    def __init__(
+        self,
+        listen: Callable[[], int],
+        hear: Callable[[], list[str]],
+        close: Callable[[], None],
+        wake: Callable[[], None],
+        outage: Outage,
+    ) -> None:
+        """`listen` (re)opens the connection if need be and returns its socket's number; `hear` returns what has arrived."""
+        self._listen = listen
+        self._hear = hear
+        self._close = close
+        self._wake = wake
+        self._outage = outage
+        self._backoff = Backoff()
+        self._ended = False
+        # A byte on this pair ends the wait at once.
+        self._near_end, self._far_end = socket.socketpair()
+
+    def end(self) -> None:
+        self._ended = True
+        self._far_end.send(b".")
+
+    def run(self) -> None:
+        while not self._ended:
+            try:
+                descriptor = self._listen()
+                self._outage.worked("listening")
+                self._backoff.reset()
+                self._wake()  # whatever was notified before is lost: look once
+                while self._wait(descriptor, None):
+                    if self._hear():
+                        self._wake()
+            except Trouble as error:
+                self._outage.failed("listening", error)
+                self._wait(None, self._backoff.next())
+        self._close()
+        self._near_end.close()
+        self._far_end.close()
+
+    def _wait(self, descriptor: int | None, seconds: float | None) -> bool:
+        """Until there is something to hear, or the end; whether it is not the end."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._near_end, selectors.EVENT_READ)
+            if descriptor is not None:
+                selector.register(descriptor, selectors.EVENT_READ)
+            selector.select(seconds)
+        return not self._ended

@@ -1,0 +1,64 @@
+"""What the loops do while the database is away: wait longer and longer, and say it once, not at every try.
+
+Each loop of the engine has its own `Backoff`; all of a process share one `Outage`, which keeps the log short.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+
+from .errors import Misconfigured, Trouble
+from .settings import BACKOFF_FIRST, BACKOFF_MOST
+
+logger = logging.getLogger("steve")
+
+
+class Backoff:
+    """How long one loop waits before its next try."""
+
+    def __init__(self) -> None:
+        self._delay = BACKOFF_FIRST
+
+    def next(self) -> float:
+        """Seconds: doubling from a tenth to two, half more or less by chance, so that processes do not come back in step."""
+        delay, self._delay = self._delay, min(self._delay * 2, BACKOFF_MOST)
+        return delay * random.uniform(0.5, 1.5)
+
+    def reset(self) -> None:
+        self._delay = BACKOFF_FIRST
+
+
+class Outage:
+    """Which loops cannot reach the database: one line when that begins, one a second at most while it lasts, one at its end."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # protects the four below; held for no longer than it takes to read and write them
+        self._failing: set[str] = set()
+        self._since = 0.0
+        self._quiet_until = 0.0
+        self._said = False
+
+    def failed(self, loop: str, error: Trouble) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if not self._failing:
+                self._since, self._said = now, False
+            self._failing.add(loop)
+            speak = now >= self._quiet_until
+            if speak:
+                self._quiet_until, self._said = now + 1.0, True
+        if speak:
+            level = logging.ERROR if isinstance(error, Misconfigured) else logging.WARNING
+            logger.log(level, "%s cannot use the database and will try again: %s", loop, error)
+
+    def worked(self, loop: str) -> None:
+        if loop not in self._failing:  # without the lock: each loop reads what only it adds
+            return
+        with self._lock:
+            self._failing.discard(loop)
+            over = not self._failing and self._said
+        if over:
+            logger.warning("the database is back after %.1f s", time.monotonic() - self._since)

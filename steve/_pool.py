@@ -1,0 +1,149 @@
+"""Where connections come from: a psycopg ConnectionPool for the callers' threads, and the lines of the engine's loops.
+
+The manager makes one from its `db`. A pool of our own is opened by the first call and closed by `stop()`, by the exit of
+the interpreter, or with the last reference to the manager; a pool of the user's is used and never closed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from ._connection import Connection, Line, conninfo_of, connect, connect_arguments, prepare_for_call, prepare_for_loop
+from ._outage import Backoff
+from ._store import trouble
+from .errors import OutcomeUnknown, SteveError, Unavailable, Unknown, Weather
+from .settings import CALL_SECONDS
+
+T = TypeVar("T")
+AnyPool = ConnectionPool[Any]
+
+POOL_MOST = 10
+"""Connections for callers, at most; they are opened as threads need them and closed again after ten idle minutes."""
+LINES = 3
+"""Connections of a started manager: claim, settle, listen."""
+
+
+class Connections:
+    def __init__(self, db: object) -> None:
+        self._theirs: AnyPool | None = None
+        self._conninfo = ""
+        if isinstance(db, ConnectionPool):
+            if db.closed:
+                raise SteveError("db is a pool that is not open: call its open() first, steve leaves that to you")
+            self._theirs = db
+        else:
+            self._conninfo = conninfo_of(db)
+        self._lock = threading.Lock()  # protects _ours and _close_ours
+        self._ours: AnyPool | None = None
+        self._close_ours: Callable[[], object] = lambda: None
+
+    # -- for callers ----------------------------------------------------------------------------------------------------
+
+    def call(self, statement: Callable[[Connection], T], uid: Any = None) -> T:
+        """What `statement` makes of a connection, tried again while that is lost, for CALL_SECONDS.
+
+        It must bear being done twice. Raises Unavailable, OutcomeUnknown (with `uid`), Refused and Misconfigured.
+        """
+        deadline = time.monotonic() + CALL_SECONDS
+        backoff = Backoff()
+        unknown = False
+        while True:
+            try:
+                with self._borrowed(deadline - time.monotonic()) as connection:
+                    return statement(connection)
+            except (Weather, Unknown) as error:
+                unknown = unknown or isinstance(error, Unknown)
+                delay = backoff.next()
+                if time.monotonic() + delay >= deadline:
+                    if unknown and uid is not None:
+                        raise OutcomeUnknown(
+                            f"the connection broke while job {uid} was sent, and the database stayed away: it may have been "
+                            f"stored ({error}); find(uid) tells when the database is back",
+                            uid,
+                        ) from error
+                    raise Unavailable(f"the database could not be used within {CALL_SECONDS:.0f} s: {error}") from error
+                time.sleep(delay)
+
+    @contextmanager
+    def _borrowed(self, timeout: float) -> Iterator[Connection]:
+        pool = self._pool()
+        try:
+            with pool.connection(timeout=max(timeout, 0.01)) as connection:
+                if self._theirs is None:
+                    yield connection
+                else:  # in autocommit for this call: one round trip, and no transaction left open on an error
+                    autocommit = connection.autocommit
+                    connection.set_autocommit(True)
+                    try:
+                        yield connection
+                    finally:
+                        if not connection.closed:
+                            connection.set_autocommit(autocommit)
+        except psycopg.Error as error:  # of the pool: no connection in time
+            raise trouble(error) from error
+
+    def _pool(self) -> AnyPool:
+        if self._theirs is not None:
+            return self._theirs
+        with self._lock:
+            if self._ours is None or self._ours.closed:
+                pool: AnyPool = ConnectionPool(
+                    kwargs=connect_arguments(self._conninfo),
+                    min_size=0,
+                    max_size=POOL_MOST,
+                    configure=prepare_for_call,
+                    name="steve",
+                    num_workers=1,
+                    open=True,
+                )
+                self._ours = pool
+                # At the interpreter's exit too: a pool left open delays that by 20 seconds on Python 3.13.
+                self._close_ours = weakref.finalize(self, pool.close)
+            return self._ours
+
+    def close(self) -> None:
+        """Close the pool of our own; the next call opens another."""
+        with self._lock:
+            close, self._close_ours, self._ours = self._close_ours, lambda: None, None
+        close()
+
+    # -- for the engine -------------------------------------------------------------------------------------------------
+
+    def check_size(self) -> None:
+        """Raises ValueError for a user's pool that cannot carry a started manager."""
+        if self._theirs is not None and 0 < self._theirs.max_size < LINES + 1:
+            raise ValueError(
+                f"the pool is too small: a started manager keeps {LINES} of its connections (claim, settle, listen) and needs "
+                f"one for calls; give it max_size={LINES + 1} or more, not {self._theirs.max_size}"
+            )
+
+    def line(self) -> Line:
+        """A connection for one loop: opened by it with its own back-off (a pool's would be half a minute late after an outage)."""
+        pool = self._theirs
+        if pool is None:
+            return Line(lambda: connect(self._conninfo), Connection.close)
+
+        def open() -> Connection:
+            connection = pool.getconn(timeout=CALL_SECONDS)
+            try:
+                connection.set_autocommit(True)
+                prepare_for_loop(connection)
+            except BaseException:
+                close(connection)
+                raise
+            return connection
+
+        def close(connection: Connection) -> None:
+            # Closed, not returned as it is: its session is ours by now, and the pool opens a fresh one in its place.
+            connection.close()
+            pool.putconn(connection)
+
+        return Line(open, close)

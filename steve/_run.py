@@ -1,0 +1,108 @@
+"""Runs one handler. Always an Outcome, whatever it raises, returns or does to its context.
+
+`_worker` calls it with a job it drew; `outcome.judge` says what the outcome means.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from contextvars import Context, ContextVar
+from typing import Any
+
+from . import _json
+from .errors import NotRunning, Snooze
+from .handlers import Handler
+from .job import Claimed, Job, Status
+from .outcome import Outcome, Raised, Returned, Snoozed, Unusable
+
+MESSAGE_BYTES = 10_000
+DETAILS_BYTES = 64_000
+
+
+class Run:
+    """The run of a job, seen from within its handler: `steve.current_run()`."""
+
+    __slots__ = ("_stopping", "job")
+
+    def __init__(self, job: Job, stopping: threading.Event) -> None:
+        self.job = job
+        self._stopping = stopping
+
+    @property
+    def stopping(self) -> bool:
+        """The manager stops: finish soon, or raise Snooze to be called again elsewhere."""
+        return self._stopping.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for so many seconds; True, at once, when the manager stops meanwhile."""
+        return self._stopping.wait(seconds)
+
+
+Run.__module__ = "steve"
+
+_current: ContextVar[Run] = ContextVar("steve_current_run")
+
+
+def current_run() -> Run:
+    """The run that the calling handler is. Raises NotRunning outside of one."""
+    try:
+        return _current.get()
+    except LookupError:
+        raise NotRunning("current_run() is for handlers: no job runs in this context") from None
+
+
+def run(claimed: Claimed, handler: Handler, stopping: threading.Event) -> Outcome:
+    try:
+        job = claimed.job(_json.decode, Status.RUNNING)
+    except (ValueError, RecursionError) as error:
+        return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
+    # A context of its own: what a handler sets in it, the next one on this thread does not see.
+    return Context().run(_call, handler, Run(job, stopping))
+
+
+def _call(handler: Handler, this: Run) -> Outcome:
+    _current.set(this)
+    try:
+        result = handler(this.job)
+    except Snooze as snooze:
+        return Snoozed(snooze.seconds)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt too: a handler ends itself, not its thread
+        return Raised(_message(error), _details(error))
+    if result is None:
+        return Returned(None)
+    try:
+        return Returned(_json.encode(result, "result", clean=True))
+    except _json.NotStorable as flaw:
+        return Unusable(f"ResultNotStorable: the handler finished, but {flaw}")
+    except BaseException as error:  # a dict of a class of its own may raise anything
+        return Unusable(f"ResultNotStorable: the handler finished, but its result cannot be read: {_message(error)}")
+
+
+def _message(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException as failure:
+        text = f"<its str() raised {type(failure).__name__}>"
+    return _bounded(f"{name}: {text}" if text else name, MESSAGE_BYTES)
+
+
+def _details(error: BaseException) -> str | None:
+    """The traceback, from the handler's own frame on."""
+    try:
+        own = error.__traceback__
+        text = "".join(traceback.format_exception(type(error), error, own.tb_next if own else None))
+    except BaseException as failure:
+        return f"the traceback cannot be printed: {type(failure).__name__}"
+    return _bounded(text, DETAILS_BYTES)
+
+
+def _bounded(text: str, size: int) -> str:
+    """At most `size` bytes of UTF-8 that PostgreSQL can store: both ends, how it began and what was raised."""
+    data = _json.readable(text).encode()
+    if len(data) <= size:
+        return data.decode()
+    half = (size - 60) // 2
+    head, tail = data[:half].decode(errors="ignore"), data[-half:].decode(errors="ignore")
+    return f"{head}\n... {len(data) - 2 * half} bytes left out ...\n{tail}"

@@ -1,0 +1,183 @@
+"""The pile and its thread: verdicts on their way to the database, committed in groups, then handed to the dispatcher.
+
+Workers put a verdict down and draw the next job; nobody waits for a commit. One settler thread takes what lies there,
+writes it in one statement and takes what has come meanwhile: groups form by themselves under load, a lone verdict goes at
+once. Verdicts wait here while the database is away, and workers begin nothing more when too many do.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+
+from ._brake import Brake
+from ._outage import Backoff, Outage
+from .errors import Misconfigured, Trouble, Unknown, Weather
+from .job import AttemptStatus, Settled, Status
+from .outcome import Verdict
+from .settings import GROUP_BYTES, GROUP_MOST, PILE_BYTES, PILE_MOST, SETTLE_SECONDS
+
+logger = logging.getLogger("steve")
+
+Landed = dict[tuple[int, int], Settled]
+"""What stands in the database of a group of verdicts, by (job id, lease_no)."""
+
+
+class Pile:
+    """The verdicts that wait. One-way: what was put down is settled or, when the fence says so, dropped."""
+
+    def __init__(self) -> None:
+        self._verdicts: SimpleQueue[Verdict | None] = SimpleQueue()
+        self._weighing = threading.Lock()  # protects _bytes
+        self._bytes = 0
+        self.brake = Brake(lambda: max(self._verdicts.qsize() / PILE_MOST, self._bytes / PILE_BYTES))
+
+    def put(self, verdict: Verdict) -> None:
+        with self._weighing:
+            self._bytes += verdict.size
+        self._verdicts.put(verdict)
+
+    def end(self) -> None:
+        """No verdict comes after this."""
+        self._verdicts.put(None)
+
+    def __len__(self) -> int:
+        return self._verdicts.qsize()
+
+    def take(self) -> tuple[list[Verdict], bool]:
+        """Wait for a verdict, and take with it what else lies there; whether that was all there will ever be."""
+        group: list[Verdict] = []
+        size = 0
+        ended = False
+        try:
+            next = self._verdicts.get()
+            while next is not None:
+                group.append(next)
+                size += next.size
+                if len(group) >= GROUP_MOST or size >= GROUP_BYTES:
+                    break
+                next = self._verdicts.get_nowait()
+            else:
+                ended = True
+        except Empty:
+            pass
+        with self._weighing:
+            self._bytes -= size
+        self.brake.ease()
+        return group, ended
+
+
+class Settler:
+    """The thread that settles the pile."""
+
+    def __init__(
+        self,
+        pile: Pile,
+        write: Callable[[Sequence[Verdict], float], Landed],
+        witness: Callable[[Sequence[Verdict]], Landed],
+        told: Callable[[Verdict, Settled], None],
+        outage: Outage,
+        on_end: Callable[[], None],
+    ) -> None:
+        self._pile = pile
+        self._write = write
+        self._witness = witness
+        self._told = told
+        self._outage = outage
+        self._on_end = on_end
+        self._backoff = Backoff()
+        self._last_chance: float | None = None
+        self._in_hand = 0
+
+    def waiting(self) -> int:
+        """How many verdicts are not in the database yet."""
+        return len(self._pile) + self._in_hand
+
+    def last_chance(self) -> None:
+        """The manager stops: if the database is away, give up after SETTLE_SECONDS rather than keep the process for ever."""
+        self._last_chance = time.monotonic() + SETTLE_SECONDS
+
+    def run(self) -> None:
+        try:
+            ended = False
+            while not ended:
+                group, ended = self._pile.take()
+                if group:
+                    self._in_hand = len(group)
+                    self._settle(group, doubtful=False)
+                    self._in_hand = 0
+        except _GivenUp:
+            logger.error("the database stayed away: the outcome of %d attempts is not recorded", self.waiting())
+        finally:
+            self._on_end()
+
+    def _settle(self, group: Sequence[Verdict], doubtful: bool) -> None:
+        """Write a group, whatever it takes. `doubtful`: an earlier try may have written it."""
+        while True:
+            try:
+                landed = self._write(group, time.monotonic())
+                if doubtful and len(landed) < len(group):
+                    # In a statement after the write, which has waited for the lost try's row locks.
+                    landed |= self._witness(group)
+            except Unknown as error:
+                doubtful = True
+                self._wait(error)
+            except (Weather, Misconfigured) as error:
+                self._wait(error)
+            except Exception as error:  # Refused; or nothing that the database said: memory, a driver's defect
+                if len(group) == 1:
+                    self._refuse(group[0], error, doubtful)
+                else:  # halved until the poisoned one stands alone and hurts only itself
+                    middle = len(group) // 2
+                    self._settle(group[:middle], doubtful)
+                    self._settle(group[middle:], doubtful)
+                return
+            else:
+                break
+        self._outage.worked("settling")
+        self._backoff.reset()
+        for verdict in group:
+            settled = landed.get((verdict.job.id, verdict.job.lease_no))
+            if settled is None:
+                _warn_fenced(verdict)
+            else:
+                self._told(verdict, settled)
+
+    def _refuse(self, verdict: Verdict, error: Exception, doubtful: bool) -> None:
+        state = error.sqlstate if isinstance(error, Trouble) else None
+        if state == "23505":
+            # The only unique key written here is the attempt's, (job_id, lease_no): somebody has settled under this lease.
+            _warn_fenced(verdict)
+            return
+        # Not the error's text: PostgreSQL quotes the data in it.
+        reason = f"PostgreSQL refused it (SQLSTATE {state})" if state else type(error).__name__
+        failed = Verdict(
+            verdict.job, verdict.begun, Status.FAILED, AttemptStatus.ERROR,
+            error=f"ResultNotStorable: the handler finished, but its outcome cannot be stored: {reason}",
+        )  # fmt: skip
+        if verdict == failed:
+            logger.error("job %s cannot be settled at all: %s", verdict.job.uid, reason)
+        else:
+            logger.error("job %s: the outcome of attempt %d cannot be stored: %s", verdict.job.uid, verdict.job.attempts, reason)
+            self._settle([failed], doubtful)
+
+    def _wait(self, error: Trouble) -> None:
+        self._outage.failed("settling", error)
+        if self._last_chance is not None and time.monotonic() > self._last_chance:
+            raise _GivenUp
+        time.sleep(self._backoff.next())
+
+
+class _GivenUp(Exception):
+    """The database stayed away for too long after the manager was told to stop."""
+
+
+def _warn_fenced(verdict: Verdict) -> None:
+    logger.warning(
+        "job %s was taken from this process while attempt %d ran: its outcome (%s) is dropped",
+        verdict.job.uid, verdict.job.attempts, verdict.status,
+        extra={"job_uid": str(verdict.job.uid), "job_type": verdict.job.type, "job_attempt": verdict.job.attempts},
+    )  # fmt: skip

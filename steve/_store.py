@@ -1,0 +1,273 @@
+"""The only place that talks SQL: one method for each file of sql/, of the same name; rows become values, and psycopg's
+errors become the four troubles of `errors`, once.
+
+Every method takes the connection to use and leaves its transaction alone. The rooms get these as plain functions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from . import _json
+from .errors import Misconfigured, Refused, Trouble, Unknown, Weather
+from .job import Attempt, AttemptStatus, Claimed, Job, Settled, Status
+from .outcome import Verdict
+
+Connection = psycopg.Connection[Any]
+
+
+class Insert(NamedTuple):
+    """A job as it is sent: the columns of insert_job.sql."""
+
+    uid: UUID
+    queue: str
+    type: str
+    priority: int
+    payload: str
+    max_attempts: int
+    backoff_strategy: str
+    backoff_base: float
+    backoff_max: float
+    backoff_jitter: float
+    run_at: datetime | None
+
+
+class Inserted(NamedTuple):
+    """What the database added to it."""
+
+    id: int
+    created_at: datetime
+    updated_at: datetime
+    run_at: datetime
+
+
+class Demand(NamedTuple):
+    """What a claim asks for."""
+
+    n: int
+    mosts: dict[str, int]
+    """For each type with a handler or a pace: how many at most."""
+    unknown_most: int
+    """The same for every other type."""
+    any_type: bool
+    """Whether other types are served at all."""
+
+
+class Store:
+    """steve's statements, for the tables in one schema."""
+
+    def __init__(self, schema: str) -> None:
+        self.schema = schema
+        self.channel = "steve_" + hashlib.sha256(schema.encode()).hexdigest()[:16]
+        self._sql: dict[str, str] = {}
+
+    # -- creating and looking -------------------------------------------------------------------------------------------
+
+    def insert_job(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
+        """None: a job of that uid is there already."""
+        rows = self._rows(connection, "insert_job", job._asdict() | {"notify": notify, "channel": self.channel})
+        if not rows:
+            return None
+        return Inserted(rows[0][0], *map(_utc, rows[0][1:4]))
+
+    def insert_jobs(self, connection: Connection, jobs: Sequence[Insert], notify: bool) -> dict[UUID, Inserted]:
+        columns = list(zip(*jobs, strict=True))
+        parameters = {
+            "uids": _array(columns[0]),
+            "queues": _text_array(columns[1]),
+            "types": _text_array(columns[2]),
+            "priorities": _array(columns[3]),
+            "payloads": _text_array(columns[4]),
+            "max_attempts": _array(columns[5]),
+            "backoff_strategies": _text_array(columns[6]),
+            "backoff_bases": _array(columns[7]),
+            "backoff_maxes": _array(columns[8]),
+            "backoff_jitters": _array(columns[9]),
+            "run_ats": _text_array([None if at is None else at.isoformat() for at in columns[10]]),
+        }
+        rows = self._rows(connection, "insert_jobs", parameters | {"notify": notify, "channel": self.channel})
+        return {row[0]: Inserted(row[1], *map(_utc, row[2:5])) for row in rows}
+
+    def find_jobs(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Job]:
+        rows = self._rows(connection, "find_jobs", {"uids": _array(uids)})
+        return {row[1]: _job(row) for row in rows}
+
+    def list_jobs(
+        self, connection: Connection, status: str | None, type: str | None, queue: str | None, limit: int, before: int | None
+    ) -> list[Job]:
+        filters = {"status": status, "type": type, "queue": queue, "limit": limit, "before": before}
+        return [_job(row) for row in self._rows(connection, "list_jobs", filters)]
+
+    def list_attempts(self, connection: Connection, uid: UUID) -> list[Attempt]:
+        rows = self._rows(connection, "list_attempts", {"uid": uid})
+        return [
+            Attempt(row[0], row[1], row[2], _utc(row[3]), _utc(row[4]), _known(AttemptStatus, row[5]), row[6], row[7])
+            for row in rows
+        ]
+
+    # -- working --------------------------------------------------------------------------------------------------------
+
+    def claim_jobs(
+        self, connection: Connection, process_id: int, queues: Sequence[str] | None, demand: Demand
+    ) -> tuple[list[Claimed], float | None]:
+        """At most `demand.n` jobs, best first, and in how many seconds the next of the served lanes is due."""
+        parameters = {
+            "n": demand.n,
+            "types": _text_array(demand.mosts),
+            "mosts": _array(demand.mosts.values()),
+            "unknown_most": demand.unknown_most,
+            "any_type": demand.any_type,
+            "queues": None if queues is None else _text_array(queues),
+            "process_id": process_id,
+        }
+        rows = self._rows(connection, "claim_jobs", parameters, prepare=True)
+        jobs = [Claimed(*row[:-1]) for row in rows if row[0] is not None]
+        jobs.sort(key=_claim_order)  # `returning` promises no order
+        return jobs, rows[0][-1]
+
+    def settle_jobs(
+        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool
+    ) -> dict[tuple[int, int], Settled]:
+        """Those that were still ours, by (id, lease_no). `now`: time.monotonic() of this try."""
+        parameters = {
+            "process": process,
+            "channel": self.channel,
+            "back": notify and any(verdict.given_back for verdict in verdicts),
+            "ids": _array([verdict.job.id for verdict in verdicts]),
+            "lease_nos": _array([verdict.job.lease_no for verdict in verdicts]),
+            "statuses": _array([verdict.status for verdict in verdicts]),
+            "results": _text_array([verdict.result for verdict in verdicts]),
+            "errors": _text_array([verdict.error for verdict in verdicts]),
+            "delays": _array(["null" if verdict.delay is None else verdict.delay for verdict in verdicts]),
+            "begun_agos": _array(["null" if verdict.begun is None else now - verdict.begun for verdict in verdicts]),
+            "attempt_statuses": _array([verdict.attempt_status or "null" for verdict in verdicts]),
+            "error_details": _text_array([verdict.details for verdict in verdicts]),
+        }
+        rows = self._rows(connection, "settle_jobs", parameters, prepare=True)
+        return {(row[0], row[1]): Settled(*row[:-1]) for row in rows}
+
+    def find_settled(self, connection: Connection, verdicts: Sequence[Verdict]) -> dict[tuple[int, int], Settled]:
+        """The witness: of these verdicts those that an earlier try wrote."""
+        keys = {
+            "ids": _array([verdict.job.id for verdict in verdicts]),
+            "lease_nos": _array([verdict.job.lease_no for verdict in verdicts]),
+        }
+        return {(row[0], row[1]): Settled(*row) for row in self._rows(connection, "find_settled", keys)}
+
+    def register_process(self, connection: Connection, name: str, version: str) -> int:
+        process_id: int = self._rows(connection, "register_process", {"name": name, "version": version})[0][0]
+        return process_id
+
+    def deregister_process(self, connection: Connection, process_id: int) -> None:
+        self._rows(connection, "deregister_process", {"id": process_id})
+
+    # -- hearing --------------------------------------------------------------------------------------------------------
+
+    def listen(self, connection: Connection) -> None:
+        """From now on `hear` returns what is notified."""
+        with translated(connection):
+            connection.execute(f"listen {self.channel}".encode())
+
+    def hear(self, connection: Connection) -> list[str]:
+        """The payloads of the notifications that have arrived, without waiting for more."""
+        with translated(connection):
+            return [notification.payload for notification in connection.notifies(timeout=0)]
+
+    # -------------------------------------------------------------------------------------------------------------------
+
+    def _rows(
+        self, connection: Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
+    ) -> list[tuple[Any, ...]]:
+        # A cursor of our own class and rows, whatever the connection's; binary, so that no DateStyle or time zone matters.
+        cursor = psycopg.Cursor(connection, row_factory=tuple_row)
+        with translated(connection):
+            cursor.execute(self._statement(name), parameters, prepare=prepare, binary=True)
+            return cursor.fetchall() if cursor.description else []
+
+    def _statement(self, name: str) -> str:
+        statement = self._sql.get(name)
+        if statement is None:  # twice by two threads at once: the same text
+            statement = self._sql[name] = place_schema(files("steve").joinpath("sql", f"{name}.sql").read_text(), self.schema)
+        return statement
+
+
+def quoted(schema: str) -> str:
+    """The schema's name as an SQL identifier."""
+    return '"' + schema.replace('"', '""') + '"'
+
+
+def place_schema(sql: str, schema: str) -> str:
+    """The statement of a file: its comments left out, its {schema} put in. psycopg counts a % as a placeholder: doubled."""
+    lines = (line.split("--")[0].rstrip() for line in sql.splitlines())
+    # psycopg remembers how it parsed a statement of up to 4,096 bytes: the comments would cost every call a parse
+    return "\n".join(line for line in lines if line).replace("{schema}", quoted(schema).replace("%", "%%"))
+
+
+@contextmanager
+def translated(connection: Connection) -> Iterator[None]:
+    """Turns psycopg's errors about this connection into `Trouble`."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise trouble(error, connection) from error
+
+
+def trouble(error: psycopg.Error, connection: Connection | None = None) -> Trouble:
+    """What psycopg's error means for who called; `connection`: the one that the statement was sent on."""
+    state = error.sqlstate
+    message = f"{type(error).__name__}: {error}"
+    if connection is not None and (connection.closed or (state or "").startswith("57P")):
+        return Unknown(message, state)
+    if state is None:
+        # libpq's own words: a connection that could not be opened; or a value that could not be made into a parameter
+        return Refused(message) if isinstance(error, psycopg.DataError) else Weather(message)
+    if state[:2] in ("28", "3D", "3F", "42"):  # role, database, schema, tables and rights
+        return Misconfigured(message, state)
+    if state[:2] in ("08", "25", "40", "53", "55", "57", "58"):  # lost, read-only, contention, resources, locks, timeouts
+        return Weather(message, state)
+    return Refused(message, state)
+
+
+def _claim_order(job: Claimed) -> tuple[int, datetime, int]:
+    return -job.priority, job.run_at, job.id
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    times = map(_utc, row[13:19])
+    payload = _json.decode_or_text(row[5])
+    result = None if row[6] is None else _json.decode_or_text(row[6])
+    return Job(*row[:5], payload, result, row[7], _known(Status, row[8]), *row[9:13], *times)
+
+
+def _known(kind: type[Status] | type[AttemptStatus], text: str) -> Any:
+    """Newer code may have written a status that this version does not know: it stays text."""
+    return kind._value2member_map_.get(text, text)
+
+
+def _utc(at: Any) -> Any:
+    return None if at is None else at.astimezone(UTC)
+
+
+# Array literals. psycopg would dump the lists as well, five times slower for text (2.5 us an item), and would choose
+# int2[], int4[] or int8[] by the numbers: a statement prepared anew for each.
+
+
+def _array(items: Any) -> str:
+    return "{" + ",".join(map(str, items)) + "}"
+
+
+def _text_array(items: Any) -> str:
+    return "{" + ",".join(map(_quoted, items)) + "}"
+
+
+def _quoted(text: str | None) -> str:
+    return "null" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,204 @@
+"""The walk: draw a job, run it, judge the outcome, hand the verdict on. And how the walks go on: as chains of turns.
+
+A `while True` loop in a ThreadPoolExecutor would hang the interpreter at exit when the user forgets `stop()`: its exit joins
+the threads before anything else runs. A chain does not: each turn walks for a short while and submits the next; at exit
+`submit` raises and the chain ends. One chain without work waits for some (the watch); the others are parked, without a turn,
+and are roused by whoever claims jobs for them. The last chain to end gives back the hand and closes the pile.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ._claim import Hand
+from ._run import run
+from ._settle import Pile
+from .handlers import Handlers
+from .job import Claimed, Status
+from .listeners import Dispatcher, Event, Listeners
+from .outcome import NotBegun, Verdict, judge
+from .settings import IDLE_SECONDS, TURN_SECONDS
+
+logger = logging.getLogger("steve")
+
+
+class Running(NamedTuple):
+    """A job whose handler has not returned yet."""
+
+    job: Claimed
+    thread: int
+    """threading.get_ident() of the thread that runs it."""
+
+
+class Crew:
+    """The workers of one manager: so many chains, at most that many jobs at a time."""
+
+    def __init__(
+        self,
+        workers: int,
+        process: str,
+        submit: Callable[[Callable[[], None]], object],
+        hand: Hand,
+        pile: Pile,
+        handlers: Handlers,
+        listeners: Listeners,
+        dispatcher: Dispatcher,
+        ask_to_stop: Callable[[], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._workers = workers
+        self._process = process
+        self._submit_turn = submit
+        self._hand = hand
+        self._pile = pile
+        self._handlers = handlers
+        self._listeners = listeners
+        self._dispatcher = dispatcher
+        self._ask_to_stop = ask_to_stop
+        self._on_end = on_end
+        self.stopping = threading.Event()
+        self.running: dict[int, Running] = {}
+        # Protects _active and _ended: how many chains have a turn, submitted or under way. Held to count, never to call.
+        self._counting = threading.Lock()
+        self._active = 0
+        self._ended = False
+        # Held by the one chain that waits for work.
+        self._watch = threading.Lock()
+
+    def start(self) -> None:
+        self._rouse(1)
+
+    def stop(self) -> None:
+        """Begin nothing more; running handlers go on to their end. Not from a signal handler: it takes locks."""
+        self._hand.close()
+        self.stopping.set()
+        self._hand.wake()
+        self._end_if_last()
+
+    # -- the walk -------------------------------------------------------------------------------------------------------
+
+    def _walk(self) -> bool:
+        """One turn's work. Returns whether the chain goes on with another turn; if not, it is parked."""
+        until = time.monotonic() + TURN_SECONDS
+        while not self.stopping.is_set():
+            if self._pile.brake.is_on():
+                self._pile.brake.wait(IDLE_SECONDS)
+                return True
+            if self._hand.is_low() and not self._dispatcher.brake.is_on():
+                self._rouse(self._hand.refill(self._workers - len(self.running)))
+            job = self._hand.draw()
+            if job is not None:
+                self._work(job)
+                if time.monotonic() >= until:
+                    return True
+            elif not self._watch.acquire(blocking=False):
+                return False
+            elif not self._keep_watch():
+                return True
+        return True
+
+    def _keep_watch(self) -> bool:
+        """Wait for something to do, at most IDLE_SECONDS; whether there may be something."""
+        try:
+            if self._dispatcher.brake.is_on():
+                self._dispatcher.brake.wait(IDLE_SECONDS)
+                return False
+            return self._hand.wait(IDLE_SECONDS)
+        finally:
+            self._watch.release()
+
+    def _work(self, job: Claimed) -> None:
+        handler = self._handlers.get(job.type)
+        if handler is None:  # unregistered since the claim
+            self._pile.put(judge(job, NotBegun(), None))
+            return
+        self.running[job.id] = Running(job, threading.get_ident())
+        try:
+            if self._listeners.want_begin(job.type):
+                self._dispatcher.put(Event(job, self._process, None, None))
+            begun = time.monotonic()
+            outcome = run(job, handler, self.stopping)
+            seconds = time.monotonic() - begun
+            self._hand.pace.took(job.type, seconds)
+            verdict = judge(job, outcome, begun, random.random())
+            _log(verdict, seconds)
+            self._pile.put(verdict)
+        finally:
+            del self.running[job.id]
+
+    # -- the chains -----------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        again = True
+        try:
+            again = self._walk()
+        except BaseException:
+            logger.exception("a worker's turn failed; the worker goes on")
+        finally:
+            if self.stopping.is_set() or not (again and self._submit()):
+                self._park()
+
+    def _park(self) -> None:
+        with self._counting:
+            self._active -= 1
+        # Looked at after leaving: who brought jobs or ended the watch before that counted this chain as one at work.
+        if len(self._hand) > 0 or not self._watch.locked():
+            self._rouse(1)
+        self._end_if_last()
+
+    def _rouse(self, jobs: int) -> None:
+        """Give a turn to one parked chain for each job."""
+        with self._counting:
+            turns = 0 if self.stopping.is_set() else min(jobs, self._workers - self._active)
+            self._active += turns
+        for submitted in range(turns):
+            if not self._submit():
+                with self._counting:
+                    self._active -= turns - submitted
+                self._end_if_last()
+                return
+
+    def _submit(self) -> bool:
+        try:
+            self._submit_turn(self._turn)
+        except RuntimeError:  # the interpreter exits, and nobody called stop()
+            self.stopping.set()
+            self._ask_to_stop()
+            return False
+        return True
+
+    def _end_if_last(self) -> None:
+        with self._counting:
+            if self._ended or self._active or not self.stopping.is_set():
+                return
+            self._ended = True
+        self._on_end()
+
+
+def _log(verdict: Verdict, seconds: float) -> None:
+    """One line for each attempt's end."""
+    level = logging.INFO
+    if verdict.error is not None:
+        level = logging.ERROR if verdict.status is Status.FAILED else logging.WARNING
+    if not logger.isEnabledFor(level):
+        return
+    job = verdict.job
+    text = "job %s (%s) attempt %d of %d: %s in %.3f s"
+    values: list[object] = [job.uid, job.type, job.attempts - job.crashes, job.max_attempts, _what(verdict), seconds]
+    if verdict.error is not None:
+        # The bounded traceback rather than exc_info: an exception's own text may be of any size and contain anything.
+        text += "\n%s"
+        values.append(verdict.details or verdict.error)
+    extra = {"job_uid": str(job.uid), "job_type": job.type, "job_attempt": job.attempts}
+    logger.log(level, text, *values, extra=extra)
+
+
+def _what(verdict: Verdict) -> str:
+    if verdict.status is not Status.PENDING:
+        return str(verdict.status)
+    return f"{'snoozed' if verdict.error is None else 'failed, again'} in {verdict.delay:.1f} s, ran"

@@ -1,0 +1,94 @@
+"""What steve raises, and what a handler may raise to steer its job.
+
+    SteveError
+    ├── InvalidJob (also ValueError)   an argument of create: refused before anything was sent
+    ├── SchemaError                    the tables are missing, too old, too new or changed by hand
+    ├── NotRunning                     needs a running handler or a started manager
+    ├── Unavailable                    the database could not be reached: nothing was stored
+    └── OutcomeUnknown                 the connection broke while a job was sent: it may have been stored
+
+    Snooze (BaseException)             raised by a handler: not now, again in so many seconds
+
+Messages name the thing, the value (never a payload's, never a password) and what to do.
+The last four classes stay inside steve: they are all that the rooms know of the database's troubles; `_store` makes them.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from uuid import UUID
+
+
+class SteveError(Exception):
+    """Anything that steve itself raises."""
+
+
+class InvalidJob(SteveError, ValueError):
+    """An argument of `create` or `create_many` that steve or PostgreSQL cannot hold. Nothing was stored."""
+
+
+class SchemaError(SteveError):
+    """The tables in the database do not fit this version of steve. The message says what to run."""
+
+
+class NotRunning(SteveError):
+    """Called where nothing runs: `current_run()` outside a handler, `create(on_done=...)` before `start()`."""
+
+
+class Unavailable(SteveError):
+    """The database could not be reached or refused its service in time. Nothing was stored."""
+
+
+class OutcomeUnknown(SteveError):
+    """The connection broke after a job was sent and stayed away: it may have been stored or not.
+
+    `uid`: of that job; `manager.find(uid)` tells as soon as the database is back. None for `create_many`.
+    """
+
+    def __init__(self, message: str, uid: UUID | None = None) -> None:
+        super().__init__(message)
+        self.uid = uid
+
+
+class Snooze(BaseException):
+    """Raise it in a handler: not now. The job is pending again for `seconds` from now, and the attempt does not count.
+
+    A BaseException, so that a handler's own `except Exception` lets it pass.
+    `seconds`: 0 to 31,536,000 (a year); anything else is a `ValueError`.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise TypeError(f"Snooze(seconds) must be a number, not {type(seconds).__name__}")
+        if not isfinite(seconds) or not 0 <= seconds <= 31_536_000:
+            raise ValueError(f"Snooze(seconds) must be between 0 and 31536000 (a year), not {seconds!r}")
+        super().__init__(seconds)
+        self.seconds = float(seconds)
+
+
+for _public in (SteveError, InvalidJob, SchemaError, NotRunning, Unavailable, OutcomeUnknown, Snooze):
+    _public.__module__ = "steve"  # a traceback says steve.InvalidJob, the name that users import
+
+
+class Trouble(Exception):
+    """What the database layer raises to the rooms: one of the four below. `sqlstate`: PostgreSQL's, None if it did not say."""
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class Weather(Trouble):
+    """Nothing was written and the same call may succeed later: try again."""
+
+
+class Unknown(Trouble):
+    """The connection broke after the statement was sent: it may have been done or not."""
+
+
+class Refused(Trouble):
+    """PostgreSQL will never take this data."""
+
+
+class Misconfigured(Trouble):
+    """The schema or the role's rights are wrong: nothing works until somebody mends them."""

@@ -1,0 +1,425 @@
+"""JobManager: the front door. It owns the connections and, between start and stop, the engine; every call of a user enters
+here, is checked, and leaves as one call of a room.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, TypeVar
+from uuid import UUID
+
+from . import _enqueue, migrations
+from ._connection import Connection, Line, caller_connection
+from ._engine import Engine, StopReport
+from ._pool import Connections
+from ._store import Insert, Store, translated
+from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, Trouble, Unavailable
+from .handlers import Handler, Handlers
+from .job import Attempt, Job, NewJob, Status
+from .listeners import Kind, Listener, Listeners, Subscription
+from .retry import RetryPolicy
+from .settings import Settings, name_flaw
+
+logger = logging.getLogger("steve")
+
+T = TypeVar("T")
+H = TypeVar("H", bound=Handler)
+L = TypeVar("L", bound=Listener)
+
+WORKERS_MOST = 1_000
+PAGE_MOST = 10_000
+
+
+class JobManager:
+    """Creates jobs in PostgreSQL and, once started, runs them in threads of this process.
+
+    `db`: a conninfo string; an open `psycopg_pool.ConnectionPool` (used, never closed); an open `psycopg.Connection` (only its
+    conninfo and password are taken); None: the environment variable STEVE_DATABASE_URL, else libpq's PG* variables.
+    `handler`: for every type that has none of its own; without it only types with a handler are claimed.
+    `handlers`: a mapping of type to handler. The other keywords: `steve/settings.py`.
+
+    Constructing opens no connection and starts no thread. Everything but `start`, `run` and `create(on_done=...)` works
+    in a process that never starts. All methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        db: object = None,
+        handler: Handler | None = None,
+        *,
+        handlers: Mapping[str, Handler] | None = None,
+        schema: str = "steve",
+        queues: Iterable[str] | None = None,
+        poll_interval: float = 1.0,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        notify: bool = True,
+    ) -> None:
+        self._settings = Settings.checked(schema, queues, poll_interval, retry, notify)
+        self._handlers = Handlers(handler, handlers)
+        self._listeners = Listeners()
+        self._connections = Connections(db)
+        self._store = Store(self._settings.schema)
+        self._starting = threading.Lock()  # one start at a time; protects the making of _engine. Not taken by stop.
+        self._engine: Engine | None = None
+
+    # -- the tables -----------------------------------------------------------------------------------------------------
+
+    def migrate(self, *, contract: bool = False, dry_run: bool = False) -> list[str]:
+        """Create or update the tables. Returns the names of the migrations applied; with `dry_run` applies none and returns
+        their SQL.
+
+        `contract`: also those that older versions of steve cannot live with; only when no process runs one any more.
+        Safe to call from many processes at once. Raises SchemaError (no right to, or the tables are newer than this code)
+        and Unavailable.
+        """
+
+
+
+        def statement(connection: Connection) -> list[str]:
+            with translated(connection):
+                return migrations.migrate(connection, self._settings.schema, contract=contract, dry_run=dry_run)
+
+        return self._call(statement)
+
+    # -- working --------------------------------------------------------------------------------------------------------
+
+    def start(self, workers: int = 2, *, migrate: bool = True) -> None:
+        """Begin to run jobs, `workers` (1 to 1,000) at a time, in threads of this process.
+
+        `migrate`: bring the tables up to date first, where the role may. Called while running it changes nothing and logs a
+        warning. Raises SchemaError when the tables do not fit, Unavailable when the database cannot be reached.
+        """
+        if type(workers) is not int:
+            raise TypeError(f"workers must be an int, not {type(workers).__name__}")
+        if not 1 <= workers <= WORKERS_MOST:
+            raise ValueError(f"workers must be between 1 and {WORKERS_MOST}, not {workers}")
+        with self._starting:
+            if self._running_engine() is not None:
+                logger.warning("start() was called while the manager runs: nothing changed")
+                return
+            self._connections.check_size()
+            line = self._connections.line()
+            try:
+                engine = self._make_engine(line, workers, migrate)
+            except BaseException:
+                line.close()
+                raise
+            self._engine = engine
+            engine.start()
+        logger.info("started: %d workers, schema %r", workers, self._settings.schema)
+
+    def request_stop(self) -> None:
+        """Ask for what `stop()` does, and return at once. It takes no lock and logs nothing, so a signal handler may call it.
+
+        `stop()` may not be called there: it waits, and the thread that the signal interrupted may hold a lock (the logging
+        module's, say) that a worker needs before it can end.
+        """
+        if (engine := self._engine) is not None:
+            engine.ask_to_stop()
+
+    def stop(self, timeout: float | None = None) -> StopReport:
+        """Claim nothing more, give back what has not begun, let running handlers finish, commit what they did, tell the
+        listeners, and report.
+
+        `timeout`: seconds to wait for that; None: as long as it takes. When it is over, handlers that have not returned go on
+        in their threads, where they are is logged, and the report says complete=False. Safe to call twice, from many threads
+        and before `start()`. On one of the manager's own threads (in a handler or a listener) it is `request_stop()`.
+        """
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
+            raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
+        if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+            raise ValueError(f"timeout must be 0 or more seconds, not {timeout!r}")
+        engine = self._engine
+        report = StopReport(complete=True) if engine is None else engine.stop(timeout)
+        if engine is None or not engine.is_own_thread():
+            self._listeners.drop_all_once()
+            self._connections.close()
+        return report
+
+    def run(self, workers: int = 2, *, stop_timeout: float | None = 30.0) -> StopReport:
+        """Start, wait for SIGINT or SIGTERM, stop within `stop_timeout` seconds. Only on the main thread: ValueError elsewhere.
+
+        The one place where steve installs signal handlers; those that were there are put back at the end.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise ValueError("run() waits for signals, which Python delivers to the main thread only: call start() and stop()")
+        signals: SimpleQueue[int] = SimpleQueue()  # its put may interrupt anything
+        before = {number: signal.signal(number, lambda n, _: signals.put(n)) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self.start(workers)
+            logger.info("stopping: got signal %d", signals.get())
+            return self.stop(stop_timeout)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def __enter__(self) -> JobManager:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    # -- creating -------------------------------------------------------------------------------------------------------
+
+    def create(
+        self,
+        type: str,
+        payload: dict[str, Any] | None = None,
+        *,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        run_at: datetime | None = None,
+        queue: str = "default",
+        priority: int = 0,
+        on_done: Callable[[Job], Any] | None = None,
+        notify: bool | None = None,
+        connection: object = None,
+    ) -> Job:
+        """Store a job; a worker of any process that has a handler for `type` runs it, from `run_at` on.
+
+        `type`, `queue`: 1 to 255 characters. `payload`: a dict with str keys that JSON can hold, at most 100 levels deep.
+        `max_attempts`: 1 to 10,000. `backoff_strategy`: "none", "exp" or a RetryPolicy. None for either: the manager's `retry`.
+        `run_at`: an aware datetime; None or past: now. `priority`: -100 to 100, higher first.
+        `on_done`: called with the job when this process has finished it, as listeners are.
+        `notify`: whether to wake waiting processes; None: the manager's `notify`.
+        `connection`: a psycopg Connection or Cursor: the job is stored in its transaction, is seen by workers when that
+        commits and never was when that rolls back; the driver's errors come through.
+
+        Raises InvalidJob for whatever cannot be stored, before anything is sent; SchemaError; Unavailable when the database
+        could not be reached for ten seconds (nothing was stored); OutcomeUnknown when it was lost while the job was sent.
+        """
+        new = NewJob(type, payload, max_attempts, backoff_strategy, run_at, queue, priority)
+        insert = _enqueue.checked(new, self._settings.retry)
+        wake = self._wake(notify)
+        if on_done is not None:
+            self._check_on_done(on_done, type, connection)
+            self._listeners.add_once(insert.uid, on_done)
+        try:
+            return self._insert(insert, wake, connection)
+        except BaseException:
+            self._listeners.drop_once(insert.uid)
+            raise
+
+    def create_many(
+        self,
+        jobs: Iterable[NewJob | tuple[str, dict[str, Any] | None]],
+        *,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        run_at: datetime | None = None,
+        queue: str = "default",
+        priority: int = 0,
+        notify: bool | None = None,
+        connection: object = None,
+    ) -> list[Job]:
+        """Store many jobs in one statement, all or none; returned in the order given.
+
+        `jobs`: ("type", payload) pairs or NewJobs; the keywords are what `create` means by them, for those that leave them
+        open. Raises what `create` raises; InvalidJob names the place: `jobs[3]: ...`.
+        """
+        defaults = NewJob("default", None, max_attempts, backoff_strategy, run_at, queue, priority)
+        inserts = _enqueue.checked_many(jobs, defaults, self._settings.retry)
+        wake = self._wake(notify)
+        theirs = None if connection is None else caller_connection(connection)
+        if not inserts:
+            return []
+
+        def insert(connection: Connection) -> list[Job]:
+            inserted = self._store.insert_jobs(connection, inserts, wake)
+            if inserted:
+                return [_enqueue.as_job(one, inserted[one.uid]) for one in inserts]
+            # An earlier try, whose reply was lost, has stored them all.
+            found = self._store.find_jobs(connection, [one.uid for one in inserts])
+            return [found[one.uid] for one in inserts]
+
+        return self._in_theirs(theirs, insert) if theirs is not None else self._call(insert, inserts[0].uid)
+
+    def _insert(self, insert: Insert, wake: bool, connection: object) -> Job:
+        def statement(connection: Connection) -> Job:
+            inserted = self._store.insert_job(connection, insert, wake)
+            if inserted is not None:
+                return _enqueue.as_job(insert, inserted)
+            return self._store.find_jobs(connection, [insert.uid])[insert.uid]  # stored by an earlier try, its reply lost
+
+        if connection is not None:
+            return self._in_theirs(caller_connection(connection), statement)
+        return self._call(statement, insert.uid)
+
+    def _wake(self, notify: bool | None) -> bool:
+        if notify is None:
+            return self._settings.notify
+        if not isinstance(notify, bool):
+            raise InvalidJob(f"notify must be True, False or None, not {notify!r:.60}")
+        return notify
+
+    def _check_on_done(self, on_done: object, type: str, connection: object) -> None:
+        if not callable(on_done):
+            raise TypeError(f"on_done must be callable, not {on_done.__class__.__name__}")
+        if connection is not None:
+            raise TypeError("on_done and connection do not go together: the job may be rolled back, and nobody would be told")
+        if self._running_engine() is None:
+            raise NotRunning("on_done is told by the process that finishes the job, and this manager is not started")
+        if type not in self._handlers:
+            raise NotRunning(f"on_done is told by the process that finishes the job, and this one has no handler for {type!r}")
+
+    # -- looking --------------------------------------------------------------------------------------------------------
+
+    def find(self, job: Job | UUID | str) -> Job | None:
+        """The job as it is now, by itself or its uid; None: there is none. Raises SchemaError and Unavailable."""
+        uid = _uid(job)
+        return self._call(lambda connection: self._store.find_jobs(connection, [uid]).get(uid))
+
+    def history(self, job: Job | UUID | str) -> list[Attempt]:
+        """The job's attempts that have ended, first to last. Raises SchemaError and Unavailable."""
+        uid = _uid(job)
+        return self._call(lambda connection: self._store.list_attempts(connection, uid))
+
+    def fetch_all(
+        self,
+        status: Status | str | None = None,
+        *,
+        type: str | None = None,
+        queue: str | None = None,
+        limit: int = 100,
+        before: Job | None = None,
+    ) -> list[Job]:
+        """A page of at most `limit` (1 to 10,000) jobs, newest first, of a status, a type and a queue (None: of all).
+
+        `before`: the last job of the page before. Raises TypeError, ValueError, SchemaError and Unavailable.
+        """
+        if status is not None and status not in list(Status):
+            raise ValueError(f"status must be one of {', '.join(Status)} or None, not {status!r:.60}")
+        for what, name in (("type", type), ("queue", queue)):
+            if name is not None and (flaw := name_flaw(name)):
+                raise (ValueError if isinstance(name, str) else TypeError)(f"{what} {flaw}")
+        if isinstance(limit, bool) or not isinstance(limit, int):
+            raise TypeError(f"limit must be an int, not {limit.__class__.__name__}")
+        if not 1 <= limit <= PAGE_MOST:
+            raise ValueError(f"limit must be between 1 and {PAGE_MOST}, not {limit}")
+        if before is not None and not isinstance(before, Job):
+            raise TypeError(f"before must be a Job (the last of the page before) or None, not {before.__class__.__name__}")
+        last = None if before is None else before.id
+        return self._call(lambda connection: self._store.list_jobs(connection, status, type, queue, limit, last))
+
+    # -- handlers -------------------------------------------------------------------------------------------------------
+
+    def handler(self, type: str) -> Callable[[H], H]:
+        """Decorator: this function does the jobs of that type. Raises ValueError when the type has a handler already."""
+
+        def register(function: H) -> H:
+            self._handlers.add(type, function)
+            self._handlers_changed()
+            return function
+
+        return register
+
+    def set_handler(self, type: str, handler: Handler | None) -> None:
+        """Give the type this handler, in place of any other; None: take it away."""
+        self._handlers.set(type, handler)
+        self._handlers_changed()
+
+    def has_handler(self, type: str) -> bool:
+        """Whether the type has a handler of its own."""
+        return self._handlers.has(type)
+
+    def reset_handlers(self) -> None:
+        """Take all handlers away, but the fallback given to the constructor."""
+        self._handlers.clear()
+        self._handlers_changed()
+
+    # -- listeners ------------------------------------------------------------------------------------------------------
+
+    def on_success(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
+        """Call `callback(job)` after each job of that type (a list: of these; None: of all) that this process completed.
+
+        Told on one thread, after the commit, in the order of the commits, once; not when the process dies in between.
+        Returns a callable that removes the listener and is a context manager. Without `callback`: a decorator.
+        """
+        return self._listen("success", type, callback)
+
+    def on_failure(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
+        """The same for jobs that ended `failed`. An error that will be retried is none."""
+        return self._listen("failure", type, callback)
+
+    def on_done(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
+        """The same for both."""
+        return self._listen("done", type, callback)
+
+    def on_attempt(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
+        """The same for every attempt that begins (job.status `running`) and ends (`pending`: will be retried, `completed`,
+        `failed`); `callback(job, attempt)`."""
+        return self._listen("attempt", type, callback)
+
+    def _listen(self, kind: Kind, types: str | Iterable[str] | None, callback: Listener | None) -> Any:
+        if callback is not None:
+            return self._listeners.add(kind, types, callback)
+
+        def register(function: L) -> L:
+            self._listeners.add(kind, types, function)
+            return function
+
+        return register
+
+    # -------------------------------------------------------------------------------------------------------------------
+
+    def _running_engine(self) -> Engine | None:
+        engine = self._engine
+        return None if engine is None or engine.stopping else engine
+
+    def _make_engine(self, line: Line, workers: int, migrate: bool) -> Engine:
+        schema = self._settings.schema
+
+        def prepare(connection: Connection) -> None:
+            with translated(connection):
+                if not migrations.check(connection, schema):
+                    if not migrate:
+                        raise migrations.describe_missing(connection, schema)
+                    migrations.migrate(connection, schema)
+
+        try:
+            line.call(prepare)
+            return Engine(self._settings, self._store, self._handlers, self._listeners, workers, line, self._connections.line)
+        except Misconfigured as error:
+            raise SchemaError(f'schema "{schema}" cannot be used: {error}') from error
+        except Trouble as error:
+            raise Unavailable(f"the database cannot be used: {error}") from error
+
+    def _handlers_changed(self) -> None:
+        if (engine := self._engine) is not None:
+            engine.wake()
+
+    def _call(self, statement: Callable[[Connection], T], uid: UUID | None = None) -> T:
+        try:
+            return self._connections.call(statement, uid)
+        except Misconfigured as error:
+            reason = self._connections.call(lambda c: migrations.describe_missing(c, self._settings.schema))
+            raise reason from error
+        except Refused as error:
+            raise InvalidJob(f"PostgreSQL refused the job (SQLSTATE {error.sqlstate})") from error
+
+    def _in_theirs(self, connection: Connection, statement: Callable[[Connection], T]) -> T:
+        """In the caller's transaction: tried once, and what the driver raises comes through."""
+        try:
+            return statement(connection)
+        except Trouble as error:
+            raise (error.__cause__ or error) from None
+
+
+def _uid(job: object) -> UUID:
+    if isinstance(job, Job):
+        return job.uid
+    if isinstance(job, UUID):
+        return job
+    if isinstance(job, str):
+        try:
+            return UUID(job)
+        except ValueError:
+            raise ValueError(f"a job's uid must be a UUID, not {job!r:.60}") from None
+    raise TypeError(f"job must be a Job, its uid or that as a str, not {type(job).__name__}")

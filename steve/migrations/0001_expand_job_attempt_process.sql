@@ -1,0 +1,66 @@
+-- The tables of steve. One row of `job` is one thing to do and its history; `attempt` is the log, one row for each run that
+-- ended; `process` says who is working. Reads and writes: steve/sql/*.sql.
+
+create table {schema}.job (
+  id               bigint generated always as identity primary key,
+  uid              uuid        not null unique,               -- UUIDv7, made by the client before the first try
+  queue            text        collate "C" not null default 'default' check (char_length(queue) between 1 and 255),
+  type             text        collate "C" not null check (char_length(type) between 1 and 255),
+  priority         smallint    not null default 0 check (priority between -100 and 100),   -- higher first
+  payload          jsonb       not null default '{}' check (jsonb_typeof(payload) = 'object'),
+  result           jsonb,                                     -- null unless completed
+  error            text,                                      -- the last error's message; null once completed
+  status           text        not null default 'pending'
+                   check (status in ('pending', 'running', 'completed', 'failed', 'cancelled')),   -- cancelled: reserved
+  attempts         integer     not null default 0 check (attempts <= 1000000000),   -- claims, less those given back
+  crashes          smallint    not null default 0 check (crashes <= 10000),         -- of these, ended by a process's death
+  max_attempts     integer     not null default 3 check (max_attempts between 1 and 10000),
+  backoff_strategy text        not null default 'exp' check (backoff_strategy in ('none', 'exp')),
+  backoff_base     real        not null default 2 check (backoff_base between 1 and 1000),
+  backoff_max      real        not null default 3600 check (backoff_max between 0 and 31536000),   -- seconds
+  backoff_jitter   real        not null default 0 check (backoff_jitter between 0 and 1),
+  lease_no         bigint      not null default 0 check (lease_no >= 0),   -- raised by claim, release and rescue; never lowered
+  process_id       bigint,                                    -- who holds it
+  claimed_at       timestamptz,
+  created_at       timestamptz not null default clock_timestamp() check (created_at > '0001-01-02' and created_at < '9999-01-01'),
+  updated_at       timestamptz not null default clock_timestamp(),
+  run_at           timestamptz not null default clock_timestamp() check (run_at > '0001-01-02' and run_at < '9999-01-01'),
+  started_at       timestamptz,                               -- first attempt, written with its outcome
+  completed_at     timestamptz,                               -- final: completed or failed
+  check (crashes between 0 and attempts),
+  check ((status = 'running') = (process_id is not null)),
+  check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null))
+) with (
+  -- A queue's rows are updated twice and then rest: leave room, and vacuum early, at full speed.
+  fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0
+);
+
+-- The claim: the whole order of a lane is in the index, so that "not yet due" ends the scan.
+create index job_ready on {schema}.job (queue, type, priority, run_at, id) where status = 'pending';
+-- Jobs that were running when a process died: few, claimed apart.
+create index job_suspect on {schema}.job (run_at, id) where status = 'pending' and crashes > 0;
+-- For the rescue of a dead process's jobs; no other statement may use it.
+create index job_claimed on {schema}.job (process_id) where status = 'running';
+
+create table {schema}.attempt (                               -- no foreign key (7 us a job)
+  job_id        bigint      not null,
+  lease_no      bigint      not null,                         -- of the claim; with job_id the fence and the witness
+  number        integer     not null,                         -- counted from 1
+  process       text        not null,
+  started_at    timestamptz not null,
+  completed_at  timestamptz not null,
+  status        text        not null check (status in ('success', 'error', 'crashed')),
+  error_message text,
+  error_details text,
+  primary key (job_id, lease_no)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+
+create table {schema}.process (
+  id           bigint generated always as identity primary key,
+  name         text        not null,                          -- host:pid
+  version      text        not null,                          -- of steve
+  started_at   timestamptz not null default clock_timestamp(),
+  heartbeat_at timestamptz not null default clock_timestamp(),
+  suspected_at timestamptz,
+  lease        real        not null default 60                -- seconds
+);

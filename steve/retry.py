@@ -1,0 +1,60 @@
+"""RetryPolicy: whether and when to try again. Pure: the chance comes in as an argument, time is the database's.
+
+Users give one to the manager or to `create`; its numbers are stored with each job, and `outcome.judge` asks the policy
+that is rebuilt from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+MAX_ATTEMPTS = 10_000
+"""The most that max_attempts may be."""
+STRATEGIES = ("none", "exp")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a job is tried and how long it waits in between.
+
+    An attempt that raised is retried while fewer than `max_attempts` were made (crashes of the process not counted).
+    `backoff_strategy`: "none" retries at once; "exp" waits base^failures seconds, at most `max_delay`.
+    """
+
+    max_attempts: int = 3
+    """1 to 10,000."""
+    backoff_strategy: str = "exp"
+    base: float = 2.0
+    """1 to 1000."""
+    max_delay: float = 3600.0
+    """Seconds, 0 to 31,536,000 (a year)."""
+    jitter: float = 0.0
+    """0 to 1: the delay is multiplied by a number between 1 - jitter and 1 + jitter."""
+
+    def __post_init__(self) -> None:
+        if type(self.max_attempts) is not int:
+            raise TypeError(f"RetryPolicy max_attempts must be an int, not {type(self.max_attempts).__name__}")
+        if not 1 <= self.max_attempts <= MAX_ATTEMPTS:
+            raise ValueError(f"RetryPolicy max_attempts must be between 1 and {MAX_ATTEMPTS}, not {self.max_attempts}")
+        if self.backoff_strategy not in STRATEGIES:
+            raise ValueError(f'RetryPolicy backoff_strategy must be "none" or "exp", not {self.backoff_strategy!r:.60}')
+        for name, low, high in (("base", 1, 1000), ("max_delay", 0, 31_536_000), ("jitter", 0, 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"RetryPolicy {name} must be a number, not {type(value).__name__}")
+            if not isfinite(value) or not low <= value <= high:
+                raise ValueError(f"RetryPolicy {name} must be between {low} and {high}, not {value!r}")
+
+    def delay(self, failures: int, chance: float = 0.5) -> float:
+        """Seconds to wait after so many failed attempts (1 or more); `chance`, 0 to 1, places it within the jitter."""
+        if self.backoff_strategy == "none":
+            return 0.0
+        try:
+            delay = min(float(self.base) ** failures, self.max_delay)
+        except OverflowError:  # 2.0 ** 1024; max_attempts may be 10,000
+            delay = self.max_delay
+        return delay * (1 - self.jitter + 2 * self.jitter * chance)
+
+
+RetryPolicy.__module__ = "steve"

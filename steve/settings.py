@@ -1,0 +1,112 @@
+"""Every knob of a manager with its default, unit and meaning, checked at once; and the engine's own numbers.
+
+`JobManager` makes one from its keywords. Nothing here is global: two managers in one process share none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isfinite
+
+from .retry import RetryPolicy
+
+# The hand (_claim.py)
+HAND_MOST = 500
+"""Jobs claimed at a time, at most: the cost of a claim levels off there."""
+HAND_BYTES = 8 << 20
+"""Payload bytes claimed at a time, at most, at the mean size seen."""
+HAND_SECONDS = 0.05
+"""As many jobs are claimed ahead as all workers begin in this time, at the pace of each type."""
+HAND_AGE = 1.0
+"""Seconds after which a claimed job that nobody has begun is given back."""
+
+# The pile (_settle.py)
+GROUP_MOST = 500
+"""Verdicts settled in one statement, at most."""
+GROUP_BYTES = 8 << 20
+PILE_MOST = 2_000
+"""Verdicts waiting, above which workers begin nothing more until half of them are settled."""
+PILE_BYTES = 32 << 20
+SETTLE_SECONDS = 30.0
+"""How long a stopping manager goes on trying to write down what was done while the database is away."""
+
+# Listeners (listeners.py)
+EVENTS_MOST = 10_000
+"""Events waiting to be told, above which nothing is claimed."""
+
+# Turns (_worker.py)
+TURN_SECONDS = 0.05
+"""A turn begins no further job after this time: at its end a chain learns that the interpreter is exiting."""
+IDLE_SECONDS = 0.5
+"""The longest wait of an idle turn, for the same reason."""
+
+# Calls (manager.py)
+CALL_SECONDS = 10.0
+"""How long a call tries to reach the database."""
+BACKOFF_FIRST, BACKOFF_MOST = 0.1, 2.0
+"""Seconds between a loop's tries to reach the database: the first, and what doubling ends at; half more or less by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The keywords of `JobManager` that are neither a connection nor a handler."""
+
+    schema: str = "steve"
+    """The PostgreSQL schema of the tables: 1 to 63 bytes of UTF-8, not beginning with pg_."""
+    queues: tuple[str, ...] | None = None
+    """The queues to work on; None: all."""
+    poll_interval: float = 1.0
+    """Seconds between looks at the database when no notification comes, 0.05 to 3600."""
+    retry: RetryPolicy = RetryPolicy()
+    """For jobs created without `max_attempts` and `backoff_strategy` of their own."""
+    notify: bool = True
+    """Wake waiting processes with NOTIFY when a job is created, and listen for it."""
+
+    @classmethod
+    def checked(cls, schema: object, queues: object, poll_interval: object, retry: object, notify: object) -> Settings:
+        """Raises TypeError or ValueError for the first that is wrong."""
+        if not isinstance(schema, str):
+            raise TypeError(f"schema must be a str, not {type(schema).__name__}")
+        check_schema(schema)
+        if queues is not None:
+            if isinstance(queues, str) or not isinstance(queues, Iterable):
+                raise TypeError(f'queues must be a list of names such as ["default"] or None, not {type(queues).__name__}')
+            queues = tuple(queues)
+            if not queues:
+                raise ValueError("queues is empty: name at least one, or pass None for all")
+            for queue in queues:
+                if flaw := name_flaw(queue):
+                    raise (ValueError if isinstance(queue, str) else TypeError)(f"queues: a queue's name {flaw}")
+        if isinstance(poll_interval, bool) or not isinstance(poll_interval, int | float):
+            raise TypeError(f"poll_interval must be a number of seconds, not {type(poll_interval).__name__}")
+        if not isfinite(poll_interval) or not 0.05 <= poll_interval <= 3600:
+            raise ValueError(f"poll_interval must be between 0.05 and 3600 seconds, not {poll_interval!r}")
+        if not isinstance(retry, RetryPolicy):
+            raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
+        if not isinstance(notify, bool):
+            raise TypeError(f"notify must be True or False, not {type(notify).__name__}")
+        return cls(schema, queues, float(poll_interval), retry, notify)
+
+
+def check_schema(schema: str) -> None:
+    """Raises ValueError for what cannot be the name of a PostgreSQL schema."""
+    if "\x00" in schema or any("\ud800" <= c <= "\udfff" for c in schema):
+        raise ValueError("schema contains a NUL character or a lone surrogate")
+    if not 1 <= len(schema.encode()) <= 63:
+        raise ValueError(f"schema must be 1 to 63 bytes of UTF-8, not {len(schema.encode())}: PostgreSQL would cut it off")
+    if schema.startswith("pg_"):
+        raise ValueError(f'schema must not begin with "pg_", which PostgreSQL keeps for itself: {schema!r}')
+
+
+def name_flaw(name: object) -> str | None:
+    """What is wrong with the name of a type or a queue, as the end of a sentence; None: nothing."""
+    if not isinstance(name, str):
+        return f"must be a str, not {type(name).__name__}"
+    if not 1 <= len(name) <= 255:
+        return f"must have 1 to 255 characters, not {len(name)}"
+    if not name.isprintable() and any(c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" for c in name):
+        return f"must not contain control characters or lone surrogates: {name!r:.80}"
+    if name.strip() != name:
+        return f"must not begin or end with a blank: {name!r:.80}"
+    return None

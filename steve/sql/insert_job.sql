@@ -1,0 +1,14 @@
+-- Store one job. The uid was made before the first try: sent again after a lost reply, this inserts nothing and returns
+-- nothing, and find_job.sql tells what is there.
+-- The notification rides along and is heard after the commit; a job due later than in a second needs none.
+insert into {schema}.job
+  (uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter, run_at)
+values (
+  %(uid)s, %(queue)s, %(type)s, %(priority)s, %(payload)s::jsonb, %(max_attempts)s,
+  %(backoff_strategy)s, %(backoff_base)s, %(backoff_max)s, %(backoff_jitter)s,
+  greatest(%(run_at)s::timestamptz, clock_timestamp())
+)
+on conflict (uid) do nothing
+returning
+  id, created_at, updated_at, run_at,
+  case when %(notify)s and run_at < clock_timestamp() + interval '1 second' then pg_notify(%(channel)s, '') end

@@ -1,0 +1,4 @@
+-- This process begins to work.
+insert into {schema}.process (name, version)
+values (%(name)s, %(version)s)
+returning id

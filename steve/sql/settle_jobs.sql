@@ -1,0 +1,50 @@
+-- Write what became of a group of attempts: the job's row and, for those that count, the attempt's row in the log.
+-- Returns the jobs that were still held under the lease named: only those may be told of.
+--
+-- The fence: (id, lease_no) and running. A job rescued meanwhile has a higher lease_no and does not match; then nothing is
+-- written, no row in the log either, since the log is inserted from what the UPDATE returned, never from the verdicts.
+-- `(status = 'running') is true` rather than `status = 'running'`: the plain form invites the planner into the partial index
+-- of running jobs, which it would read whole. `(select %(ids)s)` hides the length of the array: the planner then expects few
+-- rows and goes by primary key, however many come (500 expected, it may read a middle-sized table instead).
+-- An attempt that does not count (attempt_status is null) is taken off again and leaves no row in the log; the lease_no is
+-- raised for it, since attempts, which fall, are no fence. A snooze comes due after its delay. What is given back unbegun
+-- (delay is null) is due as before, and the notification `back` tells every process to look for it.
+with verdict as materialized (
+  select *
+  from unnest(
+    (select %(ids)s::bigint[]), %(lease_nos)s::bigint[], %(statuses)s::text[], %(results)s::jsonb[], %(errors)s::text[],
+    %(delays)s::float8[], %(begun_agos)s::float8[], %(attempt_statuses)s::text[], %(error_details)s::text[]
+  ) as t (id, lease_no, status, result, error, delay, begun_ago, attempt_status, error_details)
+), settled as (
+  update {schema}.job
+  set status = verdict.status,
+      result = verdict.result,
+      error = case when verdict.attempt_status is null then job.error else verdict.error end,
+      attempts = job.attempts - (verdict.attempt_status is null)::integer,
+      lease_no = job.lease_no + (verdict.attempt_status is null)::integer,
+      process_id = null,
+      claimed_at = case when verdict.status = 'pending' then null else job.claimed_at end,
+      run_at = case
+        when verdict.status = 'pending' then coalesce(now() + verdict.delay * interval '1 second', job.run_at)
+        else job.run_at
+      end,
+      started_at = coalesce(job.started_at, now() - verdict.begun_ago * interval '1 second'),
+      completed_at = case when verdict.status = 'pending' then null else now() end,
+      updated_at = now()
+  from verdict
+  where job.id = verdict.id
+    and job.lease_no = verdict.lease_no
+    and (job.status = 'running') is true
+  returning
+    job.id, verdict.lease_no, job.attempts, job.run_at, job.started_at, job.updated_at, job.completed_at,
+    job.updated_at - verdict.begun_ago * interval '1 second' as begun_at, verdict.attempt_status, verdict.error, verdict.error_details
+), logged as (
+  insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status, error_message, error_details)
+  select id, lease_no, attempts, %(process)s, begun_at, updated_at, attempt_status, error, error_details
+  from settled
+  where attempt_status is not null
+)
+select
+  id, lease_no, run_at, started_at, updated_at, completed_at, begun_at,
+  (select pg_notify(%(channel)s, 'back') where %(back)s)
+from settled
