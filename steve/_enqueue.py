@@ -111,7 +111,13 @@ def _merged(item: Any, defaults: NewJob) -> NewJob:
         )
     if isinstance(item, tuple | list) and len(item) == 2:
         return NewJob(
-            item[0], item[1], defaults.max_attempts, defaults.backoff_strategy, defaults.run_at, defaults.queue, defaults.priority
+            item[0],
+            item[1],
+            defaults.max_attempts,
+            defaults.backoff_strategy,
+            defaults.run_at,
+            defaults.queue,
+            defaults.priority,
         )
     raise InvalidJob(f'must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
 

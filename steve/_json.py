@@ -20,7 +20,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=F
 
 
 class NotStorable(ValueError):
-    """A value that a payload or result cannot hold. The message is a clause that names the place: `payload["a"] is a set`."""
+    """A value that a payload or result cannot hold. The message is a clause that names the place: `payload["a"] is a set`"""
 
 
 class _Flaw(Exception):

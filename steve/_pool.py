@@ -132,7 +132,7 @@ class Connections:
             return Line(lambda: connect(self._conninfo), Connection.close)
 
         def open() -> Connection:
-            connection = pool.getconn(timeout=CALL_SECONDS)
+            connection: Connection = pool.getconn(timeout=CALL_SECONDS)
             try:
                 connection.set_autocommit(True)
                 prepare_for_loop(connection)

@@ -88,7 +88,7 @@ def _message(error: BaseException) -> str:
     return _bounded(f"{name}: {text}" if text else name, MESSAGE_BYTES)
 
 
-def _details(error: BaseException) -> str | None:
+def _details(error: BaseException) -> str:
     """The traceback, from the handler's own frame on."""
     try:
         own = error.__traceback__

@@ -161,7 +161,9 @@ class Settler:
         if verdict == failed:
             logger.error("job %s cannot be settled at all: %s", verdict.job.uid, reason)
         else:
-            logger.error("job %s: the outcome of attempt %d cannot be stored: %s", verdict.job.uid, verdict.job.attempts, reason)
+            logger.error(
+                "job %s: the outcome of attempt %d cannot be stored: %s", verdict.job.uid, verdict.job.attempts, reason
+            )
             self._settle([failed], doubtful)
 
     def _wait(self, error: Trouble) -> None:

@@ -102,7 +102,13 @@ class Store:
         return {row[1]: _job(row) for row in rows}
 
     def list_jobs(
-        self, connection: Connection, status: str | None, type: str | None, queue: str | None, limit: int, before: int | None
+        self,
+        connection: Connection,
+        status: str | None,
+        type: str | None,
+        queue: str | None,
+        limit: int,
+        before: int | None,
     ) -> list[Job]:
         filters = {"status": status, "type": type, "queue": queue, "limit": limit, "before": before}
         return [_job(row) for row in self._rows(connection, "list_jobs", filters)]
@@ -232,7 +238,15 @@ def trouble(error: psycopg.Error, connection: Connection | None = None) -> Troub
         return Refused(message) if isinstance(error, psycopg.DataError) else Weather(message)
     if state[:2] in ("28", "3D", "3F", "42"):  # role, database, schema, tables and rights
         return Misconfigured(message, state)
-    if state[:2] in ("08", "25", "40", "53", "55", "57", "58"):  # lost, read-only, contention, resources, locks, timeouts
+    if state[:2] in (
+        "08",
+        "25",
+        "40",
+        "53",
+        "55",
+        "57",
+        "58",
+    ):  # lost, read-only, contention, resources, locks, timeouts
         return Weather(message, state)
     return Refused(message, state)
 
@@ -242,10 +256,15 @@ def _claim_order(job: Claimed) -> tuple[int, datetime, int]:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    times = map(_utc, row[13:19])
-    payload = _json.decode_or_text(row[5])
-    result = None if row[6] is None else _json.decode_or_text(row[6])
-    return Job(*row[:5], payload, result, row[7], _known(Status, row[8]), *row[9:13], *times)
+    """Of the columns that find_jobs.sql and list_jobs.sql select: Job's own, in its order."""
+    given = dict(zip(Job.__slots__, row, strict=True))
+    given["payload"] = _json.decode_or_text(given["payload"])
+    given["result"] = None if given["result"] is None else _json.decode_or_text(given["result"])
+    given["status"] = _known(Status, given["status"])
+    return Job(**given | {name: _utc(given[name]) for name in _TIMES})
+
+
+_TIMES = ("created_at", "updated_at", "run_at", "claimed_at", "started_at", "completed_at")
 
 
 def _known(kind: type[Status] | type[AttemptStatus], text: str) -> Any:

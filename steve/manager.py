@@ -79,8 +79,6 @@ class JobManager:
         and Unavailable.
         """
 
-
-
         def statement(connection: Connection) -> list[str]:
             with translated(connection):
                 return migrations.migrate(connection, self._settings.schema, contract=contract, dry_run=dry_run)

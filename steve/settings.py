@@ -45,7 +45,7 @@ IDLE_SECONDS = 0.5
 CALL_SECONDS = 10.0
 """How long a call tries to reach the database."""
 BACKOFF_FIRST, BACKOFF_MOST = 0.1, 2.0
-"""Seconds between a loop's tries to reach the database: the first, and what doubling ends at; half more or less by chance."""
+"""Seconds between a loop's tries to reach the database: the first, and where doubling ends; half more or less by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Settings:
     """The queues to work on; None: all."""
     poll_interval: float = 1.0
     """Seconds between looks at the database when no notification comes, 0.05 to 3600."""
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
     """For jobs created without `max_attempts` and `backoff_strategy` of their own."""
     notify: bool = True
     """Wake waiting processes with NOTIFY when a job is created, and listen for it."""

@@ -66,7 +66,7 @@ def read(connection: Connection, schema: str) -> list[Applied] | None:
     table = f"{quoted(schema)}.migration"
     if connection.execute("select to_regclass(%s)", [table]).fetchone() == (None,):
         return None
-    rows = connection.execute(f"select number, name, kind, checksum from {table} order by number").fetchall()  # type: ignore[arg-type]
+    rows = connection.execute(f"select number, name, kind, checksum from {table} order by number").fetchall()
     return [Applied(*row) for row in rows]
 
 
@@ -79,7 +79,9 @@ def missing(known: Sequence[Migration], applied: Sequence[Applied], contract: bo
     for row in applied:
         mine = by_number.get(row.number)
         if mine is None and row.kind == "contract":
-            raise SchemaError(f"the tables are too new: {row.name} was applied, which this version of steve does not know: upgrade")
+            raise SchemaError(
+                f"the tables are too new: {row.name} was applied, which this version of steve does not know: upgrade"
+            )
         if mine is not None and mine.checksum != row.checksum:
             raise SchemaError(
                 f"migration {row.name} was applied with another text than {mine.name} has here: "
@@ -89,7 +91,9 @@ def missing(known: Sequence[Migration], applied: Sequence[Applied], contract: bo
     return [m for m in known if m.number not in done and (m.kind == "expand" or contract)]
 
 
-def plan(known: Sequence[Migration], applied: Sequence[Applied] | None, schema: str, *, contract: bool, create: bool) -> list[Step]:
+def plan(
+    known: Sequence[Migration], applied: Sequence[Applied] | None, schema: str, *, contract: bool, create: bool
+) -> list[Step]:
     """The SQL that brings the schema up to date, as it is run; `create`: the schema itself does not exist yet."""
     steps = []
     if applied is None:
@@ -104,7 +108,12 @@ def plan(known: Sequence[Migration], applied: Sequence[Applied] | None, schema: 
 
 
 def migrate(
-    connection: Connection, schema: str, *, contract: bool = False, dry_run: bool = False, known: Sequence[Migration] | None = None
+    connection: Connection,
+    schema: str,
+    *,
+    contract: bool = False,
+    dry_run: bool = False,
+    known: Sequence[Migration] | None = None,
 ) -> list[str]:
     """Apply what is missing and return the names; with `dry_run` apply nothing and return the SQL.
 
@@ -131,7 +140,7 @@ def migrate(
         except errors.LockNotAvailable as error:
             waited_for = str(error)
         except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction) as error:
-            raise SchemaError(f'{_where(connection, schema)} cannot be migrated here ({error}): {WHAT_TO_DO}') from error
+            raise SchemaError(f"{_where(connection, schema)} cannot be migrated here ({error}): {WHAT_TO_DO}") from error
         if time.monotonic() > deadline:
             raise SchemaError(f"{_where(connection, schema)} could not be migrated within {PATIENCE:.0f} s: {waited_for}")
         time.sleep(0.1)

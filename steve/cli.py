@@ -1,0 +1,77 @@
+"""The command line: `python -m steve migrate` for whoever owns the database, `python -m steve demo` for the curious.
+
+Reads arguments, calls what any program could call, prints. An error is one line on stderr and exit code 1.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from steve import JobManager, SteveError, __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; its exit code is returned. `arguments`: those of the command line by default."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except (SteveError, ValueError) as error:
+        print(f"steve: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m steve", description="Background jobs on PostgreSQL.")
+    parser.add_argument("--version", action="version", version=f"steve {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    migrate = commands.add_parser(
+        "migrate",
+        help="create the tables in a database, or bring them up to date",
+        description="Applies the migrations that the database lacks and prints their names. For the schema's owner.",
+    )
+    migrate.add_argument("--database-url", metavar="URL", help="default: STEVE_DATABASE_URL, else libpq's PG* variables")
+    migrate.add_argument("--schema", metavar="NAME", default="steve", help='where the tables are; default: "steve"')
+    migrate.add_argument(
+        "--contract",
+        action="store_true",
+        help="also those that break older versions of steve: only when no process runs one any more",
+    )
+    migrate.add_argument("--dry-run", action="store_true", help="change nothing, print the SQL")
+    migrate.set_defaults(run=_migrate)
+
+    demo = commands.add_parser(
+        "demo",
+        help="watch it work: one job for every file under a folder",
+        description="Hashes, measures and counts every file under a folder, one job each, on a throw-away PostgreSQL. "
+        "Those that are no text fail, are retried, and are listed at the end.",
+    )
+    demo.add_argument("path", metavar="PATH", nargs="?", type=Path, help="default: Python's standard library")
+    demo.add_argument("--database-url", metavar="URL", help="this PostgreSQL instead of a throw-away one")
+    demo.add_argument(
+        "--schema", metavar="NAME", default="steve_demo", help='made for the demo, then dropped; default: "steve_demo"'
+    )
+    demo.add_argument("--workers", metavar="N", type=int, default=4, help="jobs that run at a time; default: 4")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    manager = JobManager(options.database_url, schema=options.schema)
+    try:
+        lines = manager.migrate(contract=options.contract, dry_run=options.dry_run)
+    finally:
+        manager.stop()
+    for line in lines or ["-- nothing to do"]:  # a comment: the output of a dry run can be given to psql as it is
+        print(line)
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    try:
+        from steve import demo  # here, for it needs packages that `migrate` on a server does not
+    except ModuleNotFoundError as missing:
+        raise SteveError(f"the demo needs {missing.name}: pip install 'steve-jobs[demo]'") from missing
+    return demo.run(options.path, options.database_url, schema=options.schema, workers=options.workers)

