@@ -70,7 +70,7 @@ def decode(text: str) -> Any:
 
 
 def decode_or_text(text: str) -> Any:
-    """The same for who shows a row: the text as it stands where Python cannot hold it, so that the page it is on stays whole."""
+    """The same for who shows a row: the text as it stands where Python cannot hold it, so that its page stays whole."""
     try:
         return decode(text)
     except (ValueError, RecursionError):

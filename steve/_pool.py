@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from ._connection import Connection, Line, conninfo_of, connect, connect_arguments, prepare_for_call, prepare_for_loop
+from ._connection import Connection, Line, connect, connect_arguments, conninfo_of, prepare_for_call, prepare_for_loop
 from ._outage import Backoff
 from ._store import trouble
 from .errors import OutcomeUnknown, SteveError, Unavailable, Unknown, Weather
@@ -126,7 +126,7 @@ class Connections:
             )
 
     def line(self) -> Line:
-        """A connection for one loop: opened by it with its own back-off (a pool's would be half a minute late after an outage)."""
+        """A connection for one loop: with its own back-off (a pool's would be half a minute late after an outage)."""
         pool = self._theirs
         if pool is None:
             return Line(lambda: connect(self._conninfo), Connection.close)

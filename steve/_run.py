@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import traceback
 from contextvars import Context, ContextVar
-from typing import Any
 
 from . import _json
 from .errors import NotRunning, Snooze

@@ -22,7 +22,7 @@ from ._store import Insert, Store, translated
 from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, Trouble, Unavailable
 from .handlers import Handler, Handlers
 from .job import Attempt, Job, NewJob, Status
-from .listeners import Kind, Listener, Listeners, Subscription
+from .listeners import Kind, Listener, Listeners
 from .retry import RetryPolicy
 from .settings import Settings, name_flaw
 
