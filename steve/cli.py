@@ -4,6 +4,7 @@ Reads arguments, calls what any program could call, prints. An error is one line
 """
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +15,12 @@ from steve import JobManager, SteveError, __version__
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; its exit code is returned. `arguments`: those of the command line by default."""
     options = _parser().parse_args(arguments)
+    # Without a handler its warnings would go to stderr, each try of a connection that is refused a line of its own.
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())
     try:
         code: int = options.run(options)
     except (SteveError, ValueError) as error:
-        print(f"steve: {error}", file=sys.stderr)
+        print("steve:", " ".join(str(error).split()), file=sys.stderr)  # libpq's messages have several lines
         return 1
     return code
 

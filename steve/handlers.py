@@ -81,6 +81,6 @@ def check_handler(handler: object) -> None:
     called = handler if inspect.isroutine(handler) else getattr(handler, "func", getattr(handler, "__call__", handler))  # noqa: B004
     if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
         raise TypeError(
-            f"{getattr(handler, '__qualname__', type(handler).__name__)} is an async function, and steve runs handlers in threads: "
+            f"{getattr(handler, '__qualname__', type(handler).__name__)} is an async function, but handlers run in threads: "
             "make it a plain function, or wrap it: lambda job: asyncio.run(function(job))"
         )

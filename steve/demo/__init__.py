@@ -11,7 +11,6 @@ Called by `python -m steve demo`; written as any user of steve would write it, w
 
 import logging
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,9 +68,6 @@ def _work(manager: JobManager, found: Found, workers: int, console: Console) -> 
 @contextmanager
 def _sigterm_as_ctrl_c() -> Iterator[None]:
     """A supervisor's SIGTERM ends the demo as Ctrl-C does, so that it cleans up after itself."""
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
-        yield
-        return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
