@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,11 +156,10 @@ def server(**settings: str) -> Iterator[Server]:
         yield postgres
     finally:
         if os.getpid() == owner:  # a forked child that leaves the block must not take the server from its parent
-            try:
-                if postgres:
-                    postgres.stop("immediate")
-            finally:
-                _remove(home)
+            # In a thread that the interpreter waits for: a second Ctrl-C ends our waiting, not the cleaning up.
+            cleaner = threading.Thread(target=_clean_up, args=(postgres, home))
+            cleaner.start()
+            cleaner.join()
 
 
 def _wheel() -> Path:
@@ -192,7 +192,9 @@ def _copy(wheel: Path, home: Path) -> Path:
     return home / wheel.name
 
 
-def _remove(home: Path) -> None:
+def _clean_up(postgres: Server | None, home: Path) -> None:
+    if postgres:
+        postgres.stop("immediate")
     # More than one try: an initdb that was interrupted leaves a child that writes for another moment.
     for _ in range(100):
         with contextlib.suppress(OSError):

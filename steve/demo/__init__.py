@@ -41,7 +41,7 @@ def run(folder: Path | None, database_url: str | None, *, schema: str, workers: 
     for reason, number in found.left_out.items():
         console.print(f"{number:,} left out: {reason}")
     try:
-        with _sigterm_as_ctrl_c(), _warnings_on(console), prepared(database_url, schema) as database:
+        with _interruptible_once(), _warnings_on(console), prepared(database_url, schema) as database:
             console.print(f"{database.description}, {workers} worker{'s' * (workers != 1)}", markup=False)
             manager = JobManager(database.conninfo, handlers=HANDLERS, schema=schema, retry=RETRY)
             try:
@@ -66,13 +66,20 @@ def _work(manager: JobManager, found: Found, workers: int, console: Console) -> 
 
 
 @contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """A supervisor's SIGTERM ends the demo as Ctrl-C does, so that it cleans up after itself."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _interruptible_once() -> Iterator[None]:
+    """Ctrl-C, or a supervisor's SIGTERM, raises KeyboardInterrupt; another one does not keep us from cleaning up."""
+
+    def interrupt(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ def prepared(database_url: str | None, schema: str) -> Iterator[Database]:
         yield Database(database_url, f"PostgreSQL {version}, schema {schema}")
     finally:
         with _connect(database_url) as connection:
+            connection.execute("set lock_timeout = '30s'")  # a job that does not end must not keep us from ending
             connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
 
 

@@ -1,0 +1,1 @@
+"""The tests of steve, and its benchmarks (`python -m tests.benchmarks`)."""

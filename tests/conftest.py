@@ -1,0 +1,116 @@
+"""What every test may ask for: a PostgreSQL, a schema of its own in it, managers that are stopped afterwards, until().
+
+The PostgreSQL is the one at STEVE_TEST_DATABASE_URL, else an embedded one. After each test nothing of it may be left.
+"""
+
+import inspect
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from steve import JobManager, embedded
+
+T = TypeVar("T")
+
+APPLICATION = f"steve-tests-{os.getpid()}"
+"""By this name pg_stat_activity shows the connections of this run, whoever else uses the server."""
+
+
+def until(predicate: Callable[[], T], timeout: float = 10.0) -> T:
+    """Waits until `predicate()` is true and returns what it returned. The one place in the tests that sleeps."""
+    deadline = time.monotonic() + timeout
+    while not (value := predicate()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"after {timeout:g} s still {value!r}: {_source(predicate)}")
+        time.sleep(0.005)
+    return value
+
+
+def _source(predicate: Callable[[], object]) -> str:
+    try:
+        return " ".join(inspect.getsource(predicate).split())
+    except (OSError, TypeError):
+        return repr(predicate)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[embedded.Server]:
+    """The embedded server: for what it brings (pgbench), and for tests that stop it and start it again."""
+    with embedded.server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A conninfo whose role may create schemas."""
+    url = os.environ.get("STEVE_TEST_DATABASE_URL") or request.getfixturevalue("server").conninfo
+    return make_conninfo(url, application_name=APPLICATION)
+
+
+@pytest.fixture
+def conn(database_url: str) -> Iterator[psycopg.Connection]:
+    """An autocommit connection to that database."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def schema(database_url: str) -> Iterator[str]:
+    """The name of a schema that does not exist yet, and does not exist after the test."""
+    name = f"test_{uuid4().hex[:12]}"
+    yield name
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("set lock_timeout = '20s'")
+        connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def make_manager(database_url: str, schema: str) -> Iterator[Callable[..., JobManager]]:
+    """`make_manager(**keywords)`: a JobManager on the test's database and schema, which the keywords may replace.
+
+    Whatever became of the test, all are stopped after it; handlers that wait must have been let go by then.
+    """
+    managers: list[JobManager] = []
+
+    def make(db: Any = database_url, handler: Any = None, **keywords: Any) -> JobManager:
+        manager = JobManager(db, handler, **({"schema": schema} | keywords))
+        managers.append(manager)
+        return manager
+
+    yield make
+    for manager in managers:
+        manager.request_stop()
+    reports = [manager.stop(timeout=30) for manager in managers]
+    assert all(report.complete for report in reports), reports
+
+
+@pytest.fixture
+def manager(make_manager: Callable[..., JobManager]) -> JobManager:
+    """A JobManager whose tables exist; not started."""
+    manager = make_manager()
+    manager.migrate()
+    return manager
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test: no thread that would keep the process alive, no connection, hence no lock and no transaction."""
+    before = set(threading.enumerate())
+    yield
+    until(lambda: not [thread for thread in threading.enumerate() if thread not in before and not thread.daemon])
+    if "database_url" in request.fixturenames:
+        with psycopg.connect(request.getfixturevalue("database_url"), autocommit=True) as connection:
+            until(lambda: not _connections(connection))
+
+
+def _connections(observer: psycopg.Connection) -> list[Any]:
+    query = "select pid, state, query from pg_stat_activity where application_name = %s and pid <> pg_backend_pid()"
+    return observer.execute(query, [APPLICATION]).fetchall()
