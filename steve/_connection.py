@@ -89,7 +89,11 @@ def prepare_for_loop(connection: Connection) -> None:
     A plan made while the table was small stays cached while it grows; a sequential scan in it would become quadratic, and
     the high cost of a plan that has no other choice may wake the JIT compiler.
     """
-    _set(connection, _FOR_CALLS | {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"})
+    _set(
+        connection,
+        _FOR_CALLS
+        | {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"},
+    )
 
 
 _FOR_CALLS = {"TimeZone": "UTC", "default_transaction_isolation": "read committed"}
