@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from math import inf
 from queue import Empty, SimpleQueue
 from random import uniform
 
@@ -21,7 +22,7 @@ from .errors import Trouble
 from .handlers import Handlers
 from .job import Claimed
 from .outcome import NotBegun, Verdict, judge
-from .settings import HAND_BYTES, HAND_MOST, HAND_SECONDS
+from .settings import HAND_BYTES, HAND_MOST, HAND_SECONDS, TICK_SECONDS, WORTH_SECONDS
 
 logger = logging.getLogger("steve")
 
@@ -44,6 +45,10 @@ class Pace:
         known = self._by_type.get(type)
         self._by_type[type] = seconds if known is None else known + (seconds - known) * 0.2
         self._mean = seconds if self._mean is None else self._mean + (seconds - self._mean) * 0.2
+
+    def expected(self, jobs: list[Claimed]) -> float:
+        """Seconds that one worker takes for these; infinity where one of them may take any time."""
+        return sum(self._by_type.get(type, inf) * count for type, count in Counter(job.type for job in jobs).items())
 
     def weighed(self, jobs: list[Claimed]) -> None:
         mean = sum(len(job.payload) for job in jobs) / len(jobs)
@@ -90,6 +95,9 @@ class Hand:
         # Claimed when, and the job. append and popleft are atomic: drawing needs no lock.
         self._jobs: deque[tuple[float, Claimed]] = deque()
         self._target = 0
+        # Seconds that the jobs at hand take one worker, each: of the last claim. Infinity: nobody knows.
+        self._each = inf
+        self._watched: Claimed | None = None
         # One claim at a time, taken without waiting: who does not get it draws or goes idle. Held across the query, it also
         # protects _woken's clearing, _next_look, _target, the back-off and the claim's connection.
         self._claiming = threading.Lock()
@@ -115,10 +123,31 @@ class Hand:
     def is_low(self) -> bool:
         return len(self._jobs) * 2 <= self._target or not self._jobs
 
+    def has_enough(self, drawing: int) -> bool:
+        """Whether so many workers suffice for the jobs at hand.
+
+        Short jobs are done sooner by one thread than by ten that take the interpreter from each other: one for every
+        WORTH_SECONDS of work. Jobs that take longer than a tick, or nobody knows how long, get all that are free.
+        """
+        jobs = len(self._jobs)
+        return not jobs or (self._each <= TICK_SECONDS and drawing > jobs * self._each / WORTH_SECONDS)
+
+    def is_stalled(self) -> bool:
+        """Asked by the watch from tick to tick: whether nobody has drawn since. Then all who can should."""
+        try:
+            head = self._jobs[0][1]
+        except IndexError:
+            head = None
+        if head is not None and head is self._watched:
+            self._each = inf
+            return True
+        self._watched = head
+        return False
+
     def wake(self) -> None:
         """There may be something new: look at once. From any thread."""
         self._woken = True
-        self._ring()
+        self.ring()
 
     def expect(self, seconds: float) -> None:
         """A job of ours comes due in so many seconds."""
@@ -128,10 +157,13 @@ class Hand:
             # Unlocked: a claim that ends just now may set a later look. Then the job is found by the claim itself, whose
             # answer names the next due instant: our verdict was committed before this call.
             self._next_look = time.monotonic() + seconds
-            self._ring()
+            self.ring()
 
     def refill(self, idle: int) -> int:
-        """Claim if it is time to and nobody else does; how many jobs that brought. Never waits for another's claim."""
+        """Claim if it is time to and nobody else does; how many jobs that brought.
+
+        Never waits for another's claim.
+        """
         if not self._is_due() or not self._claiming.acquire(blocking=False):
             return 0  # who does not get the lock leaves _woken set: the holder looks at it when it is done
         try:
@@ -140,7 +172,7 @@ class Hand:
             self._claiming.release()
             # After the release, so that an idle worker that saw the lock taken and sleeps hears of what came meanwhile.
             if self._is_due():
-                self._ring()
+                self.ring()
 
     def _fill(self, idle: int) -> int:
         # Cleared before the statement is sent: a wake-up that comes while it runs may be for a row it does not see.
@@ -167,6 +199,7 @@ class Hand:
             self._next_look = now + (poll if next_due_in is None else min(poll, next_due_in))
         if jobs:
             self.pace.weighed(jobs)
+            self._each = self.pace.expected(jobs) / len(jobs)
             self._jobs.extend([(now, job) for job in jobs])
             logger.debug("claimed %d jobs", len(jobs))
         return len(jobs)
@@ -174,9 +207,11 @@ class Hand:
     def wait(self, seconds: float) -> bool:
         """Until it is time to look again, at most so long; whether it is. For the one idle worker that watches."""
         # While somebody claims there is nothing to do but wait for the end of that: refill rings then if it is still due.
-        if self._is_due() and not self._claiming.locked():
+        if self._is_due() and self.is_low() and not self._claiming.locked():
             return True
-        if not self._claiming.locked():
+        if self._jobs:
+            seconds = TICK_SECONDS
+        elif not self._claiming.locked():
             seconds = min(seconds, max(self._next_look - time.monotonic(), 0.0))
         try:
             self._bell.get(timeout=seconds)
@@ -184,7 +219,7 @@ class Hand:
             return self._is_due()
         return True
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
         if self._bell.empty():  # one unheard ring is as good as ten
             self._bell.put(None)
 

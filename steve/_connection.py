@@ -86,13 +86,15 @@ def prepare_for_call(connection: Connection) -> None:
 def prepare_for_loop(connection: Connection) -> None:
     """The same for a connection that prepares its statements: keep them on the indexes. Raises psycopg.Error.
 
-    A plan made while the table was small stays cached while it grows; a sequential scan in it would become quadratic, and
-    the high cost of a plan that has no other choice may wake the JIT compiler.
+    A plan made for a small table stays cached while the table grows: a sequential scan in it would become quadratic, and the
+    high cost of a plan that has no other choice may wake the JIT compiler. One made for a large group reads the table in
+    order to join it. Generic plans know neither.
     """
-    _set(connection, _FOR_CALLS | {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"})
+    _set(connection, _FOR_CALLS | _FOR_LOOPS)
 
 
 _FOR_CALLS = {"TimeZone": "UTC", "default_transaction_isolation": "read committed"}
+_FOR_LOOPS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
 
 
 def _set(connection: Connection, settings: dict[str, str]) -> None:

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ._connection import Connection, Line, connect, connect_arguments, conninfo_of, prepare_for_call, prepare_for_loop
 from ._outage import Backoff
 from ._store import trouble
-from .errors import OutcomeUnknown, SteveError, Unavailable, Unknown, Weather
+from .errors import OutcomeUnknown, SteveError, Trouble, Unavailable, Unknown, Weather
 from .settings import CALL_SECONDS
 
 T = TypeVar("T")
@@ -69,8 +69,19 @@ class Connections:
                             f"stored ({error}); find(uid) tells when the database is back",
                             uid,
                         ) from error
-                    raise Unavailable(f"the database could not be used within {CALL_SECONDS:.0f} s: {error}") from error
+                    raise Unavailable(
+                        f"the database could not be used within {CALL_SECONDS:.0f} s: {self._reason(error)}"
+                    ) from error
                 time.sleep(delay)
+
+    def _reason(self, error: Trouble) -> str:
+        """A pool says only that it had no connection in time; asked once more, libpq says why."""
+        if self._theirs is None and isinstance(error.__cause__, PoolTimeout):
+            try:
+                connect(self._conninfo).close()
+            except psycopg.Error as refused:
+                return str(refused)
+        return str(error)
 
     @contextmanager
     def _borrowed(self, timeout: float) -> Iterator[Connection]:

@@ -50,6 +50,17 @@ class Inserted(NamedTuple):
     run_at: datetime
 
 
+class Page(NamedTuple):
+    """Which jobs to list."""
+
+    status: str | None
+    type: str | None
+    queue: str | None
+    limit: int
+    before: int | None
+    """Only ids below this one."""
+
+
 class Demand(NamedTuple):
     """What a claim asks for."""
 
@@ -101,17 +112,8 @@ class Store:
         rows = self._rows(connection, "find_jobs", {"uids": _array(uids)})
         return {row[1]: _job(row) for row in rows}
 
-    def list_jobs(
-        self,
-        connection: Connection,
-        status: str | None,
-        type: str | None,
-        queue: str | None,
-        limit: int,
-        before: int | None,
-    ) -> list[Job]:
-        filters = {"status": status, "type": type, "queue": queue, "limit": limit, "before": before}
-        return [_job(row) for row in self._rows(connection, "list_jobs", filters)]
+    def list_jobs(self, connection: Connection, page: Page) -> list[Job]:
+        return [_job(row) for row in self._rows(connection, "list_jobs", page._asdict())]
 
     def list_attempts(self, connection: Connection, uid: UUID) -> list[Attempt]:
         rows = self._rows(connection, "list_attempts", {"uid": uid})

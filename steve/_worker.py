@@ -90,8 +90,12 @@ class Crew:
                 self._pile.brake.wait(IDLE_SECONDS)
                 return True
             if self._hand.is_low() and not self._dispatcher.brake.is_on():
-                self._rouse(self._hand.refill(self._workers - len(self.running)))
-            job = self._hand.draw()
+                if len(self._hand) > 0 and self._watch.locked():
+                    self._hand.ring()  # the watch claims while this chain goes on
+                else:
+                    brought = self._hand.refill(self._workers - len(self.running))
+                    self._rouse(min(brought, 1) if self._hand.has_enough(1) else brought)
+            job = None if self._hand.has_enough(self._drawing() - 1) else self._hand.draw()
             if job is not None:
                 self._work(job)
                 if time.monotonic() >= until:
@@ -108,9 +112,13 @@ class Crew:
             if self._dispatcher.brake.is_on():
                 self._dispatcher.brake.wait(IDLE_SECONDS)
                 return False
-            return self._hand.wait(IDLE_SECONDS)
+            due = self._hand.wait(IDLE_SECONDS)
         finally:
             self._watch.release()
+        if self._hand.is_stalled():
+            self._rouse(len(self._hand))
+            return True
+        return due
 
     def _work(self, job: Claimed) -> None:
         handler = self._handlers.get(job.type)
@@ -147,9 +155,13 @@ class Crew:
         with self._counting:
             self._active -= 1
         # Looked at after leaving: who brought jobs or ended the watch before that counted this chain as one at work.
-        if len(self._hand) > 0 or not self._watch.locked():
+        if not self._hand.has_enough(self._drawing()) or not self._watch.locked():
             self._rouse(1)
         self._end_if_last()
+
+    def _drawing(self) -> int:
+        """How many chains draw, or run what they drew: all that have a turn but the watch."""
+        return self._active - self._watch.locked()
 
     def _rouse(self, jobs: int) -> None:
         """Give a turn to one parked chain for each job."""

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
 
-from . import _enqueue, migrations
+from . import _enqueue, _lookup, migrations
 from ._connection import Connection, Line, caller_connection
 from ._engine import Engine, StopReport
 from ._pool import Connections
@@ -24,7 +24,7 @@ from .handlers import Handler, Handlers
 from .job import Attempt, Job, NewJob, Status
 from .listeners import Kind, Listener, Listeners
 from .retry import RetryPolicy
-from .settings import Settings, name_flaw
+from .settings import Settings
 
 logger = logging.getLogger("steve")
 
@@ -33,7 +33,6 @@ H = TypeVar("H", bound=Handler)
 L = TypeVar("L", bound=Listener)
 
 WORKERS_MOST = 1_000
-PAGE_MOST = 10_000
 
 
 class JobManager:
@@ -271,12 +270,12 @@ class JobManager:
 
     def find(self, job: Job | UUID | str) -> Job | None:
         """The job as it is now, by itself or its uid; None: there is none. Raises SchemaError and Unavailable."""
-        uid = _uid(job)
+        uid = _lookup.uid_of(job)
         return self._call(lambda connection: self._store.find_jobs(connection, [uid]).get(uid))
 
     def history(self, job: Job | UUID | str) -> list[Attempt]:
         """The job's attempts that have ended, first to last. Raises SchemaError and Unavailable."""
-        uid = _uid(job)
+        uid = _lookup.uid_of(job)
         return self._call(lambda connection: self._store.list_attempts(connection, uid))
 
     def fetch_all(
@@ -292,19 +291,8 @@ class JobManager:
 
         `before`: the last job of the page before. Raises TypeError, ValueError, SchemaError and Unavailable.
         """
-        if status is not None and status not in list(Status):
-            raise ValueError(f"status must be one of {', '.join(Status)} or None, not {status!r:.60}")
-        for what, name in (("type", type), ("queue", queue)):
-            if name is not None and (flaw := name_flaw(name)):
-                raise (ValueError if isinstance(name, str) else TypeError)(f"{what} {flaw}")
-        if isinstance(limit, bool) or not isinstance(limit, int):
-            raise TypeError(f"limit must be an int, not {limit.__class__.__name__}")
-        if not 1 <= limit <= PAGE_MOST:
-            raise ValueError(f"limit must be between 1 and {PAGE_MOST}, not {limit}")
-        if before is not None and not isinstance(before, Job):
-            raise TypeError(f"before must be a Job (the last of the page before) or None, not {before.__class__.__name__}")
-        last = None if before is None else before.id
-        return self._call(lambda connection: self._store.list_jobs(connection, status, type, queue, limit, last))
+        page = _lookup.page(status, type, queue, limit, before)
+        return self._call(lambda connection: self._store.list_jobs(connection, page))
 
     # -- handlers -------------------------------------------------------------------------------------------------------
 
@@ -408,16 +396,3 @@ class JobManager:
             return statement(connection)
         except Trouble as error:
             raise (error.__cause__ or error) from None
-
-
-def _uid(job: object) -> UUID:
-    if isinstance(job, Job):
-        return job.uid
-    if isinstance(job, UUID):
-        return job
-    if isinstance(job, str):
-        try:
-            return UUID(job)
-        except ValueError:
-            raise ValueError(f"a job's uid must be a UUID, not {job!r:.60}") from None
-    raise TypeError(f"job must be a Job, its uid or that as a str, not {type(job).__name__}")

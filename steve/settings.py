@@ -21,6 +21,11 @@ HAND_SECONDS = 0.05
 HAND_AGE = 1.0
 """Seconds after which a claimed job that nobody has begun is given back."""
 
+WORTH_SECONDS = 0.005
+"""A further worker begins to draw for every so much work that the jobs at hand are expected to take."""
+TICK_SECONDS = 0.002
+"""How often the watch looks whether those who draw still do."""
+
 # The pile (_settle.py)
 GROUP_MOST = 500
 """Verdicts settled in one statement, at most."""
