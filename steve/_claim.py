@@ -3,6 +3,10 @@ fills it again, while the others go on drawing. What lies in it too long, or whe
 
 How much is claimed: what the idle workers take at once, and what all of them begin within HAND_SECONDS at the pace of each
 type. Claimed ahead, a job must not wait behind a slow neighbour while another process idles.
+
+Where it is looked for: in a healthy table a claim is a full scan, from the beginning of every lane. While a transaction
+stays open somewhere (a report, a backup, a forgotten BEGIN), each would walk over all the jobs claimed since, so between
+full scans, which get a twentieth of the time, claims look above the marks only (`Marks`).
 """
 
 from __future__ import annotations
@@ -11,18 +15,18 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from queue import Empty, SimpleQueue
 from random import uniform
 
 from ._outage import Backoff, Outage
-from ._store import Demand
+from ._store import Demand, Lane, Mark
 from .errors import Trouble
 from .handlers import Handlers
 from .job import Claimed
 from .outcome import NotBegun, Verdict, judge
-from .settings import HAND_BYTES, HAND_MOST, HAND_SECONDS, TICK_SECONDS, WORTH_SECONDS
+from .settings import FULL_SCAN_EVERY, HAND_BYTES, HAND_MOST, HAND_SECONDS, LANES_MOST, TICK_SECONDS, WORTH_SECONDS
 
 logger = logging.getLogger("steve")
 
@@ -54,7 +58,7 @@ class Pace:
         mean = sum(len(job.payload) for job in jobs) / len(jobs)
         self._payload += (mean - self._payload) * 0.5
 
-    def demand(self, handlers: Handlers, workers: int, idle: int, at_hand: int) -> Demand:
+    def demand(self, handlers: Handlers, workers: int, idle: int, at_hand: int, marks: Mapping[Lane, Mark] | None) -> Demand:
         """What to ask for. A type that has never run has no pace: as many of it as workers are idle, no more."""
         ahead = HAND_SECONDS * workers
 
@@ -70,7 +74,44 @@ class Pace:
             mosts={type: most(self._by_type.get(type)) for type in types},
             unknown_most=idle,
             any_type=handlers.fallback is not None,
+            marks=marks,
         )
+
+
+class Marks:
+    """How far each lane has been claimed, and when to look from its beginning again. Used by who holds the claim lock.
+
+    A mark is a hint for speed. It moves only to a job that was claimed, never to the present time, and not on an empty scan.
+    Jobs do become pending below it: commits overlap, transactions last, claims are rolled back, jobs given back. The next
+    full scan finds them: none waits longer than 21 full scans, or the poll.
+    """
+
+    def __init__(self) -> None:
+        self._marks: dict[Lane, Mark] = {}
+        self._full_from = 0.0
+
+    def forget(self) -> None:
+        """Let the next claim be a full scan. From any thread."""
+        self._full_from = 0.0
+
+    def now(self) -> Mapping[Lane, Mark] | None:
+        """What the claim that begins now is to look above; None: nothing, it is a full scan."""
+        return None if time.monotonic() >= self._full_from or not self._marks else self._marks
+
+    def claimed(self, jobs: list[Claimed], demand: Demand, seconds: float, cut_off: bool) -> None:
+        """A claim that took so many seconds brought these, in the order of the claim."""
+        if demand.marks is None:
+            self._full_from = time.monotonic() + FULL_SCAN_EVERY * seconds
+            if len(self._marks) > LANES_MOST:
+                self._marks = {}
+        last = {Lane(job.queue, job.type, job.priority): (job.run_at, job.id) for job in jobs}
+        for lane, mark in last.items():
+            # Back only if there may be more between here and the old mark.
+            if cut_off or lane not in self._marks or mark > self._marks[lane]:
+                self._marks[lane] = mark
+
+    def full_scan_in(self) -> float:
+        return max(0.0, self._full_from - time.monotonic())
 
 
 class Hand:
@@ -86,6 +127,7 @@ class Hand:
         workers: int,
     ) -> None:
         self.pace = Pace()
+        self.marks = Marks()
         self._claim = claim
         self._put_verdict = put_verdict
         self._handlers = handlers
@@ -144,8 +186,11 @@ class Hand:
         self._watched = head
         return False
 
-    def wake(self) -> None:
-        """There may be something new: look at once. From any thread."""
+    def wake(self, everywhere: bool = False) -> None:
+        """There may be something new: look at once, and from the beginning of every lane if it may be anywhere. From any
+        thread."""
+        if everywhere:
+            self.marks.forget()
         self._woken = True
         self.ring()
 
@@ -177,7 +222,8 @@ class Hand:
     def _fill(self, idle: int) -> int:
         # Cleared before the statement is sent: a wake-up that comes while it runs may be for a row it does not see.
         self._woken = False
-        demand = self.pace.demand(self._handlers, self._workers, idle, len(self._jobs))
+        demand = self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), self.marks.now())
+        began = time.monotonic()
         if not demand.mosts and not demand.any_type:
             self._next_look = time.monotonic() + self._poll_interval  # no handler yet
             return 0
@@ -186,17 +232,22 @@ class Hand:
         except Trouble as error:
             self._not_before = self._next_look = time.monotonic() + self._backoff.next()
             self._outage.failed("claiming", error)
+            self.marks.forget()  # the next connection may lead to another server, whose clock differs
             return 0
         self._outage.worked("claiming")
         self._backoff.reset()
         now = time.monotonic()
         self._target = demand.n
-        if _was_cut_off(demand, jobs):
+        cut_off = _was_cut_off(demand, jobs)
+        self.marks.claimed(jobs, demand, now - began, cut_off)
+        if cut_off:
             self._next_look = now
         else:
             # jittered, so that processes do not poll in step
-            poll = self._poll_interval * uniform(0.9, 1.1)
-            self._next_look = now + (poll if next_due_in is None else min(poll, next_due_in))
+            look_in = self._poll_interval * uniform(0.9, 1.1)
+            if demand.marks is not None:  # a short scan does not say that there is nothing
+                look_in = min(look_in, self.marks.full_scan_in())
+            self._next_look = now + (look_in if next_due_in is None else min(look_in, next_due_in))
         if jobs:
             self.pace.weighed(jobs)
             self._each = self.pace.expected(jobs) / len(jobs)

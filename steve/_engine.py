@@ -142,7 +142,7 @@ class Engine:
 
     def wake(self) -> None:
         """The handlers have changed."""
-        self._hand.wake()
+        self._hand.wake(everywhere=True)
 
     def ask_to_stop(self) -> None:
         """Returns at once; takes no lock and logs nothing: for signal handlers."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -24,41 +25,29 @@ _LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 
 def checked(new: NewJob, retry: RetryPolicy) -> Insert:
     """The job to insert; `retry` stands in for what `new` leaves open. Raises InvalidJob."""
-    payload = {} if new.payload is None else new.payload
-    if not isinstance(payload, dict):
-        raise InvalidJob(f"payload must be a dict with str keys (a JSON object), not {type(payload).__name__}")
-    try:
-        text = _json.encode(payload, "payload")
-    except _json.NotStorable as flaw:
-        raise InvalidJob(str(flaw)) from None
-    priority = 0 if new.priority is None else new.priority
-    if type(priority) is not int or not -100 <= priority <= 100:
-        raise InvalidJob(f"priority must be an int of -100 to 100 (higher first), not {priority!r:.60}")
-    policy = _policy(new.backoff_strategy, retry)
-    return Insert(
-        uuid7(),
-        _name("queue", "default" if new.queue is None else new.queue),
-        _name("type", new.type),
-        priority,
-        text,
-        _max_attempts(new.max_attempts, new.backoff_strategy, retry),
-        policy.backoff_strategy,
-        policy.base,
-        policy.max_delay,
-        policy.jitter,
-        _run_at(new.run_at),
-    )
+    return Insert(uuid7(os.urandom(8)), _payload(new.payload), *_terms(new, retry))
 
 
 def checked_many(jobs: object, defaults: NewJob, retry: RetryPolicy) -> list[Insert]:
     """The same for an iterable of ("type", payload) pairs or NewJobs; errors name the place: jobs[3]."""
     if isinstance(jobs, str | bytes | dict) or not isinstance(jobs, Iterable):
         raise InvalidJob(f'jobs must be an iterable of ("type", payload) pairs or NewJobs, not {type(jobs).__name__}')
-    checked(defaults, retry)  # also where there is no job to carry them
+    _terms(defaults, retry)  # also where there is no job to carry them
     inserts = []
+    uids = _uuids()
+    pairs_terms: dict[str, tuple[Any, ...]] = {}  # by type: checked once for a hundred thousand pairs
     for position, item in enumerate(jobs):
         try:
-            inserts.append(checked(_merged(item, defaults), retry))
+            if isinstance(item, NewJob):
+                payload, terms = item.payload, _terms(_merged(item, defaults), retry)
+            elif isinstance(item, tuple | list) and len(item) == 2:
+                name, payload = item
+                terms = pairs_terms.get(name, ()) if isinstance(name, str) else ()
+                if not terms:
+                    terms = pairs_terms[name] = _terms(replace(defaults, type=name), retry)
+            else:
+                raise InvalidJob(f'must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
+            inserts.append(Insert(next(uids), _payload(payload), *terms))
         except InvalidJob as error:
             raise InvalidJob(f"jobs[{position}]: {error}") from None
     return inserts
@@ -67,59 +56,84 @@ def checked_many(jobs: object, defaults: NewJob, retry: RetryPolicy) -> list[Ins
 def as_job(insert: Insert, inserted: Inserted) -> Job:
     """What was stored, as the database has it."""
     return Job(
-        id=inserted.id,
-        uid=insert.uid,
-        queue=insert.queue,
-        type=insert.type,
-        priority=insert.priority,
-        payload=_json.decode(insert.payload),
-        result=None,
-        error=None,
-        status=Status.PENDING,
-        attempts=0,
-        crashes=0,
-        max_attempts=insert.max_attempts,
-        backoff_strategy=insert.backoff_strategy,
-        created_at=inserted.created_at,
-        updated_at=inserted.updated_at,
-        run_at=inserted.run_at,
-        claimed_at=None,
-        started_at=None,
-        completed_at=None,
+        inserted.id,
+        insert.uid,
+        insert.queue,
+        insert.type,
+        insert.priority,
+        _json.decode(insert.payload),
+        None,  # result
+        None,  # error
+        Status.PENDING,
+        0,  # attempts
+        0,  # crashes
+        insert.max_attempts,
+        insert.backoff_strategy,
+        inserted.created_at,
+        inserted.updated_at,
+        inserted.run_at,
+        None,  # claimed_at
+        None,  # started_at
+        None,  # completed_at
     )
 
 
-def uuid7() -> UUID:
-    """A UUID version 7 (RFC 9562): 48 bits of milliseconds, 12 of their fraction, 62 of chance. In order of time, so that the
-    index on it grows at one end: random ones cost two to three times the WAL at a million and a half rows."""
+def uuid7(chance: bytes) -> UUID:
+    """A UUID version 7 (RFC 9562): 48 bits of milliseconds, 12 of their fraction, 62 of chance (8 bytes of os.urandom). In
+    order of time, so that the index on it grows at one end: random ones cost two to three times the WAL at a million rows."""
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
-    fraction = nanoseconds * 4096 // 1_000_000
-    chance = int.from_bytes(os.urandom(8), "big") >> 2
-    return UUID(int=(milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 7 << 76 | fraction << 64 | 0b10 << 62 | chance)
+    head = (milliseconds & 0xFFFF_FFFF_FFFF) << 16 | 7 << 12 | nanoseconds * 4096 // 1_000_000
+    return UUID(int=head << 64 | 0b10 << 62 | int.from_bytes(chance, "big") >> 2)
 
 
-def _merged(item: Any, defaults: NewJob) -> NewJob:
-    if isinstance(item, NewJob):
-        return NewJob(
-            item.type,
-            item.payload,
-            defaults.max_attempts if item.max_attempts is None else item.max_attempts,
-            defaults.backoff_strategy if item.backoff_strategy is None else item.backoff_strategy,
-            defaults.run_at if item.run_at is None else item.run_at,
-            defaults.queue if item.queue is None else item.queue,
-            defaults.priority if item.priority is None else item.priority,
-        )
-    if isinstance(item, tuple | list) and len(item) == 2:
-        return NewJob(
-            item[0],
-            item[1],
-            defaults.max_attempts,
-            defaults.backoff_strategy,
-            defaults.run_at,
-            defaults.queue,
-            defaults.priority,
-        )
-    raise InvalidJob(f'must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
+def _uuids() -> Iterator[UUID]:
+    """As many as are asked for; a thousand cost one system call."""
+    while True:
+        chances = os.urandom(8 * 1024)
+        for start in range(0, len(chances), 8):
+            yield uuid7(chances[start : start + 8])
+
+
+def _merged(item: NewJob, defaults: NewJob) -> NewJob:
+    return NewJob(
+        item.type,
+        None,
+        defaults.max_attempts if item.max_attempts is None else item.max_attempts,
+        defaults.backoff_strategy if item.backoff_strategy is None else item.backoff_strategy,
+        defaults.run_at if item.run_at is None else item.run_at,
+        defaults.queue if item.queue is None else item.queue,
+        defaults.priority if item.priority is None else item.priority,
+    )
+
+
+def _payload(payload: object) -> str:
+    if payload is None:
+        return "{}"
+    if not isinstance(payload, dict):
+        raise InvalidJob(f"payload must be a dict with str keys (a JSON object), not {type(payload).__name__}")
+    try:
+        return _json.encode(payload, "payload")
+    except _json.NotStorable as flaw:
+        raise InvalidJob(str(flaw)) from None
+
+
+def _terms(new: NewJob, retry: RetryPolicy) -> tuple[Any, ...]:
+    """Everything but the uid and the payload, in the order of Insert."""
+    priority = 0 if new.priority is None else new.priority
+    if type(priority) is not int or not -100 <= priority <= 100:
+        raise InvalidJob(f"priority must be an int of -100 to 100 (higher first), not {priority!r:.60}")
+    policy = _policy(new.backoff_strategy, retry)
+    return (
+        _name("queue", "default" if new.queue is None else new.queue),
+        _name("type", new.type),
+        priority,
+        _max_attempts(new.max_attempts, new.backoff_strategy, retry),
+        policy.backoff_strategy,
+        policy.base,
+        policy.max_delay,
+        policy.jitter,
+        _run_at(new.run_at),
+    )
 
 
 def _name(what: str, name: object) -> str:

@@ -20,10 +20,11 @@ class Notifier:
         listen: Callable[[], int],
         hear: Callable[[], list[str]],
         close: Callable[[], None],
-        wake: Callable[[], None],
+        wake: Callable[[bool], None],
         outage: Outage,
     ) -> None:
-        """`listen` (re)opens the connection if need be and returns its socket's number; `hear` returns what has arrived."""
+        """`listen` (re)opens the connection if need be and returns its socket's number; `hear` returns what has arrived;
+        `wake(everywhere)` makes the hand look."""
         self._listen = listen
         self._hear = hear
         self._close = close
@@ -44,10 +45,10 @@ class Notifier:
                 descriptor = self._listen()
                 self._outage.worked("listening")
                 self._backoff.reset()
-                self._wake()  # whatever was notified before is lost: look once
+                self._wake(True)  # whatever was notified before is lost: look once
                 while self._wait(descriptor, None):
-                    if self._hear():
-                        self._wake()
+                    if heard := self._hear():
+                        self._wake("back" in heard)
             except Trouble as error:
                 self._outage.failed("listening", error)
                 self._wait(None, self._backoff.next())

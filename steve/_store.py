@@ -7,7 +7,7 @@ Every method takes the connection to use and leaves its transaction alone. The r
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -29,10 +29,10 @@ class Insert(NamedTuple):
     """A job as it is sent: the columns of insert_job.sql."""
 
     uid: UUID
+    payload: str
     queue: str
     type: str
     priority: int
-    payload: str
     max_attempts: int
     backoff_strategy: str
     backoff_base: float
@@ -61,16 +61,30 @@ class Page(NamedTuple):
     """Only ids below this one."""
 
 
+class Lane(NamedTuple):
+    """Where a job waits: jobs of one lane are claimed in the order of (run_at, id)."""
+
+    queue: str
+    type: str
+    priority: int
+
+
+Mark = tuple[datetime, int]
+"""(run_at, id) of the last job that was claimed from a lane."""
+
+
 class Demand(NamedTuple):
     """What a claim asks for."""
 
     n: int
-    mosts: dict[str, int]
+    mosts: Mapping[str, int]
     """For each type with a handler or a pace: how many at most."""
     unknown_most: int
     """The same for every other type."""
     any_type: bool
     """Whether other types are served at all."""
+    marks: Mapping[Lane, Mark] | None
+    """Look only into these lanes, above their marks; None: a full scan."""
 
 
 class Store:
@@ -91,22 +105,25 @@ class Store:
         return Inserted(rows[0][0], *map(_utc, rows[0][1:4]))
 
     def insert_jobs(self, connection: Connection, jobs: Sequence[Insert], notify: bool) -> dict[UUID, Inserted]:
-        columns = list(zip(*jobs, strict=True))
+        columns: Any = Insert(*zip(*jobs, strict=True))  # a tuple of values in the place of each
         parameters = {
-            "uids": _array(columns[0]),
-            "queues": _text_array(columns[1]),
-            "types": _text_array(columns[2]),
-            "priorities": _array(columns[3]),
-            "payloads": _text_array(columns[4]),
-            "max_attempts": _array(columns[5]),
-            "backoff_strategies": _text_array(columns[6]),
-            "backoff_bases": _array(columns[7]),
-            "backoff_maxes": _array(columns[8]),
-            "backoff_jitters": _array(columns[9]),
-            "run_ats": _text_array([None if at is None else at.isoformat() for at in columns[10]]),
+            "uids": _array(uid.hex for uid in columns.uid),
+            "payloads": _text_array(columns.payload),
+            "queues": _text_array(columns.queue),
+            "types": _text_array(columns.type),
+            "priorities": _array(columns.priority),
+            "max_attempts": _array(columns.max_attempts),
+            "backoff_strategies": _array(columns.backoff_strategy),
+            "backoff_bases": _array(columns.backoff_base),
+            "backoff_maxes": _array(columns.backoff_max),
+            "backoff_jitters": _array(columns.backoff_jitter),
+            "run_ats": _text_array(None if at is None else at.isoformat() for at in columns.run_at),
         }
         rows = self._rows(connection, "insert_jobs", parameters | {"notify": notify, "channel": self.channel})
-        return {row[0]: Inserted(row[1], *map(_utc, row[2:5])) for row in rows}
+        return {row[0]: Inserted(row[1], _utc(row[2]), _utc(row[3]), _utc(row[4])) for row in rows}
+
+    def notify(self, connection: Connection) -> None:
+        self._rows(connection, "notify", {"channel": self.channel})
 
     def find_jobs(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Job]:
         rows = self._rows(connection, "find_jobs", {"uids": _array(uids)})
@@ -128,13 +145,20 @@ class Store:
         self, connection: Connection, process_id: int, queues: Sequence[str] | None, demand: Demand
     ) -> tuple[list[Claimed], float | None]:
         """At most `demand.n` jobs, best first, and in how many seconds the next of the served lanes is due."""
+        lanes = demand.marks or {}
         parameters = {
             "n": demand.n,
-            "types": _text_array(demand.mosts),
+            "full": demand.marks is None,
+            "queues": _text_array(lane.queue for lane in lanes),
+            "types": _text_array(lane.type for lane in lanes),
+            "priorities": _array(lane.priority for lane in lanes),
+            "run_ats": _text_array(run_at.isoformat() for run_at, _ in lanes.values()),
+            "ids": _array(id for _, id in lanes.values()),
+            "known_types": _text_array(demand.mosts),
             "mosts": _array(demand.mosts.values()),
             "unknown_most": demand.unknown_most,
             "any_type": demand.any_type,
-            "queues": None if queues is None else _text_array(queues),
+            "served_queues": None if queues is None else _text_array(queues),
             "process_id": process_id,
         }
         rows = self._rows(connection, "claim_jobs", parameters, prepare=True)
@@ -199,7 +223,7 @@ class Store:
         cursor = psycopg.Cursor(connection, row_factory=tuple_row)
         with translated(connection):
             cursor.execute(self._statement(name), parameters, prepare=prepare, binary=True)
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall()
 
     def _statement(self, name: str) -> str:
         statement = self._sql.get(name)
@@ -275,7 +299,7 @@ def _known(kind: type[Status] | type[AttemptStatus], text: str) -> Any:
 
 
 def _utc(at: Any) -> Any:
-    return None if at is None else at.astimezone(UTC)
+    return at if at is None or at.tzinfo is UTC else at.astimezone(UTC)  # ours are UTC already, a caller's may be anything
 
 
 # Array literals. psycopg would dump the lists as well, five times slower for text (2.5 us an item), and would choose

@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from . import _enqueue, _lookup, migrations
+from ._announce import Announcer
 from ._connection import Connection, Line, caller_connection
 from ._engine import Engine, StopReport
 from ._pool import Connections
 from ._store import Insert, Store, translated
-from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, Trouble, Unavailable
+from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, SteveError, Trouble, Unavailable
 from .handlers import Handler, Handlers
 from .job import Attempt, Job, NewJob, Status
 from .listeners import Kind, Listener, Listeners
@@ -64,6 +65,7 @@ class JobManager:
         self._listeners = Listeners()
         self._connections = Connections(db)
         self._store = Store(self._settings.schema)
+        self._announcer = Announcer()
         self._starting = threading.Lock()  # one start at a time; protects the making of _engine. Not taken by stop.
         self._engine: Engine | None = None
 
@@ -198,8 +200,15 @@ class JobManager:
         if on_done is not None:
             self._check_on_done(on_done, type, connection)
             self._listeners.add_once(insert.uid, on_done)
+
+        def statement(connection: Connection, carries: bool) -> Job:
+            inserted = self._store.insert_job(connection, insert, carries)
+            if inserted is not None:
+                return _enqueue.as_job(insert, inserted)
+            return self._store.find_jobs(connection, [insert.uid])[insert.uid]  # stored by an earlier try, its reply lost
+
         try:
-            return self._insert(insert, wake, connection)
+            return self._insert(statement, wake, connection, insert)
         except BaseException:
             self._listeners.drop_once(insert.uid)
             raise
@@ -224,30 +233,43 @@ class JobManager:
         defaults = NewJob("default", None, max_attempts, backoff_strategy, run_at, queue, priority)
         inserts = _enqueue.checked_many(jobs, defaults, self._settings.retry)
         wake = self._wake(notify)
-        theirs = None if connection is None else caller_connection(connection)
+        if connection is not None:
+            caller_connection(connection)  # also where there is nothing to store
         if not inserts:
             return []
 
-        def insert(connection: Connection) -> list[Job]:
-            inserted = self._store.insert_jobs(connection, inserts, wake)
+        def insert(connection: Connection, carries: bool) -> list[Job]:
+            inserted = self._store.insert_jobs(connection, inserts, carries)
             if inserted:
                 return [_enqueue.as_job(one, inserted[one.uid]) for one in inserts]
             # An earlier try, whose reply was lost, has stored them all.
             found = self._store.find_jobs(connection, [one.uid for one in inserts])
             return [found[one.uid] for one in inserts]
 
-        return self._in_theirs(theirs, insert) if theirs is not None else self._call(insert, inserts[0].uid)
+        return self._insert(insert, wake, connection, inserts[0])
 
-    def _insert(self, insert: Insert, wake: bool, connection: object) -> Job:
-        def statement(connection: Connection) -> Job:
-            inserted = self._store.insert_job(connection, insert, wake)
-            if inserted is not None:
-                return _enqueue.as_job(insert, inserted)
-            return self._store.find_jobs(connection, [insert.uid])[insert.uid]  # stored by an earlier try, its reply lost
-
+    def _insert(self, insert: Callable[[Connection, bool], T], wake: bool, connection: object, first: Insert) -> T:
+        """`insert(connection, carries)` on the caller's connection or one of ours; `carries`: the notification, too."""
         if connection is not None:
-            return self._in_theirs(caller_connection(connection), statement)
-        return self._call(statement, insert.uid)
+            theirs = caller_connection(connection)
+            try:  # in the caller's transaction: once, and what the driver raises comes through
+                return insert(theirs, wake)
+            except Trouble as error:
+                raise (error.__cause__ or error) from None
+        if not wake or first.run_at is not None:  # for a later time, the statement itself decides
+            return self._call(lambda ours: insert(ours, wake), first.uid)
+        carries = self._announcer.begin()
+        try:
+            return self._call(lambda ours: insert(ours, carries), first.uid)
+        finally:
+            if self._announcer.end(carries):
+                self._announce_late()
+
+    def _announce_late(self) -> None:
+        try:
+            self._connections.call(self._store.notify)
+        except (SteveError, Trouble) as error:
+            logger.debug("a notification could not be sent, the poll finds the jobs: %s", error)
 
     def _wake(self, notify: bool | None) -> bool:
         if notify is None:
@@ -389,10 +411,3 @@ class JobManager:
             raise reason from error
         except Refused as error:
             raise InvalidJob(f"PostgreSQL refused the job (SQLSTATE {error.sqlstate})") from error
-
-    def _in_theirs(self, connection: Connection, statement: Callable[[Connection], T]) -> T:
-        """In the caller's transaction: tried once, and what the driver raises comes through."""
-        try:
-            return statement(connection)
-        except Trouble as error:
-            raise (error.__cause__ or error) from None

@@ -21,6 +21,10 @@ HAND_SECONDS = 0.05
 HAND_AGE = 1.0
 """Seconds after which a claimed job that nobody has begun is given back."""
 
+FULL_SCAN_EVERY = 20
+"""A claim looks at the beginning of every lane again when so many times the duration of the last such look has passed."""
+LANES_MOST = 1_000
+"""Lanes whose marks are kept."""
 WORTH_SECONDS = 0.005
 """A further worker begins to draw for every so much work that the jobs at hand are expected to take."""
 TICK_SECONDS = 0.002

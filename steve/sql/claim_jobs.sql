@@ -1,41 +1,61 @@
 -- Take up to n due jobs of the lanes this process serves: highest priority first, then the longest due.
--- One statement, autocommit. It always brings at least one row: the last columns say when to look again.
+-- One statement, autocommit. It always brings at least one row: the last column says when to look again.
 --
--- A lane is (queue, type, priority). `lane` hops from lane to lane through the index job_ready (a loose index scan: one
--- descent a lane, however long the lanes are) and brings each lane's head. `busy` are those served whose head is due.
--- `found` looks into each of them side by side; the index's order is the claim's order, so "not yet due" ends every scan.
--- SKIP LOCKED makes processes pass each other by; the row lock decides, whatever the snapshot showed.
+-- A lane is (queue, type, priority), and its head the first pending job in it, due or not.
+-- A full scan finds the lanes by itself: `lane` hops from one to the next through the index job_ready (a loose index scan,
+-- one descent a lane, however long the lanes are). A short scan is given lanes and, of each, the mark: (run_at, id) of the
+-- last job claimed from it. It looks only above, past the entries of jobs already claimed, which PostgreSQL cannot remove
+-- from the index while any transaction stays open. What comes to lie below a mark the next full scan finds (_claim.py).
+--
+-- `found` looks into every lane with a due head, side by side. The index's order is the claim's order: "not yet due" ends
+-- each scan, and rows before the head need no second look. SKIP LOCKED lets processes pass each other by. Whether a job may
+-- run is decided by its row under the lock, never by the snapshot or a mark.
 --
 -- A look into a lane locks what it finds, and the outer limit uses only n of all: so the lanes share n, twice over, which
--- keeps the waste below n rows. No lane gets fewer than 16 (a caller who asks for less gets the strict order of priorities).
+-- keeps the waste below n rows. No lane gets fewer than 16: who asks for less gets the strict order of priorities.
 --
 -- now(), never clock_timestamp(): a volatile function would be a filter instead of the end of the index scan.
 with recursive lane as (
   (
-    select queue, type, priority, run_at
+    select queue, type, priority, run_at, id
     from {schema}.job
-    where status = 'pending'
-    order by queue, type, priority, run_at
+    where status = 'pending' and %(full)s
+    order by queue, type, priority, run_at, id
     limit 1
   )
   union all
   select next.*
   from lane
   cross join lateral (
-    select queue, type, priority, run_at
+    select queue, type, priority, run_at, id
     from {schema}.job
     where status = 'pending' and (queue, type, priority) > (lane.queue, lane.type, lane.priority)
-    order by queue, type, priority, run_at
+    order by queue, type, priority, run_at, id
     limit 1
   ) next
+), headed as (
+  select * from lane
+  union all
+  select mark.queue, mark.type, mark.priority, head.run_at, head.id
+  from unnest(
+    %(queues)s::text[], %(types)s::text[], %(priorities)s::smallint[], %(run_ats)s::timestamptz[], %(ids)s::bigint[]
+  ) as mark (queue, type, priority, run_at, id)
+  cross join lateral (
+    select run_at, id
+    from {schema}.job
+    where status = 'pending' and queue = mark.queue and type = mark.type and priority = mark.priority
+      and (run_at, id) > (mark.run_at, mark.id)
+    order by run_at, id
+    limit 1
+  ) head
 ), served as materialized (
-  select lane.queue, lane.type, lane.priority, lane.run_at, coalesce(known.most, %(unknown_most)s) as most
-  from lane
-  left join unnest(%(types)s::text[], %(mosts)s::integer[]) as known (type, most) on known.type = lane.type
+  select headed.*, coalesce(known.most, %(unknown_most)s) as most
+  from headed
+  left join unnest(%(known_types)s::text[], %(mosts)s::integer[]) as known (type, most) on known.type = headed.type
   where (known.type is not null or %(any_type)s)
-    and (%(queues)s::text[] is null or lane.queue = any(%(queues)s::text[]))
+    and (%(served_queues)s::text[] is null or headed.queue = any(%(served_queues)s::text[]))
 ), busy as materialized (
-  select queue, type, priority, least(most, greatest(16, 2 * %(n)s / count(*) over ())) as most
+  select *, least(most, %(n)s, greatest(16, 2 * %(n)s / count(*) over ())) as share
   from served
   where run_at <= now()
 ), found as materialized (
@@ -44,9 +64,10 @@ with recursive lane as (
   cross join lateral (
     select id, run_at
     from {schema}.job
-    where status = 'pending' and queue = busy.queue and type = busy.type and priority = busy.priority and run_at <= now()
+    where status = 'pending' and queue = busy.queue and type = busy.type and priority = busy.priority
+      and (run_at, id) >= (busy.run_at, busy.id) and run_at <= now()
     order by run_at, id
-    limit least(busy.most, %(n)s)
+    limit busy.share
     for no key update skip locked
   ) candidate
   order by busy.priority desc, candidate.run_at, candidate.id

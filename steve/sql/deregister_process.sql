@@ -1,3 +1,4 @@
 -- This process holds no job any more.
 delete from {schema}.process
 where id = %(id)s
+returning id

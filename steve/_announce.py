@@ -1,0 +1,47 @@
+"""Which INSERT carries the NOTIFY. Commits that notify queue behind a lock of the whole database, so of the jobs that many
+threads create at once only some announce themselves, and pay for the others.
+
+`JobManager.create` and `create_many` ask here before they send, and again when they are done.
+"""
+
+from __future__ import annotations
+
+import threading
+
+
+class Announcer:
+    """One carrier at a time; whoever creates meanwhile goes without and leaves a debt.
+
+    A carrier that is sent after a job was committed wakes workers for that job too: the next to begin pays what is owed. One
+    that is under way does not: its notification may be heard before the job can be seen. Who ends while nobody else is under
+    way pays at once, with a statement of its own: no job waits for the poll because its notification was left out.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # protects the three below; held for no longer than it takes to read and write them
+        self._under_way = 0
+        self._carrying = False
+        self._owed = False
+
+    def begin(self) -> bool:
+        """An INSERT is about to be sent: whether it carries the notification."""
+        with self._lock:
+            self._under_way += 1
+            if self._carrying:
+                return False
+            self._carrying = True
+            self._owed = False
+            return True
+
+    def end(self, carried: bool) -> bool:
+        """It has returned, or failed: whether a notification must be sent now."""
+        with self._lock:
+            self._under_way -= 1
+            if carried:
+                self._carrying = False
+            else:
+                self._owed = True
+            pay = self._owed and not self._under_way
+            if pay:
+                self._owed = False
+            return pay

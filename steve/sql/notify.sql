@@ -1,0 +1,2 @@
+-- Wake whoever waits for jobs.
+select pg_notify(%(channel)s, '')
