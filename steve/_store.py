@@ -105,7 +105,7 @@ class Store:
         return Inserted(rows[0][0], *map(_utc, rows[0][1:4]))
 
     def insert_jobs(self, connection: Connection, jobs: Sequence[Insert], notify: bool) -> dict[UUID, Inserted]:
-        columns: Any = Insert(*zip(*jobs, strict=True))  # a tuple of values in the place of each
+        columns: Any = Insert._make(zip(*jobs, strict=True))  # a tuple of values in the place of each
         parameters = {
             "uids": _array(uid.hex for uid in columns.uid),
             "payloads": _text_array(columns.payload),
