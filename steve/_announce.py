@@ -1,12 +1,19 @@
 """Which INSERT carries the NOTIFY. Commits that notify queue behind a lock of the whole database, so of the jobs that many
 threads create at once only some announce themselves, and pay for the others.
 
-`JobManager.create` and `create_many` ask here before they send, and again when they are done.
+`JobManager.create` and `create_many` send their INSERTs from within `carrying()`.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from .errors import SteveError, Trouble
+
+logger = logging.getLogger("steve")
 
 
 class Announcer:
@@ -17,14 +24,27 @@ class Announcer:
     way pays at once, with a statement of its own: no job waits for the poll because its notification was left out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, notify: Callable[[], object]) -> None:
+        self._notify = notify
         self._lock = threading.Lock()  # protects the three below; held for no longer than it takes to read and write them
         self._under_way = 0
         self._carrying = False
         self._owed = False
 
-    def begin(self) -> bool:
-        """An INSERT is about to be sent: whether it carries the notification."""
+    @contextmanager
+    def carrying(self) -> Iterator[bool]:
+        """Around one INSERT: whether it carries the notification."""
+        carries = self._begin()
+        try:
+            yield carries
+        finally:
+            if self._end(carries):
+                try:
+                    self._notify()
+                except (SteveError, Trouble) as error:
+                    logger.debug("a notification could not be sent, the poll finds the jobs: %s", error)
+
+    def _begin(self) -> bool:
         with self._lock:
             self._under_way += 1
             if self._carrying:
@@ -33,8 +53,8 @@ class Announcer:
             self._owed = False
             return True
 
-    def end(self, carried: bool) -> bool:
-        """It has returned, or failed: whether a notification must be sent now."""
+    def _end(self, carried: bool) -> bool:
+        """Whether what is owed must be paid now. An INSERT that failed may have been stored all the same."""
         with self._lock:
             self._under_way -= 1
             if carried:

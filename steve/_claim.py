@@ -1,12 +1,7 @@
 """The hand: jobs that this process has claimed and nobody has begun. Workers draw from it; whichever finds it below half
 fills it again, while the others go on drawing. What lies in it too long, or when the manager stops, goes back.
 
-How much is claimed: what the idle workers take at once, and what all of them begin within HAND_SECONDS at the pace of each
-type. Claimed ahead, a job must not wait behind a slow neighbour while another process idles.
-
-Where it is looked for: in a healthy table a claim is a full scan, from the beginning of every lane. While a transaction
-stays open somewhere (a report, a backup, a forgotten BEGIN), each would walk over all the jobs claimed since, so between
-full scans, which get a twentieth of the time, claims look above the marks only (`Marks`).
+How much a claim asks for: `_pace.py`. Where it looks: `_marks.py`, `sql/claim_jobs.sql`.
 """
 
 from __future__ import annotations
@@ -15,103 +10,28 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import inf
 from queue import Empty, SimpleQueue
 from random import uniform
 
+from ._marks import Marks
 from ._outage import Backoff, Outage
-from ._store import Demand, Lane, Mark
+from ._pace import Pace
+from ._store import Demand
 from .errors import Trouble
 from .handlers import Handlers
 from .job import Claimed
 from .outcome import NotBegun, Verdict, judge
-from .settings import FULL_SCAN_EVERY, HAND_BYTES, HAND_MOST, HAND_SECONDS, LANES_MOST, TICK_SECONDS, WORTH_SECONDS
+from .settings import TICK_SECONDS, WORTH_SECONDS
 
 logger = logging.getLogger("steve")
 
+Claim = Callable[[Demand], tuple[list[Claimed], float | None]]
+"""Asks the database: the jobs, best first, and in how many seconds the next is due."""
+
 LANE_LEAST = 16
 """claim_jobs.sql looks for at least so many in each lane: a lane that brings fewer than it and all other limits is empty."""
-
-
-class Pace:
-    """Moving averages: the seconds a handler takes, by type and over all, and the bytes of a payload.
-
-    Written by all workers without a lock: an average that misses a value now and then is an average still.
-    """
-
-    def __init__(self) -> None:
-        self._by_type: dict[str, float] = {}
-        self._mean: float | None = None
-        self._payload = 0.0
-
-    def took(self, type: str, seconds: float) -> None:
-        known = self._by_type.get(type)
-        self._by_type[type] = seconds if known is None else known + (seconds - known) * 0.2
-        self._mean = seconds if self._mean is None else self._mean + (seconds - self._mean) * 0.2
-
-    def expected(self, jobs: list[Claimed]) -> float:
-        """Seconds that one worker takes for these; infinity where one of them may take any time."""
-        return sum(self._by_type.get(type, inf) * count for type, count in Counter(job.type for job in jobs).items())
-
-    def weighed(self, jobs: list[Claimed]) -> None:
-        mean = sum(len(job.payload) for job in jobs) / len(jobs)
-        self._payload += (mean - self._payload) * 0.5
-
-    def demand(self, handlers: Handlers, workers: int, idle: int, at_hand: int, marks: Mapping[Lane, Mark] | None) -> Demand:
-        """What to ask for. A type that has never run has no pace: as many of it as workers are idle, no more."""
-        ahead = HAND_SECONDS * workers
-
-        def most(pace: float | None) -> int:
-            return idle if pace is None else min(idle + int(ahead / max(pace, 1e-6)), HAND_MOST)
-
-        types = set(handlers.types())
-        if handlers.fallback is not None:
-            types |= self._by_type.keys()
-        fits = int(HAND_BYTES / max(self._payload, 1.0))
-        return Demand(
-            n=max(1, min(most(self._mean), fits) - at_hand),
-            mosts={type: most(self._by_type.get(type)) for type in types},
-            unknown_most=idle,
-            any_type=handlers.fallback is not None,
-            marks=marks,
-        )
-
-
-class Marks:
-    """How far each lane has been claimed, and when to look from its beginning again. Used by who holds the claim lock.
-
-    A mark is a hint for speed. It moves only to a job that was claimed, never to the present time, and not on an empty scan.
-    Jobs do become pending below it: commits overlap, transactions last, claims are rolled back, jobs given back. The next
-    full scan finds them: none waits longer than 21 full scans, or the poll.
-    """
-
-    def __init__(self) -> None:
-        self._marks: dict[Lane, Mark] = {}
-        self._full_from = 0.0
-
-    def forget(self) -> None:
-        """Let the next claim be a full scan. From any thread."""
-        self._full_from = 0.0
-
-    def now(self) -> Mapping[Lane, Mark] | None:
-        """What the claim that begins now is to look above; None: nothing, it is a full scan."""
-        return None if time.monotonic() >= self._full_from or not self._marks else self._marks
-
-    def claimed(self, jobs: list[Claimed], demand: Demand, seconds: float, cut_off: bool) -> None:
-        """A claim that took so many seconds brought these, in the order of the claim."""
-        if demand.marks is None:
-            self._full_from = time.monotonic() + FULL_SCAN_EVERY * seconds
-            if len(self._marks) > LANES_MOST:
-                self._marks = {}
-        last = {Lane(job.queue, job.type, job.priority): (job.run_at, job.id) for job in jobs}
-        for lane, mark in last.items():
-            # Back only if there may be more between here and the old mark.
-            if cut_off or lane not in self._marks or mark > self._marks[lane]:
-                self._marks[lane] = mark
-
-    def full_scan_in(self) -> float:
-        return max(0.0, self._full_from - time.monotonic())
 
 
 class Hand:
@@ -119,7 +39,7 @@ class Hand:
 
     def __init__(
         self,
-        claim: Callable[[Demand], tuple[list[Claimed], float | None]],
+        claim: Claim,
         put_verdict: Callable[[Verdict], None],
         handlers: Handlers,
         outage: Outage,
@@ -223,12 +143,11 @@ class Hand:
         # Cleared before the statement is sent: a wake-up that comes while it runs may be for a row it does not see.
         self._woken = False
         demand = self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), self.marks.now())
-        began = time.monotonic()
         if not demand.mosts and not demand.any_type:
             self._next_look = time.monotonic() + self._poll_interval  # no handler yet
             return 0
         try:
-            jobs, next_due_in = self._claim(demand)
+            jobs, next_due_in, cut_off = self._take(self._claim, demand)
         except Trouble as error:
             self._not_before = self._next_look = time.monotonic() + self._backoff.next()
             self._outage.failed("claiming", error)
@@ -236,24 +155,38 @@ class Hand:
             return 0
         self._outage.worked("claiming")
         self._backoff.reset()
-        now = time.monotonic()
         self._target = demand.n
-        cut_off = _was_cut_off(demand, jobs)
-        self.marks.claimed(jobs, demand, now - began, cut_off)
-        if cut_off:
-            self._next_look = now
-        else:
+        look_in = 0.0
+        if not cut_off:
             # jittered, so that processes do not poll in step
             look_in = self._poll_interval * uniform(0.9, 1.1)
-            if demand.marks is not None:  # a short scan does not say that there is nothing
+            if demand.marks is not None and not self.marks.slow:  # a short scan does not say that there is nothing
                 look_in = min(look_in, self.marks.full_scan_in())
-            self._next_look = now + (look_in if next_due_in is None else min(look_in, next_due_in))
+            if next_due_in is not None:
+                look_in = min(look_in, next_due_in)
+        self._next_look = time.monotonic() + look_in
+        return len(jobs)
+
+    def _take(self, claim: Claim, demand: Demand) -> tuple[list[Claimed], float | None, bool]:
+        """Claim into the hand: which jobs, when the next is due, and whether there may be more."""
+        began = time.monotonic()
+        jobs, next_due_in = claim(demand)
+        now = time.monotonic()
+        cut_off = _was_cut_off(demand, jobs)
+        self.marks.claimed(jobs, demand, now - began, cut_off)
         if jobs:
             self.pace.weighed(jobs)
             self._each = self.pace.expected(jobs) / len(jobs)
             self._jobs.extend([(now, job) for job in jobs])
             logger.debug("claimed %d jobs", len(jobs))
-        return len(jobs)
+        return jobs, next_due_in, cut_off
+
+    def look_everywhere(self, claim: Claim, idle: int) -> int:
+        """A full scan beside the claims, by the maintenance thread on a connection of its own; how many jobs that brought.
+
+        Raises Trouble.
+        """
+        return len(self._take(claim, self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), None))[0])
 
     def wait(self, seconds: float) -> bool:
         """Until it is time to look again, at most so long; whether it is. For the one idle worker that watches."""

@@ -25,21 +25,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from . import _json
-from ._claim import Hand
+from ._claim import Claim, Hand
 from ._connection import Connection, Line
 from ._maintenance import Duty, Maintenance
 from ._notifier import Notifier
 from ._outage import Outage
 from ._settle import Pile, Settler
-from ._store import Store
+from ._store import Demand, Store
 from ._version import __version__
 from ._worker import Crew, Running
 from .errors import Trouble
 from .handlers import Handlers
-from .job import Job, Settled, Status
+from .job import Claimed, Job, Settled, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import Verdict
-from .settings import HAND_AGE, Settings
+from .settings import HAND_AGE, SCAN_CHECK, WARN_SCAN, Settings
 
 logger = logging.getLogger("steve")
 
@@ -86,6 +86,8 @@ class Engine:
         self._claim_line = claim_line
         self._settle_line = new_line()
         self._listen_line = new_line()
+        self._scan_line = new_line()  # open only while full scans are slow
+        self._warned = False
         self._own_threads = threading.local()
         self._ended = threading.Event()
         self._returned = 0
@@ -105,14 +107,18 @@ class Engine:
             self._dispatcher.end,
         )
         self._hand = Hand(
-            lambda demand: claim_line.call(lambda c: store.claim_jobs(c, self._process_id, settings.queues, demand)),
+            self._claim_on(claim_line),
             self._pile.put,
             handlers,
             outage,
             settings.poll_interval,
             workers,
         )
-        self._maintenance = Maintenance([Duty("give back an old hand", HAND_AGE / 4, self._give_back_old)], self._stop_now)
+        duties = [
+            Duty("give back an old hand", HAND_AGE / 4, self._give_back_old),
+            Duty("look everywhere", SCAN_CHECK, self._scan_when_slow),
+        ]
+        self._maintenance = Maintenance(duties, self._stop_now)
         self._executor = ThreadPoolExecutor(workers, "steve-worker", initializer=self._mark_own)
         self._crew = Crew(
             workers,
@@ -133,7 +139,7 @@ class Engine:
     def start(self) -> None:
         self._run_thread("steve-settler", self._settler.run, daemon=False)
         self._run_thread("steve-dispatcher", self._dispatcher.run, daemon=False)
-        self._run_thread("steve-maintenance", self._maintenance.run, daemon=True)
+        self._run_thread("steve-maintenance", self._maintain, daemon=True)
         if self._notifier is not None:
             self._run_thread("steve-notifier", self._notifier.run, daemon=True)
         self._crew.start()
@@ -204,8 +210,40 @@ class Engine:
         if self._listeners.want(verdict):
             self._dispatcher.put(Event(verdict.job, self.process, verdict, settled))
 
+    def _maintain(self) -> None:
+        self._maintenance.run()
+        self._scan_line.close()
+
+    def _scan_when_slow(self) -> None:
+        """On the maintenance thread: the full scans that a claim must not wait for."""
+        marks = self._hand.marks
+        if not marks.slow:
+            self._scan_line.close()
+            self._warned = False
+        elif not marks.full_scan_in() and not self.stopping:
+            began = time.monotonic()
+            try:
+                self._crew.look_everywhere(self._claim_on(self._scan_line))
+                seconds = time.monotonic() - began
+                if seconds > WARN_SCAN and not self._warned:
+                    self._warned = True
+                    self._warn_of_horizon(seconds)
+            except Trouble as error:  # the claims meet the same trouble, and see to it
+                logger.debug("a full scan failed: %s", error)
+
+    def _warn_of_horizon(self, seconds: float) -> None:
+        holders = self._scan_line.call(self._store.find_horizon)
+        names = "; ".join(f"{name}{'' if age is None else f', for {age:.0f} s'}" for name, age in holders[:5])
+        logger.warning("looking through the queue took %.2f s: dead rows cannot be removed, held by %s", seconds, names or "?")
+
     def _give_back_old(self) -> None:
         self._hand.give_back(HAND_AGE)
+
+    def _claim_on(self, line: Line) -> Claim:
+        def claim(demand: Demand) -> tuple[list[Claimed], float | None]:
+            return line.call(lambda c: self._store.claim_jobs(c, self._process_id, self._settings.queues, demand))
+
+        return claim
 
     def _listen(self) -> int:
         def listen(connection: Connection) -> int:

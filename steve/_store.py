@@ -166,6 +166,10 @@ class Store:
         jobs.sort(key=_claim_order)  # `returning` promises no order
         return jobs, rows[0][-1]
 
+    def find_horizon(self, connection: Connection) -> list[tuple[str, float | None]]:
+        """Who holds back the removal of dead rows and index entries, and for how many seconds."""
+        return [(row[0], row[1]) for row in self._rows(connection, "find_horizon", {})]
+
     def settle_jobs(
         self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool
     ) -> dict[tuple[int, int], Settled]:

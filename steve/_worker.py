@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ._claim import Hand
+from ._claim import Claim, Hand
 from ._run import run
 from ._settle import Pile
 from .handlers import Handlers
@@ -79,6 +79,10 @@ class Crew:
         self.stopping.set()
         self._hand.wake()
         self._end_if_last()
+
+    def look_everywhere(self, claim: Claim) -> None:
+        """A full scan beside the claims. Raises Trouble."""
+        self._rouse(self._hand.look_everywhere(claim, self._workers - len(self.running)))
 
     # -- the walk -------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from ._connection import Connection, Line, caller_connection
 from ._engine import Engine, StopReport
 from ._pool import Connections
 from ._store import Insert, Store, translated
-from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, SteveError, Trouble, Unavailable
+from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, Trouble, Unavailable
 from .handlers import Handler, Handlers
 from .job import Attempt, Job, NewJob, Status
 from .listeners import Kind, Listener, Listeners
@@ -65,7 +65,7 @@ class JobManager:
         self._listeners = Listeners()
         self._connections = Connections(db)
         self._store = Store(self._settings.schema)
-        self._announcer = Announcer()
+        self._announcer = Announcer(lambda: self._connections.call(self._store.notify))
         self._starting = threading.Lock()  # one start at a time; protects the making of _engine. Not taken by stop.
         self._engine: Engine | None = None
 
@@ -258,18 +258,8 @@ class JobManager:
                 raise (error.__cause__ or error) from None
         if not wake or first.run_at is not None:  # for a later time, the statement itself decides
             return self._call(lambda ours: insert(ours, wake), first.uid)
-        carries = self._announcer.begin()
-        try:
+        with self._announcer.carrying() as carries:
             return self._call(lambda ours: insert(ours, carries), first.uid)
-        finally:
-            if self._announcer.end(carries):
-                self._announce_late()
-
-    def _announce_late(self) -> None:
-        try:
-            self._connections.call(self._store.notify)
-        except (SteveError, Trouble) as error:
-            logger.debug("a notification could not be sent, the poll finds the jobs: %s", error)
 
     def _wake(self, notify: bool | None) -> bool:
         if notify is None:

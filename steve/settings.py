@@ -23,6 +23,14 @@ HAND_AGE = 1.0
 
 FULL_SCAN_EVERY = 20
 """A claim looks at the beginning of every lane again when so many times the duration of the last such look has passed."""
+SLOW_SCAN = 0.02
+"""Seconds that such a look takes at most in a healthy table. Beyond, the maintenance thread makes it, beside the claims."""
+SCAN_CHECK = 0.25
+"""Seconds between its looks at whether one is due."""
+WARN_SCAN = 0.1
+"""Beyond this a warning says who keeps the table from being cleaned up."""
+OVERDUE = 5.0
+"""If that thread does not come to it for so many seconds, a claim makes it after all."""
 LANES_MOST = 1_000
 """Lanes whose marks are kept."""
 WORTH_SECONDS = 0.005

@@ -1,0 +1,14 @@
+-- Who keeps PostgreSQL from removing what is dead, longest first: for how many seconds (null: since when is not known).
+select 'session ' || pid || ' of ' || coalesce(nullif(application_name, ''), 'an unnamed application') || ', ' || state,
+       extract(epoch from clock_timestamp() - xact_start)::float8 as seconds
+from pg_catalog.pg_stat_activity
+where backend_xmin is not null and pid <> pg_backend_pid() and xact_start < clock_timestamp() - interval '5 seconds'
+union all
+select 'prepared transaction ' || gid, extract(epoch from clock_timestamp() - prepared)::float8
+from pg_catalog.pg_prepared_xacts
+where prepared < clock_timestamp() - interval '5 seconds'
+union all
+select 'replication slot ' || slot_name, null
+from pg_catalog.pg_replication_slots
+where not active and (xmin is not null or catalog_xmin is not null)
+order by seconds desc nulls last
