@@ -11,7 +11,8 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -31,6 +32,13 @@ LINES = 3
 """Connections of a started manager: claim, settle, listen."""
 
 
+class Sent(NamedTuple):
+    """What may have been stored when the connection breaks."""
+
+    what: str
+    uid: UUID | None
+
+
 class Connections:
     def __init__(self, db: object) -> None:
         self._theirs: AnyPool | None = None
@@ -47,10 +55,10 @@ class Connections:
 
     # -- for callers ----------------------------------------------------------------------------------------------------
 
-    def call(self, statement: Callable[[Connection], T], uid: Any = None) -> T:
+    def call(self, statement: Callable[[Connection], T], sent: Sent | None = None) -> T:
         """What `statement` makes of a connection, tried again while that is lost, for CALL_SECONDS.
 
-        It must bear being done twice. Raises Unavailable, OutcomeUnknown (with `uid`), Refused and Misconfigured.
+        It must bear being done twice. `sent`: what it stores. Raises Unavailable, OutcomeUnknown, Refused and Misconfigured.
         """
         deadline = time.monotonic() + CALL_SECONDS
         backoff = Backoff()
@@ -63,11 +71,11 @@ class Connections:
                 unknown = unknown or isinstance(error, Unknown)
                 delay = backoff.next()
                 if time.monotonic() + delay >= deadline:
-                    if unknown and uid is not None:
+                    if unknown and sent is not None:
                         raise OutcomeUnknown(
-                            f"the connection broke while job {uid} was sent, and the database stayed away: it may have been "
+                            f"the connection broke while {sent.what} was sent, and the database stayed away: it may have been "
                             f"stored ({error}); find(uid) tells when the database is back",
-                            uid,
+                            sent.uid,
                         ) from error
                     raise Unavailable(
                         f"the database could not be used within {CALL_SECONDS:.0f} s: {self._reason(error)}"

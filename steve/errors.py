@@ -42,7 +42,7 @@ class Unavailable(SteveError):
 class OutcomeUnknown(SteveError):
     """The connection broke after a job was sent and stayed away: it may have been stored or not.
 
-    `uid`: of that job; `manager.find(uid)` tells as soon as the database is back. None for `create_many`.
+    `uid`: of that job, of create_many's first (all were stored or none); `manager.find(uid)` tells when the database is back.
     """
 
     def __init__(self, message: str, uid: UUID | None = None) -> None:

@@ -4,12 +4,13 @@ here, is checked, and leaves as one call of a room.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
@@ -18,8 +19,8 @@ from . import _enqueue, _lookup, migrations
 from ._announce import Announcer
 from ._connection import Connection, Line, caller_connection
 from ._engine import Engine, StopReport
-from ._pool import Connections
-from ._store import Insert, Store, translated
+from ._pool import Connections, Sent
+from ._store import Store, translated
 from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, Trouble, Unavailable
 from .handlers import Handler, Handlers
 from .job import Attempt, Job, NewJob, Status
@@ -152,7 +153,11 @@ class JobManager:
         before = {number: signal.signal(number, lambda n, _: signals.put(n)) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self.start(workers)
-            logger.info("stopping: got signal %d", signals.get())
+            engine = self._engine
+            while engine is not None and not engine.stopping:  # a handler may have asked for the end
+                with contextlib.suppress(Empty):
+                    logger.info("stopping: got signal %d", signals.get(timeout=0.5))
+                    break
             return self.stop(stop_timeout)
         finally:
             for number, handler in before.items():
@@ -208,7 +213,7 @@ class JobManager:
             return self._store.find_jobs(connection, [insert.uid])[insert.uid]  # stored by an earlier try, its reply lost
 
         try:
-            return self._insert(statement, wake, connection, insert)
+            return self._insert(statement, wake, connection, Sent(f"job {insert.uid}", insert.uid))
         except BaseException:
             self._listeners.drop_once(insert.uid)
             raise
@@ -246,9 +251,11 @@ class JobManager:
             found = self._store.find_jobs(connection, [one.uid for one in inserts])
             return [found[one.uid] for one in inserts]
 
-        return self._insert(insert, wake, connection, inserts[0])
+        return self._insert(
+            insert, wake, connection, Sent(f"{len(inserts)} jobs, the first of them {inserts[0].uid},", inserts[0].uid)
+        )
 
-    def _insert(self, insert: Callable[[Connection, bool], T], wake: bool, connection: object, first: Insert) -> T:
+    def _insert(self, insert: Callable[[Connection, bool], T], wake: bool, connection: object, sent: Sent) -> T:
         """`insert(connection, carries)` on the caller's connection or one of ours; `carries`: the notification, too."""
         if connection is not None:
             theirs = caller_connection(connection)
@@ -256,10 +263,10 @@ class JobManager:
                 return insert(theirs, wake)
             except Trouble as error:
                 raise (error.__cause__ or error) from None
-        if not wake or first.run_at is not None:  # for a later time, the statement itself decides
-            return self._call(lambda ours: insert(ours, wake), first.uid)
+        if not wake:
+            return self._call(lambda ours: insert(ours, False), sent)
         with self._announcer.carrying() as carries:
-            return self._call(lambda ours: insert(ours, carries), first.uid)
+            return self._call(lambda ours: insert(ours, carries), sent)
 
     def _wake(self, notify: bool | None) -> bool:
         if notify is None:
@@ -378,7 +385,7 @@ class JobManager:
             with translated(connection):
                 if not migrations.check(connection, schema):
                     if not migrate:
-                        raise migrations.describe_missing(connection, schema)
+                        raise migrations.describe_missing(connection, schema, None)
                     migrations.migrate(connection, schema)
 
         try:
@@ -393,11 +400,11 @@ class JobManager:
         if (engine := self._engine) is not None:
             engine.wake()
 
-    def _call(self, statement: Callable[[Connection], T], uid: UUID | None = None) -> T:
+    def _call(self, statement: Callable[[Connection], T], sent: Sent | None = None) -> T:
         try:
-            return self._connections.call(statement, uid)
+            return self._connections.call(statement, sent)
         except Misconfigured as error:
-            reason = self._connections.call(lambda c: migrations.describe_missing(c, self._settings.schema))
-            raise reason from error
+            schema = self._settings.schema
+            raise self._connections.call(lambda ours: migrations.describe_missing(ours, schema, error)) from error
         except Refused as error:
             raise InvalidJob(f"PostgreSQL refused the job (SQLSTATE {error.sqlstate})") from error

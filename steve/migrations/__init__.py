@@ -152,18 +152,20 @@ def check(connection: Connection, schema: str) -> bool:
     return applied is not None and not missing(load(), applied, contract=False)
 
 
-def describe_missing(connection: Connection, schema: str) -> SchemaError:
-    """The error for a schema that has not what this code needs."""
+def describe_missing(connection: Connection, schema: str, error: Exception | None) -> SchemaError:
+    """The error for a schema that has not what this code needs; `error`: what a statement met there."""
+    where = _where(connection, schema)
     try:
         applied = read(connection, schema)
-        names = [m.name for m in missing(load(), applied or [], contract=False)]
-    except psycopg.Error as error:
-        return SchemaError(f"{_where(connection, schema)} cannot be used ({error}): check the role's rights")
-    if applied is None:
-        return SchemaError(f"{_where(connection, schema)} is missing: {WHAT_TO_DO}")
+        names = [migration.name for migration in missing(load(), applied or [], contract=False)]
+    except psycopg.Error:
+        names = []
+    else:
+        if applied is None:
+            return SchemaError(f"{where} is missing: {WHAT_TO_DO}")
     if names:
-        return SchemaError(f"{_where(connection, schema)} lacks {', '.join(names)}: {WHAT_TO_DO}")
-    return SchemaError(f"{_where(connection, schema)} is complete, but the role {connection.info.user!r} may not use it all")
+        return SchemaError(f"{where} lacks {', '.join(names)}: {WHAT_TO_DO}")
+    return SchemaError(f"{where} cannot be used by the role {connection.info.user!r} ({error}): check its rights")
 
 
 WHAT_TO_DO = "run manager.migrate() or `python -m steve migrate` as the owner, or start a worker that may"

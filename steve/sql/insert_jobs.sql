@@ -20,7 +20,7 @@ with given as materialized (
   returning uid, id, created_at, updated_at, run_at
 ), woken as materialized (
   select pg_notify(%(channel)s, '')
-  where %(notify)s and exists (select from inserted where run_at < clock_timestamp() + interval '1 second')
+  where %(notify)s and exists (select from inserted where run_at < clock_timestamp() + interval '1 hour')
 )
 select uid, id, created_at, updated_at, run_at, (select count(*) from woken)
 from inserted
