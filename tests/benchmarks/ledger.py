@@ -1,0 +1,55 @@
+"""Correct before fast: after each figure that runs jobs, whether every one was done, once, and written down."""
+
+from __future__ import annotations
+
+from .board import Board
+from .cluster import Cluster
+
+
+class WrongLedger(Exception):
+    """What was measured did not do what it should."""
+
+
+def check(
+    cluster: Cluster, schema: str, board: Board, jobs: int, *, after: int = 0, retried: bool = False, told: bool = False
+) -> None:
+    """Raises WrongLedger unless each of the `jobs` numbered jobs with an id above `after` completed, with one attempt's row.
+
+    `retried`: attempts have failed, so that jobs have more. `told`: a listener was told of each job once.
+    """
+    of_jobs = (
+        "with job as (select * from {schema}.job "
+        "where id > %(after)s and payload ? 'i' and (payload->>'i')::integer < %(jobs)s), "
+    )
+    found = cluster.execute(
+        of_jobs + "log as (select job_id, count(*) as rows, count(*) filter (where status = 'success') as successes, "
+        "max(number) as last from {schema}.attempt where job_id > %(after)s group by job_id) "
+        "select count(*), count(distinct payload->'i'), count(*) filter (where status = 'completed'), "
+        "count(*) filter (where log.successes = 1), count(*) filter (where log.rows = attempts and log.last = attempts), "
+        "count(*) filter (where process_id is not null), coalesce(sum(attempts), 0)::bigint "
+        "from job left join log on log.job_id = job.id",
+        schema,
+        {"after": after, "jobs": jobs},
+    ).fetchone()
+    assert found is not None
+    stored, distinct, completed, succeeded, logged, held, attempts = found
+    runs = sum(board.runs[:jobs])
+    flaws = [
+        f"{what}: {number:,} instead of {wanted:,}"
+        for what, number, wanted in [
+            ("jobs", stored, jobs),
+            ("different jobs", distinct, jobs),
+            ("completed", completed, jobs),
+            ("with one successful attempt in the log", succeeded, jobs),
+            ("with a row in the log for each attempt", logged, jobs),
+            ("held by a process", held, 0),
+            ("attempts", attempts, runs if retried else jobs),
+            ("runs", runs, attempts),
+            ("processes", cluster.one("select count(*) from {schema}.process", schema), 0),
+        ]
+        if number != wanted
+    ]
+    if told and (wrong := sum(count != 1 for count in board.told[:jobs])):
+        flaws.append(f"{wrong:,} jobs of which the listener was not told once")
+    if flaws:
+        raise WrongLedger("; ".join(flaws))

@@ -1,0 +1,167 @@
+"""What steve is compared with, on the same tables: pgbench claiming and completing, plain INSERTs, COPY, psycopg alone."""
+
+from __future__ import annotations
+
+import time
+
+from .cluster import Cluster
+from .figures import Bench, Measure, Reading, figure
+from .options import CreatorOptions
+from .processes import create
+
+BATCH = ("limit.batch", "jobs/s")
+BATCH_1 = ("limit.batch", "jobs/s, 1 client")
+CLASSIC = ("limit.classic", "jobs/s, 8 clients")
+CLASSIC_1 = ("limit.classic", "jobs/s, 1 client")
+INSERT_1 = ("limit.insert", "jobs/s, 1 client")
+INSERT_8 = ("limit.insert", "jobs/s, 8 clients")
+BARE_1 = ("limit.bare", "jobs/s, 1 thread")
+BARE_8 = ("limit.bare", "jobs/s, 8 threads")
+SILENT_1 = ("limit.silent", "jobs/s, 1 thread")
+SILENT_8 = ("limit.silent", "jobs/s, 8 threads")
+COPY = ("limit.copy", "jobs/s")
+
+_CLAIM_ONE = """\
+update {schema}.job
+set status = 'running', process_id = 1, claimed_at = now(), updated_at = now(), attempts = attempts + 1, lease_no = lease_no + 1
+where id = (
+  select id from {schema}.job
+  where status = 'pending' and queue = 'default' and type = 'noop' and priority = 0 and run_at <= now()
+  order by run_at, id limit 1 for no key update skip locked)
+returning id \\gset
+"""
+
+_COMPLETE_ONE = """\
+update {schema}.job
+set status = 'completed', process_id = null, started_at = now(), completed_at = now(), updated_at = now()
+where id = :id;
+"""
+
+# What steve's own statements do for each job, less what only a manager needs: many lanes, results, retries, rows to a client.
+_CLAIM_100 = """\
+with found as materialized (
+  select id from {schema}.job
+  where status = 'pending' and queue = 'default' and type = 'noop' and priority = 0 and run_at <= now()
+  order by run_at, id limit 100 for no key update skip locked
+), claimed as (
+  update {schema}.job
+  set status = 'running', process_id = 1, claimed_at = now(), updated_at = now(),
+    attempts = attempts + 1, lease_no = lease_no + 1
+  where id = any(array(select id from found))
+  returning id, lease_no, payload::text as payload
+)
+select array_agg(id) as ids, array_agg(lease_no) as leases, sum(length(payload)) as bytes from claimed \\gset
+"""
+
+_COMPLETE_100 = """\
+with verdict as materialized (
+  select * from unnest((select :ids::bigint[]), :leases::bigint[]) as t (id, lease_no)
+), settled as (
+  update {schema}.job
+  set status = 'completed', process_id = null,
+    started_at = coalesce(job.started_at, now()), completed_at = now(), updated_at = now()
+  from verdict
+  where job.id = verdict.id and job.lease_no = verdict.lease_no and (job.status = 'running') is true
+  returning job.id, verdict.lease_no, job.attempts, job.started_at, job.updated_at
+), logged as (
+  insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status)
+  select id, lease_no, attempts, 'pgbench', started_at, updated_at, 'success' from settled
+)
+select count(*) as settled from settled \\gset
+"""
+
+_INSERT = "insert into {schema}.job (uid, type, payload) values (%s, 'noop', '{\"i\": 1}');\n"
+
+
+@figure(
+    "limit.classic",
+    "pgbench: claim one, complete it, two transactions, no attempt row",
+    {"jobs/s, 1 client": Measure(), "jobs/s, 8 clients": Measure()},
+)
+def classic(bench: Bench) -> Reading:
+    speeds = {}
+    for clients, jobs, name in ((1, bench.jobs(6_000), "jobs/s, 1 client"), (8, bench.jobs(16_000), "jobs/s, 8 clients")):
+        with bench.cluster.schema() as schema:
+            bench.cluster.fill(schema, jobs + 100)
+            bench.cluster.freshen(schema)
+            speeds[name] = bench.cluster.pgbench(_CLAIM_ONE + _COMPLETE_ONE, schema, clients, jobs)
+    return Reading(speeds)
+
+
+@figure(
+    "limit.batch",
+    "pgbench: claim 100, complete 100 with an attempt row each; the best of 1, 2, 4 clients",
+    {"jobs/s": Measure(), **{f"jobs/s, {clients}": Measure() for clients in ("1 client", "2 clients", "4 clients")}},
+)
+def batch(bench: Bench) -> Reading:
+    speeds = {}
+    jobs = bench.jobs(100_000)
+    for clients, name in ((1, "jobs/s, 1 client"), (2, "jobs/s, 2 clients"), (4, "jobs/s, 4 clients")):
+        with bench.cluster.schema() as schema:
+            bench.cluster.fill(schema, jobs + 1_000)  # so that the last client finds its hundred too
+            bench.cluster.freshen(schema)
+            speeds[name] = 100 * bench.cluster.pgbench(_CLAIM_100 + _COMPLETE_100, schema, clients, jobs // 100)
+            _check_batches(bench.cluster, schema, jobs // 100 // clients * clients * 100)
+    return Reading({"jobs/s": max(speeds.values()), **speeds})
+
+
+def _check_batches(cluster: Cluster, schema: str, jobs: int) -> None:
+    completed = cluster.one("select count(*) from {schema}.job where status = 'completed' and attempts = 1", schema)
+    logged = cluster.one("select count(*) from {schema}.attempt join {schema}.job on id = job_id", schema)
+    if not completed == logged == jobs:
+        raise RuntimeError(f"pgbench completed {completed} and logged {logged} of {jobs} jobs")
+
+
+@figure(
+    "limit.insert",
+    "pgbench: plain INSERT of one job",
+    {"jobs/s, 1 client": Measure(), "jobs/s, 8 clients": Measure()},
+)
+def insert(bench: Bench) -> Reading:
+    uid = "uuidv7()" if bench.cluster.version >= 18 else "gen_random_uuid()"
+    speeds = {}
+    for clients, jobs, name in ((1, bench.jobs(10_000), "jobs/s, 1 client"), (8, bench.jobs(40_000), "jobs/s, 8 clients")):
+        with bench.cluster.schema() as schema:
+            bench.cluster.freshen(schema)
+            speeds[name] = bench.cluster.pgbench(_INSERT % uid, schema, clients, jobs)
+    return Reading(speeds)
+
+
+@figure(
+    "limit.bare",
+    "psycopg: cursor.execute of steve's INSERT, NOTIFY included, a connection a thread",
+    {"jobs/s, 1 thread": Measure(), "jobs/s, 8 threads": Measure()},
+)
+def bare(bench: Bench) -> Reading:
+    return _by_psycopg(bench, notify=True)
+
+
+@figure(
+    "limit.silent",
+    "psycopg: the same without NOTIFY",
+    {"jobs/s, 1 thread": Measure(), "jobs/s, 8 threads": Measure()},
+)
+def silent(bench: Bench) -> Reading:
+    return _by_psycopg(bench, notify=False)
+
+
+def _by_psycopg(bench: Bench, notify: bool) -> Reading:
+    speeds = {}
+    for threads, jobs, name in ((1, bench.jobs(10_000), "jobs/s, 1 thread"), (8, bench.jobs(20_000), "jobs/s, 8 threads")):
+        with bench.cluster.schema() as schema:
+            bench.cluster.freshen(schema)
+            options = CreatorOptions(bench.cluster.conninfo, schema, "insert", jobs, threads=threads, notify=notify)
+            speeds[name] = jobs / create(options)
+    return Reading(speeds)
+
+
+@figure("limit.copy", "COPY of 100,000 jobs", {"jobs/s": Measure()})
+def copy(bench: Bench) -> Reading:
+    jobs = bench.jobs(100_000)
+    rows = "".join(f'00000000-0000-7000-8000-{i:012x}\tnoop\t{{"i": {i}}}\n' for i in range(jobs))
+    with bench.cluster.schema() as schema:
+        bench.cluster.freshen(schema)
+        begun = time.monotonic()
+        with bench.cluster.connection.cursor().copy(f'copy "{schema}".job (uid, type, payload) from stdin'.encode()) as to:
+            to.write(rows)
+        return Reading({"jobs/s": jobs / (time.monotonic() - begun)})

@@ -1,0 +1,43 @@
+"""What processes.py tells the processes that it starts. Apart, so that these load nothing more: their memory is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    conninfo: str
+    schema: str
+    board: str
+    jobs: int
+    """How many the board has room for."""
+    types: tuple[str, ...] = ("noop",)
+    workers: int = 10
+    sleep: float = 0.0
+    """Seconds that each handler sleeps."""
+    failing: float = 0.0
+    """The share of attempts that raise."""
+    listen: bool = False
+    """Count on the board what a listener is told."""
+
+
+@dataclass(frozen=True)
+class CreatorOptions:
+    conninfo: str
+    schema: str
+    how: Literal["create", "insert", "create_many", "connection"]
+    """`create`; the same INSERT by psycopg alone; one `create_many`; `create` on a connection of the caller's."""
+    count: int
+    first: int = 0
+    """The number of the first job; the others count on."""
+    threads: int = 1
+    type: str = "noop"
+    every: float = 0.0
+    """Seconds between two creates of a thread, on average."""
+    notify: bool | None = None
+    board: str = ""
+    """Note there when `create` had returned; "": nowhere."""
+    jobs: int = 0
+    """How many the board has room for."""

@@ -1,0 +1,83 @@
+"""Three plots in one PNG: throughput against workers, against the length of the history, and over time while a snapshot
+keeps PostgreSQL from removing anything. What was not measured is left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from .figures import FIGURES, Bench, Ref, Results
+from .growth import HISTORIES
+from .limits import BATCH
+
+STEVE, LIMIT = "#1f6f8b", "#9a9a9a"
+
+
+def draw(path: Path, note: dict[str, Any], bench: Bench, results: Results) -> None:
+    mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+    canvas = Canvas(figsize=(13, 4.2), layout="constrained")
+    workers, history, horizon = canvas.subplots(1, 3)
+    _workers(workers, results)
+    _history(history, bench, results)
+    _horizon(horizon, results)
+    for axes in (workers, history, horizon):
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.set_ylabel("jobs/s")
+        axes.grid(axis="y", alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, loc="lower left")
+    where = f"{note['cores']} cores of {note['processor']}"
+    canvas.suptitle(f"steve {note['steve']} on PostgreSQL {note['postgresql']}: {where}. {note['sizes']}")
+    canvas.savefig(path, dpi=150, format="png")
+
+
+def _workers(axes: Axes, results: Results) -> None:
+    axes.set_title("against workers (one process)")
+    counts = sorted(int(name.partition(".")[2]) for name in FIGURES if name.startswith("drain.") and name[6:].isdigit())
+    _points(axes, results, [(count, (f"drain.{count}", "jobs/s")) for count in counts])
+    _batch(axes, results)
+    axes.set_xscale("log")
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.minorticks_off()
+    axes.set_xlabel("workers")
+
+
+def _history(axes: Axes, bench: Bench, results: Results) -> None:
+    axes.set_title("against history (10 workers)")
+    places: list[tuple[float, Ref]] = [(0, ("drain.10", "jobs/s"))]
+    places += [(bench.jobs(rows) / 1e6, (f"growth.history.{name}", "jobs/s")) for name, rows in HISTORIES.items()]
+    _points(axes, results, places)
+    _batch(axes, results)
+    axes.set_xlabel("finished jobs in the table, millions")
+
+
+def _horizon(axes: Axes, results: Results) -> None:
+    axes.set_title("while a snapshot is open (10 workers)")
+    for repetition, reading in sorted(results.readings.get("horizon.pinned", {}).items()):
+        pace = reading.details["pace"]
+        label = "steve, each repetition" if repetition == 0 else None
+        axes.plot([at for at, _ in pace], [speed for _, speed in pace], color=STEVE, alpha=0.7, linewidth=1.2, label=label)
+    axes.set_xlabel("seconds since the first completion")
+
+
+def _points(axes: Axes, results: Results, places: list[tuple[float, Ref]]) -> None:
+    """The medians, joined; a mark reaches from the least to the most of the repetitions."""
+    taken = [(at, results.median(ref), list(results.values(ref).values())) for at, ref in places]
+    found = [(at, middle, values) for at, middle, values in taken if middle is not None]
+    if not found:
+        return
+    middles = [middle for _, middle, _ in found]
+    reach = [[m - min(values) for _, m, values in found], [max(values) - m for _, m, values in found]]
+    axes.errorbar([at for at, _, _ in found], middles, yerr=reach, color=STEVE, marker="o", capsize=3, label="steve")
+
+
+def _batch(axes: Axes, results: Results) -> None:
+    batch = results.median(BATCH)
+    if batch is not None:
+        axes.axhline(batch, color=LIMIT, linestyle="--", label="pgbench, batches of 100, its best")

@@ -1,0 +1,73 @@
+"""A process that works: `python -m tests.benchmarks.worker`, made and told what to do by processes.py.
+
+First line on stdin: the options, as JSON. Then `start` and `stop`, or the end of stdin; each is answered with a line.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from steve import Job, JobManager
+
+from .board import Board
+from .options import WorkerOptions
+
+
+def main() -> None:
+    options = WorkerOptions(**json.loads(sys.stdin.readline()))
+    board = Board(Path(options.board), options.jobs)
+    manager = JobManager(options.conninfo, schema=options.schema)
+    handler = make_handler(board, options.sleep, options.failing)
+    for type in options.types:
+        manager.set_handler(type, handler)
+    if options.listen:
+        told = board.told
+
+        def count(job: Job) -> None:
+            told[job.payload["i"]] += 1
+
+        manager.on_done(None, count)
+    _say("ready")
+    for line in sys.stdin:
+        if line.strip() == "start":
+            begun = time.monotonic_ns()
+            manager.start(options.workers)
+            _say(begun)
+        else:
+            break
+    report = manager.stop(timeout=60)
+    _say({"complete": report.complete, "returned": report.returned, "seconds": report.seconds})
+
+
+def make_handler(board: Board, sleep: float, failing: float) -> Any:
+    begun, runs = board.begun, board.runs
+    now = time.monotonic_ns
+
+    def noop(job: Job) -> None:
+        i = job.payload["i"]
+        begun[i] = now()
+        runs[i] += 1
+
+    def sleeping(job: Job) -> None:
+        noop(job)
+        time.sleep(sleep)
+
+    def raising(job: Job) -> None:
+        noop(job)
+        if random.random() < failing:
+            raise RuntimeError("by chance")
+
+    return raising if failing else sleeping if sleep else noop
+
+
+def _say(answer: object) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,386 @@
+"""The pile and the settler, given functions in place of the database: groups, every kind of trouble, and the end."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from steve import AttemptStatus, Status
+from steve._outage import Outage
+from steve._settle import Landed, Pile, Settler
+from steve.errors import Misconfigured, Refused, Trouble, Unknown, Weather
+from steve.job import Claimed, Settled
+from steve.outcome import Raised, Returned, Snoozed, Verdict, judge
+from tests.conftest import until
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def verdict(number: int, result: str = "1") -> Verdict:
+    retry = (3, "exp", 2.0, 3600.0, 0.0)
+    job = Claimed(
+        number, UUID(int=number), "default", "a", 0, "{}", None, 1, 0, *retry, lease_no=7,
+        claimed_at=AT, created_at=AT, run_at=AT, started_at=None,
+    )  # fmt: skip
+    return judge(job, Returned(result), begun=0.0)
+
+
+class Ledger:
+    """What the settler believes to be the database: takes every group, unless a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Verdict] = {}
+        self.groups: list[list[int]] = []
+        self.witnessed: list[list[int]] = []
+        self.told: list[Verdict] = []
+        self.ended = threading.Event()
+        self.on_write: Callable[[Sequence[Verdict]], None] = lambda group: None
+        self.answer: Callable[[Landed], Landed] = lambda landed: landed
+        self.pile = Pile()
+        self.settler = Settler(self.pile, self._write, self._witness, self._told, Outage(), self.ended.set)
+        self.thread = threading.Thread(target=self.settler.run)
+
+    def _write(self, group: Sequence[Verdict], now: float) -> Landed:
+        self.groups.append([one.job.id for one in group])
+        self.on_write(group)
+        new = [one for one in group if one.job.id not in self.rows]  # the fence: nobody is settled twice
+        self.rows |= {one.job.id: one for one in new}
+        return self.answer({(one.job.id, one.job.lease_no): settled(one) for one in new})
+
+    def _witness(self, group: Sequence[Verdict]) -> Landed:
+        self.witnessed.append([one.job.id for one in group])
+        there = [one for one in group if self.rows.get(one.job.id) == one]
+        return {(one.job.id, one.job.lease_no): settled(one) for one in there}
+
+    def _told(self, verdict: Verdict, row: Settled) -> None:
+        assert (row.id, row.lease_no) == (verdict.job.id, verdict.job.lease_no)
+        self.told.append(verdict)
+
+    def put(self, *verdicts: Verdict) -> None:
+        for one in verdicts:
+            self.pile.put(one)
+
+    def settle(self, *verdicts: Verdict) -> list[int]:
+        """Puts these down, waits until the settler has ended, and returns who was told."""
+        self.put(*verdicts)
+        self.pile.end()
+        self.start()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        assert self.ended.is_set()
+        return [one.job.id for one in self.told]
+
+    def start(self) -> None:
+        if not self.thread.is_alive():
+            self.thread.start()
+
+
+def settled(verdict: Verdict) -> Settled:
+    return Settled(verdict.job.id, verdict.job.lease_no, AT, AT, AT, AT, AT)
+
+
+def trouble_times(times: int, error: Exception, *, written: bool = False) -> Callable[..., Any]:
+    """Raises so often, and then lets pass. `written`: only after the rows were written."""
+    left = [times]
+
+    def raise_or_pass(value: Any) -> Any:
+        if left[0] > 0 and (value or not written):
+            left[0] -= 1
+            raise error
+        return value
+
+    return raise_or_pass
+
+
+def refuse(*numbers: int, error: Exception | None = None, always: bool = False) -> Callable[[Sequence[Verdict]], None]:
+    """Refuses every group in which one of these jobs is completed (`always`: or has another outcome)."""
+
+    def check(group: Sequence[Verdict]) -> None:
+        if any(one.job.id in numbers and (always or one.status is Status.COMPLETED) for one in group):
+            raise error or Refused("it says more than we may: the data", "22P05")
+
+    return check
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same waits, a hundredth as long."""
+    monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 0.001)
+    monkeypatch.setattr("steve._outage.BACKOFF_MOST", 0.02)
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    ledger = Ledger()
+    yield ledger
+    ledger.pile.end()
+    if ledger.thread.is_alive():
+        ledger.thread.join(20)
+
+
+# -- groups ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_lone_verdict_is_settled_at_once(ledger: Ledger) -> None:
+    ledger.start()
+    ledger.put(verdict(1))
+    until(lambda: ledger.told == [verdict(1)])
+    ledger.put(verdict(2))
+    until(lambda: ledger.told == [verdict(1), verdict(2)])
+    assert ledger.groups == [[1], [2]]
+    assert ledger.settler.waiting() == 0
+
+
+def test_what_comes_while_a_group_is_written_is_the_next_group(ledger: Ledger) -> None:
+    written, sent = threading.Event(), threading.Event()
+
+    def slow(group: Sequence[Verdict]) -> None:
+        sent.set()
+        assert written.wait(20)
+
+    ledger.on_write = slow
+    ledger.start()
+    ledger.put(verdict(1))
+    assert sent.wait(10)
+    ledger.put(verdict(2), verdict(3), verdict(4))
+    assert ledger.settler.waiting() == 4
+    written.set()
+    until(lambda: len(ledger.told) == 4)
+    assert ledger.groups == [[1], [2, 3, 4]]
+
+
+def test_a_group_has_at_most_so_many_verdicts(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._settle.GROUP_MOST", 10)
+    assert ledger.settle(*map(verdict, range(25))) == list(range(25))
+    assert [len(group) for group in ledger.groups] == [10, 10, 5]
+
+
+def test_a_group_has_at_most_so_many_bytes_and_one_that_has_more_by_itself_goes_alone(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steve._settle.GROUP_BYTES", 10_000)
+    sizes = [4_000, 4_000, 4_000, 20_000, 10, 10]
+    assert ledger.settle(*[verdict(number, "x" * size) for number, size in enumerate(sizes)]) == list(range(6))
+    assert ledger.groups == [[0, 1, 2], [3], [4, 5]]
+
+
+def test_all_that_was_put_down_before_the_end_is_settled_and_the_end_is_told_once_after_it(ledger: Ledger) -> None:
+    assert ledger.settle(*map(verdict, range(2_000))) == list(range(2_000))
+    assert ledger.settler.waiting() == 0
+
+
+# -- the brake on the workers ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("most", "size", "expected"),
+    [(("PILE_MOST", 10), 1, 10), (("PILE_BYTES", 11_000), 1_000, 10)],
+    ids=["verdicts", "bytes"],
+)
+def test_the_brake_is_on_while_too_much_waits_and_off_when_half_of_it_is_settled(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, most: tuple[str, int], size: int, expected: int
+) -> None:
+    monkeypatch.setattr(f"steve._settle.{most[0]}", most[1])
+    monkeypatch.setattr("steve._settle.GROUP_MOST", 1)
+    on = []
+    for number in range(12):
+        on.append(ledger.pile.brake.is_on())
+        ledger.put(verdict(number, "x" * size))
+    assert on == [False] * expected + [True] * (12 - expected)
+    on = []
+    while len(ledger.pile):
+        ledger.pile.take()
+        on.append(ledger.pile.brake.is_on())
+    assert on == [True] * 6 + [False] * 6
+
+
+# -- trouble that passes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [Weather("away"), Weather("read-only", "25006"), Misconfigured("no table", "42P01")], ids=str)
+def test_a_write_that_cannot_be_done_now_is_done_when_it_can(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture, error: Trouble
+) -> None:
+    ledger.on_write = trouble_times(8, error)
+    assert ledger.settle(verdict(1), verdict(2)) == [1, 2]
+    assert ledger.groups == [[1, 2]] * 9
+    assert ledger.witnessed == []
+    assert [record.message for record in caplog.records if "is back" in record.message]
+
+
+def test_what_waits_meanwhile_is_settled_in_its_order(ledger: Ledger) -> None:
+    ledger.on_write = trouble_times(3, Weather("away"))
+    ledger.start()
+    ledger.put(verdict(1))
+    until(lambda: len(ledger.groups) >= 1)
+    ledger.put(*map(verdict, range(2, 50)))
+    until(lambda: len(ledger.told) == 49)
+    assert [one.job.id for one in ledger.told] == list(range(1, 50))
+
+
+# -- sent, no answer ------------------------------------------------------------------------------------------------------
+
+
+def test_a_write_whose_answer_is_lost_is_found_by_the_witness_and_told_once(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.answer = trouble_times(1, Unknown("the connection is lost"), written=True)
+    assert ledger.settle(verdict(1), verdict(2)) == [1, 2]
+    assert ledger.groups == [[1, 2], [1, 2]]
+    assert ledger.witnessed == [[1, 2]]
+    assert "was taken from this process" not in caplog.text
+
+
+def test_a_write_that_was_lost_with_its_connection_is_written_again_without_a_witness(ledger: Ledger) -> None:
+    ledger.on_write = trouble_times(2, Unknown("the connection is lost"))
+    assert ledger.settle(verdict(1), verdict(2)) == [1, 2]
+    assert ledger.witnessed == []
+
+
+def test_after_a_lost_answer_the_doubt_lasts_until_the_group_is_settled(ledger: Ledger) -> None:
+    """A second loss, bad weather, a refusal: the first try may have written it all the same."""
+    answers = iter([Unknown("lost"), Weather("away"), Unknown("lost")])
+
+    def answer(landed: Landed) -> Landed:
+        if (error := next(answers, None)) is not None:
+            raise error
+        return landed
+
+    ledger.answer = answer
+    assert ledger.settle(*map(verdict, range(8))) == list(range(8))
+    assert ledger.groups == [list(range(8))] * 4
+
+
+def test_after_a_lost_answer_halves_are_doubtful_too(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    errors = iter([None, Refused("for once", "22P05")])
+
+    def check(group: Sequence[Verdict]) -> None:
+        if (error := next(errors, None)) is not None:
+            raise error
+
+    ledger.on_write = check
+    ledger.answer = trouble_times(1, Unknown("lost"), written=True)
+    assert ledger.settle(*map(verdict, range(4))) == list(range(4))
+    assert ledger.groups == [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1], [2, 3]]
+    assert ledger.witnessed == [[0, 1], [2, 3]]
+    assert "was taken" not in caplog.text
+
+
+def test_what_neither_the_write_nor_the_witness_finds_was_taken_away(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    ledger.rows[2] = verdict(2, "somebody else's")
+    ledger.on_write = trouble_times(1, Unknown("lost"))
+    assert ledger.settle(verdict(1), verdict(2), verdict(3)) == [1, 3]
+    assert ledger.witnessed == [[1, 2, 3]]
+    assert caplog.text.count("was taken from this process") == 1
+
+
+# -- the fence ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", [Returned("1"), Raised("no", "details"), Snoozed(1.0)], ids=lambda o: type(o).__name__)
+def test_what_is_not_ours_any_more_is_dropped_with_a_warning_and_nobody_is_told(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture, outcome: Any
+) -> None:
+    taken = judge(verdict(2).job, outcome, begun=0.0)
+    ledger.rows[2] = verdict(2, "somebody else's")
+    assert ledger.settle(verdict(1), taken, verdict(3)) == [1, 3]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.message == (
+        f"job {taken.job.uid} was taken from this process while attempt 1 ran: its outcome ({taken.status}) is dropped"
+    )
+    assert (record.job_uid, record.job_type, record.job_attempt) == (str(taken.job.uid), "a", 1)  # type: ignore[attr-defined]
+    assert ledger.witnessed == []
+
+
+def test_a_second_attempt_row_for_the_same_lease_means_that_the_fence_failed_and_the_verdict_is_dropped(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.on_write = refuse(2, error=Refused("duplicate key", "23505"), always=True)
+    assert ledger.settle(*map(verdict, range(4))) == [0, 1, 3]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"job {UUID(int=2)} was taken from this process" in caplog.text
+
+
+# -- what PostgreSQL will never take --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("poisoned", [[0], [7], [3], [0, 7], [2, 3], list(range(8))], ids=str)
+def test_a_group_that_is_refused_is_halved_until_the_poisoned_ones_fail_alone(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture, poisoned: list[int]
+) -> None:
+    ledger.on_write = refuse(*poisoned)
+    assert ledger.settle(*map(verdict, range(8))) == list(range(8))
+    assert len(ledger.groups) <= 31
+    for number, told in enumerate(ledger.told):
+        if number not in poisoned:
+            assert told == verdict(number)
+            continue
+        assert (told.status, told.attempt_status, told.result) == (Status.FAILED, AttemptStatus.ERROR, None)
+        assert told.begun == verdict(number).begun
+        assert told.error == (
+            "ResultNotStorable: the handler finished, but its outcome cannot be stored: PostgreSQL refused it (SQLSTATE 22P05)"
+        )
+    errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == len(poisoned)
+    assert "the data" not in caplog.text, "PostgreSQL quotes what it refuses"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), TypeError("a driver's defect"), OverflowError("too large")], ids=repr)
+def test_whatever_else_a_write_raises_hurts_only_the_verdict_that_causes_it(ledger: Ledger, error: Exception) -> None:
+    ledger.on_write = refuse(5, error=error)
+    assert ledger.settle(*map(verdict, range(8))) == list(range(8))
+    assert [one.job.id for one in ledger.told if one.status is Status.FAILED] == [5]
+    assert (ledger.told[5].error or "").endswith(f"cannot be stored: {type(error).__name__}")
+
+
+def test_one_that_cannot_even_fail_is_left_with_an_error_and_its_neighbours_are_settled(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.on_write = refuse(2, always=True)
+    assert ledger.settle(*map(verdict, range(4))) == [0, 1, 3]
+    assert [record.message for record in caplog.records if record.levelno == logging.ERROR][-1] == (
+        f"job {UUID(int=2)} cannot be settled at all: PostgreSQL refused it (SQLSTATE 22P05)"
+    )
+
+
+def test_the_settler_goes_on_after_a_refusal(ledger: Ledger) -> None:
+    ledger.on_write = refuse(1)
+    ledger.start()
+    ledger.put(verdict(1))
+    until(lambda: len(ledger.told) == 1)
+    ledger.put(verdict(2))
+    until(lambda: len(ledger.told) == 2)
+    assert [one.status for one in ledger.told] == [Status.FAILED, Status.COMPLETED]
+
+
+# -- the end --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_manager_that_stops_while_the_database_is_away_gives_up_after_a_while(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("steve._settle.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("steve._settle.GROUP_MOST", 3)
+    ledger.on_write = trouble_times(1_000_000, Weather("away"))
+    ledger.settler.last_chance()
+    assert ledger.settle(*map(verdict, range(5))) == []
+    assert ledger.settler.waiting() == 5
+    assert "the outcome of 5 attempts is not recorded" in caplog.text
+
+
+def test_the_last_chance_ends_nothing_while_the_database_works(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._settle.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("steve._settle.GROUP_MOST", 1)
+    ledger.settler.last_chance()
+    assert ledger.settle(*map(verdict, range(100))) == list(range(100))
+
+
+def test_without_a_stop_it_never_gives_up(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._settle.SETTLE_SECONDS", 0.0)
+    ledger.on_write = trouble_times(30, Weather("away"))
+    assert ledger.settle(verdict(1)) == [1]
