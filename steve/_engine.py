@@ -274,5 +274,5 @@ def _log_stacks(running: list[Running]) -> None:
         stack = "".join(traceback.format_stack(frame)) if frame is not None else "it has just returned\n"
         logger.warning(
             "job %s (%s) is still running, here:\n%s", one.job.uid, one.job.type, stack,
-            extra={"job_uid": str(one.job.uid), "job_type": one.job.type, "job_attempt": one.job.attempts},
+            extra=one.job.log_extra(),
         )  # fmt: skip

@@ -67,7 +67,8 @@ def _call(handler: Handler, this: Run) -> Outcome:
     except Snooze as snooze:
         return Snoozed(snooze.seconds)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: a handler ends itself, not its thread
-        return Raised(_message(error), _details(error))
+        message, details = _message(error), _details(error)
+        return Raised(message, details, error if len(details) < DETAILS_BYTES // 4 else None)
     if result is None:
         return Returned(None)
     try:

@@ -158,12 +158,11 @@ class Settler:
             verdict.job, verdict.begun, Status.FAILED, AttemptStatus.ERROR,
             error=f"ResultNotStorable: the handler finished, but its outcome cannot be stored: {reason}",
         )  # fmt: skip
+        uid, number, extra = verdict.job.uid, verdict.job.attempts, verdict.job.log_extra()
         if verdict == failed:
-            logger.error("job %s cannot be settled at all: %s", verdict.job.uid, reason)
+            logger.error("job %s cannot be settled at all: %s", uid, reason, extra=extra)
         else:
-            logger.error(
-                "job %s: the outcome of attempt %d cannot be stored: %s", verdict.job.uid, verdict.job.attempts, reason
-            )
+            logger.error("job %s: the outcome of attempt %d cannot be stored: %s", uid, number, reason, extra=extra)
             self._settle([failed], doubtful)
 
     def _wait(self, error: Trouble) -> None:
@@ -181,5 +180,5 @@ def _warn_fenced(verdict: Verdict) -> None:
     logger.warning(
         "job %s was taken from this process while attempt %d ran: its outcome (%s) is dropped",
         verdict.job.uid, verdict.job.attempts, verdict.status,
-        extra={"job_uid": str(verdict.job.uid), "job_type": verdict.job.type, "job_attempt": verdict.job.attempts},
+        extra=verdict.job.log_extra(),
     )  # fmt: skip

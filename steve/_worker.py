@@ -21,7 +21,7 @@ from ._settle import Pile
 from .handlers import Handlers
 from .job import Claimed, Status
 from .listeners import Dispatcher, Event, Listeners
-from .outcome import NotBegun, Verdict, judge
+from .outcome import NotBegun, Outcome, Raised, Verdict, judge
 from .settings import IDLE_SECONDS, TURN_SECONDS
 
 logger = logging.getLogger("steve")
@@ -138,7 +138,7 @@ class Crew:
             seconds = time.monotonic() - begun
             self._hand.pace.took(job.type, seconds)
             verdict = judge(job, outcome, begun, random.random())
-            _log(verdict, seconds)
+            _log(verdict, outcome, seconds)
             self._pile.put(verdict)
         finally:
             del self.running[job.id]
@@ -196,7 +196,7 @@ class Crew:
         self._on_end()
 
 
-def _log(verdict: Verdict, seconds: float) -> None:
+def _log(verdict: Verdict, outcome: Outcome, seconds: float) -> None:
     """One line for each attempt's end."""
     level = logging.INFO
     if verdict.error is not None:
@@ -204,17 +204,16 @@ def _log(verdict: Verdict, seconds: float) -> None:
     if not logger.isEnabledFor(level):
         return
     job = verdict.job
-    text = "job %s (%s) attempt %d of %d: %s in %.3f s"
+    text = "job %s (%s) attempt %d of %d %s after %.3f s"
     values: list[object] = [job.uid, job.type, job.attempts - job.crashes, job.max_attempts, _what(verdict), seconds]
-    if verdict.error is not None:
-        # The bounded traceback rather than exc_info: an exception's own text may be of any size and contain anything.
+    error = outcome.error if isinstance(outcome, Raised) else None
+    if verdict.error is not None and error is None:  # not to be printed as it is: as it is stored, bounded
         text += "\n%s"
         values.append(verdict.details or verdict.error)
-    extra = {"job_uid": str(job.uid), "job_type": job.type, "job_attempt": job.attempts}
-    logger.log(level, text, *values, extra=extra)
+    logger.log(level, text, *values, exc_info=error, extra=job.log_extra())
 
 
 def _what(verdict: Verdict) -> str:
     if verdict.status is not Status.PENDING:
         return str(verdict.status)
-    return f"{'snoozed' if verdict.error is None else 'failed, again'} in {verdict.delay:.1f} s, ran"
+    return f"{'snoozed' if verdict.error is None else 'failed, to be tried again'} (in {verdict.delay:.1f} s)"

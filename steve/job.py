@@ -130,6 +130,10 @@ class Claimed(NamedTuple):
     run_at: datetime
     started_at: datetime | None
 
+    def log_extra(self) -> dict[str, object]:
+        """What every log line about a job says in `extra`."""
+        return {"job_uid": str(self.uid), "job_type": self.type, "job_attempt": self.attempts}
+
     def job(self, decode: Callable[[str], Any], status: Status, **known: Any) -> Job:
         """This job for users: as claimed, `status` and what is `known` by now put in, the payload decoded anew."""
         fields = {

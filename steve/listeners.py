@@ -164,7 +164,7 @@ class Listeners:
             # Whatever it is: neither the job (it is settled), nor the next listener, nor this thread may suffer from it.
             logger.exception(
                 "a listener raised: %s, told of job %s", getattr(callback, "__qualname__", callback), event.job.uid,
-                extra={"job_uid": str(event.job.uid), "job_type": event.job.type, "job_attempt": event.job.attempts},
+                extra=event.job.log_extra(),
             )  # fmt: skip
 
 

@@ -404,7 +404,7 @@ class JobManager:
         try:
             return self._connections.call(statement, sent)
         except Misconfigured as error:
-            schema = self._settings.schema
-            raise self._connections.call(lambda ours: migrations.describe_missing(ours, schema, error)) from error
+            met = error
+            raise self._connections.call(lambda ours: migrations.describe_missing(ours, self._settings.schema, met)) from error
         except Refused as error:
             raise InvalidJob(f"PostgreSQL refused the job (SQLSTATE {error.sqlstate})") from error

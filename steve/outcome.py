@@ -22,6 +22,8 @@ class Raised(NamedTuple):
 
     message: str
     details: str
+    error: BaseException | None = None
+    """For the log; None where printing it could take any time or space."""
 
 
 class Unusable(NamedTuple):
@@ -74,7 +76,7 @@ def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0
     match outcome:
         case Returned(result):
             return Verdict(job, begun, Status.COMPLETED, AttemptStatus.SUCCESS, result=result)
-        case Raised(message, details):
+        case Raised(message, details, _):
             failures = job.attempts - job.crashes
             if failures >= job.max_attempts:
                 return Verdict(job, begun, Status.FAILED, AttemptStatus.ERROR, error=message, details=details)
