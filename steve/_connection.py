@@ -38,12 +38,14 @@ def conninfo_of(db: object) -> str:
         )
     try:
         conninfo_to_dict(db)
-    except psycopg.ProgrammingError:
-        # not chained: libpq's message repeats the text, password and all
+        sound = "\x00" not in db  # libpq would read no further
+    except (psycopg.ProgrammingError, UnicodeEncodeError):
+        sound = False
+    if not sound:  # not chained: libpq's message repeats the text, password and all
         raise ValueError(
             "db is not a valid conninfo (not shown, it may hold a password): write postgresql://user@host/database "
             "or key=value pairs, special characters in a URL percent-encoded"
-        ) from None
+        )
     return db
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from . import _json
 from ._store import Insert, Inserted
-from .errors import InvalidJob
+from .errors import InvalidJob, shown
 from .job import Job, NewJob, Status
 from .retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
 from .settings import name_flaw
@@ -115,13 +115,15 @@ def _payload(payload: object) -> str:
         return _json.encode(payload, "payload")
     except _json.NotStorable as flaw:
         raise InvalidJob(str(flaw)) from None
+    except Exception as error:  # a dict of a class of its own may do anything, and be another at each look
+        raise InvalidJob(f"payload cannot be read: {type(error).__name__[:60]}") from error
 
 
 def _terms(new: NewJob, retry: RetryPolicy) -> tuple[Any, ...]:
     """Everything but the uid and the payload, in the order of Insert."""
     priority = 0 if new.priority is None else new.priority
     if type(priority) is not int or not -100 <= priority <= 100:
-        raise InvalidJob(f"priority must be an int of -100 to 100 (higher first), not {priority!r:.60}")
+        raise InvalidJob(f"priority must be an int of -100 to 100 (higher first), not {shown(priority)}")
     policy = _policy(new.backoff_strategy, retry)
     return (
         _name("queue", "default" if new.queue is None else new.queue),
@@ -139,7 +141,7 @@ def _terms(new: NewJob, retry: RetryPolicy) -> tuple[Any, ...]:
 def _name(what: str, name: object) -> str:
     if flaw := name_flaw(name):
         raise InvalidJob(f"{what} {flaw}")
-    return str(name)
+    return str.__str__(name)  # not str(): of a str that is an Enum, that is another text
 
 
 def _policy(strategy: object, retry: RetryPolicy) -> RetryPolicy:
@@ -150,14 +152,14 @@ def _policy(strategy: object, retry: RetryPolicy) -> RetryPolicy:
         return strategy
     if isinstance(strategy, str) and strategy in STRATEGIES:
         return RetryPolicy(retry.max_attempts, strategy, retry.base, retry.max_delay, retry.jitter)
-    raise InvalidJob(f'backoff_strategy must be "none", "exp" or a RetryPolicy, not {strategy!r:.60}')
+    raise InvalidJob(f'backoff_strategy must be "none", "exp" or a RetryPolicy, not {shown(strategy)}')
 
 
 def _max_attempts(given: object, strategy: object, retry: RetryPolicy) -> int:
     if given is None:
         return strategy.max_attempts if isinstance(strategy, RetryPolicy) else retry.max_attempts
     if type(given) is not int or not 1 <= given <= MAX_ATTEMPTS:  # type, not isinstance: True is no number of attempts
-        raise InvalidJob(f"max_attempts must be an int of 1 to {MAX_ATTEMPTS}, not {given!r:.60}")
+        raise InvalidJob(f"max_attempts must be an int of 1 to {MAX_ATTEMPTS}, not {shown(given)}")
     return given
 
 
@@ -166,12 +168,17 @@ def _run_at(at: object) -> datetime | None:
         return None
     if not isinstance(at, datetime):
         raise InvalidJob(f"run_at must be an aware datetime, not {type(at).__name__}")
-    if at.utcoffset() is None:
-        raise InvalidJob(f"run_at must say its time zone: {at.isoformat()} has none (datetime.now(UTC) + timedelta(...) has)")
     try:
-        in_utc = at.astimezone(UTC)
+        aware = at.utcoffset() is not None
+        in_utc = at.astimezone(UTC) if aware else at
     except OverflowError:
+        if at.year == 1:  # before the first instant: past
+            return None
         raise InvalidJob(f"run_at must lie before the year 9999, not {at.isoformat()}") from None
+    except Exception as error:  # a time zone of the caller's own
+        raise InvalidJob(f"run_at has a time zone that cannot say its offset: {type(error).__name__[:60]}") from error
+    if not aware:
+        raise InvalidJob(f"run_at must say its time zone: {at.isoformat()} has none (datetime.now(UTC) + timedelta(...) has)")
     if in_utc >= _LAST_DAY:
         raise InvalidJob(f"run_at must lie before the year 9999, not {at.isoformat()}")
     return in_utc

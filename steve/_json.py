@@ -32,7 +32,7 @@ class _Flaw(Exception):
         self.steps: list[str | int] = []
 
     def at(self, place: str) -> str:
-        path = "".join(f"[{step}]" if isinstance(step, int) else f'["{step:.40}"]' for step in reversed(self.steps))
+        path = "".join(f"[{step}]" if isinstance(step, int) else f'["{readable(step[:40])}"]' for step in reversed(self.steps))
         return f"{place}{path if len(path) <= 300 else path[:300] + '...'} {self.what}"
 
 
@@ -102,13 +102,13 @@ def _check(value: Any, depth: int, clean: bool) -> None:
                 flaw.steps.append(step)
                 raise
     else:
-        raise _Flaw(f"is a {type(value).__name__}, which JSON cannot hold")
+        raise _Flaw(f"is a {type(value).__name__[:60]}, which JSON cannot hold")
 
 
 def _check_keys(value: dict[Any, Any], clean: bool) -> None:
     for key in value:
         if not isinstance(key, str):  # json would write 1 and True as "1" and "true", and merge them with those
-            raise _Flaw(f"has a key that is a {type(key).__name__}, not a str")
+            raise _Flaw(f"has a key that is a {type(key).__name__[:60]}, not a str")
         if not clean and not _is_text(key):
             raise _Flaw("has a key with a NUL character or a lone surrogate")
 

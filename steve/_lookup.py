@@ -8,6 +8,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from ._store import Page
+from .errors import shown
 from .job import Job, Status
 from .settings import name_flaw
 
@@ -24,18 +25,18 @@ def uid_of(job: object) -> UUID:
         try:
             return UUID(job)
         except ValueError:
-            raise ValueError(f"a job's uid must be a UUID, not {job!r:.60}") from None
+            raise ValueError(f"a job's uid must be a UUID, not {shown(job)}") from None
     raise TypeError(f"job must be a Job, its uid or that as a str, not {type(job).__name__}")
 
 
 def page(status: object, type: object, queue: object, limit: object, before: object) -> Page:
     """Raises TypeError or ValueError for the first argument that is wrong."""
     if status is not None and status not in list(Status):
-        raise ValueError(f"status must be one of {', '.join(Status)} or None, not {status!r:.60}")
+        raise ValueError(f"status must be one of {', '.join(Status)} or None, not {shown(status)}")
     if isinstance(limit, bool) or not isinstance(limit, int):
         raise TypeError(f"limit must be an int, not {limit.__class__.__name__}")
     if not 1 <= limit <= PAGE_MOST:
-        raise ValueError(f"limit must be between 1 and {PAGE_MOST}, not {limit}")
+        raise ValueError(f"limit must be between 1 and {PAGE_MOST}, not {shown(limit)}")
     if before is not None and not isinstance(before, Job):
         raise TypeError(f"before must be a Job (the last of the page before) or None, not {before.__class__.__name__}")
     return Page(
@@ -52,4 +53,4 @@ def _name(what: str, name: object) -> str | None:
         return None
     if flaw := name_flaw(name):
         raise (ValueError if isinstance(name, str) else TypeError)(f"{what} {flaw}")
-    return str(name)
+    return str.__str__(name)

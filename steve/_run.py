@@ -65,10 +65,12 @@ def _call(handler: Handler, this: Run) -> Outcome:
     try:
         result = handler(this.job)
     except Snooze as snooze:
-        return Snoozed(snooze.seconds)
+        try:
+            return Snoozed(Snooze(snooze.seconds).seconds)  # checked anew: the attribute is the handler's to set
+        except BaseException:
+            return _raised(snooze)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: a handler ends itself, not its thread
-        message, details = _message(error), _details(error)
-        return Raised(message, details, error if len(details) < DETAILS_BYTES // 4 else None)
+        return _raised(error)
     if result is None:
         return Returned(None)
     try:
@@ -76,13 +78,19 @@ def _call(handler: Handler, this: Run) -> Outcome:
     except _json.NotStorable as flaw:
         return Unusable(f"ResultNotStorable: the handler finished, but {flaw}")
     except BaseException as error:  # a dict of a class of its own may raise anything
-        return Unusable(f"ResultNotStorable: the handler finished, but its result cannot be read: {_message(error)}")
+        text = f"ResultNotStorable: the handler finished, but its result cannot be read: {_message(error)}"
+        return Unusable(_bounded(text, MESSAGE_BYTES))
+
+
+def _raised(error: BaseException) -> Raised:
+    message, details = _message(error), _details(error)
+    return Raised(message, details, error if len(details) < DETAILS_BYTES // 4 else None)
 
 
 def _message(error: BaseException) -> str:
     name = type(error).__name__
     try:
-        text = str(error)
+        text = "".join([str(error)])  # str() may return a subclass, which may do anything
     except BaseException as failure:
         text = f"<its str() raised {type(failure).__name__}>"
     return _bounded(f"{name}: {text}" if text else name, MESSAGE_BYTES)

@@ -15,7 +15,6 @@ The last four classes stay inside steve: they are all that the rooms know of the
 
 from __future__ import annotations
 
-from math import isfinite
 from uuid import UUID
 
 
@@ -60,8 +59,8 @@ class Snooze(BaseException):
     def __init__(self, seconds: float) -> None:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise TypeError(f"Snooze(seconds) must be a number, not {type(seconds).__name__}")
-        if not isfinite(seconds) or not 0 <= seconds <= 31_536_000:
-            raise ValueError(f"Snooze(seconds) must be between 0 and 31536000 (a year), not {seconds!r}")
+        if not 0 <= seconds <= 31_536_000:
+            raise ValueError(f"Snooze(seconds) must be between 0 and 31536000 (a year), not {shown(seconds)}")
         super().__init__(seconds)
         self.seconds = float(seconds)
 
@@ -92,3 +91,11 @@ class Refused(Trouble):
 
 class Misconfigured(Trouble):
     """The schema or the role's rights are wrong: nothing works until somebody mends them."""
+
+
+def shown(value: object) -> str:
+    """A value for a message: short, whatever its repr() does."""
+    try:
+        return repr(value)[:60]
+    except Exception:
+        return f"a {type(value).__name__} that cannot be shown"

@@ -21,7 +21,7 @@ from ._connection import Connection, Line, caller_connection
 from ._engine import Engine, StopReport
 from ._pool import Connections, Sent
 from ._store import Store, translated
-from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, Trouble, Unavailable
+from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, Trouble, Unavailable, shown
 from .handlers import Handler, Handlers
 from .job import Attempt, Job, NewJob, Status
 from .listeners import Kind, Listener, Listeners
@@ -98,7 +98,7 @@ class JobManager:
         if type(workers) is not int:
             raise TypeError(f"workers must be an int, not {type(workers).__name__}")
         if not 1 <= workers <= WORKERS_MOST:
-            raise ValueError(f"workers must be between 1 and {WORKERS_MOST}, not {workers}")
+            raise ValueError(f"workers must be between 1 and {WORKERS_MOST}, not {shown(workers)}")
         with self._starting:
             if self._running_engine() is not None:
                 logger.warning("start() was called while the manager runs: nothing changed")
@@ -134,7 +134,7 @@ class JobManager:
         if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
             raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
         if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
-            raise ValueError(f"timeout must be 0 or more seconds, not {timeout!r}")
+            raise ValueError(f"timeout must be 0 or more seconds, not {shown(timeout)}")
         engine = self._engine
         report = StopReport(complete=True) if engine is None else engine.stop(timeout)
         if engine is None or not engine.is_own_thread():
@@ -272,7 +272,7 @@ class JobManager:
         if notify is None:
             return self._settings.notify
         if not isinstance(notify, bool):
-            raise InvalidJob(f"notify must be True, False or None, not {notify!r:.60}")
+            raise InvalidJob(f"notify must be True, False or None, not {shown(notify)}")
         return notify
 
     def _check_on_done(self, on_done: object, type: str, connection: object) -> None:

@@ -7,7 +7,8 @@ that is rebuilt from them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+
+from .errors import shown
 
 MAX_ATTEMPTS = 10_000
 """The most that max_attempts may be."""
@@ -36,15 +37,15 @@ class RetryPolicy:
         if type(self.max_attempts) is not int:
             raise TypeError(f"RetryPolicy max_attempts must be an int, not {type(self.max_attempts).__name__}")
         if not 1 <= self.max_attempts <= MAX_ATTEMPTS:
-            raise ValueError(f"RetryPolicy max_attempts must be between 1 and {MAX_ATTEMPTS}, not {self.max_attempts}")
+            raise ValueError(f"RetryPolicy max_attempts must be between 1 and {MAX_ATTEMPTS}, not {shown(self.max_attempts)}")
         if self.backoff_strategy not in STRATEGIES:
-            raise ValueError(f'RetryPolicy backoff_strategy must be "none" or "exp", not {self.backoff_strategy!r:.60}')
+            raise ValueError(f'RetryPolicy backoff_strategy must be "none" or "exp", not {shown(self.backoff_strategy)}')
         for name, low, high in (("base", 1, 1000), ("max_delay", 0, 31_536_000), ("jitter", 0, 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise TypeError(f"RetryPolicy {name} must be a number, not {type(value).__name__}")
-            if not isfinite(value) or not low <= value <= high:
-                raise ValueError(f"RetryPolicy {name} must be between {low} and {high}, not {value!r}")
+            if not low <= value <= high:
+                raise ValueError(f"RetryPolicy {name} must be between {low} and {high}, not {shown(value)}")
 
     def delay(self, failures: int, chance: float = 0.5) -> float:
         """Seconds to wait after so many failed attempts (1 or more); `chance`, 0 to 1, places it within the jitter."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
 
+from .errors import shown
 from .retry import RetryPolicy
 
 # The hand (_claim.py)
@@ -97,8 +97,8 @@ class Settings:
                     raise (ValueError if isinstance(queue, str) else TypeError)(f"queues: a queue's name {flaw}")
         if isinstance(poll_interval, bool) or not isinstance(poll_interval, int | float):
             raise TypeError(f"poll_interval must be a number of seconds, not {type(poll_interval).__name__}")
-        if not isfinite(poll_interval) or not 0.05 <= poll_interval <= 3600:
-            raise ValueError(f"poll_interval must be between 0.05 and 3600 seconds, not {poll_interval!r}")
+        if not 0.05 <= poll_interval <= 3600:
+            raise ValueError(f"poll_interval must be between 0.05 and 3600 seconds, not {shown(poll_interval)}")
         if not isinstance(retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
         if not isinstance(notify, bool):
@@ -123,7 +123,7 @@ def name_flaw(name: object) -> str | None:
     if not 1 <= len(name) <= 255:
         return f"must have 1 to 255 characters, not {len(name)}"
     if not name.isprintable() and any(c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" for c in name):
-        return f"must not contain control characters or lone surrogates: {name!r:.80}"
+        return f"must not contain control characters or lone surrogates: {shown(name)}"
     if name.strip() != name:
-        return f"must not begin or end with a blank: {name!r:.80}"
+        return f"must not begin or end with a blank: {shown(name)}"
     return None

@@ -831,6 +831,7 @@ def test_a_subclass_of_str_is_the_text_that_it_is(name: str, make_manager: Calla
     until(lambda: len(told) == 3)
     assert [job.result for job in told] == ["mail"] * 3
     assert manager.has_handler("mail")
+    assert {job.uid for job in manager.fetch_all(type=name, queue=name)} >= {job.uid for job in jobs}
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 Whatever its row factory, cursor class, transaction or session settings are: a job is a job, and its times are UTC.
 """
 
-import logging
 import threading
+import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -282,7 +282,7 @@ def test_a_pool_whose_transactions_have_another_isolation_level_changes_nothing(
 
 
 def test_the_pool_stays_open_and_whole_and_its_connections_are_as_before(
-    make_pool: Callable[..., ConnectionPool], make_manager: MakeManager, caplog: pytest.LogCaptureFixture
+    make_pool: Callable[..., ConnectionPool], make_manager: MakeManager
 ) -> None:
     configured: list[int] = []
 
@@ -319,7 +319,6 @@ def test_the_pool_stays_open_and_whole_and_its_connections_are_as_before(
         for connection in borrowed:
             pool.putconn(connection)
     assert before in configured
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_callers_of_a_started_manager_share_what_the_pool_has_left(make_pooled: MakeManager) -> None:
@@ -333,6 +332,33 @@ def test_callers_of_a_started_manager_share_what_the_pool_has_left(make_pooled: 
     for thread in threads:
         thread.join(20)
     until(lambda: len(manager.fetch_all("completed")) == 40)
+
+
+def test_a_pool_that_is_closed_too_early_does_not_keep_the_manager_from_its_end(
+    make_pool: Callable[..., ConnectionPool], make_manager: MakeManager
+) -> None:
+    tally = Tally()
+    pool = make_pool()
+    manager = make_manager(pool, handlers={"a": tally})
+    manager.start()
+    first = manager.create("a")
+    until(lambda: manager.find(first).status == "completed")  # by then it has all that it keeps
+    pool.close()
+    second = make_manager().create("a")
+    until(lambda: tally.uids() == [first.uid, second.uid])
+    assert manager.stop().complete
+
+
+def test_a_call_on_a_pool_that_was_closed_fails_at_once(
+    make_pool: Callable[..., ConnectionPool], make_manager: MakeManager
+) -> None:
+    pool = make_pool()
+    manager = make_manager(pool)
+    pool.close()
+    began = time.monotonic()
+    with pytest.raises(SteveError, match="closed"):
+        manager.create("a")
+    assert time.monotonic() - began < 5  # it will not open again by itself: trying for ten seconds helps nobody
 
 
 @pytest.mark.parametrize("size", [1, 3])

@@ -356,7 +356,7 @@ def test_a_slow_listener_delays_the_others_but_not_the_settling(manager: JobMana
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fifty events are as many as ten thousand, and ten jobs a large claim."""
     monkeypatch.setattr("steve.listeners.EVENTS_MOST", 50)
-    monkeypatch.setattr("steve._claim.HAND_MOST", 10)
+    monkeypatch.setattr("steve._pace.HAND_MOST", 10)
 
 
 @pytest.mark.usefixtures("small")

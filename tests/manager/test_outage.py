@@ -97,7 +97,7 @@ def test_what_runs_while_the_server_is_down_lands_when_it_is_back(
     up.stop(mode)
     creator.start()
     doors.open.set()  # the handlers end while the server is down, and two workers have nothing to do but try
-    until(lambda: len(lines(caplog, "completed in")) >= 4)
+    until(lambda: len(lines(caplog, " completed after ")) >= 4)
     until(lambda: len(lines(caplog, AWAY)) >= 2, timeout=15)  # the second comes a second later
     assert told == []
     assert creator.is_alive()

@@ -12,14 +12,15 @@ from uuid import UUID
 import pytest
 
 from steve import Status
-from steve._claim import LANE_LEAST, Hand, Pace
+from steve._claim import LANE_LEAST, Hand
 from steve._outage import Outage
+from steve._pace import Pace
 from steve._store import Demand, Lane, Mark
 from steve.errors import Misconfigured, Trouble, Unknown, Weather
 from steve.handlers import Handlers
 from steve.job import Claimed
 from steve.outcome import Verdict
-from steve.settings import HAND_BYTES, HAND_MOST, HAND_SECONDS, LANES_MOST
+from steve.settings import FULL_SCAN_EVERY, HAND_BYTES, HAND_MOST, HAND_SECONDS, LANES_MOST, OVERDUE, SLOW_SCAN
 
 FAR = 60.0
 """Seconds between polls: farther than any test waits."""
@@ -293,7 +294,8 @@ class Scans:
         self.now = 1000.0
         self.takes = 0.01
         self.jobs: list[Claimed] = []
-        monkeypatch.setattr("steve._claim.time", SimpleNamespace(monotonic=lambda: self.now))
+        for module in ("_claim", "_marks"):
+            monkeypatch.setattr(f"steve.{module}.time", SimpleNamespace(monotonic=lambda: self.now))
         self.desk = Desk()
         self.desk.answer = self._answer
 
@@ -381,15 +383,34 @@ def test_what_was_given_back_anywhere_and_a_lost_connection_lead_to_a_full_scan(
 
 
 def test_a_short_scan_that_finds_nothing_does_not_wait_for_the_poll(scans: Scans) -> None:
-    scans.takes = 0.1  # the next full scan is due in 2 s
-    scans.claim(claimed(1))
+    scans.claim(claimed(1))  # took 0.01: the next full scan is due in 0.2 s
     scans.takes = 0.0
     assert scans.claim() is not None
-    scans.now += 1.9
+    scans.now += 0.19
     assert not scans.desk.looks()
-    scans.now += 0.2
+    scans.now += 0.02
     assert scans.desk.looks()
     assert scans.desk.demands[-1].marks is None
+
+
+def test_slow_full_scans_are_left_to_another_thread_unless_it_does_not_come(scans: Scans) -> None:
+    scans.takes = SLOW_SCAN * 2
+    scans.claim(claimed(1))
+    scans.now += FULL_SCAN_EVERY * SLOW_SCAN * 2
+    assert scans.claim() is not None, "a claim waited for a slow scan"
+
+    demands: list[Demand] = []
+
+    def claim(demand: Demand) -> Answer:
+        demands.append(demand)
+        scans.now += SLOW_SCAN * 2
+        return [claimed(5), claimed(6)], None
+
+    assert scans.desk.hand.look_everywhere(claim, 2) == 2
+    assert demands[0].marks is None
+    assert [job.id for job in iter(scans.desk.hand.draw, None)] == [1, 5, 6]
+    scans.now += FULL_SCAN_EVERY * SLOW_SCAN * 2 + OVERDUE
+    assert scans.claim() is None
 
 
 def test_only_so_many_marks_are_kept(scans: Scans) -> None:

@@ -373,6 +373,21 @@ def test_a_manager_that_stops_while_the_database_is_away_gives_up_after_a_while(
     assert "the outcome of 5 attempts is not recorded" in caplog.text
 
 
+def test_what_was_settled_before_it_gave_up_is_not_counted_as_lost(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._settle.SETTLE_SECONDS", 0.1)
+
+    def check(group: Sequence[Verdict]) -> None:
+        if len(group) > 2:
+            raise Refused("for some reason", "22P05")
+        if group[0].job.id >= 2:
+            raise Weather("away")
+
+    ledger.on_write = check
+    ledger.settler.last_chance()
+    assert ledger.settle(*map(verdict, range(4))) == [0, 1]
+    assert ledger.settler.waiting() == 2
+
+
 def test_the_last_chance_ends_nothing_while_the_database_works(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("steve._settle.SETTLE_SECONDS", 0.0)
     monkeypatch.setattr("steve._settle.GROUP_MOST", 1)

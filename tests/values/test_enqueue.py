@@ -4,8 +4,10 @@ What cannot be stored, argument by argument and with a database behind it: tests
 """
 
 import itertools
+import json
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from enum import Enum, StrEnum
 from typing import Any
@@ -15,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from steve import InvalidJob, NewJob, RetryPolicy, Status
-from steve._enqueue import as_job, checked, checked_many, uuid7
+from steve._enqueue import as_job, checked, checked_many
 from steve._store import Insert, Inserted
 
 RETRY = RetryPolicy(max_attempts=7, backoff_strategy="exp", base=3.0, max_delay=60.0, jitter=0.5)
@@ -183,16 +185,58 @@ def test_an_argument_that_is_hard_to_show_is_refused_like_any_other(arguments: d
     assert len(str(caught.value)) < 300
 
 
-def raising(error: BaseException) -> Callable[[Any], Any]:
-    def items(self: Any) -> Any:
-        raise error
+class Odd(dict[str, Any]):
+    """Shows other items than it has to whoever looks at it as a whole: those that `shows` returns."""
 
-    return items
+    shows: Callable[[], Any] = list
+
+    def items(self) -> Any:
+        return self.shows()
 
 
-def test_a_dict_that_raises_when_it_is_looked_at_is_refused() -> None:
-    with pytest.raises(InvalidJob, match=r'payload\["a"\]'):
-        enqueue("a", {"a": type("Odd", (dict,), {"items": raising(LookupError("secret"))})(a=1)})
+class OddList(list[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        return iter([float("nan")])
+
+
+def odd(shows: Callable[[], Any]) -> Odd:
+    payload = Odd(a=1)
+    payload.shows = shows
+    return payload
+
+
+def twofold() -> Odd:
+    """Sound when looked at first, with a NaN when looked at again."""
+    looks = iter([[("a", 1)], [("a", float("nan"))]])
+    return odd(lambda: next(looks))
+
+
+def growing() -> Odd:
+    """As a dict that another thread fills meanwhile."""
+    payload = {"a": 1}
+    return odd(lambda: (payload.update({str(len(payload)): 1}) or item for item in payload.items()))
+
+
+ODD: dict[str, Callable[[], Any]] = {
+    "raises": lambda: odd(lambda: 1 // 0),
+    "raises nothing that Exception is": lambda: odd(lambda: sys.exit(3)),
+    "no items": lambda: odd(lambda: 5),
+    "no pairs": lambda: odd(lambda: ["abc"]),
+    "a key that is a tuple": lambda: odd(lambda: [((1,), 2)]),
+    "a key that is a number": lambda: odd(lambda: [(1, 2)]),
+    "another when looked at again": twofold,
+    "changed while it is looked at": growing,
+    "a list that shows a NaN": lambda: OddList(["sound"]),
+}
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+def test_a_payload_that_is_not_what_it_shows_is_refused_or_stored_as_it_shows_itself(make: Callable[[], Any]) -> None:
+    try:
+        insert = enqueue("a", {"a": make()})
+    except (InvalidJob, SystemExit):  # what stops the program goes its way
+        return
+    json.loads(insert.payload, parse_constant=pytest.fail)  # NaN and such are no JSON
 
 
 def test_what_every_job_has_and_says_itself() -> None:
@@ -236,15 +280,16 @@ def test_what_raises_while_jobs_are_read_comes_through() -> None:
 
 
 def test_a_uid_is_a_uuid_of_version_7_that_says_when_it_was_made() -> None:
-    before, uid, after = time.time_ns() // 1_000_000, uuid7(), time.time_ns() // 1_000_000
+    before, uid, after = time.time_ns() // 1_000_000, enqueue().uid, time.time_ns() // 1_000_000
     assert uid.version == 7
     assert uid.variant == RFC_4122
     assert before <= uid.int >> 80 <= after
 
 
 def test_uids_are_in_the_order_of_time_and_never_the_same() -> None:
-    uids = [uuid7() for _ in range(10_000)]
-    assert len(set(uids)) == 10_000
+    uids = [enqueue().uid for _ in range(1_000)]
+    uids += [insert.uid for insert in checked_many([("a", None)] * 10_000, NewJob("unused"), RETRY)]
+    assert len(set(uids)) == 11_000
     stamps = [uid.int >> 64 for uid in uids]  # without the chance in the second half
     assert all(earlier <= later for earlier, later in itertools.pairwise(stamps))
 

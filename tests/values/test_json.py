@@ -5,7 +5,7 @@ is cleaned on the way.
 import itertools
 import json
 from collections import OrderedDict, UserDict, defaultdict, namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
@@ -213,36 +213,6 @@ def test_a_place_that_is_named_can_be_stored_itself(key: str) -> None:
     assert "is a set" in str(caught.value)
     assert "\x00" not in str(caught.value)
     str(caught.value).encode()
-
-
-class Odd(dict[str, Any]):
-    """Shows other items to whoever looks at it as a whole."""
-
-    def items(self) -> Any:
-        return self["items"]
-
-
-class OddList(list[Any]):
-    def __iter__(self) -> Iterator[Any]:
-        return iter(["nothing", "wrong"])
-
-
-ODD: dict[str, Callable[[], Any]] = {
-    "a key that only items() shows": lambda: Odd(items=[((1,), 2)]),
-    "a number that only items() shows": lambda: Odd(items=[(1, 2)]),
-    "items() that are none": lambda: Odd(items=5),
-    "items() that are no pairs": lambda: Odd(items=["abc"]),
-    "a NaN that iteration does not show": lambda: OddList([float("nan")]),
-    "a set that iteration does not show": lambda: OddList([{1}]),
-    "a circle that iteration does not show": lambda: (value := OddList()).append(value) or value,
-}
-
-
-@pytest.mark.parametrize("clean", [False, True])
-@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
-def test_a_class_that_is_not_what_it_shows_is_refused_like_anything_else(make: Callable[[], Any], clean: bool) -> None:
-    with pytest.raises(NotStorable):
-        encode({"a": make()}, "payload", clean=clean)
 
 
 CLEANED = {

@@ -1,0 +1,381 @@
+"""The crew on a real thread pool, given a list in place of the database: how chains of turns walk, park, are roused and end."""
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from steve import Job, Snooze, Status, current_run
+from steve._claim import Hand
+from steve._outage import Outage
+from steve._settle import Pile
+from steve._store import Demand
+from steve._worker import Crew
+from steve.handlers import Handlers
+from steve.job import Claimed
+from steve.listeners import Dispatcher, Listeners
+from steve.outcome import Verdict
+from tests.conftest import until
+
+FAR = 60.0
+"""Seconds between polls: farther than any test waits."""
+
+
+def claimed(number: int, type: str = "a") -> Claimed:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    retry = (3, "exp", 2.0, 3600.0, 0.0)
+    return Claimed(
+        number, UUID(int=number), "default", type, 0, "{}", None, 1, 0, *retry, lease_no=1,
+        claimed_at=at, created_at=at, run_at=at, started_at=None,
+    )  # fmt: skip
+
+
+class Shop:
+    """A crew with everything that it needs around it."""
+
+    def __init__(self, workers: int, handler: Callable[[Job], Any]) -> None:
+        self.stock: deque[Claimed] = deque()
+        self.claims = 0
+        self.exiting = False
+        self.turns = 0
+        self.asked_to_stop = threading.Event()
+        self.ends: list[str] = []
+        self.handlers = Handlers(None, {"a": handler})
+        self.listeners = Listeners()
+        self.dispatcher = Dispatcher(self.listeners, lambda: None)
+        self.pile = Pile()
+        self.executor = ThreadPoolExecutor(workers, "shop")
+        self.hand = Hand(self._claim, self.pile.put, self.handlers, Outage(), FAR, workers)
+        self.crew = Crew(
+            workers,
+            "host:1",
+            self._submit,
+            self.hand,
+            self.pile,
+            self.handlers,
+            self.listeners,
+            self.dispatcher,
+            self.asked_to_stop.set,
+            lambda: self.ends.append("end"),
+        )
+
+    def _claim(self, demand: Demand) -> tuple[list[Claimed], None]:
+        self.claims += 1
+        return [self.stock.popleft() for _ in range(min(demand.n, len(self.stock)))], None
+
+    def _submit(self, turn: Callable[[], None]) -> object:
+        if self.exiting:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        self.turns += 1
+        return self.executor.submit(turn)
+
+    def open(self, *jobs: Claimed) -> None:
+        self.stock.extend(jobs)
+        self.crew.start()
+
+    def deliver(self, *jobs: Claimed) -> None:
+        self.stock.extend(jobs)
+        self.hand.wake()
+
+    def close(self) -> list[Verdict]:
+        """Stops the crew, waits for its end, and returns what lies on the pile."""
+        self.crew.stop()
+        until(lambda: self.ends)
+        self.pile.end()
+        verdicts: list[Verdict] = []
+        ended = False
+        while not ended:
+            group, ended = self.pile.take()
+            verdicts += group
+        return verdicts
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """Something for handlers to wait for; open when the test ends, whatever became of it."""
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+@pytest.fixture
+def make_shop(gate: threading.Event) -> Iterator[Callable[..., Shop]]:
+    shops: list[Shop] = []
+
+    def make(workers: int, handler: Callable[[Job], Any] = lambda job: None) -> Shop:
+        shops.append(Shop(workers, handler))
+        return shops[-1]
+
+    yield make
+    gate.set()
+    for shop in shops:
+        shop.crew.stop()
+        until(lambda shop=shop: shop.ends)
+        shop.executor.shutdown()
+
+
+# -- the walk -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2, 10, 50])
+def test_each_job_is_run_once_however_many_workers_there_are(make_shop: Callable[..., Shop], workers: int) -> None:
+    shop = make_shop(workers)
+    shop.open(*map(claimed, range(500)))
+    until(lambda: len(shop.pile) == 500)
+    shop.deliver(*map(claimed, range(500, 1000)))
+    until(lambda: len(shop.pile) == 1000)
+    verdicts = shop.close()
+    assert Counter(verdict.job.id for verdict in verdicts) == Counter(range(1000))
+    assert {verdict.status for verdict in verdicts} == {Status.COMPLETED}
+    assert shop.ends == ["end"]
+
+
+def test_as_many_jobs_run_at_once_as_there_are_workers_and_no_more(
+    make_shop: Callable[..., Shop], gate: threading.Event
+) -> None:
+    begun: list[int] = []
+
+    def handler(job: Job) -> None:
+        begun.append(job.id)
+        gate.wait(30)
+
+    shop = make_shop(4, handler)
+    shop.open(*map(claimed, range(10)))
+    until(lambda: len(begun) == 4)
+    assert {running.job.id for running in shop.crew.running.values()} == set(begun)
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    assert all(names[running.thread].startswith("shop") for running in shop.crew.running.values())
+    assert len(shop.stock) + len(shop.hand) == 6
+    gate.set()
+    until(lambda: len(shop.pile) == 10)
+    until(lambda: not shop.crew.running)
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit, RecursionError])
+def test_a_handler_that_raises_anything_ends_neither_its_thread_nor_its_chain(
+    make_shop: Callable[..., Shop], error: type[BaseException]
+) -> None:
+    threads: set[int] = set()
+
+    def handler(job: Job) -> None:
+        threads.add(threading.get_ident())
+        raise error("no")
+
+    shop = make_shop(1, handler)
+    shop.open(*map(claimed, range(20)))
+    until(lambda: len(shop.pile) == 20)
+    assert {verdict.error for verdict in shop.close()} == {f"{error.__name__}: no"}
+    assert len(threads) == 1
+
+
+def test_a_job_whose_type_has_no_handler_any_more_goes_back(make_shop: Callable[..., Shop]) -> None:
+    shop = make_shop(1)
+    shop.open(claimed(1), claimed(2, "gone"), claimed(3))
+    until(lambda: len(shop.pile) == 3)
+    assert {verdict.job.id: (verdict.status, verdict.given_back) for verdict in shop.close()} == {
+        1: (Status.COMPLETED, False),
+        2: (Status.PENDING, True),
+        3: (Status.COMPLETED, False),
+    }
+
+
+def test_a_snooze_is_a_verdict_like_others(make_shop: Callable[..., Shop]) -> None:
+    def handler(job: Job) -> None:
+        raise Snooze(7)
+
+    shop = make_shop(1, handler)
+    shop.open(claimed(1))
+    until(lambda: len(shop.pile) == 1)
+    (verdict,) = shop.close()
+    assert (verdict.status, verdict.attempt_status, verdict.delay, verdict.given_back) == (Status.PENDING, None, 7.0, False)
+
+
+def test_the_beginning_of_a_run_is_announced_only_where_somebody_listens(make_shop: Callable[..., Shop]) -> None:
+    shop = make_shop(1)
+    shop.open(claimed(1))
+    until(lambda: len(shop.pile) == 1)
+    assert shop.dispatcher.waiting() == 0
+    with shop.listeners.add("attempt", "a", print):
+        shop.deliver(claimed(2))
+        until(lambda: len(shop.pile) == 2)
+    assert shop.dispatcher.waiting() == 1
+
+
+# -- parked and roused ----------------------------------------------------------------------------------------------------
+
+
+def test_of_idle_workers_one_waits_and_the_others_have_no_turn(make_shop: Callable[..., Shop]) -> None:
+    shop = make_shop(10)
+    shop.open(*map(claimed, range(100)))
+    until(lambda: len(shop.pile) == 100)
+    until(lambda: shop.crew._active == 1)
+    until(lambda: shop.crew._watch.locked())
+
+
+def test_an_idle_chain_ends_its_turn_again_and_again_and_asks_the_database_no_more_for_it(
+    make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steve._worker.IDLE_SECONDS", 0.01)
+    shop = make_shop(4)
+    shop.open()
+    until(lambda: shop.turns > 20)
+    assert shop.claims == 1
+
+
+def test_a_busy_chain_ends_its_turn_after_a_while(make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._worker.TURN_SECONDS", 0.0)
+    shop = make_shop(1)
+    shop.open(*map(claimed, range(50)))
+    until(lambda: len(shop.pile) == 50)
+    assert shop.turns >= 50
+
+
+@pytest.mark.parametrize("learned", [False, True], ids=["a type that has never run", "a type that was fast until now"])
+def test_all_workers_that_are_needed_are_roused(make_shop: Callable[..., Shop], learned: bool) -> None:
+    together = threading.Barrier(8)
+    shop = make_shop(8, lambda job: together.wait(10) if job.id >= 1000 else None)
+    shop.open(*map(claimed, range(500 if learned else 0)))
+    until(lambda: len(shop.pile) == len(range(500 if learned else 0)))
+    for round in (1000, 2000, 3000):
+        shop.deliver(*map(claimed, range(round, round + 8)))
+        until(lambda: not shop.crew.running and not shop.stock and not len(shop.hand))
+    verdicts = shop.close()
+    assert {verdict.status for verdict in verdicts if verdict.job.id >= 1000} == {Status.COMPLETED}
+
+
+def test_a_job_that_comes_while_all_but_one_are_busy_is_run_by_that_one(
+    make_shop: Callable[..., Shop], gate: threading.Event
+) -> None:
+    shop = make_shop(3, lambda job: gate.wait(30) if job.id >= 1000 else None)
+    shop.open(claimed(1000), claimed(1001))
+    until(lambda: len(shop.crew.running) == 2)
+    for number in range(50):
+        shop.deliver(claimed(number))
+        until(lambda number=number: len(shop.pile) == number + 1)
+
+
+def test_a_turn_that_fails_is_logged_and_the_chain_goes_on(
+    make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = make_shop(2)
+    refill, errors = shop.hand.refill, [SystemExit(), RuntimeError("a defect")]
+
+    def fail_at_first(idle: int) -> int:
+        if errors:
+            raise errors.pop()
+        return refill(idle)
+
+    monkeypatch.setattr(shop.hand, "refill", fail_at_first)
+    shop.open(*map(claimed, range(20)))
+    until(lambda: len(shop.pile) == 20)
+    records = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.message for record in records] == ["a worker's turn failed; the worker goes on"] * 2
+    assert "a defect" in caplog.text
+
+
+# -- brakes ---------------------------------------------------------------------------------------------------------------
+
+
+def test_while_too_many_verdicts_wait_nothing_more_is_begun(
+    make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steve._settle.PILE_MOST", 20)
+    shop = make_shop(4)
+    shop.open(*map(claimed, range(200)))
+    until(lambda: shop.pile.brake.is_on() and not shop.crew.running)
+    assert 20 <= len(shop.pile) < 30
+    settled: list[Verdict] = []
+    while len(settled) < 200:
+        until(lambda: len(shop.pile))
+        settled += shop.pile.take()[0]
+    assert Counter(verdict.job.id for verdict in settled) == Counter(range(200))
+
+
+def test_while_too_many_events_wait_nothing_is_claimed(make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve.listeners.EVENTS_MOST", 20)
+    monkeypatch.setattr("steve._pace.HAND_MOST", 5)
+    shop = make_shop(4)
+    shop.listeners.add("attempt", None, lambda job, attempt: None)
+    shop.open(*map(claimed, range(200)))
+    until(lambda: shop.dispatcher.brake.is_on() and not shop.crew.running and not len(shop.hand))
+    assert 20 <= len(shop.pile) < 40
+    telling = threading.Thread(target=shop.dispatcher.run)
+    telling.start()
+    try:
+        until(lambda: len(shop.pile) == 200)
+    finally:
+        shop.dispatcher.end()
+        telling.join(10)
+
+
+# -- the end --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_the_end_comes_once_when_the_last_handler_has_returned(
+    make_shop: Callable[..., Shop], gate: threading.Event, workers: int
+) -> None:
+    shop = make_shop(workers, lambda job: gate.wait(30))
+    shop.open(*map(claimed, range(workers + 5)))
+    until(lambda: len(shop.crew.running) == workers)
+    for _ in range(3):
+        shop.crew.stop()
+    assert shop.ends == []
+    gate.set()
+    verdicts = shop.close()
+    assert [verdict.status for verdict in verdicts] == [Status.COMPLETED] * workers
+    assert shop.ends == ["end"]
+
+
+def test_an_idle_crew_ends_at_once(make_shop: Callable[..., Shop]) -> None:
+    shop = make_shop(10)
+    shop.open()
+    until(lambda: shop.crew._watch.locked())
+    assert shop.close() == []
+
+
+def test_a_crew_that_was_never_started_ends_too(make_shop: Callable[..., Shop]) -> None:
+    assert make_shop(2).close() == []
+
+
+def test_handlers_see_that_the_crew_stops(make_shop: Callable[..., Shop]) -> None:
+    waiting = threading.Event()
+
+    def patient(job: Job) -> bool:
+        waiting.set()
+        return current_run().wait(60)
+
+    shop = make_shop(1, patient)
+    shop.open(claimed(1))
+    assert waiting.wait(10)
+    (verdict,) = shop.close()
+    assert verdict.result == "true"
+
+
+def test_when_the_interpreter_exits_an_idle_chain_asks_for_the_end_and_ends(make_shop: Callable[..., Shop]) -> None:
+    shop = make_shop(4)
+    shop.open(*map(claimed, range(10)))
+    until(lambda: len(shop.pile) == 10)
+    shop.exiting = True
+    until(lambda: shop.ends)
+    assert shop.asked_to_stop.is_set()
+    assert shop.crew.stopping.is_set()
+
+
+def test_when_the_interpreter_exits_a_running_job_is_finished_first(
+    make_shop: Callable[..., Shop], gate: threading.Event
+) -> None:
+    shop = make_shop(2, lambda job: gate.wait(30))
+    shop.open(claimed(1), claimed(2))
+    until(lambda: len(shop.crew.running) == 2)
+    shop.exiting = True
+    assert shop.ends == []
+    gate.set()
+    assert [verdict.status for verdict in shop.close()] == [Status.COMPLETED] * 2
+    assert shop.asked_to_stop.is_set() or shop.crew.stopping.is_set()

@@ -1,0 +1,353 @@
+"""The statements of steve/sql: their plans stay on the indexes whatever the table holds and the statistics say, and the
+tables refuse rows that steve could not live with.
+
+A statement is planned as it is sent: `Planned` is a Store whose statements are explained instead of run.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from steve import JobManager, migrations
+from steve._connection import prepare_for_call, prepare_for_loop
+from steve._store import Demand, Store, quoted
+from steve.job import AttemptStatus, Claimed, Status
+from steve.outcome import NotBegun, Verdict, judge
+from tests.conftest import until
+
+MakeManager = Callable[..., JobManager]
+
+
+# -- plans --------------------------------------------------------------------------------------------------------------
+
+
+class Planned(Store):
+    """Its methods run nothing and return nothing: the plans of what they would have run are in `plans`."""
+
+    def __init__(self, schema: str) -> None:
+        super().__init__(schema)
+        self.plans: dict[str, list[dict[str, Any]]] = {}
+
+    def _rows(
+        self, connection: psycopg.Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
+    ) -> list[tuple[Any, ...]]:
+        statement = self._statement(name)
+        explained = connection.execute("explain (format json, verbose) " + statement, parameters).fetchone()
+        self.plans["for these parameters"] = nodes(explained[0][0]["Plan"])
+        self.plans["for any"] = nodes(generic_plan(connection, statement, parameters))
+        return [(None, None)] if name == "claim_jobs" else []
+
+
+def generic_plan(connection: psycopg.Connection, statement: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The plan that a prepared statement ends up with after some executions."""
+    numbers = {name: number for number, name in enumerate(parameters, 1) if f"%({name})s" in statement}
+    names = list(numbers)
+    text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement).replace("%%", "%")
+    types = ", ".join(postgres_type(parameters[name]) for name in names)
+    values = sql.SQL(", ").join(sql.Literal(parameters[name]) for name in names)
+    connection.execute(f"prepare planned ({types}) as {text}".encode())
+    try:
+        connection.execute("set plan_cache_mode = force_generic_plan")
+        (row,) = connection.execute(sql.SQL("explain (format json, verbose) execute planned ({})").format(values)).fetchall()
+    finally:
+        connection.execute("reset plan_cache_mode")
+        connection.execute("deallocate planned")
+    return row[0][0]["Plan"]
+
+
+def postgres_type(value: object) -> str:
+    """As what psycopg sends it."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "smallint" if abs(value) < 2**15 else "integer" if abs(value) < 2**31 else "bigint"
+    return "unknown"
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for child in plan.get("Plans", []) for node in nodes(child))]
+
+
+def verdicts(ids: list[int], kinds: int = 3) -> list[Verdict]:
+    """One for each id: completed, to be tried again, given back, in turn."""
+    jobs = [Claimed(*[None] * len(Claimed._fields))._replace(id=id, lease_no=1) for id in ids]  # type: ignore[arg-type]
+    made = (
+        lambda job: Verdict(job, 0.0, Status.COMPLETED, AttemptStatus.SUCCESS, result='{"a": 1}'),
+        lambda job: Verdict(job, 0.0, Status.PENDING, AttemptStatus.ERROR, error="no", details="why", delay=2.0),
+        lambda job: judge(job, NotBegun(), None),
+    )
+    return [made[place % kinds](job) for place, job in enumerate(jobs)]
+
+
+def demand(n: int, *, any_type: bool = False, types: int = 3) -> Demand:
+    return Demand(n, {f"type {number}": n for number in range(types)}, n, any_type)
+
+
+CLAIMS: dict[str, tuple[list[str] | None, Demand]] = {
+    "one": (None, demand(1)),
+    "many": (None, demand(500)),
+    "of any type": (None, demand(100, any_type=True)),
+    "of a fallback alone": (None, demand(100, any_type=True, types=0)),
+    "of two queues": (["default", "other"], demand(100)),
+}
+
+FILL = """
+insert into {}.job (uid, type, status, attempts, lease_no, process_id, claimed_at, completed_at)
+select gen_random_uuid(), 'type ' || n %% 5, %(status)s, 1, 1,
+  case when %(status)s = 'running' then n %% 3 end,
+  case when %(status)s <> 'pending' then now() end,
+  case when %(status)s = 'completed' then now() end
+from generate_series(1, %(rows)s) as n
+"""
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection]:
+    """For the statements; of its own, since its session is changed."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def filled(conn: psycopg.Connection, schema: str) -> Callable[[int, str], list[tuple[int, Any]]]:
+    """`filled(rows, status)`: tables with so many jobs and as many attempts, which PostgreSQL believes to be empty, and
+    ids and uids of at most 500 of them."""
+
+    def fill(rows: int, status: str) -> list[tuple[int, Any]]:
+        migrations.migrate(conn, schema)
+        for table in ("job", "attempt"):
+            conn.execute(f"alter table {schema}.{table} set (autovacuum_enabled = off)")
+            conn.execute(f"analyze {schema}.{table}")
+        conn.execute(FILL.format(schema), {"status": status, "rows": rows})
+        conn.execute(
+            f"insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status) "
+            f"select id, 1, 1, 'p', now(), now(), 'success' from {schema}.job"
+        )
+        return conn.execute(f"select id, uid from {schema}.job order by id desc limit 500").fetchall()
+
+    return fill
+
+
+def assert_by_index(planned: Planned, what: object, tables: tuple[str, ...] = ("job", "attempt")) -> None:
+    """No table is read from end to end, and job_claimed, the rescue's own index, is left alone."""
+    for kind, plan in planned.plans.items():
+        where = f"{what}, planned {kind}"
+        assert plan, where
+        scans = [node for node in plan if node.get("Relation Name") in tables and "Scan" in node["Node Type"]]
+        assert scans, where
+        assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}, where
+        assert "job_claimed" not in {node.get("Index Name") for node in plan}, where
+
+
+@pytest.mark.parametrize("status", ["pending", "running"])
+@pytest.mark.parametrize("rows", [1, 1_000, 50_000])
+def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
+    rows: int,
+    status: str,
+    filled: Callable[[int, str], list[tuple[int, Any]]],
+    connection: psycopg.Connection,
+    conn: psycopg.Connection,
+    schema: str,
+) -> None:
+    some = filled(rows, status)
+    ids = [id for id, _ in some]
+    planned = Planned(schema)
+    prepare_for_loop(connection)
+    for statistics in ("as empty", "freshly analysed"):
+        if statistics != "as empty":
+            conn.execute(f"analyze {schema}.job, {schema}.attempt")
+        for what, (queues, wanted) in CLAIMS.items():
+            planned.claim_jobs(connection, 1, queues, wanted)
+            assert_by_index(planned, ("claim", what, statistics))
+            for plan in planned.plans.values():
+                assert "job_ready" in {node.get("Index Name") for node in plan}
+                # The order of a lane is the index's: nothing is sorted before the lanes come together.
+                assert not [node for node in plan if node["Node Type"] == "Sort" and "Candidate" in str(node.get("Sort Key"))]
+        for some_ids in (ids[:1], ids[:20], ids):
+            planned.settle_jobs(connection, "host:1", verdicts(some_ids), 1.0, True)
+            assert_by_index(planned, ("settle", len(some_ids), statistics))
+            for plan in planned.plans.values():
+                assert {node["Index Name"] for node in plan if node.get("Relation Name") == "job" and "Index Name" in node} == {
+                    "job_pkey"
+                }
+            planned.find_settled(connection, verdicts(some_ids))
+            assert_by_index(planned, ("witness", len(some_ids), statistics))
+        planned.find_jobs(connection, [some[0][1]])
+        assert_by_index(planned, ("find", statistics))
+
+
+@pytest.mark.parametrize("rows", [1_000, 50_000])
+def test_a_caller_finds_a_job_by_index(
+    rows: int,
+    filled: Callable[[int, str], list[tuple[int, Any]]],
+    connection: psycopg.Connection,
+    conn: psycopg.Connection,
+    schema: str,
+) -> None:
+    ((_, uid), *_) = filled(rows, "completed")
+    planned = Planned(schema)
+    prepare_for_call(connection)
+    for statistics in ("as empty", "freshly analysed"):
+        if statistics != "as empty":
+            conn.execute(f"analyze {schema}.job, {schema}.attempt")
+        planned.find_jobs(connection, [uid])
+        assert_by_index(planned, ("find", statistics))
+        planned.list_attempts(connection, uid)
+        assert_by_index(planned, ("history", statistics))
+        planned.list_jobs(connection, None, None, None, 100, None)
+        assert_by_index(planned, ("page", statistics))
+        planned.list_jobs(connection, None, None, None, 100, rows // 2)
+        assert_by_index(planned, ("next page", statistics))
+
+
+def test_a_manager_at_work_never_reads_the_whole_table(
+    make_manager: MakeManager, manager: JobManager, conn: psycopg.Connection, schema: str
+) -> None:
+    conn.execute(f"alter table {schema}.job set (autovacuum_enabled = off)")
+    conn.execute(f"analyze {schema}.job")
+    told: list[object] = []
+    manager.set_handler("a", lambda job: 1 // job.payload["n"])
+    manager.on_done("a", lambda job: told.append(job.status))
+    manager.create_many([("a", {"n": n % 50}) for n in range(2_000)], max_attempts=2, backoff_strategy="none")
+    manager.start(workers=4)
+    until(lambda: len(told) == 2_000, timeout=30)
+    manager.stop()
+
+    # A session's counts are visible when it has ended.
+    table = "select seq_scan, n_tup_upd from pg_stat_user_tables where schemaname = %s and relname = 'job'"
+    until(lambda: conn.execute(table, [schema]).fetchall()[0][1] >= 4_080)
+    assert conn.execute(table, [schema]).fetchall()[0][0] == 0
+    index = "select idx_scan from pg_stat_user_indexes where schemaname = %s and indexrelname = 'job_claimed'"
+    assert conn.execute(index, [schema]).fetchall() == [(0,)]
+
+
+# -- rows by hand -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(manager: JobManager, schema: str) -> sql.Identifier:
+    return sql.Identifier(schema, "job")
+
+
+def test_a_row_of_uid_and_type_is_a_job(
+    manager: JobManager, conn: psycopg.Connection, table: sql.Identifier, schema: str
+) -> None:
+    uid = uuid4()
+    conn.execute(sql.SQL("insert into {} (uid, type) values (%s, 'a')").format(table), [uid])
+    job = manager.find(uid)
+    assert (job.queue, job.priority, job.payload, job.status) == ("default", 0, {}, "pending")
+    assert (job.attempts, job.crashes, job.max_attempts, job.backoff_strategy) == (0, 0, 3, "exp")
+    manager.set_handler("a", lambda job: "done")
+    manager.start()
+    until(lambda: manager.find(uid).status == "completed")
+
+
+IMPOSSIBLE = [
+    "uid = null",
+    "type = ''",
+    "type = null",
+    "type = repeat('x', 256)",
+    "queue = ''",
+    "queue = null",
+    "queue = repeat('x', 256)",
+    "priority = 101",
+    "priority = -101",
+    "priority = null",
+    "payload = null",
+    "payload = 'null'",
+    "payload = '[]'",
+    """payload = '"text"'""",
+    "payload = '1'",
+    "status = null",
+    "status = ''",
+    "status = 'done'",
+    "status = 'Pending'",
+    "status = 'running'",  # by nobody
+    "process_id = 1",  # held, but not running
+    "status = 'completed'",  # at no time
+    "status = 'failed'",
+    "status = 'cancelled'",
+    "completed_at = now()",  # but pending
+    "status = 'running', process_id = 1, completed_at = now()",
+    "status = 'completed', process_id = 1, completed_at = now()",
+    "attempts = -1",
+    "attempts = null",
+    "attempts = 1000000001",
+    "crashes = 1",  # of no attempt
+    "crashes = -1",
+    "attempts = 20000, crashes = 10001",
+    "max_attempts = 0",
+    "max_attempts = -1",
+    "max_attempts = 10001",
+    "max_attempts = null",
+    "backoff_strategy = 'linear'",
+    "backoff_strategy = null",
+    "backoff_base = 0.5",
+    "backoff_base = 1001",
+    "backoff_base = 'NaN'",
+    "backoff_max = -1",
+    "backoff_max = 31536001 * 2",
+    "backoff_max = 'Infinity'",
+    "backoff_max = 'NaN'",
+    "backoff_jitter = -0.1",
+    "backoff_jitter = 1.1",
+    "backoff_jitter = 'NaN'",
+    "lease_no = -1",
+    "lease_no = null",
+    *(
+        f"{column} = '{time}'"
+        for column in ("run_at", "created_at", "updated_at", "claimed_at", "started_at")
+        for time in ("infinity", "-infinity", "9999-12-31 23:59:59.999999+00", "10000-01-01", "0044-03-15 BC")
+    ),
+    "run_at = null",
+    "created_at = null",
+    "updated_at = null",
+    "status = 'completed', completed_at = 'infinity'",
+]
+"""Python, or steve, could not hold these: one such row would spoil every page and every claim that it is on."""
+
+
+@pytest.mark.parametrize("change", IMPOSSIBLE)
+def test_a_row_that_cannot_be_is_refused(
+    change: str, manager: JobManager, conn: psycopg.Connection, table: sql.Identifier
+) -> None:
+    job = manager.create("a")
+    with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.NotNullViolation)):
+        conn.execute(sql.SQL("update {} set {}").format(table, sql.SQL(change)))
+    assert manager.find(job) == job
+
+
+def test_a_uid_names_one_job(manager: JobManager, conn: psycopg.Connection, table: sql.Identifier) -> None:
+    job = manager.create("a")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        conn.execute(sql.SQL("insert into {} (uid, type) values (%s, 'a')").format(table), [job.uid])
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("status = 'running'", psycopg.errors.CheckViolation),
+        ("status = 'failed'", psycopg.errors.CheckViolation),
+        ("status = null", psycopg.errors.NotNullViolation),
+        ("number = null", psycopg.errors.NotNullViolation),
+        ("process = null", psycopg.errors.NotNullViolation),
+        ("started_at = null", psycopg.errors.NotNullViolation),
+        ("completed_at = null", psycopg.errors.NotNullViolation),
+        ("lease_no = 1", psycopg.errors.UniqueViolation),  # of two attempts
+    ],
+)
+def test_an_attempt_that_cannot_be_is_refused(
+    change: str, error: type[Exception], manager: JobManager, conn: psycopg.Connection, schema: str
+) -> None:
+    conn.execute(
+        f"insert into {quoted(schema)}.attempt (job_id, lease_no, number, process, started_at, completed_at, status) "
+        "select 1, n, n, 'p', now(), now(), 'error' from generate_series(1, 2) as n"
+    )
+    with pytest.raises(error):
+        conn.execute(f"update {quoted(schema)}.attempt set {change}".encode())
