@@ -65,7 +65,9 @@ StopReport.__module__ = "steve"
 
 
 class Engine:
-    """One run of a manager. `claim_line`: open already, by the start that looked at the schema; `new_line`: for the others."""
+    """One run of a manager. `claim_line`: open already, by the start that looked at the schema; `new_line`: for the others.
+    `own_threads`: marks the threads of all the manager's runs.
+    """
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class Engine:
         workers: int,
         claim_line: Line,
         new_line: Callable[[], Line],
+        own_threads: threading.local,
     ) -> None:
         self.stopping = False
         self.process = f"{socket.gethostname()}:{os.getpid()}"
@@ -88,7 +91,7 @@ class Engine:
         self._listen_line = new_line()
         self._scan_line = new_line()  # open only while full scans are slow
         self._warned = False
-        self._own_threads = threading.local()
+        self._own_threads = own_threads
         self._ended = threading.Event()
         self._returned = 0
         self._process_id = claim_line.call(lambda c: store.register_process(c, self.process, __version__))
@@ -156,7 +159,7 @@ class Engine:
         self._maintenance.ask_to_stop()
 
     def is_own_thread(self) -> bool:
-        """Whether the calling thread is one that the end of this engine waits for."""
+        """Whether the calling thread is one of the manager's, which the end of an engine waits for."""
         return hasattr(self._own_threads, "mark")
 
     def stop(self, timeout: float | None) -> StopReport:

@@ -33,6 +33,7 @@ class Pile:
         self._verdicts: SimpleQueue[Verdict | None] = SimpleQueue()
         self._weighing = threading.Lock()  # protects _bytes
         self._bytes = 0
+        self._ended = False
         self.brake = Brake(lambda: max(self._verdicts.qsize() / PILE_MOST, self._bytes / PILE_BYTES))
 
     def put(self, verdict: Verdict) -> None:
@@ -42,10 +43,11 @@ class Pile:
 
     def end(self) -> None:
         """No verdict comes after this."""
+        self._ended = True
         self._verdicts.put(None)
 
     def __len__(self) -> int:
-        return self._verdicts.qsize()
+        return max(0, self._verdicts.qsize() - self._ended)  # the end marker is no verdict
 
     def take(self) -> tuple[list[Verdict], bool]:
         """Wait for a verdict, and take with it what else lies there; whether that was all there will ever be."""

@@ -168,7 +168,9 @@ class Crew:
         return self._active - self._watch.locked()
 
     def _rouse(self, jobs: int) -> None:
-        """Give a turn to one parked chain for each job."""
+        """There are so many jobs to draw: give a turn to one parked chain for each, and tell the one that waits."""
+        if jobs and self._watch.locked():
+            self._hand.ring()
         with self._counting:
             turns = 0 if self.stopping.is_set() else min(jobs, self._workers - self._active)
             self._active += turns

@@ -178,16 +178,18 @@ class Dispatcher:
         self.brake = Brake(lambda: self._events.qsize() / EVENTS_MOST)
         """For who claims. Settling is never held up: what is done must be written down."""
         self._warned = False
+        self._ended = False
 
     def put(self, event: Event) -> None:
         self._events.put(event)
 
     def end(self) -> None:
         """No event comes after this."""
+        self._ended = True
         self._events.put(None)
 
     def waiting(self) -> int:
-        return self._events.qsize()
+        return max(0, self._events.qsize() - self._ended)  # the end marker is no event
 
     def run(self) -> None:
         try:

@@ -69,6 +69,7 @@ class JobManager:
         self._announcer = Announcer(lambda: self._connections.call(self._store.notify))
         self._starting = threading.Lock()  # one start at a time; protects the making of _engine. Not taken by stop.
         self._engine: Engine | None = None
+        self._own_threads = threading.local()
 
     # -- the tables -----------------------------------------------------------------------------------------------------
 
@@ -390,7 +391,8 @@ class JobManager:
 
         try:
             line.call(prepare)
-            return Engine(self._settings, self._store, self._handlers, self._listeners, workers, line, self._connections.line)
+            lines, own = self._connections.line, self._own_threads
+            return Engine(self._settings, self._store, self._handlers, self._listeners, workers, line, lines, own)
         except Misconfigured as error:
             raise SchemaError(f'schema "{schema}" cannot be used: {error}') from error
         except Trouble as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 from rich.console import Console
@@ -36,12 +38,17 @@ def main() -> int:
         note = report.machine(cluster, sizes, options.reps)
         report.print_machine(console, note)
         try:
-            _run(console, bench, figures, options.reps, results, lambda: _write(options, note, bench, figures, results))
+            for repetition in range(options.reps):
+                for figure in figures:
+                    _take(console, bench, figure, repetition, results)
+                _write(options, note, bench, figures, results)  # the next repetition may never be finished
+            status = 1 if results.errors else 0
         except KeyboardInterrupt:
             console.print("interrupted: this is what there is")
+            status = 130
         report.print_tables(console, figures, results)
         _write(options, note, bench, figures, results)
-    return 1 if results.errors else 0
+    return status
 
 
 def _options() -> argparse.Namespace:
@@ -61,15 +68,8 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _run(console, bench, figures, repetitions, results, write) -> None:  # type: ignore[no-untyped-def]
-    for repetition in range(repetitions):
-        for figure in figures:
-            _take(console, bench, figure, repetition, results)
-        write()  # what there is, in case the next repetition is never finished
-
-
 def _take(console: Console, bench: Bench, figure: Figure, repetition: int, results: Results) -> None:
-    others = psutil.cpu_percent(0.3)  # what else this machine does, just before
+    before = {"load": os.getloadavg()[0], "busy_%": psutil.cpu_percent(0.3)}  # what else this machine does, just before
     begun = time.monotonic()
     try:
         reading = figure.take(bench)
@@ -78,12 +78,14 @@ def _take(console: Console, bench: Bench, figure: Figure, repetition: int, resul
         console.print(f"{repetition + 1} {figure.name:20} {type(error).__name__}: {error}", style="red", markup=False)
         return
     seconds = round(time.monotonic() - begun, 1)
-    results.add(figure, repetition, Reading(reading.measures, {"busy_before_%": others, "took_s": seconds} | reading.details))
+    results.add(figure, repetition, Reading(reading.measures, {"before": before, "took_s": seconds} | reading.details))
     measures = "; ".join(f"{report.number(value)} {name}" for name, value in reading.measures.items())
-    console.print(f"{repetition + 1} {figure.name:18} {measures} (took {seconds:g} s; {others:g} % busy before)", markup=False)
+    console.print(
+        f"{repetition + 1} {figure.name:18} {measures} (took {seconds:g} s; {before['busy_%']:g} % busy before)", markup=False
+    )
 
 
-def _write(options: argparse.Namespace, note: dict, bench: Bench, figures: list[Figure], results: Results) -> None:
+def _write(options: argparse.Namespace, note: dict[str, Any], bench: Bench, figures: list[Figure], results: Results) -> None:
     if options.json:
         report.write_json(options.json, note, figures, results)
     if options.plot:

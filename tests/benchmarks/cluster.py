@@ -258,4 +258,4 @@ class Cluster:
 
 
 def _placed(statement: str, schema: str) -> sql.SQL:
-    return sql.SQL(statement.replace("{schema}", '"' + schema + '"'))  # type: ignore[arg-type]
+    return sql.SQL(statement.replace("{schema}", '"' + schema + '"'))

@@ -76,13 +76,13 @@ class Process:
     def cpu(self) -> float:
         """Seconds of processor time so far."""
         times = self.stats.cpu_times()
-        return times.user + times.system
+        return float(times.user + times.system)
 
     def memory(self) -> float:
         """MB resident, without the board, which on Linux counts as shared memory."""
         status = Path(f"/proc/{self._process.pid}/status")
         if not status.exists():
-            return self.stats.memory_info().rss / 1e6
+            return float(self.stats.memory_info().rss / 1e6)
         sizes = {line.split(":")[0]: line.split() for line in status.read_text().splitlines()}
         return sum(int(sizes[name][1]) for name in ("RssAnon", "RssFile")) * 1024 / 1e6
 
@@ -123,7 +123,7 @@ class Workers:
         """Release them together; when, by time.monotonic(), the first was about to call manager.start()."""
         for process in self.processes:
             process.tell("start")
-        return min(process.answer() for process in self.processes) / 1e9
+        return float(min(process.answer() for process in self.processes)) / 1e9
 
     def stop(self) -> list[dict[str, Any]]:
         """Their StopReports."""

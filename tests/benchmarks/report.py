@@ -42,8 +42,7 @@ SHOWN_SETTINGS = (
 
 def machine(cluster: Cluster, sizes: str, repetitions: int) -> dict[str, Any]:
     """Where and how the figures are taken."""
-    rows = cluster.connection.execute("select name, setting, unit from pg_settings where name = any(%s)", [[*SHOWN_SETTINGS]])
-    settings = {name: f"{value}{f' x {unit}' if unit else ''}" for name, value, unit in rows.fetchall()}
+    rows = cluster.connection.execute("select name, current_setting(name) from unnest(%s::text[]) name", [[*SHOWN_SETTINGS]])
     return {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "processor": _processor(),
@@ -55,7 +54,7 @@ def machine(cluster: Cluster, sizes: str, repetitions: int) -> dict[str, Any]:
         "steve": __version__,
         "psycopg": version("psycopg"),
         "postgresql": cluster.connection.info.parameter_status("server_version"),
-        "settings": {name: settings.get(name, "?") for name in SHOWN_SETTINGS},
+        "settings": dict(rows.fetchall()),
         "sizes": sizes,
         "repetitions": repetitions,
     }

@@ -4,9 +4,9 @@ tables refuse rows that steve could not live with.
 A statement is planned as it is sent: `Planned` is a Store whose statements are explained instead of run.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ from psycopg import sql
 
 from steve import JobManager, migrations
 from steve._connection import prepare_for_call, prepare_for_loop
-from steve._store import Demand, Store, quoted
+from steve._store import Demand, Lane, Page, Store, quoted
 from steve.job import AttemptStatus, Claimed, Status
 from steve.outcome import NotBegun, Verdict, judge
 from tests.conftest import until
@@ -27,38 +27,33 @@ MakeManager = Callable[..., JobManager]
 # -- plans --------------------------------------------------------------------------------------------------------------
 
 
+Node = dict[str, Any]
+
+EXECUTIONS = 7
+"""After five PostgreSQL may take one plan for all parameters, if the session's settings have not made it do so before."""
+
+
 class Planned(Store):
-    """Its methods run nothing and return nothing: the plans of what they would have run are in `plans`."""
+    """Its methods run nothing and return nothing: the plans of what they would have run are in `plans`, as lists of nodes."""
 
     def __init__(self, schema: str) -> None:
         super().__init__(schema)
-        self.plans: dict[str, list[dict[str, Any]]] = {}
+        self.plans: list[list[Node]] = []
 
     def _rows(
         self, connection: psycopg.Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
     ) -> list[tuple[Any, ...]]:
         statement = self._statement(name)
-        explained = connection.execute("explain (format json, verbose) " + statement, parameters).fetchone()
-        self.plans["for these parameters"] = nodes(explained[0][0]["Plan"])
-        self.plans["for any"] = nodes(generic_plan(connection, statement, parameters))
-        return [(None, None)] if name == "claim_jobs" else []
-
-
-def generic_plan(connection: psycopg.Connection, statement: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The plan that a prepared statement ends up with after some executions."""
-    numbers = {name: number for number, name in enumerate(parameters, 1) if f"%({name})s" in statement}
-    names = list(numbers)
-    text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement).replace("%%", "%")
-    types = ", ".join(postgres_type(parameters[name]) for name in names)
-    values = sql.SQL(", ").join(sql.Literal(parameters[name]) for name in names)
-    connection.execute(f"prepare planned ({types}) as {text}".encode())
-    try:
-        connection.execute("set plan_cache_mode = force_generic_plan")
-        (row,) = connection.execute(sql.SQL("explain (format json, verbose) execute planned ({})").format(values)).fetchall()
-    finally:
-        connection.execute("reset plan_cache_mode")
+        names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
+        text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement).replace("%%", "%")
+        types = ", ".join(postgres_type(parameters[name]) for name in names)
+        values = sql.SQL(", ").join(sql.Literal(parameters[name]) for name in names)
+        execute = sql.SQL("explain (format json, verbose) execute planned ({})").format(values)
+        connection.execute(f"prepare planned ({types}) as {text}".encode())
+        explained = [connection.execute(execute).fetchone() for _ in range(EXECUTIONS)]
         connection.execute("deallocate planned")
-    return row[0][0]["Plan"]
+        self.plans = [nodes(row[0][0]["Plan"]) for row in explained]
+        return [(None, None)] if name == "claim_jobs" else []
 
 
 def postgres_type(value: object) -> str:
@@ -70,7 +65,7 @@ def postgres_type(value: object) -> str:
     return "unknown"
 
 
-def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+def nodes(plan: Node) -> list[Node]:
     return [plan, *(node for child in plan.get("Plans", []) for node in nodes(child))]
 
 
@@ -85,8 +80,13 @@ def verdicts(ids: list[int], kinds: int = 3) -> list[Verdict]:
     return [made[place % kinds](job) for place, job in enumerate(jobs)]
 
 
-def demand(n: int, *, any_type: bool = False, types: int = 3) -> Demand:
-    return Demand(n, {f"type {number}": n for number in range(types)}, n, any_type)
+def demand(n: int, *, any_type: bool = False, types: int = 3, lanes: int | None = None) -> Demand:
+    marks = (
+        None
+        if lanes is None
+        else {Lane("default", f"type {n}", 0): (datetime(2025, 1, 1, tzinfo=UTC), 1) for n in range(lanes)}
+    )
+    return Demand(n, {f"type {number}": n for number in range(types)}, n, any_type, marks)
 
 
 CLAIMS: dict[str, tuple[list[str] | None, Demand]] = {
@@ -95,6 +95,8 @@ CLAIMS: dict[str, tuple[list[str] | None, Demand]] = {
     "of any type": (None, demand(100, any_type=True)),
     "of a fallback alone": (None, demand(100, any_type=True, types=0)),
     "of two queues": (["default", "other"], demand(100)),
+    "above a mark": (None, demand(100, lanes=1)),
+    "above many marks": (["default"], demand(500, lanes=50)),
 }
 
 FILL = """
@@ -114,8 +116,11 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+Fill = Callable[[int, str], list[tuple[int, Any]]]
+
+
 @pytest.fixture
-def filled(conn: psycopg.Connection, schema: str) -> Callable[[int, str], list[tuple[int, Any]]]:
+def filled(conn: psycopg.Connection, schema: str) -> Fill:
     """`filled(rows, status)`: tables with so many jobs and as many attempts, which PostgreSQL believes to be empty, and
     ids and uids of at most 500 of them."""
 
@@ -134,76 +139,71 @@ def filled(conn: psycopg.Connection, schema: str) -> Callable[[int, str], list[t
     return fill
 
 
-def assert_by_index(planned: Planned, what: object, tables: tuple[str, ...] = ("job", "attempt")) -> None:
-    """No table is read from end to end, and job_claimed, the rescue's own index, is left alone."""
-    for kind, plan in planned.plans.items():
-        where = f"{what}, planned {kind}"
-        assert plan, where
-        scans = [node for node in plan if node.get("Relation Name") in tables and "Scan" in node["Node Type"]]
-        assert scans, where
-        assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}, where
-        assert "job_claimed" not in {node.get("Index Name") for node in plan}, where
+def assert_by_index(planned: Planned, what: object, *, bounded: bool = True) -> None:
+    """No table is read from end to end, neither in its own order nor, if it is to be `bounded`, in that of an index."""
+    assert len(planned.plans) == EXECUTIONS
+    for plan in planned.plans:
+        scans = [node for node in plan if node.get("Relation Name") in ("job", "attempt") and "Scan" in node["Node Type"]]
+        assert scans, what
+        assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}, what
+        assert not bounded or all("Index Cond" in node for node in scans), what
+
+
+def indexes(plan: list[Node]) -> set[str]:
+    """Those that it reads, of the table job."""
+    return {node["Index Name"] for node in plan if node.get("Relation Name") == "job" and "Index Name" in node}
 
 
 @pytest.mark.parametrize("status", ["pending", "running"])
 @pytest.mark.parametrize("rows", [1, 1_000, 50_000])
 def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
-    rows: int,
-    status: str,
-    filled: Callable[[int, str], list[tuple[int, Any]]],
-    connection: psycopg.Connection,
-    conn: psycopg.Connection,
-    schema: str,
+    rows: int, status: str, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:
     some = filled(rows, status)
     ids = [id for id, _ in some]
     planned = Planned(schema)
     prepare_for_loop(connection)
     for statistics in ("as empty", "freshly analysed"):
-        if statistics != "as empty":
+        if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
         for what, (queues, wanted) in CLAIMS.items():
             planned.claim_jobs(connection, 1, queues, wanted)
-            assert_by_index(planned, ("claim", what, statistics))
-            for plan in planned.plans.values():
-                assert "job_ready" in {node.get("Index Name") for node in plan}
-                # The order of a lane is the index's: nothing is sorted before the lanes come together.
-                assert not [node for node in plan if node["Node Type"] == "Sort" and "Candidate" in str(node.get("Sort Key"))]
-        for some_ids in (ids[:1], ids[:20], ids):
-            planned.settle_jobs(connection, "host:1", verdicts(some_ids), 1.0, True)
-            assert_by_index(planned, ("settle", len(some_ids), statistics))
-            for plan in planned.plans.values():
-                assert {node["Index Name"] for node in plan if node.get("Relation Name") == "job" and "Index Name" in node} == {
-                    "job_pkey"
-                }
-            planned.find_settled(connection, verdicts(some_ids))
-            assert_by_index(planned, ("witness", len(some_ids), statistics))
+            assert_by_index(planned, ("claim", what, statistics), bounded=False)
+            for plan in planned.plans:
+                assert indexes(plan) == {"job_ready", "job_pkey"}
+                # A look into a lane begins where the lane does and ends where "not yet due" does, by the index alone.
+                looks = [str(node.get("Index Cond")) for node in plan if node.get("Index Name") == "job_ready"]
+                assert [look for look in looks if "queue = " in look and "run_at <= now()" in look and "ROW(" in look]
+        for group in (ids[:1], ids[:20], ids):
+            planned.settle_jobs(connection, "host:1", verdicts(group), 1.0, True)
+            assert_by_index(planned, ("settle", len(group), statistics))
+            # not by job_claimed, which is the rescue's own and holds every running job
+            assert {index for plan in planned.plans for index in indexes(plan)} == {"job_pkey"}
+            planned.find_settled(connection, verdicts(group))
+            assert_by_index(planned, ("witness", len(group), statistics))
+            assert {index for plan in planned.plans for index in indexes(plan)} == {"job_pkey"}
         planned.find_jobs(connection, [some[0][1]])
         assert_by_index(planned, ("find", statistics))
 
 
 @pytest.mark.parametrize("rows", [1_000, 50_000])
-def test_a_caller_finds_a_job_by_index(
-    rows: int,
-    filled: Callable[[int, str], list[tuple[int, Any]]],
-    connection: psycopg.Connection,
-    conn: psycopg.Connection,
-    schema: str,
+def test_a_caller_finds_jobs_by_index(
+    rows: int, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:
-    ((_, uid), *_) = filled(rows, "completed")
+    some = filled(rows, "completed")
+    uid = some[0][1]
     planned = Planned(schema)
     prepare_for_call(connection)
     for statistics in ("as empty", "freshly analysed"):
-        if statistics != "as empty":
+        if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
         planned.find_jobs(connection, [uid])
         assert_by_index(planned, ("find", statistics))
         planned.list_attempts(connection, uid)
         assert_by_index(planned, ("history", statistics))
-        planned.list_jobs(connection, None, None, None, 100, None)
-        assert_by_index(planned, ("page", statistics))
-        planned.list_jobs(connection, None, None, None, 100, rows // 2)
-        assert_by_index(planned, ("next page", statistics))
+        for before in (None, some[-1][0]):
+            planned.list_jobs(connection, Page(None, None, None, 100, before))
+            assert_by_index(planned, ("page", before, statistics), bounded=before is not None)
 
 
 def test_a_manager_at_work_never_reads_the_whole_table(
