@@ -10,22 +10,25 @@ from collections.abc import Callable
 
 
 class Brake:
-    """`level()` says how full the queue is: 1.0 is full."""
+    """`level()` says how full the queue is: 1.0 is full. `on_full()` is called each time that the brake comes on."""
 
-    def __init__(self, level: Callable[[], float]) -> None:
+    def __init__(self, level: Callable[[], float], on_full: Callable[[], None] = lambda: None) -> None:
         self._level = level
+        self._on_full = on_full
+        self._lock = threading.Lock()  # one who fills turns it on, not all of them at once
         self._off = threading.Event()
         self._off.set()
 
     def is_on(self) -> bool:
         """Asked by who fills."""
-        if not self._off.is_set():
-            return True
-        if self._level() < 1.0:
-            return False
-        self._off.clear()
-        # Looked at once more: who empties may have passed the half between the look and the clear, and then not come again.
-        self.ease()
+        if self._off.is_set() and self._level() >= 1.0:
+            with self._lock:
+                came_on = self._off.is_set()
+                self._off.clear()
+            # Looked at once more: who empties may have passed the half between the look and the clear, and not come again.
+            self.ease()
+            if came_on and not self._off.is_set():
+                self._on_full()
         return not self._off.is_set()
 
     def ease(self) -> None:

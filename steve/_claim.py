@@ -18,7 +18,7 @@ from random import uniform
 from ._marks import Marks
 from ._outage import Backoff, Outage
 from ._pace import Pace
-from ._store import Demand
+from ._store import Claims, Demand
 from .errors import Trouble
 from .handlers import Handlers
 from .job import Claimed
@@ -27,8 +27,8 @@ from .settings import TICK_SECONDS, WORTH_SECONDS
 
 logger = logging.getLogger("steve")
 
-Claim = Callable[[Demand], tuple[list[Claimed], float | None]]
-"""Asks the database: the jobs, best first, and in how many seconds the next is due."""
+Claim = Callable[[Demand], Claims]
+"""Asks the database."""
 
 LANE_LEAST = 16
 """claim_jobs.sql looks for at least so many in each lane: a lane that brings fewer than it and all other limits is empty."""
@@ -61,11 +61,15 @@ class Hand:
         self._each = inf
         self._watched: Claimed | None = None
         # One claim at a time, taken without waiting: who does not get it draws or goes idle. Held across the query, it also
-        # protects _woken's clearing, _next_look, _target, the back-off and the claim's connection.
+        # protects _woken's clearing, _target, the back-off and the claim's connection.
         self._claiming = threading.Lock()
         self._woken = True
         self._next_look = 0.0
         self._not_before = 0.0
+        # When the settler expects a job of ours to come due: a claim under way may not have seen that, and would set a later
+        # look when it ends. The lock protects this and the setting of _next_look.
+        self._expecting = threading.Lock()
+        self._expected = inf
         self._backoff = Backoff()
         self._closed = False
         # Rung for the idle worker. A SimpleQueue, since its put is safe wherever Python runs, in a signal handler too.
@@ -118,10 +122,14 @@ class Hand:
         """A job of ours comes due in so many seconds."""
         if seconds <= 0.0:
             self.wake()
-        elif time.monotonic() + seconds < self._next_look:
-            # Unlocked: a claim that ends just now may set a later look. Then the job is found by the claim itself, whose
-            # answer names the next due instant: our verdict was committed before this call.
-            self._next_look = time.monotonic() + seconds
+            return
+        at = time.monotonic() + seconds
+        with self._expecting:
+            self._expected = min(self._expected, at)
+            sooner = at < self._next_look
+            if sooner:
+                self._next_look = at
+        if sooner:
             self.ring()
 
     def refill(self, idle: int) -> int:
@@ -146,8 +154,10 @@ class Hand:
         if not demand.mosts and not demand.any_type:
             self._next_look = time.monotonic() + self._poll_interval  # no handler yet
             return 0
+        with self._expecting:
+            self._expected = inf  # what came due before is in the database already, and this claim sees it
         try:
-            jobs, next_due_in, cut_off = self._take(self._claim, demand)
+            claims, cut_off = self._take(self._claim, demand)
         except Trouble as error:
             self._not_before = self._next_look = time.monotonic() + self._backoff.next()
             self._outage.failed("claiming", error)
@@ -162,31 +172,31 @@ class Hand:
             look_in = self._poll_interval * uniform(0.9, 1.1)
             if demand.marks is not None and not self.marks.slow:  # a short scan does not say that there is nothing
                 look_in = min(look_in, self.marks.full_scan_in())
-            if next_due_in is not None:
-                look_in = min(look_in, next_due_in)
-        self._next_look = time.monotonic() + look_in
-        return len(jobs)
+            if claims.next_due_in is not None:
+                look_in = min(look_in, claims.next_due_in)
+        with self._expecting:
+            self._next_look = min(time.monotonic() + look_in, self._expected)
+        return len(claims.jobs)
 
-    def _take(self, claim: Claim, demand: Demand) -> tuple[list[Claimed], float | None, bool]:
-        """Claim into the hand: which jobs, when the next is due, and whether there may be more."""
-        began = time.monotonic()
-        jobs, next_due_in = claim(demand)
-        now = time.monotonic()
-        cut_off = _was_cut_off(demand, jobs)
-        self.marks.claimed(jobs, demand, now - began, cut_off)
-        if jobs:
-            self.pace.weighed(jobs)
-            self._each = self.pace.expected(jobs) / len(jobs)
-            self._jobs.extend([(now, job) for job in jobs])
-            logger.debug("claimed %d jobs", len(jobs))
-        return jobs, next_due_in, cut_off
+    def _take(self, claim: Claim, demand: Demand) -> tuple[Claims, bool]:
+        """Claim into the hand; what that brought, and whether there may be more."""
+        claims = claim(demand)
+        cut_off = _was_cut_off(demand, claims.jobs)
+        self.marks.claimed(claims, demand.marks is None, cut_off)
+        if claims.jobs:
+            self.pace.weighed(claims.jobs)
+            self._each = self.pace.expected(claims.jobs) / len(claims.jobs)
+            now = time.monotonic()
+            self._jobs.extend([(now, job) for job in claims.jobs])
+            logger.debug("claimed %d jobs", len(claims.jobs))
+        return claims, cut_off
 
     def look_everywhere(self, claim: Claim, idle: int) -> int:
         """A full scan beside the claims, by the maintenance thread on a connection of its own; how many jobs that brought.
 
         Raises Trouble.
         """
-        return len(self._take(claim, self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), None))[0])
+        return len(self._take(claim, self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), None))[0].jobs)
 
     def wait(self, seconds: float) -> bool:
         """Until it is time to look again, at most so long; whether it is. For the one idle worker that watches."""

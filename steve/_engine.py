@@ -31,12 +31,12 @@ from ._maintenance import Duty, Maintenance
 from ._notifier import Notifier
 from ._outage import Outage
 from ._settle import Pile, Settler
-from ._store import Demand, Store
+from ._store import Claims, Demand, Store
 from ._version import __version__
 from ._worker import Crew, Running
 from .errors import Trouble
 from .handlers import Handlers
-from .job import Claimed, Job, Settled, Status
+from .job import Job, Settled, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import Verdict
 from .settings import HAND_AGE, SCAN_CHECK, WARN_SCAN, Settings
@@ -243,7 +243,7 @@ class Engine:
         self._hand.give_back(HAND_AGE)
 
     def _claim_on(self, line: Line) -> Claim:
-        def claim(demand: Demand) -> tuple[list[Claimed], float | None]:
+        def claim(demand: Demand) -> Claims:
             return line.call(lambda c: self._store.claim_jobs(c, self._process_id, self._settings.queues, demand))
 
         return claim

@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from ._store import Demand, Lane, Mark
-from .job import Claimed
+from ._store import Claims, Lane, Mark
 from .settings import FULL_SCAN_EVERY, LANES_MOST, OVERDUE, SLOW_SCAN
 
 
 class Marks:
-    """A mark is a hint for speed. It moves only to a job that was claimed, never to the present time, and not on an empty scan.
+    """A mark is a hint for speed. It moves only to a job that was claimed, never to the present time, and not on an empty scan;
+    a lane that a full scan met for the first time begins at its first pending job.
 
     Jobs do become pending below it: commits overlap, transactions last, claims are rolled back, jobs given back. The next
     full scan finds them: none waits longer than 21 full scans, or the poll.
@@ -45,14 +45,16 @@ class Marks:
         """Seconds until a full scan is due."""
         return max(0.0, self._full_from - time.monotonic())
 
-    def claimed(self, jobs: list[Claimed], demand: Demand, seconds: float, cut_off: bool) -> None:
-        """A claim that took so many seconds brought these, in the order of the claim; `cut_off`: there may be more."""
-        if demand.marks is None:
-            self._full_from = time.monotonic() + FULL_SCAN_EVERY * seconds
-            self.slow = seconds > SLOW_SCAN
+    def claimed(self, claims: Claims, full: bool, cut_off: bool) -> None:
+        """A claim has brought these; `full`: it was a full scan; `cut_off`: there may be more."""
+        if full:
+            self._full_from = time.monotonic() + FULL_SCAN_EVERY * claims.scan_seconds
+            self.slow = claims.scan_seconds > SLOW_SCAN
             if len(self._marks) > LANES_MOST:
                 self._marks = {}
-        last = {Lane(job.queue, job.type, job.priority): (job.run_at, job.id) for job in jobs}
+        for lane, (run_at, id) in claims.heads.items():
+            self._marks.setdefault(lane, (run_at, id - 1))  # of a lane not claimed from yet, just below its first job
+        last = {Lane(job.queue, job.type, job.priority): (job.run_at, job.id) for job in claims.jobs}
         for lane, mark in last.items():
             # Back only if there may be more between here and the old mark.
             if cut_off or lane not in self._marks or mark > self._marks[lane]:

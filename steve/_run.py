@@ -83,8 +83,8 @@ def _call(handler: Handler, this: Run) -> Outcome:
 
 
 def _raised(error: BaseException) -> Raised:
-    message, details = _message(error), _details(error)
-    return Raised(message, details, error if len(details) < DETAILS_BYTES // 4 else None)
+    details, printable = _details(error)
+    return Raised(_message(error), details, error if printable else None)
 
 
 def _message(error: BaseException) -> str:
@@ -96,14 +96,15 @@ def _message(error: BaseException) -> str:
     return _bounded(f"{name}: {text}" if text else name, MESSAGE_BYTES)
 
 
-def _details(error: BaseException) -> str:
-    """The traceback, from the handler's own frame on."""
+def _details(error: BaseException) -> tuple[str, bool]:
+    """The traceback, from the handler's own frame on; and whether the error itself can be printed just so."""
     try:
         own = error.__traceback__
         text = "".join(traceback.format_exception(type(error), error, own.tb_next if own else None))
     except BaseException as failure:
-        return f"the traceback cannot be printed: {type(failure).__name__}"
-    return _bounded(text, DETAILS_BYTES)
+        return f"the traceback cannot be printed: {type(failure).__name__}", False
+    details = _bounded(text, DETAILS_BYTES)
+    return details, details == text
 
 
 def _bounded(text: str, size: int) -> str:

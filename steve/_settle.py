@@ -110,7 +110,6 @@ class Settler:
                 if group:
                     self._in_hand = len(group)
                     self._settle(group, doubtful=False)
-                    self._in_hand = 0
         except _GivenUp:
             logger.error("the database stayed away: the outcome of %d attempts is not recorded", self.waiting())
         finally:
@@ -143,16 +142,19 @@ class Settler:
         self._backoff.reset()
         for verdict in group:
             settled = landed.get((verdict.job.id, verdict.job.lease_no))
-            if settled is None:
-                _warn_fenced(verdict)
-            else:
+            if settled is not None:
                 self._told(verdict, settled)
+            elif not doubtful or verdict.attempt_status is not None:
+                _warn_fenced(verdict)
+            # else: what does not count leaves no witness; it was written by the try whose reply was lost, and nobody is told
+        self._in_hand -= len(group)
 
     def _refuse(self, verdict: Verdict, error: Exception, doubtful: bool) -> None:
         state = error.sqlstate if isinstance(error, Trouble) else None
         if state == "23505":
             # The only unique key written here is the attempt's, (job_id, lease_no): somebody has settled under this lease.
             _warn_fenced(verdict)
+            self._in_hand -= 1
             return
         # Not the error's text: PostgreSQL quotes the data in it.
         reason = f"PostgreSQL refused it (SQLSTATE {state})" if state else type(error).__name__
@@ -163,6 +165,7 @@ class Settler:
         uid, number, extra = verdict.job.uid, verdict.job.attempts, verdict.job.log_extra()
         if verdict == failed:
             logger.error("job %s cannot be settled at all: %s", uid, reason, extra=extra)
+            self._in_hand -= 1
         else:
             logger.error("job %s: the outcome of attempt %d cannot be stored: %s", uid, number, reason, extra=extra)
             self._settle([failed], doubtful)

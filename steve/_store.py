@@ -7,6 +7,7 @@ Every method takes the connection to use and leaves its transaction alone. The r
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -87,6 +88,19 @@ class Demand(NamedTuple):
     """Look only into these lanes, above their marks; None: a full scan."""
 
 
+class Claims(NamedTuple):
+    """What a claim brought."""
+
+    jobs: list[Claimed]
+    """Best first."""
+    next_due_in: float | None
+    """Seconds until another job of the lanes it looked into is due."""
+    scan_seconds: float
+    """How long the database looked for them."""
+    heads: dict[Lane, Mark]
+    """After a full scan: the first pending job of every served lane, due or not, claimed by this or not."""
+
+
 class Store:
     """steve's statements, for the tables in one schema."""
 
@@ -141,10 +155,8 @@ class Store:
 
     # -- working --------------------------------------------------------------------------------------------------------
 
-    def claim_jobs(
-        self, connection: Connection, process_id: int, queues: Sequence[str] | None, demand: Demand
-    ) -> tuple[list[Claimed], float | None]:
-        """At most `demand.n` jobs, best first, and in how many seconds the next of the served lanes is due."""
+    def claim_jobs(self, connection: Connection, process_id: int, queues: Sequence[str] | None, demand: Demand) -> Claims:
+        """At most `demand.n` jobs."""
         lanes = demand.marks or {}
         parameters = {
             "n": demand.n,
@@ -162,9 +174,10 @@ class Store:
             "process_id": process_id,
         }
         rows = self._rows(connection, "claim_jobs", parameters, prepare=True)
-        jobs = [Claimed(*row[:-1]) for row in rows if row[0] is not None]
+        jobs = [Claimed(*row[:-3]) for row in rows if row[0] is not None]
         jobs.sort(key=_claim_order)  # `returning` promises no order
-        return jobs, rows[0][-1]
+        next_due_in, scan_seconds, heads = next(row[-3:] for row in rows if row[0] is None)
+        return Claims(jobs, next_due_in, scan_seconds, dict(map(_head, json.loads(heads)) if heads else ()))
 
     def find_horizon(self, connection: Connection) -> list[tuple[str, float | None]]:
         """Who holds back the removal of dead rows and index entries, and for how many seconds."""
@@ -260,7 +273,8 @@ def translated(connection: Connection) -> Iterator[None]:
 def trouble(error: psycopg.Error, connection: Connection | None = None) -> Trouble:
     """What psycopg's error means for who called; `connection`: the one that the statement was sent on."""
     state = error.sqlstate
-    message = f"{type(error).__name__}: {error}"
+    # Not all of its text: DETAIL and CONTEXT quote the data, a payload, say.
+    message = f"{type(error).__name__}: {error.diag.message_primary or error}"
     if connection is not None and (connection.closed or (state or "").startswith("57P")):
         return Unknown(message, state)
     if state is None:
@@ -279,6 +293,11 @@ def trouble(error: psycopg.Error, connection: Connection | None = None) -> Troub
     ):  # lost, read-only, contention, resources, locks, timeouts
         return Weather(message, state)
     return Refused(message, state)
+
+
+def _head(values: list[Any]) -> tuple[Lane, Mark]:
+    queue, type, priority, run_at, id = values
+    return Lane(queue, type, priority), (datetime.fromisoformat(run_at), id)
 
 
 def _claim_order(job: Claimed) -> tuple[int, datetime, int]:

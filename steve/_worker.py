@@ -130,18 +130,20 @@ class Crew:
             self._pile.put(judge(job, NotBegun(), None))
             return
         self.running[job.id] = Running(job, threading.get_ident())
+        begun = time.monotonic()
         try:
             if self._listeners.want_begin(job.type):
                 self._dispatcher.put(Event(job, self._process, None, None))
             begun = time.monotonic()
             outcome = run(job, handler, self.stopping)
-            seconds = time.monotonic() - begun
-            self._hand.pace.took(job.type, seconds)
-            verdict = judge(job, outcome, begun, random.random())
-            _log(verdict, outcome, seconds)
-            self._pile.put(verdict)
-        finally:
-            del self.running[job.id]
+        except BaseException as error:  # raised into this thread from outside: the job must not be lost with it
+            outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
+        seconds = time.monotonic() - begun
+        verdict = judge(job, outcome, begun, random.random())
+        self._pile.put(verdict)
+        del self.running[job.id]
+        self._hand.pace.took(job.type, seconds)
+        _log(verdict, outcome, seconds)  # last: a filter or a handler of the application's may raise
 
     # -- the chains -----------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ each run, `_claim` asks it before each claim which types this process serves.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
 from collections.abc import Callable, Mapping
@@ -78,7 +79,11 @@ def check_handler(handler: object) -> None:
     """Raises TypeError for what cannot be called with a job and return when it is done."""
     if not callable(handler):
         raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
-    called = handler if inspect.isroutine(handler) else getattr(handler, "func", getattr(handler, "__call__", handler))  # noqa: B004
+    called: Any = handler
+    while isinstance(called, functools.partial):
+        called = called.func
+    if not inspect.isroutine(called):
+        called = getattr(called, "__call__", called)  # noqa: B004 - an object's own, which may be async
     if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
         raise TypeError(
             f"{getattr(handler, '__qualname__', type(handler).__name__)} is an async function, but handlers run in threads: "

@@ -113,7 +113,7 @@ class Listeners:
     def add(self, kind: Kind, types: str | Iterable[str] | None, callback: Listener) -> Subscription:
         if not callable(callback):
             raise TypeError(f"a listener must be callable, not {type(callback).__name__}")
-        entry = _Entry(kind, _types(types), callback)
+        entry = _Entry(kind, check_types(types), callback)
         with self._lock:
             self._entries = (*self._entries, entry)
         return Subscription(self, entry)
@@ -156,6 +156,9 @@ class Listeners:
     def _call(self, callback: Listener, event: Event, *, with_attempt: bool) -> None:
         try:
             job = event.make_job()
+        except (ValueError, RecursionError):
+            return  # a payload that cannot be decoded: the run will not begin after all, and its end is told
+        try:
             if with_attempt:
                 callback(job, event.make_attempt())
             else:
@@ -175,9 +178,8 @@ class Dispatcher:
         self._listeners = listeners
         self._on_end = on_end
         self._events: SimpleQueue[Event | None] = SimpleQueue()
-        self.brake = Brake(lambda: self._events.qsize() / EVENTS_MOST)
+        self.brake = Brake(lambda: self._events.qsize() / EVENTS_MOST, _warn_of_slow_listeners)
         """For who claims. Settling is never held up: what is done must be written down."""
-        self._warned = False
         self._ended = False
 
     def put(self, event: Event) -> None:
@@ -196,14 +198,15 @@ class Dispatcher:
             while (event := self._events.get()) is not None:
                 self._listeners.tell(event)
                 self.brake.ease()
-                if self.brake.is_on() and not self._warned:
-                    logger.warning("%d events wait for slow listeners: nothing is claimed until half are told", EVENTS_MOST)
-                self._warned = self.brake.is_on()
         finally:
             self._on_end()
 
 
-def _types(types: str | Iterable[str] | None) -> frozenset[str] | None:
+def _warn_of_slow_listeners() -> None:
+    logger.warning("%d events wait for slow listeners: nothing is claimed until half are told", EVENTS_MOST)
+
+
+def check_types(types: str | Iterable[str] | None) -> frozenset[str] | None:
     if types is None:
         return None
     names = frozenset([types] if isinstance(types, str) else types)

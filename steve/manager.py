@@ -22,9 +22,9 @@ from ._engine import Engine, StopReport
 from ._pool import Connections, Sent
 from ._store import Store, translated
 from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, Trouble, Unavailable, shown
-from .handlers import Handler, Handlers
+from .handlers import Handler, Handlers, check_type
 from .job import Attempt, Job, NewJob, Status
-from .listeners import Kind, Listener, Listeners
+from .listeners import Kind, Listener, Listeners, check_types
 from .retry import RetryPolicy
 from .settings import Settings
 
@@ -318,6 +318,7 @@ class JobManager:
 
     def handler(self, type: str) -> Callable[[H], H]:
         """Decorator: this function does the jobs of that type. Raises ValueError when the type has a handler already."""
+        check_type(type)
 
         def register(function: H) -> H:
             self._handlers.add(type, function)
@@ -366,6 +367,7 @@ class JobManager:
     def _listen(self, kind: Kind, types: str | Iterable[str] | None, callback: Listener | None) -> Any:
         if callback is not None:
             return self._listeners.add(kind, types, callback)
+        check_types(types)
 
         def register(function: L) -> L:
             self._listeners.add(kind, types, function)
@@ -409,4 +411,4 @@ class JobManager:
             met = error
             raise self._connections.call(lambda ours: migrations.describe_missing(ours, self._settings.schema, met)) from error
         except Refused as error:
-            raise InvalidJob(f"PostgreSQL refused the job (SQLSTATE {error.sqlstate})") from error
+            raise InvalidJob(f"PostgreSQL refused it (SQLSTATE {error.sqlstate})") from None  # its text quotes the payload

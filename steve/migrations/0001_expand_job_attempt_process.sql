@@ -22,11 +22,14 @@ create table {schema}.job (
   lease_no         bigint      not null default 0 check (lease_no >= 0),   -- raised by claim, release and rescue; never lowered
   process_id       bigint,                                    -- who holds it
   claimed_at       timestamptz,
-  created_at       timestamptz not null default clock_timestamp() check (created_at > '0001-01-02' and created_at < '9999-01-01'),
+  created_at       timestamptz not null default clock_timestamp(),
   updated_at       timestamptz not null default clock_timestamp(),
-  run_at           timestamptz not null default clock_timestamp() check (run_at > '0001-01-02' and run_at < '9999-01-01'),
+  run_at           timestamptz not null default clock_timestamp(),
   started_at       timestamptz,                               -- first attempt, written with its outcome
   completed_at     timestamptz,                               -- final: completed or failed
+  -- What Python's datetime cannot hold would keep every claim that meets the row from being read.
+  check (least(created_at, updated_at, run_at, claimed_at, started_at, completed_at) > '0001-01-02'),
+  check (greatest(created_at, updated_at, run_at, claimed_at, started_at, completed_at) < '9999-01-01'),
   check (crashes between 0 and attempts),
   check ((status = 'running') = (process_id is not null)),
   check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null))
@@ -52,6 +55,7 @@ create table {schema}.attempt (                               -- no foreign key 
   status        text        not null check (status in ('success', 'error', 'crashed')),
   error_message text,
   error_details text,
+  check (least(started_at, completed_at) > '0001-01-02' and greatest(started_at, completed_at) < '9999-01-01'),
   primary key (job_id, lease_no)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 

@@ -1,18 +1,20 @@
--- Take up to n due jobs of the lanes this process serves: highest priority first, then the longest due.
--- One statement, autocommit. It always brings at least one row: the last column says when to look again.
+-- Take up to n due jobs of the lanes this process serves: highest priority first, then the longest due. And say when to look
+-- again: the summary, a row of its own, with null in the place of a job, and the job's rows with null in its place.
+-- One statement, autocommit.
 --
 -- A lane is (queue, type, priority), and its head the first pending job in it, due or not.
 -- A full scan finds the lanes by itself: `lane` hops from one to the next through the index job_ready (a loose index scan,
 -- one descent a lane, however long the lanes are). A short scan is given lanes and, of each, the mark: (run_at, id) of the
 -- last job claimed from it. It looks only above, past the entries of jobs already claimed, which PostgreSQL cannot remove
--- from the index while any transaction stays open. What comes to lie below a mark the next full scan finds (_claim.py).
+-- from the index while any transaction stays open. What comes to lie below a mark the next full scan finds (_marks.py).
 --
 -- `found` looks into every lane with a due head, side by side. The index's order is the claim's order: "not yet due" ends
 -- each scan, and rows before the head need no second look. SKIP LOCKED lets processes pass each other by. Whether a job may
 -- run is decided by its row under the lock, never by the snapshot or a mark.
 --
--- A look into a lane locks what it finds, and the outer limit uses only n of all: so the lanes share n, twice over, which
--- keeps the waste below n rows. No lane gets fewer than 16: who asks for less gets the strict order of priorities.
+-- A look into a lane locks what it finds, and the outer limit uses only n of all: so the busy lanes share n, and a lane with
+-- more than its share gives the rest to the next claim. No lane gets fewer than 16: who asks for less gets the strict order
+-- of priorities.
 --
 -- now(), never clock_timestamp(): a volatile function would be a filter instead of the end of the index scan.
 with recursive lane as (
@@ -55,11 +57,11 @@ with recursive lane as (
   where (known.type is not null or %(any_type)s)
     and (%(served_queues)s::text[] is null or headed.queue = any(%(served_queues)s::text[]))
 ), busy as materialized (
-  select *, least(most, %(n)s, greatest(16, 2 * %(n)s / count(*) over ())) as share
+  select *, least(most, %(n)s, greatest(16, 1 + %(n)s / count(*) over ())) as share
   from served
   where run_at <= now()
 ), found as materialized (
-  select candidate.id
+  select candidate.id, clock_timestamp() as found_at
   from busy
   cross join lateral (
     select id, run_at
@@ -78,24 +80,30 @@ with recursive lane as (
       process_id = %(process_id)s,
       claimed_at = now(),
       updated_at = now(),
-      attempts = attempts + 1,
-      lease_no = lease_no + 1
+      -- least(): a row written by hand at the end of the range must not stop every claim that meets it
+      attempts = least(attempts, 999999999) + 1,
+      lease_no = least(lease_no, 9223372036854775806) + 1
   -- any(array(...)), not a join: the planner cannot turn it into a scan of the table
   where id = any(array(select id from found))
   returning
     id, uid, queue, type, priority, payload::text as payload, error, attempts, crashes, max_attempts,
     backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at
-), due as (
-  select extract(epoch from min(soon.run_at) - now())::float8 as next_due_in
-  from served
-  cross join lateral (
-    select run_at
-    from {schema}.job
-    where status = 'pending' and queue = served.queue and type = served.type and priority = served.priority and run_at > now()
-    order by run_at
-    limit 1
-  ) soon
+), summary as (
+  select
+    (select extract(epoch from min(soon.run_at) - now())::float8
+     from served
+     cross join lateral (
+       select run_at
+       from {schema}.job
+       where status = 'pending' and queue = served.queue and type = served.type and priority = served.priority
+         and run_at > now()
+       order by run_at
+       limit 1
+     ) soon) as next_due_in,
+    -- until the last job was found, whatever was written to it afterwards
+    extract(epoch from coalesce((select max(found_at) from found), clock_timestamp()) - now())::float8 as scan_seconds,
+    (select json_agg(json_build_array(queue, type, priority, run_at, id))::text from served where %(full)s) as heads
 )
-select claimed.*, due.next_due_in
-from due
-left join claimed on true
+select claimed.*, summary.*
+from claimed
+full join summary on false

@@ -120,12 +120,18 @@ for _workers in (1, 2, 10, 50):
     _drain_with(_workers)
 
 
-@figure("drain.processes", "drain 100,000 jobs, two processes of 10 workers", {"jobs/s": Measure([at_least(0.9, of=TEN)])})
+@figure(
+    "drain.processes",
+    "drain 100,000 jobs, two processes of 10 workers",
+    {"jobs/s": Measure([at_least(0.9, of=TEN)], ratios=[BATCH])},
+)
 def two_processes(bench: Bench) -> Reading:
     return drain(bench, bench.jobs(100_000), processes=2)
 
 
-@figure("drain.types", "drain 100,000 jobs of 50 types, 10 workers", {"jobs/s": Measure([at_least(0.8, of=TEN)])})
+@figure(
+    "drain.types", "drain 100,000 jobs of 50 types, 10 workers", {"jobs/s": Measure([at_least(0.8, of=TEN)], ratios=[BATCH])}
+)
 def fifty_types(bench: Bench) -> Reading:
     return drain(bench, bench.jobs(100_000), types=[f"noop {number}" for number in range(50)])
 
@@ -140,12 +146,14 @@ def sleeping(bench: Bench) -> Reading:
     return Reading({"share of the ideal": reading.measures["jobs/s"] / (50 / 0.005), **reading.measures}, reading.details)
 
 
-@figure("drain.listened", "drain 100,000 jobs, 10 workers, a listener told of each", {"jobs/s": Measure(ratios=[TEN])})
+@figure("drain.listened", "drain 100,000 jobs, 10 workers, a listener told of each", {"jobs/s": Measure(ratios=[TEN, BATCH])})
 def listened(bench: Bench) -> Reading:
     return drain(bench, bench.jobs(100_000), listen=True)
 
 
-@figure("drain.failing", "drain 100,000 jobs, 10 workers, a tenth of all attempts raise", {"jobs/s": Measure(ratios=[TEN])})
+@figure(
+    "drain.failing", "drain 100,000 jobs, 10 workers, a tenth of all attempts raise", {"jobs/s": Measure(ratios=[TEN, BATCH])}
+)
 def failing(bench: Bench) -> Reading:
     return drain(bench, bench.jobs(100_000), failing=0.1, listen=True)
 

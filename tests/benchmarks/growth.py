@@ -10,6 +10,7 @@ from . import ledger
 from .board import Board
 from .drain import TEN, drain, settled
 from .figures import Bench, Measure, Reading, at_least, at_most, figure
+from .limits import BATCH
 from .options import WorkerOptions
 from .processes import Workers
 
@@ -20,7 +21,7 @@ def _drain_beside_history(name: str, rows: int) -> None:
     @figure(
         f"growth.history.{name}",
         f"drain 100,000 jobs beside {rows:,} finished ones",
-        {"jobs/s": Measure([at_least(0.9, of=TEN)])},
+        {"jobs/s": Measure([at_least(0.9, of=TEN)], ratios=[BATCH])},
         full_only=rows > 1_000_000,
     )
     def take(bench: Bench) -> Reading:
@@ -35,7 +36,7 @@ for _name, _rows in HISTORIES.items():
 @figure(
     "growth.scheduled",
     "drain 100,000 jobs beside 1,000,000 of the same lane, due in ten days",
-    {"jobs/s": Measure([at_least(0.9, of=TEN)])},
+    {"jobs/s": Measure([at_least(0.9, of=TEN)], ratios=[BATCH])},
 )
 def scheduled(bench: Bench) -> Reading:
     later = "clock_timestamp() + interval '10 days' + i * interval '1 ms'"
@@ -45,7 +46,11 @@ def scheduled(bench: Bench) -> Reading:
     return drain(bench, bench.jobs(100_000), schema=schema)
 
 
-@figure("growth.ties", "drain 1,000,000 jobs that tie on run_at, 10 workers", {"jobs/s": Measure([at_least(0.9, of=TEN)])})
+@figure(
+    "growth.ties",
+    "drain 1,000,000 jobs that tie on run_at, 10 workers",
+    {"jobs/s": Measure([at_least(0.9, of=TEN)], ratios=[BATCH])},
+)
 def ties(bench: Bench) -> Reading:
     return drain(bench, bench.jobs(1_000_000), run_at="now() - interval '1 minute'")
 
@@ -53,7 +58,7 @@ def ties(bench: Bench) -> Reading:
 @figure(
     "growth.memory",
     "a process with 10 workers after 1,000,000 jobs; its growth over their second half",
-    {"MB": Measure([at_most(60)]), "MB, second half": Measure([at_most(3)]), "jobs/s": Measure(ratios=[TEN])},
+    {"MB": Measure([at_most(60)]), "MB, second half": Measure([at_most(3)]), "jobs/s": Measure(ratios=[TEN, BATCH])},
 )
 def memory(bench: Bench) -> Reading:
     jobs = bench.jobs(1_000_000)

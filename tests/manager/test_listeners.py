@@ -236,15 +236,46 @@ def test_all_jobs_are_told_once_each_in_the_order_of_the_commits(manager: JobMan
     assert [job.updated_at for job in told] == sorted(job.updated_at for job in told)
 
 
-def test_the_attempts_of_a_job_are_told_in_order_from_beginning_to_end(manager: JobManager) -> None:
+def test_the_attempts_of_a_job_are_told_in_order_each_beginning_and_each_end_once(manager: JobManager) -> None:
     told: dict[int, list[tuple[int, str]]] = {}
     manager.on_attempt("b", lambda job, attempt: told.setdefault(job.id, []).append((attempt.number, job.status)))
     manager.start(workers=4)
     jobs = manager.create_many([("b", {"error": "no"})] * 50, max_attempts=4, backoff_strategy="none")
     until(lambda: count(manager, Status.FAILED) == len(jobs))
     manager.stop()
-    expected = [(n, status) for n in range(1, 4) for status in ("running", "pending")] + [(4, "running"), (4, "failed")]
-    assert {job.id: told[job.id] for job in jobs} == {job.id: expected for job in jobs}
+    assert told.keys() == {job.id for job in jobs}
+    for attempts in told.values():
+        assert [attempt for attempt in attempts if attempt[1] == "running"] == [(n, "running") for n in range(1, 5)]
+        ends = [(1, "pending"), (2, "pending"), (3, "pending"), (4, "failed")]
+        assert [attempt for attempt in attempts if attempt[1] != "running"] == ends
+
+
+def test_the_end_of_an_attempt_is_told_before_the_beginning_of_the_next(
+    make_manager: Callable[..., JobManager], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a worker has the job again before the settler has heard that the attempt before is committed."""
+    again = threading.Event()
+    told: list[tuple[int, str]] = []
+
+    def second_time_lucky(job: Job) -> None:
+        if job.attempts == 1:
+            raise RuntimeError("once")
+        again.set()
+
+    manager = make_manager(handlers={"a": second_time_lucky}, poll_interval=0.05)
+    manager.on_attempt("a", lambda job, attempt: told.append((attempt.number, job.status)))
+    settle = manager._store.settle_jobs
+
+    def settle_and_hear_late(*arguments: Any) -> Any:
+        answer = settle(*arguments)
+        again.wait(5)
+        return answer
+
+    monkeypatch.setattr(manager._store, "settle_jobs", settle_and_hear_late)
+    with manager:
+        manager.create("a", backoff_strategy="none")
+        until(lambda: len(told) == 4)
+    assert told == [(1, "running"), (1, "pending"), (2, "running"), (2, "completed")]
 
 
 def test_the_attempts_told_are_those_of_the_history(manager: JobManager) -> None:

@@ -476,7 +476,7 @@ def test_stop_in_a_handler_only_asks_and_the_manager_ends_when_the_handler_has(
     manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
     reports: list[StopReport] = []
-    manager.set_handler("a", lambda job: reports.append(manager.stop()))
+    manager.set_handler("a", lambda job: reports.append(manager.stop(timeout=5)))
     job = manager.create("a")
     manager.start()
     until(lambda: processes(conn, schema) == 0)
@@ -493,13 +493,14 @@ def test_stop_in_a_listener_only_asks_and_the_manager_ends_when_all_are_told(
     reports: list[StopReport] = []
     told: list[Job] = []
     manager.set_handler("a", lambda job: None)
-    manager.on_done("a", lambda job: reports.append(manager.stop()))
+    manager.on_done("a", lambda job: reports.append(manager.stop(timeout=5)))
     manager.on_done("a", told.append)
     job = manager.create("a")
     manager.start()
     until(lambda: processes(conn, schema) == 0)
     (report,) = reports
     assert not report.complete
+    assert report.seconds < 5
     assert [one.uid for one in told] == [job.uid]
     assert manager.stop().complete
 

@@ -62,7 +62,7 @@ def test_waiting_ends_when_it_is_eased_or_the_time_is_over() -> None:
 def test_who_fills_and_who_empties_at_full_speed_never_lock_each_other_out() -> None:
     items: deque[int] = deque()
     brake = Brake(lambda: len(items) / 4)
-    total = 20_000
+    total = 5_000
     taken: list[int] = []
 
     def fill() -> None:

@@ -21,9 +21,6 @@ from steve.job import AttemptStatus, Claimed, Status
 from steve.outcome import NotBegun, Verdict, judge
 from tests.conftest import until
 
-MakeManager = Callable[..., JobManager]
-
-
 # -- plans --------------------------------------------------------------------------------------------------------------
 
 
@@ -139,14 +136,18 @@ def filled(conn: psycopg.Connection, schema: str) -> Fill:
     return fill
 
 
-def assert_by_index(planned: Planned, what: object, *, bounded: bool = True) -> None:
-    """No table is read from end to end, neither in its own order nor, if it is to be `bounded`, in that of an index."""
+def assert_by_index(planned: Planned, what: object, *, bounded: bool = True, bitmap: bool = False) -> None:
+    """No table is read from end to end, neither in its own order nor, if it is to be `bounded`, in that of an index.
+
+    A plan made while the table is small is kept while it grows, and what read all of it goes on to.
+    """
+    allowed = {"Index Scan", "Index Only Scan"} | ({"Bitmap Index Scan", "Bitmap Heap Scan"} if bitmap else set())
     assert len(planned.plans) == EXECUTIONS
     for plan in planned.plans:
         scans = [node for node in plan if node.get("Relation Name") in ("job", "attempt") and "Scan" in node["Node Type"]]
         assert scans, what
-        assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}, what
-        assert not bounded or all("Index Cond" in node for node in scans), what
+        assert {node["Node Type"] for node in scans} <= allowed, what
+        assert not bounded or all("Index Cond" in node or "Recheck Cond" in node for node in scans), what
 
 
 def indexes(plan: list[Node]) -> set[str]:
@@ -155,7 +156,7 @@ def indexes(plan: list[Node]) -> set[str]:
 
 
 @pytest.mark.parametrize("status", ["pending", "running"])
-@pytest.mark.parametrize("rows", [1, 1_000, 50_000])
+@pytest.mark.parametrize("rows", [1, 300, 1_000, 50_000])
 def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
     rows: int, status: str, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:
@@ -174,13 +175,16 @@ def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
                 # A look into a lane begins where the lane does and ends where "not yet due" does, by the index alone.
                 looks = [str(node.get("Index Cond")) for node in plan if node.get("Index Name") == "job_ready"]
                 assert [look for look in looks if "queue = " in look and "run_at <= now()" in look and "ROW(" in look]
+        # For a table known to hold one row there is no telling a look-up from a scan.
+        bounded = rows > 1 or statistics == "as empty"
         for group in (ids[:1], ids[:20], ids):
             planned.settle_jobs(connection, "host:1", verdicts(group), 1.0, True)
-            assert_by_index(planned, ("settle", len(group), statistics))
+            assert_by_index(planned, ("settle", len(group), statistics), bounded=bounded)
             # not by job_claimed, which is the rescue's own and holds every running job
             assert {index for plan in planned.plans for index in indexes(plan)} == {"job_pkey"}
             planned.find_settled(connection, verdicts(group))
-            assert_by_index(planned, ("witness", len(group), statistics))
+            # planned anew each time: a small table it may well read whole
+            assert_by_index(planned, ("witness", len(group), statistics), bounded=rows >= 1_000)
             assert {index for plan in planned.plans for index in indexes(plan)} == {"job_pkey"}
         planned.find_jobs(connection, [some[0][1]])
         assert_by_index(planned, ("find", statistics))
@@ -200,17 +204,22 @@ def test_a_caller_finds_jobs_by_index(
         planned.find_jobs(connection, [uid])
         assert_by_index(planned, ("find", statistics))
         planned.list_attempts(connection, uid)
-        assert_by_index(planned, ("history", statistics))
-        for before in (None, some[-1][0]):
+        assert_by_index(planned, ("history", statistics), bitmap=True)
+        for before in (None, some[-1][0]) if rows == 50_000 else ():
             planned.list_jobs(connection, Page(None, None, None, 100, before))
-            assert_by_index(planned, ("page", before, statistics), bounded=before is not None)
+            assert_by_index(planned, ("page", before, statistics), bounded=False)
+            assert all(plan[0]["Node Type"] == "Limit" and plan[1]["Node Type"] == "Index Scan" for plan in planned.plans)
 
 
-def test_a_manager_at_work_never_reads_the_whole_table(
-    make_manager: MakeManager, manager: JobManager, conn: psycopg.Connection, schema: str
-) -> None:
+def test_a_manager_at_work_never_reads_the_whole_table(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
+    def counted(what: str) -> int:
+        query = f"select coalesce(sum({what}), 0)::integer from pg_stat_user_tables where schemaname = %s and relname = 'job'"
+        return conn.execute(query, [schema]).fetchone()[0]
+
     conn.execute(f"alter table {schema}.job set (autovacuum_enabled = off)")
     conn.execute(f"analyze {schema}.job")
+    manager.stop()  # what a session did is counted when it has ended
+    before = until(lambda: counted("seq_scan"))  # to build the indexes
     told: list[object] = []
     manager.set_handler("a", lambda job: 1 // job.payload["n"])
     manager.on_done("a", lambda job: told.append(job.status))
@@ -219,10 +228,8 @@ def test_a_manager_at_work_never_reads_the_whole_table(
     until(lambda: len(told) == 2_000, timeout=30)
     manager.stop()
 
-    # A session's counts are visible when it has ended.
-    table = "select seq_scan, n_tup_upd from pg_stat_user_tables where schemaname = %s and relname = 'job'"
-    until(lambda: conn.execute(table, [schema]).fetchall()[0][1] >= 4_080)
-    assert conn.execute(table, [schema]).fetchall()[0][0] == 0
+    until(lambda: counted("n_tup_upd") >= 2 * (2_000 + 40))  # claimed and settled, the 40 that fail twice
+    assert counted("seq_scan") == before
     index = "select idx_scan from pg_stat_user_indexes where schemaname = %s and indexrelname = 'job_claimed'"
     assert conn.execute(index, [schema]).fetchall() == [(0,)]
 
@@ -300,10 +307,11 @@ IMPOSSIBLE = [
     "backoff_jitter = 'NaN'",
     "lease_no = -1",
     "lease_no = null",
+    *(f"{column} = '9999-01-01'" for column in ("run_at", "created_at")),
     *(
         f"{column} = '{time}'"
         for column in ("run_at", "created_at", "updated_at", "claimed_at", "started_at")
-        for time in ("infinity", "-infinity", "9999-12-31 23:59:59.999999+00", "10000-01-01", "0044-03-15 BC")
+        for time in ("infinity", "-infinity", "10000-01-01", "0044-03-15 BC")
     ),
     "run_at = null",
     "created_at = null",
