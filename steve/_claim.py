@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from datetime import datetime
 from math import inf
 from queue import Empty, SimpleQueue
 from random import uniform
@@ -19,7 +20,7 @@ from ._marks import Marks
 from ._outage import Backoff, Outage
 from ._pace import Pace
 from ._store import Claims, Demand
-from .errors import Trouble
+from .errors import Trouble, Unknown
 from .handlers import Handlers
 from .job import Claimed
 from .outcome import NotBegun, Verdict, judge
@@ -40,6 +41,7 @@ class Hand:
     def __init__(
         self,
         claim: Claim,
+        find_claimed: Callable[[datetime | None], list[Claimed]],
         put_verdict: Callable[[Verdict], None],
         handlers: Handlers,
         outage: Outage,
@@ -49,6 +51,7 @@ class Hand:
         self.pace = Pace()
         self.marks = Marks()
         self._claim = claim
+        self._find_claimed = find_claimed
         self._put_verdict = put_verdict
         self._handlers = handlers
         self._outage = outage
@@ -63,6 +66,11 @@ class Hand:
         # One claim at a time, taken without waiting: who does not get it draws or goes idle. Held across the query, it also
         # protects _woken's clearing, _target, the back-off and the claim's connection.
         self._claiming = threading.Lock()
+        # Whether a claim's reply was lost, and the database's time of the last claim whose reply was not.
+        self._lost = False
+        self._last_claim: datetime | None = None
+        # Held by a full scan beside the claims: what it brings must be in the hand before anybody asks what was lost.
+        self._scanning = threading.Lock()
         self._woken = True
         self._next_look = 0.0
         self._not_before = 0.0
@@ -157,8 +165,10 @@ class Hand:
         with self._expecting:
             self._expected = inf  # what came due before is in the database already, and this claim sees it
         try:
+            found = self._recover()
             claims, cut_off = self._take(self._claim, demand)
         except Trouble as error:
+            self._lost = self._lost or isinstance(error, Unknown)
             self._not_before = self._next_look = time.monotonic() + self._backoff.next()
             self._outage.failed("claiming", error)
             self.marks.forget()  # the next connection may lead to another server, whose clock differs
@@ -176,7 +186,22 @@ class Hand:
                 look_in = min(look_in, claims.next_due_in)
         with self._expecting:
             self._next_look = min(time.monotonic() + look_in, self._expected)
-        return len(claims.jobs)
+        return found + len(claims.jobs)
+
+    def _recover(self) -> int:
+        """After a claim whose reply was lost: take up the jobs that it brought, all claimed later than those we know of.
+
+        Under the claim lock since before that claim was sent, so that no other claim of ours is mistaken for it.
+        """
+        if not self._lost:
+            return 0
+        with self._scanning:
+            jobs = self._find_claimed(self._last_claim)
+            self._put_in(jobs)
+        self._lost = False
+        if jobs:
+            logger.warning("the reply to a claim was lost; the %d jobs that it took are at hand", len(jobs))
+        return len(jobs)
 
     def _take(self, claim: Claim, demand: Demand) -> tuple[Claims, bool]:
         """Claim into the hand; what that brought, and whether there may be more."""
@@ -184,19 +209,25 @@ class Hand:
         cut_off = _was_cut_off(demand, claims.jobs)
         self.marks.claimed(claims, demand.marks is None, cut_off)
         if claims.jobs:
-            self.pace.weighed(claims.jobs)
-            self._each = self.pace.expected(claims.jobs) / len(claims.jobs)
-            now = time.monotonic()
-            self._jobs.extend([(now, job) for job in claims.jobs])
+            self._put_in(claims.jobs)
             logger.debug("claimed %d jobs", len(claims.jobs))
         return claims, cut_off
+
+    def _put_in(self, jobs: list[Claimed]) -> None:
+        if jobs:
+            self._last_claim = max(self._last_claim or jobs[0].claimed_at, jobs[0].claimed_at)
+            self.pace.weighed(jobs)
+            self._each = self.pace.expected(jobs) / len(jobs)
+            now = time.monotonic()
+            self._jobs.extend([(now, job) for job in jobs])
 
     def look_everywhere(self, claim: Claim, idle: int) -> int:
         """A full scan beside the claims, by the maintenance thread on a connection of its own; how many jobs that brought.
 
         Raises Trouble.
         """
-        return len(self._take(claim, self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), None))[0].jobs)
+        with self._scanning:
+            return len(self._take(claim, self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), None))[0].jobs)
 
     def wait(self, seconds: float) -> bool:
         """Until it is time to look again, at most so long; whether it is. For the one idle worker that watches."""

@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 from ._brake import Brake
 from ._outage import Backoff, Outage
 from .errors import Misconfigured, Trouble, Unknown, Weather
 from .job import AttemptStatus, Settled, Status
+from .listeners import Event
 from .outcome import Verdict
 from .settings import GROUP_BYTES, GROUP_MOST, PILE_BYTES, PILE_MOST, SETTLE_SECONDS
 
@@ -30,7 +32,7 @@ class Pile:
     """The verdicts that wait. One-way: what was put down is settled or, when the fence says so, dropped."""
 
     def __init__(self) -> None:
-        self._verdicts: SimpleQueue[Verdict | None] = SimpleQueue()
+        self._verdicts: SimpleQueue[Verdict | Event | None] = SimpleQueue()
         self._weighing = threading.Lock()  # protects _bytes
         self._bytes = 0
         self._ended = False
@@ -41,6 +43,10 @@ class Pile:
             self._bytes += verdict.size
         self._verdicts.put(verdict)
 
+    def announce(self, event: Event) -> None:
+        """A run begins. Told through the pile: the end of the attempt before it may be on its way to the dispatcher still."""
+        self._verdicts.put(event)
+
     def end(self) -> None:
         """No verdict comes after this."""
         self._ended = True
@@ -49,18 +55,22 @@ class Pile:
     def __len__(self) -> int:
         return max(0, self._verdicts.qsize() - self._ended)  # the end marker is no verdict
 
-    def take(self) -> tuple[list[Verdict], bool]:
-        """Wait for a verdict, and take with it what else lies there; whether that was all there will ever be."""
+    def take(self) -> Bite:
+        """Wait for something, and take with it what else lies there."""
         group: list[Verdict] = []
+        begun: list[Event] = []
         size = 0
         ended = False
         try:
             next = self._verdicts.get()
             while next is not None:
-                group.append(next)
-                size += next.size
-                if len(group) >= GROUP_MOST or size >= GROUP_BYTES:
-                    break
+                if isinstance(next, Event):
+                    begun.append(next)
+                else:
+                    group.append(next)
+                    size += next.size
+                    if len(group) >= GROUP_MOST or size >= GROUP_BYTES:
+                        break
                 next = self._verdicts.get_nowait()
             else:
                 ended = True
@@ -69,7 +79,17 @@ class Pile:
         with self._weighing:
             self._bytes -= size
         self.brake.ease()
-        return group, ended
+        return Bite(group, begun, ended)
+
+
+class Bite(NamedTuple):
+    """What the settler takes at once."""
+
+    verdicts: list[Verdict]
+    begun: list[Event]
+    """Runs that began meanwhile: before the end of any of them, and after all that was taken earlier."""
+    ended: bool
+    """Nothing will ever come after this."""
 
 
 class Settler:
@@ -81,6 +101,7 @@ class Settler:
         write: Callable[[Sequence[Verdict], float], Landed],
         witness: Callable[[Sequence[Verdict]], Landed],
         told: Callable[[Verdict, Settled], None],
+        tell_begun: Callable[[Event], None],
         outage: Outage,
         on_end: Callable[[], None],
     ) -> None:
@@ -88,6 +109,7 @@ class Settler:
         self._write = write
         self._witness = witness
         self._told = told
+        self._tell_begun = tell_begun
         self._outage = outage
         self._on_end = on_end
         self._backoff = Backoff()
@@ -106,10 +128,12 @@ class Settler:
         try:
             ended = False
             while not ended:
-                group, ended = self._pile.take()
-                if group:
-                    self._in_hand = len(group)
-                    self._settle(group, doubtful=False)
+                verdicts, begun, ended = self._pile.take()
+                for event in begun:
+                    self._tell_begun(event)
+                if verdicts:
+                    self._in_hand = len(verdicts)
+                    self._settle(verdicts, doubtful=False)
         except _GivenUp:
             logger.error("the database stayed away: the outcome of %d attempts is not recorded", self.waiting())
         finally:

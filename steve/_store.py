@@ -179,6 +179,11 @@ class Store:
         next_due_in, scan_seconds, heads = next(row[-3:] for row in rows if row[0] is None)
         return Claims(jobs, next_due_in, scan_seconds, dict(map(_head, json.loads(heads)) if heads else ()))
 
+    def find_claimed(self, connection: Connection, process_id: int, since: datetime | None) -> list[Claimed]:
+        """The jobs that this process has claimed after that instant and not settled, best first."""
+        rows = self._rows(connection, "find_claimed", {"process_id": process_id, "since": since})
+        return sorted((Claimed(*row) for row in rows), key=_claim_order)
+
     def find_horizon(self, connection: Connection) -> list[tuple[str, float | None]]:
         """Who holds back the removal of dead rows and index entries, and for how many seconds."""
         return [(row[0], row[1]) for row in self._rows(connection, "find_horizon", {})]

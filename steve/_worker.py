@@ -133,7 +133,7 @@ class Crew:
         begun = time.monotonic()
         try:
             if self._listeners.want_begin(job.type):
-                self._dispatcher.put(Event(job, self._process, None, None))
+                self._pile.announce(Event(job, self._process, None, None))
             begun = time.monotonic()
             outcome = run(job, handler, self.stopping)
         except BaseException as error:  # raised into this thread from outside: the job must not be lost with it

@@ -396,7 +396,7 @@ class JobManager:
             lines, own = self._connections.line, self._own_threads
             return Engine(self._settings, self._store, self._handlers, self._listeners, workers, line, lines, own)
         except Misconfigured as error:
-            raise SchemaError(f'schema "{schema}" cannot be used: {error}') from error
+            raise SchemaError(f'schema "{schema}" cannot be used: {error}: check the rights of the role') from error
         except Trouble as error:
             raise Unavailable(f"the database cannot be used: {error}") from error
 

@@ -121,6 +121,7 @@ def migrate(
     """
     known = load() if known is None else known
     deadline = time.monotonic() + PATIENCE
+    steps: list[Step] = []
     waited_for = "another process migrates it"
     while True:
         try:
@@ -140,7 +141,9 @@ def migrate(
         except errors.LockNotAvailable as error:
             waited_for = str(error)
         except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction) as error:
-            raise SchemaError(f"{_where(connection, schema)} cannot be migrated here ({error}): {WHAT_TO_DO}") from error
+            names = ", ".join(step.name for step in steps if step.name)
+            where = _where(connection, schema)
+            raise SchemaError(f"{where} lacks {names}, which cannot be applied here ({error}): {WHAT_TO_DO}") from error
         if time.monotonic() > deadline:
             raise SchemaError(f"{_where(connection, schema)} could not be migrated within {PATIENCE:.0f} s: {waited_for}")
         time.sleep(0.1)
