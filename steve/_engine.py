@@ -39,7 +39,7 @@ from .handlers import Handlers
 from .job import Job, Settled, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import Verdict
-from .settings import HAND_AGE, IDLE_SECONDS, SCAN_CHECK, WARN_SCAN, Settings
+from .settings import HAND_AGE, SCAN_CHECK, WARN_SCAN, Settings
 
 logger = logging.getLogger("steve")
 
@@ -122,7 +122,6 @@ class Engine:
         duties = [
             Duty("give back an old hand", HAND_AGE / 4, self._give_back_old),
             Duty("look everywhere", SCAN_CHECK, self._scan_when_slow),
-            Duty("notice the interpreter's exit", IDLE_SECONDS, self._stop_at_exit),
         ]
         self._maintenance = Maintenance(duties, self._stop_now)
         self._executor = ThreadPoolExecutor(workers, "steve-worker", initializer=self._mark_own)
@@ -241,11 +240,6 @@ class Engine:
         holders = self._scan_line.call(self._store.find_horizon)
         names = "; ".join(f"{name}{'' if age is None else f', for {age:.0f} s'}" for name, age in holders[:5])
         logger.warning("looking through the queue took %.2f s: dead rows cannot be removed, held by %s", seconds, names or "?")
-
-    def _stop_at_exit(self) -> None:
-        """When all workers are busy, no turn ends that would find out; the handlers can be told all the same."""
-        if not threading.main_thread().is_alive() and not self.stopping:
-            self.ask_to_stop()
 
     def _give_back_old(self) -> None:
         self._hand.give_back(HAND_AGE)
