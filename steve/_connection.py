@@ -69,11 +69,12 @@ def connect_arguments(conninfo: str) -> dict[str, Any]:
     return ours | conninfo_to_dict(conninfo) | {"client_encoding": "utf8", "autocommit": True}
 
 
-def connect(conninfo: str) -> Connection:
-    """A new connection for a loop of the engine. Raises psycopg.Error."""
+def connect(conninfo: str, prepare: Callable[[Connection], None] | None = None) -> Connection:
+    """A new connection of our own, its session prepared for what it is for. Raises psycopg.Error."""
     connection = psycopg.connect(**connect_arguments(conninfo))
     try:
-        prepare_for_loop(connection)
+        if prepare is not None:
+            prepare(connection)
     except psycopg.Error:
         connection.close()
         raise

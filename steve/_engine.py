@@ -77,7 +77,7 @@ class Engine:
         listeners: Listeners,
         workers: int,
         claim_line: Line,
-        new_line: Callable[[], Line],
+        new_line: Callable[..., Line],
         own_threads: threading.local,
     ) -> None:
         self.stopping = False
@@ -88,7 +88,7 @@ class Engine:
         self._workers = workers
         self._claim_line = claim_line
         self._settle_line = new_line()
-        self._listen_line = new_line()
+        self._listen_line = new_line(prepare=None)
         self._scan_line = new_line()  # open only while full scans are slow
         self._warned = False
         self._own_threads = own_threads

@@ -10,11 +10,10 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from . import _json
-from ._store import Insert, Inserted
+from ._store import Insert, Inserted, Terms
 from .errors import InvalidJob, shown
 from .job import Job, NewJob, Status
 from .retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
@@ -25,7 +24,7 @@ _LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 
 def checked(new: NewJob, retry: RetryPolicy) -> Insert:
     """The job to insert; `retry` stands in for what `new` leaves open. Raises InvalidJob."""
-    return Insert(uuid7(os.urandom(8)), _payload(new.payload), *_terms(new, retry))
+    return Insert(uuid7(os.urandom(8)), _payload(new.payload), _terms(new, retry))
 
 
 def checked_many(jobs: object, defaults: NewJob, retry: RetryPolicy) -> list[Insert]:
@@ -35,19 +34,20 @@ def checked_many(jobs: object, defaults: NewJob, retry: RetryPolicy) -> list[Ins
     _terms(defaults, retry)  # also where there is no job to carry them
     inserts = []
     uids = _uuids()
-    pairs_terms: dict[str, tuple[Any, ...]] = {}  # by type: checked once for a hundred thousand pairs
+    pairs_terms: dict[str, Terms] = {}  # by type: checked once for a hundred thousand pairs
     for position, item in enumerate(jobs):
         try:
             if isinstance(item, NewJob):
                 payload, terms = item.payload, _terms(_merged(item, defaults), retry)
             elif isinstance(item, tuple | list) and len(item) == 2:
                 name, payload = item
-                terms = pairs_terms.get(name, ()) if isinstance(name, str) else ()
-                if not terms:
-                    terms = pairs_terms[name] = _terms(replace(defaults, type=name), retry)
+                known = pairs_terms.get(name) if isinstance(name, str) else None
+                if known is None:
+                    known = pairs_terms[name] = _terms(replace(defaults, type=name), retry)
+                terms = known
             else:
                 raise InvalidJob(f'must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
-            inserts.append(Insert(next(uids), _payload(payload), *terms))
+            inserts.append(Insert(next(uids), _payload(payload), terms))
         except InvalidJob as error:
             raise InvalidJob(f"jobs[{position}]: {error}") from None
     return inserts
@@ -55,20 +55,21 @@ def checked_many(jobs: object, defaults: NewJob, retry: RetryPolicy) -> list[Ins
 
 def as_job(insert: Insert, inserted: Inserted) -> Job:
     """What was stored, as the database has it."""
+    terms = insert.terms
     return Job(
         inserted.id,
         insert.uid,
-        insert.queue,
-        insert.type,
-        insert.priority,
+        terms.queue,
+        terms.type,
+        terms.priority,
         _json.decode(insert.payload),
         None,  # result
         None,  # error
         Status.PENDING,
         0,  # attempts
         0,  # crashes
-        insert.max_attempts,
-        insert.backoff_strategy,
+        terms.max_attempts,
+        terms.backoff_strategy,
         inserted.created_at,
         inserted.updated_at,
         inserted.run_at,
@@ -119,13 +120,12 @@ def _payload(payload: object) -> str:
         raise InvalidJob(f"payload cannot be read: {type(error).__name__[:60]}") from error
 
 
-def _terms(new: NewJob, retry: RetryPolicy) -> tuple[Any, ...]:
-    """Everything but the uid and the payload, in the order of Insert."""
+def _terms(new: NewJob, retry: RetryPolicy) -> Terms:
     priority = 0 if new.priority is None else new.priority
     if type(priority) is not int or not -100 <= priority <= 100:
         raise InvalidJob(f"priority must be an int of -100 to 100 (higher first), not {shown(priority)}")
     policy = _policy(new.backoff_strategy, retry)
-    return (
+    return Terms(
         _name("queue", "default" if new.queue is None else new.queue),
         _name("type", new.type),
         priority,

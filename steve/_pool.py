@@ -144,17 +144,19 @@ class Connections:
                 f"one for calls; give it max_size={LINES + 1} or more, not {self._theirs.max_size}"
             )
 
-    def line(self) -> Line:
-        """A connection for one loop: with its own back-off (a pool's would be half a minute late after an outage)."""
+    def line(self, prepare: Callable[[Connection], None] | None = prepare_for_loop) -> Line:
+        """A connection for one loop, opened with that loop's back-off: a pool's own would be half a minute late after an
+        outage. `prepare`: its session; None: as it comes, for who only listens."""
         pool = self._theirs
         if pool is None:
-            return Line(lambda: connect(self._conninfo), Connection.close)
+            return Line(lambda: connect(self._conninfo, prepare), Connection.close)
 
         def open() -> Connection:
             connection: Connection = pool.getconn(timeout=CALL_SECONDS)
             try:
                 connection.set_autocommit(True)
-                prepare_for_loop(connection)
+                if prepare is not None:
+                    prepare(connection)
             except BaseException:
                 close(connection)
                 raise

@@ -26,11 +26,9 @@ from .outcome import Verdict
 Connection = psycopg.Connection[Any]
 
 
-class Insert(NamedTuple):
-    """A job as it is sent: the columns of insert_job.sql."""
+class Terms(NamedTuple):
+    """What many jobs may have in common: all of a new job but its uid and its payload."""
 
-    uid: UUID
-    payload: str
     queue: str
     type: str
     priority: int
@@ -40,6 +38,15 @@ class Insert(NamedTuple):
     backoff_max: float
     backoff_jitter: float
     run_at: datetime | None
+
+
+class Insert(NamedTuple):
+    """A job as it is sent."""
+
+    uid: UUID
+    payload: str
+    """JSON."""
+    terms: Terms
 
 
 class Inserted(NamedTuple):
@@ -113,28 +120,28 @@ class Store:
 
     def insert_job(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
         """None: a job of that uid is there already."""
-        rows = self._rows(connection, "insert_job", job._asdict() | {"notify": notify, "channel": self.channel})
-        if not rows:
-            return None
-        return Inserted(rows[0][0], *map(_utc, rows[0][1:4]))
+        parameters = {"uid": job.uid, "payload": job.payload, "notify": notify, "channel": self.channel}
+        rows = self._rows(connection, "insert_job", parameters | job.terms._asdict())
+        return _inserted(rows[0][1:]) if rows else None
 
     def insert_jobs(self, connection: Connection, jobs: Sequence[Insert], notify: bool) -> dict[UUID, Inserted]:
-        columns: Any = Insert._make(zip(*jobs, strict=True))  # a tuple of values in the place of each
+        terms = [job.terms for job in jobs]
         parameters = {
-            "uids": _array(uid.hex for uid in columns.uid),
-            "payloads": _text_array(columns.payload),
-            "queues": _text_array(columns.queue),
-            "types": _text_array(columns.type),
-            "priorities": _array(columns.priority),
-            "max_attempts": _array(columns.max_attempts),
-            "backoff_strategies": _array(columns.backoff_strategy),
-            "backoff_bases": _array(columns.backoff_base),
-            "backoff_maxes": _array(columns.backoff_max),
-            "backoff_jitters": _array(columns.backoff_jitter),
-            "run_ats": _text_array(None if at is None else at.isoformat() for at in columns.run_at),
+            "uids": _array([job.uid.hex for job in jobs]),
+            "payloads": _text_array([job.payload for job in jobs]),
+            "queues": _text_array([of.queue for of in terms]),
+            "types": _text_array([of.type for of in terms]),
+            "priorities": _array([of.priority for of in terms]),
+            "max_attempts": _array([of.max_attempts for of in terms]),
+            "backoff_strategies": _array([of.backoff_strategy for of in terms]),
+            "backoff_bases": _array([of.backoff_base for of in terms]),
+            "backoff_maxes": _array([of.backoff_max for of in terms]),
+            "backoff_jitters": _array([of.backoff_jitter for of in terms]),
+            "run_ats": _text_array([None if of.run_at is None else of.run_at.isoformat() for of in terms]),
+            "notify": notify,
+            "channel": self.channel,
         }
-        rows = self._rows(connection, "insert_jobs", parameters | {"notify": notify, "channel": self.channel})
-        return {row[0]: Inserted(row[1], _utc(row[2]), _utc(row[3]), _utc(row[4])) for row in rows}
+        return {row[0]: _inserted(row[1:]) for row in self._rows(connection, "insert_jobs", parameters)}
 
     def notify(self, connection: Connection) -> None:
         self._rows(connection, "notify", {"channel": self.channel})
@@ -303,6 +310,10 @@ def trouble(error: psycopg.Error, connection: Connection | None = None) -> Troub
 def _head(values: list[Any]) -> tuple[Lane, Mark]:
     queue, type, priority, run_at, id = values
     return Lane(queue, type, priority), (datetime.fromisoformat(run_at), id)
+
+
+def _inserted(row: tuple[Any, ...]) -> Inserted:
+    return Inserted(row[0], _utc(row[1]), _utc(row[2]), _utc(row[3]))
 
 
 def _claim_order(job: Claimed) -> tuple[int, datetime, int]:

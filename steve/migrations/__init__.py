@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import errors
+from psycopg.rows import tuple_row
 
 from .._store import Connection, quoted
 from ..errors import SchemaError
@@ -63,11 +65,18 @@ def load() -> list[Migration]:
 
 def read(connection: Connection, schema: str) -> list[Applied] | None:
     """What was applied to the schema; None: steve has no tables there. Raises psycopg.Error."""
-    table = f"{quoted(schema)}.migration"
-    if connection.execute("select to_regclass(%s)", [table]).fetchone() == (None,):
+    try:
+        # in a block of its own, so that a transaction that this is part of goes on
+        with connection.transaction() if connection.info.transaction_status else nullcontext():
+            rows = _ask(connection, f"select number, name, kind, checksum from {quoted(schema)}.migration order by number")
+    except (errors.UndefinedTable, errors.InvalidSchemaName):
         return None
-    rows = connection.execute(f"select number, name, kind, checksum from {table} order by number").fetchall()
     return [Applied(*row) for row in rows]
+
+
+def _ask(connection: Connection, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Rows as tuples, whatever the connection makes of them."""
+    return psycopg.Cursor(connection, row_factory=tuple_row).execute(statement.encode(), values or None).fetchall()
 
 
 def missing(known: Sequence[Migration], applied: Sequence[Applied], contract: bool) -> list[Migration]:
@@ -129,7 +138,7 @@ def migrate(
                 # Polled, not waited for: a blocked wait falls under lock_timeout, and CREATE INDEX CONCURRENTLY in another
                 # session would wait for ours.
                 key = f"steve:migrate:{schema}"
-                if connection.execute("select pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [key]).fetchone() == (True,):
+                if _ask(connection, "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))", key) == [(True,)]:
                     # Waiting long for a table's lock would make all who come after wait behind us: rather try again.
                     connection.execute("set local lock_timeout = '3s'")
                     steps = _steps(connection, schema, known, contract)
@@ -180,7 +189,7 @@ def _where(connection: Connection, schema: str) -> str:
 
 def _steps(connection: Connection, schema: str, known: Sequence[Migration], contract: bool) -> list[Step]:
     applied = read(connection, schema)
-    exists = connection.execute("select from pg_catalog.pg_namespace where nspname = %s", [schema]).fetchone() is not None
+    exists = _ask(connection, "select 1 from pg_catalog.pg_namespace where nspname = %s", schema)
     return plan(known, applied, schema, contract=contract, create=not exists)
 
 

@@ -11,5 +11,5 @@ values (
 )
 on conflict (uid) do nothing
 returning
-  id, created_at, updated_at, run_at,
+  uid, id, created_at, updated_at, run_at,
   case when %(notify)s and run_at < clock_timestamp() + interval '1 hour' then pg_notify(%(channel)s, '') end

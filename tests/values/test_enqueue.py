@@ -45,13 +45,12 @@ def enqueue(type: Any = "a", payload: Any = None, **more: Any) -> Insert:
 
 
 def policy(insert: Insert) -> tuple[Any, ...]:
-    return insert[5:10]
+    return insert.terms[3:8]
 
 
 def test_what_is_left_open_is_the_managers_or_the_usual() -> None:
     insert = enqueue()
-    assert insert._replace(uid=None)._asdict() == {  # type: ignore[arg-type]
-        "uid": None,
+    assert {"payload": insert.payload} | insert.terms._asdict() == {
         "queue": "default",
         "type": "a",
         "priority": 0,
@@ -85,8 +84,8 @@ def test_whose_attempts_and_delays_are_stored(arguments: dict[str, Any], stored:
 @pytest.mark.parametrize("name", [Kind.MAIL, OldKind.MAIL, Text("mail")], ids=["StrEnum", "str and Enum", "subclass"])
 def test_a_subclass_of_str_is_the_text_that_it_is(name: str) -> None:
     insert = enqueue(name, queue=name)
-    assert (insert.type, insert.queue) == ("mail", "mail")
-    assert type(insert.type) is type(insert.queue) is str
+    assert (insert.terms.type, insert.terms.queue) == ("mail", "mail")
+    assert type(insert.terms.type) is type(insert.terms.queue) is str
 
 
 @pytest.mark.parametrize(
@@ -126,7 +125,7 @@ class Berlin(tzinfo):
     ],
 )
 def test_an_instant_is_stored_in_utc(given: datetime | None, stored: datetime | None) -> None:
-    at = enqueue(run_at=given).run_at
+    at = enqueue(run_at=given).terms.run_at
     assert at == stored
     assert at is None or at.tzinfo is UTC
 
@@ -244,10 +243,22 @@ def test_what_every_job_has_and_says_itself() -> None:
     pair, bare, own = checked_many(
         [("a", {"n": 1}), NewJob("b"), NewJob("c", {"n": 3}, 5, "exp", NOON + timedelta(days=1), "other", -1)], defaults, RETRY
     )
-    assert (pair.type, pair.payload, pair.queue, pair.priority, pair.run_at) == ("a", '{"n":1}', "mail", 9, NOON)
-    assert (bare.type, bare.payload, bare.queue, bare.priority, bare.run_at) == ("b", "{}", "mail", 9, NOON)
-    assert (own.type, own.payload, own.queue, own.priority) == ("c", '{"n":3}', "other", -1)
-    assert own.run_at == NOON + timedelta(days=1)
+    assert (pair.terms.type, pair.payload, pair.terms.queue, pair.terms.priority, pair.terms.run_at) == (
+        "a",
+        '{"n":1}',
+        "mail",
+        9,
+        NOON,
+    )
+    assert (bare.terms.type, bare.payload, bare.terms.queue, bare.terms.priority, bare.terms.run_at) == (
+        "b",
+        "{}",
+        "mail",
+        9,
+        NOON,
+    )
+    assert (own.terms.type, own.payload, own.terms.queue, own.terms.priority) == ("c", '{"n":3}', "other", -1)
+    assert own.terms.run_at == NOON + timedelta(days=1)
     assert policy(pair) == policy(bare) == (4, "none", 5.0, 9.0, 0.25)
     assert policy(own) == (5, "exp", 3.0, 60.0, 0.5)
     assert len({pair.uid, bare.uid, own.uid}) == 3
@@ -265,7 +276,7 @@ def test_what_every_job_has_and_says_itself() -> None:
     ids=["list", "tuple", "generator", "items", "map"],
 )
 def test_many_jobs_come_from_any_iterable(jobs: Any) -> None:
-    assert [insert.type for insert in checked_many(jobs, NewJob("unused"), RETRY)] == ["a", "b"]
+    assert [insert.terms.type for insert in checked_many(jobs, NewJob("unused"), RETRY)] == ["a", "b"]
 
 
 def test_no_jobs_are_fine_but_their_defaults_are_looked_at() -> None:
