@@ -13,7 +13,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ._store import trouble
+from ._store import ask, trouble
 from .errors import Trouble
 
 T = TypeVar("T")
@@ -96,13 +96,13 @@ def prepare_for_loop(connection: Connection) -> None:
     _set(connection, _FOR_CALLS | _FOR_LOOPS)
 
 
-_FOR_CALLS = {"TimeZone": "UTC", "default_transaction_isolation": "read committed"}
+_FOR_CALLS = {"client_encoding": "UTF8", "TimeZone": "UTC", "default_transaction_isolation": "read committed"}
 _FOR_LOOPS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
 
 
 def _set(connection: Connection, settings: dict[str, str]) -> None:
     calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
-    connection.execute(f"select {calls}", [word for pair in settings.items() for word in pair])
+    ask(connection, f"select {calls}", [word for pair in settings.items() for word in pair])
 
 
 class Line:

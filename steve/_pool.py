@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from ._connection import Connection, Line, connect, connect_arguments, conninfo_of, prepare_for_call, prepare_for_loop
 from ._outage import Backoff
-from ._store import trouble
+from ._store import ask, trouble
 from .errors import OutcomeUnknown, SteveError, Trouble, Unavailable, Unknown, Weather
 from .settings import CALL_SECONDS
 
@@ -98,14 +98,13 @@ class Connections:
             with pool.connection(timeout=max(timeout, 0.01)) as connection:
                 if self._theirs is None:
                     yield connection
-                else:  # in autocommit for this call: one round trip, and no transaction left open on an error
-                    autocommit = connection.autocommit
-                    connection.set_autocommit(True)
-                    try:
+                else:
+                    with _as_ours(connection):
                         yield connection
-                    finally:
-                        if not connection.closed:
-                            connection.set_autocommit(autocommit)
+        except PoolClosed as error:
+            if self._theirs is not None:
+                raise SteveError("the pool given as db was closed: open it, or make a manager on another") from error
+            raise trouble(error) from error  # ours, by stop() in another thread: the next try opens another
         except psycopg.Error as error:  # of the pool: no connection in time
             raise trouble(error) from error
 
@@ -168,3 +167,21 @@ class Connections:
             pool.putconn(connection)
 
         return Line(open, close)
+
+
+@contextmanager
+def _as_ours(connection: Connection) -> Iterator[None]:
+    """A connection of the user's pool, for one call: in autocommit (one round trip, and no transaction left open on an error),
+    and in UTF-8 (payloads may hold any text). As it was, afterwards."""
+    autocommit, encoding = connection.autocommit, connection.info.encoding
+    connection.set_autocommit(True)
+    if encoding != "utf-8":
+        before = connection.pgconn.parameter_status(b"client_encoding") or b"UTF8"
+        ask(connection, "select set_config('client_encoding', 'UTF8', false)")
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            if encoding != "utf-8":
+                ask(connection, "select set_config('client_encoding', %s, false)", [before.decode()])
+            connection.set_autocommit(autocommit)

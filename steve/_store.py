@@ -236,7 +236,7 @@ class Store:
     def listen(self, connection: Connection) -> None:
         """From now on `hear` returns what is notified."""
         with translated(connection):
-            connection.execute(f"listen {self.channel}".encode())
+            psycopg.Cursor(connection).execute(f"listen {self.channel}".encode())
 
     def hear(self, connection: Connection) -> list[str]:
         """The payloads of the notifications that have arrived, without waiting for more."""
@@ -248,11 +248,8 @@ class Store:
     def _rows(
         self, connection: Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
     ) -> list[tuple[Any, ...]]:
-        # A cursor of our own class and rows, whatever the connection's; binary, so that no DateStyle or time zone matters.
-        cursor = psycopg.Cursor(connection, row_factory=tuple_row)
         with translated(connection):
-            cursor.execute(self._statement(name), parameters, prepare=prepare, binary=True)
-            return cursor.fetchall()
+            return ask(connection, self._statement(name), parameters, prepare=prepare)
 
     def _statement(self, name: str) -> str:
         statement = self._sql.get(name)
@@ -271,6 +268,20 @@ def place_schema(sql: str, schema: str) -> str:
     lines = (line.split("--")[0].rstrip() for line in sql.splitlines())
     # psycopg remembers how it parsed a statement of up to 4,096 bytes: the comments would cost every call a parse
     return "\n".join(line for line in lines if line).replace("{schema}", quoted(schema).replace("%", "%%"))
+
+
+def ask(
+    connection: Connection,
+    statement: str,
+    parameters: dict[str, Any] | list[Any] | None = None,
+    *,
+    prepare: bool | None = None,
+) -> list[tuple[Any, ...]]:
+    """The rows, by a cursor of our own class, whatever the connection's, and in binary: no DateStyle matters. Raises
+    psycopg.Error."""
+    cursor = psycopg.Cursor(connection, row_factory=tuple_row)
+    cursor.execute(statement.encode(), parameters, prepare=prepare, binary=True)
+    return cursor.fetchall()
 
 
 @contextmanager

@@ -12,13 +12,12 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psycopg
 from psycopg import errors
-from psycopg.rows import tuple_row
 
-from .._store import Connection, quoted
+from .._store import Connection, ask, quoted
 from ..errors import SchemaError
 
 PATIENCE = 60.0
@@ -68,15 +67,10 @@ def read(connection: Connection, schema: str) -> list[Applied] | None:
     try:
         # in a block of its own, so that a transaction that this is part of goes on
         with connection.transaction() if connection.info.transaction_status else nullcontext():
-            rows = _ask(connection, f"select number, name, kind, checksum from {quoted(schema)}.migration order by number")
+            rows = ask(connection, f"select number, name, kind, checksum from {quoted(schema)}.migration order by number")
     except (errors.UndefinedTable, errors.InvalidSchemaName):
         return None
     return [Applied(*row) for row in rows]
-
-
-def _ask(connection: Connection, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """Rows as tuples, whatever the connection makes of them."""
-    return psycopg.Cursor(connection, row_factory=tuple_row).execute(statement.encode(), values or None).fetchall()
 
 
 def missing(known: Sequence[Migration], applied: Sequence[Applied], contract: bool) -> list[Migration]:
@@ -138,14 +132,15 @@ def migrate(
                 # Polled, not waited for: a blocked wait falls under lock_timeout, and CREATE INDEX CONCURRENTLY in another
                 # session would wait for ours.
                 key = f"steve:migrate:{schema}"
-                if _ask(connection, "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))", key) == [(True,)]:
+                if ask(connection, "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [key]) == [(True,)]:
                     # Waiting long for a table's lock would make all who come after wait behind us: rather try again.
-                    connection.execute("set local lock_timeout = '3s'")
+                    ask(connection, "select set_config('lock_timeout', '3s', true)")
                     steps = _steps(connection, schema, known, contract)
                     if dry_run:
                         return [step.sql for step in steps]
                     for step in steps:
-                        connection.execute(step.sql.encode())
+                        # many statements at once: not to be prepared, whatever the connection's threshold
+                        psycopg.Cursor(connection).execute(step.sql.encode(), prepare=False)
                     return [step.name for step in steps if step.name is not None]
         except errors.LockNotAvailable as error:
             waited_for = str(error)
@@ -189,7 +184,7 @@ def _where(connection: Connection, schema: str) -> str:
 
 def _steps(connection: Connection, schema: str, known: Sequence[Migration], contract: bool) -> list[Step]:
     applied = read(connection, schema)
-    exists = _ask(connection, "select 1 from pg_catalog.pg_namespace where nspname = %s", schema)
+    exists = ask(connection, "select 1 from pg_catalog.pg_namespace where nspname = %s", [schema])
     return plan(known, applied, schema, contract=contract, create=not exists)
 
 

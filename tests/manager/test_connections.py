@@ -103,7 +103,7 @@ def assert_lives(manager: JobManager) -> None:
     times += [attempt.started_at, attempt.completed_at, tally.jobs[0].created_at, job.created_at, job.run_at, waiting.run_at]
     assert {time.tzinfo for time in times} == {UTC}
     assert abs(found.created_at - before) < timedelta(minutes=5)
-    assert found.created_at <= found.claimed_at <= found.completed_at
+    assert found.run_at <= found.claimed_at <= found.completed_at
 
 
 def backends(conn: psycopg.Connection, name: str) -> int:

@@ -15,7 +15,7 @@ from steve import Status
 from steve._claim import LANE_LEAST, Hand
 from steve._outage import Outage
 from steve._pace import Pace
-from steve._store import Demand, Lane, Mark
+from steve._store import Claims, Demand, Lane, Mark
 from steve.errors import Misconfigured, Trouble, Unknown, Weather
 from steve.handlers import Handlers
 from steve.job import Claimed
@@ -24,8 +24,6 @@ from steve.settings import FULL_SCAN_EVERY, HAND_BYTES, HAND_MOST, HAND_SECONDS,
 
 FAR = 60.0
 """Seconds between polls: farther than any test waits."""
-
-Answer = tuple[list[Claimed], float | None]
 
 
 def claimed(number: int, type: str = "a", payload: str = "{}") -> Claimed:
@@ -37,26 +35,37 @@ def claimed(number: int, type: str = "a", payload: str = "{}") -> Claimed:
     )  # fmt: skip
 
 
+def brought(*numbers: int, due_in: float | None = None) -> Claims:
+    """What a claim in a healthy table brings."""
+    return Claims([claimed(number) for number in numbers], due_in, scan_seconds=0.0, heads={})
+
+
 class Desk:
     """A hand whose claims are answered by `answer`; what it asked for, and what it put back."""
 
     def __init__(self, *, handler: bool = True, workers: int = 2, poll: float = FAR) -> None:
-        self.answer: Callable[[], Answer] = lambda: ([], None)
+        self.answer: Callable[[], Claims] = brought
+        self.held: list[Claimed] = []
+        self.asked_since: list[datetime | None] = []
         self.demands: list[Demand] = []
         self.returned: list[Verdict] = []
         handlers = Handlers(None, {"a": print} if handler else None)
-        self.hand = Hand(self._claim, self.returned.append, handlers, Outage(), poll, workers)
+        self.hand = Hand(self._claim, self._find_claimed, self.returned.append, handlers, Outage(), poll, workers)
 
-    def _claim(self, demand: Demand) -> Answer:
+    def _find_claimed(self, since: datetime | None) -> list[Claimed]:
+        self.asked_since.append(since)
+        return self.held
+
+    def _claim(self, demand: Demand) -> Claims:
         self.demands.append(demand._replace(marks=None if demand.marks is None else dict(demand.marks)))  # as it is now
         return self.answer()
 
     def fill(self, *numbers: int) -> None:
         """Put these jobs into the hand, by a claim."""
-        self.answer = lambda: ([claimed(number) for number in numbers], None)
+        self.answer = lambda: brought(*numbers)
         self.hand.wake()
         assert self.hand.refill(2) == len(numbers)
-        self.answer = lambda: ([], None)
+        self.answer = brought
 
     def looks(self) -> bool:
         """Whether it is time to claim: then a claim is made."""
@@ -142,7 +151,7 @@ def test_who_waits_is_woken_from_another_thread(desk: Desk) -> None:
 
 
 def test_the_next_due_job_of_the_claims_answer_is_waited_for(desk: Desk) -> None:
-    desk.answer = lambda: ([], 0.2)
+    desk.answer = lambda: brought(due_in=0.2)
     desk.hand.refill(2)
     assert 0.15 <= desk.seconds_to_next_claim() < 5
 
@@ -164,17 +173,17 @@ def test_a_job_that_comes_due_later_than_the_next_look_changes_nothing(desk: Des
     assert not desk.looks()
 
 
-@pytest.mark.parametrize("brought", [2, LANE_LEAST, 100])
-def test_a_claim_that_a_limit_ended_is_followed_by_another(desk: Desk, brought: int) -> None:
+@pytest.mark.parametrize("jobs", [2, LANE_LEAST, 100])
+def test_a_claim_that_a_limit_ended_is_followed_by_another(desk: Desk, jobs: int) -> None:
     desk.hand.pace.took("a", 1e-6)
-    desk.answer = lambda: ([claimed(number) for number in range(brought)], None)
-    assert desk.hand.refill(2) == brought
+    desk.answer = lambda: brought(*range(jobs))
+    assert desk.hand.refill(2) == jobs
     # It asked for many: with two the database had no more, with sixteen it may have had.
-    assert desk.looks() == (brought >= LANE_LEAST)
+    assert desk.looks() == (jobs >= LANE_LEAST)
 
 
 def test_a_claim_that_brought_all_that_was_asked_for_is_followed_by_another(desk: Desk) -> None:
-    desk.answer = lambda: ([claimed(1), claimed(2)], None)  # no pace is known: two workers, two jobs
+    desk.answer = lambda: brought(1, 2)  # no pace is known: two workers, two jobs
     assert desk.hand.refill(2) == 2
     assert desk.demands[0].n == 2
     assert desk.looks()
@@ -193,11 +202,11 @@ def test_without_a_handler_the_database_is_not_asked() -> None:
 class Slow:
     """A claim that has been sent and is not answered until it is let."""
 
-    def __init__(self, desk: Desk, answer: Answer = ([], None)) -> None:
+    def __init__(self, desk: Desk, answer: Claims = brought()) -> None:  # noqa: B008 - frozen
         self.sent = threading.Event()
         self.answered = threading.Event()
 
-        def claim() -> Answer:
+        def claim() -> Claims:
             self.sent.set()
             assert self.answered.wait(30)
             return answer
@@ -207,7 +216,7 @@ class Slow:
         self.thread = threading.Thread(target=desk.hand.refill, args=(1,))
         self.thread.start()
         assert self.sent.wait(10)
-        desk.answer = lambda: ([], None)
+        desk.answer = brought
 
     def end(self) -> None:
         self.answered.set()
@@ -260,7 +269,7 @@ def test_who_waits_while_a_claim_is_under_way_hears_of_a_wake_up_when_it_is_over
 def test_who_waits_while_a_claim_is_under_way_hears_of_a_job_that_comes_due_soon(desk: Desk) -> None:
     """The claim's answer names it, after the wait has begun."""
     desk.settle_down()
-    slow = Slow(desk, answer=([], 0.1))
+    slow = Slow(desk, answer=brought(due_in=0.1))
     desk.hand.wait(0)
     seconds: list[float] = []
     waiting = threading.Thread(target=lambda: seconds.append(desk.seconds_to_next_claim(3)))
@@ -276,7 +285,7 @@ def test_who_waits_while_a_claim_is_under_way_hears_of_a_job_that_comes_due_soon
 def test_a_retry_that_is_settled_while_a_claim_is_under_way_is_waited_for(desk: Desk) -> None:
     """The claim may have looked before the settlement was committed: then its answer does not name the retry."""
     desk.settle_down()
-    slow = Slow(desk, answer=([], None))
+    slow = Slow(desk)
     try:
         desk.hand.expect(0.1)
     finally:
@@ -294,14 +303,15 @@ class Scans:
         self.now = 1000.0
         self.takes = 0.01
         self.jobs: list[Claimed] = []
+        self.heads: dict[Lane, Mark] = {}
         for module in ("_claim", "_marks"):
             monkeypatch.setattr(f"steve.{module}.time", SimpleNamespace(monotonic=lambda: self.now))
         self.desk = Desk()
-        self.desk.answer = self._answer
+        self.desk.answer = self.answer
 
-    def _answer(self) -> Answer:
+    def answer(self) -> Claims:
         self.now += self.takes
-        return self.jobs, None
+        return Claims(self.jobs, None, self.takes, self.heads if self.desk.demands[-1].marks is None else {})
 
     def claim(self, *jobs: Claimed) -> Mapping[Lane, Mark] | None:
         """What the claim looks above; None: it is a full scan."""
@@ -354,6 +364,19 @@ def test_each_lane_has_a_mark_of_its_own(scans: Scans) -> None:
     }
 
 
+def test_a_lane_that_a_full_scan_met_but_did_not_claim_from_is_looked_into_from_its_first_job_on(scans: Scans) -> None:
+    """Else it would wait for the next full scan, while the other lanes are served."""
+    other = Lane("default", "b", 0)
+    scans.heads = {LANE: mark_of(claimed(1)), other: mark_of(claimed(9, "b"))}
+    scans.claim(claimed(1))
+    marks = scans.claim()
+    assert marks is not None
+    assert marks[LANE] == mark_of(claimed(1))
+    assert marks[other] < mark_of(claimed(9, "b"))
+    scans.claim(claimed(9, "b"))
+    assert scans.claim() == {LANE: mark_of(claimed(1)), other: mark_of(claimed(9, "b"))}
+
+
 def test_a_mark_moves_back_only_where_more_may_lie_below_it(scans: Scans) -> None:
     scans.desk.hand.pace.took("a", HAND_SECONDS / 100)  # asks for many
     scans.claim(claimed(50))
@@ -372,12 +395,12 @@ def test_what_was_given_back_anywhere_and_a_lost_connection_lead_to_a_full_scan(
     assert scans.claim() is None
     assert scans.claim() is not None
 
-    def fail() -> Answer:
+    def fail() -> Claims:
         raise Weather("away")
 
     scans.desk.answer = fail
     scans.claim()
-    scans.desk.answer = scans._answer
+    scans.desk.answer = scans.answer
     scans.now += 1.0
     assert scans.claim() is None
 
@@ -401,10 +424,10 @@ def test_slow_full_scans_are_left_to_another_thread_unless_it_does_not_come(scan
 
     demands: list[Demand] = []
 
-    def claim(demand: Demand) -> Answer:
+    def claim(demand: Demand) -> Claims:
         demands.append(demand)
         scans.now += SLOW_SCAN * 2
-        return [claimed(5), claimed(6)], None
+        return Claims([claimed(5), claimed(6)], None, SLOW_SCAN * 2, {})
 
     assert scans.desk.hand.look_everywhere(claim, 2) == 2
     assert demands[0].marks is None
@@ -431,12 +454,12 @@ def test_after_a_claim_that_failed_the_next_one_waits_whoever_wakes(
     monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 0.4)
     desk = Desk()
 
-    def fail() -> Answer:
+    def fail() -> Claims:
         raise error
 
     desk.answer = fail
     assert desk.hand.refill(2) == 0
-    desk.answer = lambda: ([claimed(1)], None)
+    desk.answer = lambda: brought(1)
     desk.hand.wake()
     assert desk.hand.refill(2) == 0
     assert len(desk.demands) == 1
@@ -448,7 +471,7 @@ def test_waiting_out_a_failure_is_no_busy_loop(desk: Desk, monkeypatch: pytest.M
     monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 0.5)
     desk = Desk()
 
-    def fail() -> Answer:
+    def fail() -> Claims:
         raise Weather("away")
 
     desk.answer = fail
@@ -460,6 +483,78 @@ def test_waiting_out_a_failure_is_no_busy_loop(desk: Desk, monkeypatch: pytest.M
         looks += 1
         desk.hand.wait(0.05)
     assert len(desk.demands) <= 3
+
+
+# -- a claim whose answer was lost ----------------------------------------------------------------------------------------
+
+
+def lose_a_claim(desk: Desk, monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
+    """The next claim takes these jobs, and its answer does not arrive."""
+    monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 0.001)
+    desk.hand._backoff.reset()
+
+    def lose() -> Claims:
+        raise Unknown("the connection is lost")
+
+    desk.answer = lose
+    desk.hand.wake()
+    assert desk.hand.refill(2) == 0
+    desk.held = [claimed(number) for number in numbers]
+    desk.answer = brought
+
+
+def test_the_jobs_of_a_claim_whose_answer_was_lost_are_taken_up_by_the_next(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.fill(1)
+    lose_a_claim(desk, monkeypatch, 2, 3)
+    desk.seconds_to_next_claim()
+    assert desk.asked_since == [claimed(1).claimed_at]
+    assert [job.id for job in iter(desk.hand.draw, None)] == [1, 2, 3]
+    assert "the reply to a claim was lost; the 2 jobs that it took are at hand" in caplog.text
+    desk.hand.wake()
+    assert desk.looks()
+    assert len(desk.asked_since) == 1, "only after a loss"
+
+
+def test_where_no_claim_was_answered_before_all_that_this_process_holds_is_taken_up(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_a_claim(desk, monkeypatch, 1)
+    desk.seconds_to_next_claim()
+    assert desk.asked_since == [None]
+    assert len(desk.hand) == 1
+
+
+def test_who_cannot_ask_what_was_lost_asks_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose_a_claim(desk, monkeypatch, 1)
+    errors: list[Trouble] = [Weather("away"), Unknown("lost")]
+    find_claimed = desk.hand._find_claimed
+
+    def find(since: datetime | None) -> list[Claimed]:
+        if errors:
+            raise errors.pop()
+        return find_claimed(since)
+
+    monkeypatch.setattr(desk.hand, "_find_claimed", find)
+    desk.seconds_to_next_claim()
+    assert errors == []
+    assert len(desk.hand) == 1
+
+
+def test_the_jobs_of_a_slow_full_scan_whose_answer_was_lost_are_taken_up_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(demand: Demand) -> Claims:
+        raise Unknown("the connection is lost")
+
+    desk.fill(1)
+    with pytest.raises(Unknown):
+        desk.hand.look_everywhere(lose, 2)
+    desk.held = [claimed(2)]
+    desk.hand.wake()
+    assert desk.looks()
+    assert [job.id for job in iter(desk.hand.draw, None)] == [1, 2]
 
 
 # -- the end --------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from steve._outage import Outage
 from steve._settle import Landed, Pile, Settler
 from steve.errors import Misconfigured, Refused, Trouble, Unknown, Weather
 from steve.job import Claimed, Settled
+from steve.listeners import Event
 from steve.outcome import Raised, Returned, Snoozed, Verdict, judge
 from tests.conftest import until
 
@@ -41,7 +42,8 @@ class Ledger:
         self.on_write: Callable[[Sequence[Verdict]], None] = lambda group: None
         self.answer: Callable[[Landed], Landed] = lambda landed: landed
         self.pile = Pile()
-        self.settler = Settler(self.pile, self._write, self._witness, self._told, Outage(), self.ended.set)
+        self.begun: list[Event] = []
+        self.settler = Settler(self.pile, self._write, self._witness, self._told, self.begun.append, Outage(), self.ended.set)
         self.thread = threading.Thread(target=self.settler.run)
 
     def _write(self, group: Sequence[Verdict], now: float) -> Landed:
@@ -171,6 +173,39 @@ def test_a_group_has_at_most_so_many_bytes_and_one_that_has_more_by_itself_goes_
 def test_all_that_was_put_down_before_the_end_is_settled_and_the_end_is_told_once_after_it(ledger: Ledger) -> None:
     assert ledger.settle(*map(verdict, range(2_000))) == list(range(2_000))
     assert ledger.settler.waiting() == 0
+
+
+def test_that_a_run_begins_is_told_after_the_end_of_the_one_before_and_before_its_own(ledger: Ledger) -> None:
+    order: list[str] = []
+    first, second = (
+        Event(verdict(1).job, "host:1", None, None),
+        Event(verdict(1).job._replace(attempts=2), "host:1", None, None),
+    )
+    written, sent = threading.Event(), threading.Event()
+
+    def slow(group: Sequence[Verdict]) -> None:
+        sent.set()
+        assert written.wait(20)
+
+    ledger.on_write = slow
+    ledger.settler._told = lambda verdict, row: order.append(f"end of {verdict.job.attempts}")
+    ledger.settler._tell_begun = lambda event: order.append(f"beginning of {event.job.attempts}")
+    ledger.pile.announce(first)
+    ledger.put(verdict(1))
+    ledger.start()
+    assert sent.wait(10)
+    ledger.pile.announce(second)  # a worker has it again before the settler has heard that it is committed
+    ledger.put(verdict(2)._replace(job=second.job._replace(id=2)))
+    written.set()
+    until(lambda: len(order) == 4)
+    assert order == ["beginning of 1", "end of 1", "beginning of 2", "end of 2"]
+
+
+def test_a_beginning_that_is_not_told_yet_is_no_outcome_that_waits(ledger: Ledger) -> None:
+    for _ in range(3):
+        ledger.pile.announce(Event(verdict(1).job, "host:1", None, None))
+    ledger.put(verdict(1))
+    assert ledger.settler.waiting() == 1
 
 
 # -- the brake on the workers ---------------------------------------------------------------------------------------------

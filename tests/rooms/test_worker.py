@@ -15,11 +15,11 @@ from steve import Job, Snooze, Status, current_run
 from steve._claim import Hand
 from steve._outage import Outage
 from steve._settle import Pile
-from steve._store import Demand
+from steve._store import Claims, Demand
 from steve._worker import Crew
 from steve.handlers import Handlers
 from steve.job import Claimed
-from steve.listeners import Dispatcher, Listeners
+from steve.listeners import Dispatcher, Event, Listeners
 from steve.outcome import Verdict
 from tests.conftest import until
 
@@ -51,7 +51,7 @@ class Shop:
         self.dispatcher = Dispatcher(self.listeners, lambda: None)
         self.pile = Pile()
         self.executor = ThreadPoolExecutor(workers, "shop")
-        self.hand = Hand(self._claim, self.pile.put, self.handlers, Outage(), FAR, workers)
+        self.hand = Hand(self._claim, lambda since: [], self.pile.put, self.handlers, Outage(), FAR, workers)
         self.crew = Crew(
             workers,
             "host:1",
@@ -65,9 +65,10 @@ class Shop:
             lambda: self.ends.append("end"),
         )
 
-    def _claim(self, demand: Demand) -> tuple[list[Claimed], None]:
+    def _claim(self, demand: Demand) -> Claims:
         self.claims += 1
-        return [self.stock.popleft() for _ in range(min(demand.n, len(self.stock)))], None
+        jobs = [self.stock.popleft() for _ in range(min(demand.n, len(self.stock)))]
+        return Claims(jobs, None, scan_seconds=0.0, heads={})
 
     def _submit(self, turn: Callable[[], None]) -> object:
         if self.exiting:
@@ -91,7 +92,7 @@ class Shop:
         verdicts: list[Verdict] = []
         ended = False
         while not ended:
-            group, ended = self.pile.take()
+            group, _, ended = self.pile.take()
             verdicts += group
         return verdicts
 
@@ -200,11 +201,11 @@ def test_the_beginning_of_a_run_is_announced_only_where_somebody_listens(make_sh
     shop = make_shop(1)
     shop.open(claimed(1))
     until(lambda: len(shop.pile) == 1)
-    assert shop.dispatcher.waiting() == 0
+    assert shop.pile.take().begun == []
     with shop.listeners.add("attempt", "a", print):
         shop.deliver(claimed(2))
-        until(lambda: len(shop.pile) == 2)
-    assert shop.dispatcher.waiting() == 1
+        (event,) = until(lambda: shop.pile.take().begun)
+    assert (event.job, event.process, event.status()) == (claimed(2), "host:1", Status.RUNNING)
 
 
 # -- parked and roused ----------------------------------------------------------------------------------------------------
@@ -299,12 +300,13 @@ def test_while_too_many_verdicts_wait_nothing_more_is_begun(
 
 def test_while_too_many_events_wait_nothing_is_claimed(make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("steve.listeners.EVENTS_MOST", 20)
-    monkeypatch.setattr("steve._pace.HAND_MOST", 5)
+    monkeypatch.setattr("steve._worker.IDLE_SECONDS", 0.01)
     shop = make_shop(4)
-    shop.listeners.add("attempt", None, lambda job, attempt: None)
+    for number in range(20):
+        shop.dispatcher.put(Event(claimed(number), "host:1", None, None))
     shop.open(*map(claimed, range(200)))
-    until(lambda: shop.dispatcher.brake.is_on() and not shop.crew.running and not len(shop.hand))
-    assert 20 <= len(shop.pile) < 40
+    until(lambda: shop.turns > 10)
+    assert shop.claims == 0
     telling = threading.Thread(target=shop.dispatcher.run)
     telling.start()
     try:
