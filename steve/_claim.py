@@ -24,7 +24,7 @@ from .errors import Trouble, Unknown
 from .handlers import Handlers
 from .job import Claimed
 from .outcome import NotBegun, Verdict, judge
-from .settings import TICK_SECONDS, WORTH_SECONDS
+from .settings import ANSWERED_MOST, IDLE_SECONDS, TICK_SECONDS, WORTH_SECONDS
 
 logger = logging.getLogger("steve")
 
@@ -41,7 +41,7 @@ class Hand:
     def __init__(
         self,
         claim: Claim,
-        find_claimed: Callable[[datetime | None], list[Claimed]],
+        find_claimed: Callable[[list[datetime]], list[Claimed]],
         put_verdict: Callable[[Verdict], None],
         handlers: Handlers,
         outage: Outage,
@@ -66,9 +66,10 @@ class Hand:
         # One claim at a time, taken without waiting: who does not get it draws or goes idle. Held across the query, it also
         # protects _woken's clearing, _target, the back-off and the claim's connection.
         self._claiming = threading.Lock()
-        # Whether a claim's reply was lost, and the database's time of the last claim whose reply was not.
+        # Whether a claim's reply was lost; and the database's times of the last claims whose reply was not: all jobs of a
+        # claim have one claimed_at.
         self._lost = False
-        self._last_claim: datetime | None = None
+        self._answered: deque[datetime] = deque(maxlen=ANSWERED_MOST)
         # Held by a full scan beside the claims: what it brings must be in the hand before anybody asks what was lost.
         self._scanning = threading.Lock()
         self._woken = True
@@ -151,8 +152,9 @@ class Hand:
             return 0 if self._closed else self._fill(idle)
         finally:
             self._claiming.release()
-            # After the release, so that an idle worker that saw the lock taken and sleeps hears of what came meanwhile.
-            if self._is_due():
+            # After the release, so that an idle worker that saw the lock taken and sleeps hears of what came meanwhile, and
+            # of a look that is due before it would wake by itself.
+            if self._woken or self._next_look < time.monotonic() + IDLE_SECONDS:
                 self.ring()
 
     def _fill(self, idle: int) -> int:
@@ -189,14 +191,14 @@ class Hand:
         return found + len(claims.jobs)
 
     def _recover(self) -> int:
-        """After a claim whose reply was lost: take up the jobs that it brought, all claimed later than those we know of.
+        """After a claim whose reply was lost: take up the jobs that it brought, those of no claim that was answered.
 
-        Under the claim lock since before that claim was sent, so that no other claim of ours is mistaken for it.
+        Under the claim lock and that of the scans, so that no claim under way is mistaken for it.
         """
         if not self._lost:
             return 0
         with self._scanning:
-            jobs = self._find_claimed(self._last_claim)
+            jobs = self._find_claimed(list(self._answered))
             self._put_in(jobs)
         self._lost = False
         if jobs:
@@ -215,7 +217,7 @@ class Hand:
 
     def _put_in(self, jobs: list[Claimed]) -> None:
         if jobs:
-            self._last_claim = max(self._last_claim or jobs[0].claimed_at, jobs[0].claimed_at)
+            self._answered.extend(sorted({job.claimed_at for job in jobs}))  # one, but after lost replies
             self.pace.weighed(jobs)
             self._each = self.pace.expected(jobs) / len(jobs)
             now = time.monotonic()
@@ -226,8 +228,13 @@ class Hand:
 
         Raises Trouble.
         """
+        demand = self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), None)
         with self._scanning:
-            return len(self._take(claim, self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), None))[0].jobs)
+            try:
+                return len(self._take(claim, demand)[0].jobs)
+            except Unknown:
+                self._lost = True  # the next claim takes up what it brought
+                raise
 
     def wait(self, seconds: float) -> bool:
         """Until it is time to look again, at most so long; whether it is. For the one idle worker that watches."""

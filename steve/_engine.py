@@ -112,7 +112,7 @@ class Engine:
         )
         self._hand = Hand(
             self._claim_on(claim_line),
-            lambda since: claim_line.call(lambda c: store.find_claimed(c, self._process_id, since)),
+            lambda answered: claim_line.call(lambda c: store.find_claimed(c, self._process_id, answered)),
             self._pile.put,
             handlers,
             outage,

@@ -33,13 +33,14 @@ class Pile:
 
     def __init__(self) -> None:
         self._verdicts: SimpleQueue[Verdict | Event | None] = SimpleQueue()
-        self._weighing = threading.Lock()  # protects _bytes
+        self._weighing = threading.Lock()  # protects the two below
+        self._count = 0
         self._bytes = 0
-        self._ended = False
-        self.brake = Brake(lambda: max(self._verdicts.qsize() / PILE_MOST, self._bytes / PILE_BYTES))
+        self.brake = Brake(lambda: max(self._count / PILE_MOST, self._bytes / PILE_BYTES))
 
     def put(self, verdict: Verdict) -> None:
         with self._weighing:
+            self._count += 1
             self._bytes += verdict.size
         self._verdicts.put(verdict)
 
@@ -49,11 +50,10 @@ class Pile:
 
     def end(self) -> None:
         """No verdict comes after this."""
-        self._ended = True
         self._verdicts.put(None)
 
     def __len__(self) -> int:
-        return max(0, self._verdicts.qsize() - self._ended)  # the end marker is no verdict
+        return self._count
 
     def take(self) -> Bite:
         """Wait for something, and take with it what else lies there."""
@@ -77,6 +77,7 @@ class Pile:
         except Empty:
             pass
         with self._weighing:
+            self._count -= len(group)
             self._bytes -= size
         self.brake.ease()
         return Bite(group, begun, ended)

@@ -186,9 +186,10 @@ class Store:
         next_due_in, scan_seconds, heads = next(row[-3:] for row in rows if row[0] is None)
         return Claims(jobs, next_due_in, scan_seconds, dict(map(_head, json.loads(heads)) if heads else ()))
 
-    def find_claimed(self, connection: Connection, process_id: int, since: datetime | None) -> list[Claimed]:
-        """The jobs that this process has claimed after that instant and not settled, best first."""
-        rows = self._rows(connection, "find_claimed", {"process_id": process_id, "since": since})
+    def find_claimed(self, connection: Connection, process_id: int, answered: Sequence[datetime]) -> list[Claimed]:
+        """The jobs that this process has claimed since the first of these instants, but for those claimed at one of them."""
+        times = _text_array([at.isoformat() for at in answered])
+        rows = self._rows(connection, "find_claimed", {"process_id": process_id, "answered": times})
         return sorted((Claimed(*row) for row in rows), key=_claim_order)
 
     def find_horizon(self, connection: Connection) -> list[tuple[str, float | None]]:

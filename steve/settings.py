@@ -21,6 +21,8 @@ HAND_SECONDS = 0.05
 HAND_AGE = 1.0
 """Seconds after which a claimed job that nobody has begun is given back."""
 
+ANSWERED_MOST = 1_000
+"""Claims whose time is kept, to tell them from one whose reply was lost."""
 FULL_SCAN_EVERY = 20
 """A claim looks at the beginning of every lane again when so many times the duration of the last such look has passed."""
 SLOW_SCAN = 0.02

@@ -106,10 +106,6 @@ def assert_lives(manager: JobManager) -> None:
     assert found.run_at <= found.claimed_at <= found.completed_at
 
 
-def backends(conn: psycopg.Connection, name: str) -> int:
-    return len(conn.execute("select from pg_stat_activity where application_name = %s", [name]).fetchall())
-
-
 # -- db: a conninfo -----------------------------------------------------------------------------------------------------
 
 

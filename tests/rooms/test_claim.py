@@ -46,14 +46,14 @@ class Desk:
     def __init__(self, *, handler: bool = True, workers: int = 2, poll: float = FAR) -> None:
         self.answer: Callable[[], Claims] = brought
         self.held: list[Claimed] = []
-        self.asked_since: list[datetime | None] = []
+        self.answered: list[list[datetime]] = []
         self.demands: list[Demand] = []
         self.returned: list[Verdict] = []
         handlers = Handlers(None, {"a": print} if handler else None)
         self.hand = Hand(self._claim, self._find_claimed, self.returned.append, handlers, Outage(), poll, workers)
 
-    def _find_claimed(self, since: datetime | None) -> list[Claimed]:
-        self.asked_since.append(since)
+    def _find_claimed(self, answered: list[datetime]) -> list[Claimed]:
+        self.answered.append(answered)
         return self.held
 
     def _claim(self, demand: Demand) -> Claims:
@@ -509,12 +509,12 @@ def test_the_jobs_of_a_claim_whose_answer_was_lost_are_taken_up_by_the_next(
     desk.fill(1)
     lose_a_claim(desk, monkeypatch, 2, 3)
     desk.seconds_to_next_claim()
-    assert desk.asked_since == [claimed(1).claimed_at]
+    assert desk.answered == [[claimed(1).claimed_at]]
     assert [job.id for job in iter(desk.hand.draw, None)] == [1, 2, 3]
     assert "the reply to a claim was lost; the 2 jobs that it took are at hand" in caplog.text
     desk.hand.wake()
     assert desk.looks()
-    assert len(desk.asked_since) == 1, "only after a loss"
+    assert len(desk.answered) == 1, "only after a loss"
 
 
 def test_where_no_claim_was_answered_before_all_that_this_process_holds_is_taken_up(
@@ -522,7 +522,7 @@ def test_where_no_claim_was_answered_before_all_that_this_process_holds_is_taken
 ) -> None:
     lose_a_claim(desk, monkeypatch, 1)
     desk.seconds_to_next_claim()
-    assert desk.asked_since == [None]
+    assert desk.answered == [[]]
     assert len(desk.hand) == 1
 
 
@@ -531,10 +531,10 @@ def test_who_cannot_ask_what_was_lost_asks_again(desk: Desk, monkeypatch: pytest
     errors: list[Trouble] = [Weather("away"), Unknown("lost")]
     find_claimed = desk.hand._find_claimed
 
-    def find(since: datetime | None) -> list[Claimed]:
+    def find(answered: list[datetime]) -> list[Claimed]:
         if errors:
             raise errors.pop()
-        return find_claimed(since)
+        return find_claimed(answered)
 
     monkeypatch.setattr(desk.hand, "_find_claimed", find)
     desk.seconds_to_next_claim()

@@ -30,12 +30,16 @@ EXECUTIONS = 7
 """After five PostgreSQL may take one plan for all parameters, if the session's settings have not made it do so before."""
 
 
-class Planned(Store):
-    """Its methods run nothing and return nothing: the plans of what they would have run are in `plans`, as lists of nodes."""
+class Explained(Exception):
+    """Instead of rows: the plans of the statement, as lists of their nodes."""
 
-    def __init__(self, schema: str) -> None:
-        super().__init__(schema)
-        self.plans: list[list[Node]] = []
+    def __init__(self, plans: list[list[Node]]) -> None:
+        super().__init__(plans)
+        self.plans = plans
+
+
+class Planned(Store):
+    """A Store whose statements are explained, as often as said above, and not run."""
 
     def _rows(
         self, connection: psycopg.Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
@@ -49,8 +53,14 @@ class Planned(Store):
         connection.execute(f"prepare planned ({types}) as {text}".encode())
         explained = [connection.execute(execute).fetchone() for _ in range(EXECUTIONS)]
         connection.execute("deallocate planned")
-        self.plans = [nodes(row[0][0]["Plan"]) for row in explained]
-        return [(None, None)] if name == "claim_jobs" else []
+        raise Explained([nodes(row[0][0]["Plan"]) for row in explained])
+
+
+def plans_of(method: Callable[..., object], *arguments: object) -> list[list[Node]]:
+    """Of the statement behind a method of `Planned`."""
+    with pytest.raises(Explained) as caught:
+        method(*arguments)
+    return caught.value.plans
 
 
 def postgres_type(value: object) -> str:
@@ -136,14 +146,13 @@ def filled(conn: psycopg.Connection, schema: str) -> Fill:
     return fill
 
 
-def assert_by_index(planned: Planned, what: object, *, bounded: bool = True, bitmap: bool = False) -> None:
+def assert_by_index(plans: list[list[Node]], what: object, *, bounded: bool = True, bitmap: bool = False) -> None:
     """No table is read from end to end, neither in its own order nor, if it is to be `bounded`, in that of an index.
 
     A plan made while the table is small is kept while it grows, and what read all of it goes on to.
     """
     allowed = {"Index Scan", "Index Only Scan"} | ({"Bitmap Index Scan", "Bitmap Heap Scan"} if bitmap else set())
-    assert len(planned.plans) == EXECUTIONS
-    for plan in planned.plans:
+    for plan in plans:
         scans = [node for node in plan if node.get("Relation Name") in ("job", "attempt") and "Scan" in node["Node Type"]]
         assert scans, what
         assert {node["Node Type"] for node in scans} <= allowed, what
@@ -162,15 +171,15 @@ def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
 ) -> None:
     some = filled(rows, status)
     ids = [id for id, _ in some]
-    planned = Planned(schema)
+    store = Planned(schema)
     prepare_for_loop(connection)
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
         for what, (queues, wanted) in CLAIMS.items():
-            planned.claim_jobs(connection, 1, queues, wanted)
-            assert_by_index(planned, ("claim", what, statistics), bounded=False)
-            for plan in planned.plans:
+            plans = plans_of(store.claim_jobs, connection, 1, queues, wanted)
+            assert_by_index(plans, ("claim", what, statistics), bounded=False)
+            for plan in plans:
                 assert indexes(plan) == {"job_ready", "job_pkey"}
                 # A look into a lane begins where the lane does and ends where "not yet due" does, by the index alone.
                 looks = [str(node.get("Index Cond")) for node in plan if node.get("Index Name") == "job_ready"]
@@ -178,16 +187,15 @@ def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
         # For a table known to hold one row there is no telling a look-up from a scan.
         bounded = rows > 1 or statistics == "as empty"
         for group in (ids[:1], ids[:20], ids):
-            planned.settle_jobs(connection, "host:1", verdicts(group), 1.0, True)
-            assert_by_index(planned, ("settle", len(group), statistics), bounded=bounded)
+            plans = plans_of(store.settle_jobs, connection, "host:1", verdicts(group), 1.0, True)
+            assert_by_index(plans, ("settle", len(group), statistics), bounded=bounded)
             # not by job_claimed, which is the rescue's own and holds every running job
-            assert {index for plan in planned.plans for index in indexes(plan)} == {"job_pkey"}
-            planned.find_settled(connection, verdicts(group))
+            assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
+            plans = plans_of(store.find_settled, connection, verdicts(group))
             # planned anew each time: a small table it may well read whole
-            assert_by_index(planned, ("witness", len(group), statistics), bounded=rows >= 1_000)
-            assert {index for plan in planned.plans for index in indexes(plan)} == {"job_pkey"}
-        planned.find_jobs(connection, [some[0][1]])
-        assert_by_index(planned, ("find", statistics))
+            assert_by_index(plans, ("witness", len(group), statistics), bounded=rows >= 1_000)
+            assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
+        assert_by_index(plans_of(store.find_jobs, connection, [some[0][1]]), ("find", statistics))
 
 
 @pytest.mark.parametrize("rows", [1_000, 50_000])
@@ -196,19 +204,17 @@ def test_a_caller_finds_jobs_by_index(
 ) -> None:
     some = filled(rows, "completed")
     uid = some[0][1]
-    planned = Planned(schema)
+    store = Planned(schema)
     prepare_for_call(connection)
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
-        planned.find_jobs(connection, [uid])
-        assert_by_index(planned, ("find", statistics))
-        planned.list_attempts(connection, uid)
-        assert_by_index(planned, ("history", statistics), bitmap=True)
+        assert_by_index(plans_of(store.find_jobs, connection, [uid]), ("find", statistics))
+        assert_by_index(plans_of(store.list_attempts, connection, uid), ("history", statistics), bitmap=True)
         for before in (None, some[-1][0]) if rows == 50_000 else ():
-            planned.list_jobs(connection, Page(None, None, None, 100, before))
-            assert_by_index(planned, ("page", before, statistics), bounded=False)
-            assert all(plan[0]["Node Type"] == "Limit" and plan[1]["Node Type"] == "Index Scan" for plan in planned.plans)
+            plans = plans_of(store.list_jobs, connection, Page(None, None, None, 100, before))
+            assert_by_index(plans, ("page", before, statistics), bounded=False)
+            assert all(plan[0]["Node Type"] == "Limit" and plan[1]["Node Type"] == "Index Scan" for plan in plans)
 
 
 def test_a_manager_at_work_never_reads_the_whole_table(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
