@@ -30,6 +30,7 @@ from ._connection import Connection, Line
 from ._maintenance import Duty, Maintenance
 from ._notifier import Notifier
 from ._outage import Outage
+from ._pool import Lines
 from ._settle import Pile, Settler
 from ._store import Claims, Demand, Store
 from ._version import __version__
@@ -65,9 +66,7 @@ StopReport.__module__ = "steve"
 
 
 class Engine:
-    """One run of a manager. `claim_line`: open already, by the start that looked at the schema; `new_line`: for the others.
-    `own_threads`: marks the threads of all the manager's runs.
-    """
+    """One run of a manager. `own_threads`: marks the threads of all the manager's runs."""
 
     def __init__(
         self,
@@ -76,8 +75,7 @@ class Engine:
         handlers: Handlers,
         listeners: Listeners,
         workers: int,
-        claim_line: Line,
-        new_line: Callable[..., Line],
+        lines: Lines,
         own_threads: threading.local,
     ) -> None:
         self.stopping = False
@@ -86,33 +84,30 @@ class Engine:
         self._settings = settings
         self._listeners = listeners
         self._workers = workers
-        self._claim_line = claim_line
-        self._settle_line = new_line()
-        self._listen_line = new_line(prepare=None)
-        self._scan_line = new_line()  # open only while full scans are slow
+        self._lines = lines
         self._warned = False
         self._own_threads = own_threads
         self._ended = threading.Event()
         self._returned = 0
-        self._process_id = claim_line.call(lambda c: store.register_process(c, self.process, __version__))
+        self._process_id = lines.claim.call(lambda c: store.register_process(c, self.process, __version__))
 
         outage = Outage()
         self._dispatcher = Dispatcher(listeners, self._on_all_told)
         self._pile = Pile()
         self._settler = Settler(
             self._pile,
-            lambda verdicts, now: self._settle_line.call(
+            lambda verdicts, now: self._lines.settle.call(
                 lambda c: store.settle_jobs(c, self.process, verdicts, now, settings.notify)
             ),
-            lambda verdicts: self._settle_line.call(lambda c: store.find_settled(c, verdicts)),
+            lambda verdicts: self._lines.settle.call(lambda c: store.find_settled(c, verdicts)),
             self._on_settled,
             self._dispatcher.put,
             outage,
             self._dispatcher.end,
         )
         self._hand = Hand(
-            self._claim_on(claim_line),
-            lambda answered: claim_line.call(lambda c: store.find_claimed(c, self._process_id, answered)),
+            self._claim_on(lines.claim),
+            lambda answered: lines.claim.call(lambda c: store.find_claimed(c, self._process_id, answered)),
             self._pile.put,
             handlers,
             outage,
@@ -138,7 +133,7 @@ class Engine:
             self._on_last_worker,
         )
         self._notifier = (
-            Notifier(self._listen, self._hear, self._listen_line.close, self._hand.wake, outage) if settings.notify else None
+            Notifier(self._listen, self._hear, self._lines.listen.close, self._hand.wake, outage) if settings.notify else None
         )
 
     def start(self) -> None:
@@ -199,11 +194,11 @@ class Engine:
             self._notifier.end()
         self._maintenance.end()
         try:
-            self._settle_line.call(lambda c: self._store.deregister_process(c, self._process_id))
+            self._lines.settle.call(lambda c: self._store.deregister_process(c, self._process_id))
         except Trouble as error:
             logger.warning("this process could not be deregistered: %s", error)
-        self._claim_line.close()
-        self._settle_line.close()
+        self._lines.claim.close()
+        self._lines.settle.close()
         self._ended.set()
 
     # -- between the rooms ----------------------------------------------------------------------------------------------
@@ -217,18 +212,18 @@ class Engine:
 
     def _maintain(self) -> None:
         self._maintenance.run()
-        self._scan_line.close()
+        self._lines.scan.close()
 
     def _scan_when_slow(self) -> None:
         """On the maintenance thread: the full scans that a claim must not wait for."""
         marks = self._hand.marks
         if not marks.slow:
-            self._scan_line.close()
+            self._lines.scan.close()
             self._warned = False
         elif not marks.full_scan_in() and not self.stopping:
             began = time.monotonic()
             try:
-                self._crew.look_everywhere(self._claim_on(self._scan_line))
+                self._crew.look_everywhere(self._claim_on(self._lines.scan))
                 seconds = time.monotonic() - began
                 if seconds > WARN_SCAN and not self._warned:
                     self._warned = True
@@ -237,7 +232,7 @@ class Engine:
                 logger.debug("a full scan failed: %s", error)
 
     def _warn_of_horizon(self, seconds: float) -> None:
-        holders = self._scan_line.call(self._store.find_horizon)
+        holders = self._lines.scan.call(self._store.find_horizon)
         names = "; ".join(f"{name}{'' if age is None else f', for {age:.0f} s'}" for name, age in holders[:5])
         logger.warning("looking through the queue took %.2f s: dead rows cannot be removed, held by %s", seconds, names or "?")
 
@@ -255,10 +250,10 @@ class Engine:
             self._store.listen(connection)
             return connection.fileno()
 
-        return self._listen_line.call(listen)
+        return self._lines.listen.call(listen)
 
     def _hear(self) -> list[str]:
-        return self._listen_line.call(self._store.hear)
+        return self._lines.listen.call(self._store.hear)
 
     def _run_thread(self, name: str, run: Callable[[], None], *, daemon: bool) -> None:
         def body() -> None:

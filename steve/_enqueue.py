@@ -53,6 +53,15 @@ def checked_many(jobs: object, defaults: NewJob, retry: RetryPolicy) -> list[Ins
     return inserts
 
 
+def notified(notify: object, default: bool) -> bool:
+    """Whether to wake waiting processes. Raises InvalidJob."""
+    if notify is None:
+        return default
+    if not isinstance(notify, bool):
+        raise InvalidJob(f"notify must be True, False or None, not {shown(notify)}")
+    return notify
+
+
 def as_job(insert: Insert, inserted: Inserted) -> Job:
     """What was stored, as the database has it."""
     terms = insert.terms

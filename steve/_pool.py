@@ -28,8 +28,8 @@ AnyPool = ConnectionPool[Any]
 
 POOL_MOST = 10
 """Connections for callers, at most; they are opened as threads need them and closed again after ten idle minutes."""
-LINES = 3
-"""Connections of a started manager: claim, settle, listen."""
+LINES_KEPT = 3
+"""Connections of a started manager that are always open: claim, settle, listen."""
 
 
 class Sent(NamedTuple):
@@ -37,6 +37,20 @@ class Sent(NamedTuple):
 
     what: str
     uid: UUID | None
+
+
+class Lines(NamedTuple):
+    """The connections of a started manager."""
+
+    claim: Line
+    settle: Line
+    listen: Line
+    scan: Line
+    """Open only while full scans are slow."""
+
+    def close(self) -> None:
+        for line in self:
+            line.close()
 
 
 class Connections:
@@ -137,15 +151,31 @@ class Connections:
 
     def check_size(self) -> None:
         """Raises ValueError for a user's pool that cannot carry a started manager."""
-        if self._theirs is not None and 0 < self._theirs.max_size < LINES + 1:
+        if self._theirs is not None and 0 < self._theirs.max_size < LINES_KEPT + 1:
             raise ValueError(
-                f"the pool is too small: a started manager keeps {LINES} of its connections (claim, settle, listen) and needs "
-                f"one for calls; give it max_size={LINES + 1} or more, not {self._theirs.max_size}"
+                f"the pool is too small: a started manager keeps {LINES_KEPT} of its connections (claim, settle, listen) and needs "
+                f"one for calls; give it max_size={LINES_KEPT + 1} or more, not {self._theirs.max_size}"
             )
 
-    def line(self, prepare: Callable[[Connection], None] | None = prepare_for_loop) -> Line:
-        """A connection for one loop, opened with that loop's back-off: a pool's own would be half a minute late after an
-        outage. `prepare`: its session; None: as it comes, for who only listens."""
+    def lines(self) -> Lines:
+        """A connection for each loop, opened with that loop's back-off: a pool's own would be half a minute late after an outage.
+
+        Those of a user's pool are taken at once: later there may be none left. Raises Trouble.
+        """
+        lines = Lines(
+            self._line(prepare_for_loop), self._line(prepare_for_loop), self._line(None), self._line(prepare_for_loop)
+        )
+        if self._theirs is not None:
+            try:
+                for line in (lines.claim, lines.settle, lines.listen):
+                    line.connection()
+            except BaseException:
+                lines.close()
+                raise
+        return lines
+
+    def _line(self, prepare: Callable[[Connection], None] | None) -> Line:
+        """`prepare`: its session; None: as it comes, for who only listens."""
         pool = self._theirs
         if pool is None:
             return Line(lambda: connect(self._conninfo, prepare), Connection.close)

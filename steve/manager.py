@@ -17,7 +17,7 @@ from uuid import UUID
 
 from . import _enqueue, _lookup, migrations
 from ._announce import Announcer
-from ._connection import Connection, Line, caller_connection
+from ._connection import Connection, caller_connection
 from ._engine import Engine, StopReport
 from ._pool import Connections, Sent
 from ._store import Store, translated
@@ -26,15 +26,13 @@ from .handlers import Handler, Handlers, check_type
 from .job import Attempt, Job, NewJob, Status
 from .listeners import Kind, Listener, Listeners, check_types
 from .retry import RetryPolicy
-from .settings import Settings
+from .settings import Settings, check_workers
 
 logger = logging.getLogger("steve")
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Handler)
 L = TypeVar("L", bound=Listener)
-
-WORKERS_MOST = 1_000
 
 
 class JobManager:
@@ -96,21 +94,13 @@ class JobManager:
         `migrate`: bring the tables up to date first, where the role may. Called while running it changes nothing and logs a
         warning. Raises SchemaError when the tables do not fit, Unavailable when the database cannot be reached.
         """
-        if type(workers) is not int:
-            raise TypeError(f"workers must be an int, not {type(workers).__name__}")
-        if not 1 <= workers <= WORKERS_MOST:
-            raise ValueError(f"workers must be between 1 and {WORKERS_MOST}, not {shown(workers)}")
+        check_workers(workers)
         with self._starting:
             if self._running_engine() is not None:
                 logger.warning("start() was called while the manager runs: nothing changed")
                 return
             self._connections.check_size()
-            line = self._connections.line()
-            try:
-                engine = self._make_engine(line, workers, migrate)
-            except BaseException:
-                line.close()
-                raise
+            engine = self._make_engine(workers, migrate)
             self._engine = engine
             engine.start()
         logger.info("started: %d workers, schema %r", workers, self._settings.schema)
@@ -202,7 +192,7 @@ class JobManager:
         """
         new = NewJob(type, payload, max_attempts, backoff_strategy, run_at, queue, priority)
         insert = _enqueue.checked(new, self._settings.retry)
-        wake = self._wake(notify)
+        wake = _enqueue.notified(notify, self._settings.notify)
         if on_done is not None:
             self._check_on_done(on_done, type, connection)
             self._listeners.add_once(insert.uid, on_done)
@@ -238,7 +228,7 @@ class JobManager:
         """
         defaults = NewJob("default", None, max_attempts, backoff_strategy, run_at, queue, priority)
         inserts = _enqueue.checked_many(jobs, defaults, self._settings.retry)
-        wake = self._wake(notify)
+        wake = _enqueue.notified(notify, self._settings.notify)
         if connection is not None:
             caller_connection(connection)  # also where there is nothing to store
         if not inserts:
@@ -268,13 +258,6 @@ class JobManager:
             return self._call(lambda ours: insert(ours, False), sent)
         with self._announcer.carrying() as carries:
             return self._call(lambda ours: insert(ours, carries), sent)
-
-    def _wake(self, notify: bool | None) -> bool:
-        if notify is None:
-            return self._settings.notify
-        if not isinstance(notify, bool):
-            raise InvalidJob(f"notify must be True, False or None, not {shown(notify)}")
-        return notify
 
     def _check_on_done(self, on_done: object, type: str, connection: object) -> None:
         if not callable(on_done):
@@ -381,24 +364,25 @@ class JobManager:
         engine = self._engine
         return None if engine is None or engine.stopping else engine
 
-    def _make_engine(self, line: Line, workers: int, migrate: bool) -> Engine:
+    def _make_engine(self, workers: int, migrate: bool) -> Engine:
         schema = self._settings.schema
 
-        def prepare(connection: Connection) -> None:
+        def ensure(connection: Connection) -> None:
             with translated(connection):
-                if not migrations.check(connection, schema):
-                    if not migrate:
-                        raise migrations.describe_missing(connection, schema, None)
-                    migrations.migrate(connection, schema)
+                migrations.ensure(connection, schema, apply=migrate)
 
-        try:
-            line.call(prepare)
-            lines, own = self._connections.line, self._own_threads
-            return Engine(self._settings, self._store, self._handlers, self._listeners, workers, line, lines, own)
-        except Misconfigured as error:
-            raise SchemaError(f'schema "{schema}" cannot be used: {error}: check the rights of the role') from error
-        except Trouble as error:
-            raise Unavailable(f"the database cannot be used: {error}") from error
+        with contextlib.ExitStack() as on_failure:
+            try:
+                lines = self._connections.lines()
+                on_failure.callback(lines.close)
+                lines.claim.call(ensure)
+                engine = Engine(self._settings, self._store, self._handlers, self._listeners, workers, lines, self._own_threads)
+            except Misconfigured as error:
+                raise SchemaError(f'schema "{schema}" cannot be used: {error}: check the rights of the role') from error
+            except Trouble as error:
+                raise Unavailable(f"the database cannot be used: {error}") from error
+            on_failure.pop_all()
+        return engine
 
     def _handlers_changed(self) -> None:
         if (engine := self._engine) is not None:

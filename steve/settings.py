@@ -55,6 +55,7 @@ EVENTS_MOST = 10_000
 """Events waiting to be told, above which nothing is claimed."""
 
 # Turns (_worker.py)
+WORKERS_MOST = 1_000
 TURN_SECONDS = 0.05
 """A turn begins no further job after this time: at its end a chain learns that the interpreter is exiting."""
 IDLE_SECONDS = 0.5
@@ -106,6 +107,14 @@ class Settings:
         if not isinstance(notify, bool):
             raise TypeError(f"notify must be True or False, not {type(notify).__name__}")
         return cls(schema, queues, float(poll_interval), retry, notify)
+
+
+def check_workers(workers: object) -> None:
+    """Raises TypeError or ValueError for what is no number of workers."""
+    if type(workers) is not int:  # not isinstance: True is none
+        raise TypeError(f"workers must be an int, not {type(workers).__name__}")
+    if not 1 <= workers <= WORKERS_MOST:
+        raise ValueError(f"workers must be between 1 and {WORKERS_MOST}, not {shown(workers)}")
 
 
 def check_schema(schema: str) -> None:

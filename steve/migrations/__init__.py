@@ -153,6 +153,14 @@ def migrate(
         time.sleep(0.1)
 
 
+def ensure(connection: Connection, schema: str, *, apply: bool) -> None:
+    """Make sure that the schema has what this code needs: apply it, or raise SchemaError. Raises psycopg.Error."""
+    if not check(connection, schema):
+        if not apply:
+            raise describe_missing(connection, schema, None)
+        migrate(connection, schema)
+
+
 def check(connection: Connection, schema: str) -> bool:
     """Whether the schema has all expand migrations that this code knows. Raises SchemaError where it is too new."""
     applied = read(connection, schema)
