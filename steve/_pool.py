@@ -153,12 +153,12 @@ class Connections:
         """Raises ValueError for a user's pool that cannot carry a started manager."""
         if self._theirs is not None and 0 < self._theirs.max_size < LINES_KEPT + 1:
             raise ValueError(
-                f"the pool is too small: a started manager keeps {LINES_KEPT} of its connections (claim, settle, listen) and needs "
-                f"one for calls; give it max_size={LINES_KEPT + 1} or more, not {self._theirs.max_size}"
+                f"the pool is too small: a started manager keeps {LINES_KEPT} connections of it (claim, settle, listen) and "
+                f"needs one for calls; give it max_size={LINES_KEPT + 1} or more, not {self._theirs.max_size}"
             )
 
     def lines(self) -> Lines:
-        """A connection for each loop, opened with that loop's back-off: a pool's own would be half a minute late after an outage.
+        """A connection for each loop, opened with its own back-off: a pool's would be half a minute late after an outage.
 
         Those of a user's pool are taken at once: later there may be none left. Raises Trouble.
         """
