@@ -24,7 +24,7 @@ from .errors import Trouble, Unknown
 from .handlers import Handlers
 from .job import Claimed
 from .outcome import NotBegun, Verdict, judge
-from .settings import ANSWERED_MOST, IDLE_SECONDS, TICK_SECONDS, WORTH_SECONDS
+from .settings import ANSWERED_MOST, IDLE_SECONDS, LATE_MOST, LATE_SECONDS, TICK_SECONDS, WORTH_SECONDS
 
 logger = logging.getLogger("steve")
 
@@ -80,11 +80,16 @@ class Hand:
         self._expecting = threading.Lock()
         self._expected = inf
         self._backoff = Backoff()
+        # How often in a row a wake-up brought nothing. Of many processes that hear of one job all but one come too late: they
+        # stand back a little, lest they take the processor from the one that was first the last time.
+        self._late = 0
         self._closed = False
         # Rung for the idle worker. A SimpleQueue, since its put is safe wherever Python runs, in a signal handler too.
         self._bell: SimpleQueue[None] = SimpleQueue()
         # One giver at a time, so that what was taken out of the hand is on the pile when the next one finds the hand empty.
         self._giving = threading.Lock()
+        self.returned = 0
+        """Given back since the hand was closed."""
 
     def draw(self) -> Claimed | None:
         try:
@@ -159,7 +164,7 @@ class Hand:
 
     def _fill(self, idle: int) -> int:
         # Cleared before the statement is sent: a wake-up that comes while it runs may be for a row it does not see.
-        self._woken = False
+        woken, self._woken = self._woken, False
         demand = self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), self.marks.now())
         if not demand.mosts and not demand.any_type:
             self._next_look = time.monotonic() + self._poll_interval  # no handler yet
@@ -178,6 +183,7 @@ class Hand:
         self._outage.worked("claiming")
         self._backoff.reset()
         self._target = demand.n
+        self._late = 0 if claims.jobs else self._late + woken
         look_in = 0.0
         if not cut_off:
             # jittered, so that processes do not poll in step
@@ -249,6 +255,8 @@ class Hand:
             self._bell.get(timeout=seconds)
         except Empty:
             return self._is_due()
+        if self._late and self._woken:
+            time.sleep(min(self._late * LATE_SECONDS, LATE_MOST))
         return True
 
     def ring(self) -> None:
@@ -278,6 +286,8 @@ class Hand:
                     break
                 self._put_verdict(judge(job, NotBegun(), None))
                 count += 1
+            if self._closed:
+                self.returned += count
         return count
 
 

@@ -88,7 +88,6 @@ class Engine:
         self._warned = False
         self._own_threads = own_threads
         self._ended = threading.Event()
-        self._returned = 0
         self._process_id = lines.claim.call(lambda c: store.register_process(c, self.process, __version__))
 
         outage = Outage()
@@ -170,7 +169,7 @@ class Engine:
         return StopReport(
             complete=complete and not self._settler.waiting(),
             still_running=tuple(one.job.job(_json.decode_or_text, Status.RUNNING) for one in still_running),
-            returned=self._returned,
+            returned=self._hand.returned,
             unsettled=self._settler.waiting(),
             untold=self._dispatcher.waiting(),
             seconds=time.monotonic() - began,
@@ -181,10 +180,10 @@ class Engine:
     def _stop_now(self) -> None:
         """On the maintenance thread: the workers may all be busy, and the hand must not wait for them."""
         self._crew.stop()
-        self._returned += self._hand.give_back()
+        self._hand.give_back()
 
     def _on_last_worker(self) -> None:
-        self._returned += self._hand.give_back()  # what a claim brought that was under way
+        self._hand.give_back()  # what a claim brought that was under way
         self._settler.last_chance()
         self._pile.end()
         self._executor.shutdown(wait=False)

@@ -8,6 +8,7 @@ walks over all of them. So full scans get a twentieth of the time; in between, c
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 
 from ._store import Claims, Lane, Mark
@@ -28,6 +29,7 @@ class Marks:
     def __init__(self) -> None:
         self._marks: dict[Lane, Mark] = {}
         self._full_from = 0.0
+        self._lately: deque[float] = deque(maxlen=5)
         self.slow = False
         """Full scans take so long that a job must not wait for one: the maintenance thread makes them, beside the claims."""
 
@@ -48,8 +50,11 @@ class Marks:
     def claimed(self, claims: Claims, full: bool, cut_off: bool) -> None:
         """A claim has brought these; `full`: it was a full scan; `cut_off`: there may be more."""
         if full:
-            self._full_from = time.monotonic() + FULL_SCAN_EVERY * claims.scan_seconds
-            self.slow = claims.scan_seconds > SLOW_SCAN
+            # The least of the last few: a scan that waited for a processor says nothing about the table.
+            self._lately.append(claims.scan_seconds)
+            seconds = min(self._lately)
+            self._full_from = time.monotonic() + FULL_SCAN_EVERY * seconds
+            self.slow = seconds > SLOW_SCAN
             if len(self._marks) > LANES_MOST:
                 self._marks = {}
         for lane, (run_at, id) in claims.heads.items():

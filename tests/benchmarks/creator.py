@@ -67,7 +67,8 @@ def by_insert(options: CreatorOptions) -> float:
     fixed = {"notify": options.notify is not False, "channel": Store(options.schema).channel}
 
     def parameters(type: str, i: int) -> dict[str, Any]:
-        return checked(NewJob(type, {"i": i}), RetryPolicy())._asdict() | fixed
+        insert = checked(NewJob(type, {"i": i}), RetryPolicy())
+        return insert.terms._asdict() | {"uid": insert.uid, "payload": insert.payload} | fixed
 
     with ExitStack() as connections:
 
