@@ -236,6 +236,8 @@ class Hand:
         """
         demand = self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), None)
         with self._scanning:
+            if self._closed:
+                return 0
             try:
                 return len(self._take(claim, demand)[0].jobs)
             except Unknown:
@@ -270,6 +272,12 @@ class Hand:
     def close(self) -> None:
         """Claim nothing more."""
         self._closed = True
+
+    def end(self) -> None:
+        """Give back all there is, and all that a scan under way brings: after this the pile may be closed."""
+        self.close()
+        with self._scanning:
+            self.give_back()
 
     def give_back(self, older_than: float = 0.0) -> int:
         """Put back what has lain here so many seconds; how many. Through the pile, as everything that leaves a process."""

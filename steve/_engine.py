@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -158,6 +158,9 @@ class Engine:
         """Whether the calling thread is one of the manager's, which the end of an engine waits for."""
         return hasattr(self._own_threads, "mark")
 
+    def has_ended(self) -> bool:
+        return self._ended.is_set()
+
     def stop(self, timeout: float | None) -> StopReport:
         """Ask, wait for the end, at most so many seconds, and report."""
         began = time.monotonic()
@@ -183,7 +186,7 @@ class Engine:
         self._hand.give_back()
 
     def _on_last_worker(self) -> None:
-        self._hand.give_back()  # what a claim brought that was under way
+        self._hand.end()  # what a claim brought that was under way
         self._settler.last_chance()
         self._pile.end()
         self._executor.shutdown(wait=False)
@@ -263,6 +266,25 @@ class Engine:
 
     def _mark_own(self) -> None:
         self._own_threads.mark = True
+
+
+def stop_all(engines: Sequence[Engine], timeout: float | None) -> StopReport:
+    """The last engine of a manager, and those of earlier starts whose handlers have not returned: one report of all."""
+    if not engines:
+        return StopReport(complete=True)
+    began = time.monotonic()
+    reports = []
+    for engine in engines:
+        left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
+        reports.append(engine.stop(left))
+    return StopReport(
+        complete=all(report.complete for report in reports),
+        still_running=tuple(job for report in reports for job in report.still_running),
+        returned=sum(report.returned for report in reports),
+        unsettled=sum(report.unsettled for report in reports),
+        untold=sum(report.untold for report in reports),
+        seconds=time.monotonic() - began,
+    )
 
 
 def _log_stacks(running: list[Running]) -> None:

@@ -18,7 +18,7 @@ from uuid import UUID
 from . import _enqueue, _lookup, migrations
 from ._announce import Announcer
 from ._connection import Connection, caller_connection
-from ._engine import Engine, StopReport
+from ._engine import Engine, StopReport, stop_all
 from ._pool import Connections, Sent
 from ._store import Store, translated
 from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, Trouble, Unavailable, shown
@@ -65,8 +65,9 @@ class JobManager:
         self._connections = Connections(db)
         self._store = Store(self._settings.schema)
         self._announcer = Announcer(lambda: self._connections.call(self._store.notify))
-        self._starting = threading.Lock()  # one start at a time; protects the making of _engine. Not taken by stop.
-        self._engine: Engine | None = None
+        self._starting = threading.Lock()  # one start at a time; protects the setting of _engines. Not taken by stop.
+        # The last start's, behind those of earlier ones that were asked to stop and have not ended.
+        self._engines: tuple[Engine, ...] = ()
         self._own_threads = threading.local()
 
     # -- the tables -----------------------------------------------------------------------------------------------------
@@ -101,7 +102,8 @@ class JobManager:
                 return
             self._connections.check_size()
             engine = self._make_engine(workers, migrate)
-            self._engine = engine
+            unended = tuple(earlier for earlier in self._engines if not earlier.has_ended())
+            self._engines = (*unended, engine)
             engine.start()
         logger.info("started: %d workers, schema %r", workers, self._settings.schema)
 
@@ -111,7 +113,7 @@ class JobManager:
         `stop()` may not be called there: it waits, and the thread that the signal interrupted may hold a lock (the logging
         module's, say) that a worker needs before it can end.
         """
-        if (engine := self._engine) is not None:
+        for engine in self._engines:
             engine.ask_to_stop()
 
     def stop(self, timeout: float | None = None) -> StopReport:
@@ -126,9 +128,11 @@ class JobManager:
             raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
         if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
             raise ValueError(f"timeout must be 0 or more seconds, not {shown(timeout)}")
-        engine = self._engine
-        report = StopReport(complete=True) if engine is None else engine.stop(timeout)
-        if engine is None or not engine.is_own_thread():
+        engines = self._engines  # as they are now: start() replaces the tuple
+        for engine in engines:
+            engine.ask_to_stop()
+        report = stop_all(engines, timeout)
+        if not any(engine.is_own_thread() for engine in engines):
             self._listeners.drop_all_once()
             self._connections.close()
         return report
@@ -144,8 +148,7 @@ class JobManager:
         before = {number: signal.signal(number, lambda n, _: signals.put(n)) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self.start(workers)
-            engine = self._engine
-            while engine is not None and not engine.stopping:  # a handler may have asked for the end
+            while self._running_engine() is not None:  # a handler may have asked for the end
                 with contextlib.suppress(Empty):
                     logger.info("stopping: got signal %d", signals.get(timeout=0.5))
                     break
@@ -361,8 +364,7 @@ class JobManager:
     # -------------------------------------------------------------------------------------------------------------------
 
     def _running_engine(self) -> Engine | None:
-        engine = self._engine
-        return None if engine is None or engine.stopping else engine
+        return next((engine for engine in self._engines if not engine.stopping), None)
 
     def _make_engine(self, workers: int, migrate: bool) -> Engine:
         schema = self._settings.schema
@@ -385,7 +387,7 @@ class JobManager:
         return engine
 
     def _handlers_changed(self) -> None:
-        if (engine := self._engine) is not None:
+        for engine in self._engines:
             engine.wake()
 
     def _call(self, statement: Callable[[Connection], T], sent: Sent | None = None) -> T:

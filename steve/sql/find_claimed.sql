@@ -5,6 +5,6 @@ select
   id, uid, queue, type, priority, payload::text, error, attempts, crashes, max_attempts,
   backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at
 from {schema}.job
-where status = 'running' and process_id = %(process_id)s 
+where status = 'running' and process_id = %(process_id)s
   and claimed_at <> all(%(answered)s::timestamptz[])
   and claimed_at > coalesce((%(answered)s::timestamptz[])[1], '-infinity')

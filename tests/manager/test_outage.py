@@ -283,7 +283,7 @@ def test_a_schema_that_is_dropped_under_a_working_manager_is_said_once_a_second_
     manager.set_handler("a", lambda job: None)
     manager.start()
     conn.execute(f"alter schema {schema} rename to {schema}_away")
-    manager._engine.wake()  # type: ignore[union-attr]
+    manager._handlers_changed()
     until(lambda: len(lines(caplog, AWAY)) >= 2)
     conn.execute(f"alter schema {schema}_away rename to {schema}")
     until(lambda: lines(caplog, BACK))

@@ -572,3 +572,17 @@ def test_with_stops_also_when_its_block_raises_and_lets_that_pass(
         assert processes(conn, schema) == 1
         1 / 0  # noqa: B018
     assert processes(conn, schema) == 0
+
+
+def test_stop_waits_for_the_handlers_of_earlier_starts_too(manager: JobManager, gate: Gate) -> None:
+    manager.set_handler("a", gate.pass_through)
+    manager.create("a")
+    manager.start(workers=1)
+    until(lambda: gate.arrived)
+    manager.request_stop()
+    manager.start(workers=1)
+    report = manager.stop(timeout=0.2)
+    assert (report.complete, len(report.still_running)) == (False, 1)
+    gate.open()
+    report = manager.stop()
+    assert (report.complete, report.still_running) == (True, ())
