@@ -34,13 +34,18 @@ def processes_in(folder: Path) -> list[psutil.Process]:
     return [process for process in processes if str(folder) in " ".join(process.info["cmdline"] or [])]
 
 
-def python(*arguments: str) -> subprocess.Popen[str]:
-    """A Python of its own, in a session of its own, that writes what it prints into pipes."""
+def python(*arguments: str, to_be_interrupted: bool = False) -> subprocess.Popen[str]:
+    """A Python of its own, in a session of its own, that writes what it prints into pipes.
+
+    `to_be_interrupted`: without coverage, whose lock a KeyboardInterrupt may leave locked when it comes inside.
+    """
+    unmeasured = {"COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"} if to_be_interrupted else set()
+    environment = {name: value for name, value in os.environ.items() if name not in unmeasured}
     return subprocess.Popen(
         [sys.executable, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env=environment | {"PYTHONUNBUFFERED": "1"},
     )

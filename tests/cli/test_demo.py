@@ -121,7 +121,7 @@ def test_with_an_embedded_server_nothing_is_left_behind(folder: Path, home: Path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_end_it_cleanly(folder: Path, home: Path, number: signal.Signals) -> None:
-    with python("-m", "steve", "demo", str(folder)) as process:
+    with python("-m", "steve", "demo", str(folder), to_be_interrupted=True) as process:
         while "workers" not in process.stdout.readline():
             assert process.poll() is None
         process.send_signal(number)

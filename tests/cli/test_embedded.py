@@ -51,7 +51,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(home: Path, delay: float) ->
         f"signal.setitimer(signal.ITIMER_REAL, {delay})\n"
         "with embedded.server(): threading.Event().wait()"
     )
-    _, errors = python("-c", code).communicate()
+    _, errors = python("-c", code, to_be_interrupted=True).communicate()
     assert errors.rstrip().endswith("KeyboardInterrupt"), errors
 
 
