@@ -79,8 +79,7 @@ class Connections:
         unknown = False
         while True:
             try:
-                with self._borrowed(deadline - time.monotonic()) as connection:
-                    return statement(connection)
+                return self._once(statement, deadline - time.monotonic())
             except (Weather, Unknown) as error:
                 unknown = unknown or isinstance(error, Unknown)
                 delay = backoff.next()
@@ -105,22 +104,32 @@ class Connections:
                 return str(refused)
         return str(error)
 
-    @contextmanager
-    def _borrowed(self, timeout: float) -> Iterator[Connection]:
+    def _once(self, statement: Callable[[Connection], T], timeout: float) -> T:
         pool = self._pool()
         try:
             with pool.connection(timeout=max(timeout, 0.01)) as connection:
                 if self._theirs is None:
-                    yield connection
-                else:
-                    with _as_ours(connection):
-                        yield connection
+                    return statement(connection)
+                with _as_ours(connection):
+                    return statement(connection)
         except PoolClosed as error:
             if self._theirs is not None:
                 raise SteveError("the pool given as db was closed: open it, or make a manager on another") from error
             raise trouble(error) from error  # ours, by stop() in another thread: the next try opens another
         except psycopg.Error as error:  # of the pool: no connection in time
             raise trouble(error) from error
+
+    def open(self) -> None:
+        """Open the pool of our own now: at the exit Python 3.12 starts no thread any more, and listeners may still call.
+
+        Raises ValueError for a user's pool that cannot carry a started manager.
+        """
+        if self._theirs is not None and 0 < self._theirs.max_size < LINES_KEPT + 1:
+            raise ValueError(
+                f"the pool is too small: a started manager keeps {LINES_KEPT} connections of it (claim, settle, listen) and "
+                f"needs one for calls; give it max_size={LINES_KEPT + 1} or more, not {self._theirs.max_size}"
+            )
+        self._pool()
 
     def _pool(self) -> AnyPool:
         if self._theirs is not None:
@@ -148,14 +157,6 @@ class Connections:
         close()
 
     # -- for the engine -------------------------------------------------------------------------------------------------
-
-    def check_size(self) -> None:
-        """Raises ValueError for a user's pool that cannot carry a started manager."""
-        if self._theirs is not None and 0 < self._theirs.max_size < LINES_KEPT + 1:
-            raise ValueError(
-                f"the pool is too small: a started manager keeps {LINES_KEPT} connections of it (claim, settle, listen) and "
-                f"needs one for calls; give it max_size={LINES_KEPT + 1} or more, not {self._theirs.max_size}"
-            )
 
     def lines(self) -> Lines:
         """A connection for each loop, opened with its own back-off: a pool's would be half a minute late after an outage.

@@ -43,8 +43,8 @@ class JobManager:
     `handler`: for every type that has none of its own; without it only types with a handler are claimed.
     `handlers`: a mapping of type to handler. The other keywords: `steve/settings.py`.
 
-    Constructing opens no connection and starts no thread. Everything but `start`, `run` and `create(on_done=...)` works
-    in a process that never starts. All methods may be called from any thread.
+    Constructing opens no connection and starts no thread. Everything but `start`, `run` and `create(on_done=...)` works in a
+    process that never starts. All methods may be called from any thread.
     """
 
     def __init__(
@@ -64,7 +64,8 @@ class JobManager:
         self._listeners = Listeners()
         self._connections = Connections(db)
         self._store = Store(self._settings.schema)
-        self._announcer = Announcer(lambda: self._connections.call(self._store.notify))
+        connections, store = self._connections, self._store  # not self: a manager let go of must go at once
+        self._announcer = Announcer(lambda: connections.call(store.notify))
         self._starting = threading.Lock()  # one start at a time; protects the setting of _engines. Not taken by stop.
         # The last start's, behind those of earlier ones that were asked to stop and have not ended.
         self._engines: tuple[Engine, ...] = ()
@@ -100,7 +101,7 @@ class JobManager:
             if self._running_engine() is not None:
                 logger.warning("start() was called while the manager runs: nothing changed")
                 return
-            self._connections.check_size()
+            self._connections.open()
             engine = self._make_engine(workers, migrate)
             unended = tuple(earlier for earlier in self._engines if not earlier.has_ended())
             self._engines = (*unended, engine)
@@ -134,7 +135,8 @@ class JobManager:
         report = stop_all(engines, timeout)
         if not any(engine.is_own_thread() for engine in engines):
             self._listeners.drop_all_once()
-            self._connections.close()
+            if report.complete:  # else handlers and listeners at work may still call
+                self._connections.close()
         return report
 
     def run(self, workers: int = 2, *, stop_timeout: float | None = 30.0) -> StopReport:
@@ -360,8 +362,6 @@ class JobManager:
             return function
 
         return register
-
-    # -------------------------------------------------------------------------------------------------------------------
 
     def _running_engine(self) -> Engine | None:
         return next((engine for engine in self._engines if not engine.stopping), None)
