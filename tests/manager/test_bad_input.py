@@ -7,13 +7,13 @@ import functools
 import threading
 import traceback
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import psycopg_pool
@@ -28,18 +28,6 @@ NOWHERE = "host=127.0.0.1 port=1"
 
 SECRET = "sesame"
 """A part of every payload's values below; no message may repeat it."""
-
-
-@pytest.fixture(scope="module")
-def tables(database_url: str) -> Iterator[str]:
-    """The name of a schema with steve's tables, made once for this file."""
-    name = f"test_{uuid4().hex[:12]}"
-    manager = JobManager(database_url, schema=name)
-    manager.migrate()
-    manager.stop()
-    yield name
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(name)))
 
 
 @pytest.fixture

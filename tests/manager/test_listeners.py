@@ -5,7 +5,7 @@ The registry and the dispatcher alone: tests/rooms/test_listeners.py.
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,14 +32,6 @@ def manager(make_manager: Callable[..., JobManager]) -> JobManager:
     manager = make_manager(handlers={"a": work, "b": work})
     manager.migrate()
     return manager
-
-
-@pytest.fixture
-def gate(manager: JobManager) -> Iterator[threading.Event]:
-    """Something to wait for; open when the test ends, whatever became of it."""
-    gate = threading.Event()
-    yield gate
-    gate.set()
 
 
 def settled(manager: JobManager, *jobs: Job) -> bool:

@@ -5,7 +5,7 @@ While the database is away: test_outage.py.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -24,14 +24,6 @@ def manager(make_manager: Callable[..., JobManager], caplog: pytest.LogCaptureFi
     manager = make_manager(handler=work)
     manager.migrate()
     return manager
-
-
-@pytest.fixture
-def gate(manager: JobManager) -> Iterator[threading.Event]:
-    """Something for handlers to wait for; open when the test ends, whatever became of it."""
-    gate = threading.Event()
-    yield gate
-    gate.set()
 
 
 def work(job: Job) -> Any:

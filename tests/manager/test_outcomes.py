@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -26,18 +25,6 @@ DETAILS_BYTES = 64_000
 
 DONE = (Status.COMPLETED, Status.FAILED)
 SOUND = {"part": "sound"}
-
-
-@pytest.fixture(scope="module")
-def tables(database_url: str) -> Iterator[str]:
-    """The name of a schema with steve's tables, made once for this file."""
-    name = f"test_{uuid4().hex[:12]}"
-    manager = JobManager(database_url, schema=name)
-    manager.migrate()
-    manager.stop()
-    yield name
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(name)))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ The rules alone, as a table: tests/values. A retry that comes due while the poll
 import contextvars
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -30,14 +30,6 @@ def manager(make_manager: Callable[..., JobManager]) -> JobManager:
     manager.migrate()
     manager.set_handler("fails", fail)
     return manager
-
-
-@pytest.fixture
-def gate(manager: JobManager) -> Iterator[threading.Event]:
-    """Something for handlers to wait for; open when the test ends, whatever became of it."""
-    gate = threading.Event()
-    yield gate
-    gate.set()
 
 
 def end_of(manager: JobManager, job: Job, within: float = 10.0) -> Job:
