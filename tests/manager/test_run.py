@@ -41,9 +41,10 @@ def mine(number, frame):
     say("my own handler")
 
 signal.signal(signal.SIGTERM, mine)
+found = signal.getsignal(signal.SIGINT)  # ignored in a program that a shell started in the background
 report = manager.run(1, stop_timeout=STOP_TIMEOUT)
 say("complete", report.complete, len(report.still_running))
-say("restored", signal.getsignal(signal.SIGTERM) is mine, signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+say("restored", signal.getsignal(signal.SIGTERM) is mine, signal.getsignal(signal.SIGINT) is found)
 sys.exit(0 if report.complete else 7)
 """
 
