@@ -99,6 +99,7 @@ class Crew:
                 else:
                     brought = self._hand.refill(self._workers - len(self.running))
                     self._rouse(min(brought, 1) if self._hand.has_enough(1) else brought)
+            # Where the others suffice, this chain keeps the watch rather than take the interpreter from them.
             job = None if self._hand.has_enough(self._drawing() - 1) else self._hand.draw()
             if job is not None:
                 self._work(job)
