@@ -192,16 +192,18 @@ class Engine:
         self._executor.shutdown(wait=False)
 
     def _on_all_told(self) -> None:
-        if self._notifier is not None:
-            self._notifier.end()
-        self._maintenance.end()
         try:
-            self._lines.settle.call(lambda c: self._store.deregister_process(c, self._process_id))
+            if self._notifier is not None:
+                self._notifier.end()
+            self._maintenance.end()
+            if not self._settler.waiting():  # else it still holds jobs, and its row says who does
+                self._lines.settle.call(lambda c: self._store.deregister_process(c, self._process_id))
         except Trouble as error:
             logger.warning("this process could not be deregistered: %s", error)
-        self._lines.claim.close()
-        self._lines.settle.close()
-        self._ended.set()
+        finally:
+            self._lines.claim.close()
+            self._lines.settle.close()
+            self._ended.set()
 
     # -- between the rooms ----------------------------------------------------------------------------------------------
 

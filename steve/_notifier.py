@@ -6,6 +6,7 @@ A notification is a hint: it wakes the hand, which looks for itself. The poll re
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 from collections.abc import Callable
@@ -37,7 +38,8 @@ class Notifier:
 
     def end(self) -> None:
         self._ended = True
-        self._far_end.send(b".")
+        with contextlib.suppress(OSError):  # it has seen the end by itself already
+            self._far_end.send(b".")
 
     def run(self) -> None:
         while not self._ended:

@@ -10,7 +10,7 @@
     Snooze (BaseException)             raised by a handler: not now, again in so many seconds
 
 Messages name the thing, the value (never a payload's, never a password) and what to do.
-The last four classes stay inside steve: they are all that the rooms know of the database's troubles; `_store` makes them.
+Trouble and its four kinds stay inside steve: they are all that the rooms know of the database; `_store` makes them.
 """
 
 from __future__ import annotations

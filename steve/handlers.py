@@ -1,5 +1,5 @@
-"""The registry of handlers: type -> the function that does it. Users fill it through the manager; `_run` looks into it at
-each run, `_claim` asks it before each claim which types this process serves.
+"""The registry of handlers: type -> the function that does it. Users fill it through the manager; `_worker` looks
+into it at each run, `_pace` asks it before each claim which types this process serves.
 """
 
 from __future__ import annotations
