@@ -222,7 +222,7 @@ class JobManager:
         notify: bool | None = None,
         connection: object = None,
     ) -> list[Job]:
-        """Store many jobs in one statement, all or none; returned in the order given.
+        """Store many jobs at once, all or none, by COPY; returned in the order given.
 
         `jobs`: ("type", payload) pairs or NewJobs; the keywords are what `create` means by them, for those that leave them
         open. Raises what `create` raises; InvalidJob names the place: `jobs[3]: ...`.
