@@ -26,7 +26,7 @@ def main() -> int:
     options = _options()
     if options.list:
         for figure in in_order():
-            print(f"{figure.name:22} {figure.title}{' (--full only)' if figure.full_only else ''}")
+            print(f"{figure.name:30} {figure.title}{' (--full only)' if figure.full_only else ''}")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server does not outlive us
     try:

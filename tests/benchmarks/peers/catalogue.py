@@ -102,7 +102,7 @@ PEERS = (
         ("dramatiq-postgres==1.4.0", "psycopg[binary,pool]"),
         "8 threads",
         12_000,
-        "select count(*) from dramatiq.queue where state <> 'done'",
+        "select count(*) from dramatiq.queue",
     ),
     Peer(
         "huey",

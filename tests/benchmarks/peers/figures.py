@@ -151,21 +151,26 @@ def create(bench: Bench, peer: Peer) -> Reading:
 
 
 def _measure(peer: Peer) -> None:
-    name = f"peer.{peer.name}"
+    title = f"drain {peer.jobs:,} jobs, at most {CAP:g} s: {peer.title}"
 
-    @figure(name, f"drain {peer.jobs:,} jobs, at most {CAP:g} s: {peer.title}", {"jobs/s": Measure(ratios=[BATCH])})
-    def drained(bench: Bench) -> Reading:
+    @figure(f"peer.{peer.name}", title, {"jobs/s": Measure(ratios=[BATCH])})
+    def take(bench: Bench) -> Reading:
         return drain(bench, peer)
 
-    @figure(f"{name}.pickup", "pick-up on an idle worker", {P50: Measure(), P99: Measure()})
-    def picked_up(bench: Bench) -> Reading:
+
+def _measure_pick_up(peer: Peer) -> None:
+    @figure(f"peer.{peer.name}.pickup", "pick-up on an idle worker", {P50: Measure(), P99: Measure()})
+    def take(bench: Bench) -> Reading:
         return pick_up(bench, peer)
 
-    @figure(f"{name}.create", "create one at a time", {"jobs/s": Measure()})
-    def created(bench: Bench) -> Reading:
+
+def _measure_create(peer: Peer) -> None:
+    @figure(f"peer.{peer.name}.create", "create one at a time, one thread", {"jobs/s": Measure()})
+    def take(bench: Bench) -> Reading:
         return create(bench, peer)
 
 
-for _peer in PEERS:
-    if _peer.installed:
-        _measure(_peer)
+for _make in (_measure, _measure_pick_up, _measure_create):
+    for _peer in PEERS:
+        if _peer.installed:
+            _make(_peer)

@@ -9,7 +9,7 @@ from dramatiq_postgres.schema import generate_init_sql
 
 from .. import driver
 
-broker = PostgresBroker(url=f"{driver.ANYWHERE}?maxconn=16", results=False)
+broker = PostgresBroker(url={"maxconn": "16"}, results=False)  # the rest is libpq's
 dramatiq.set_broker(broker)
 
 
