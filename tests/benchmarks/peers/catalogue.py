@@ -77,7 +77,7 @@ PEERS = (
     ),
     Peer(
         "pgqueuer",
-        ("pgqueuer[asyncpg]==1.6.0", "uvloop"),
+        ("pgqueuer==1.6.0", "asyncpg", "uvloop"),
         "asyncpg, uvloop, batches of 100",
         100_000,
         "select count(*) from pgqueuer",
