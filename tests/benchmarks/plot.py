@@ -100,7 +100,7 @@ def _beside(axes: Axes, peers: dict[str, Ref], results: Results) -> None:
             f"{middle:,.0f}", (max(values), row), xytext=(4, 0), textcoords="offset points", verticalalignment="center"
         )
     axes.invert_yaxis()
-    axes.margins(x=0.15)
+    axes.margins(x=0.2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlabel("jobs/s")
 
