@@ -38,7 +38,9 @@ def main(name: str) -> None:
     peer = importlib.import_module(f"{__package__}.drivers.{name}")
     if options["command"] == "work":
         peer.work()
-    elif options["command"] == "create":
+        return
+    _end_with_stdin()
+    if options["command"] == "create":
         peer.create()
     else:
         peer.set_up()
@@ -68,7 +70,7 @@ def wait_for_start() -> None:
     _answer("ready")
     sys.stdin.readline()
     _answer(time.monotonic_ns())
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    _end_with_stdin()
 
 
 def begun(i: int) -> None:
@@ -78,8 +80,13 @@ def begun(i: int) -> None:
 
 
 def _end_with_stdin() -> None:
-    sys.stdin.read()
-    os._exit(0)
+    """None outlives the benchmark, whatever becomes of that."""
+
+    def end() -> None:
+        sys.stdin.read()
+        os._exit(0)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _answer(answer: object) -> None:
