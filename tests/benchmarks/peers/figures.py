@@ -27,7 +27,7 @@ FILL_SECONDS = 300.0
 """How long it may take to fill in the jobs, of the slowest one at a time."""
 
 
-class Pitch(NamedTuple):
+class Trial(NamedTuple):
     """A peer with a database and a board of its own."""
 
     peer: Peer
@@ -67,23 +67,23 @@ class Pitch(NamedTuple):
 
 
 @contextmanager
-def pitched(bench: Bench, peer: Peer, jobs: int) -> Iterator[Pitch]:
+def trial_of(bench: Bench, peer: Peer, jobs: int) -> Iterator[Trial]:
     with database.created(bench.cluster, peer.name) as its, Board.new(jobs) as board:
-        yield Pitch(peer, its, board)
+        yield Trial(peer, its, board)
 
 
 def drain(bench: Bench, peer: Peer) -> Reading:
     jobs = bench.jobs(peer.jobs)
-    with pitched(bench, peer, jobs) as pitch:
-        pitch.fill(jobs)
-        with pitch.worker() as worker:
+    with trial_of(bench, peer, jobs) as trial:
+        trial.fill(jobs)
+        with trial.worker() as worker:
             cpu = worker.cpu()
             worker.tell("start")
             begun = worker.answer() / 1e9
-            all_ran = _wait_until_run(pitch.board, worker, begun + CAP)
+            all_ran = _wait_until_run(trial.board, worker, begun + CAP)
             while True:
                 now = time.monotonic()  # before the query: its snapshot is taken right after
-                done = jobs - pitch.unfinished()
+                done = jobs - trial.unfinished()
                 if done == jobs or now > begun + CAP:
                     break
                 worker.check()
@@ -97,7 +97,7 @@ def drain(bench: Bench, peer: Peer) -> Reading:
                 "worker_mb": round(worker.memory(), 1),
             }
             time.sleep(0.1)  # Node writes to the board every few milliseconds
-        _check(pitch, done, all_ran)
+        _check(trial, done, all_ran)
     return Reading({"jobs/s": done / (now - begun)}, details)
 
 
@@ -112,41 +112,41 @@ def _wait_until_run(board: Board, worker: Process, deadline: float) -> bool:
     return True
 
 
-def _check(pitch: Pitch, done: int, all_ran: bool) -> None:
+def _check(trial: Trial, done: int, all_ran: bool) -> None:
     """Its ledger: no job ran twice, no job is done that did not run, and all ran unless it was stopped."""
-    runs = pitch.board.runs
+    runs = trial.board.runs
     ran = sum(runs)
     flaws = []
     if max(runs) > 1:
         flaws.append(f"{sum(count > 1 for count in runs):,} jobs ran more than once")
-    if ran < (pitch.board.jobs if all_ran else done):
-        flaws.append(f"{ran:,} jobs ran, {done:,} are done, of {pitch.board.jobs:,}")
+    if ran < (trial.board.jobs if all_ran else done):
+        flaws.append(f"{ran:,} jobs ran, {done:,} are done, of {trial.board.jobs:,}")
     if flaws:
         raise WrongLedger("; ".join(flaws))
 
 
 def pick_up(bench: Bench, peer: Peer) -> Reading:
-    with pitched(bench, peer, bench.samples(200)) as pitch:
-        pitch.fill(0)
-        with pitch.worker() as worker:
+    with trial_of(bench, peer, bench.samples(200)) as trial:
+        trial.fill(0)
+        with trial.worker() as worker:
             worker.tell("start")
             worker.answer()
             time.sleep(2)
-            pitch.create(every=0.02)
-            if not _wait_until_run(pitch.board, worker, time.monotonic() + 20):
-                raise ProcessFailed(f"{pitch.board.jobs - sum(pitch.board.runs)} jobs have not run")
-            _check(pitch, 0, True)
-        return delays(pitch.board, range(pitch.board.jobs)).reading()
+            trial.create(every=0.02)
+            if not _wait_until_run(trial.board, worker, time.monotonic() + 20):
+                raise ProcessFailed(f"{trial.board.jobs - sum(trial.board.runs)} jobs have not run")
+            _check(trial, 0, True)
+        return delays(trial.board, range(trial.board.jobs)).reading()
 
 
 def create(bench: Bench, peer: Peer) -> Reading:
     """The first job is the warm-up."""
-    with pitched(bench, peer, bench.jobs(4_000)) as pitch:
-        pitch.fill(0)
-        pitch.create()
-        if (stored := pitch.unfinished()) != pitch.board.jobs:
-            raise WrongLedger(f"{stored:,} jobs were stored instead of {pitch.board.jobs:,}")
-        made = pitch.board.made
+    with trial_of(bench, peer, bench.jobs(4_000)) as trial:
+        trial.fill(0)
+        trial.create()
+        if (stored := trial.unfinished()) != trial.board.jobs:
+            raise WrongLedger(f"{stored:,} jobs were stored instead of {trial.board.jobs:,}")
+        made = trial.board.made
         return Reading({"jobs/s": (len(made) - 1) / (made[-1] - made[0]) * 1e9})
 
 
