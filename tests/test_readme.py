@@ -617,6 +617,7 @@ def test_insert_and_select_are_enough_to_create(
 ) -> None:
     JobManager(database_url, schema=schema).migrate()
     conn.execute(f"grant usage on schema {schema} to {role}; grant insert, select on {schema}.job to {role}".encode())
+    conn.execute(f"grant usage on all sequences in schema {schema} to {role}".encode())
     manager = JobManager(as_role(database_url, role), schema=schema)
     assert manager.find(manager.create("a type"))
     assert len(manager.create_many([("a type", None)] * 2)) == 2
