@@ -40,7 +40,7 @@ from .handlers import Handlers
 from .job import Job, Settled, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import Verdict
-from .settings import HAND_AGE, SCAN_CHECK, WARN_SCAN, Settings
+from .settings import HAND_AGE, LOST_CHECK, SCAN_CHECK, WARN_SCAN, Settings
 
 logger = logging.getLogger("steve")
 
@@ -116,6 +116,7 @@ class Engine:
         duties = [
             Duty("give back an old hand", HAND_AGE / 4, self._give_back_old),
             Duty("look everywhere", SCAN_CHECK, self._scan_when_slow),
+            Duty("take up what was lost", LOST_CHECK, lambda: self._crew.take_up_lost()),
         ]
         self._maintenance = Maintenance(duties, self._stop_now)
         self._executor = ThreadPoolExecutor(workers, "steve-worker", initializer=self._mark_own)
@@ -186,8 +187,8 @@ class Engine:
         self._hand.give_back()
 
     def _on_last_worker(self) -> None:
+        self._settler.last_chance()  # first: the end of the hand may have to wait for the database, too, though not as long
         self._hand.end()  # what a claim brought that was under way
-        self._settler.last_chance()
         self._pile.end()
         self._executor.shutdown(wait=False)
 
@@ -196,7 +197,7 @@ class Engine:
             if self._notifier is not None:
                 self._notifier.end()
             self._maintenance.end()
-            if not self._settler.waiting():  # else it still holds jobs, and its row says who does
+            if not self._settler.waiting() and not self._hand.in_doubt():  # else it may hold jobs, and its row says who does
                 self._lines.settle.call(lambda c: self._store.deregister_process(c, self._process_id))
         except Trouble as error:
             logger.warning("this process could not be deregistered: %s", error)

@@ -84,6 +84,10 @@ class Crew:
         """A full scan beside the claims. Raises Trouble."""
         self._rouse(self._hand.look_everywhere(claim, self._workers - len(self.running)))
 
+    def take_up_lost(self) -> None:
+        """What a claim took whose reply was lost, while no worker claims."""
+        self._rouse(self._hand.recover())
+
     # -- the walk -------------------------------------------------------------------------------------------------------
 
     def _walk(self) -> bool:

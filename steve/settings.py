@@ -25,6 +25,10 @@ LATE_SECONDS, LATE_MOST = 0.0002, 0.002
 """How long a process waits before it looks that came too late the last time, for each time in a row; and at most."""
 ANSWERED_MOST = 1_000
 """Claims whose time is kept, to tell them from one whose reply was lost."""
+SECOND_LOOK = 60.0
+"""Seconds after which what a lost claim took is asked for once more: it may have been committed after the first time."""
+LOST_CHECK = 1.0
+"""Seconds between the looks of another thread, while all workers are busy, at whether such a question is due."""
 FULL_SCAN_EVERY = 20
 """A claim looks at the beginning of every lane again when so many times the duration of the last such look has passed."""
 SLOW_SCAN = 0.02

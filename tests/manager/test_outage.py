@@ -244,6 +244,22 @@ def test_a_claim_whose_answer_is_lost_loses_no_job(
     assert {job.attempts for job in map(manager.find, jobs) if job} == {1}
 
 
+def test_a_manager_that_stops_after_a_claim_whose_answer_is_lost_gives_its_jobs_back(
+    make_manager: Callable[..., JobManager], monkeypatch: pytest.MonkeyPatch, conn: psycopg.Connection, schema: str
+) -> None:
+    monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 30.0)  # the next claim would come late
+    manager = make_manager(handler=lambda job: None)
+    manager.migrate()
+    manager.create_many([("a", None)] * 20)
+    lost = lose_answer(monkeypatch, manager, "claim_jobs")
+    manager.start()
+    until(lambda: lost and counts(manager, Status.RUNNING) != [0])
+    assert manager.stop(timeout=10).complete
+    assert counts(manager, Status.PENDING) == [20]
+    # If that claim is committed after all, whoever rescues must find who has its jobs.
+    assert conn.execute(f"select count(*) from {schema}.process").fetchone() == (1,)
+
+
 # -- for too long, and for another reason ---------------------------------------------------------------------------------
 
 
@@ -251,6 +267,7 @@ def test_a_manager_that_stops_while_the_database_is_away_gives_up_in_time_and_sa
     up: embedded.Server, doors: Doors, schema: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("steve._settle.SETTLE_SECONDS", 0.5)
+    monkeypatch.setattr("steve._claim.CALL_SECONDS", 0.1)
     manager = JobManager(up.conninfo, doors.pass_through, schema=schema)
     try:
         manager.start(workers=3)
