@@ -283,7 +283,7 @@ class Hand:
             self._jobs.extend([(now, job) for job in jobs])
 
     def look_everywhere(self, claim: Claim, idle: int) -> int:
-        """A full scan beside the claims, by the maintenance thread on a connection of its own; how many jobs that brought.
+        """A full scan beside the claims, by the scanner on a connection of its own; how many jobs that brought.
 
         Raises Trouble.
         """

@@ -5,10 +5,11 @@ A job's walk, left to right; each arrow is a queue that nobody waits at:
     Hand --Claimed--> Crew (run, judge) --Verdict--> Pile, Settler --Event--> Dispatcher, Listeners
 
 Who ends whom, in the same order: the last worker gives back the hand and closes the pile; the settler settles the rest and
-closes the dispatcher; the dispatcher tells the rest, and ends the notifier, the maintenance and the connections.
+closes the dispatcher; the dispatcher tells the rest, and ends the notifier, the periodic threads and the connections.
 
 Workers, settler and dispatcher are non-daemon: an interpreter that exits without `stop()` waits for what was begun to be
-committed and told. The notifier and the maintenance are daemons, and end when nobody needs them.
+committed and told. The notifier and the periodic threads are daemons, and end when nobody needs them: the maintenance, which
+never waits for the database, so that it gives back the hand in time, and the scanner, which does what may take long there.
 """
 
 from __future__ import annotations
@@ -113,12 +114,7 @@ class Engine:
             settings.poll_interval,
             workers,
         )
-        duties = [
-            Duty("give back an old hand", HAND_AGE / 4, self._give_back_old),
-            Duty("look everywhere", SCAN_CHECK, self._scan_when_slow),
-            Duty("take up what was lost", LOST_CHECK, lambda: self._crew.take_up_lost()),
-        ]
-        self._maintenance = Maintenance(duties, self._stop_now)
+        self._maintenance = Maintenance([Duty("give back an old hand", HAND_AGE / 4, self._give_back_old)], self._stop_now)
         self._executor = ThreadPoolExecutor(workers, "steve-worker", initializer=self._mark_own)
         self._crew = Crew(
             workers,
@@ -129,8 +125,14 @@ class Engine:
             handlers,
             listeners,
             self._dispatcher,
-            self._maintenance.ask_to_stop,
+            self.ask_to_stop,
             self._on_last_worker,
+        )
+        self._scanner = Maintenance(
+            [
+                Duty("look everywhere", SCAN_CHECK, self._scan_when_slow),
+                Duty("take up what was lost", LOST_CHECK, self._crew.take_up_lost),
+            ]
         )
         self._notifier = (
             Notifier(self._listen, self._hear, self._lines.listen.close, self._hand.wake, outage) if settings.notify else None
@@ -139,7 +141,8 @@ class Engine:
     def start(self) -> None:
         self._run_thread("steve-settler", self._settler.run, daemon=False)
         self._run_thread("steve-dispatcher", self._dispatcher.run, daemon=False)
-        self._run_thread("steve-maintenance", self._maintain, daemon=True)
+        self._run_thread("steve-maintenance", self._maintenance.run, daemon=True)
+        self._run_thread("steve-scanner", self._scan, daemon=True)
         if self._notifier is not None:
             self._run_thread("steve-notifier", self._notifier.run, daemon=True)
         self._crew.start()
@@ -153,6 +156,7 @@ class Engine:
     def ask_to_stop(self) -> None:
         """Returns at once; takes no lock and logs nothing: for signal handlers."""
         self.stopping = True
+        self._hand.close()  # here, not on another thread: from now on nothing is claimed
         self._maintenance.ask_to_stop()
 
     def is_own_thread(self) -> bool:
@@ -197,6 +201,7 @@ class Engine:
             if self._notifier is not None:
                 self._notifier.end()
             self._maintenance.end()
+            self._scanner.end()
             if not self._settler.waiting() and not self._hand.in_doubt():  # else it may hold jobs, and its row says who does
                 self._lines.settle.call(lambda c: self._store.deregister_process(c, self._process_id))
         except Trouble as error:
@@ -215,12 +220,12 @@ class Engine:
         if self._listeners.want(verdict):
             self._dispatcher.put(Event(verdict.job, self.process, verdict, settled))
 
-    def _maintain(self) -> None:
-        self._maintenance.run()
+    def _scan(self) -> None:
+        self._scanner.run()
         self._lines.scan.close()
 
     def _scan_when_slow(self) -> None:
-        """On the maintenance thread: the full scans that a claim must not wait for."""
+        """On the scanner's thread: the full scans that a claim must not wait for."""
         marks = self._hand.marks
         if not marks.slow:
             self._lines.scan.close()

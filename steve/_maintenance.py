@@ -1,4 +1,6 @@
-"""One thread for everything periodic, and the one that carries out a request to stop: it is never busy with a handler."""
+"""A thread for what is periodic; one of them carries out a request to stop, too: it is never busy with a handler, nor with the
+database.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ class Duty(NamedTuple):
 
 
 class Maintenance:
-    def __init__(self, duties: list[Duty], on_stop: Callable[[], None]) -> None:
+    def __init__(self, duties: list[Duty], on_stop: Callable[[], None] = lambda: None) -> None:
         self._duties = duties
         self._on_stop = on_stop
         # Requests. A SimpleQueue, since its put may be called by a signal handler, whatever lock was held when it came.

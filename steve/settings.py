@@ -32,7 +32,7 @@ LOST_CHECK = 1.0
 FULL_SCAN_EVERY = 20
 """A claim looks at the beginning of every lane again when so many times the duration of the last such look has passed."""
 SLOW_SCAN = 0.02
-"""Seconds that such a look takes at most in a healthy table. Beyond, the maintenance thread makes it, beside the claims."""
+"""Seconds that such a look takes at most in a healthy table. Beyond, the scanner makes it, beside the claims."""
 SCAN_CHECK = 0.25
 """Seconds between its looks at whether one is due."""
 WARN_SCAN = 0.1
