@@ -139,13 +139,38 @@ class Engine:
         )
 
     def start(self) -> None:
-        self._run_thread("steve-settler", self._settler.run, daemon=False)
-        self._run_thread("steve-dispatcher", self._dispatcher.run, daemon=False)
-        self._run_thread("steve-maintenance", self._maintenance.run, daemon=True)
-        self._run_thread("steve-scanner", self._scan, daemon=True)
+        """Raises RuntimeError where the system starts no more threads. Whatever it raises, nothing of this run is left then."""
+        loops = [
+            ("steve-settler", self._settler.run, False),
+            ("steve-dispatcher", self._dispatcher.run, False),
+            ("steve-maintenance", self._maintenance.run, True),
+            ("steve-scanner", self._scan, True),
+        ]
         if self._notifier is not None:
-            self._run_thread("steve-notifier", self._notifier.run, daemon=True)
-        self._crew.start()
+            loops.append(("steve-notifier", self._notifier.run, True))
+        try:
+            self._start_workers()
+            while loops:
+                name, run, daemon = loops[0]
+                self._run_thread(name, run, daemon=daemon)
+                del loops[0]
+            self._crew.start()
+        except BaseException:
+            self.ask_to_stop()
+            self._crew.stop()
+            for _, run, _ in loops:  # what has got no thread comes to its end on this one; each is ended by one before it
+                run()
+            self._ended.wait()
+            raise
+
+    def _start_workers(self) -> None:
+        """All threads of the executor at once: a later submit() starts none, and fails for the interpreter's exit only."""
+        all_started = threading.Event()
+        try:
+            for _ in range(self._workers):
+                self._executor.submit(all_started.wait)
+        finally:
+            all_started.set()
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 

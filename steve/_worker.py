@@ -191,7 +191,7 @@ class Crew:
     def _submit(self) -> bool:
         try:
             self._submit_turn(self._turn)
-        except RuntimeError:  # the interpreter exits, and nobody called stop()
+        except RuntimeError:  # the interpreter exits, and nobody called stop(): all threads of the executor are started
             self.stopping.set()
             self._ask_to_stop()
             return False

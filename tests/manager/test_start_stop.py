@@ -467,6 +467,50 @@ def test_what_listeners_have_not_heard_yet_is_reported_as_untold(manager: JobMan
     assert [job.uid for job in told] == [job.uid for job in jobs]
 
 
+# -- where the system starts no more threads ----------------------------------------------------------------------------
+
+
+def start_no_thread(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """From now on a thread whose name begins so is refused, as where a process may have no more."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith(name):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+@pytest.mark.parametrize("loop", ["worker_1", "settler", "dispatcher", "maintenance", "scanner", "notifier"])
+def test_a_start_that_gets_no_thread_raises_and_leaves_nothing_running(
+    make_manager: MakeManager, conn: psycopg.Connection, schema: str, loop: str
+) -> None:
+    manager = make_manager(handlers={"a": lambda job: "done"})
+    manager.migrate()
+    job = manager.create("a")
+    before = set(threading.enumerate())
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        start_no_thread(monkeypatch, f"steve-{loop}")
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            manager.start(workers=3)
+    assert processes(conn, schema) == 0
+    assert status(manager, job) == "pending"
+    until(lambda: set(threading.enumerate()) <= before)
+    manager.start()
+    until(lambda: status(manager, job) == "completed")
+
+
+def test_a_manager_that_works_needs_no_further_thread(
+    make_manager: MakeManager, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = make_manager(handlers={"a": gate.pass_through})
+    manager.start(workers=4)
+    start_no_thread(monkeypatch, "steve-worker")
+    manager.create_many([("a", {})] * 4)
+    until(lambda: len(gate.arrived) == 4)
+
+
 # -- start again --------------------------------------------------------------------------------------------------------
 
 
