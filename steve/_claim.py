@@ -6,7 +6,6 @@ How much a claim asks for: `_pace.py`. Where it looks: `_marks.py`, `sql/claim_j
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter, deque
@@ -16,6 +15,7 @@ from math import inf
 from queue import Empty, SimpleQueue
 from random import uniform
 
+from ._log import logger
 from ._marks import Marks
 from ._outage import Backoff, Outage
 from ._pace import Pace
@@ -34,8 +34,6 @@ from .settings import (
     TICK_SECONDS,
     WORTH_SECONDS,
 )
-
-logger = logging.getLogger("steve")
 
 Claim = Callable[[Demand], Claims]
 """Asks the database."""

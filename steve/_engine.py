@@ -14,7 +14,6 @@ never waits for the database, so that it gives back the hand in time, and the sc
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -28,6 +27,7 @@ from dataclasses import dataclass
 from . import _json
 from ._claim import Claim, Hand
 from ._connection import Connection, Line
+from ._log import logger
 from ._maintenance import Duty, Maintenance
 from ._notifier import Notifier
 from ._outage import Outage
@@ -42,8 +42,6 @@ from .job import Job, Settled, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import Verdict
 from .settings import HAND_AGE, LOST_CHECK, SCAN_CHECK, WARN_SCAN, Settings
-
-logger = logging.getLogger("steve")
 
 
 @dataclass(frozen=True, slots=True)

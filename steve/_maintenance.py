@@ -4,13 +4,12 @@ database.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-logger = logging.getLogger("steve")
+from ._log import logger
 
 
 class Duty(NamedTuple):
@@ -56,4 +55,4 @@ def _guarded(name: str, work: Callable[[], object]) -> None:
     try:
         work()
     except Exception:
-        logger.exception("the duty %r failed; it will be tried again", name)
+        logger.exception("the duty %r failed; its turn will come again", name)

@@ -7,7 +7,6 @@ once. Verdicts wait here while the database is away, and workers begin nothing m
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,14 +14,13 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from ._brake import Brake
+from ._log import logger
 from ._outage import Backoff, Outage
 from .errors import Misconfigured, Trouble, Unknown, Weather
 from .job import AttemptStatus, Settled, Status
 from .listeners import Event
 from .outcome import Verdict
 from .settings import GROUP_BYTES, GROUP_MOST, PILE_BYTES, PILE_MOST, SETTLE_SECONDS
-
-logger = logging.getLogger("steve")
 
 Landed = dict[tuple[int, int], Settled]
 """What stands in the database of a group of verdicts, by (job id, lease_no)."""

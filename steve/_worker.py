@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ._claim import Claim, Hand
+from ._log import logger
 from ._run import run
 from ._settle import Pile
 from .handlers import Handlers
@@ -23,8 +24,6 @@ from .job import Claimed, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import NotBegun, Outcome, Raised, Verdict, judge
 from .settings import IDLE_SECONDS, TURN_SECONDS
-
-logger = logging.getLogger("steve")
 
 
 class Running(NamedTuple):
@@ -148,7 +147,7 @@ class Crew:
         self._pile.put(verdict)
         del self.running[job.id]
         self._hand.pace.took(job.type, seconds)
-        _log(verdict, outcome, seconds)  # last: a filter or a handler of the application's may raise
+        _log(verdict, outcome, seconds)  # last: a handler of the application's may take its time
 
     # -- the chains -----------------------------------------------------------------------------------------------------
 
