@@ -53,6 +53,8 @@ GROUP_BYTES = 8 << 20
 PILE_MOST = 2_000
 """Verdicts waiting, above which workers begin nothing more until half of them are settled."""
 PILE_BYTES = 32 << 20
+UNEXPLAINED_MOST = 10
+"""How often PostgreSQL may fail with one verdict alone, for no reason that we know, before it counts as refused."""
 SETTLE_SECONDS = 30.0
 """How long a stopping manager goes on trying to write down what was done while the database is away."""
 

@@ -260,6 +260,34 @@ def test_a_manager_that_stops_after_a_claim_whose_answer_is_lost_gives_its_jobs_
     assert conn.execute(f"select count(*) from {schema}.process").fetchone() == (1,)
 
 
+# -- a statement that fits its table no more ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", ["alter table {}.job alter column priority type integer", "deallocate"])
+def test_statements_that_were_prepared_for_a_table_as_it_was_are_prepared_anew(
+    manager: JobManager, conn: psycopg.Connection, schema: str, change: str
+) -> None:
+    """By the loops and by the callers' connections."""
+    manager.set_handler("a", lambda job: None)
+    manager.start()
+    for _ in range(10):  # psycopg prepares what it has sent five times
+        job = manager.create("a")
+        until(lambda job=job: manager.history(job))
+    if change == "deallocate":  # by a pooler in between, say
+        for line in (manager._engines[0]._lines.claim, manager._engines[0]._lines.settle):
+            line.call(lambda c: c.execute("deallocate all"))
+        pool = manager._connections._pool()
+        with pool.connection() as one:
+            one.execute("deallocate all")
+    else:
+        conn.execute(change.format(schema))
+    job = manager.create("a")
+    until(lambda: manager.history(job))
+    found = manager.find(job)
+    assert found is not None
+    assert (found.status, found.attempts) == (Status.COMPLETED, 1)
+
+
 # -- for too long, and for another reason ---------------------------------------------------------------------------------
 
 
