@@ -1,19 +1,16 @@
 """Which INSERT carries the NOTIFY. Commits that notify queue behind a lock of the whole database, so of the jobs that many
 threads create at once only some announce themselves, and pay for the others.
 
-`JobManager.create` and `create_many` send their INSERTs from within `carrying()`.
+`_create` sends an INSERT between `begin()` and `end()`, and calls `owe()` after a COPY, which cannot carry anything.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
+from ._log import logger
 from .errors import SteveError, Trouble
-
-logger = logging.getLogger("steve")
 
 
 class Announcer:
@@ -31,20 +28,8 @@ class Announcer:
         self._carrying = False
         self._owed = False
 
-    @contextmanager
-    def carrying(self) -> Iterator[bool]:
-        """Around one INSERT: whether it carries the notification."""
-        carries = self._begin()
-        try:
-            yield carries
-        finally:
-            if self._end(carries):
-                try:
-                    self._notify()
-                except (SteveError, Trouble) as error:
-                    logger.debug("a notification could not be sent, the poll finds the jobs: %s", error)
-
-    def _begin(self) -> bool:
+    def begin(self) -> bool:
+        """One INSERT is about to be sent: whether it carries the notification. `end` must follow."""
         with self._lock:
             self._under_way += 1
             if self._carrying:
@@ -53,15 +38,34 @@ class Announcer:
             self._owed = False
             return True
 
-    def _end(self, carried: bool) -> bool:
-        """Whether what is owed must be paid now. An INSERT that failed may have been stored all the same."""
+    def end(self, carried: bool) -> None:
+        """That INSERT is over. One that failed may have been stored all the same."""
         with self._lock:
             self._under_way -= 1
             if carried:
                 self._carrying = False
             else:
                 self._owed = True
-            pay = self._owed and not self._under_way
-            if pay:
-                self._owed = False
-            return pay
+            pay = self._is_to_pay()
+        if pay:
+            self._pay()
+
+    def owe(self) -> None:
+        """Jobs were stored that no notification announced."""
+        with self._lock:
+            self._owed = True
+            pay = self._is_to_pay()
+        if pay:
+            self._pay()
+
+    def _is_to_pay(self) -> bool:
+        pay = self._owed and not self._under_way
+        if pay:
+            self._owed = False
+        return pay
+
+    def _pay(self) -> None:
+        try:
+            self._notify()
+        except (SteveError, Trouble) as error:
+            logger.debug("a notification could not be sent, the poll finds the jobs: %s", error)

@@ -9,15 +9,18 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from . import _json
 from ._store import Insert, Inserted, Terms
 from .errors import InvalidJob, shown
-from .job import Job, NewJob, Status
+from .job import Job, NewJob, Status, make_job
 from .retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
 from .settings import name_flaw
+
+NOTIFY_WITHIN = timedelta(hours=2)
+"""A job that is due later wakes nobody: the longest poll is little more than an hour, and clocks may differ by the rest."""
 
 _LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -53,19 +56,19 @@ def checked_many(jobs: object, defaults: NewJob, retry: RetryPolicy) -> list[Ins
     return inserts
 
 
-def notified(notify: object, default: bool) -> bool:
-    """Whether to wake waiting processes. Raises InvalidJob."""
+def notified(notify: object, default: bool, *jobs: Insert) -> bool:
+    """Whether to wake waiting processes: who hears it learns when the next job is due. Raises InvalidJob."""
     if notify is None:
-        return default
+        notify = default
     if not isinstance(notify, bool):
         raise InvalidJob(f"notify must be True, False or None, not {shown(notify)}")
-    return notify
+    return notify and any(job.terms.run_at is None or job.terms.run_at < datetime.now(UTC) + NOTIFY_WITHIN for job in jobs)
 
 
 def as_job(insert: Insert, inserted: Inserted) -> Job:
     """What was stored, as the database has it."""
     terms = insert.terms
-    return Job(
+    return make_job(
         inserted.id,
         insert.uid,
         terms.queue,

@@ -79,7 +79,7 @@ class Connections:
         unknown = False
         while True:
             try:
-                return self._once(statement, deadline - time.monotonic())
+                return self.once(statement, deadline - time.monotonic())
             except (Weather, Unknown) as error:
                 unknown = unknown or isinstance(error, Unknown)
                 delay = backoff.next()
@@ -104,7 +104,8 @@ class Connections:
                 return str(refused)
         return str(error)
 
-    def _once(self, statement: Callable[[Connection], T], timeout: float) -> T:
+    def once(self, statement: Callable[[Connection], T], timeout: float) -> T:
+        """The same, tried once: with a connection that comes within `timeout` seconds. Raises Trouble."""
         pool = self._pool()
         try:
             with pool.connection(timeout=max(timeout, 0.01)) as connection:

@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from . import _enqueue, _lookup, migrations
-from ._announce import Announcer
+from ._calls import Calls
 from ._connection import Connection, caller_connection
+from ._create import Creator
 from ._engine import Engine, StopReport, stop_all
 from ._log import logger
-from ._pool import Connections, Sent
+from ._pool import Connections
 from ._store import Store, translated
-from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, Trouble, Unavailable, shown
+from .errors import Misconfigured, NotRunning, SchemaError, Trouble, Unavailable, shown
 from .handlers import Handler, Handlers, check_type
 from .job import Attempt, Job, NewJob, Status
 from .listeners import Kind, Listener, Listeners, check_types
@@ -62,8 +63,8 @@ class JobManager:
         self._listeners = Listeners()
         self._connections = Connections(db)
         self._store = Store(self._settings.schema)
-        connections, store = self._connections, self._store  # not self: a manager let go of must go at once
-        self._announcer = Announcer(lambda: connections.call(store.notify))
+        self._calls = Calls(self._connections, self._settings.schema)
+        self._creator = Creator(self._store, self._calls, self._connections)
         self._starting = threading.Lock()  # one start at a time; protects the setting of _engines. Not taken by stop.
         # The last start's, behind those of earlier ones that were asked to stop and have not ended.
         self._engines: tuple[Engine, ...] = ()
@@ -84,7 +85,7 @@ class JobManager:
             with translated(connection):
                 return migrations.migrate(connection, self._settings.schema, contract=contract, dry_run=dry_run)
 
-        return self._call(statement)
+        return self._calls.call(statement)
 
     # -- working --------------------------------------------------------------------------------------------------------
 
@@ -195,19 +196,14 @@ class JobManager:
         """
         new = NewJob(type, payload, max_attempts, backoff_strategy, run_at, queue, priority)
         insert = _enqueue.checked(new, self._settings.retry)
-        wake = _enqueue.notified(notify, self._settings.notify)
+        wake = _enqueue.notified(notify, self._settings.notify, insert)
         if on_done is not None:
             self._check_on_done(on_done, type, connection)
+        theirs = None if connection is None else caller_connection(connection)
+        if on_done is not None:
             self._listeners.add_once(insert.uid, on_done)
-
-        def statement(connection: Connection, carries: bool) -> Job:
-            inserted = self._store.insert_job(connection, insert, carries)
-            if inserted is not None:
-                return _enqueue.as_job(insert, inserted)
-            return self._store.find_jobs(connection, [insert.uid])[insert.uid]  # stored by an earlier try, its reply lost
-
         try:
-            return self._insert(statement, wake, connection, Sent(f"job {insert.uid}", insert.uid))
+            return self._creator.create(insert, wake, theirs)
         except BaseException:
             self._listeners.drop_once(insert.uid)
             raise
@@ -231,36 +227,9 @@ class JobManager:
         """
         defaults = NewJob("default", None, max_attempts, backoff_strategy, run_at, queue, priority)
         inserts = _enqueue.checked_many(jobs, defaults, self._settings.retry)
-        wake = _enqueue.notified(notify, self._settings.notify)
-        if connection is not None:
-            caller_connection(connection)  # also where there is nothing to store
-        if not inserts:
-            return []
-
-        def insert(connection: Connection, carries: bool) -> list[Job]:
-            inserted = self._store.insert_jobs(connection, inserts, carries)
-            if inserted:
-                return [_enqueue.as_job(one, inserted[one.uid]) for one in inserts]
-            # An earlier try, whose reply was lost, has stored them all.
-            found = self._store.find_jobs(connection, [one.uid for one in inserts])
-            return [found[one.uid] for one in inserts]
-
-        return self._insert(
-            insert, wake, connection, Sent(f"{len(inserts)} jobs, the first of them {inserts[0].uid},", inserts[0].uid)
-        )
-
-    def _insert(self, insert: Callable[[Connection, bool], T], wake: bool, connection: object, sent: Sent) -> T:
-        """`insert(connection, carries)` on the caller's connection or one of ours; `carries`: the notification, too."""
-        if connection is not None:
-            theirs = caller_connection(connection)
-            try:  # in the caller's transaction: once, and what the driver raises comes through
-                return insert(theirs, wake)
-            except Trouble as error:
-                raise (error.__cause__ or error) from None
-        if not wake:
-            return self._call(lambda ours: insert(ours, False), sent)
-        with self._announcer.carrying() as carries:
-            return self._call(lambda ours: insert(ours, carries), sent)
+        wake = _enqueue.notified(notify, self._settings.notify, *inserts)
+        theirs = None if connection is None else caller_connection(connection)
+        return self._creator.create_many(inserts, wake, theirs) if inserts else []
 
     def _check_on_done(self, on_done: object, type: str, connection: object) -> None:
         if not callable(on_done):
@@ -277,12 +246,12 @@ class JobManager:
     def find(self, job: Job | UUID | str) -> Job | None:
         """The job as it is now, by itself or its uid; None: there is none. Raises SchemaError and Unavailable."""
         uid = _lookup.uid_of(job)
-        return self._call(lambda connection: self._store.find_jobs(connection, [uid]).get(uid))
+        return self._calls.call(lambda connection: self._store.find_jobs(connection, [uid]).get(uid))
 
     def history(self, job: Job | UUID | str) -> list[Attempt]:
         """The job's attempts that have ended, first to last. Raises SchemaError and Unavailable."""
         uid = _lookup.uid_of(job)
-        return self._call(lambda connection: self._store.list_attempts(connection, uid))
+        return self._calls.call(lambda connection: self._store.list_attempts(connection, uid))
 
     def fetch_all(
         self,
@@ -298,7 +267,7 @@ class JobManager:
         `before`: the last job of the page before. Raises TypeError, ValueError, SchemaError and Unavailable.
         """
         page = _lookup.page(status, type, queue, limit, before)
-        return self._call(lambda connection: self._store.list_jobs(connection, page))
+        return self._calls.call(lambda connection: self._store.list_jobs(connection, page))
 
     # -- handlers -------------------------------------------------------------------------------------------------------
 
@@ -387,12 +356,3 @@ class JobManager:
     def _handlers_changed(self) -> None:
         for engine in self._engines:
             engine.wake()
-
-    def _call(self, statement: Callable[[Connection], T], sent: Sent | None = None) -> T:
-        try:
-            return self._connections.call(statement, sent)
-        except Misconfigured as error:
-            met = error
-            raise self._connections.call(lambda ours: migrations.describe_missing(ours, self._settings.schema, met)) from error
-        except Refused as error:
-            raise InvalidJob(f"PostgreSQL refused it (SQLSTATE {error.sqlstate})") from None  # its text quotes the payload

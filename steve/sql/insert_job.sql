@@ -1,7 +1,6 @@
 -- Store one job. The uid was made before the first try: sent again after a lost reply, this inserts nothing and returns
 -- nothing, and find_jobs.sql tells what is there.
--- The notification rides along and is heard after the commit: who hears it learns when the next job is due. One due in more
--- than an hour, the longest poll, needs none.
+-- The notification rides along and is heard after the commit.
 insert into {schema}.job
   (uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter, run_at)
 values (
@@ -12,4 +11,4 @@ values (
 on conflict (uid) do nothing
 returning
   uid, id, created_at, updated_at, run_at,
-  case when %(notify)s and run_at < clock_timestamp() + interval '1 hour' then pg_notify(%(channel)s, '') end
+  case when %(notify)s then pg_notify(%(channel)s, '') end

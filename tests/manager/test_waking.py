@@ -189,7 +189,8 @@ def test_notify_of_a_call_stands_over_that_of_the_manager(
         *manager.create_many([("a", None)], notify=False),
         silent.create("a"),
         *silent.create_many([("a", None)]),
-        manager.create("a", run_at=datetime.now(UTC) + timedelta(hours=2)),
+        manager.create("a", run_at=datetime.now(UTC) + timedelta(hours=3)),
+        *manager.create_many([("a", None)], run_at=datetime.now(UTC) + timedelta(hours=3)),
     ]
     assert list(conn.notifies(timeout=0.1)) == []
     assert [manager.find(job) for job in unheard] == unheard

@@ -1,0 +1,81 @@
+"""Stores new jobs: on the caller's connection or on one of ours, and wakes who waits for them.
+
+`JobManager.create` and `create_many` are this, once `_enqueue` has checked what they were given. On a connection of ours
+a job whose reply was lost is sent again under the same uid; on the caller's nothing is, and the driver's errors come through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ._announce import Announcer
+from ._calls import Calls
+from ._connection import Connection
+from ._enqueue import as_job
+from ._pool import Connections, Sent
+from ._store import Insert, Store
+from .errors import Refused, Trouble
+from .job import Job
+
+PAY_SECONDS = 1.0
+"""How long a notification that is sent late may wait for a connection: the poll finds the jobs meanwhile."""
+
+
+class Creator:
+    def __init__(self, store: Store, calls: Calls, connections: Connections) -> None:
+        self._store = store
+        self._calls = calls
+        self._announcer = Announcer(lambda: connections.once(store.notify, PAY_SECONDS))
+
+    def create(self, job: Insert, wake: bool, theirs: Connection | None) -> Job:
+        """`wake`: notify waiting processes. `theirs`: the caller's connection."""
+        if theirs is not None:
+            try:
+                return self._insert(theirs, job, wake)
+            except Trouble as error:
+                raise (error.__cause__ or error) from None
+        sent = Sent(f"job {job.uid}", job.uid)
+        if not wake:
+            return self._calls.call(lambda ours: self._insert(ours, job, False), sent)
+        carries = self._announcer.begin()
+        try:
+            return self._calls.call(lambda ours: self._insert(ours, job, carries), sent)
+        finally:
+            self._announcer.end(carries)
+
+    def create_many(self, jobs: Sequence[Insert], wake: bool, theirs: Connection | None) -> list[Job]:
+        """All or none, in their order."""
+        if theirs is not None:
+            try:
+                created = self._store.insert_jobs(theirs, jobs, as_job)
+                if wake:
+                    self._store.notify(theirs)
+            except Trouble as error:
+                raise (error.__cause__ or error) from None
+            return created
+        first = jobs[0].uid
+        try:
+            return self._calls.call(
+                lambda ours: self._copy(ours, jobs), Sent(f"{len(jobs)} jobs, the first of them {first},", first)
+            )
+        finally:
+            if wake:
+                self._announcer.owe()
+
+    def _insert(self, connection: Connection, job: Insert, notify: bool) -> Job:
+        inserted = self._store.insert_job(connection, job, notify)
+        if inserted is not None:
+            return as_job(job, inserted)
+        return self._store.find_jobs(connection, [job.uid])[job.uid]  # stored by an earlier try, its reply lost
+
+    def _copy(self, connection: Connection, jobs: Sequence[Insert]) -> list[Job]:
+        try:
+            return self._store.insert_jobs(connection, jobs, as_job)
+        except Refused as error:
+            if error.sqlstate != "23505":
+                raise
+            # An earlier try, whose reply was lost, has stored them all.
+            found = self._store.find_jobs(connection, [job.uid for job in jobs])
+            if len(found) < len(jobs):
+                raise
+            return [found[job.uid] for job in jobs]
