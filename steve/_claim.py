@@ -6,7 +6,6 @@ How much a claim asks for: `_pace.py`. Where it looks: `_marks.py`, `sql/claim_j
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter, deque
@@ -16,17 +15,25 @@ from math import inf
 from queue import Empty, SimpleQueue
 from random import uniform
 
+from ._log import logger
 from ._marks import Marks
 from ._outage import Backoff, Outage
 from ._pace import Pace
 from ._store import Claims, Demand
-from .errors import Trouble, Unknown
+from .errors import Misconfigured, Trouble, Unknown, Weather
 from .handlers import Handlers
 from .job import Claimed
 from .outcome import NotBegun, Verdict, judge
-from .settings import ANSWERED_MOST, IDLE_SECONDS, LATE_MOST, LATE_SECONDS, TICK_SECONDS, WORTH_SECONDS
-
-logger = logging.getLogger("steve")
+from .settings import (
+    ANSWERED_MOST,
+    CALL_SECONDS,
+    IDLE_SECONDS,
+    LATE_MOST,
+    LATE_SECONDS,
+    SECOND_LOOK,
+    TICK_SECONDS,
+    WORTH_SECONDS,
+)
 
 Claim = Callable[[Demand], Claims]
 """Asks the database."""
@@ -66,10 +73,11 @@ class Hand:
         # One claim at a time, taken without waiting: who does not get it draws or goes idle. Held across the query, it also
         # protects _woken's clearing, _target, the back-off and the claim's connection.
         self._claiming = threading.Lock()
-        # Whether a claim's reply was lost; and the database's times of the last claims whose reply was not: all jobs of a
-        # claim have one claimed_at.
+        # Whether a claim's reply was lost, and when to ask a second time what it took; the database's times of the last claims
+        # whose reply was not lost: all jobs of a claim have one claimed_at. Written under the claim lock or that of the scans.
         self._lost = False
-        self._answered: deque[datetime] = deque(maxlen=ANSWERED_MOST)
+        self._second_look = inf
+        self._answered: deque[datetime] = deque()
         # Held by a full scan beside the claims: what it brings must be in the hand before anybody asks what was lost.
         self._scanning = threading.Lock()
         self._woken = True
@@ -156,11 +164,29 @@ class Hand:
         try:
             return 0 if self._closed else self._fill(idle)
         finally:
-            self._claiming.release()
-            # After the release, so that an idle worker that saw the lock taken and sleeps hears of what came meanwhile, and
-            # of a look that is due before it would wake by itself.
-            if self._woken or self._next_look < time.monotonic() + IDLE_SECONDS:
-                self.ring()
+            self._end_claim()
+
+    def recover(self) -> int:
+        """Take up what a claim brought whose reply was lost, if that is due and nobody claims; how many jobs.
+
+        From a thread that is no worker: of these all may be busy, and others could do the jobs.
+        """
+        if not self._is_recovery_due() or not self._claiming.acquire(blocking=False):
+            return 0
+        try:
+            return 0 if self._closed else self._recover()
+        except Trouble as error:
+            self._outage.failed("claiming", error)
+            return 0
+        finally:
+            self._end_claim()
+
+    def _end_claim(self) -> None:
+        self._claiming.release()
+        # After the release, so that an idle worker that saw the lock taken and sleeps hears of what came meanwhile, and of a
+        # look that is due before it would wake by itself.
+        if self._woken or self._next_look < time.monotonic() + IDLE_SECONDS:
+            self.ring()
 
     def _fill(self, idle: int) -> int:
         # Cleared before the statement is sent: a wake-up that comes while it runs may be for a row it does not see.
@@ -172,13 +198,14 @@ class Hand:
         with self._expecting:
             self._expected = inf  # what came due before is in the database already, and this claim sees it
         try:
-            found = self._recover()
+            found = self._recover() if self._is_recovery_due() else 0
             claims, cut_off = self._take(self._claim, demand)
-        except Trouble as error:
-            self._lost = self._lost or isinstance(error, Unknown)
+        except Exception as error:
             self._not_before = self._next_look = time.monotonic() + self._backoff.next()
-            self._outage.failed("claiming", error)
             self.marks.forget()  # the next connection may lead to another server, whose clock differs
+            if not isinstance(error, Trouble):
+                raise
+            self._outage.failed("claiming", error)
             return 0
         self._outage.worked("claiming")
         self._backoff.reset()
@@ -196,53 +223,71 @@ class Hand:
             self._next_look = min(time.monotonic() + look_in, self._expected)
         return found + len(claims.jobs)
 
+    def in_doubt(self) -> bool:
+        """Whether this process may hold jobs that it does not know of: a claim's reply was lost not long ago."""
+        return self._lost or self._second_look < inf
+
+    def _is_recovery_due(self) -> bool:
+        return self._lost or time.monotonic() >= self._second_look
+
     def _recover(self) -> int:
-        """After a claim whose reply was lost: take up the jobs that it brought, those of no claim that was answered.
+        """After a claim whose reply was lost: take up the jobs that it brought, those of no claim that was answered. And once
+        more after a while: the server may commit a claim after its client has lost the connection and looked.
 
         Under the claim lock and that of the scans, so that no claim under way is mistaken for it.
         """
-        if not self._lost:
-            return 0
         with self._scanning:
-            jobs = self._find_claimed(list(self._answered))
+            # Before the question: a scan that loses its reply from now on is asked for by the next.
+            first, self._lost = self._lost, False
+            self._second_look = time.monotonic() + SECOND_LOOK
+            try:
+                jobs = self._find_claimed(list(self._answered))
+            except (Weather, Unknown, Misconfigured):
+                self._lost = True
+                raise  # what else it may be, a row that cannot be read, must not keep all claims waiting: later again
+            if not first:
+                self._second_look = inf
+            while len(self._answered) > ANSWERED_MOST:
+                self._answered.popleft()
             self._put_in(jobs)
-        self._lost = False
         if jobs:
             logger.warning("the reply to a claim was lost; the %d jobs that it took are at hand", len(jobs))
         return len(jobs)
 
     def _take(self, claim: Claim, demand: Demand) -> tuple[Claims, bool]:
         """Claim into the hand; what that brought, and whether there may be more."""
-        claims = claim(demand)
-        cut_off = _was_cut_off(demand, claims.jobs)
-        self.marks.claimed(claims, demand.marks is None, cut_off)
-        if claims.jobs:
+        try:
+            claims = claim(demand)
+            cut_off = _was_cut_off(demand, claims.jobs)
+            self.marks.claimed(claims, demand.marks is None, cut_off)
             self._put_in(claims.jobs)
+        except (Weather, Misconfigured):
+            raise  # it took nothing
+        except BaseException:  # it may have taken jobs: the connection broke, or the reply could not be read
+            self._lost = True
+            raise
+        if claims.jobs:
             logger.debug("claimed %d jobs", len(claims.jobs))
         return claims, cut_off
 
     def _put_in(self, jobs: list[Claimed]) -> None:
         if jobs:
-            self._answered.extend(sorted({job.claimed_at for job in jobs}))  # one, but after lost replies
             self.pace.weighed(jobs)
             self._each = self.pace.expected(jobs) / len(jobs)
             now = time.monotonic()
+            if len(self._answered) >= ANSWERED_MOST and not self.in_doubt():  # while in doubt, all since are needed
+                self._answered.popleft()
+            self._answered.extend(sorted({job.claimed_at for job in jobs}))  # one, but after lost replies
             self._jobs.extend([(now, job) for job in jobs])
 
     def look_everywhere(self, claim: Claim, idle: int) -> int:
-        """A full scan beside the claims, by the maintenance thread on a connection of its own; how many jobs that brought.
+        """A full scan beside the claims, by the scanner on a connection of its own; how many jobs that brought.
 
         Raises Trouble.
         """
         demand = self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), None)
         with self._scanning:
-            if self._closed:
-                return 0
-            try:
-                return len(self._take(claim, demand)[0].jobs)
-            except Unknown:
-                self._lost = True  # the next claim takes up what it brought
-                raise
+            return 0 if self._closed else len(self._take(claim, demand)[0].jobs)
 
     def wait(self, seconds: float) -> bool:
         """Until it is time to look again, at most so long; whether it is. For the one idle worker that watches."""
@@ -274,10 +319,29 @@ class Hand:
         self._closed = True
 
     def end(self) -> None:
-        """Give back all there is, and all that a scan under way brings: after this the pile may be closed."""
+        """Give back all there is, all that a scan under way brings, and all that a lost claim took: after this the pile may be
+        closed."""
         self.close()
+        with self._claiming:
+            if self.in_doubt():
+                self._recover_at_last()
         with self._scanning:
             self.give_back()
+
+    def _recover_at_last(self) -> None:
+        """No claim comes after this one's question. Given up while the database stays away: then a rescue finds the jobs."""
+        deadline = time.monotonic() + CALL_SECONDS
+        self._lost = True
+        while self._lost:
+            try:
+                self._recover()
+            except Trouble as error:
+                self._outage.failed("claiming", error)
+                if time.monotonic() >= deadline:
+                    return
+                time.sleep(self._backoff.next())
+            except Exception:
+                logger.exception("what a claim took whose reply was lost cannot be read")
 
     def give_back(self, older_than: float = 0.0) -> int:
         """Put back what has lain here so many seconds; how many. Through the pile, as everything that leaves a process."""

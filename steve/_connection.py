@@ -105,6 +105,20 @@ def _set(connection: Connection, settings: dict[str, str]) -> None:
     ask(connection, f"select {calls}", [word for pair in settings.items() for word in pair])
 
 
+def use(connection: Connection, statement: Callable[[Connection], T]) -> T:
+    """What `statement` makes of a connection of ours, which is closed where trying again on it would end the same way.
+
+    Read-only (25006): a demoted primary, which will not become one again while we hold on to it. Prepared statements that do
+    not fit their tables any more (0A) or are gone (26): those of another connection do.
+    """
+    try:
+        return statement(connection)
+    except Trouble as error:
+        if error.sqlstate is not None and (error.sqlstate == "25006" or error.sqlstate[:2] in ("0A", "26")):
+            connection.close()
+        raise
+
+
 class Line:
     """One connection kept by one loop: opened when first needed, dropped when it broke, opened again at the next call.
 
@@ -120,11 +134,9 @@ class Line:
         """What `statement` makes of the connection. Raises `Trouble`."""
         connection = self.connection()
         try:
-            return statement(connection)
-        except BaseException as error:
-            # Read-only: a demoted primary, which will not become one again while we hold on to it.
-            demoted = isinstance(error, Trouble) and error.sqlstate == "25006"
-            if demoted or connection.info.transaction_status != pq.TransactionStatus.IDLE:
+            return use(connection, statement)
+        except BaseException:
+            if connection.info.transaction_status != pq.TransactionStatus.IDLE:
                 self.close()
             raise
 

@@ -22,7 +22,7 @@ class Marks:
     Jobs do become pending below it: commits overlap, transactions last, claims are rolled back, jobs given back. The next
     full scan finds them: none waits longer than 21 full scans, or the poll.
 
-    Written by whoever claims: the holder of the claim lock, and the maintenance thread once full scans are slow. Each write is
+    Written by whoever claims: the holder of the claim lock, and the scanner once full scans are slow. Each write is
     atomic, and a mark set too far back costs time only.
     """
 
@@ -31,7 +31,7 @@ class Marks:
         self._full_from = 0.0
         self._lately: deque[float] = deque(maxlen=5)
         self.slow = False
-        """Full scans take so long that a job must not wait for one: the maintenance thread makes them, beside the claims."""
+        """Full scans take so long that a job must not wait for one: the scanner makes them, beside the claims."""
 
     def forget(self) -> None:
         """Let the next claim be a full scan. From any thread."""

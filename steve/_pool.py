@@ -17,7 +17,7 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from ._connection import Connection, Line, connect, connect_arguments, conninfo_of, prepare_for_call, prepare_for_loop
+from ._connection import Connection, Line, connect, connect_arguments, conninfo_of, prepare_for_call, prepare_for_loop, use
 from ._outage import Backoff
 from ._store import ask, trouble
 from .errors import OutcomeUnknown, SteveError, Trouble, Unavailable, Unknown, Weather
@@ -110,9 +110,9 @@ class Connections:
         try:
             with pool.connection(timeout=max(timeout, 0.01)) as connection:
                 if self._theirs is None:
-                    return statement(connection)
+                    return use(connection, statement)
                 with _as_ours(connection):
-                    return statement(connection)
+                    return use(connection, statement)
         except PoolClosed as error:
             if self._theirs is not None:
                 raise SteveError("the pool given as db was closed: open it, or make a manager on another") from error

@@ -1,5 +1,5 @@
 """The only place that talks SQL: one method for each file of sql/, of the same name; rows become values, and psycopg's
-errors become the four troubles of `errors`, once.
+errors become the troubles of `errors`, once.
 
 Every method takes the connection to use and leaves its transaction alone. The rooms get these as plain functions.
 """
@@ -21,7 +21,7 @@ from psycopg.rows import tuple_row
 
 from . import _json
 from ._literals import array, copied, text_array
-from .errors import Misconfigured, Refused, Trouble, Unknown, Weather
+from .errors import Misconfigured, Refused, Trouble, Unexplained, Unknown, Weather
 from .job import Attempt, AttemptStatus, Claimed, Job, Settled, Status
 from .outcome import Verdict
 
@@ -308,19 +308,19 @@ def trouble(error: psycopg.Error, connection: Connection | None = None) -> Troub
     if state is None:
         # libpq's own words: a connection that could not be opened; or a value that could not be made into a parameter
         return Refused(message) if isinstance(error, psycopg.DataError) else Weather(message)
-    if state[:2] in ("28", "3D", "3F", "42"):  # role, database, schema, tables and rights
-        return Misconfigured(message, state)
-    if state[:2] in (
-        "08",
-        "25",
-        "40",
-        "53",
-        "55",
-        "57",
-        "58",
-    ):  # lost, read-only, contention, resources, locks, timeouts
-        return Weather(message, state)
-    return Refused(message, state)
+    for kind, classes in _KINDS:
+        if state[:2] in classes:
+            return kind(message, state)
+    return Unexplained(message, state)
+
+
+_KINDS: tuple[tuple[type[Trouble], set[str]], ...] = (
+    (Refused, {"21", "22", "23", "44", "54"}),  # the data, constraints, limits
+    (Misconfigured, {"28", "3D", "3F", "42"}),  # role, database, schema, tables and rights
+    # lost, read-only, contention, resources, locks, timeouts; and plans and prepared statements that hold no more (0A, 26)
+    (Weather, {"08", "0A", "25", "26", "40", "53", "55", "57", "58"}),
+)
+"""By the class of the SQLSTATE."""
 
 
 def _head(values: list[Any]) -> tuple[Lane, Mark]:

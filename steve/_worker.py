@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ._claim import Claim, Hand
+from ._log import logger
 from ._run import run
 from ._settle import Pile
 from .handlers import Handlers
@@ -23,8 +24,6 @@ from .job import Claimed, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import NotBegun, Outcome, Raised, Verdict, judge
 from .settings import IDLE_SECONDS, TURN_SECONDS
-
-logger = logging.getLogger("steve")
 
 
 class Running(NamedTuple):
@@ -83,6 +82,10 @@ class Crew:
     def look_everywhere(self, claim: Claim) -> None:
         """A full scan beside the claims. Raises Trouble."""
         self._rouse(self._hand.look_everywhere(claim, self._workers - len(self.running)))
+
+    def take_up_lost(self) -> None:
+        """What a claim took whose reply was lost, while no worker claims."""
+        self._rouse(self._hand.recover())
 
     # -- the walk -------------------------------------------------------------------------------------------------------
 
@@ -144,7 +147,7 @@ class Crew:
         self._pile.put(verdict)
         del self.running[job.id]
         self._hand.pace.took(job.type, seconds)
-        _log(verdict, outcome, seconds)  # last: a filter or a handler of the application's may raise
+        _log(verdict, outcome, seconds)  # last: a handler of the application's may take its time
 
     # -- the chains -----------------------------------------------------------------------------------------------------
 
@@ -187,7 +190,7 @@ class Crew:
     def _submit(self) -> bool:
         try:
             self._submit_turn(self._turn)
-        except RuntimeError:  # the interpreter exits, and nobody called stop()
+        except RuntimeError:  # the interpreter exits, and nobody called stop(): all threads of the executor are started
             self.stopping.set()
             self._ask_to_stop()
             return False

@@ -5,7 +5,6 @@ The settler hands over what it has committed, workers announce the beginning of 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
@@ -15,11 +14,11 @@ from uuid import UUID
 
 from . import _json
 from ._brake import Brake
+from ._log import logger
+from .errors import shown
 from .job import Attempt, AttemptStatus, Claimed, Job, Settled, Status
 from .outcome import Verdict
 from .settings import EVENTS_MOST, name_flaw
-
-logger = logging.getLogger("steve")
 
 Kind = Literal["success", "failure", "done", "attempt"]
 Listener = Callable[..., Any]
@@ -166,7 +165,7 @@ class Listeners:
         except BaseException:
             # Whatever it is: neither the job (it is settled), nor the next listener, nor this thread may suffer from it.
             logger.exception(
-                "a listener raised: %s, told of job %s", getattr(callback, "__qualname__", callback), event.job.uid,
+                "a listener raised: %s, told of job %s", _name(callback), event.job.uid,
                 extra=event.job.log_extra(),
             )  # fmt: skip
 
@@ -214,6 +213,13 @@ def check_types(types: str | Iterable[str] | None) -> frozenset[str] | None:
         if flaw := name_flaw(name):
             raise (ValueError if isinstance(name, str) else TypeError)(f"a listener's type {flaw}")
     return names
+
+
+def _name(callback: Listener) -> str:
+    try:
+        return str(callback.__qualname__)
+    except Exception:  # it has none, or raises whatever it likes when asked
+        return shown(callback)
 
 
 def _kinds(verdict: Verdict) -> tuple[Kind, ...]:

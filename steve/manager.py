@@ -5,7 +5,6 @@ here, is checked, and leaves as one call of a room.
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +19,7 @@ from ._calls import Calls
 from ._connection import Connection, caller_connection
 from ._create import Creator
 from ._engine import Engine, StopReport, stop_all
+from ._log import logger
 from ._pool import Connections
 from ._store import Store, translated
 from .errors import Misconfigured, NotRunning, SchemaError, Trouble, Unavailable, shown
@@ -28,8 +28,6 @@ from .job import Attempt, Job, NewJob, Status
 from .listeners import Kind, Listener, Listeners, check_types
 from .retry import RetryPolicy
 from .settings import Settings, check_workers
-
-logger = logging.getLogger("steve")
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Handler)

@@ -25,10 +25,14 @@ LATE_SECONDS, LATE_MOST = 0.0002, 0.002
 """How long a process waits before it looks that came too late the last time, for each time in a row; and at most."""
 ANSWERED_MOST = 1_000
 """Claims whose time is kept, to tell them from one whose reply was lost."""
+SECOND_LOOK = 60.0
+"""Seconds after which what a lost claim took is asked for once more: it may have been committed after the first time."""
+LOST_CHECK = 1.0
+"""Seconds between the looks of another thread, while all workers are busy, at whether such a question is due."""
 FULL_SCAN_EVERY = 20
 """A claim looks at the beginning of every lane again when so many times the duration of the last such look has passed."""
 SLOW_SCAN = 0.02
-"""Seconds that such a look takes at most in a healthy table. Beyond, the maintenance thread makes it, beside the claims."""
+"""Seconds that such a look takes at most in a healthy table. Beyond, the scanner makes it, beside the claims."""
 SCAN_CHECK = 0.25
 """Seconds between its looks at whether one is due."""
 WARN_SCAN = 0.1
@@ -49,6 +53,8 @@ GROUP_BYTES = 8 << 20
 PILE_MOST = 2_000
 """Verdicts waiting, above which workers begin nothing more until half of them are settled."""
 PILE_BYTES = 32 << 20
+UNEXPLAINED_MOST = 10
+"""How often PostgreSQL may fail with one verdict alone, for no reason that we know, before it counts as refused."""
 SETTLE_SECONDS = 30.0
 """How long a stopping manager goes on trying to write down what was done while the database is away."""
 

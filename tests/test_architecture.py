@@ -15,7 +15,7 @@ LAYERS = {
     "database": {"_store", "_literals", "_connection", "migrations"},
     "rooms": {
         *("handlers", "listeners", "_enqueue", "_claim", "_run", "_settle", "_worker"),
-        *("_notifier", "_maintenance", "_outage", "_brake", "_pace", "_marks", "_announce", "_lookup"),
+        *("_notifier", "_maintenance", "_outage", "_brake", "_pace", "_marks", "_announce", "_lookup", "_log"),
     },
     "front": {"manager", "_engine", "_pool", "_calls", "_create"},
     "title": {"__init__"},

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from steve import Job, JobManager, Snooze, Status
+from steve.errors import Refused, Unknown, Weather
 from tests.conftest import until
 
 SECRET = "hunter2"
@@ -264,3 +265,63 @@ def test_without_logging_set_up_nothing_is_printed_below_warning(manager: JobMan
     logger = logging.getLogger("steve")
     assert logger.handlers == []
     assert logger.propagate
+
+
+# -- whatever the application's logging does ------------------------------------------------------------------------------
+
+
+class Nameless:
+    """A listener that can be called, and nothing else."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("no attribute for you")
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr either")
+
+    def __call__(self, job: Job) -> None:
+        raise ValueError("no")
+
+
+def test_a_filter_that_raises_ends_no_loop(manager: JobManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settler (a lost fence, a refusal), dispatcher (a listener that raises), claims, outages, start and stop: all log."""
+    monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 0.001)
+    told: list[int] = []
+
+    def fail(record: logging.LogRecord) -> bool:
+        raise RuntimeError("the filter")
+
+    logger = logging.getLogger("steve")
+    logger.addFilter(fail)
+    try:
+        settle, troubles = manager._store.settle_jobs, [Unknown("lost"), Weather("away"), Refused("no", "22P05")]
+
+        def settle_jobs(*arguments: Any) -> Any:
+            if troubles:
+                raise troubles.pop()
+            return settle(*arguments)
+
+        monkeypatch.setattr(manager._store, "settle_jobs", settle_jobs)
+        manager.on_done(None, Nameless())
+        manager.on_done(None, lambda job: told.append(job.id))
+        manager.start()
+        jobs = manager.create_many([("a", {}), ("a", {"failures": 9}), ("a", {})], max_attempts=1)
+        until(lambda: len(told) == 3)
+        assert manager.stop(timeout=10).complete
+    finally:
+        logger.removeFilter(fail)
+    assert sorted(told) == [job.id for job in jobs]
+
+
+def test_a_line_names_the_place_that_logs(manager: JobManager, caplog: pytest.LogCaptureFixture) -> None:
+    manager.start()
+    (record,) = [record for record in caplog.records if record.message.startswith("started:")]
+    assert (record.filename, record.funcName) == ("manager.py", "start")
+
+
+def test_a_listener_that_cannot_even_be_named_is_named_by_its_class(
+    manager: JobManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager.on_done(None, Nameless())
+    run(manager, ("a", {}))
+    assert "a listener raised: a Nameless that cannot be shown" in caplog.text
