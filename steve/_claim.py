@@ -277,7 +277,9 @@ class Hand:
             now = time.monotonic()
             if len(self._answered) >= ANSWERED_MOST and not self.in_doubt():  # while in doubt, all since are needed
                 self._answered.popleft()
-            self._answered.extend(sorted({job.claimed_at for job in jobs}))  # one, but after lost replies
+            times = [job.claimed_at for job in jobs]
+            # One, but after lost replies. Compared rather than put in a set: a datetime is slow to hash.
+            self._answered.extend(times[:1] if times.count(times[0]) == len(times) else sorted(set(times)))
             self._jobs.extend([(now, job) for job in jobs])
 
     def look_everywhere(self, claim: Claim, idle: int) -> int:

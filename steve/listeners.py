@@ -131,10 +131,12 @@ class Listeners:
         self._once.clear()
 
     def want_begin(self, type: str) -> bool:
-        return any(entry.wants(type, ("attempt",)) for entry in self._entries)
+        return bool(self._entries) and any(entry.wants(type, ("attempt",)) for entry in self._entries)
 
     def want(self, verdict: Verdict) -> bool:
         """Whether anybody wants to know. Asked for every job: it costs nothing where nobody listens."""
+        if not self._entries and not self._once:
+            return False
         if verdict.job.uid in self._once and verdict.status is not Status.PENDING:
             return True
         kinds = _kinds(verdict)
