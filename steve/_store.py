@@ -203,7 +203,7 @@ class Store:
         parameters = {
             "process": process,
             "channel": self.channel,
-            "back": notify and any(verdict.given_back for verdict in verdicts),
+            "hint": _hint(verdicts) if notify else None,
             "ids": _array([verdict.job.id for verdict in verdicts]),
             "lease_nos": _array([verdict.job.lease_no for verdict in verdicts]),
             "statuses": _array([verdict.status for verdict in verdicts]),
@@ -319,6 +319,13 @@ _KINDS: tuple[tuple[type[Trouble], set[str]], ...] = (
     (Weather, {"08", "0A", "25", "26", "40", "53", "55", "57", "58"}),
 )
 """By the class of the SQLSTATE."""
+
+
+def _hint(verdicts: Sequence[Verdict]) -> str | None:
+    """What to notify: that jobs were given back, anywhere in their lanes; or only that some are due at once."""
+    if any(verdict.given_back for verdict in verdicts):
+        return "back"
+    return "" if any(verdict.status is Status.PENDING and verdict.delay == 0 for verdict in verdicts) else None
 
 
 def _head(values: list[Any]) -> tuple[Lane, Mark]:

@@ -275,10 +275,10 @@ def test_statements_that_were_prepared_for_a_table_as_it_was_are_prepared_anew(
         until(lambda job=job: manager.history(job))
     if change == "deallocate":  # by a pooler in between, say
         for line in (manager._engines[0]._lines.claim, manager._engines[0]._lines.settle):
-            line.call(lambda c: c.execute("deallocate all"))
+            line.connection().pgconn.exec_(b"deallocate all")  # psycopg does not hear of it
         pool = manager._connections._pool()
         with pool.connection() as one:
-            one.execute("deallocate all")
+            one.pgconn.exec_(b"deallocate all")
     else:
         conn.execute(change.format(schema))
     job = manager.create("a")
