@@ -21,7 +21,7 @@ from ._engine import Engine, StopReport, stop_all
 from ._log import logger
 from ._pool import Connections, Sent
 from ._store import Store, translated
-from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, Trouble, Unavailable, shown
+from .errors import InvalidJob, Misconfigured, NotRunning, Refused, SchemaError, SteveError, Trouble, Unavailable, shown
 from .handlers import Handler, Handlers, check_type
 from .job import Attempt, Job, NewJob, Status
 from .listeners import Kind, Listener, Listeners, check_types
@@ -155,7 +155,7 @@ class JobManager:
             return self.stop(stop_timeout)
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler or signal.SIG_DFL)  # None: one that Python did not install and cannot put back
 
     def __enter__(self) -> JobManager:
         self.start()
@@ -395,4 +395,5 @@ class JobManager:
             met = error
             raise self._connections.call(lambda ours: migrations.describe_missing(ours, self._settings.schema, met)) from error
         except Refused as error:
-            raise InvalidJob(f"PostgreSQL refused it (SQLSTATE {error.sqlstate})") from None  # its text quotes the payload
+            kind = SteveError if sent is None else InvalidJob
+            raise kind(f"PostgreSQL refused it (SQLSTATE {error.sqlstate})") from None  # its text quotes the payload
