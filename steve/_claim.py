@@ -297,7 +297,7 @@ class Hand:
         if self._jobs:
             seconds = TICK_SECONDS
         elif not self._claiming.locked():
-            seconds = min(seconds, max(self._next_look - time.monotonic(), 0.0))
+            seconds = min(seconds, max(self._next_look - time.monotonic(), self._not_before - time.monotonic(), 0.0))
         try:
             self._bell.get(timeout=seconds)
         except Empty:
@@ -350,11 +350,10 @@ class Hand:
         with self._giving:
             while self._jobs:
                 try:
-                    claimed_at, job = self._jobs.popleft()
+                    if self._jobs[0][0] > limit:
+                        break
+                    _, job = self._jobs.popleft()  # or the next one: whoever drew that has begun
                 except IndexError:  # drawn meanwhile
-                    break
-                if claimed_at > limit:
-                    self._jobs.appendleft((claimed_at, job))
                     break
                 self._put_verdict(judge(job, NotBegun(), None))
                 count += 1

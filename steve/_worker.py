@@ -61,7 +61,8 @@ class Crew:
         self._ask_to_stop = ask_to_stop
         self._on_end = on_end
         self.stopping = threading.Event()
-        self.running: dict[int, Running] = {}
+        # By (id, lease_no): a job that is due again at once may be running anew before its earlier run has left here.
+        self.running: dict[tuple[int, int], Running] = {}
         # Protects _active and _ended: how many chains have a turn, submitted or under way. Held to count, never to call.
         self._counting = threading.Lock()
         self._active = 0
@@ -81,6 +82,8 @@ class Crew:
 
     def look_everywhere(self, claim: Claim) -> None:
         """A full scan beside the claims. Raises Trouble."""
+        if self._dispatcher.brake.is_on():
+            return
         self._rouse(self._hand.look_everywhere(claim, self._workers - len(self.running)))
 
     def take_up_lost(self) -> None:
@@ -133,7 +136,7 @@ class Crew:
         if handler is None:  # unregistered since the claim
             self._pile.put(judge(job, NotBegun(), None))
             return
-        self.running[job.id] = Running(job, threading.get_ident())
+        self.running[job.id, job.lease_no] = Running(job, threading.get_ident())
         begun = time.monotonic()
         try:
             if self._listeners.want_begin(job.type):
@@ -145,7 +148,7 @@ class Crew:
         seconds = time.monotonic() - begun
         verdict = judge(job, outcome, begun, random.random())
         self._pile.put(verdict)
-        del self.running[job.id]
+        del self.running[job.id, job.lease_no]
         self._hand.pace.took(job.type, seconds)
         _log(verdict, outcome, seconds)  # last: a handler of the application's may take its time
 

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -487,6 +488,24 @@ def test_waiting_out_a_failure_is_no_busy_loop(desk: Desk, monkeypatch: pytest.M
     assert len(desk.demands) <= 3
 
 
+def test_a_job_that_comes_due_while_a_failure_is_waited_out_makes_nobody_look_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 2.0)
+    desk = Desk()
+
+    def fail() -> Claims:
+        raise Weather("away")
+
+    desk.answer = fail
+    desk.hand.refill(2)
+    desk.hand.expect(0.001)
+    desk.hand.wait(0.01)  # the ring
+    before = time.monotonic()
+    assert not desk.hand.wait(0.2)
+    assert time.monotonic() - before >= 0.19
+
+
 # -- a claim whose answer was lost ----------------------------------------------------------------------------------------
 
 
@@ -757,6 +776,18 @@ def test_only_what_has_lain_there_too_long_is_given_back_and_the_rest_keeps_its_
     assert desk.hand.give_back(older_than=1.0) == 2
     assert [verdict.job.id for verdict in desk.returned] == [1, 2]
     assert [job.id for job in iter(desk.hand.draw, None)] == [3, 4]
+
+
+def test_what_is_not_old_enough_is_never_out_of_the_hand(desk: Desk) -> None:
+    """A worker that looks at that moment would find it empty."""
+
+    class Deque(deque[tuple[float, Claimed]]):
+        def popleft(self) -> tuple[float, Claimed]:
+            raise AssertionError("taken out")
+
+    desk.fill(1, 2)
+    desk.hand._jobs = Deque(desk.hand._jobs)
+    assert desk.hand.give_back(older_than=60.0) == 0
 
 
 def test_each_job_is_drawn_or_given_back_once_whoever_races(desk: Desk) -> None:
