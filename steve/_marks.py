@@ -35,7 +35,7 @@ class Marks:
         self.slow = False
         """Full scans take so long that a job must not wait for one: the scanner makes them, beside the claims."""
 
-    def forget(self) -> None:
+    def start_over(self) -> None:
         """Let the next claim be a full scan. From any thread."""
         self.slow = False
         self._full_from = 0.0

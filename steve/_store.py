@@ -1,4 +1,4 @@
-"""The only place that talks SQL: one method for each file of sql/, of the same name; rows become values, and psycopg's
+"""What steve asks and tells the tables: one method for each file of sql/, of the same name; rows become values, and psycopg's
 errors become the troubles of `errors`, once.
 
 Every method takes the connection to use and leaves its transaction alone. The rooms get these as plain functions.
@@ -22,6 +22,7 @@ from . import _json
 from .errors import Misconfigured, Refused, Trouble, Unexplained, Unknown, Weather
 from .job import Attempt, AttemptStatus, Claimed, Job, Settled, Status
 from .outcome import Verdict
+from .settings import LANE_LEAST
 
 Connection = psycopg.Connection[Any]
 
@@ -167,6 +168,7 @@ class Store:
         lanes = demand.marks or {}
         parameters = {
             "n": demand.n,
+            "lane_least": LANE_LEAST,
             "full": demand.marks is None,
             "queues": _text_array(lane.queue for lane in lanes),
             "types": _text_array(lane.type for lane in lanes),

@@ -82,7 +82,7 @@ class Crew:
 
     def look_everywhere(self, claim: Claim) -> None:
         """A full scan beside the claims. Raises Trouble."""
-        if self._dispatcher.brake.is_on():
+        if self._dispatcher.brake.check():
             return
         self._rouse(self._hand.look_everywhere(claim, self._workers - len(self.running)))
 
@@ -96,10 +96,10 @@ class Crew:
         """One turn's work. Returns whether the chain goes on with another turn; if not, it is parked."""
         until = time.monotonic() + TURN_SECONDS
         while not self.stopping.is_set():
-            if self._pile.brake.is_on():
+            if self._pile.brake.check():
                 self._pile.brake.wait(IDLE_SECONDS)
                 return True
-            if self._hand.is_low() and not self._dispatcher.brake.is_on():
+            if self._hand.is_low() and not self._dispatcher.brake.check():
                 if len(self._hand) > 0 and self._watch.locked():
                     self._hand.ring()  # the watch claims while this chain goes on
                 else:
@@ -120,13 +120,13 @@ class Crew:
     def _keep_watch(self) -> bool:
         """Wait for something to do, at most IDLE_SECONDS; whether there may be something."""
         try:
-            if self._dispatcher.brake.is_on():
+            if self._dispatcher.brake.check():
                 self._dispatcher.brake.wait(IDLE_SECONDS)
                 return False
             due = self._hand.wait(IDLE_SECONDS)
         finally:
             self._watch.release()
-        if self._hand.is_stalled():
+        if self._hand.check_stall():
             self._rouse(len(self._hand))
             return True
         return due

@@ -312,7 +312,7 @@ def test_while_too_many_verdicts_wait_nothing_more_is_begun(
     monkeypatch.setattr("steve._settle.PILE_MOST", 20)
     shop = make_shop(4)
     shop.open(*map(claimed, range(200)))
-    until(lambda: shop.pile.brake.is_on() and not shop.crew.running)
+    until(lambda: shop.pile.brake.check() and not shop.crew.running)
     assert 20 <= len(shop.pile) < 30
     settled: list[Verdict] = []
     while len(settled) < 200:
