@@ -28,8 +28,10 @@ from .settings import (
     ANSWERED_MOST,
     CALL_SECONDS,
     IDLE_SECONDS,
+    LANE_LEAST,
     LATE_MOST,
     LATE_SECONDS,
+    POLL_MOST,
     SECOND_LOOK,
     TICK_SECONDS,
     WORTH_SECONDS,
@@ -37,9 +39,6 @@ from .settings import (
 
 Claim = Callable[[Demand], Claims]
 """Asks the database."""
-
-LANE_LEAST = 16
-"""claim_jobs.sql looks for at least so many in each lane: a lane that brings fewer than it and all other limits is empty."""
 
 
 class Hand:
@@ -120,8 +119,8 @@ class Hand:
         jobs = len(self._jobs)
         return not jobs or (self._each <= TICK_SECONDS and drawing > jobs * self._each / WORTH_SECONDS)
 
-    def is_stalled(self) -> bool:
-        """Asked by the watch from tick to tick: whether nobody has drawn since. Then all who can should."""
+    def check_stall(self) -> bool:
+        """By the watch from tick to tick: whether nobody has drawn since the last check. Then all who can should."""
         try:
             head = self._jobs[0][1]
         except IndexError:
@@ -136,7 +135,7 @@ class Hand:
         """There may be something new: look at once, and from the beginning of every lane if it may be anywhere. From any
         thread."""
         if everywhere:
-            self.marks.forget()
+            self.marks.start_over()
         self._woken = True
         self.ring()
 
@@ -202,7 +201,7 @@ class Hand:
             claims, cut_off = self._take(self._claim, demand)
         except Exception as error:
             self._not_before = self._next_look = time.monotonic() + self._backoff.next()
-            self.marks.forget()  # the next connection may lead to another server, whose clock differs
+            self.marks.start_over()  # the next connection may lead to another server, whose clock differs
             if not isinstance(error, Trouble):
                 raise
             self._outage.failed("claiming", error)
@@ -214,7 +213,7 @@ class Hand:
         look_in = 0.0
         if not cut_off:
             # jittered, so that processes do not poll in step
-            look_in = self._poll_interval * uniform(0.9, 1.1)
+            look_in = min(self._poll_interval * uniform(0.9, 1.1), POLL_MOST)
             if demand.marks is not None and not self.marks.slow:  # a short scan does not say that there is nothing
                 look_in = min(look_in, self.marks.full_scan_in())
             if claims.next_due_in is not None:
@@ -299,7 +298,7 @@ class Hand:
         if self._jobs:
             seconds = TICK_SECONDS
         elif not self._claiming.locked():
-            seconds = min(seconds, max(self._next_look - time.monotonic(), 0.0))
+            seconds = min(seconds, max(self._next_look - time.monotonic(), self._not_before - time.monotonic(), 0.0))
         try:
             self._bell.get(timeout=seconds)
         except Empty:
@@ -352,11 +351,10 @@ class Hand:
         with self._giving:
             while self._jobs:
                 try:
-                    claimed_at, job = self._jobs.popleft()
+                    if self._jobs[0][0] > limit:
+                        break
+                    _, job = self._jobs.popleft()  # or the next one: whoever drew that has begun
                 except IndexError:  # drawn meanwhile
-                    break
-                if claimed_at > limit:
-                    self._jobs.appendleft((claimed_at, job))
                     break
                 self._put_verdict(judge(job, NotBegun(), None))
                 count += 1

@@ -91,13 +91,15 @@ def prepare_for_loop(connection: Connection) -> None:
 
     A plan made for a small table stays cached while the table grows: a sequential scan in it would become quadratic, and the
     high cost of a plan that has no other choice may wake the JIT compiler. One made for a large group reads the table in
-    order to join it. Generic plans know neither.
+    order to join it. Generic plans know neither. And no time limit of the role's, which is meant for requests, ends what the
+    loops do or how long they have nothing to do.
     """
     _set(connection, _FOR_CALLS | _FOR_LOOPS)
 
 
 _FOR_CALLS = {"client_encoding": "UTF8", "TimeZone": "UTC", "default_transaction_isolation": "read committed"}
 _FOR_LOOPS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
+_FOR_LOOPS |= {"statement_timeout": "0", "lock_timeout": "0", "idle_session_timeout": "0"}
 
 
 def _set(connection: Connection, settings: dict[str, str]) -> None:

@@ -254,13 +254,11 @@ class Engine:
             self._lines.scan.close()
             self._warned = False
         elif not marks.full_scan_in() and not self.stopping:
-            began = time.monotonic()
             try:
                 self._crew.look_everywhere(self._claim_on(self._lines.scan))
-                seconds = time.monotonic() - began
-                if seconds > WARN_SCAN and not self._warned:
+                if marks.scan_seconds > WARN_SCAN and not self._warned:
+                    self._warn_of_horizon(marks.scan_seconds)
                     self._warned = True
-                    self._warn_of_horizon(seconds)
             except Trouble as error:  # the claims meet the same trouble, and see to it
                 logger.debug("a full scan failed: %s", error)
 

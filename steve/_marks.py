@@ -30,10 +30,12 @@ class Marks:
         self._marks: dict[Lane, Mark] = {}
         self._full_from = 0.0
         self._lately: deque[float] = deque(maxlen=5)
+        self.scan_seconds = 0.0
+        """How long the database took for the last full scan."""
         self.slow = False
         """Full scans take so long that a job must not wait for one: the scanner makes them, beside the claims."""
 
-    def forget(self) -> None:
+    def start_over(self) -> None:
         """Let the next claim be a full scan. From any thread."""
         self.slow = False
         self._full_from = 0.0
@@ -51,7 +53,8 @@ class Marks:
         """A claim has brought these; `full`: it was a full scan; `cut_off`: there may be more."""
         if full:
             # The least of the last few: a scan that waited for a processor says nothing about the table.
-            self._lately.append(claims.scan_seconds)
+            self.scan_seconds = claims.scan_seconds
+            self._lately.append(self.scan_seconds)
             seconds = min(self._lately)
             self._full_from = time.monotonic() + FULL_SCAN_EVERY * seconds
             self.slow = seconds > SLOW_SCAN

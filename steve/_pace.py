@@ -13,7 +13,7 @@ from math import inf
 from ._store import Demand, Lane, Mark
 from .handlers import Handlers
 from .job import Claimed
-from .settings import HAND_BYTES, HAND_MOST, HAND_SECONDS
+from .settings import HAND_BYTES, HAND_MOST, HAND_SECONDS, PACES_MOST
 
 
 class Pace:
@@ -29,6 +29,8 @@ class Pace:
 
     def took(self, type: str, seconds: float) -> None:
         known = self._by_type.get(type)
+        if known is None and len(self._by_type) >= PACES_MOST:
+            self._by_type = {}
         self._by_type[type] = seconds if known is None else known + (seconds - known) * 0.2
         self._mean = seconds if self._mean is None else self._mean + (seconds - self._mean) * 0.2
 

@@ -1,7 +1,7 @@
 """Where connections come from: a psycopg ConnectionPool for the callers' threads, and the lines of the engine's loops.
 
-The manager makes one from its `db`. A pool of our own is opened by the first call and closed by `stop()`, by the exit of
-the interpreter, or with the last reference to the manager; a pool of the user's is used and never closed.
+The manager makes one from its `db`. A pool of our own is opened by `start()` or the first call and closed by `stop()`, by
+the exit of the interpreter, or with the last reference to the manager; a pool of the user's is used and never closed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The only place that talks SQL: one method for each file of sql/, of the same name; rows become values, and psycopg's
+"""What steve asks and tells the tables: one method for each file of sql/, of the same name; rows become values, and psycopg's
 errors become the troubles of `errors`, once.
 
 Every method takes the connection to use and leaves its transaction alone. The rooms get these as plain functions.
@@ -24,6 +24,7 @@ from ._literals import array, copied, text_array
 from .errors import Misconfigured, Refused, Trouble, Unexplained, Unknown, Weather
 from .job import Attempt, AttemptStatus, Claimed, Job, Settled, Status
 from .outcome import Verdict
+from .settings import LANE_LEAST
 
 Connection = psycopg.Connection[Any]
 T = TypeVar("T")
@@ -169,6 +170,7 @@ class Store:
         lanes = demand.marks or {}
         parameters = {
             "n": demand.n,
+            "lane_least": LANE_LEAST,
             "full": demand.marks is None,
             "queues": text_array(lane.queue for lane in lanes),
             "types": text_array(lane.type for lane in lanes),
@@ -205,7 +207,7 @@ class Store:
         parameters = {
             "process": process,
             "channel": self.channel,
-            "back": notify and any(verdict.given_back for verdict in verdicts),
+            "hint": _hint(verdicts) if notify else None,
             "ids": array([verdict.job.id for verdict in verdicts]),
             "lease_nos": array([verdict.job.lease_no for verdict in verdicts]),
             "statuses": array([verdict.status for verdict in verdicts]),
@@ -321,6 +323,13 @@ _KINDS: tuple[tuple[type[Trouble], set[str]], ...] = (
     (Weather, {"08", "0A", "25", "26", "40", "53", "55", "57", "58"}),
 )
 """By the class of the SQLSTATE."""
+
+
+def _hint(verdicts: Sequence[Verdict]) -> str | None:
+    """What to notify: that jobs were given back, anywhere in their lanes; or only that some are due at once."""
+    if any(verdict.given_back for verdict in verdicts):
+        return "back"
+    return "" if any(verdict.status is Status.PENDING and verdict.delay == 0 for verdict in verdicts) else None
 
 
 def _head(values: list[Any]) -> tuple[Lane, Mark]:

@@ -61,7 +61,8 @@ class Crew:
         self._ask_to_stop = ask_to_stop
         self._on_end = on_end
         self.stopping = threading.Event()
-        self.running: dict[int, Running] = {}
+        # By (id, lease_no): a job that is due again at once may be running anew before its earlier run has left here.
+        self.running: dict[tuple[int, int], Running] = {}
         # Protects _active and _ended: how many chains have a turn, submitted or under way. Held to count, never to call.
         self._counting = threading.Lock()
         self._active = 0
@@ -81,6 +82,8 @@ class Crew:
 
     def look_everywhere(self, claim: Claim) -> None:
         """A full scan beside the claims. Raises Trouble."""
+        if self._dispatcher.brake.check():
+            return
         self._rouse(self._hand.look_everywhere(claim, self._workers - len(self.running)))
 
     def take_up_lost(self) -> None:
@@ -93,10 +96,10 @@ class Crew:
         """One turn's work. Returns whether the chain goes on with another turn; if not, it is parked."""
         until = time.monotonic() + TURN_SECONDS
         while not self.stopping.is_set():
-            if self._pile.brake.is_on():
+            if self._pile.brake.check():
                 self._pile.brake.wait(IDLE_SECONDS)
                 return True
-            if self._hand.is_low() and not self._dispatcher.brake.is_on():
+            if self._hand.is_low() and not self._dispatcher.brake.check():
                 if len(self._hand) > 0 and self._watch.locked():
                     self._hand.ring()  # the watch claims while this chain goes on
                 else:
@@ -117,13 +120,13 @@ class Crew:
     def _keep_watch(self) -> bool:
         """Wait for something to do, at most IDLE_SECONDS; whether there may be something."""
         try:
-            if self._dispatcher.brake.is_on():
+            if self._dispatcher.brake.check():
                 self._dispatcher.brake.wait(IDLE_SECONDS)
                 return False
             due = self._hand.wait(IDLE_SECONDS)
         finally:
             self._watch.release()
-        if self._hand.is_stalled():
+        if self._hand.check_stall():
             self._rouse(len(self._hand))
             return True
         return due
@@ -133,7 +136,7 @@ class Crew:
         if handler is None:  # unregistered since the claim
             self._pile.put(judge(job, NotBegun(), None))
             return
-        self.running[job.id] = Running(job, threading.get_ident())
+        self.running[job.id, job.lease_no] = Running(job, threading.get_ident())
         begun = time.monotonic()
         try:
             if self._listeners.want_begin(job.type):
@@ -145,7 +148,7 @@ class Crew:
         seconds = time.monotonic() - begun
         verdict = judge(job, outcome, begun, random.random())
         self._pile.put(verdict)
-        del self.running[job.id]
+        del self.running[job.id, job.lease_no]
         self._hand.pace.took(job.type, seconds)
         _log(verdict, outcome, seconds)  # last: a handler of the application's may take its time
 

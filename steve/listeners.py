@@ -124,11 +124,13 @@ class Listeners:
     def add_once(self, uid: UUID, callback: Listener) -> None:
         self._once[uid] = callback
 
-    def drop_once(self, uid: UUID) -> None:
-        self._once.pop(uid, None)
+    def once(self) -> list[UUID]:
+        """Whose on_done has not been told yet."""
+        return list(self._once)
 
-    def drop_all_once(self) -> None:
-        self._once.clear()
+    def drop_once(self, *uids: UUID) -> None:
+        for uid in uids:
+            self._once.pop(uid, None)
 
     def want_begin(self, type: str) -> bool:
         return bool(self._entries) and any(entry.wants(type, ("attempt",)) for entry in self._entries)

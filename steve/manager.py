@@ -131,9 +131,10 @@ class JobManager:
         engines = self._engines  # as they are now: start() replaces the tuple
         for engine in engines:
             engine.ask_to_stop()
+        untold = self._listeners.once()  # now: a start() meanwhile may add others
         report = stop_all(engines, timeout)
         if not any(engine.is_own_thread() for engine in engines):
-            self._listeners.drop_all_once()
+            self._listeners.drop_once(*untold)
             if report.complete:  # else handlers and listeners at work may still call
                 self._connections.close()
         return report
@@ -156,7 +157,7 @@ class JobManager:
             return self.stop(stop_timeout)
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler or signal.SIG_DFL)  # None: one that Python did not install and cannot put back
 
     def __enter__(self) -> JobManager:
         self.start()

@@ -29,6 +29,10 @@ SECOND_LOOK = 60.0
 """Seconds after which what a lost claim took is asked for once more: it may have been committed after the first time."""
 LOST_CHECK = 1.0
 """Seconds between the looks of another thread, while all workers are busy, at whether such a question is due."""
+POLL_MOST = 3600.0
+"""Seconds between polls, at most: of a job due later than that nobody is notified, a poll comes first (insert_job.sql)."""
+LANE_LEAST = 16
+"""A claim looks for at least so many in each lane: a lane that brings fewer than this and all other limits is empty."""
 FULL_SCAN_EVERY = 20
 """A claim looks at the beginning of every lane again when so many times the duration of the last such look has passed."""
 SLOW_SCAN = 0.02
@@ -41,6 +45,8 @@ OVERDUE = 5.0
 """If that thread does not come to it for so many seconds, a claim makes it after all."""
 LANES_MOST = 1_000
 """Lanes whose marks are kept."""
+PACES_MOST = 1_000
+"""Types whose pace is kept: a fallback handler serves any."""
 WORTH_SECONDS = 0.005
 """A further worker begins to draw for every so much work that the jobs at hand are expected to take."""
 TICK_SECONDS = 0.002
@@ -108,8 +114,8 @@ class Settings:
                     raise (ValueError if isinstance(queue, str) else TypeError)(f"queues: a queue's name {flaw}")
         if isinstance(poll_interval, bool) or not isinstance(poll_interval, int | float):
             raise TypeError(f"poll_interval must be a number of seconds, not {type(poll_interval).__name__}")
-        if not 0.05 <= poll_interval <= 3600:
-            raise ValueError(f"poll_interval must be between 0.05 and 3600 seconds, not {shown(poll_interval)}")
+        if not 0.05 <= poll_interval <= POLL_MOST:
+            raise ValueError(f"poll_interval must be between 0.05 and {POLL_MOST:.0f} seconds, not {shown(poll_interval)}")
         if not isinstance(retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
         if not isinstance(notify, bool):

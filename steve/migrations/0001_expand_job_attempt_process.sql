@@ -42,7 +42,7 @@ create table {schema}.job (
 create index job_ready on {schema}.job (queue, type, priority, run_at, id) where status = 'pending';
 -- Jobs that were running when a process died: few, claimed apart.
 create index job_suspect on {schema}.job (run_at, id) where status = 'pending' and crashes > 0;
--- For the rescue of a dead process's jobs; no other statement may use it.
+-- For the rescue of a dead process's jobs, and what a lost claim took (find_claimed.sql); no other statement may use it.
 create index job_claimed on {schema}.job (process_id) where status = 'running';
 
 create table {schema}.attempt (                               -- no foreign key (7 us a job)

@@ -13,7 +13,7 @@
 -- run is decided by its row under the lock, never by the snapshot or a mark.
 --
 -- A look into a lane locks what it finds, and the outer limit uses only n of all: so the busy lanes share n, and a lane with
--- more than its share gives the rest to the next claim. No lane gets fewer than 16: who asks for less gets the strict order
+-- more than its share gives the rest to the next claim. No lane gets fewer than `lane_least`: who asks for less gets the strict order
 -- of priorities.
 --
 -- now(), never clock_timestamp(): a volatile function would be a filter instead of the end of the index scan.
@@ -57,7 +57,7 @@ with recursive lane as (
   where (known.type is not null or %(any_type)s)
     and (%(served_queues)s::text[] is null or headed.queue = any(%(served_queues)s::text[]))
 ), busy as materialized (
-  select *, least(most, %(n)s, greatest(16, 1 + %(n)s / count(*) over ())) as share
+  select *, least(most, %(n)s, greatest(%(lane_least)s, 1 + %(n)s / count(*) over ())) as share
   from served
   where run_at <= now()
 ), found as materialized (

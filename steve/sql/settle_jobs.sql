@@ -9,7 +9,8 @@
 -- key to join them, and goes on to when the table has grown.
 -- An attempt that does not count (attempt_status is null) is taken off again and leaves no row in the log; the lease_no is
 -- raised for it, since attempts, which fall, are no fence. A snooze comes due after its delay. What is given back unbegun
--- (delay is null) is due as before, and the notification `back` tells every process to look for it.
+-- (delay is null) is due as before, and the notification `back` tells every process to look for it; an empty one that a retry
+-- or a snooze is due at once.
 with verdict as materialized (
   select *
   from unnest(
@@ -48,5 +49,5 @@ with verdict as materialized (
 )
 select
   id, lease_no, run_at, started_at, updated_at, completed_at, begun_at,
-  (select pg_notify(%(channel)s, 'back') where %(back)s)
+  (select pg_notify(%(channel)s, %(hint)s::text) where %(hint)s::text is not null)
 from settled

@@ -154,6 +154,39 @@ def test_a_hostile_session_changes_nothing(make_manager: MakeManager, database_u
     assert_lives(manager)
 
 
+@pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout", "idle_session_timeout"])
+def test_a_time_limit_of_the_role_ends_nothing_that_the_loops_do(
+    make_manager: MakeManager, database_url: str, conn: psycopg.Connection, schema: str, limit: str
+) -> None:
+    """It is meant for requests. Here a settlement waits for a lock."""
+    manager = make_manager(notify=False, poll_interval=60)
+    manager.migrate()
+    job = manager.create("a")
+    limited = make_manager(
+        make_conninfo(database_url, options=f"-c {limit}=300"),
+        notify=False,
+        poll_interval=60,
+        handler=lambda job: locked.wait(9),
+    )
+    locked = threading.Event()
+    troubles: list[str] = []
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("steve._outage.Outage.failed", lambda outage, loop, error: troubles.append(f"{loop}: {error}"))
+        with conn.transaction():
+            limited.start(workers=1, migrate=False)
+            until(lambda: manager.find(job).status == "running")
+            conn.execute(f"lock table {schema}.job in share mode")
+            locked.set()
+            conn.execute("select pg_sleep(0.6)")
+        until(lambda: manager.find(job).status == "completed")
+        conn.execute("select pg_sleep(0.6)")
+        other = manager.create("a")
+        limited.set_handler("another", lambda job: None)  # it looks again
+        until(lambda: manager.find(other).status == "completed")
+        limited.stop()
+    assert troubles == []
+
+
 def test_a_search_path_with_tables_of_the_same_names_changes_nothing(
     make_manager: MakeManager, database_url: str, schema: str, conn: psycopg.Connection
 ) -> None:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from steve import Job, JobManager, Snooze, Status
+from steve._store import Claims, Demand
 from steve.errors import Refused, Unknown, Weather
 from tests.conftest import until
 
@@ -265,6 +266,44 @@ def test_without_logging_set_up_nothing_is_printed_below_warning(manager: JobMan
     logger = logging.getLogger("steve")
     assert logger.handlers == []
     assert logger.propagate
+
+
+# -- a table that cannot be cleaned up ------------------------------------------------------------------------------------
+
+
+def test_who_keeps_scans_slow_is_named_once_by_what_the_database_took(
+    manager: JobManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the connecting took, and though the first question who it is fails."""
+    monkeypatch.setattr("steve._marks.SLOW_SCAN", -1.0)
+    claim, took = manager._store.claim_jobs, [0.01, 0.01, 0.5, 0.75]
+    answers: list[Any] = [[("session 1 of report, active", 61.0)], Weather("away")]
+    scans: list[float] = []
+
+    def claim_jobs(connection: psycopg.Connection, process_id: int, queues: Any, demand: Demand) -> Claims:
+        claims = claim(connection, process_id, queues, demand)
+        if threading.current_thread().name != "steve-scanner":
+            return claims._replace(scan_seconds=0.0)
+        scans.append(took[min(len(scans), 3)])
+        return claims._replace(scan_seconds=scans[-1])
+
+    def find_horizon(connection: psycopg.Connection) -> Any:
+        answer = answers.pop()
+        if isinstance(answer, Weather):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(manager._store, "claim_jobs", claim_jobs)
+    monkeypatch.setattr(manager._store, "find_horizon", find_horizon)
+    monkeypatch.setattr("steve._marks.FULL_SCAN_EVERY", 0)
+    monkeypatch.setattr("steve._marks.OVERDUE", 60.0)
+    manager.start()
+    manager.create("a")
+    until(lambda: len(scans) >= 6, timeout=20)
+    manager.stop()
+    assert [record.message for record in caplog.records if "looking through" in record.message] == [
+        "looking through the queue took 0.75 s: dead rows cannot be removed, held by session 1 of report, active, for 61 s"
+    ]
 
 
 # -- whatever the application's logging does ------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -275,10 +276,10 @@ def test_statements_that_were_prepared_for_a_table_as_it_was_are_prepared_anew(
         until(lambda job=job: manager.history(job))
     if change == "deallocate":  # by a pooler in between, say
         for line in (manager._engines[0]._lines.claim, manager._engines[0]._lines.settle):
-            line.call(lambda c: c.execute("deallocate all"))
+            line.connection().pgconn.exec_(b"deallocate all")  # psycopg does not hear of it
         pool = manager._connections._pool()
         with pool.connection() as one:
-            one.execute("deallocate all")
+            one.pgconn.exec_(b"deallocate all")
     else:
         conn.execute(change.format(schema))
     job = manager.create("a")
@@ -314,3 +315,31 @@ def test_a_manager_that_stops_while_the_database_is_away_gives_up_in_time_and_sa
     finally:
         doors.open.set()
         manager.stop()
+
+
+def test_a_schema_that_is_dropped_under_a_working_manager_is_said_once_a_second_as_an_error(
+    manager: JobManager,
+    conn: psycopg.Connection,
+    schema: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("steve._outage.BACKOFF_MOST", 0.2)
+    manager.set_handler("a", lambda job: None)
+    manager.start()
+    # One job first: a plan that is being made while the schema is renamed keeps its tables, which it holds by number.
+    first = manager.create("a")
+    until(lambda: manager.history(first))
+    conn.execute(f"alter schema {schema} rename to {schema}_away")
+    try:
+        manager._handlers_changed()
+        until(lambda: len(lines(caplog, AWAY)) >= 2)
+    finally:
+        conn.execute(f"alter schema {schema}_away rename to {schema}")
+    until(lambda: lines(caplog, BACK))
+    job = manager.create("a")
+    until(lambda: manager.history(job))
+    away = lines(caplog, AWAY)
+    assert {record.levelname for record in away} == {"ERROR"}
+    assert all(later.created - earlier.created >= 0.99 for earlier, later in pairwise(away))
+    assert "UndefinedTable" in away[0].getMessage()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -539,6 +540,25 @@ def test_it_can_be_started_again_while_a_handler_of_before_still_runs(manager: J
     until(lambda: status(manager, hanging) == "completed")
     assert [attempt.status for attempt in manager.history(hanging)] == ["success"]
     assert manager.stop().complete
+
+
+def test_the_end_of_a_stop_leaves_alone_whom_a_later_start_is_to_tell(manager: JobManager, gate: Gate) -> None:
+    told: list[str] = []
+    manager.set_handler("slow", gate.pass_through)
+    manager.set_handler("a", lambda job: None)
+    manager.start(workers=1)
+    manager.create("slow")
+    until(lambda: gate.arrived)
+    waiting = threading.Event()
+    stopping = threading.Thread(target=lambda: (waiting.set(), manager.stop()))
+    stopping.start()
+    assert waiting.wait(10)
+    until(lambda: manager._running_engine() is None)
+    manager.start(workers=1)
+    manager.create("a", on_done=lambda job: told.append(job.type), run_at=datetime.now(UTC) + timedelta(seconds=1))
+    gate.open()
+    stopping.join(10)
+    until(lambda: told == ["a"])
 
 
 def test_stop_in_a_handler_of_before_the_last_start_does_not_wait_either(manager: JobManager, gate: Gate) -> None:

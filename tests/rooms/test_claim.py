@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -13,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from steve import Status
-from steve._claim import LANE_LEAST, Hand
+from steve._claim import Hand
 from steve._outage import Outage
 from steve._pace import Pace
 from steve._store import Claims, Demand, Lane, Mark
@@ -21,7 +22,18 @@ from steve.errors import Misconfigured, Refused, Trouble, Unknown, Weather
 from steve.handlers import Handlers
 from steve.job import Claimed
 from steve.outcome import Verdict
-from steve.settings import FULL_SCAN_EVERY, HAND_BYTES, HAND_MOST, HAND_SECONDS, LANES_MOST, OVERDUE, SLOW_SCAN
+from steve.settings import (
+    FULL_SCAN_EVERY,
+    HAND_BYTES,
+    HAND_MOST,
+    HAND_SECONDS,
+    LANE_LEAST,
+    LANES_MOST,
+    OVERDUE,
+    PACES_MOST,
+    POLL_MOST,
+    SLOW_SCAN,
+)
 from tests.conftest import until
 
 FAR = 60.0
@@ -132,6 +144,13 @@ def test_the_poll_comes_when_it_is_time_a_tenth_more_or_less() -> None:
     desk = Desk(poll=0.2)
     desk.settle_down()
     assert 0.15 <= desk.seconds_to_next_claim() < 5
+
+
+def test_the_poll_comes_within_the_time_for_which_nobody_is_notified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._claim.uniform", lambda low, high: high)
+    desk = Desk(poll=POLL_MOST)
+    desk.hand.refill(2)
+    assert desk.hand._next_look <= time.monotonic() + POLL_MOST
 
 
 def test_a_wake_up_makes_a_look_due_once(desk: Desk) -> None:
@@ -487,6 +506,24 @@ def test_waiting_out_a_failure_is_no_busy_loop(desk: Desk, monkeypatch: pytest.M
     assert len(desk.demands) <= 3
 
 
+def test_a_job_that_comes_due_while_a_failure_is_waited_out_makes_nobody_look_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 2.0)
+    desk = Desk()
+
+    def fail() -> Claims:
+        raise Weather("away")
+
+    desk.answer = fail
+    desk.hand.refill(2)
+    desk.hand.expect(0.001)
+    desk.hand.wait(0.01)  # the ring
+    before = time.monotonic()
+    assert not desk.hand.wait(0.2)
+    assert time.monotonic() - before >= 0.19
+
+
 # -- a claim whose answer was lost ----------------------------------------------------------------------------------------
 
 
@@ -759,6 +796,18 @@ def test_only_what_has_lain_there_too_long_is_given_back_and_the_rest_keeps_its_
     assert [job.id for job in iter(desk.hand.draw, None)] == [3, 4]
 
 
+def test_what_is_not_old_enough_is_never_out_of_the_hand(desk: Desk) -> None:
+    """A worker that looks at that moment would find it empty."""
+
+    class Deque(deque[tuple[float, Claimed]]):
+        def popleft(self) -> tuple[float, Claimed]:
+            raise AssertionError("taken out")
+
+    desk.fill(1, 2)
+    desk.hand._jobs = Deque(desk.hand._jobs)
+    assert desk.hand.give_back(older_than=60.0) == 0
+
+
 def test_each_job_is_drawn_or_given_back_once_whoever_races(desk: Desk) -> None:
     total = 20_000
     desk.fill(*range(total))
@@ -837,6 +886,15 @@ def test_a_fallback_serves_any_type_each_at_its_own_pace() -> None:
     assert demand.any_type
     assert demand.mosts == {"known": 44, "a": 4}
     assert demand.unknown_most == 4
+
+
+def test_only_so_many_paces_are_kept() -> None:
+    pace = Pace()
+    for number in range(PACES_MOST + 5):
+        pace.took(f"type {number}", 1.0)
+    mosts = pace.demand(Handlers(print, None), 1, 1, 0, marks=None).mosts
+    assert f"type {PACES_MOST + 4}" in mosts
+    assert len(mosts) <= PACES_MOST
 
 
 def test_a_pace_follows_what_the_handlers_take_now() -> None:

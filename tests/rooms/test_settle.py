@@ -224,13 +224,13 @@ def test_the_brake_is_on_while_too_much_waits_and_off_when_half_of_it_is_settled
     monkeypatch.setattr("steve._settle.GROUP_MOST", 1)
     on = []
     for number in range(12):
-        on.append(ledger.pile.brake.is_on())
+        on.append(ledger.pile.brake.check())
         ledger.put(verdict(number, "x" * size))
     assert on == [False] * expected + [True] * (12 - expected)
     on = []
     while len(ledger.pile):
         ledger.pile.take()
-        on.append(ledger.pile.brake.is_on())
+        on.append(ledger.pile.brake.check())
     assert on == [True] * 6 + [False] * 6
 
 

@@ -186,6 +186,29 @@ def test_a_job_whose_type_has_no_handler_any_more_goes_back(make_shop: Callable[
     }
 
 
+def test_a_job_that_runs_anew_before_its_earlier_run_is_over_is_seen_to_run(
+    make_shop: Callable[..., Shop], gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was due again at once, and the settler and another worker were quick."""
+    again = claimed(1)._replace(lease_no=2, attempts=2)
+    shop = make_shop(2, lambda job: gate.wait(30) if job.attempts == 2 else None)
+    put, first_is_over = shop.pile.put, threading.Event()
+
+    def put_and_wait(verdict: Verdict) -> None:
+        put(verdict)
+        if verdict.job.attempts == 1:
+            shop.deliver(again)
+            until(lambda: [running for running in shop.crew.running.values() if running.job == again])
+            first_is_over.set()
+
+    monkeypatch.setattr(shop.pile, "put", put_and_wait)
+    shop.open(claimed(1))
+    assert first_is_over.wait(10)
+    until(lambda: [running.job for running in shop.crew.running.values()] == [again])
+    gate.set()
+    until(lambda: not shop.crew.running)
+
+
 def test_a_snooze_is_a_verdict_like_others(make_shop: Callable[..., Shop]) -> None:
     def handler(job: Job) -> None:
         raise Snooze(7)
@@ -289,7 +312,7 @@ def test_while_too_many_verdicts_wait_nothing_more_is_begun(
     monkeypatch.setattr("steve._settle.PILE_MOST", 20)
     shop = make_shop(4)
     shop.open(*map(claimed, range(200)))
-    until(lambda: shop.pile.brake.is_on() and not shop.crew.running)
+    until(lambda: shop.pile.brake.check() and not shop.crew.running)
     assert 20 <= len(shop.pile) < 30
     settled: list[Verdict] = []
     while len(settled) < 200:
@@ -314,6 +337,16 @@ def test_while_too_many_events_wait_nothing_is_claimed(make_shop: Callable[..., 
     finally:
         shop.dispatcher.end()
         telling.join(10)
+
+
+def test_while_too_many_events_wait_nothing_is_looked_for_beside_the_claims_either(
+    make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steve.listeners.EVENTS_MOST", 1)
+    shop = make_shop(1)
+    shop.dispatcher.put(Event(claimed(1), "host:1", None, None))
+    shop.crew.look_everywhere(shop._claim)
+    assert shop.claims == 0
 
 
 # -- the end --------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ A statement is planned as it is sent: `Planned` is a Store whose statements are 
 """
 
 import re
+import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg import sql
+from psycopg import pq, sql
+from psycopg.conninfo import make_conninfo
 
 from steve import JobManager, migrations
 from steve._connection import prepare_for_call, prepare_for_loop
@@ -365,3 +367,25 @@ def test_an_attempt_that_cannot_be_is_refused(
     )
     with pytest.raises(error):
         conn.execute(f"update {quoted(schema)}.attempt set {change}".encode())
+
+
+# -- who keeps dead rows ----------------------------------------------------------------------------------------------------
+
+
+def test_a_standby_that_holds_back_the_cleaning_is_named(conn: psycopg.Connection, database_url: str, schema: str) -> None:
+    """One with hot_standby_feedback. Here this test speaks for it, in the protocol of replication."""
+    if conn.execute("show wal_level").fetchone() == ("minimal",) or conn.execute("show max_wal_senders").fetchone() == ("0",):
+        pytest.skip("this server has no standby")
+    sender = pq.PGconn.connect(make_conninfo(database_url, replication="true", application_name=f"{schema} standby").encode())
+    try:
+        if sender.status != pq.ConnStatus.OK:
+            pytest.skip(f"no standby may connect: {sender.error_message.decode()}")
+        (position,) = conn.execute("select pg_current_wal_lsn()").fetchone()
+        assert sender.exec_(f"START_REPLICATION {position}".encode()).status == pq.ExecStatus.COPY_BOTH
+        (xmin,) = conn.execute("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()
+        sender.put_copy_data(struct.pack("!cqIIII", b"h", 0, xmin % 2**32, xmin >> 32, 0, 0))
+        sender.flush()
+        store = Store(schema)
+        until(lambda: (f"standby {schema} standby", None) in store.find_horizon(conn))
+    finally:
+        sender.finish()
