@@ -124,6 +124,8 @@ class Store:
         self._sql: dict[str, str] = {}
 
     # -- creating and looking -------------------------------------------------------------------------------------------
+    # Looking never prepares: the connection may be the caller's, its session not ours. A plan kept from a small table reads
+    # all of one that has grown; one for any page walks down from the newest job.
 
     def insert_job(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
         """None: a job of that uid is there already."""
@@ -150,14 +152,14 @@ class Store:
         self._rows(connection, "notify", {"channel": self.channel})
 
     def find_jobs(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Job]:
-        rows = self._rows(connection, "find_jobs", {"uids": array(uids)})
+        rows = self._rows(connection, "find_jobs", {"uids": array(uids)}, prepare=False)
         return {row[1]: _job(row) for row in rows}
 
     def list_jobs(self, connection: Connection, page: Page) -> list[Job]:
-        return [_job(row) for row in self._rows(connection, "list_jobs", page._asdict())]
+        return [_job(row) for row in self._rows(connection, "list_jobs", page._asdict(), prepare=False)]
 
     def list_attempts(self, connection: Connection, uid: UUID) -> list[Attempt]:
-        rows = self._rows(connection, "list_attempts", {"uid": uid})
+        rows = self._rows(connection, "list_attempts", {"uid": uid}, prepare=False)
         return [
             Attempt(row[0], row[1], row[2], _utc(row[3]), _utc(row[4]), _known(AttemptStatus, row[5]), row[6], row[7])
             for row in rows

@@ -4,9 +4,9 @@
 -- The fence: (id, lease_no) and running. A job rescued meanwhile has a higher lease_no and does not match; then nothing is
 -- written, no row in the log either, since the log is inserted from what the UPDATE returned, never from the verdicts.
 -- `(status = 'running') is true` rather than `status = 'running'`: the plain form invites the planner into the partial index
--- of running jobs, which it would read whole. `limit (select ...)`, which never limits, makes it expect one verdict: then it
--- looks jobs up by primary key, however many come. Expecting ten, as for any array, it reads a small table in the order of its
--- key to join them, and goes on to when the table has grown.
+-- of running jobs, which it would read whole. `id = any(array[...])` rather than `id = ...`: by the plain form the tables could
+-- be merged too, so the planner knows a way to read all of job in the order of its key, takes it where the statistics speak of
+-- one row or none, and goes on to when the table has grown. By this form there is no way but to look each job up.
 -- An attempt that does not count (attempt_status is null) is taken off again and leaves no row in the log; the lease_no is
 -- raised for it, since attempts, which fall, are no fence. A snooze comes due after its delay. What is given back unbegun
 -- (delay is null) is due as before, and the notification `back` tells every process to look for it; an empty one that a retry
@@ -17,7 +17,6 @@ with verdict as materialized (
     %(ids)s::bigint[], %(lease_nos)s::bigint[], %(statuses)s::text[], %(results)s::jsonb[], %(errors)s::text[],
     %(delays)s::float8[], %(begun_agos)s::float8[], %(attempt_statuses)s::text[], %(error_details)s::text[]
   ) as t (id, lease_no, status, result, error, delay, begun_ago, attempt_status, error_details)
-  limit (select 1000000)
 ), settled as (
   update {schema}.job
   set status = verdict.status,
@@ -35,7 +34,7 @@ with verdict as materialized (
       completed_at = case when verdict.status = 'pending' then null else now() end,
       updated_at = now()
   from verdict
-  where job.id = verdict.id
+  where job.id = any(array[verdict.id])
     and job.lease_no = verdict.lease_no
     and (job.status = 'running') is true
   returning
