@@ -319,7 +319,7 @@ def trouble(error: psycopg.Error, connection: Connection | None = None) -> Troub
 
 
 _KINDS: tuple[tuple[type[Trouble], set[str]], ...] = (
-    (Refused, {"21", "22", "23", "44", "54"}),  # the data, constraints, limits
+    (Refused, {"21", "22", "23", "44", "54", "P0"}),  # the data, constraints, limits; a trigger of the user's that raises
     (Misconfigured, {"28", "3D", "3F", "42"}),  # role, database, schema, tables and rights
     # lost, read-only, contention, resources, locks, timeouts; and plans and prepared statements that hold no more (0A, 26)
     (Weather, {"08", "0A", "25", "26", "40", "53", "55", "57", "58"}),

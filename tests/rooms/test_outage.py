@@ -51,12 +51,12 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 @pytest.mark.parametrize(
     ("states", "kind"),
     [
-        ("22P05 22003 23505 23514 21000 44000 54000 54001", Refused),
+        ("22P05 22003 23505 23514 21000 44000 54000 54001 P0001", Refused),
         ("42P01 42501 28P01 3D000 3F000", Misconfigured),
         ("08006 25006 25P03 40001 40P01 53100 53300 55P03 57014 58030", Weather),
         ("0A000 26000", Weather),  # the plan or the prepared statement, not the data
         ("57P01 57P03", Unknown),
-        ("XX000 XX001 P0001 F0000 2BP01 38000", Unexplained),
+        ("XX000 XX001 F0000 2BP01 38000", Unexplained),
     ],
 )
 def test_only_what_is_about_the_data_is_refused_for_good(database_url: str, states: str, kind: type[Trouble]) -> None:
