@@ -75,15 +75,13 @@ class Planned(Store):
             with connection.transaction(force_rollback=True):
                 plans.append(nodes(connection.execute(execute).fetchone()[0][0]["Plan"]))
             if prepare is False:
-                self._forget(connection)
-        if not self._kept:
-            self._forget(connection)
+                self._forget(connection, name, types)
+        if not self._kept and prepare is not False:
+            self._forget(connection, name, types)
         raise Explained(plans)
 
-    def _forget(self, connection: psycopg.Connection) -> None:
-        for planned in self._prepared.values():
-            connection.execute(f"deallocate {planned}".encode())
-        self._prepared.clear()
+    def _forget(self, connection: psycopg.Connection, name: str, types: str) -> None:
+        connection.execute(f"deallocate {self._prepared.pop((name, types))}".encode())
 
 
 def plans_of(method: Callable[..., object], *arguments: object) -> list[list[Node]]:
