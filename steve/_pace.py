@@ -15,6 +15,9 @@ from .handlers import Handlers
 from .job import Claimed
 from .settings import HAND_BYTES, HAND_MOST, HAND_SECONDS
 
+LANE_LEAST = 16
+"""claim_jobs.sql looks for at least so many in each lane: a lane that brings fewer than it and all other limits is empty."""
+
 
 class Pace:
     """Moving averages: the seconds a handler takes, by type and over all, and the bytes of a payload.
@@ -57,4 +60,16 @@ class Pace:
             unknown_most=idle,
             any_type=handlers.fallback is not None,
             marks=marks,
+            suspects=idle if marks is None else 0,
         )
+
+
+def was_cut_off(demand: Demand, jobs: list[Claimed]) -> bool:
+    """Whether a limit, not the lack of due jobs, ended the claim: then there may be more."""
+    if len(jobs) >= min(demand.n, LANE_LEAST):
+        return True
+    suspects = sum(job.crashes > 0 for job in jobs)
+    counts = Counter(job.type for job in jobs)
+    return suspects >= demand.suspects > 0 or any(
+        count >= demand.mosts.get(type, demand.unknown_most) for type, count in counts.items()
+    )

@@ -13,9 +13,9 @@ from uuid import UUID
 import pytest
 
 from steve import Status
-from steve._claim import LANE_LEAST, Hand
+from steve._claim import Hand
 from steve._outage import Outage
-from steve._pace import Pace
+from steve._pace import LANE_LEAST, Pace
 from steve._store import Claims, Demand, Lane, Mark
 from steve.errors import Misconfigured, Refused, Trouble, Unknown, Weather
 from steve.handlers import Handlers
