@@ -290,6 +290,8 @@ class Ward(Shop):
         super().__init__(workers, handler)
         self.last: list[Claimed] = []
         self.looks = 0
+        self.settled: list[Verdict] = []
+        self.settling = threading.Thread(target=self._settle)
 
     def _claim(self, demand: Demand) -> Claims:
         due = bool(self.last)
@@ -298,6 +300,21 @@ class Ward(Shop):
         self.looks += 1
         jobs = [self.last.pop() for _ in range(min(demand.suspects, len(self.last)))]
         return Claims(jobs, None, scan_seconds=0.0, heads={}, last_chance=due)
+
+    def _settle(self) -> None:
+        """What was run is written down, what was given back can be claimed again."""
+        ended = False
+        while not ended:
+            verdicts, _, ended = self.pile.take()
+            self.settled += [verdict for verdict in verdicts if not verdict.given_back]
+            self.stock.extend(verdict.job for verdict in verdicts if verdict.given_back)
+
+    def close(self) -> list[Verdict]:
+        self.crew.stop()
+        until(lambda: self.ends)
+        self.pile.end()
+        self.settling.join(10)
+        return self.settled
 
 
 def test_a_job_on_its_last_chance_begins_when_nothing_runs_and_nothing_begins_until_it_ends(
@@ -311,6 +328,7 @@ def test_a_job_on_its_last_chance_begins_when_nothing_runs_and_nothing_begins_un
         (first if job.id < 10 else gate).wait(30)
 
     ward = make_shop(4, handler, Ward)
+    ward.settling.start()
     ward.open(claimed(1), claimed(2))
     until(lambda: len(begun) == 2)
     ward.last = [claimed(100)._replace(crashes=2, attempts=3)]
@@ -324,7 +342,7 @@ def test_a_job_on_its_last_chance_begins_when_nothing_runs_and_nothing_begins_un
     ward.hand.wake()
     assert list(ward.crew.running) == [100]
     gate.set()
-    until(lambda: len(ward.pile) == 5)
+    until(lambda: len(ward.settled) == 5)
     assert [verdict.status for verdict in ward.close()] == [Status.COMPLETED] * 5
     assert set(begun) == {1, 2, 100, 200, 201}
 
