@@ -6,9 +6,10 @@ How much a claim asks for: `_pace.py`. Where it looks: `_marks.py`, `sql/claim_j
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from math import inf
@@ -18,7 +19,7 @@ from random import uniform
 from ._log import logger
 from ._marks import Marks
 from ._outage import Backoff, Outage
-from ._pace import Pace
+from ._pace import Pace, was_cut_off
 from ._store import Claims, Demand
 from .errors import Misconfigured, Trouble, Unknown, Weather
 from .handlers import Handlers
@@ -28,7 +29,6 @@ from .settings import (
     ANSWERED_MOST,
     CALL_SECONDS,
     IDLE_SECONDS,
-    LANE_LEAST,
     LATE_MOST,
     LATE_SECONDS,
     POLL_MOST,
@@ -97,6 +97,9 @@ class Hand:
         self._giving = threading.Lock()
         self.returned = 0
         """Given back since the hand was closed."""
+        self.last_chance = False
+        """A job on its last chance is due, or runs: nothing else may begin. Only the worker that sees to it ends this."""
+        self._alone_not_before = 0.0
 
     def draw(self) -> Claimed | None:
         try:
@@ -257,9 +260,12 @@ class Hand:
         """Claim into the hand; what that brought, and whether there may be more."""
         try:
             claims = claim(demand)
-            cut_off = _was_cut_off(demand, claims.jobs)
+            cut_off = was_cut_off(demand, claims.jobs)
             self.marks.claimed(claims, demand.marks is None, cut_off)
             self._put_in(claims.jobs)
+            if claims.last_chance and time.monotonic() >= self._alone_not_before:
+                self.last_chance = True
+                self.ring()
         except (Weather, Misconfigured):
             raise  # it took nothing
         except BaseException:  # it may have taken jobs: the connection broke, or the reply could not be read
@@ -288,7 +294,37 @@ class Hand:
         """
         demand = self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), None)
         with self._scanning:
-            return 0 if self._closed else len(self._take(claim, demand)[0].jobs)
+            return 0 if self._closed or self.last_chance else len(self._take(claim, demand)[0].jobs)
+
+    def claim_alone(self, quiet: bool) -> Claimed | None:
+        """A job on its last chance, if this process holds nothing else (`quiet`); otherwise look whether one is still due, from
+        poll to poll. For the one worker that sees to it."""
+        now = time.monotonic()
+        if now < (self._not_before if quiet else self._next_look) or not self._claiming.acquire(blocking=False):
+            return None
+        try:
+            demand = self.pace.demand(self._handlers, self._workers, 1, 0, {})._replace(n=0, suspects=int(quiet), alone=True)
+            jobs, *_, due = ([], False) if self._closed else self._take(self._claim, demand)[0]
+            self._next_look = now + self._poll_interval
+            if not jobs and (quiet or not due):  # no more, or another process has taken it, or holds it
+                self.last_chance = False
+                self._alone_not_before = self._next_look
+                self.wake(everywhere=True)
+            # It lies at the end of the hand, unless somebody drew it who had not seen yet what goes on, and gives it back.
+            last = self._jobs.pop() if jobs and self._jobs else None
+            if last is None or last[1] is jobs[0]:
+                return last and last[1]
+            self._jobs.append(last)
+        except Trouble as error:
+            self._not_before = self._next_look = now + self._backoff.next()
+            self._outage.failed("claiming", error)
+        finally:
+            self._end_claim()
+        return None
+
+    def wait_for_ring(self, seconds: float) -> None:
+        with contextlib.suppress(Empty):
+            self._bell.get(timeout=seconds)
 
     def wait(self, seconds: float) -> bool:
         """Until it is time to look again, at most so long; whether it is. For the one idle worker that watches."""
@@ -361,11 +397,3 @@ class Hand:
             if self._closed:
                 self.returned += count
         return count
-
-
-def _was_cut_off(demand: Demand, jobs: list[Claimed]) -> bool:
-    """Whether a limit, not the lack of due jobs, ended the claim: then there may be more."""
-    if len(jobs) >= min(demand.n, LANE_LEAST):
-        return True
-    counts = Counter(job.type for job in jobs)
-    return any(count >= demand.mosts.get(type, demand.unknown_most) for type, count in counts.items())

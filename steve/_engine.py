@@ -1,4 +1,4 @@
-"""What works between one `start()` and the end after it: the rooms, their threads and their three connections, wired here.
+"""What works between one `start()` and the end after it: the rooms, their threads and their four connections, wired here.
 
 A job's walk, left to right; each arrow is a queue that nobody waits at:
 
@@ -8,8 +8,9 @@ Who ends whom, in the same order: the last worker gives back the hand and closes
 closes the dispatcher; the dispatcher tells the rest, and ends the notifier, the periodic threads and the connections.
 
 Workers, settler and dispatcher are non-daemon: an interpreter that exits without `stop()` waits for what was begun to be
-committed and told. The notifier and the periodic threads are daemons, and end when nobody needs them: the maintenance, which
-never waits for the database, so that it gives back the hand in time, and the scanner, which does what may take long there.
+committed and told. The others are daemons, and end when nobody needs them: the notifier; the heartbeat, which goes on while a
+last handler runs; the maintenance, which never waits for the database, so that it gives back the hand in time; and the scanner,
+which does what may take long there: full scans while they are slow, and the rescue of other processes' jobs.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from . import _json
+from ._alive import Alive
 from ._claim import Claim, Hand
 from ._connection import Connection, Line
 from ._log import logger
@@ -32,6 +34,7 @@ from ._maintenance import Duty, Maintenance
 from ._notifier import Notifier
 from ._outage import Outage
 from ._pool import Lines
+from ._processes import Process
 from ._settle import Pile, Settler
 from ._store import Claims, Demand, Store
 from ._version import __version__
@@ -87,7 +90,7 @@ class Engine:
         self._warned = False
         self._own_threads = own_threads
         self._ended = threading.Event()
-        self._process_id = lines.claim.call(lambda c: store.register_process(c, self.process, __version__))
+        self._process_id = lines.claim.call(lambda c: store.register_process(c, self.process, __version__, settings.lease))
 
         outage = Outage()
         self._dispatcher = Dispatcher(listeners, self._on_all_told)
@@ -126,9 +129,20 @@ class Engine:
             self.ask_to_stop,
             self._on_last_worker,
         )
+        self._alive = Alive(
+            settings,
+            self.process,
+            self._process_id,
+            lines,
+            outage,
+            self._crew.claims,
+            self._crew.lose,
+            self._on_rescued,
+        )
         self._scanner = Maintenance(
             [
                 Duty("look everywhere", SCAN_CHECK, self._scan_when_slow),
+                Duty("rescue", SCAN_CHECK, self._rescue),
                 Duty("take up what was lost", LOST_CHECK, self._crew.take_up_lost),
             ]
         )
@@ -143,6 +157,7 @@ class Engine:
             ("steve-dispatcher", self._dispatcher.run, False),
             ("steve-maintenance", self._maintenance.run, True),
             ("steve-scanner", self._scan, True),
+            ("steve-heartbeat", self._alive.heartbeat.run, True),
         ]
         if self._notifier is not None:
             loops.append(("steve-notifier", self._notifier.run, True))
@@ -225,6 +240,7 @@ class Engine:
                 self._notifier.end()
             self._maintenance.end()
             self._scanner.end()
+            self._alive.heartbeat.end()  # before the row is deleted: a heartbeat would insert it again
             if not self._settler.waiting() and not self._hand.in_doubt():  # else it may hold jobs, and its row says who does
                 self._lines.settle.call(lambda c: self._store.deregister_process(c, self._process_id))
         except Trouble as error:
@@ -262,6 +278,14 @@ class Engine:
             except Trouble as error:  # the claims meet the same trouble, and see to it
                 logger.debug("a full scan failed: %s", error)
 
+    def _rescue(self) -> None:
+        self._alive.work(stopping=self.stopping, slow=self._hand.marks.slow)
+
+    def _on_rescued(self, process: Process, verdict: Verdict, settled: Settled) -> None:
+        """A job that a rescue failed: after the commit, on the scanner's thread."""
+        if self._listeners.want(verdict):
+            self._dispatcher.put(Event(verdict.job, process.name, verdict, settled))
+
     def _warn_of_horizon(self, seconds: float) -> None:
         holders = self._lines.scan.call(self._store.find_horizon)
         names = "; ".join(f"{name}{'' if age is None else f', for {age:.0f} s'}" for name, age in holders[:5])
@@ -271,8 +295,10 @@ class Engine:
         self._hand.give_back(HAND_AGE)
 
     def _claim_on(self, line: Line) -> Claim:
+        queues, max_crashes = self._settings.queues, self._settings.max_crashes
+
         def claim(demand: Demand) -> Claims:
-            return line.call(lambda c: self._store.claim_jobs(c, self._process_id, self._settings.queues, demand))
+            return line.call(lambda c: self._store.claim_jobs(c, self._process_id, queues, max_crashes, demand))
 
         return claim
 

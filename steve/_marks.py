@@ -62,7 +62,7 @@ class Marks:
                 self._marks = {}
         for lane, (run_at, id) in claims.heads.items():
             self._marks.setdefault(lane, (run_at, id - 1))  # of a lane not claimed from yet, just below its first job
-        last = {(job.queue, job.type, job.priority): (job.run_at, job.id) for job in claims.jobs}
+        last = {(job.queue, job.type, job.priority): (job.run_at, job.id) for job in claims.jobs if not job.crashes}
         for place, mark in last.items():
             lane = Lane(*place)
             # Back only if there may be more between here and the old mark.

@@ -31,8 +31,9 @@ class Pile:
 
     def __init__(self) -> None:
         self._verdicts: SimpleQueue[Verdict | Event | None] = SimpleQueue()
-        self._weighing = threading.Lock()  # protects the two below
+        self._weighing = threading.Lock()  # protects the three below
         self._count = 0
+        self._taken = 0
         self._bytes = 0
         self.brake = Brake(lambda: max(self._count / PILE_MOST, self._bytes / PILE_BYTES))
 
@@ -53,8 +54,15 @@ class Pile:
     def __len__(self) -> int:
         return self._count
 
+    def is_settled(self) -> bool:
+        """Whether all that was ever put here is in the database, or given up."""
+        with self._weighing:
+            return not self._count and not self._taken
+
     def take(self) -> Bite:
-        """Wait for something, and take with it what else lies there."""
+        """Wait for something, and take with it what else lies there. What was taken before is done with."""
+        with self._weighing:
+            self._taken = 0
         group: list[Verdict] = []
         begun: list[Event] = []
         size = 0
@@ -76,6 +84,7 @@ class Pile:
             pass
         with self._weighing:
             self._count -= len(group)
+            self._taken = len(group)
             self._bytes -= size
         self.brake.ease()
         return Bite(group, begun, ended)

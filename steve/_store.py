@@ -100,6 +100,10 @@ class Demand(NamedTuple):
     """Whether other types are served at all."""
     marks: Mapping[Lane, Mark] | None
     """Look only into these lanes, above their marks; None: a full scan."""
+    suspects: int = 0
+    """Beside them: how many jobs at most that were held when a process died."""
+    alone: bool = False
+    """Of these only what is on its last chance; else only what is not."""
 
 
 class Claims(NamedTuple):
@@ -113,6 +117,8 @@ class Claims(NamedTuple):
     """How long the database looked for them."""
     heads: dict[Lane, Mark]
     """After a full scan: the first pending job of every served lane, due or not, claimed by this or not."""
+    last_chance: bool = False
+    """A job is due, or was claimed by this, that the death of one more process would fail."""
 
 
 class Store:
@@ -167,8 +173,10 @@ class Store:
 
     # -- working --------------------------------------------------------------------------------------------------------
 
-    def claim_jobs(self, connection: Connection, process_id: int, queues: Sequence[str] | None, demand: Demand) -> Claims:
-        """At most `demand.n` jobs."""
+    def claim_jobs(
+        self, connection: Connection, process_id: int, queues: Sequence[str] | None, max_crashes: int, demand: Demand
+    ) -> Claims:
+        """At most `demand.n` jobs, and `demand.suspects`."""
         lanes = demand.marks or {}
         parameters = {
             "n": demand.n,
@@ -185,12 +193,15 @@ class Store:
             "any_type": demand.any_type,
             "served_queues": None if queues is None else text_array(queues),
             "process_id": process_id,
+            "suspects": demand.suspects,
+            "alone": demand.alone,
+            "max_crashes": max_crashes,
         }
         rows = self._rows(connection, "claim_jobs", parameters, prepare=True)
-        jobs = [Claimed(*row[:-3]) for row in rows if row[0] is not None]
+        jobs = [Claimed(*row[:-4]) for row in rows if row[0] is not None]
         jobs.sort(key=_claim_order)  # `returning` promises no order
-        next_due_in, scan_seconds, heads = next(row[-3:] for row in rows if row[0] is None)
-        return Claims(jobs, next_due_in, scan_seconds, dict(map(_head, json.loads(heads)) if heads else ()))
+        next_due_in, scan_seconds, heads, last_chance = next(row[-4:] for row in rows if row[0] is None)
+        return Claims(jobs, next_due_in, scan_seconds, dict(map(_head, json.loads(heads)) if heads else ()), last_chance)
 
     def find_claimed(self, connection: Connection, process_id: int, answered: Sequence[datetime]) -> list[Claimed]:
         """The jobs that this process has claimed since the first of these instants, but for those claimed at one of them."""
@@ -231,8 +242,9 @@ class Store:
         }
         return {(row[0], row[1]): Settled(*row) for row in self._rows(connection, "find_settled", keys)}
 
-    def register_process(self, connection: Connection, name: str, version: str) -> int:
-        process_id: int = self._rows(connection, "register_process", {"name": name, "version": version})[0][0]
+    def register_process(self, connection: Connection, name: str, version: str, lease: float) -> int:
+        parameters = {"name": name, "version": version, "lease": lease}
+        process_id: int = self._rows(connection, "register_process", parameters)[0][0]
         return process_id
 
     def deregister_process(self, connection: Connection, process_id: int) -> None:
@@ -356,8 +368,8 @@ def _inserted(row: tuple[Any, ...]) -> Inserted:
     return Inserted(row[0], _utc(row[1]), _utc(row[2]), _utc(row[3]))
 
 
-def _claim_order(job: Claimed) -> tuple[int, datetime, int]:
-    return -job.priority, job.run_at, job.id
+def _claim_order(job: Claimed) -> tuple[bool, int, datetime, int]:
+    return not job.crashes, -job.priority, job.run_at, job.id  # suspects first: there is a worker for each
 
 
 def _job(row: tuple[Any, ...]) -> Job:

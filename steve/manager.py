@@ -56,9 +56,12 @@ class JobManager:
         queues: Iterable[str] | None = None,
         poll_interval: float = 1.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        lease: float = 60.0,
+        heartbeat: float = 5.0,
+        max_crashes: int = 3,
         notify: bool = True,
     ) -> None:
-        self._settings = Settings.checked(schema, queues, poll_interval, retry, notify)
+        self._settings = Settings.checked(schema, queues, poll_interval, retry, lease, heartbeat, max_crashes, notify)
         self._handlers = Handlers(handler, handlers)
         self._listeners = Listeners()
         self._connections = Connections(db)

@@ -65,6 +65,7 @@ create table {schema}.process (
   version      text        not null,                          -- of steve
   started_at   timestamptz not null default clock_timestamp(),
   heartbeat_at timestamptz not null default clock_timestamp(),
-  suspected_at timestamptz,
+  locked       boolean     not null default false,            -- its session holds the lock of this row: free, it is dead
+  suspected_at timestamptz,                                   -- the lock was found free; or its jobs were rescued
   lease        real        not null default 60                -- seconds
 );

@@ -1,4 +1,4 @@
 -- This process begins to work.
-insert into {schema}.process (name, version)
-values (%(name)s, %(version)s)
+insert into {schema}.process (name, version, lease)
+values (%(name)s, %(version)s, %(lease)s)
 returning id

@@ -170,7 +170,7 @@ def test_a_number_of_workers_that_is_none_is_refused(manager: JobManager, worker
     assert manager.stop() == StopReport(complete=True)
 
 
-def test_while_it_works_it_keeps_three_connections_however_many_workers(
+def test_while_it_works_it_keeps_four_connections_however_many_workers(
     database_url: str, make_manager: MakeManager, conn: psycopg.Connection
 ) -> None:
     name = f"{APPLICATION}-counted"
@@ -184,7 +184,7 @@ def test_while_it_works_it_keeps_three_connections_however_many_workers(
     manager.start(workers=10)
     make_manager().create_many([("a", {})] * 50)
     until(lambda: meter.runs == 50)
-    until(lambda: connections() == 3)  # claim, settle, listen
+    until(lambda: connections() == 4)  # claim, settle, heartbeat, listen
     manager.stop()
     until(lambda: connections() == 0)
 

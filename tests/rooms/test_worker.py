@@ -109,8 +109,8 @@ def gate() -> Iterator[threading.Event]:
 def make_shop(gate: threading.Event) -> Iterator[Callable[..., Shop]]:
     shops: list[Shop] = []
 
-    def make(workers: int, handler: Callable[[Job], Any] = lambda job: None) -> Shop:
-        shops.append(Shop(workers, handler))
+    def make(workers: int, handler: Callable[[Job], Any] = lambda job: None, kind: type[Shop] = Shop) -> Shop:
+        shops.append(kind(workers, handler))
         return shops[-1]
 
     yield make
@@ -303,6 +303,90 @@ def test_a_turn_that_fails_is_logged_and_the_chain_goes_on(
     assert "a defect" in caplog.text
 
 
+# -- on its last chance -------------------------------------------------------------------------------------------------
+
+
+class Ward(Shop):
+    """A shop with jobs on their last chance, which a claim brings only alone."""
+
+    def __init__(self, workers: int, handler: Callable[[Job], Any]) -> None:
+        super().__init__(workers, handler)
+        self.last: list[Claimed] = []
+        self.looks = 0
+        self.settled: list[Verdict] = []
+        self.settling = threading.Thread(target=self._settle)
+
+    def _claim(self, demand: Demand) -> Claims:
+        due = bool(self.last)
+        if not demand.alone:
+            return super()._claim(demand)._replace(last_chance=due)
+        self.looks += 1
+        jobs = [self.last.pop() for _ in range(min(demand.suspects, len(self.last)))]
+        return Claims(jobs, None, scan_seconds=0.0, heads={}, last_chance=due)
+
+    def _settle(self) -> None:
+        """What was run is written down, what was given back can be claimed again."""
+        ended = False
+        while not ended:
+            verdicts, _, ended = self.pile.take()
+            self.settled += [verdict for verdict in verdicts if not verdict.given_back]
+            self.stock.extend(verdict.job for verdict in verdicts if verdict.given_back)
+
+    def close(self) -> list[Verdict]:
+        self.crew.stop()
+        until(lambda: self.ends)
+        self.pile.end()
+        self.settling.join(10)
+        return self.settled
+
+
+def test_a_job_on_its_last_chance_begins_when_nothing_runs_and_nothing_begins_until_it_ends(
+    make_shop: Callable[..., Ward], gate: threading.Event
+) -> None:
+    begun: list[int] = []
+    first = threading.Event()
+
+    def handler(job: Job) -> None:
+        begun.append(job.id)
+        (first if job.id < 10 else gate).wait(30)
+
+    ward = make_shop(4, handler, Ward)
+    ward.settling.start()
+    ward.open(claimed(1), claimed(2))
+    until(lambda: len(begun) == 2)
+    ward.last = [claimed(100)._replace(crashes=2, attempts=3)]
+    ward.hand.wake(everywhere=True)
+    until(lambda: ward.hand.last_chance)
+    ward.deliver(claimed(200), claimed(201))
+    assert sorted(begun) == [1, 2]
+    first.set()
+    until(lambda: len(begun) == 3)
+    assert begun[2] == 100
+    ward.hand.wake()
+    assert list(ward.crew.running) == [100]
+    gate.set()
+    until(lambda: len(ward.settled) == 5)
+    assert [verdict.status for verdict in ward.close()] == [Status.COMPLETED] * 5
+    assert set(begun) == {1, 2, 100, 200, 201}
+
+
+def test_who_waits_to_go_alone_goes_on_when_another_process_took_the_job(
+    make_shop: Callable[..., Ward], gate: threading.Event
+) -> None:
+    ward = make_shop(3, lambda job: gate.wait(30) if job.id < 10 else None, Ward)
+    ward.hand._poll_interval = 0.05
+    ward.open(claimed(1))
+    until(lambda: ward.crew.running)
+    ward.last = [claimed(100)._replace(crashes=2, attempts=3)]
+    ward.hand.wake(everywhere=True)
+    until(lambda: ward.looks >= 2)  # from poll to poll
+    assert ward.hand.last_chance
+    ward.deliver(claimed(200))
+    ward.last = []
+    until(lambda: len(ward.pile) == 1)
+    assert not ward.hand.last_chance
+
+
 # -- brakes ---------------------------------------------------------------------------------------------------------------
 
 
@@ -400,7 +484,7 @@ def test_when_the_interpreter_exits_an_idle_chain_asks_for_the_end_and_ends(make
     shop.exiting = True
     until(lambda: shop.ends)
     assert shop.asked_to_stop.is_set()
-    assert shop.crew.stopping.is_set()
+    assert shop.crew.signals.is_stopping()
 
 
 def test_when_the_interpreter_exits_a_running_job_is_finished_first(
@@ -413,4 +497,4 @@ def test_when_the_interpreter_exits_a_running_job_is_finished_first(
     assert shop.ends == []
     gate.set()
     assert [verdict.status for verdict in shop.close()] == [Status.COMPLETED] * 2
-    assert shop.asked_to_stop.is_set() or shop.crew.stopping.is_set()
+    assert shop.asked_to_stop.is_set() or shop.crew.signals.is_stopping()

@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,6 +20,7 @@ from psycopg.conninfo import make_conninfo
 
 from steve import JobManager, migrations
 from steve._connection import prepare_for_call, prepare_for_loop
+from steve._processes import Process, Processes
 from steve._store import Demand, Lane, Page, Store, quoted
 from steve.job import AttemptStatus, Claimed, Status
 from steve.outcome import NotBegun, Verdict, judge
@@ -84,6 +86,10 @@ class Planned(Store):
         connection.execute(f"deallocate {self._prepared.pop((name, types))}".encode())
 
 
+class PlannedProcesses(Planned, Processes):
+    """The same for the statements about processes."""
+
+
 def plans_of(method: Callable[..., object], *arguments: object) -> list[list[Node]]:
     """Of the statement behind a method of `Planned`."""
     with pytest.raises(Explained) as caught:
@@ -133,6 +139,10 @@ CLAIMS: dict[str, tuple[list[str] | None, Demand]] = {
     "above a mark": (None, demand(100, lanes=1)),
     "above many marks": (["default"], demand(500, lanes=50)),
 }
+
+# The suspects are looked for in the same statement: all above do, but a short scan.
+CLAIMS["of a job on its last chance"] = (None, demand(0, lanes=0)._replace(suspects=1, alone=True))
+CLAIMS["of suspects, too"] = (["default"], demand(10)._replace(suspects=10))
 
 FILL = """
 insert into {}.job (uid, type, status, attempts, lease_no, process_id, claimed_at, completed_at)
@@ -199,16 +209,21 @@ def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
 ) -> None:
     some = filled(rows, status)
     ids = [id for id, _ in some]
-    store = Planned(schema)
+    store, processes = Planned(schema), PlannedProcesses(schema)
     prepare_for_loop(connection)
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
         for what, (queues, wanted) in CLAIMS.items():
-            plans = plans_of(store.claim_jobs, connection, 1, queues, wanted)
+            plans = plans_of(store.claim_jobs, connection, 1, queues, 3, wanted)
             assert_by_index(plans, ("claim", what, statistics), bounded=False)
             for plan in plans:
-                assert indexes(plan) == {"job_ready", "job_pkey"}
+                assert indexes(plan) == {"job_ready", "job_pkey", "job_suspect"}
+                for node in plan:
+                    if "crashes > 0" in str(node.get("Filter")) + str(node.get("Index Cond")) or "crashes + 1" in str(node):
+                        assert node.get("Index Name", "job_suspect") == "job_suspect"
+                if not wanted.n:
+                    continue
                 # A look into a lane begins where the lane does and ends where "not yet due" does, by the index alone.
                 looks = [str(node.get("Index Cond")) for node in plan if node.get("Index Name") == "job_ready"]
                 assert [look for look in looks if "queue = " in look and "run_at <= now()" in look and "ROW(" in look]
@@ -217,10 +232,22 @@ def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
             assert_by_index(plans, ("settle", len(group), statistics))
             # not by job_claimed, which is the rescue's own and holds every running job
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
+            plans = plans_of(processes.find_held, connection, [(id, 1) for id in group])
+            assert_by_index(plans, ("held", len(group), statistics), bounded=rows >= 1_000)
+            assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
             plans = plans_of(store.find_settled, connection, verdicts(group))
             assert_by_index(plans, ("witness", len(group), statistics))
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
         assert_by_index(plans_of(store.find_jobs, connection, [some[0][1]]), ("find", statistics))
+        # The jobs of one process, and those hops from process to process: the one use of that index.
+        dead = Process(1, "host:1", 60.0, 70.0, None, 0.0, True)
+        rescue = partial(processes.rescue_jobs, max_crashes=3, notify=True)
+        plans = plans_of(rescue, connection, dead, True, "it died")
+        assert_by_index(plans, ("rescue", statistics), bounded=rows > 1 or statistics == "as empty")
+        assert {index for plan in plans for index in indexes(plan)} == {"job_claimed", "job_pkey"}
+        plans = plans_of(processes.adopt_processes, connection, 60.0)
+        assert_by_index(plans, ("adopt", statistics), bounded=False)
+        assert {index for plan in plans for index in indexes(plan)} == {"job_claimed"}
 
 
 HISTORY = """
