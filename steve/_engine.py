@@ -130,6 +130,7 @@ class Engine:
             self._dispatcher,
             self._maintenance.ask_to_stop,
             self._on_last_worker,
+            settings.max_result_bytes,
         )
         self._notifier = (
             Notifier(self._listen, self._hear, self._lines.listen.close, self._hand.wake, outage) if settings.notify else None

@@ -50,6 +50,7 @@ class Crew:
         dispatcher: Dispatcher,
         ask_to_stop: Callable[[], None],
         on_end: Callable[[], None],
+        max_result_bytes: int,
     ) -> None:
         self._workers = workers
         self._process = process
@@ -61,6 +62,7 @@ class Crew:
         self._dispatcher = dispatcher
         self._ask_to_stop = ask_to_stop
         self._on_end = on_end
+        self._max_result_bytes = max_result_bytes
         self.stopping = threading.Event()
         self.running: dict[int, Running] = {}
         # Protects _active and _ended: how many chains have a turn, submitted or under way. Held to count, never to call.
@@ -136,7 +138,7 @@ class Crew:
             if self._listeners.want_begin(job.type):
                 self._pile.announce(Event(job, self._process, None, None))
             begun = time.monotonic()
-            outcome = run(job, handler, self.stopping)
+            outcome = run(job, handler, self.stopping, self._max_result_bytes)
         except BaseException as error:  # raised into this thread from outside: the job must not be lost with it
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun

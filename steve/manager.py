@@ -59,8 +59,10 @@ class JobManager:
         poll_interval: float = 1.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         notify: bool = True,
+        max_payload_bytes: int = 1 << 20,
+        max_result_bytes: int = 1 << 20,
     ) -> None:
-        self._settings = Settings.checked(schema, queues, poll_interval, retry, notify)
+        self._settings = Settings.checked(schema, queues, poll_interval, retry, notify, max_payload_bytes, max_result_bytes)
         self._handlers = Handlers(handler, handlers)
         self._listeners = Listeners()
         self._connections = Connections(db)
@@ -185,7 +187,8 @@ class JobManager:
     ) -> Job:
         """Store a job; a worker of any process that has a handler for `type` runs it, from `run_at` on.
 
-        `type`, `queue`: 1 to 255 characters. `payload`: a dict with str keys that JSON can hold, at most 100 levels deep.
+        `type`, `queue`: 1 to 255 characters. `payload`: a dict with str keys that JSON can hold, at most 100 levels
+        deep and the manager's `max_payload_bytes` long.
         `max_attempts`: 1 to 10,000. `backoff_strategy`: "none", "exp" or a RetryPolicy. None for either: the manager's `retry`.
         `run_at`: an aware datetime; None or past: now. `priority`: -100 to 100, higher first.
         `on_done`: called with the job when this process has finished it, as listeners are.
@@ -197,7 +200,7 @@ class JobManager:
         could not be reached for ten seconds (nothing was stored); OutcomeUnknown when it was lost while the job was sent.
         """
         new = NewJob(type, payload, max_attempts, backoff_strategy, run_at, queue, priority)
-        insert = _enqueue.checked(new, self._settings.retry)
+        insert = _enqueue.checked(new, self._settings)
         wake = _enqueue.notified(notify, self._settings.notify, insert)
         if on_done is not None:
             self._check_on_done(on_done, type, connection)
@@ -228,7 +231,7 @@ class JobManager:
         open. Raises what `create` raises; InvalidJob names the place: `jobs[3]: ...`.
         """
         defaults = NewJob("default", None, max_attempts, backoff_strategy, run_at, queue, priority)
-        inserts = _enqueue.checked_many(jobs, defaults, self._settings.retry)
+        inserts = _enqueue.checked_many(jobs, defaults, self._settings)
         wake = _enqueue.notified(notify, self._settings.notify, *inserts)
         theirs = None if connection is None else caller_connection(connection)
         return self._creator.create_many(inserts, wake, theirs) if inserts else []

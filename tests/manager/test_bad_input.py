@@ -138,6 +138,10 @@ NAMES: dict[str, tuple[Any, str]] = {
 
 PAYLOADS: dict[str, tuple[Callable[[], Any], str]] = {
     # a payload, how the message begins
+    "more than a mebibyte": (
+        lambda: {"a": SECRET * 200_000},
+        "payload has 1200008 bytes as JSON, more than max_payload_bytes=1048576",
+    ),
     "a list": (lambda: [SECRET], "payload must be a dict with str keys (a JSON object), not list"),
     "a tuple": (lambda: ("a", SECRET), "payload must be a dict with str keys (a JSON object), not tuple"),
     "text": (lambda: '{"a": "sesame"}', "payload must be a dict with str keys (a JSON object), not str"),
@@ -454,6 +458,10 @@ CONSTRUCTOR: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "retry: a strategy": ({"retry": "exp"}, TypeError, "retry must be a RetryPolicy"),
     "retry: None": ({"retry": None}, TypeError, "retry must be a RetryPolicy"),
     "notify: 1": ({"notify": 1}, TypeError, "notify must be True or False"),
+    "max_payload_bytes: 0": ({"max_payload_bytes": 0}, ValueError, "max_payload_bytes must be between"),
+    "max_payload_bytes: None": ({"max_payload_bytes": None}, TypeError, "max_payload_bytes must be an int"),
+    "max_result_bytes: 1.5": ({"max_result_bytes": 1.5}, TypeError, "max_result_bytes must be an int"),
+    "max_result_bytes: a gibibyte": ({"max_result_bytes": 1 << 30}, ValueError, "max_result_bytes must be between"),
     "handler: text": ({"handler": "work"}, TypeError, "a handler must be callable, not str"),
     "handler: async": ({"handler": asynchronous}, TypeError, "asynchronous is an async function"),
     "handlers: a list": ({"handlers": [work]}, TypeError, "handlers must be a mapping"),
@@ -880,6 +888,8 @@ def test_the_limits_themselves_are_fine(arguments: dict[str, Any], shop: JobMana
         {"queues": (name for name in "ab")},
         {"poll_interval": 0.05},
         {"poll_interval": 3600},
+        {"max_payload_bytes": 2, "max_result_bytes": 2},
+        {"max_payload_bytes": 1 << 28, "max_result_bytes": 1 << 28},
         {"handlers": {}},
         {"handler": lambda job: asyncio.run(asynchronous(job))},
         {"handler": functools.partial(print, "job")},
