@@ -9,13 +9,13 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
 
-from . import _enqueue, _lookup, migrations
+from . import _enqueue, _lookup, _prune, migrations
 from ._calls import Calls
 from ._connection import Connection, caller_connection
 from ._create import Creator
@@ -273,6 +273,16 @@ class JobManager:
         """
         page = _lookup.page(status, type, queue, limit, before)
         return self._calls.call(lambda connection: self._store.list_jobs(connection, page))
+
+    def prune(self, *, older_than: timedelta) -> int:
+        """Delete the jobs that ended so long ago or longer, by the database's clock, with their attempts; returns how many.
+
+        One pass over the table in small transactions, beside running managers and other prunes: whatever interrupts it,
+        what was deleted stays deleted, and the rest stays. An age of less than a minute may take what another process still
+        asks for. Raises TypeError, ValueError, SchemaError and Unavailable.
+        """
+        age = _prune.check_age(older_than)
+        return _prune.prune(lambda *batch: self._calls.call(lambda ours: self._store.prune_jobs(ours, age, *batch)))
 
     # -- handlers -------------------------------------------------------------------------------------------------------
 

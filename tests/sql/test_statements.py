@@ -6,7 +6,7 @@ A statement is planned as it is sent: `Planned` is a Store whose statements are 
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -199,7 +199,7 @@ def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
 
 
 @pytest.mark.parametrize("rows", [1_000, 50_000])
-def test_a_caller_finds_jobs_by_index(
+def test_a_caller_finds_and_prunes_jobs_by_index(
     rows: int, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:
     some = filled(rows, "completed")
@@ -211,6 +211,10 @@ def test_a_caller_finds_jobs_by_index(
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
         assert_by_index(plans_of(store.find_jobs, connection, [uid]), ("find", statistics))
         assert_by_index(plans_of(store.list_attempts, connection, uid), ("history", statistics), bitmap=True)
+        if rows == 50_000:  # planned anew each time: a small table it may well read whole
+            plans = plans_of(store.prune_jobs, connection, timedelta(0), some[-1][0], 1_000)
+            assert_by_index(plans, ("prune", statistics), bitmap=True)
+            assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
         for before in (None, some[-1][0]) if rows == 50_000 else ():
             plans = plans_of(store.list_jobs, connection, Page(None, None, None, 100, before))
             assert_by_index(plans, ("page", before, statistics), bounded=False)
