@@ -6,6 +6,7 @@ _settle.py, sql/settle_jobs.sql. Who wants to know is told: listeners.py. How th
 """
 
 from ._engine import StopReport
+from ._grants import grants
 from ._run import Run, current_run
 from ._version import __version__
 from .errors import InvalidJob, NotRunning, OutcomeUnknown, SchemaError, Snooze, SteveError, Unavailable
@@ -13,7 +14,7 @@ from .job import Attempt, AttemptStatus, Job, NewJob, Status
 from .manager import JobManager
 from .retry import RetryPolicy
 
-JobManager.__module__ = "steve"
+JobManager.__module__ = grants.__module__ = "steve"
 
 __all__ = [
     "Attempt",
@@ -34,4 +35,5 @@ __all__ = [
     "Unavailable",
     "__version__",
     "current_run",
+    "grants",
 ]

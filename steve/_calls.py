@@ -1,4 +1,7 @@
-"""One call of a user: a statement on one of the callers' connections, and what went wrong as an error that users know."""
+"""One call of a user: a statement on one of the callers' connections, and what went wrong as an error that users know.
+
+Those are not chained to the driver's, whose text quotes the data (DETAIL, CONTEXT): a traceback would show a payload.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class Calls:
             return self._connections.call(statement, sent)
         except Misconfigured as error:
             met = error
-            raise self._connections.call(lambda ours: migrations.describe_missing(ours, self._schema, met)) from error
+            raise self._connections.call(lambda ours: migrations.describe_missing(ours, self._schema, met)) from None
         except Refused as error:
             kind = SteveError if sent is None else InvalidJob
-            raise kind(f"PostgreSQL refused it (SQLSTATE {error.sqlstate})") from None  # its text quotes the payload
+            raise kind(f"PostgreSQL refused it (SQLSTATE {error.sqlstate})") from None

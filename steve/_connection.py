@@ -38,7 +38,8 @@ def conninfo_of(db: object) -> str:
         )
     try:
         conninfo_to_dict(db)
-        sound = "\x00" not in db  # libpq would read no further
+        # libpq would read no further than a NUL, and take what follows a stray @ or / in a password for a host or a database
+        sound = "\x00" not in db and not _has_stray_at(db)
     except (psycopg.ProgrammingError, UnicodeEncodeError):
         sound = False
     if not sound:  # not chained: libpq's message repeats the text, password and all
@@ -47,6 +48,15 @@ def conninfo_of(db: object) -> str:
             "or key=value pairs, special characters in a URL percent-encoded"
         )
     return db
+
+
+def _has_stray_at(conninfo: str) -> bool:
+    """Whether a URL has an @ but that between the password and the host: one in a password that was to be percent-encoded.
+
+    What libpq then takes for the host is a part of the password, and its messages name hosts.
+    """
+    authority, _, rest = conninfo.partition("://")[2].partition("/")
+    return authority.count("@") > 1 or "@" in rest.partition("?")[0]
 
 
 def caller_connection(connection: object) -> Connection:

@@ -64,9 +64,9 @@ class Creator:
 
     def _insert(self, connection: Connection, job: Insert, notify: bool) -> Job:
         inserted = self._store.insert_job(connection, job, notify)
-        if inserted is not None:
-            return as_job(job, inserted)
-        return self._store.find_jobs(connection, [job.uid])[job.uid]  # stored by an earlier try, its reply lost
+        if inserted is None:  # stored by an earlier try, its reply lost
+            inserted = self._store.find_inserted(connection, [job.uid])[job.uid]
+        return as_job(job, inserted)
 
     def _copy(self, connection: Connection, jobs: Sequence[Insert]) -> list[Job]:
         try:
@@ -75,7 +75,7 @@ class Creator:
             if error.sqlstate != "23505":
                 raise
             # An earlier try, whose reply was lost, has stored them all.
-            found = self._store.find_jobs(connection, [job.uid for job in jobs])
+            found = self._store.find_inserted(connection, [job.uid for job in jobs])
             if len(found) < len(jobs):
                 raise
-            return [found[job.uid] for job in jobs]
+            return [as_job(job, found[job.uid]) for job in jobs]

@@ -128,6 +128,7 @@ class Engine:
             self._dispatcher,
             self.ask_to_stop,
             self._on_last_worker,
+            settings.max_result_bytes,
         )
         self._alive = Alive(
             settings,

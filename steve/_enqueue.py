@@ -17,7 +17,7 @@ from ._store import Insert, Inserted, Terms
 from .errors import InvalidJob, shown
 from .job import Job, NewJob, Status, make_job
 from .retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
-from .settings import name_flaw
+from .settings import Settings, name_flaw
 
 NOTIFY_WITHIN = timedelta(hours=2)
 """A job that is due later wakes nobody: the longest poll is little more than an hour, and clocks may differ by the rest."""
@@ -25,15 +25,16 @@ NOTIFY_WITHIN = timedelta(hours=2)
 _LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def checked(new: NewJob, retry: RetryPolicy) -> Insert:
-    """The job to insert; `retry` stands in for what `new` leaves open. Raises InvalidJob."""
-    return Insert(uuid7(os.urandom(8)), _payload(new.payload), _terms(new, retry))
+def checked(new: NewJob, settings: Settings) -> Insert:
+    """The job to insert; the settings' `retry` stands in for what `new` leaves open. Raises InvalidJob."""
+    return Insert(uuid7(os.urandom(8)), _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry))
 
 
-def checked_many(jobs: object, defaults: NewJob, retry: RetryPolicy) -> list[Insert]:
+def checked_many(jobs: object, defaults: NewJob, settings: Settings) -> list[Insert]:
     """The same for an iterable of ("type", payload) pairs or NewJobs; errors name the place: jobs[3]."""
     if isinstance(jobs, str | bytes | dict) or not isinstance(jobs, Iterable):
         raise InvalidJob(f'jobs must be an iterable of ("type", payload) pairs or NewJobs, not {type(jobs).__name__}')
+    retry, most = settings.retry, settings.max_payload_bytes
     _terms(defaults, retry)  # also where there is no job to carry them
     inserts = []
     uids = _uuids()
@@ -50,7 +51,7 @@ def checked_many(jobs: object, defaults: NewJob, retry: RetryPolicy) -> list[Ins
                 terms = known
             else:
                 raise InvalidJob(f'must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
-            inserts.append(Insert(next(uids), _payload(payload), terms))
+            inserts.append(Insert(next(uids), _payload(payload, most), terms))
         except InvalidJob as error:
             raise InvalidJob(f"jobs[{position}]: {error}") from None
     return inserts
@@ -119,17 +120,20 @@ def _merged(item: NewJob, defaults: NewJob) -> NewJob:
     )
 
 
-def _payload(payload: object) -> str:
+def _payload(payload: object, most: int) -> str:
     if payload is None:
         return "{}"
     if not isinstance(payload, dict):
         raise InvalidJob(f"payload must be a dict with str keys (a JSON object), not {type(payload).__name__}")
     try:
-        return _json.encode(payload, "payload")
+        text = _json.encode(payload, "payload")
     except _json.NotStorable as flaw:
         raise InvalidJob(str(flaw)) from None
     except Exception as error:  # a dict of a class of its own may do anything, and be another at each look
         raise InvalidJob(f"payload cannot be read: {type(error).__name__[:60]}") from error
+    if (size := _json.size(text)) > most:
+        raise InvalidJob(f"payload has {size} bytes as JSON, more than max_payload_bytes={most}")
+    return text
 
 
 def _terms(new: NewJob, retry: RetryPolicy) -> Terms:

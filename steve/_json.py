@@ -54,6 +54,11 @@ def encode(value: Any, place: str, *, clean: bool = False) -> str:
     return text
 
 
+def size(text: str) -> int:
+    """How many bytes of UTF-8 it takes."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def readable(text: str) -> str:
     """The text with what PostgreSQL cannot store replaced by U+FFFD: NUL and lone surrogates."""
     if text.isascii():  # the common case, and a hundred times faster

@@ -90,10 +90,10 @@ class Connections:
                             f"the connection broke while {sent.what} was sent, and the database stayed away: it may have been "
                             f"stored ({error}); find(uid) tells when the database is back",
                             sent.uid,
-                        ) from error
+                        ) from None  # see _calls
                     raise Unavailable(
                         f"the database could not be used within {CALL_SECONDS:.0f} s: {self._reason(error)}"
-                    ) from error
+                    ) from None
                 time.sleep(delay)
 
     def _reason(self, error: Trouble) -> str:

@@ -99,16 +99,16 @@ def current_run() -> Run:
         raise NotRunning("current_run() is for handlers: no job runs in this context") from None
 
 
-def run(claimed: Claimed, handler: Handler, signals: Signals) -> Outcome:
+def run(claimed: Claimed, handler: Handler, signals: Signals, max_result_bytes: int) -> Outcome:
     try:
         job = claimed.job(_json.decode, Status.RUNNING)
     except (ValueError, RecursionError) as error:
         return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
     # A context of its own: what a handler sets in it, the next one on this thread does not see.
-    return Context().run(_call, handler, Run(job, (claimed.id, claimed.lease_no), signals))
+    return Context().run(_call, handler, Run(job, (claimed.id, claimed.lease_no), signals), max_result_bytes)
 
 
-def _call(handler: Handler, this: Run) -> Outcome:
+def _call(handler: Handler, this: Run, most: int) -> Outcome:
     _current.set(this)
     try:
         result = handler(this.job)
@@ -122,12 +122,17 @@ def _call(handler: Handler, this: Run) -> Outcome:
     if result is None:
         return Returned(None)
     try:
-        return Returned(_json.encode(result, "result", clean=True))
+        text = _json.encode(result, "result", clean=True)
     except _json.NotStorable as flaw:
         return Unusable(f"ResultNotStorable: the handler finished, but {flaw}")
     except BaseException as error:  # a dict of a class of its own may raise anything
-        text = f"ResultNotStorable: the handler finished, but its result cannot be read: {_message(error)}"
-        return Unusable(_bounded(text, MESSAGE_BYTES))
+        message = f"ResultNotStorable: the handler finished, but its result cannot be read: {_message(error)}"
+        return Unusable(_bounded(message, MESSAGE_BYTES))
+    if (size := _json.size(text)) > most:
+        return Unusable(
+            f"ResultNotStorable: the handler finished, but its result has {size} bytes, more than max_result_bytes={most}"
+        )
+    return Returned(text)
 
 
 def _raised(error: BaseException) -> Raised:

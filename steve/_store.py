@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple, TypeVar
@@ -161,6 +161,10 @@ class Store:
         rows = self._rows(connection, "find_jobs", {"uids": array(uids)}, prepare=False)
         return {row[1]: _job(row) for row in rows}
 
+    def find_inserted(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Inserted]:
+        """What those that are there were given when they were stored."""
+        return {row[0]: _inserted(row[1:]) for row in self._rows(connection, "find_inserted", {"uids": array(uids)})}
+
     def list_jobs(self, connection: Connection, page: Page) -> list[Job]:
         return [_job(row) for row in self._rows(connection, "list_jobs", page._asdict(), prepare=False)]
 
@@ -170,6 +174,15 @@ class Store:
             Attempt(row[0], row[1], row[2], _utc(row[3]), _utc(row[4]), _known(AttemptStatus, row[5]), row[6], row[7])
             for row in rows
         ]
+
+    # -- forgetting -----------------------------------------------------------------------------------------------------
+
+    def prune_jobs(self, connection: Connection, older_than: timedelta, after: int, most: int) -> tuple[int, int | None]:
+        """How many were deleted, and the last id that was looked at; None: there is none above `after`."""
+        parameters = {"older_than": older_than, "after": after, "most": most}
+        # planned anew each time: a plan kept from a small table might read all of a large one, batch by batch
+        count, last = self._rows(connection, "prune_jobs", parameters, prepare=False)[0]
+        return count, last
 
     # -- working --------------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ class Crew:
         dispatcher: Dispatcher,
         ask_to_stop: Callable[[], None],
         on_end: Callable[[], None],
+        max_result_bytes: int,
     ) -> None:
         self._workers = workers
         self._process = process
@@ -60,6 +61,7 @@ class Crew:
         self._dispatcher = dispatcher
         self._ask_to_stop = ask_to_stop
         self._on_end = on_end
+        self._max_result_bytes = max_result_bytes
         self.signals = Signals()
         # By (id, lease_no): a job that is due again at once may be running anew before its earlier run has left here.
         self.running: dict[tuple[int, int], Running] = {}
@@ -186,7 +188,7 @@ class Crew:
             if self._listeners.want_begin(job.type):
                 self._pile.announce(Event(job, self._process, None, None))
             begun = time.monotonic()
-            outcome = run(job, handler, self.signals)
+            outcome = run(job, handler, self.signals, self._max_result_bytes)
         except BaseException as error:  # raised into this thread from outside: the job must not be lost with it
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun

@@ -1,15 +1,20 @@
-"""The command line: `python -m steve migrate` for whoever owns the database, `python -m steve demo` for the curious.
+"""The command line: `python -m steve migrate` and `grants` for whoever owns the database, `prune` for cron, `demo` for the
+curious.
 
 Reads arguments, calls what any program could call, prints. An error is one line on stderr and exit code 1.
 """
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
-from steve import JobManager, SteveError, __version__
+from steve import JobManager, SteveError, __version__, grants
+
+UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,8 +40,8 @@ def _parser() -> argparse.ArgumentParser:
         help="create the tables in a database, or bring them up to date",
         description="Applies the migrations that the database lacks and prints their names. For the schema's owner.",
     )
-    migrate.add_argument("--database-url", metavar="URL", help="default: STEVE_DATABASE_URL, else libpq's PG* variables")
-    migrate.add_argument("--schema", metavar="NAME", default="steve", help='where the tables are; default: "steve"')
+    _add_database(migrate)
+    _add_schema(migrate)
     migrate.add_argument(
         "--contract",
         action="store_true",
@@ -44,6 +49,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     migrate.add_argument("--dry-run", action="store_true", help="change nothing, print the SQL")
     migrate.set_defaults(run=_migrate)
+
+    grant = commands.add_parser(
+        "grants",
+        help="print the SQL that gives roles the rights they need, and no others",
+        description="Prints GRANT statements, for psql as the schema's owner. The roles themselves are yours to make.",
+    )
+    grant.add_argument("--producer", metavar="ROLE", help="creates jobs; cannot read, run, change or delete any")
+    grant.add_argument("--worker", metavar="ROLE", help="creates, runs, looks at and prunes jobs")
+    grant.add_argument("--reader", metavar="ROLE", help="looks at jobs")
+    _add_schema(grant)
+    grant.set_defaults(run=_grants)
+
+    prune = commands.add_parser(
+        "prune",
+        help="delete jobs that ended long ago",
+        description="Deletes the jobs that ended so long ago or longer, with their attempts, and prints how many.",
+    )
+    prune.add_argument(
+        "--older-than", metavar="AGE", type=_age, required=True, help="a number and d, h, m or s: 30d, 12h, 90m, 45s"
+    )
+    _add_database(prune)
+    _add_schema(prune)
+    prune.set_defaults(run=_prune)
 
     demo = commands.add_parser(
         "demo",
@@ -61,6 +89,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_database(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--database-url", metavar="URL", help="default: STEVE_DATABASE_URL, else libpq's PG* variables")
+
+
+def _add_schema(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--schema", metavar="NAME", default="steve", help='where the tables are; default: "steve"')
+
+
+def _age(text: str) -> timedelta:
+    match = re.fullmatch("([0-9]{1,9})([dhms])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"must be a number and d, h, m or s, such as 30d or 12h, not {text!r}")
+    return timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
 def _migrate(options: argparse.Namespace) -> int:
     manager = JobManager(options.database_url, schema=options.schema)
     try:
@@ -69,6 +112,21 @@ def _migrate(options: argparse.Namespace) -> int:
         manager.stop()
     for line in lines or ["-- nothing to do"]:  # a comment: the output of a dry run can be given to psql as it is
         print(line)
+    return 0
+
+
+def _grants(options: argparse.Namespace) -> int:
+    print(grants(options.schema, producer=options.producer, worker=options.worker, reader=options.reader), end="")
+    return 0
+
+
+def _prune(options: argparse.Namespace) -> int:
+    manager = JobManager(options.database_url, schema=options.schema)
+    try:
+        count = manager.prune(older_than=options.older_than)
+    finally:
+        manager.stop()
+    print(f"{count:,} jobs deleted")
     return 0
 
 

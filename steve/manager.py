@@ -8,13 +8,13 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
 
-from . import _enqueue, _lookup, migrations
+from . import _enqueue, _lookup, _prune, migrations
 from ._calls import Calls
 from ._connection import Connection, caller_connection
 from ._create import Creator
@@ -60,8 +60,12 @@ class JobManager:
         heartbeat: float = 5.0,
         max_crashes: int = 3,
         notify: bool = True,
+        max_payload_bytes: int = 1 << 20,
+        max_result_bytes: int = 1 << 20,
     ) -> None:
-        self._settings = Settings.checked(schema, queues, poll_interval, retry, lease, heartbeat, max_crashes, notify)
+        self._settings = Settings.checked(
+            schema, queues, poll_interval, retry, lease, heartbeat, max_crashes, notify, max_payload_bytes, max_result_bytes
+        )
         self._handlers = Handlers(handler, handlers)
         self._listeners = Listeners()
         self._connections = Connections(db)
@@ -187,7 +191,8 @@ class JobManager:
     ) -> Job:
         """Store a job; a worker of any process that has a handler for `type` runs it, from `run_at` on.
 
-        `type`, `queue`: 1 to 255 characters. `payload`: a dict with str keys that JSON can hold, at most 100 levels deep.
+        `type`, `queue`: 1 to 255 characters. `payload`: a dict with str keys that JSON can hold, at most 100 levels
+        deep and the manager's `max_payload_bytes` long.
         `max_attempts`: 1 to 10,000. `backoff_strategy`: "none", "exp" or a RetryPolicy. None for either: the manager's `retry`.
         `run_at`: an aware datetime; None or past: now. `priority`: -100 to 100, higher first.
         `on_done`: called with the job when this process has finished it, as listeners are.
@@ -199,7 +204,7 @@ class JobManager:
         could not be reached for ten seconds (nothing was stored); OutcomeUnknown when it was lost while the job was sent.
         """
         new = NewJob(type, payload, max_attempts, backoff_strategy, run_at, queue, priority)
-        insert = _enqueue.checked(new, self._settings.retry)
+        insert = _enqueue.checked(new, self._settings)
         wake = _enqueue.notified(notify, self._settings.notify, insert)
         if on_done is not None:
             self._check_on_done(on_done, type, connection)
@@ -230,7 +235,7 @@ class JobManager:
         open. Raises what `create` raises; InvalidJob names the place: `jobs[3]: ...`.
         """
         defaults = NewJob("default", None, max_attempts, backoff_strategy, run_at, queue, priority)
-        inserts = _enqueue.checked_many(jobs, defaults, self._settings.retry)
+        inserts = _enqueue.checked_many(jobs, defaults, self._settings)
         wake = _enqueue.notified(notify, self._settings.notify, *inserts)
         theirs = None if connection is None else caller_connection(connection)
         return self._creator.create_many(inserts, wake, theirs) if inserts else []
@@ -272,6 +277,16 @@ class JobManager:
         """
         page = _lookup.page(status, type, queue, limit, before)
         return self._calls.call(lambda connection: self._store.list_jobs(connection, page))
+
+    def prune(self, *, older_than: timedelta) -> int:
+        """Delete the jobs that ended so long ago or longer, by the database's clock, with their attempts; returns how many.
+
+        One pass over the table in small transactions, beside running managers and other prunes: whatever interrupts it,
+        what was deleted stays deleted, and the rest stays. An age of less than a minute may take what another process still
+        asks for. Raises TypeError, ValueError, SchemaError and Unavailable.
+        """
+        age = _prune.check_age(older_than)
+        return _prune.prune(lambda *batch: self._calls.call(lambda ours: self._store.prune_jobs(ours, age, *batch)))
 
     # -- handlers -------------------------------------------------------------------------------------------------------
 

@@ -76,6 +76,10 @@ LET_IN = 15.0
 RESCUE_MOST = 500
 """Jobs rescued in one statement, at most."""
 
+# Payloads and results (_json.py)
+STORED_MOST = 1 << 28
+"""Bytes that a limit may be at most: PostgreSQL's jsonb holds no more."""
+
 # Listeners (listeners.py)
 EVENTS_MOST = 10_000
 """Events waiting to be told, above which nothing is claimed."""
@@ -114,6 +118,10 @@ class Settings:
     """How many processes may die while they hold a job until it is given up, 1 to 10,000."""
     notify: bool = True
     """Wake waiting processes with NOTIFY when a job is created, and listen for it."""
+    max_payload_bytes: int = 1 << 20
+    """Of a payload as JSON in UTF-8, 2 to 268,435,456: a larger one is an InvalidJob."""
+    max_result_bytes: int = 1 << 20
+    """The same of a result: the job of a larger one is failed."""
 
     @classmethod
     def checked(
@@ -126,11 +134,11 @@ class Settings:
         heartbeat: object,
         max_crashes: object,
         notify: object,
+        max_payload_bytes: object,
+        max_result_bytes: object,
     ) -> Settings:
         """Raises TypeError or ValueError for the first that is wrong."""
-        if not isinstance(schema, str):
-            raise TypeError(f"schema must be a str, not {type(schema).__name__}")
-        check_schema(schema)
+        schema = check_schema(schema)
         if queues is not None:
             if isinstance(queues, str) or not isinstance(queues, Iterable):
                 raise TypeError(f'queues must be a list of names such as ["default"] or None, not {type(queues).__name__}')
@@ -153,7 +161,18 @@ class Settings:
             raise ValueError(f"max_crashes must be between 1 and 10000, not {shown(max_crashes)}")
         if not isinstance(notify, bool):
             raise TypeError(f"notify must be True or False, not {type(notify).__name__}")
-        return cls(schema, queues, poll_interval, retry, lease, heartbeat, max_crashes, notify)
+        return cls(
+            schema,
+            queues,
+            poll_interval,
+            retry,
+            lease,
+            heartbeat,
+            max_crashes,
+            notify,
+            _bytes("max_payload_bytes", max_payload_bytes),
+            _bytes("max_result_bytes", max_result_bytes),
+        )
 
 
 def _seconds(name: str, value: object, least: float, most: float) -> float:
@@ -172,14 +191,31 @@ def check_workers(workers: object) -> None:
         raise ValueError(f"workers must be between 1 and {WORKERS_MOST}, not {shown(workers)}")
 
 
-def check_schema(schema: str) -> None:
-    """Raises ValueError for what cannot be the name of a PostgreSQL schema."""
-    if "\x00" in schema or any("\ud800" <= c <= "\udfff" for c in schema):
-        raise ValueError("schema contains a NUL character or a lone surrogate")
-    if not 1 <= len(schema.encode()) <= 63:
-        raise ValueError(f"schema must be 1 to 63 bytes of UTF-8, not {len(schema.encode())}: PostgreSQL would cut it off")
-    if schema.startswith("pg_"):
-        raise ValueError(f'schema must not begin with "pg_", which PostgreSQL keeps for itself: {schema!r}')
+def _bytes(what: str, most: object) -> int:
+    if type(most) is not int:
+        raise TypeError(f"{what} must be an int, not {type(most).__name__}")
+    if not 2 <= most <= STORED_MOST:
+        raise ValueError(f"{what} must be between 2 and {STORED_MOST}, not {shown(most)}")
+    return most
+
+
+def check_schema(schema: object) -> str:
+    """Raises TypeError or ValueError for what cannot be the name of a PostgreSQL schema."""
+    name = check_identifier("schema", schema)
+    if name.startswith("pg_"):
+        raise ValueError(f'schema must not begin with "pg_", which PostgreSQL keeps for itself: {name!r}')
+    return name
+
+
+def check_identifier(what: str, name: object) -> str:
+    """Raises TypeError or ValueError for what PostgreSQL would not keep as it is."""
+    if not isinstance(name, str):
+        raise TypeError(f"{what} must be a str, not {type(name).__name__}")
+    if "\x00" in name or any("\ud800" <= c <= "\udfff" for c in name):
+        raise ValueError(f"{what} contains a NUL character or a lone surrogate")
+    if not 1 <= len(name.encode()) <= 63:
+        raise ValueError(f"{what} must be 1 to 63 bytes of UTF-8, not {len(name.encode())}: PostgreSQL would cut it off")
+    return name
 
 
 def name_flaw(name: object) -> str | None:

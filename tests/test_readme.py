@@ -31,7 +31,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import steve
-from steve import Attempt, InvalidJob, Job, JobManager, RetryPolicy, Snooze, Status, SteveError, StopReport, current_run
+from steve import Attempt, InvalidJob, Job, JobManager, RetryPolicy, Snooze, Status, SteveError, StopReport, current_run, grants
 from tests.conftest import until
 
 ROOT = Path(__file__).parent.parent
@@ -604,23 +604,27 @@ def test_the_rights_of_the_page_are_enough_to_work(
     manager = JobManager(as_role(database_url, role), handler=lambda job: 1, schema=schema)
     with pytest.raises(SteveError):
         manager.create("a type")
-    (block,) = blocks_of("Migrations", "sql")
-    conn.execute(re.sub(r"\bapp\b", role, re.sub(r"\bsteve\b", schema, block.text)).encode())
+    namespace = reader.type("Roles and rights")
+    conn.execute(re.sub('"jobs"', f'"{role}"', re.sub('"steve"', f'"{schema}"', only_for("jobs", namespace["sql"]))).encode())
     manager.start()
     job = manager.create("a type")
     until(lambda: len(manager.history(job)) == 1)
     assert manager.stop().complete
 
 
-def test_insert_and_select_are_enough_to_create(
-    reader: Reader, conn: psycopg.Connection, database_url: str, schema: str, role: str
-) -> None:
-    JobManager(database_url, schema=schema).migrate()
-    conn.execute(f"grant usage on schema {schema} to {role}; grant insert, select on {schema}.job to {role}".encode())
-    conn.execute(f"grant usage on all sequences in schema {schema} to {role}".encode())
-    manager = JobManager(as_role(database_url, role), schema=schema)
-    assert manager.find(manager.create("a type"))
-    assert len(manager.create_many([("a type", None)] * 2)) == 2
+def only_for(role: str, grants: str) -> str:
+    return "".join(f"{statement};" for statement in grants.split(";") if statement.endswith(f'"{role}"'))
+
+
+def test_what_ended_long_ago_is_pruned(reader: Reader, conn: psycopg.Connection, schema: str) -> None:
+    reader.open_first_page()
+    reader.manager.migrate()
+    jobs = reader.manager.create_many([("welcome", {"email": "ada@example.com"})] * 3)
+    conn.execute(f"update {schema}.job set status = 'completed', completed_at = now() - id * interval '20 days'".encode())
+    (block,) = blocks_of("Pruning")
+    reader.execute(block.text, block.line)
+    assert reader.namespace["count"] == 2
+    assert reader.manager.fetch_all() == [reader.manager.find(jobs[0])]
 
 
 @pytest.fixture
@@ -700,6 +704,8 @@ def test_the_jobs_of_a_killed_process_are_run_by_others(reader: Reader) -> None:
         ("create(...) and create_many(...)", "keyword", [JobManager.create, JobManager.create_many]),
         ("migrate(...)", "keyword", [JobManager.migrate]),
         ("fetch_all(...)", "keyword", [JobManager.fetch_all]),
+        ("prune(...)", "keyword", [JobManager.prune]),
+        ("grants(...)", "keyword", [grants]),
         ("Retries", "RetryPolicy", [RetryPolicy.__init__]),
     ],
 )

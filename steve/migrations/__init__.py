@@ -18,7 +18,7 @@ import psycopg
 from psycopg import errors
 
 from .._store import Connection, ask, quoted
-from ..errors import SchemaError
+from ..errors import SchemaError, Trouble
 
 PATIENCE = 60.0
 """Seconds to wait for another process that migrates, or for a lock on a table."""
@@ -180,7 +180,13 @@ def describe_missing(connection: Connection, schema: str, error: Exception | Non
             return SchemaError(f"{where} is missing: {WHAT_TO_DO}")
     if names:
         return SchemaError(f"{where} lacks {', '.join(names)}: {WHAT_TO_DO}")
-    return SchemaError(f"{where} cannot be used by the role {connection.info.user!r} ({error}): check its rights")
+    role = connection.info.user
+    if isinstance(error, Trouble) and error.sqlstate == "42501":
+        return SchemaError(
+            f"{where} does not let the role {role!r} do this ({error}): steve.grants() prints the rights that a producer, a "
+            "worker and a reader have"
+        )
+    return SchemaError(f"{where} cannot be used by the role {role!r} ({error}): check its rights")
 
 
 WHAT_TO_DO = "run manager.migrate() or `python -m steve migrate` as the owner, or start a worker that may"

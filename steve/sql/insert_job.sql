@@ -1,5 +1,5 @@
 -- Store one job. The uid was made before the first try: sent again after a lost reply, this inserts nothing and returns
--- nothing, and find_jobs.sql tells what is there.
+-- nothing, and find_inserted.sql tells what is there.
 -- The notification rides along and is heard after the commit.
 insert into {schema}.job
   (uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter, run_at)

@@ -179,7 +179,10 @@ def test_what_these_tests_call_a_group_is_one(run_among_others: Callable[[Handle
     assert [job.completed_at for job in sound] == [odd.completed_at] * 2
 
 
-def test_a_result_of_20_mb_is_stored(shop: JobManager) -> None:
+def test_a_result_of_20_mb_is_stored_where_the_manager_allows_it(
+    shop: JobManager, make_manager: Callable[..., JobManager], tables: str
+) -> None:
+    shop = make_manager(schema=tables, max_result_bytes=1 << 25)
     shop.set_handler("sound", lambda job: job.payload)
     shop.set_handler("odd", lambda job: "🚀" + "x" * 20_000_000)
     jobs = shop.create_many([("sound", SOUND), ("odd", {}), ("sound", SOUND)])
@@ -189,6 +192,13 @@ def test_a_result_of_20_mb_is_stored(shop: JobManager) -> None:
     assert found(shop, jobs[1]).result == "🚀" + "x" * 20_000_000
     assert_sound(shop, jobs[0])
     assert_sound(shop, jobs[2])
+
+
+def test_a_result_of_more_than_a_mebibyte_fails_the_job_unless_told_otherwise(
+    run_among_others: Callable[[Handler], Job], shop: JobManager
+) -> None:
+    job = run_among_others(returning(lambda: "x" * 1_048_575))
+    assert_logged(shop, job, 1, "its result has 1048577 bytes, more than max_result_bytes=1048576")
 
 
 @pytest.fixture

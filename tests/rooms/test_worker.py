@@ -63,6 +63,7 @@ class Shop:
             self.dispatcher,
             self.asked_to_stop.set,
             lambda: self.ends.append("end"),
+            1 << 20,
         )
 
     def _claim(self, demand: Demand) -> Claims:

@@ -7,7 +7,7 @@ A statement is planned as it is sent: `Planned` is a Store whose statements are 
 import re
 import struct
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from typing import Any
@@ -340,6 +340,19 @@ def rows_read_in_vain(plan: list[Node]) -> int:
 
 def is_table_scan(node: Node) -> bool:
     return "Relation Name" in node and "Scan" in node["Node Type"]
+
+
+def test_pruning_walks_the_primary_key(
+    filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    last = filled(50_000, "completed")[-1][0]
+    prepare_for_call(connection)
+    for statistics in ("as empty", "freshly analysed"):
+        if statistics == "freshly analysed":
+            conn.execute(f"analyze {schema}.job, {schema}.attempt")
+        plans = plans_of(Planned(schema).prune_jobs, connection, timedelta(0), last, 1_000)
+        assert_by_index(plans, ("prune", statistics), bitmap=True)
+        assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
 
 
 def test_a_page_far_down_is_found_at_once_whatever_was_looked_for_before(

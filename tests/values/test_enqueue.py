@@ -7,6 +7,7 @@ import itertools
 import json
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from enum import Enum, StrEnum
@@ -19,8 +20,10 @@ import pytest
 from steve import InvalidJob, NewJob, RetryPolicy, Status
 from steve._enqueue import as_job, checked, checked_many
 from steve._store import Insert, Inserted
+from steve.settings import Settings
 
 RETRY = RetryPolicy(max_attempts=7, backoff_strategy="exp", base=3.0, max_delay=60.0, jitter=0.5)
+SETTINGS = Settings(retry=RETRY, max_payload_bytes=100)
 OTHER = RetryPolicy(max_attempts=2, backoff_strategy="none", base=5.0, max_delay=9.0, jitter=0.25)
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -41,7 +44,7 @@ class Text(str):
 
 
 def enqueue(type: Any = "a", payload: Any = None, **more: Any) -> Insert:
-    return checked(NewJob(type, payload, **more), RETRY)
+    return checked(NewJob(type, payload, **more), SETTINGS)
 
 
 def policy(insert: Insert) -> tuple[Any, ...]:
@@ -100,6 +103,33 @@ def test_a_subclass_of_str_is_the_text_that_it_is(name: str) -> None:
 )
 def test_a_payload_becomes_short_json(payload: Any, text: str) -> None:
     assert enqueue("a", payload).payload == text
+
+
+@pytest.mark.parametrize(
+    ("payload", "size"),
+    [
+        ({"a": "x" * 92}, 100),
+        ({"a": "x" * 93}, 101),
+        ({"a": "é" * 46}, 100),  # of two bytes each
+        ({"a": "é" * 46 + "x"}, 101),
+        ({"a": "🚀" * 23}, 100),
+        ({"a": '"' * 46}, 100),  # as JSON has them
+        ({"a": list(range(40))}, 117),
+        (defaultdict(str, a="x" * 1_000), 1008),
+    ],
+    ids=str,
+)
+def test_a_payload_has_so_many_bytes_as_json_and_no_more_than_the_limit(payload: Any, size: int) -> None:
+    if size <= SETTINGS.max_payload_bytes:
+        assert len(enqueue(payload=payload).payload.encode()) == size
+        return
+    with pytest.raises(InvalidJob) as caught:
+        enqueue(payload=payload)
+    assert str(caught.value) == f"payload has {size} bytes as JSON, more than max_payload_bytes=100"
+    for jobs in ([("a", None), ("a", payload)], [NewJob("a"), NewJob("a", payload)]):
+        with pytest.raises(InvalidJob) as caught:
+            checked_many(jobs, NewJob("unused"), SETTINGS)
+        assert str(caught.value) == f"jobs[1]: payload has {size} bytes as JSON, more than max_payload_bytes=100"
 
 
 class Berlin(tzinfo):
@@ -241,7 +271,9 @@ def test_a_payload_that_is_not_what_it_shows_is_refused_or_stored_as_it_shows_it
 def test_what_every_job_has_and_says_itself() -> None:
     defaults = NewJob("unused", None, 4, OTHER, NOON, "mail", 9)
     pair, bare, own = checked_many(
-        [("a", {"n": 1}), NewJob("b"), NewJob("c", {"n": 3}, 5, "exp", NOON + timedelta(days=1), "other", -1)], defaults, RETRY
+        [("a", {"n": 1}), NewJob("b"), NewJob("c", {"n": 3}, 5, "exp", NOON + timedelta(days=1), "other", -1)],
+        defaults,
+        SETTINGS,
     )
     assert (pair.terms.type, pair.payload, pair.terms.queue, pair.terms.priority, pair.terms.run_at) == (
         "a",
@@ -276,18 +308,18 @@ def test_what_every_job_has_and_says_itself() -> None:
     ids=["list", "tuple", "generator", "items", "map"],
 )
 def test_many_jobs_come_from_any_iterable(jobs: Any) -> None:
-    assert [insert.terms.type for insert in checked_many(jobs, NewJob("unused"), RETRY)] == ["a", "b"]
+    assert [insert.terms.type for insert in checked_many(jobs, NewJob("unused"), SETTINGS)] == ["a", "b"]
 
 
 def test_no_jobs_are_fine_but_their_defaults_are_looked_at() -> None:
-    assert checked_many([], NewJob("unused"), RETRY) == []
+    assert checked_many([], NewJob("unused"), SETTINGS) == []
     with pytest.raises(InvalidJob, match=r"^priority must be"):
-        checked_many([], NewJob("unused", priority=101), RETRY)
+        checked_many([], NewJob("unused", priority=101), SETTINGS)
 
 
 def test_what_raises_while_jobs_are_read_comes_through() -> None:
     with pytest.raises(ZeroDivisionError):
-        checked_many((("a", {"n": 1 // n}) for n in (1, 0)), NewJob("unused"), RETRY)
+        checked_many((("a", {"n": 1 // n}) for n in (1, 0)), NewJob("unused"), SETTINGS)
 
 
 def test_a_uid_is_a_uuid_of_version_7_that_says_when_it_was_made() -> None:
@@ -299,7 +331,7 @@ def test_a_uid_is_a_uuid_of_version_7_that_says_when_it_was_made() -> None:
 
 def test_uids_are_in_the_order_of_time_and_never_the_same() -> None:
     uids = [enqueue().uid for _ in range(1_000)]
-    uids += [insert.uid for insert in checked_many([("a", None)] * 10_000, NewJob("unused"), RETRY)]
+    uids += [insert.uid for insert in checked_many([("a", None)] * 10_000, NewJob("unused"), SETTINGS)]
     assert len(set(uids)) == 11_000
     stamps = [uid.int >> 64 for uid in uids]  # without the chance in the second half
     assert all(earlier <= later for earlier, later in itertools.pairwise(stamps))

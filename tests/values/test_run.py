@@ -49,8 +49,10 @@ CLAIMED = Claimed(
 )
 
 
-def outcome_of(handler: Handler, job: Claimed = CLAIMED, signals: Signals | None = None) -> Outcome:
-    return run(job, handler, signals or Signals())
+def outcome_of(
+    handler: Handler, job: Claimed = CLAIMED, signals: Signals | None = None, max_result_bytes: int = 1 << 20
+) -> Outcome:
+    return run(job, handler, signals or Signals(), max_result_bytes)
 
 
 # -- what a handler may raise -------------------------------------------------------------------------------------------
@@ -428,6 +430,22 @@ def test_a_result_that_cannot_be_stored_is_unusable_and_the_message_says_what_an
     assert outcome.message.startswith("ResultNotStorable: the handler finished, but ")
     assert message in outcome.message
     assert_storable(outcome.message, MESSAGE_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("result", "size"),
+    [("x" * 98, 100), ("x" * 99, 101), ("é" * 49, 100), ("é" * 49 + "x", 101), ("\ud800" * 33, 101), ([1] * 50, 101)],
+    ids=range(6),
+)
+def test_a_result_has_so_many_bytes_as_stored_and_no_more_than_the_limit(result: Any, size: int) -> None:
+    outcome = outcome_of(lambda job: result, max_result_bytes=100)
+    if size <= 100:
+        assert type(outcome) is Returned
+        assert len((outcome.result or "").encode()) == size
+    else:
+        assert outcome == Unusable(
+            f"ResultNotStorable: the handler finished, but its result has {size} bytes, more than max_result_bytes=100"
+        )
 
 
 # -- snoozing -----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Settings: which keywords of a manager are right, which are wrong and how; the names of types, queues and schemas."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from enum import Enum, StrEnum
 from typing import Any
 
@@ -23,19 +24,8 @@ class OldQueue(str, Enum):  # noqa: UP042 - what StrEnum was before Python 3.11
 
 
 def checked(**keywords: Any) -> Settings:
-    return Settings.checked(
-        **{
-            "schema": "steve",
-            "queues": None,
-            "poll_interval": 1.0,
-            "retry": RetryPolicy(),
-            "lease": 60.0,
-            "heartbeat": 5.0,
-            "max_crashes": 3,
-            "notify": True,
-        }
-        | keywords
-    )
+    defaults = {field.name: field.default for field in fields(Settings)}
+    return Settings.checked(**defaults | keywords)
 
 
 def test_the_defaults_are_fine() -> None:
@@ -93,6 +83,20 @@ WRONG: dict[str, tuple[str, Any, type[Exception], str]] = {
     "notify: None": ("notify", None, TypeError, "notify must be True or False, not NoneType"),
     "notify: one": ("notify", 1, TypeError, "notify must be True or False, not int"),
     "notify: text": ("notify", "yes", TypeError, "notify must be True or False, not str"),
+    **{
+        f"{keyword}: {value!r}": (keyword, value, error, f"{keyword} must be {message}")
+        for keyword in ("max_payload_bytes", "max_result_bytes")
+        for value, error, message in (
+            (None, TypeError, "an int, not NoneType"),
+            (True, TypeError, "an int, not bool"),
+            (1024.0, TypeError, "an int, not float"),
+            ("1024", TypeError, "an int, not str"),
+            (0, ValueError, "between 2 and 268435456, not 0"),
+            (1, ValueError, "between 2 and"),
+            (-1024, ValueError, "between 2 and"),
+            (2**28 + 1, ValueError, "between 2 and"),
+        )
+    },
 }
 
 

@@ -1,0 +1,30 @@
+-- Delete the jobs that ended at least so long ago, with their rows in the log, among the next `most` jobs above the id `after`.
+-- Returns how many, and the last id looked at (null: there is none above). One statement, autocommit.
+--
+-- No index knows when jobs ended, since each would cost every job three insertions. So a prune walks the primary key upwards,
+-- statement by statement: one pass over the table, however much of it is old.
+-- Only jobs that have ended are locked, which no claim and no settle wants. SKIP LOCKED lets several prunes pass each other by,
+-- and leaves alone what somebody is changing by hand; what was changed meanwhile is looked at anew under the lock.
+-- The age is compared, not the time: no older_than is too long for now() to be taken back by.
+with looked_at as materialized (
+  select id, status in ('completed', 'failed', 'cancelled') and now() - completed_at >= %(older_than)s as old
+  from {schema}.job
+  where id > %(after)s
+  order by id
+  limit %(most)s
+), found as materialized (
+  select id
+  from {schema}.job
+  -- any(array(...)), not a join: the planner cannot turn it into a scan of the table
+  where id = any(array(select id from looked_at where old))
+    and status in ('completed', 'failed', 'cancelled') and now() - completed_at >= %(older_than)s
+  for update skip locked
+), pruned as (
+  delete from {schema}.job
+  where id = any(array(select id from found))
+  returning id
+), forgotten as (
+  delete from {schema}.attempt
+  where job_id = any(array(select id from pruned))
+)
+select (select count(*) from pruned), (select max(id) from looked_at)
