@@ -309,7 +309,7 @@ def test_no_statement_reads_more_the_longer_the_history(
             for before in (None, 500) if rows > 1_000 else ():  # a small table may well be read whole
                 yield ("page", before), plans_of(call.list_jobs, caller, Page(None, None, None, 100, before)), 30
             for what, (queues, wanted) in CLAIMS.items():
-                yield ("claim", what), plans_of(loop.claim_jobs, connection, 1, queues, wanted), 500 + 10 * wanted.n
+                yield ("claim", what), plans_of(loop.claim_jobs, connection, 1, queues, 3, wanted), 500 + 10 * wanted.n
             for n in (1, 20, len(held)):
                 settle = plans_of(loop.settle_jobs, connection, "host:1", verdicts(held[:n]), 1.0, True)
                 yield ("settle", n), settle, 10 + 8 * n
