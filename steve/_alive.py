@@ -26,14 +26,16 @@ class Alive:
         settings: Settings,
         name: str,
         process_id: int,
+        descriptor: int | None,
         lines: Lines,
         outage: Outage,
         running: Callable[[], Iterable[tuple[int, int]]],
         lose: Callable[[set[tuple[int, int]]], None],
         tell: Callable[[Process, Verdict, Settled], None],
     ) -> None:
-        """`running()`: (id, lease_no) of the jobs whose handlers run; `lose` hears which of them others have taken; `tell` of
-        each job that a rescue failed."""
+        """`descriptor`: the socket of the heartbeat's connection, if its session holds the lock of the process's row.
+        `running()`: (id, lease_no) of the jobs whose handlers run; `lose` hears which of them others have taken; `tell`
+        of each job that a rescue failed."""
         self._settings = settings
         self._name = name
         self._process_id = process_id
@@ -51,7 +53,7 @@ class Alive:
         )
         self._doubtful = False
         self.heartbeat = Heartbeat(
-            self._beat, lines.heartbeat.close, self._rescue.look, self._doubt, outage, settings.heartbeat
+            self._beat, lines.heartbeat.close, self._rescue.look, self._doubt, outage, settings.heartbeat, descriptor
         )
 
     def work(self, *, stopping: bool, slow: bool) -> None:

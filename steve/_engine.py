@@ -34,10 +34,9 @@ from ._maintenance import Duty, Maintenance
 from ._notifier import Notifier
 from ._outage import Outage
 from ._pool import Lines
-from ._processes import Process
+from ._processes import Process, Processes
 from ._settle import Pile, Settler
 from ._store import Claims, Demand, Store
-from ._version import __version__
 from ._worker import Crew, Running
 from .errors import Trouble
 from .handlers import Handlers
@@ -90,7 +89,10 @@ class Engine:
         self._warned = False
         self._own_threads = own_threads
         self._ended = threading.Event()
-        self._process_id = lines.claim.call(lambda c: store.register_process(c, self.process, __version__, settings.lease))
+        processes = Processes(store.schema)
+        self._process_id, descriptor = lines.heartbeat.call(
+            lambda c: processes.register_process(c, self.process, settings.lease)
+        )
 
         outage = Outage()
         self._dispatcher = Dispatcher(listeners, self._on_all_told)
@@ -134,6 +136,7 @@ class Engine:
             settings,
             self.process,
             self._process_id,
+            descriptor,
             lines,
             outage,
             self._crew.claims,

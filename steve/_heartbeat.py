@@ -31,10 +31,11 @@ class Heartbeat:
         doubted: Callable[[], None],
         outage: Outage,
         interval: float,
+        descriptor: int | None = None,
     ) -> None:
         """`beat(beat, locked)` (re)opens the connection if need be, and returns what it saw and the number of its socket;
-        `looked(look, connected, unbroken)` hears of each look, `doubted()` when others
-        may have taken jobs of this process."""
+        `looked(look, connected, unbroken)` hears of each look, `doubted()` when others may have taken jobs of this process.
+        `descriptor`: the socket of a connection whose session has just taken the lock."""
         self._beat = beat
         self._close = close
         self._looked = looked
@@ -42,10 +43,10 @@ class Heartbeat:
         self._outage = outage
         self._interval = interval
         self._backoff = Backoff()
-        self._connected_at: float | None = None
-        self._locked = False
-        self._beaten_at = 0.0
-        self._unbroken_since = 0.0
+        self._descriptor = descriptor
+        self._connected_at = None if descriptor is None else time.monotonic()
+        self._locked = descriptor is not None
+        self._beaten_at = self._unbroken_since = self._connected_at or 0.0
         # Held through a beat: after `end` has had it, none comes any more that would insert the row again.
         self._beating = threading.Lock()
         self._ended = False
@@ -61,6 +62,8 @@ class Heartbeat:
             self._far_end.send(b".")
 
     def run(self) -> None:
+        if self._locked:
+            self._wait(self._descriptor, self._seconds_to_next())
         while not self._ended:
             try:
                 descriptor = self._once()

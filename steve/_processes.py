@@ -45,6 +45,18 @@ class Look(NamedTuple):
 
 
 class Processes(Store):
+    def register_process(self, connection: Connection, name: str, lease: float) -> tuple[int, int | None]:
+        """Its id and, if this session, the heartbeat's, holds the lock of its row, the number of the connection's socket."""
+        parameters = {
+            "name": name,
+            "version": __version__,
+            "lease": lease,
+            "lock": self._lock,
+            "backend_pid": connection.info.backend_pid,
+        }
+        ((id, locked),) = self._rows(connection, "register_process", parameters)
+        return id, connection.fileno() if locked else None
+
     def beat(self, connection: Connection, id: int, name: str, lease: float, *, beat: bool, locked: bool) -> Look:
         """`beat`: not only to look; `locked`: this session holds the lock already."""
         parameters = {

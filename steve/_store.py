@@ -255,11 +255,6 @@ class Store:
         }
         return {(row[0], row[1]): Settled(*row) for row in self._rows(connection, "find_settled", keys)}
 
-    def register_process(self, connection: Connection, name: str, version: str, lease: float) -> int:
-        parameters = {"name": name, "version": version, "lease": lease}
-        process_id: int = self._rows(connection, "register_process", parameters)[0][0]
-        return process_id
-
     def deregister_process(self, connection: Connection, process_id: int) -> None:
         self._rows(connection, "deregister_process", {"id": process_id})
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from steve import Job, JobManager, Snooze, Status
-from steve._store import Claims, Demand
+from steve._store import Claims
 from steve.errors import Refused, Unknown, Weather
 from tests.conftest import until
 
@@ -280,8 +280,8 @@ def test_who_keeps_scans_slow_is_named_once_by_what_the_database_took(
     answers: list[Any] = [[("session 1 of report, active", 61.0)], Weather("away")]
     scans: list[float] = []
 
-    def claim_jobs(connection: psycopg.Connection, process_id: int, queues: Any, demand: Demand) -> Claims:
-        claims = claim(connection, process_id, queues, demand)
+    def claim_jobs(*arguments: Any) -> Claims:
+        claims = claim(*arguments)
         if threading.current_thread().name != "steve-scanner":
             return claims._replace(scan_seconds=0.0)
         scans.append(took[min(len(scans), 3)])

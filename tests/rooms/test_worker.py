@@ -315,7 +315,7 @@ class Ward(Shop):
         self.last: list[Claimed] = []
         self.looks = 0
         self.settled: list[Verdict] = []
-        self.settling = threading.Thread(target=self._settle)
+        self.settling = threading.Thread(target=self._settle, daemon=True)
 
     def _claim(self, demand: Demand) -> Claims:
         due = bool(self.last)
@@ -364,7 +364,7 @@ def test_a_job_on_its_last_chance_begins_when_nothing_runs_and_nothing_begins_un
     until(lambda: len(begun) == 3)
     assert begun[2] == 100
     ward.hand.wake()
-    assert list(ward.crew.running) == [100]
+    assert [one.job.id for one in ward.crew.running.values()] == [100]
     gate.set()
     until(lambda: len(ward.settled) == 5)
     assert [verdict.status for verdict in ward.close()] == [Status.COMPLETED] * 5
