@@ -29,8 +29,7 @@ from .settings import LANE_LEAST
 Connection = psycopg.Connection[Any]
 T = TypeVar("T")
 
-COPY_ROWS = 1_000
-"""Sent at a time."""
+COPY_ROWS = 1_000  # sent at a time
 
 
 class Terms(NamedTuple):
