@@ -16,7 +16,7 @@ RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-fast demo bench format clean
+.PHONY: help check test test-fast demo bench chaos format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | while IFS=@ read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -38,6 +38,9 @@ demo: $(DEMO_STAMP) ## one job for every file of Python's standard library, on a
 
 bench: $(DEV_STAMP) ## how fast it is, next to pgbench on the same PostgreSQL
 	$(RUN) tests.benchmarks $(ARGS)
+
+chaos: $(DEV_STAMP) ## break everything on purpose, minutes (MINUTES=60: longer; SEED=...: as that time)
+	$(RUN) tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 format: $(DEV_STAMP) ## format the code and mend what lint can mend
 	$(RUN) ruff check --fix .
