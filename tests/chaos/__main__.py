@@ -92,6 +92,7 @@ def _take(cluster: Cluster, warden: Warden, result: Result, trials: int, seed: s
         finally:
             result.trials += site.done
             result.notes |= site.notes
+            result.met += site.met
             if not sound:
                 result.kept.append(str(site.directory))
                 print(f"the ledger of {fault.id} is kept in {site.directory}")

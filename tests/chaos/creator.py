@@ -55,6 +55,8 @@ class Creator:
             k = f"{self.options.name}-{self._named}"
         raises = chance.choice([1, self.options.max_attempts]) if chance.random() < self.options.raising else 0
         payload = {"k": k, "ms": chance.uniform(*self.options.ms), "raises": raises}
+        if self.options.do is not None:
+            payload["do"] = self.options.do
         return NewJob(chance.choice(self.options.types), payload, self.options.max_attempts, "none")
 
     def _create(self, chance: random.Random) -> None:

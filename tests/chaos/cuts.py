@@ -51,7 +51,7 @@ def cut_late(site: Site) -> None:
     whats = ["create", "create_many", "claim", "settle"]
     with Proxy(site.cluster.port) as proxy:
         site.work(2, port=proxy.port)
-        site.create(threads=3, port=proxy.port, many=0.3)
+        site.create(threads=3, port=proxy.port, every=0.003, many=0.3)
         for number in site.each_trial():
             site.pause(0.02, 0.1)
             with site.broken(whats[number % len(whats)]):

@@ -7,9 +7,11 @@ come to rest, looks for what was left behind, and calls the checker.
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,6 +97,8 @@ class Site:
         """Whatever else was counted, for the report."""
         self.workers: list[Process] = []
         self.creators: list[Process] = []
+        self.met: Counter[str] = Counter()
+        """What the workers wrote into their logs, how often."""
         self.done = 0
         """Trials that took place."""
         self._seed = seed
@@ -155,6 +159,10 @@ class Site:
         """Its answer after it was asked to stop; and whether it ended as it should."""
         report: dict[str, Any] = worker.answer()
         code = worker.wait()
+        log = worker.wrote()
+        self.met.update(re.findall(r"will try again: (\w+)", log))
+        self.met["lost claims taken up"] += log.count("the reply to a claim was lost")
+        self.met["verdicts dropped"] += log.count("was taken from this process")
         self.expect(code == 0, f"worker {worker.pid} ended with {code}")
         self.expect(report["complete"], f"worker {worker.pid} stopped incomplete: {report}")
         self._left += [f"worker {worker.pid}: {count} {what}" for what, count in report["left"].items()]
@@ -224,12 +232,12 @@ class Site:
 
     def finish(self) -> Findings:
         """Let all come to rest, end the processes, and check. A fault may do the first two while what it needs is there."""
-        self.rest()
         if self._found is None:
-            self._found = self.collect()
-        self._found.flaws["broken"] += self._broken
-        self._found.flaws["leaks"] += self._left
-        return self._found
+            self.rest()
+        found = self._found or self.collect()
+        found.flaws["broken"] += self._broken
+        found.flaws["leaks"] += self._left
+        return found
 
     def rest(self) -> None:
         """No more jobs, until all are final; then no more processes."""
@@ -253,8 +261,9 @@ class Site:
         if not self.until(lambda: not self.cluster.sessions(self.application), LEAVE_SECONDS):
             found.flaws["leaks"].append(f"{self.cluster.sessions(self.application)} connections")
         found.flaws["state"] += [f"{job.k} is running" for job in jobs if job.status == "running"]
-        registered = self.cluster.ask(f"select name from {self.schema}.process")
-        found.flaws["state"] += [f"{name} is registered" for (name,) in registered]
+        dead = {event["pid"] for event in self.events() if event["ev"] == "death"}  # whose rows the next process deletes
+        registered = self.cluster.ask(f"select name, split_part(name, ':', 2)::integer from {self.schema}.process")
+        found.flaws["state"] += [f"{name} is registered" for name, pid in registered if pid not in dead]
         return found
 
     def stop_creators(self) -> list[dict[str, Any]]:

@@ -43,6 +43,8 @@ class CreatorOptions:
     ms: tuple[float, float] = (0.0, 5.0)
     """How long a handler takes: between."""
     max_attempts: int = 3
+    do: str | None = None
+    """What else its handler does: see worker.py."""
 
 
 @dataclass(frozen=True)

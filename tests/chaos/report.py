@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from statistics import median
@@ -21,6 +22,8 @@ class Result:
     trials: int = 0
     found: Findings = field(default_factory=Findings)
     notes: dict[str, Any] = field(default_factory=dict)
+    met: Counter[str] = field(default_factory=Counter)
+    """What workers wrote into their logs, how often."""
     skipped: str = ""
     kept: list[str] = field(default_factory=list)
     """Where the ledgers lie of rounds with a flaw."""
@@ -85,7 +88,7 @@ def markdown(results: list[Result], seed: str, server: str, seconds: float) -> s
         "after the commit, by a process that lives.",
         "",
         "None of n trials says that the rate is below 3/n (with 95 % confidence) if the trials are independent. Jobs of one",
-        "trial are not quite: they meet the same fault. So the bound for a job is the hopeful one, and that for a trial the careful",
+        "trial are not quite: they meet the same fault. So the bound for a job is the hopeful one, for a trial the careful",
         f"one, {bound(trials)} for all faults together; for one alone it is 3 by its own trials. A crash of the server is",
         "not one of the machine: what the operating system had taken survives it.",
         "",
@@ -93,7 +96,8 @@ def markdown(results: list[Result], seed: str, server: str, seconds: float) -> s
         "",
     ]
     for result in taken:
-        notes = "; ".join(f"{name}: {value}" for name, value in result.notes.items() if not name.startswith("said by"))
+        noted = [*result.notes.items(), *((name, count) for name, count in result.met.most_common() if count)]
+        notes = "; ".join(f"{name}: {value}" for name, value in noted)
         text.append(f"- {result.fault.id}: {result.fault.expects}{f' ({notes})' if notes else ''}")
     text += [
         f"- {result.fault.id} ({result.fault.title}) was skipped: {result.skipped}" for result in results if result.skipped
