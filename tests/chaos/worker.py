@@ -102,10 +102,9 @@ def _run(ledger: Ledger, job: Job) -> dict[str, Any]:
 def _do(what: str | None) -> None:
     if what == "exit":
         os._exit(1)
-    elif what == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif what == "segv":
-        os.kill(os.getpid(), signal.SIGSEGV)
+    elif what in ("SIGKILL", "SIGSEGV"):
+        os.kill(os.getpid(), signal.Signals[what])
+        threading.Event().wait()  # another thread may have been given it, a moment later
     elif what == "hold the interpreter":  # some seconds, during which no other thread of the process runs
         re.match(r"(a+)+$", "a" * 26 + "b")
 
