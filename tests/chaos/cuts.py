@@ -8,6 +8,9 @@ from .proxy import LATE_SECONDS, How, Proxy
 WAIT_SECONDS = 10.0
 """How long the statement that is to be cut may keep us waiting."""
 
+LOOK_SECONDS = 75.0
+"""How long jobs may lie that a claim took after its process had looked for them in vain: it looks again after a minute."""
+
 
 def _cut(site: Site, *whats: str) -> None:
     hows: list[How] = ["answered", "at once"]
@@ -50,12 +53,15 @@ def cut_settle(site: Site) -> None:
 def cut_late(site: Site) -> None:
     whats = ["create", "create_many", "claim", "settle"]
     with Proxy(site.cluster.port) as proxy:
-        site.work(2, port=proxy.port)
-        site.create(threads=3, port=proxy.port, every=0.003, many=0.3)
+        # More than can be done at once, so that a claim takes jobs whenever it comes
+        site.work(2, port=proxy.port, workers=1)
+        site.create(threads=3, port=proxy.port, many=0.1, ms=(5.0, 20.0))
         for number in site.each_trial():
             site.pause(0.02, 0.1)
             with site.broken(whats[number % len(whats)]):
                 proxy.arm(whats[number % len(whats)], "late", site.chance.uniform(0.0, LATE_SECONDS))
                 site.expect(proxy.cut.wait(WAIT_SECONDS), "no statement came to be cut")
         proxy.disarm()
+        site.stop_creators()
+        site.drain(LOOK_SECONDS)
         site.rest()

@@ -86,7 +86,7 @@ def disk_full(site: Site) -> None:
         for table in ("job", "attempt", "process"):
             site.cluster.ask(f"alter table {site.schema}.{table} set tablespace small")
         site.work(2)
-        site.create(threads=3, every=0.003)
+        site.create(threads=4, every=0.002, many=0.3)
         for _ in site.each_trial():
             site.pause(0.5, 1.0)
             with site.broken("disk full"):

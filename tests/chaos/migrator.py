@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
-from steve import JobManager, SteveError
+from steve import JobManager
 
 from .options import MigratorOptions
 
@@ -21,7 +21,7 @@ def main() -> None:
         try:
             manager.migrate()
             error = None
-        except SteveError as raised:
+        except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
         print(json.dumps(error), flush=True)
 

@@ -25,7 +25,7 @@ def migrators(site: Site) -> None:
                 answers = [process.answer() for process in processes]
             site.expect(answers == [None] * PROCESSES, f"a migration failed: {[a for a in answers if a]}")
             site.expect(_dump(site, "chaos_migrated") == wanted, "the schema is another")
-            site.cluster.ask("drop schema chaos_migrated cascade")
+            site.cluster.ask("drop schema if exists chaos_migrated cascade")
     finally:
         for process in processes:
             process.end()
@@ -42,7 +42,7 @@ def migration_killed(site: Site) -> None:
         try:
             with site.broken("kill"):
                 process.tell("chaos_migrated")
-                site.pause(0.0, 0.06)
+                site.pause(0.0, 0.03)
                 if number % 6 == 5:
                     site.cluster.restart("immediate")
                 else:
@@ -55,7 +55,7 @@ def migration_killed(site: Site) -> None:
             error = other.answer()
             site.expect(error is None, f"the next migration failed: {error}")
             site.expect(_dump(site, "chaos_migrated") == wanted, "the schema is another")
-            site.cluster.ask("drop schema chaos_migrated cascade")
+            site.cluster.ask("drop schema if exists chaos_migrated cascade")
         finally:
             process.end()
             other.end()
