@@ -16,10 +16,10 @@ RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-fast demo bench chaos format clean
+.PHONY: help check test test-fast demo bench bench-peers peers chaos format clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | while IFS=@ read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | while IFS=@ read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 check: $(DEV_STAMP) ## formatting, lint, types, and which layer may import which
 	$(RUN) ruff format --check .
@@ -39,6 +39,12 @@ demo: $(DEMO_STAMP) ## one job for every file of Python's standard library, on a
 bench: $(DEV_STAMP) ## how fast it is, next to pgbench on the same PostgreSQL
 	$(RUN) tests.benchmarks $(ARGS)
 
+bench-peers: peers ## the same for draining, in one run with other PostgreSQL job queues
+	$(RUN) tests.benchmarks --peers $(ARGS)
+
+peers: $(DEV_STAMP) ## install these queues into .peers/, as far as this machine has what they need
+	$(RUN) tests.benchmarks.peers.install
+
 chaos: $(DEV_STAMP) ## break everything on purpose, minutes (MINUTES=60: longer; SEED=...: as that time)
 	$(RUN) tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
@@ -47,7 +53,7 @@ format: $(DEV_STAMP) ## format the code and mend what lint can mend
 	$(RUN) ruff format .
 
 clean: ## remove everything that make made
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .peers .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
 	find steve tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PYTHON_STAMP):

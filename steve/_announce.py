@@ -6,13 +6,11 @@ threads create at once only some announce themselves, and pay for the others.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
+from ._log import logger
 from .errors import SteveError, Trouble
-
-logger = logging.getLogger("steve")
 
 
 class Announcer:

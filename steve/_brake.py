@@ -19,8 +19,8 @@ class Brake:
         self._off = threading.Event()
         self._off.set()
 
-    def is_on(self) -> bool:
-        """Asked by who fills."""
+    def check(self) -> bool:
+        """By who fills: turns it on if the queue is full. Whether it is on."""
         if self._off.is_set() and self._level() >= 1.0:
             with self._lock:
                 came_on = self._off.is_set()

@@ -6,33 +6,39 @@ How much a claim asks for: `_pace.py`. Where it looks: `_marks.py`, `sql/claim_j
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from math import inf
 from queue import Empty, SimpleQueue
 from random import uniform
 
+from ._log import logger
 from ._marks import Marks
 from ._outage import Backoff, Outage
-from ._pace import Pace
+from ._pace import Pace, was_cut_off
 from ._store import Claims, Demand
-from .errors import Trouble, Unknown
+from .errors import Misconfigured, Trouble, Unknown, Weather
 from .handlers import Handlers
 from .job import Claimed
 from .outcome import NotBegun, Verdict, judge
-from .settings import ANSWERED_MOST, IDLE_SECONDS, LATE_MOST, LATE_SECONDS, TICK_SECONDS, WORTH_SECONDS
-
-logger = logging.getLogger("steve")
+from .settings import (
+    ANSWERED_MOST,
+    CALL_SECONDS,
+    IDLE_SECONDS,
+    LATE_MOST,
+    LATE_SECONDS,
+    POLL_MOST,
+    SECOND_LOOK,
+    TICK_SECONDS,
+    WORTH_SECONDS,
+)
 
 Claim = Callable[[Demand], Claims]
 """Asks the database."""
-
-LANE_LEAST = 16
-"""claim_jobs.sql looks for at least so many in each lane: a lane that brings fewer than it and all other limits is empty."""
 
 
 class Hand:
@@ -66,10 +72,11 @@ class Hand:
         # One claim at a time, taken without waiting: who does not get it draws or goes idle. Held across the query, it also
         # protects _woken's clearing, _target, the back-off and the claim's connection.
         self._claiming = threading.Lock()
-        # Whether a claim's reply was lost; and the database's times of the last claims whose reply was not: all jobs of a
-        # claim have one claimed_at.
+        # Whether a claim's reply was lost, and when to ask a second time what it took; the database's times of the last claims
+        # whose reply was not lost: all jobs of a claim have one claimed_at. Written under the claim lock or that of the scans.
         self._lost = False
-        self._answered: deque[datetime] = deque(maxlen=ANSWERED_MOST)
+        self._second_look = inf
+        self._answered: deque[datetime] = deque()
         # Held by a full scan beside the claims: what it brings must be in the hand before anybody asks what was lost.
         self._scanning = threading.Lock()
         self._woken = True
@@ -90,6 +97,9 @@ class Hand:
         self._giving = threading.Lock()
         self.returned = 0
         """Given back since the hand was closed."""
+        self.last_chance = False
+        """A job on its last chance is due, or runs: nothing else may begin. Only the worker that sees to it ends this."""
+        self._alone_not_before = 0.0
 
     def draw(self) -> Claimed | None:
         try:
@@ -112,8 +122,8 @@ class Hand:
         jobs = len(self._jobs)
         return not jobs or (self._each <= TICK_SECONDS and drawing > jobs * self._each / WORTH_SECONDS)
 
-    def is_stalled(self) -> bool:
-        """Asked by the watch from tick to tick: whether nobody has drawn since. Then all who can should."""
+    def check_stall(self) -> bool:
+        """By the watch from tick to tick: whether nobody has drawn since the last check. Then all who can should."""
         try:
             head = self._jobs[0][1]
         except IndexError:
@@ -128,7 +138,7 @@ class Hand:
         """There may be something new: look at once, and from the beginning of every lane if it may be anywhere. From any
         thread."""
         if everywhere:
-            self.marks.forget()
+            self.marks.start_over()
         self._woken = True
         self.ring()
 
@@ -156,11 +166,29 @@ class Hand:
         try:
             return 0 if self._closed else self._fill(idle)
         finally:
-            self._claiming.release()
-            # After the release, so that an idle worker that saw the lock taken and sleeps hears of what came meanwhile, and
-            # of a look that is due before it would wake by itself.
-            if self._woken or self._next_look < time.monotonic() + IDLE_SECONDS:
-                self.ring()
+            self._end_claim()
+
+    def recover(self) -> int:
+        """Take up what a claim brought whose reply was lost, if that is due and nobody claims; how many jobs.
+
+        From a thread that is no worker: of these all may be busy, and others could do the jobs.
+        """
+        if not self._is_recovery_due() or not self._claiming.acquire(blocking=False):
+            return 0
+        try:
+            return 0 if self._closed else self._recover()
+        except Trouble as error:
+            self._outage.failed("claiming", error)
+            return 0
+        finally:
+            self._end_claim()
+
+    def _end_claim(self) -> None:
+        self._claiming.release()
+        # After the release, so that an idle worker that saw the lock taken and sleeps hears of what came meanwhile, and of a
+        # look that is due before it would wake by itself.
+        if self._woken or self._next_look < time.monotonic() + IDLE_SECONDS:
+            self.ring()
 
     def _fill(self, idle: int) -> int:
         # Cleared before the statement is sent: a wake-up that comes while it runs may be for a row it does not see.
@@ -172,13 +200,14 @@ class Hand:
         with self._expecting:
             self._expected = inf  # what came due before is in the database already, and this claim sees it
         try:
-            found = self._recover()
+            found = self._recover() if self._is_recovery_due() else 0
             claims, cut_off = self._take(self._claim, demand)
-        except Trouble as error:
-            self._lost = self._lost or isinstance(error, Unknown)
+        except Exception as error:
             self._not_before = self._next_look = time.monotonic() + self._backoff.next()
+            self.marks.start_over()  # the next connection may lead to another server, whose clock differs
+            if not isinstance(error, Trouble):
+                raise
             self._outage.failed("claiming", error)
-            self.marks.forget()  # the next connection may lead to another server, whose clock differs
             return 0
         self._outage.worked("claiming")
         self._backoff.reset()
@@ -187,7 +216,7 @@ class Hand:
         look_in = 0.0
         if not cut_off:
             # jittered, so that processes do not poll in step
-            look_in = self._poll_interval * uniform(0.9, 1.1)
+            look_in = min(self._poll_interval * uniform(0.9, 1.1), POLL_MOST)
             if demand.marks is not None and not self.marks.slow:  # a short scan does not say that there is nothing
                 look_in = min(look_in, self.marks.full_scan_in())
             if claims.next_due_in is not None:
@@ -196,53 +225,106 @@ class Hand:
             self._next_look = min(time.monotonic() + look_in, self._expected)
         return found + len(claims.jobs)
 
+    def in_doubt(self) -> bool:
+        """Whether this process may hold jobs that it does not know of: a claim's reply was lost not long ago."""
+        return self._lost or self._second_look < inf
+
+    def _is_recovery_due(self) -> bool:
+        return self._lost or time.monotonic() >= self._second_look
+
     def _recover(self) -> int:
-        """After a claim whose reply was lost: take up the jobs that it brought, those of no claim that was answered.
+        """After a claim whose reply was lost: take up the jobs that it brought, those of no claim that was answered. And once
+        more after a while: the server may commit a claim after its client has lost the connection and looked.
 
         Under the claim lock and that of the scans, so that no claim under way is mistaken for it.
         """
-        if not self._lost:
-            return 0
         with self._scanning:
-            jobs = self._find_claimed(list(self._answered))
+            # Before the question: a scan that loses its reply from now on is asked for by the next.
+            first, self._lost = self._lost, False
+            self._second_look = time.monotonic() + SECOND_LOOK
+            try:
+                jobs = self._find_claimed(list(self._answered))
+            except (Weather, Unknown, Misconfigured):
+                self._lost = True
+                raise  # what else it may be, a row that cannot be read, must not keep all claims waiting: later again
+            if not first:
+                self._second_look = inf
+            while len(self._answered) > ANSWERED_MOST:
+                self._answered.popleft()
             self._put_in(jobs)
-        self._lost = False
         if jobs:
             logger.warning("the reply to a claim was lost; the %d jobs that it took are at hand", len(jobs))
         return len(jobs)
 
     def _take(self, claim: Claim, demand: Demand) -> tuple[Claims, bool]:
         """Claim into the hand; what that brought, and whether there may be more."""
-        claims = claim(demand)
-        cut_off = _was_cut_off(demand, claims.jobs)
-        self.marks.claimed(claims, demand.marks is None, cut_off)
-        if claims.jobs:
+        try:
+            claims = claim(demand)
+            cut_off = was_cut_off(demand, claims.jobs)
+            self.marks.claimed(claims, demand.marks is None, cut_off)
             self._put_in(claims.jobs)
+            if claims.last_chance and time.monotonic() >= self._alone_not_before:
+                self.last_chance = True
+                self.ring()
+        except (Weather, Misconfigured):
+            raise  # it took nothing
+        except BaseException:  # it may have taken jobs: the connection broke, or the reply could not be read
+            self._lost = True
+            raise
+        if claims.jobs:
             logger.debug("claimed %d jobs", len(claims.jobs))
         return claims, cut_off
 
     def _put_in(self, jobs: list[Claimed]) -> None:
         if jobs:
-            self._answered.extend(sorted({job.claimed_at for job in jobs}))  # one, but after lost replies
             self.pace.weighed(jobs)
             self._each = self.pace.expected(jobs) / len(jobs)
             now = time.monotonic()
+            if len(self._answered) >= ANSWERED_MOST and not self.in_doubt():  # while in doubt, all since are needed
+                self._answered.popleft()
+            times = [job.claimed_at for job in jobs]
+            # One, but after lost replies. Compared rather than put in a set: a datetime is slow to hash.
+            self._answered.extend(times[:1] if times.count(times[0]) == len(times) else sorted(set(times)))
             self._jobs.extend([(now, job) for job in jobs])
 
     def look_everywhere(self, claim: Claim, idle: int) -> int:
-        """A full scan beside the claims, by the maintenance thread on a connection of its own; how many jobs that brought.
+        """A full scan beside the claims, by the scanner on a connection of its own; how many jobs that brought.
 
         Raises Trouble.
         """
         demand = self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), None)
         with self._scanning:
-            if self._closed:
-                return 0
-            try:
-                return len(self._take(claim, demand)[0].jobs)
-            except Unknown:
-                self._lost = True  # the next claim takes up what it brought
-                raise
+            return 0 if self._closed or self.last_chance else len(self._take(claim, demand)[0].jobs)
+
+    def claim_alone(self, quiet: bool) -> Claimed | None:
+        """A job on its last chance, if this process holds nothing else (`quiet`); otherwise look whether one is still due, from
+        poll to poll. For the one worker that sees to it."""
+        now = time.monotonic()
+        if now < (self._not_before if quiet else self._next_look) or not self._claiming.acquire(blocking=False):
+            return None
+        try:
+            demand = self.pace.demand(self._handlers, self._workers, 1, 0, {})._replace(n=0, suspects=int(quiet), alone=True)
+            jobs, *_, due = ([], False) if self._closed else self._take(self._claim, demand)[0]
+            self._next_look = now + self._poll_interval
+            if not jobs and (quiet or not due):  # no more, or another process has taken it, or holds it
+                self.last_chance = False
+                self._alone_not_before = self._next_look
+                self.wake(everywhere=True)
+            # It lies at the end of the hand, unless somebody drew it who had not seen yet what goes on, and gives it back.
+            last = self._jobs.pop() if jobs and self._jobs else None
+            if last is None or last[1] is jobs[0]:
+                return last and last[1]
+            self._jobs.append(last)
+        except Trouble as error:
+            self._not_before = self._next_look = now + self._backoff.next()
+            self._outage.failed("claiming", error)
+        finally:
+            self._end_claim()
+        return None
+
+    def wait_for_ring(self, seconds: float) -> None:
+        with contextlib.suppress(Empty):
+            self._bell.get(timeout=seconds)
 
     def wait(self, seconds: float) -> bool:
         """Until it is time to look again, at most so long; whether it is. For the one idle worker that watches."""
@@ -252,7 +334,7 @@ class Hand:
         if self._jobs:
             seconds = TICK_SECONDS
         elif not self._claiming.locked():
-            seconds = min(seconds, max(self._next_look - time.monotonic(), 0.0))
+            seconds = min(seconds, max(self._next_look - time.monotonic(), self._not_before - time.monotonic(), 0.0))
         try:
             self._bell.get(timeout=seconds)
         except Empty:
@@ -274,10 +356,29 @@ class Hand:
         self._closed = True
 
     def end(self) -> None:
-        """Give back all there is, and all that a scan under way brings: after this the pile may be closed."""
+        """Give back all there is, all that a scan under way brings, and all that a lost claim took: after this the pile may be
+        closed."""
         self.close()
+        with self._claiming:
+            if self.in_doubt():
+                self._recover_at_last()
         with self._scanning:
             self.give_back()
+
+    def _recover_at_last(self) -> None:
+        """No claim comes after this one's question. Given up while the database stays away: then a rescue finds the jobs."""
+        deadline = time.monotonic() + CALL_SECONDS
+        self._lost = True
+        while self._lost:
+            try:
+                self._recover()
+            except Trouble as error:
+                self._outage.failed("claiming", error)
+                if time.monotonic() >= deadline:
+                    return
+                time.sleep(self._backoff.next())
+            except Exception:
+                logger.exception("what a claim took whose reply was lost cannot be read")
 
     def give_back(self, older_than: float = 0.0) -> int:
         """Put back what has lain here so many seconds; how many. Through the pile, as everything that leaves a process."""
@@ -286,22 +387,13 @@ class Hand:
         with self._giving:
             while self._jobs:
                 try:
-                    claimed_at, job = self._jobs.popleft()
+                    if self._jobs[0][0] > limit:
+                        break
+                    _, job = self._jobs.popleft()  # or the next one: whoever drew that has begun
                 except IndexError:  # drawn meanwhile
-                    break
-                if claimed_at > limit:
-                    self._jobs.appendleft((claimed_at, job))
                     break
                 self._put_verdict(judge(job, NotBegun(), None))
                 count += 1
             if self._closed:
                 self.returned += count
         return count
-
-
-def _was_cut_off(demand: Demand, jobs: list[Claimed]) -> bool:
-    """Whether a limit, not the lack of due jobs, ended the claim: then there may be more."""
-    if len(jobs) >= min(demand.n, LANE_LEAST):
-        return True
-    counts = Counter(job.type for job in jobs)
-    return any(count >= demand.mosts.get(type, demand.unknown_most) for type, count in counts.items())

@@ -91,18 +91,34 @@ def prepare_for_loop(connection: Connection) -> None:
 
     A plan made for a small table stays cached while the table grows: a sequential scan in it would become quadratic, and the
     high cost of a plan that has no other choice may wake the JIT compiler. One made for a large group reads the table in
-    order to join it. Generic plans know neither.
+    order to join it. Generic plans know neither. And no time limit of the role's, which is meant for requests, ends what the
+    loops do or how long they have nothing to do.
     """
     _set(connection, _FOR_CALLS | _FOR_LOOPS)
 
 
 _FOR_CALLS = {"client_encoding": "UTF8", "TimeZone": "UTC", "default_transaction_isolation": "read committed"}
 _FOR_LOOPS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
+_FOR_LOOPS |= {"statement_timeout": "0", "lock_timeout": "0", "idle_session_timeout": "0"}
 
 
 def _set(connection: Connection, settings: dict[str, str]) -> None:
     calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
     ask(connection, f"select {calls}", [word for pair in settings.items() for word in pair])
+
+
+def use(connection: Connection, statement: Callable[[Connection], T]) -> T:
+    """What `statement` makes of a connection of ours, which is closed where trying again on it would end the same way.
+
+    Read-only (25006): a demoted primary, which will not become one again while we hold on to it. Prepared statements that do
+    not fit their tables any more (0A) or are gone (26): those of another connection do.
+    """
+    try:
+        return statement(connection)
+    except Trouble as error:
+        if error.sqlstate is not None and (error.sqlstate == "25006" or error.sqlstate[:2] in ("0A", "26")):
+            connection.close()
+        raise
 
 
 class Line:
@@ -120,11 +136,9 @@ class Line:
         """What `statement` makes of the connection. Raises `Trouble`."""
         connection = self.connection()
         try:
-            return statement(connection)
-        except BaseException as error:
-            # Read-only: a demoted primary, which will not become one again while we hold on to it.
-            demoted = isinstance(error, Trouble) and error.sqlstate == "25006"
-            if demoted or connection.info.transaction_status != pq.TransactionStatus.IDLE:
+            return use(connection, statement)
+        except BaseException:
+            if connection.info.transaction_status != pq.TransactionStatus.IDLE:
                 self.close()
             raise
 

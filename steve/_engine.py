@@ -1,19 +1,20 @@
-"""What works between one `start()` and the end after it: the rooms, their threads and their three connections, wired here.
+"""What works between one `start()` and the end after it: the rooms, their threads and their four connections, wired here.
 
 A job's walk, left to right; each arrow is a queue that nobody waits at:
 
     Hand --Claimed--> Crew (run, judge) --Verdict--> Pile, Settler --Event--> Dispatcher, Listeners
 
 Who ends whom, in the same order: the last worker gives back the hand and closes the pile; the settler settles the rest and
-closes the dispatcher; the dispatcher tells the rest, and ends the notifier, the maintenance and the connections.
+closes the dispatcher; the dispatcher tells the rest, and ends the notifier, the periodic threads and the connections.
 
 Workers, settler and dispatcher are non-daemon: an interpreter that exits without `stop()` waits for what was begun to be
-committed and told. The notifier and the maintenance are daemons, and end when nobody needs them.
+committed and told. The others are daemons, and end when nobody needs them: the notifier; the heartbeat, which goes on while a
+last handler runs; the maintenance, which never waits for the database, so that it gives back the hand in time; and the scanner,
+which does what may take long there: full scans while they are slow, and the rescue of other processes' jobs.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -25,24 +26,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from . import _json
+from ._alive import Alive
 from ._claim import Claim, Hand
 from ._connection import Connection, Line
+from ._log import logger
 from ._maintenance import Duty, Maintenance
 from ._notifier import Notifier
 from ._outage import Outage
 from ._pool import Lines
+from ._processes import Process, Processes
 from ._settle import Pile, Settler
 from ._store import Claims, Demand, Store
-from ._version import __version__
 from ._worker import Crew, Running
 from .errors import Trouble, Unknown
 from .handlers import Handlers
 from .job import Job, Settled, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import Verdict
-from .settings import HAND_AGE, SCAN_CHECK, WARN_SCAN, Settings
-
-logger = logging.getLogger("steve")
+from .settings import HAND_AGE, LOST_CHECK, SCAN_CHECK, WARN_SCAN, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,10 @@ class Engine:
         self._warned = False
         self._own_threads = own_threads
         self._ended = threading.Event()
-        self._process_id = lines.claim.call(lambda c: store.register_process(c, self.process, __version__))
+        processes = Processes(store.schema)
+        self._process_id, descriptor = lines.heartbeat.call(
+            lambda c: processes.register_process(c, self.process, settings.lease)
+        )
 
         outage = Outage()
         self._dispatcher = Dispatcher(listeners, self._on_all_told)
@@ -113,11 +117,7 @@ class Engine:
             settings.poll_interval,
             workers,
         )
-        duties = [
-            Duty("give back an old hand", HAND_AGE / 4, self._give_back_old),
-            Duty("look everywhere", SCAN_CHECK, self._scan_when_slow),
-        ]
-        self._maintenance = Maintenance(duties, self._stop_now)
+        self._maintenance = Maintenance([Duty("give back an old hand", HAND_AGE / 4, self._give_back_old)], self._stop_now)
         self._executor = ThreadPoolExecutor(workers, "steve-worker", initializer=self._mark_own)
         self._crew = Crew(
             workers,
@@ -128,20 +128,65 @@ class Engine:
             handlers,
             listeners,
             self._dispatcher,
-            self._maintenance.ask_to_stop,
+            self.ask_to_stop,
             self._on_last_worker,
+        )
+        self._alive = Alive(
+            settings,
+            self.process,
+            self._process_id,
+            descriptor,
+            lines,
+            outage,
+            self._crew.claims,
+            self._crew.lose,
+            self._on_rescued,
+        )
+        self._scanner = Maintenance(
+            [
+                Duty("look everywhere", SCAN_CHECK, self._scan_when_slow),
+                Duty("rescue", SCAN_CHECK, self._rescue),
+                Duty("take up what was lost", LOST_CHECK, self._crew.take_up_lost),
+            ]
         )
         self._notifier = (
             Notifier(self._listen, self._hear, self._lines.listen.close, self._hand.wake, outage) if settings.notify else None
         )
 
     def start(self) -> None:
-        self._run_thread("steve-settler", self._settler.run, daemon=False)
-        self._run_thread("steve-dispatcher", self._dispatcher.run, daemon=False)
-        self._run_thread("steve-maintenance", self._maintain, daemon=True)
+        """Raises RuntimeError where the system starts no more threads. Whatever it raises, nothing of this run is left then."""
+        loops = [
+            ("steve-settler", self._settler.run, False),
+            ("steve-dispatcher", self._dispatcher.run, False),
+            ("steve-maintenance", self._maintenance.run, True),
+            ("steve-scanner", self._scan, True),
+            ("steve-heartbeat", self._alive.heartbeat.run, True),
+        ]
         if self._notifier is not None:
-            self._run_thread("steve-notifier", self._notifier.run, daemon=True)
-        self._crew.start()
+            loops.append(("steve-notifier", self._notifier.run, True))
+        try:
+            self._start_workers()
+            while loops:
+                name, run, daemon = loops[0]
+                self._run_thread(name, run, daemon=daemon)
+                del loops[0]
+            self._crew.start()
+        except BaseException:
+            self.ask_to_stop()
+            self._crew.stop()
+            for _, run, _ in loops:  # what has got no thread comes to its end on this one; each is ended by one before it
+                run()
+            self._ended.wait()
+            raise
+
+    def _start_workers(self) -> None:
+        """All threads of the executor at once: a later submit() starts none, and fails for the interpreter's exit only."""
+        all_started = threading.Event()
+        try:
+            for _ in range(self._workers):
+                self._executor.submit(all_started.wait)
+        finally:
+            all_started.set()
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 
@@ -152,6 +197,7 @@ class Engine:
     def ask_to_stop(self) -> None:
         """Returns at once; takes no lock and logs nothing: for signal handlers."""
         self.stopping = True
+        self._hand.close()  # here, not on another thread: from now on nothing is claimed
         self._maintenance.ask_to_stop()
 
     def is_own_thread(self) -> bool:
@@ -186,8 +232,8 @@ class Engine:
         self._hand.give_back()
 
     def _on_last_worker(self) -> None:
+        self._settler.last_chance()  # first: the end of the hand may have to wait for the database, too, though not as long
         self._hand.end()  # what a claim brought that was under way
-        self._settler.last_chance()
         self._pile.end()
         self._executor.shutdown(wait=False)
 
@@ -196,7 +242,9 @@ class Engine:
             if self._notifier is not None:
                 self._notifier.end()
             self._maintenance.end()
-            if not self._settler.waiting():  # else it still holds jobs, and its row says who does
+            self._scanner.end()
+            self._alive.heartbeat.end()  # before the row is deleted: a heartbeat would insert it again
+            if not self._settler.waiting() and not self._hand.in_doubt():  # else it may hold jobs, and its row says who does
                 self._deregister()
         except Trouble as error:
             logger.warning("this process could not be deregistered: %s", error)
@@ -223,26 +271,32 @@ class Engine:
         if self._listeners.want(verdict):
             self._dispatcher.put(Event(verdict.job, self.process, verdict, settled))
 
-    def _maintain(self) -> None:
-        self._maintenance.run()
+    def _scan(self) -> None:
+        self._scanner.run()
         self._lines.scan.close()
 
     def _scan_when_slow(self) -> None:
-        """On the maintenance thread: the full scans that a claim must not wait for."""
+        """On the scanner's thread: the full scans that a claim must not wait for."""
         marks = self._hand.marks
         if not marks.slow:
             self._lines.scan.close()
             self._warned = False
         elif not marks.full_scan_in() and not self.stopping:
-            began = time.monotonic()
             try:
                 self._crew.look_everywhere(self._claim_on(self._lines.scan))
-                seconds = time.monotonic() - began
-                if seconds > WARN_SCAN and not self._warned:
+                if marks.scan_seconds > WARN_SCAN and not self._warned:
+                    self._warn_of_horizon(marks.scan_seconds)
                     self._warned = True
-                    self._warn_of_horizon(seconds)
             except Trouble as error:  # the claims meet the same trouble, and see to it
                 logger.debug("a full scan failed: %s", error)
+
+    def _rescue(self) -> None:
+        self._alive.work(stopping=self.stopping, slow=self._hand.marks.slow)
+
+    def _on_rescued(self, process: Process, verdict: Verdict, settled: Settled) -> None:
+        """A job that a rescue failed: after the commit, on the scanner's thread."""
+        if self._listeners.want(verdict):
+            self._dispatcher.put(Event(verdict.job, process.name, verdict, settled))
 
     def _warn_of_horizon(self, seconds: float) -> None:
         holders = self._lines.scan.call(self._store.find_horizon)
@@ -253,8 +307,10 @@ class Engine:
         self._hand.give_back(HAND_AGE)
 
     def _claim_on(self, line: Line) -> Claim:
+        queues, max_crashes = self._settings.queues, self._settings.max_crashes
+
         def claim(demand: Demand) -> Claims:
-            return line.call(lambda c: self._store.claim_jobs(c, self._process_id, self._settings.queues, demand))
+            return line.call(lambda c: self._store.claim_jobs(c, self._process_id, queues, max_crashes, demand))
 
         return claim
 

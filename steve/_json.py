@@ -16,6 +16,7 @@ MAX_INT_BITS = 10_000
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_decode = json.JSONDecoder().raw_decode
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
@@ -66,7 +67,9 @@ def decode(text: str) -> Any:
     Raises ValueError or RecursionError for rows written by hand that Python cannot hold (numbers of more than 4,300
     digits, text nested thousands deep): call it inside a guard that spares the neighbours.
     """
-    return {} if text == "{}" else json.loads(text)
+    value, end = _decode(text)
+    # PostgreSQL writes no blank around it: json.loads, which looks for some, takes four times as long for a small payload.
+    return value if end == len(text) else json.loads(text)
 
 
 def decode_or_text(text: str) -> Any:

@@ -1,14 +1,15 @@
-"""One thread for everything periodic, and the one that carries out a request to stop: it is never busy with a handler."""
+"""A thread for what is periodic; one of them carries out a request to stop, too: it is never busy with a handler, nor with the
+database.
+"""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-logger = logging.getLogger("steve")
+from ._log import logger
 
 
 class Duty(NamedTuple):
@@ -20,7 +21,7 @@ class Duty(NamedTuple):
 
 
 class Maintenance:
-    def __init__(self, duties: list[Duty], on_stop: Callable[[], None]) -> None:
+    def __init__(self, duties: list[Duty], on_stop: Callable[[], None] = lambda: None) -> None:
         self._duties = duties
         self._on_stop = on_stop
         # Requests. A SimpleQueue, since its put may be called by a signal handler, whatever lock was held when it came.
@@ -54,4 +55,4 @@ def _guarded(name: str, work: Callable[[], object]) -> None:
     try:
         work()
     except Exception:
-        logger.exception("the duty %r failed; it will be tried again", name)
+        logger.exception("the duty %r failed; its turn will come again", name)

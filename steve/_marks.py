@@ -22,7 +22,7 @@ class Marks:
     Jobs do become pending below it: commits overlap, transactions last, claims are rolled back, jobs given back. The next
     full scan finds them: none waits longer than 21 full scans, or the poll.
 
-    Written by whoever claims: the holder of the claim lock, and the maintenance thread once full scans are slow. Each write is
+    Written by whoever claims: the holder of the claim lock, and the scanner once full scans are slow. Each write is
     atomic, and a mark set too far back costs time only.
     """
 
@@ -30,10 +30,12 @@ class Marks:
         self._marks: dict[Lane, Mark] = {}
         self._full_from = 0.0
         self._lately: deque[float] = deque(maxlen=5)
+        self.scan_seconds = 0.0
+        """How long the database took for the last full scan."""
         self.slow = False
-        """Full scans take so long that a job must not wait for one: the maintenance thread makes them, beside the claims."""
+        """Full scans take so long that a job must not wait for one: the scanner makes them, beside the claims."""
 
-    def forget(self) -> None:
+    def start_over(self) -> None:
         """Let the next claim be a full scan. From any thread."""
         self.slow = False
         self._full_from = 0.0
@@ -51,7 +53,8 @@ class Marks:
         """A claim has brought these; `full`: it was a full scan; `cut_off`: there may be more."""
         if full:
             # The least of the last few: a scan that waited for a processor says nothing about the table.
-            self._lately.append(claims.scan_seconds)
+            self.scan_seconds = claims.scan_seconds
+            self._lately.append(self.scan_seconds)
             seconds = min(self._lately)
             self._full_from = time.monotonic() + FULL_SCAN_EVERY * seconds
             self.slow = seconds > SLOW_SCAN
@@ -59,8 +62,9 @@ class Marks:
                 self._marks = {}
         for lane, (run_at, id) in claims.heads.items():
             self._marks.setdefault(lane, (run_at, id - 1))  # of a lane not claimed from yet, just below its first job
-        last = {Lane(job.queue, job.type, job.priority): (job.run_at, job.id) for job in claims.jobs}
-        for lane, mark in last.items():
+        last = {(job.queue, job.type, job.priority): (job.run_at, job.id) for job in claims.jobs if not job.crashes}
+        for place, mark in last.items():
+            lane = Lane(*place)
             # Back only if there may be more between here and the old mark.
             if cut_off or lane not in self._marks or mark > self._marks[lane]:
                 self._marks[lane] = mark

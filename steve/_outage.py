@@ -10,10 +10,9 @@ import random
 import threading
 import time
 
+from ._log import logger
 from .errors import Misconfigured, Trouble
 from .settings import BACKOFF_FIRST, BACKOFF_MOST
-
-logger = logging.getLogger("steve")
 
 
 class Backoff:

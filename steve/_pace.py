@@ -13,7 +13,7 @@ from math import inf
 from ._store import Demand, Lane, Mark
 from .handlers import Handlers
 from .job import Claimed
-from .settings import HAND_BYTES, HAND_MOST, HAND_SECONDS
+from .settings import HAND_BYTES, HAND_MOST, HAND_SECONDS, LANE_LEAST, PACES_MOST
 
 
 class Pace:
@@ -29,6 +29,8 @@ class Pace:
 
     def took(self, type: str, seconds: float) -> None:
         known = self._by_type.get(type)
+        if known is None and len(self._by_type) >= PACES_MOST:
+            self._by_type = {}
         self._by_type[type] = seconds if known is None else known + (seconds - known) * 0.2
         self._mean = seconds if self._mean is None else self._mean + (seconds - self._mean) * 0.2
 
@@ -57,4 +59,16 @@ class Pace:
             unknown_most=idle,
             any_type=handlers.fallback is not None,
             marks=marks,
+            suspects=idle if marks is None else 0,
         )
+
+
+def was_cut_off(demand: Demand, jobs: list[Claimed]) -> bool:
+    """Whether a limit, not the lack of due jobs, ended the claim: then there may be more."""
+    if len(jobs) >= min(demand.n, LANE_LEAST):
+        return True
+    suspects = sum(job.crashes > 0 for job in jobs)
+    counts = Counter(job.type for job in jobs)
+    return suspects >= demand.suspects > 0 or any(
+        count >= demand.mosts.get(type, demand.unknown_most) for type, count in counts.items()
+    )

@@ -1,7 +1,7 @@
 """Where connections come from: a psycopg ConnectionPool for the callers' threads, and the lines of the engine's loops.
 
-The manager makes one from its `db`. A pool of our own is opened by the first call and closed by `stop()`, by the exit of
-the interpreter, or with the last reference to the manager; a pool of the user's is used and never closed.
+The manager makes one from its `db`. A pool of our own is opened by `start()` or the first call and closed by `stop()`, by
+the exit of the interpreter, or with the last reference to the manager; a pool of the user's is used and never closed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from ._connection import Connection, Line, connect, connect_arguments, conninfo_of, prepare_for_call, prepare_for_loop
+from ._connection import Connection, Line, connect, connect_arguments, conninfo_of, prepare_for_call, prepare_for_loop, use
 from ._outage import Backoff
 from ._store import ask, trouble
 from .errors import OutcomeUnknown, SteveError, Trouble, Unavailable, Unknown, Weather
@@ -28,8 +28,8 @@ AnyPool = ConnectionPool[Any]
 
 POOL_MOST = 10
 """Connections for callers, at most; they are opened as threads need them and closed again after ten idle minutes."""
-LINES_KEPT = 3
-"""Connections of a started manager that are always open: claim, settle, listen."""
+LINES_KEPT = 4
+"""Connections of a started manager that are always open: claim, settle, heartbeat, listen."""
 
 
 class Sent(NamedTuple):
@@ -44,9 +44,10 @@ class Lines(NamedTuple):
 
     claim: Line
     settle: Line
+    heartbeat: Line
     listen: Line
     scan: Line
-    """Open only while full scans are slow."""
+    """Open only while full scans are slow, or there is somebody to rescue."""
 
     def close(self) -> None:
         for line in self:
@@ -110,9 +111,9 @@ class Connections:
         try:
             with pool.connection(timeout=max(timeout, 0.01)) as connection:
                 if self._theirs is None:
-                    return statement(connection)
+                    return use(connection, statement)
                 with _as_ours(connection):
-                    return statement(connection)
+                    return use(connection, statement)
         except PoolClosed as error:
             if self._theirs is not None:
                 raise SteveError("the pool given as db was closed: open it, or make a manager on another") from error
@@ -127,8 +128,8 @@ class Connections:
         """
         if self._theirs is not None and 0 < self._theirs.max_size < LINES_KEPT + 1:
             raise ValueError(
-                f"the pool is too small: a started manager keeps {LINES_KEPT} connections of it (claim, settle, listen) and "
-                f"needs one for calls; give it max_size={LINES_KEPT + 1} or more, not {self._theirs.max_size}"
+                f"the pool is too small: a started manager keeps {LINES_KEPT} connections of it (claim, settle, heartbeat, "
+                f"listen) and needs one for calls; give it max_size={LINES_KEPT + 1} or more, not {self._theirs.max_size}"
             )
         self._pool()
 
@@ -165,11 +166,15 @@ class Connections:
         Those of a user's pool are taken at once: later there may be none left. Raises Trouble.
         """
         lines = Lines(
-            self._line(prepare_for_loop), self._line(prepare_for_loop), self._line(None), self._line(prepare_for_loop)
+            claim=self._line(prepare_for_loop),
+            settle=self._line(prepare_for_loop),
+            heartbeat=self._line(None),
+            listen=self._line(None),
+            scan=self._line(prepare_for_loop),
         )
         if self._theirs is not None:
             try:
-                for line in (lines.claim, lines.settle, lines.listen):
+                for line in (lines.claim, lines.settle, lines.heartbeat, lines.listen):
                     line.connection()
             except BaseException:
                 lines.close()
@@ -177,7 +182,7 @@ class Connections:
         return lines
 
     def _line(self, prepare: Callable[[Connection], None] | None) -> Line:
-        """`prepare`: its session; None: as it comes, for who only listens."""
+        """`prepare`: its session; None: as it comes, for what does not depend on it."""
         pool = self._theirs
         if pool is None:
             return Line(lambda: connect(self._conninfo, prepare), Connection.close)

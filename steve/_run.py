@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from collections.abc import Collection
 from contextvars import Context, ContextVar
 
 from . import _json
@@ -19,23 +20,70 @@ MESSAGE_BYTES = 10_000
 DETAILS_BYTES = 64_000
 
 
+Claim = tuple[int, int]
+"""(id, lease_no): what a process holds of a job."""
+
+
+class Signals:
+    """What the handlers of a manager may learn while they run: that it stops, and whose job others have taken.
+
+    One for all of them: an event for each run would cost every job a tenth of its time.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()  # protects the two below; who only reads them needs no lock
+        self._stopping = False
+        self._lost: frozenset[Claim] = frozenset()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def is_stopping(self) -> bool:
+        return self._stopping
+
+    def lose(self, lost: Collection[Claim], running: Collection[Claim]) -> None:
+        """These are lost; of those that were only what is still running is kept."""
+        with self._changed:
+            self._lost = self._lost.intersection(running).union(lost)
+            self._changed.notify_all()
+
+    def is_lost(self, claim: Claim) -> bool:
+        return claim in self._lost
+
+    def wait(self, claim: Claim, seconds: float) -> bool:
+        """Until one of them turns true, at most so long; whether one is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._stopping or claim in self._lost, seconds)
+
+
 class Run:
     """The run of a job, seen from within its handler: `steve.current_run()`."""
 
-    __slots__ = ("_stopping", "job")
+    __slots__ = ("_claim", "_signals", "job")
 
-    def __init__(self, job: Job, stopping: threading.Event) -> None:
+    def __init__(self, job: Job, claim: Claim, signals: Signals) -> None:
         self.job = job
-        self._stopping = stopping
+        self._claim = claim
+        self._signals = signals
 
     @property
     def stopping(self) -> bool:
         """The manager stops: finish soon, or raise Snooze to be called again elsewhere."""
-        return self._stopping.is_set()
+        return self._signals.is_stopping()
+
+    @property
+    def lost(self) -> bool:
+        """Others took this process for dead and have the job now: whatever this run returns or raises is dropped.
+
+        Learned with the first heartbeat that gets through again, not before. False does not say that the job is still held.
+        """
+        return self._signals.is_lost(self._claim)
 
     def wait(self, seconds: float) -> bool:
-        """Sleep for so many seconds; True, at once, when the manager stops meanwhile."""
-        return self._stopping.wait(seconds)
+        """Sleep for so many seconds; True, at once, when `stopping` or `lost` is or becomes true."""
+        return self._signals.wait(self._claim, seconds)
 
 
 Run.__module__ = "steve"
@@ -51,13 +99,13 @@ def current_run() -> Run:
         raise NotRunning("current_run() is for handlers: no job runs in this context") from None
 
 
-def run(claimed: Claimed, handler: Handler, stopping: threading.Event) -> Outcome:
+def run(claimed: Claimed, handler: Handler, signals: Signals) -> Outcome:
     try:
         job = claimed.job(_json.decode, Status.RUNNING)
     except (ValueError, RecursionError) as error:
         return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
     # A context of its own: what a handler sets in it, the next one on this thread does not see.
-    return Context().run(_call, handler, Run(job, stopping))
+    return Context().run(_call, handler, Run(job, (claimed.id, claimed.lease_no), signals))
 
 
 def _call(handler: Handler, this: Run) -> Outcome:

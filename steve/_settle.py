@@ -7,7 +7,6 @@ once. Verdicts wait here while the database is away, and workers begin nothing m
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,14 +14,13 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from ._brake import Brake
+from ._log import logger
 from ._outage import Backoff, Outage
-from .errors import Misconfigured, Trouble, Unknown, Weather
+from .errors import Misconfigured, Trouble, Unexplained, Unknown, Weather
 from .job import AttemptStatus, Settled, Status
 from .listeners import Event
 from .outcome import Verdict
-from .settings import GROUP_BYTES, GROUP_MOST, PILE_BYTES, PILE_MOST, SETTLE_SECONDS
-
-logger = logging.getLogger("steve")
+from .settings import GROUP_BYTES, GROUP_MOST, PILE_BYTES, PILE_MOST, SETTLE_SECONDS, UNEXPLAINED_MOST
 
 Landed = dict[tuple[int, int], Settled]
 """What stands in the database of a group of verdicts, by (job id, lease_no)."""
@@ -33,8 +31,9 @@ class Pile:
 
     def __init__(self) -> None:
         self._verdicts: SimpleQueue[Verdict | Event | None] = SimpleQueue()
-        self._weighing = threading.Lock()  # protects the two below
+        self._weighing = threading.Lock()  # protects the three below
         self._count = 0
+        self._taken = 0
         self._bytes = 0
         self.brake = Brake(lambda: max(self._count / PILE_MOST, self._bytes / PILE_BYTES))
 
@@ -55,8 +54,15 @@ class Pile:
     def __len__(self) -> int:
         return self._count
 
+    def is_settled(self) -> bool:
+        """Whether all that was ever put here is in the database, or given up."""
+        with self._weighing:
+            return not self._count and not self._taken
+
     def take(self) -> Bite:
-        """Wait for something, and take with it what else lies there."""
+        """Wait for something, and take with it what else lies there. What was taken before is done with."""
+        with self._weighing:
+            self._taken = 0
         group: list[Verdict] = []
         begun: list[Event] = []
         size = 0
@@ -78,6 +84,7 @@ class Pile:
             pass
         with self._weighing:
             self._count -= len(group)
+            self._taken = len(group)
             self._bytes -= size
         self.brake.ease()
         return Bite(group, begun, ended)
@@ -142,6 +149,7 @@ class Settler:
 
     def _settle(self, group: Sequence[Verdict], doubtful: bool) -> None:
         """Write a group, whatever it takes. `doubtful`: an earlier try may have written it."""
+        unexplained = 0
         while True:
             try:
                 landed = self._write(group, time.monotonic())
@@ -151,9 +159,17 @@ class Settler:
             except Unknown as error:
                 doubtful = True
                 self._wait(error)
-            except (Weather, Misconfigured) as error:
-                self._wait(error)
-            except Exception as error:  # Refused; or nothing that the database said: memory, a driver's defect
+            except Exception as error:
+                if isinstance(error, Unexplained):
+                    self._wait(error)
+                    unexplained += 1
+                    if len(group) == 1 and unexplained < UNEXPLAINED_MOST:
+                        continue
+                elif isinstance(error, Weather | Misconfigured):
+                    self._wait(error)
+                    continue
+                # Refused; for no reason that we know, alone again and again; or nothing that the database said: memory, a
+                # driver's defect
                 if len(group) == 1:
                     self._refuse(group[0], error, doubtful)
                 else:  # halved until the poisoned one stands alone and hurts only itself
@@ -183,17 +199,19 @@ class Settler:
             return
         # Not the error's text: PostgreSQL quotes the data in it.
         reason = f"PostgreSQL refused it (SQLSTATE {state})" if state else type(error).__name__
-        failed = Verdict(
-            verdict.job, verdict.begun, Status.FAILED, AttemptStatus.ERROR,
-            error=f"ResultNotStorable: the handler finished, but its outcome cannot be stored: {reason}",
-        )  # fmt: skip
+        if verdict.attempt_status is AttemptStatus.ERROR:  # what becomes of the job stays as it is
+            text = f"ErrorNotStorable: the attempt failed, but its error cannot be stored: {reason}"
+            plain = verdict._replace(error=text, details=None)
+        else:
+            text = f"ResultNotStorable: the handler finished, but its outcome cannot be stored: {reason}"
+            plain = Verdict(verdict.job, verdict.begun, Status.FAILED, AttemptStatus.ERROR, error=text)
         uid, number, extra = verdict.job.uid, verdict.job.attempts, verdict.job.log_extra()
-        if verdict == failed:
+        if verdict == plain:
             logger.error("job %s cannot be settled at all: %s", uid, reason, extra=extra)
             self._in_hand -= 1
         else:
             logger.error("job %s: the outcome of attempt %d cannot be stored: %s", uid, number, reason, extra=extra)
-            self._settle([failed], doubtful)
+            self._settle([plain], doubtful)
 
     def _wait(self, error: Trouble) -> None:
         self._outage.failed("settling", error)

@@ -1,5 +1,5 @@
-"""The only place that talks SQL: one method for each file of sql/, of the same name; rows become values, and psycopg's
-errors become the four troubles of `errors`, once.
+"""What steve asks and tells the tables: one method for each file of sql/, of the same name; rows become values, and psycopg's
+errors become the troubles of `errors`, once.
 
 Every method takes the connection to use and leaves its transaction alone. The rooms get these as plain functions.
 """
@@ -21,9 +21,10 @@ from psycopg.rows import tuple_row
 
 from . import _json
 from ._literals import array, copied, text_array
-from .errors import Misconfigured, Refused, Trouble, Unknown, Weather
+from .errors import Misconfigured, Refused, Trouble, Unexplained, Unknown, Weather
 from .job import Attempt, AttemptStatus, Claimed, Job, Settled, Status
 from .outcome import Verdict
+from .settings import LANE_LEAST
 
 Connection = psycopg.Connection[Any]
 T = TypeVar("T")
@@ -99,6 +100,10 @@ class Demand(NamedTuple):
     """Whether other types are served at all."""
     marks: Mapping[Lane, Mark] | None
     """Look only into these lanes, above their marks; None: a full scan."""
+    suspects: int = 0
+    """Beside them: how many jobs at most that were held when a process died."""
+    alone: bool = False
+    """Of these only what is on its last chance; else only what is not."""
 
 
 class Claims(NamedTuple):
@@ -112,6 +117,8 @@ class Claims(NamedTuple):
     """How long the database looked for them."""
     heads: dict[Lane, Mark]
     """After a full scan: the first pending job of every served lane, due or not, claimed by this or not."""
+    last_chance: bool = False
+    """A job is due, or was claimed by this, that the death of one more process would fail."""
 
 
 class Store:
@@ -123,6 +130,8 @@ class Store:
         self._sql: dict[str, str] = {}
 
     # -- creating and looking -------------------------------------------------------------------------------------------
+    # Looking never prepares: the connection may be the caller's, its session not ours. A plan kept from a small table reads
+    # all of one that has grown; one for any page walks down from the newest job.
 
     def insert_job(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
         """None: a job of that uid is there already."""
@@ -149,14 +158,14 @@ class Store:
         self._rows(connection, "notify", {"channel": self.channel})
 
     def find_jobs(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Job]:
-        rows = self._rows(connection, "find_jobs", {"uids": array(uids)})
+        rows = self._rows(connection, "find_jobs", {"uids": array(uids)}, prepare=False)
         return {row[1]: _job(row) for row in rows}
 
     def list_jobs(self, connection: Connection, page: Page) -> list[Job]:
-        return [_job(row) for row in self._rows(connection, "list_jobs", page._asdict())]
+        return [_job(row) for row in self._rows(connection, "list_jobs", page._asdict(), prepare=False)]
 
     def list_attempts(self, connection: Connection, uid: UUID) -> list[Attempt]:
-        rows = self._rows(connection, "list_attempts", {"uid": uid})
+        rows = self._rows(connection, "list_attempts", {"uid": uid}, prepare=False)
         return [
             Attempt(row[0], row[1], row[2], _utc(row[3]), _utc(row[4]), _known(AttemptStatus, row[5]), row[6], row[7])
             for row in rows
@@ -164,11 +173,14 @@ class Store:
 
     # -- working --------------------------------------------------------------------------------------------------------
 
-    def claim_jobs(self, connection: Connection, process_id: int, queues: Sequence[str] | None, demand: Demand) -> Claims:
-        """At most `demand.n` jobs."""
+    def claim_jobs(
+        self, connection: Connection, process_id: int, queues: Sequence[str] | None, max_crashes: int, demand: Demand
+    ) -> Claims:
+        """At most `demand.n` jobs, and `demand.suspects`."""
         lanes = demand.marks or {}
         parameters = {
             "n": demand.n,
+            "lane_least": LANE_LEAST,
             "full": demand.marks is None,
             "queues": text_array(lane.queue for lane in lanes),
             "types": text_array(lane.type for lane in lanes),
@@ -181,12 +193,15 @@ class Store:
             "any_type": demand.any_type,
             "served_queues": None if queues is None else text_array(queues),
             "process_id": process_id,
+            "suspects": demand.suspects,
+            "alone": demand.alone,
+            "max_crashes": max_crashes,
         }
         rows = self._rows(connection, "claim_jobs", parameters, prepare=True)
-        jobs = [Claimed(*row[:-3]) for row in rows if row[0] is not None]
+        jobs = [Claimed(*row[:-4]) for row in rows if row[0] is not None]
         jobs.sort(key=_claim_order)  # `returning` promises no order
-        next_due_in, scan_seconds, heads = next(row[-3:] for row in rows if row[0] is None)
-        return Claims(jobs, next_due_in, scan_seconds, dict(map(_head, json.loads(heads)) if heads else ()))
+        next_due_in, scan_seconds, heads, last_chance = next(row[-4:] for row in rows if row[0] is None)
+        return Claims(jobs, next_due_in, scan_seconds, dict(map(_head, json.loads(heads)) if heads else ()), last_chance)
 
     def find_claimed(self, connection: Connection, process_id: int, answered: Sequence[datetime]) -> list[Claimed]:
         """The jobs that this process has claimed since the first of these instants, but for those claimed at one of them."""
@@ -205,7 +220,7 @@ class Store:
         parameters = {
             "process": process,
             "channel": self.channel,
-            "back": notify and any(verdict.given_back for verdict in verdicts),
+            "hint": _hint(verdicts) if notify else None,
             "ids": array([verdict.job.id for verdict in verdicts]),
             "lease_nos": array([verdict.job.lease_no for verdict in verdicts]),
             "statuses": array([verdict.status for verdict in verdicts]),
@@ -226,10 +241,6 @@ class Store:
             "lease_nos": array([verdict.job.lease_no for verdict in verdicts]),
         }
         return {(row[0], row[1]): Settled(*row) for row in self._rows(connection, "find_settled", keys)}
-
-    def register_process(self, connection: Connection, name: str, version: str) -> int:
-        process_id: int = self._rows(connection, "register_process", {"name": name, "version": version})[0][0]
-        return process_id
 
     def deregister_process(self, connection: Connection, process_id: int) -> None:
         self._rows(connection, "deregister_process", {"id": process_id})
@@ -308,19 +319,26 @@ def trouble(error: psycopg.Error, connection: Connection | None = None) -> Troub
     if state is None:
         # libpq's own words: a connection that could not be opened; or a value that could not be made into a parameter
         return Refused(message) if isinstance(error, psycopg.DataError) else Weather(message)
-    if state[:2] in ("28", "3D", "3F", "42"):  # role, database, schema, tables and rights
-        return Misconfigured(message, state)
-    if state[:2] in (
-        "08",
-        "25",
-        "40",
-        "53",
-        "55",
-        "57",
-        "58",
-    ):  # lost, read-only, contention, resources, locks, timeouts
-        return Weather(message, state)
-    return Refused(message, state)
+    for kind, classes in _KINDS:
+        if state[:2] in classes:
+            return kind(message, state)
+    return Unexplained(message, state)
+
+
+_KINDS: tuple[tuple[type[Trouble], set[str]], ...] = (
+    (Refused, {"21", "22", "23", "44", "54", "P0"}),  # the data, constraints, limits; a trigger of the user's that raises
+    (Misconfigured, {"28", "3D", "3F", "42"}),  # role, database, schema, tables and rights
+    # lost, read-only, contention, resources, locks, timeouts; and plans and prepared statements that hold no more (0A, 26)
+    (Weather, {"08", "0A", "25", "26", "40", "53", "55", "57", "58"}),
+)
+"""By the class of the SQLSTATE."""
+
+
+def _hint(verdicts: Sequence[Verdict]) -> str | None:
+    """What to notify: that jobs were given back, anywhere in their lanes; or only that some are due at once."""
+    if any(verdict.given_back for verdict in verdicts):
+        return "back"
+    return "" if any(verdict.status is Status.PENDING and verdict.delay == 0 for verdict in verdicts) else None
 
 
 def _head(values: list[Any]) -> tuple[Lane, Mark]:
@@ -345,8 +363,8 @@ def _inserted(row: tuple[Any, ...]) -> Inserted:
     return Inserted(row[0], _utc(row[1]), _utc(row[2]), _utc(row[3]))
 
 
-def _claim_order(job: Claimed) -> tuple[int, datetime, int]:
-    return -job.priority, job.run_at, job.id
+def _claim_order(job: Claimed) -> tuple[bool, int, datetime, int]:
+    return not job.crashes, -job.priority, job.run_at, job.id  # suspects first: there is a worker for each
 
 
 def _job(row: tuple[Any, ...]) -> Job:

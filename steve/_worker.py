@@ -16,15 +16,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ._claim import Claim, Hand
-from ._run import run
+from ._log import logger
+from ._run import Signals, run
 from ._settle import Pile
 from .handlers import Handlers
 from .job import Claimed, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import NotBegun, Outcome, Raised, Verdict, judge
-from .settings import IDLE_SECONDS, TURN_SECONDS
-
-logger = logging.getLogger("steve")
+from .settings import IDLE_SECONDS, TICK_SECONDS, TURN_SECONDS
 
 
 class Running(NamedTuple):
@@ -61,8 +60,9 @@ class Crew:
         self._dispatcher = dispatcher
         self._ask_to_stop = ask_to_stop
         self._on_end = on_end
-        self.stopping = threading.Event()
-        self.running: dict[int, Running] = {}
+        self.signals = Signals()
+        # By (id, lease_no): a job that is due again at once may be running anew before its earlier run has left here.
+        self.running: dict[tuple[int, int], Running] = {}
         # Protects _active and _ended: how many chains have a turn, submitted or under way. Held to count, never to call.
         self._counting = threading.Lock()
         self._active = 0
@@ -76,24 +76,54 @@ class Crew:
     def stop(self) -> None:
         """Begin nothing more; running handlers go on to their end. Not from a signal handler: it takes locks."""
         self._hand.close()
-        self.stopping.set()
+        self.signals.stop()
         self._hand.wake()
         self._end_if_last()
 
     def look_everywhere(self, claim: Claim) -> None:
         """A full scan beside the claims. Raises Trouble."""
+        if self._dispatcher.brake.check():
+            return
         self._rouse(self._hand.look_everywhere(claim, self._workers - len(self.running)))
+
+    def take_up_lost(self) -> None:
+        """What a claim took whose reply was lost, while no worker claims."""
+        self._rouse(self._hand.recover())
+
+    def claims(self) -> list[tuple[int, int]]:
+        """(id, lease_no) of the jobs whose handlers have not returned."""
+        return list(self.running)
+
+    def lose(self, lost: set[tuple[int, int]]) -> None:
+        """Others have taken these."""
+        for claim in lost:
+            if (one := self.running.get(claim)) is not None:
+                logger.warning(
+                    "job %s was taken from this process while attempt %d runs: its outcome will be dropped",
+                    one.job.uid, one.job.attempts,
+                    extra=one.job.log_extra(),
+                )  # fmt: skip
+        self.signals.lose(lost, self.claims())
 
     # -- the walk -------------------------------------------------------------------------------------------------------
 
     def _walk(self) -> bool:
         """One turn's work. Returns whether the chain goes on with another turn; if not, it is parked."""
         until = time.monotonic() + TURN_SECONDS
-        while not self.stopping.is_set():
-            if self._pile.brake.is_on():
+        while not self.signals.is_stopping():
+            if self._pile.brake.check():
                 self._pile.brake.wait(IDLE_SECONDS)
                 return True
-            if self._hand.is_low() and not self._dispatcher.brake.is_on():
+            if self._hand.last_chance:
+                if not self._watch.acquire(blocking=False):
+                    self._hand.ring()  # who sees to it waits for this one to end
+                    return False
+                try:
+                    self._go_alone()
+                finally:
+                    self._watch.release()
+                return True
+            if self._hand.is_low() and not self._dispatcher.brake.check():
                 if len(self._hand) > 0 and self._watch.locked():
                     self._hand.ring()  # the watch claims while this chain goes on
                 else:
@@ -114,37 +144,57 @@ class Crew:
     def _keep_watch(self) -> bool:
         """Wait for something to do, at most IDLE_SECONDS; whether there may be something."""
         try:
-            if self._dispatcher.brake.is_on():
+            if self._dispatcher.brake.check():
                 self._dispatcher.brake.wait(IDLE_SECONDS)
                 return False
             due = self._hand.wait(IDLE_SECONDS)
         finally:
             self._watch.release()
-        if self._hand.is_stalled():
+        if self._hand.check_stall():
             self._rouse(len(self._hand))
             return True
         return due
 
-    def _work(self, job: Claimed) -> None:
+    def _go_alone(self) -> None:
+        """A job on its last chance is due: begin nothing, and when this process holds no other any more, claim it and run it.
+        If it kills this process too, then it was the job that did, and no neighbour pays for it. Nor it for a neighbour:
+        nothing else begins before its outcome is in the database.
+        """
+        self._hand.give_back()
+        running = bool(self.running)
+        quiet = not running and self._pile.is_settled()  # in this order: a verdict is put down before the run is over
+        job = self._hand.claim_alone(quiet) if quiet or running else None
+        if job is not None:
+            self._work(job, alone=True)
+        elif self._hand.last_chance:
+            # Rung by the end of a run; not by that of the settlement, nor of another's claim.
+            self._hand.wait_for_ring(IDLE_SECONDS if running else TICK_SECONDS)
+
+    def _work(self, job: Claimed, alone: bool = False) -> None:
         handler = self._handlers.get(job.type)
         if handler is None:  # unregistered since the claim
             self._pile.put(judge(job, NotBegun(), None))
             return
-        self.running[job.id] = Running(job, threading.get_ident())
+        self.running[job.id, job.lease_no] = Running(job, threading.get_ident())
+        if self._hand.last_chance and not alone:
+            # Looked at after entering: who goes alone looks at the two the other way round, and one of us sees the other.
+            del self.running[job.id, job.lease_no]
+            self._pile.put(judge(job, NotBegun(), None))
+            return
         begun = time.monotonic()
         try:
             if self._listeners.want_begin(job.type):
                 self._pile.announce(Event(job, self._process, None, None))
             begun = time.monotonic()
-            outcome = run(job, handler, self.stopping)
+            outcome = run(job, handler, self.signals)
         except BaseException as error:  # raised into this thread from outside: the job must not be lost with it
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun
         verdict = judge(job, outcome, begun, random.random())
         self._pile.put(verdict)
-        del self.running[job.id]
+        del self.running[job.id, job.lease_no]
         self._hand.pace.took(job.type, seconds)
-        _log(verdict, outcome, seconds)  # last: a filter or a handler of the application's may raise
+        _log(verdict, outcome, seconds)  # last: a handler of the application's may take its time
 
     # -- the chains -----------------------------------------------------------------------------------------------------
 
@@ -155,7 +205,7 @@ class Crew:
         except BaseException:
             logger.exception("a worker's turn failed; the worker goes on")
         finally:
-            if self.stopping.is_set() or not (again and self._submit()):
+            if self.signals.is_stopping() or not (again and self._submit()):
                 self._park()
 
     def _park(self) -> None:
@@ -175,7 +225,7 @@ class Crew:
         if jobs and self._watch.locked():
             self._hand.ring()
         with self._counting:
-            turns = 0 if self.stopping.is_set() else min(jobs, self._workers - self._active)
+            turns = 0 if self.signals.is_stopping() or self._hand.last_chance else min(jobs, self._workers - self._active)
             self._active += turns
         for submitted in range(turns):
             if not self._submit():
@@ -187,15 +237,15 @@ class Crew:
     def _submit(self) -> bool:
         try:
             self._submit_turn(self._turn)
-        except RuntimeError:  # the interpreter exits, and nobody called stop()
-            self.stopping.set()
+        except RuntimeError:  # the interpreter exits, and nobody called stop(): all threads of the executor are started
+            self.signals.stop()
             self._ask_to_stop()
             return False
         return True
 
     def _end_if_last(self) -> None:
         with self._counting:
-            if self._ended or self._active or not self.stopping.is_set():
+            if self._ended or self._active or not self.signals.is_stopping():
                 return
             self._ended = True
         self._on_end()

@@ -10,7 +10,7 @@
     Snooze (BaseException)             raised by a handler: not now, again in so many seconds
 
 Messages name the thing, the value (never a payload's, never a password) and what to do.
-Trouble and its four kinds stay inside steve: they are all that the rooms know of the database; `_store` makes them.
+Trouble and its kinds stay inside steve: they are all that the rooms know of the database; `_store` makes them.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ for _public in (SteveError, InvalidJob, SchemaError, NotRunning, Unavailable, Ou
 
 
 class Trouble(Exception):
-    """What the database layer raises to the rooms: one of the four below. `sqlstate`: PostgreSQL's, None if it did not say."""
+    """What the database layer raises to the rooms: one of those below. `sqlstate`: PostgreSQL's, None if it did not say."""
 
     def __init__(self, message: str, sqlstate: str | None = None) -> None:
         super().__init__(message)
@@ -79,6 +79,10 @@ class Trouble(Exception):
 
 class Weather(Trouble):
     """Nothing was written and the same call may succeed later: try again."""
+
+
+class Unexplained(Weather):
+    """Nothing was written, and PostgreSQL's reason may lie in the data or not: try again, but not for ever."""
 
 
 class Unknown(Trouble):

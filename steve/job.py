@@ -152,27 +152,15 @@ class Claimed(NamedTuple):
 
     def job(self, decode: Callable[[str], Any], status: Status, **known: Any) -> Job:
         """This job for users: as claimed, `status` and what is `known` by now put in, the payload decoded anew."""
+        # One unpacking costs a third of nineteen attributes.
+        (
+            id, uid, queue, type, priority, payload, error, attempts, crashes, max_attempts, backoff_strategy, _, _, _, _,
+            claimed_at, created_at, run_at, started_at,
+        ) = self  # fmt: skip
         draft = _Draft(
-            self.id,
-            self.uid,
-            self.queue,
-            self.type,
-            self.priority,
-            decode(self.payload),
-            None,  # result
-            self.error,
-            status,
-            self.attempts,
-            self.crashes,
-            self.max_attempts,
-            self.backoff_strategy,
-            self.created_at,
-            self.claimed_at,  # updated_at
-            self.run_at,
-            self.claimed_at,
-            self.started_at,
-            None,  # completed_at
-        )
+            id, uid, queue, type, priority, decode(payload), None, error, status, attempts, crashes, max_attempts,
+            backoff_strategy, created_at, claimed_at, run_at, claimed_at, started_at, None,
+        )  # fmt: skip
         for name, value in known.items():
             setattr(draft, name, value)
         return _finished(draft)

@@ -5,7 +5,6 @@ The settler hands over what it has committed, workers announce the beginning of 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
@@ -15,11 +14,11 @@ from uuid import UUID
 
 from . import _json
 from ._brake import Brake
+from ._log import logger
+from .errors import shown
 from .job import Attempt, AttemptStatus, Claimed, Job, Settled, Status
 from .outcome import Verdict
 from .settings import EVENTS_MOST, name_flaw
-
-logger = logging.getLogger("steve")
 
 Kind = Literal["success", "failure", "done", "attempt"]
 Listener = Callable[..., Any]
@@ -125,17 +124,21 @@ class Listeners:
     def add_once(self, uid: UUID, callback: Listener) -> None:
         self._once[uid] = callback
 
-    def drop_once(self, uid: UUID) -> None:
-        self._once.pop(uid, None)
+    def once(self) -> list[UUID]:
+        """Whose on_done has not been told yet."""
+        return list(self._once)
 
-    def drop_all_once(self) -> None:
-        self._once.clear()
+    def drop_once(self, *uids: UUID) -> None:
+        for uid in uids:
+            self._once.pop(uid, None)
 
     def want_begin(self, type: str) -> bool:
-        return any(entry.wants(type, ("attempt",)) for entry in self._entries)
+        return bool(self._entries) and any(entry.wants(type, ("attempt",)) for entry in self._entries)
 
     def want(self, verdict: Verdict) -> bool:
         """Whether anybody wants to know. Asked for every job: it costs nothing where nobody listens."""
+        if not self._entries and not self._once:
+            return False
         if verdict.job.uid in self._once and verdict.status is not Status.PENDING:
             return True
         kinds = _kinds(verdict)
@@ -166,7 +169,7 @@ class Listeners:
         except BaseException:
             # Whatever it is: neither the job (it is settled), nor the next listener, nor this thread may suffer from it.
             logger.exception(
-                "a listener raised: %s, told of job %s", getattr(callback, "__qualname__", callback), event.job.uid,
+                "a listener raised: %s, told of job %s", _name(callback), event.job.uid,
                 extra=event.job.log_extra(),
             )  # fmt: skip
 
@@ -214,6 +217,13 @@ def check_types(types: str | Iterable[str] | None) -> frozenset[str] | None:
         if flaw := name_flaw(name):
             raise (ValueError if isinstance(name, str) else TypeError)(f"a listener's type {flaw}")
     return names
+
+
+def _name(callback: Listener) -> str:
+    try:
+        return str(callback.__qualname__)
+    except Exception:  # it has none, or raises whatever it likes when asked
+        return shown(callback)
 
 
 def _kinds(verdict: Verdict) -> tuple[Kind, ...]:

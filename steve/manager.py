@@ -5,7 +5,6 @@ here, is checked, and leaves as one call of a room.
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +19,7 @@ from ._calls import Calls
 from ._connection import Connection, caller_connection
 from ._create import Creator
 from ._engine import Engine, StopReport, stop_all
+from ._log import logger
 from ._pool import Connections
 from ._store import Store, translated
 from .errors import Misconfigured, NotRunning, SchemaError, Trouble, Unavailable, shown
@@ -28,8 +28,6 @@ from .job import Attempt, Job, NewJob, Status
 from .listeners import Kind, Listener, Listeners, check_types
 from .retry import RetryPolicy
 from .settings import Settings, check_workers
-
-logger = logging.getLogger("steve")
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Handler)
@@ -58,9 +56,12 @@ class JobManager:
         queues: Iterable[str] | None = None,
         poll_interval: float = 1.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        lease: float = 60.0,
+        heartbeat: float = 5.0,
+        max_crashes: int = 3,
         notify: bool = True,
     ) -> None:
-        self._settings = Settings.checked(schema, queues, poll_interval, retry, notify)
+        self._settings = Settings.checked(schema, queues, poll_interval, retry, lease, heartbeat, max_crashes, notify)
         self._handlers = Handlers(handler, handlers)
         self._listeners = Listeners()
         self._connections = Connections(db)
@@ -133,9 +134,10 @@ class JobManager:
         engines = self._engines  # as they are now: start() replaces the tuple
         for engine in engines:
             engine.ask_to_stop()
+        untold = self._listeners.once()  # now: a start() meanwhile may add others
         report = stop_all(engines, timeout)
         if not any(engine.is_own_thread() for engine in engines):
-            self._listeners.drop_all_once()
+            self._listeners.drop_once(*untold)
             if report.complete:  # else handlers and listeners at work may still call
                 self._connections.close()
         return report
@@ -158,7 +160,7 @@ class JobManager:
             return self.stop(stop_timeout)
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler or signal.SIG_DFL)  # None: one that Python did not install and cannot put back
 
     def __enter__(self) -> JobManager:
         self.start()
@@ -222,7 +224,7 @@ class JobManager:
         notify: bool | None = None,
         connection: object = None,
     ) -> list[Job]:
-        """Store many jobs in one statement, all or none; returned in the order given.
+        """Store many jobs at once, all or none, by COPY; returned in the order given.
 
         `jobs`: ("type", payload) pairs or NewJobs; the keywords are what `create` means by them, for those that leave them
         open. Raises what `create` raises; InvalidJob names the place: `jobs[3]: ...`.

@@ -25,10 +25,18 @@ LATE_SECONDS, LATE_MOST = 0.0002, 0.002
 """How long a process waits before it looks that came too late the last time, for each time in a row; and at most."""
 ANSWERED_MOST = 1_000
 """Claims whose time is kept, to tell them from one whose reply was lost."""
+SECOND_LOOK = 60.0
+"""Seconds after which what a lost claim took is asked for once more: it may have been committed after the first time."""
+LOST_CHECK = 1.0
+"""Seconds between the looks of another thread, while all workers are busy, at whether such a question is due."""
+POLL_MOST = 3600.0
+"""Seconds between polls, at most: of a job due later than that nobody is notified, a poll comes first (insert_job.sql)."""
+LANE_LEAST = 16
+"""A claim looks for at least so many in each lane: a lane that brings fewer than this and all other limits is empty."""
 FULL_SCAN_EVERY = 20
 """A claim looks at the beginning of every lane again when so many times the duration of the last such look has passed."""
 SLOW_SCAN = 0.02
-"""Seconds that such a look takes at most in a healthy table. Beyond, the maintenance thread makes it, beside the claims."""
+"""Seconds that such a look takes at most in a healthy table. Beyond, the scanner makes it, beside the claims."""
 SCAN_CHECK = 0.25
 """Seconds between its looks at whether one is due."""
 WARN_SCAN = 0.1
@@ -37,6 +45,8 @@ OVERDUE = 5.0
 """If that thread does not come to it for so many seconds, a claim makes it after all."""
 LANES_MOST = 1_000
 """Lanes whose marks are kept."""
+PACES_MOST = 1_000
+"""Types whose pace is kept: a fallback handler serves any."""
 WORTH_SECONDS = 0.005
 """A further worker begins to draw for every so much work that the jobs at hand are expected to take."""
 TICK_SECONDS = 0.002
@@ -49,8 +59,22 @@ GROUP_BYTES = 8 << 20
 PILE_MOST = 2_000
 """Verdicts waiting, above which workers begin nothing more until half of them are settled."""
 PILE_BYTES = 32 << 20
+UNEXPLAINED_MOST = 10
+"""How often PostgreSQL may fail with one verdict alone, for no reason that we know, before it counts as refused."""
 SETTLE_SECONDS = 30.0
 """How long a stopping manager goes on trying to write down what was done while the database is away."""
+
+# Alive or not (_heartbeat.py, _rescue.py)
+LOOK_SECONDS = 2.0
+"""Seconds between the looks of each process at the others, a quarter more or less by chance."""
+SUSPICION = 3.0
+"""Seconds between the suspicion that a process is dead and its rescue: time for a lost connection to be made anew."""
+SETTLED_IN = 5.0
+"""Seconds that a process's own heartbeat connection must be old before it suspects others."""
+LET_IN = 15.0
+"""Seconds that the server must be up: after a restart all processes come back, and must be let in first."""
+RESCUE_MOST = 500
+"""Jobs rescued in one statement, at most."""
 
 # Listeners (listeners.py)
 EVENTS_MOST = 10_000
@@ -82,11 +106,27 @@ class Settings:
     """Seconds between looks at the database when no notification comes, 0.05 to 3600."""
     retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
     """For jobs created without `max_attempts` and `backoff_strategy` of their own."""
+    lease: float = 60.0
+    """Seconds without a heartbeat after which a process that is still connected loses its jobs to others, up to 86,400."""
+    heartbeat: float = 5.0
+    """Seconds between heartbeats at most, 0.1 or more; at most a third of the lease."""
+    max_crashes: int = 3
+    """How many processes may die while they hold a job until it is given up, 1 to 10,000."""
     notify: bool = True
     """Wake waiting processes with NOTIFY when a job is created, and listen for it."""
 
     @classmethod
-    def checked(cls, schema: object, queues: object, poll_interval: object, retry: object, notify: object) -> Settings:
+    def checked(
+        cls,
+        schema: object,
+        queues: object,
+        poll_interval: object,
+        retry: object,
+        lease: object,
+        heartbeat: object,
+        max_crashes: object,
+        notify: object,
+    ) -> Settings:
         """Raises TypeError or ValueError for the first that is wrong."""
         if not isinstance(schema, str):
             raise TypeError(f"schema must be a str, not {type(schema).__name__}")
@@ -100,15 +140,28 @@ class Settings:
             for queue in queues:
                 if flaw := name_flaw(queue):
                     raise (ValueError if isinstance(queue, str) else TypeError)(f"queues: a queue's name {flaw}")
-        if isinstance(poll_interval, bool) or not isinstance(poll_interval, int | float):
-            raise TypeError(f"poll_interval must be a number of seconds, not {type(poll_interval).__name__}")
-        if not 0.05 <= poll_interval <= 3600:
-            raise ValueError(f"poll_interval must be between 0.05 and 3600 seconds, not {shown(poll_interval)}")
+        poll_interval = _seconds("poll_interval", poll_interval, 0.05, POLL_MOST)
         if not isinstance(retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
+        heartbeat = _seconds("heartbeat", heartbeat, 0.1, 28_800)
+        lease = _seconds("lease", lease, 0.3, 86_400)
+        if lease < 3 * heartbeat:  # one heartbeat may be late, and the next, and nobody is dead
+            raise ValueError(f"lease must be at least three heartbeats of {heartbeat:g} s, not {shown(lease)}")
+        if type(max_crashes) is not int:
+            raise TypeError(f"max_crashes must be an int, not {type(max_crashes).__name__}")
+        if not 1 <= max_crashes <= 10_000:
+            raise ValueError(f"max_crashes must be between 1 and 10000, not {shown(max_crashes)}")
         if not isinstance(notify, bool):
             raise TypeError(f"notify must be True or False, not {type(notify).__name__}")
-        return cls(schema, queues, float(poll_interval), retry, notify)
+        return cls(schema, queues, poll_interval, retry, lease, heartbeat, max_crashes, notify)
+
+
+def _seconds(name: str, value: object, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be between {least:g} and {most:g} seconds, not {shown(value)}")
+    return float(value)
 
 
 def check_workers(workers: object) -> None:

@@ -42,7 +42,7 @@ create table {schema}.job (
 create index job_ready on {schema}.job (queue, type, priority, run_at, id) where status = 'pending';
 -- Jobs that were running when a process died: few, claimed apart.
 create index job_suspect on {schema}.job (run_at, id) where status = 'pending' and crashes > 0;
--- For the rescue of a dead process's jobs; no other statement may use it.
+-- For the rescue of a dead process's jobs, and what a lost claim took (find_claimed.sql); no other statement may use it.
 create index job_claimed on {schema}.job (process_id) where status = 'running';
 
 create table {schema}.attempt (                               -- no foreign key (7 us a job)
@@ -65,6 +65,7 @@ create table {schema}.process (
   version      text        not null,                          -- of steve
   started_at   timestamptz not null default clock_timestamp(),
   heartbeat_at timestamptz not null default clock_timestamp(),
-  suspected_at timestamptz,
+  locked       boolean     not null default false,            -- its session holds the lock of this row: free, it is dead
+  suspected_at timestamptz,                                   -- the lock was found free; or its jobs were rescued
   lease        real        not null default 60                -- seconds
 );

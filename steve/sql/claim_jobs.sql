@@ -13,8 +13,13 @@
 -- run is decided by its row under the lock, never by the snapshot or a mark.
 --
 -- A look into a lane locks what it finds, and the outer limit uses only n of all: so the busy lanes share n, and a lane with
--- more than its share gives the rest to the next claim. No lane gets fewer than 16: who asks for less gets the strict order
+-- more than its share gives the rest to the next claim. No lane gets fewer than `lane_least`: who asks for less gets the strict order
 -- of priorities.
+--
+-- Suspects, jobs that were held when a process died (crashes > 0), are passed by there and claimed apart, by a small index of
+-- their own that is empty as a rule: with a full scan, and never more than workers are idle, so that none lies in a hand while
+-- another one kills its process. One more crash would be the last for a job on its last chance: it is claimed only `alone`, by
+-- a process that runs nothing else. `last_chance` says whether one is due.
 --
 -- now(), never clock_timestamp(): a volatile function would be a filter instead of the end of the index scan.
 with recursive lane as (
@@ -57,7 +62,7 @@ with recursive lane as (
   where (known.type is not null or %(any_type)s)
     and (%(served_queues)s::text[] is null or headed.queue = any(%(served_queues)s::text[]))
 ), busy as materialized (
-  select *, least(most, %(n)s, greatest(16, 1 + %(n)s / count(*) over ())) as share
+  select *, least(most, %(n)s, greatest(%(lane_least)s, 1 + %(n)s / count(*) over ())) as share
   from served
   where run_at <= now()
 ), found as materialized (
@@ -66,7 +71,7 @@ with recursive lane as (
   cross join lateral (
     select id, run_at
     from {schema}.job
-    where status = 'pending' and queue = busy.queue and type = busy.type and priority = busy.priority
+    where status = 'pending' and crashes = 0 and queue = busy.queue and type = busy.type and priority = busy.priority
       and (run_at, id) >= (busy.run_at, busy.id) and run_at <= now()
     order by run_at, id
     limit busy.share
@@ -74,6 +79,16 @@ with recursive lane as (
   ) candidate
   order by busy.priority desc, candidate.run_at, candidate.id
   limit %(n)s
+), suspect as materialized (
+  select id
+  from {schema}.job
+  where status = 'pending' and crashes > 0 and run_at <= now()
+    and (crashes + 1 >= %(max_crashes)s) = %(alone)s
+    and (type = any(%(known_types)s::text[]) or %(any_type)s)
+    and (%(served_queues)s::text[] is null or queue = any(%(served_queues)s::text[]))
+  order by run_at, id
+  limit %(suspects)s
+  for no key update skip locked
 ), claimed as (
   update {schema}.job
   set status = 'running',
@@ -84,7 +99,7 @@ with recursive lane as (
       attempts = least(attempts, 999999999) + 1,
       lease_no = least(lease_no, 9223372036854775806) + 1
   -- any(array(...)), not a join: the planner cannot turn it into a scan of the table
-  where id = any(array(select id from found))
+  where id = any(array(select id from found union all select id from suspect))
   returning
     id, uid, queue, type, priority, payload::text as payload, error, attempts, crashes, max_attempts,
     backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at
@@ -102,7 +117,14 @@ with recursive lane as (
      ) soon) as next_due_in,
     -- until the last job was found, whatever was written to it afterwards
     extract(epoch from coalesce((select max(found_at) from found), clock_timestamp()) - now())::float8 as scan_seconds,
-    (select json_agg(json_build_array(queue, type, priority, run_at, id))::text from served where %(full)s) as heads
+    (select json_agg(json_build_array(queue, type, priority, run_at, id))::text from served where %(full)s) as heads,
+    exists (
+      select
+      from {schema}.job
+      where status = 'pending' and crashes > 0 and run_at <= now() and crashes + 1 >= %(max_crashes)s
+        and (type = any(%(known_types)s::text[]) or %(any_type)s)
+        and (%(served_queues)s::text[] is null or queue = any(%(served_queues)s::text[]))
+    ) as last_chance
 )
 select claimed.*, summary.*
 from claimed

@@ -10,5 +10,10 @@ where prepared < clock_timestamp() - interval '5 seconds'
 union all
 select 'replication slot ' || slot_name, null
 from pg_catalog.pg_replication_slots
-where not active and (xmin is not null or catalog_xmin is not null)
+where xmin is not null or (not active and catalog_xmin is not null)
+union all
+-- A standby with hot_standby_feedback, whose queries count as ours; with a slot, that names it above.
+select 'standby ' || coalesce(nullif(application_name, ''), pid::text), null
+from pg_catalog.pg_stat_replication
+where backend_xmin is not null
 order by seconds desc nulls last

@@ -4,19 +4,19 @@
 -- The fence: (id, lease_no) and running. A job rescued meanwhile has a higher lease_no and does not match; then nothing is
 -- written, no row in the log either, since the log is inserted from what the UPDATE returned, never from the verdicts.
 -- `(status = 'running') is true` rather than `status = 'running'`: the plain form invites the planner into the partial index
--- of running jobs, which it would read whole. `limit (select ...)`, which never limits, makes it expect one verdict: then it
--- looks jobs up by primary key, however many come. Expecting ten, as for any array, it reads a small table in the order of its
--- key to join them, and goes on to when the table has grown.
+-- of running jobs, which it would read whole. `id = any(array[...])` rather than `id = ...`: by the plain form the tables could
+-- be merged too, so the planner knows a way to read all of job in the order of its key, takes it where the statistics speak of
+-- one row or none, and goes on to when the table has grown. By this form there is no way but to look each job up.
 -- An attempt that does not count (attempt_status is null) is taken off again and leaves no row in the log; the lease_no is
 -- raised for it, since attempts, which fall, are no fence. A snooze comes due after its delay. What is given back unbegun
--- (delay is null) is due as before, and the notification `back` tells every process to look for it.
+-- (delay is null) is due as before, and the notification `back` tells every process to look for it; an empty one that a retry
+-- or a snooze is due at once.
 with verdict as materialized (
   select *
   from unnest(
     %(ids)s::bigint[], %(lease_nos)s::bigint[], %(statuses)s::text[], %(results)s::jsonb[], %(errors)s::text[],
     %(delays)s::float8[], %(begun_agos)s::float8[], %(attempt_statuses)s::text[], %(error_details)s::text[]
   ) as t (id, lease_no, status, result, error, delay, begun_ago, attempt_status, error_details)
-  limit (select 1000000)
 ), settled as (
   update {schema}.job
   set status = verdict.status,
@@ -34,7 +34,7 @@ with verdict as materialized (
       completed_at = case when verdict.status = 'pending' then null else now() end,
       updated_at = now()
   from verdict
-  where job.id = verdict.id
+  where job.id = any(array[verdict.id])
     and job.lease_no = verdict.lease_no
     and (job.status = 'running') is true
   returning
@@ -48,5 +48,5 @@ with verdict as materialized (
 )
 select
   id, lease_no, run_at, started_at, updated_at, completed_at, begun_at,
-  (select pg_notify(%(channel)s, 'back') where %(back)s)
+  (select pg_notify(%(channel)s, %(hint)s::text) where %(hint)s::text is not null)
 from settled

@@ -5,6 +5,11 @@ pickup.py, resources.py; limits.py holds what they are compared with. They work 
 and rows in it) through processes.py (workers and creators, each a process of its own: worker.py, creator.py, which note on
 board.py what happened when), and ledger.py looks afterwards whether every job was done, once. report.py and plot.py show it.
 
+peers/ drains other PostgreSQL job queues on the same PostgreSQL: `make bench-peers` installs what it can of them into `.peers/`
+and takes turns with steve, in each repetition the drains of 2, 10 and 50 workers, which should be ahead of graphile-worker and
+pg-boss, and then every peer at its best settings: its drain, its pick-up, its create. `--only` chooses as always
+(`make bench-peers ARGS="--only drain.10,peer.pgqueuer"`); without `--peers` or their names they are not measured.
+
 A new figure is a function with the decorator `@figure`, in the file of its group:
 
     @figure("drain.3", "drain 100,000 jobs, 3 workers", {"jobs/s": Measure([at_least(0.7, of=BATCH)])})

@@ -16,17 +16,22 @@ from rich.console import Console
 from . import cluster as clusters
 from . import create, drain, growth, horizon, limits, pickup, report, resources  # noqa: F401 - imported, they have registered
 from .figures import Bench, Figure, Reading, Results, chosen, in_order
+from .peers import figures as peers  # noqa: F401 - the same
+from .peers.catalogue import PEERS
+
+WITH_PEERS = ("limit.batch", "drain.2", "drain.10", "drain.50", "peer")
 
 
 def main() -> int:
     options = _options()
     if options.list:
         for figure in in_order():
-            print(f"{figure.name:22} {figure.title}{' (--full only)' if figure.full_only else ''}")
+            print(f"{figure.name:30} {figure.title}{' (--full only)' if figure.full_only else ''}")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server does not outlive us
     try:
-        figures = chosen([name for names in options.only for name in names.split(",") if name], options.full)
+        only = options.only or (WITH_PEERS if options.peers else ())
+        figures = chosen([name for names in only for name in names.split(",") if name], options.full)
     except LookupError as error:
         print(error.args[0], file=sys.stderr)
         return 2
@@ -37,6 +42,8 @@ def main() -> int:
         sizes = "A quick look, at a twentieth of the sizes" if options.quick else "Sizes as the titles say"
         note = report.machine(cluster, sizes, options.reps)
         report.print_machine(console, note)
+        if options.peers and (missing := [peer.name for peer in PEERS if not peer.installed]):
+            console.print(f"Not installed: {', '.join(missing)} (make peers)")
         try:
             for repetition in range(options.reps):
                 for figure in figures:
@@ -55,6 +62,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument(
         "--only", action="append", default=[], metavar="NAME[,NAME]", help="figures, or groups: drain.10,create"
+    )
+    parser.add_argument(
+        "--peers", action="store_true", help="other job queues next to steve: those that `make peers` installed"
     )
     parser.add_argument("--list", action="store_true", help="name the figures and leave")
     parser.add_argument("--reps", type=int, metavar="N", help="repetitions, interleaved (3; with --quick 1)")

@@ -19,6 +19,7 @@ from .processes import ProcessFailed, Workers
 
 TEN = ("drain.10", "jobs/s")
 RATIOS = (BATCH, BATCH_1, CLASSIC)
+FASTEST_PEERS = (("peer.graphile-worker", "jobs/s"), ("peer.pg-boss", "jobs/s"))
 
 
 def drain(
@@ -106,11 +107,13 @@ def course(cluster: Cluster, schema: str, jobs: int) -> Course:
 def _drain_with(workers: int) -> None:
     bars = [at_least(15_000)] if workers == 1 else [at_least(30_000), at_least(0.7, of=BATCH)]
     many = "1 worker" if workers == 1 else f"{workers} workers"
+    ratios = (BATCH, BATCH_1, CLASSIC_1) if workers == 1 else RATIOS
+    ahead_of = () if workers == 1 else FASTEST_PEERS
 
     @figure(
         f"drain.{workers}",
         f"drain 100,000 jobs, {many}",
-        {"jobs/s": Measure(bars, any_bar=True, ratios=(BATCH, BATCH_1, CLASSIC_1) if workers == 1 else RATIOS)},
+        {"jobs/s": Measure(bars, any_bar=True, ratios=ratios, ahead_of=ahead_of)},
     )
     def take(bench: Bench) -> Reading:
         return drain(bench, bench.jobs(100_000), workers=workers)

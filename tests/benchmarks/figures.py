@@ -71,9 +71,14 @@ class Measure:
     """One of the bars is enough."""
     ratios: Sequence[Ref] = ()
     """What else to show it against."""
+    ahead_of: Sequence[Ref] = ()
+    """What it should be ahead of besides, where that happens to be measured too: it is not measured for this."""
+
+    def needs(self) -> list[Ref]:
+        return list(dict.fromkeys([*(bar.of for bar in self.bars if bar.of), *self.ratios]))
 
     def refs(self) -> list[Ref]:
-        return list(dict.fromkeys([*(bar.of for bar in self.bars if bar.of), *self.ratios]))
+        return [*self.needs(), *self.ahead_of]
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Figure:
         return self.name.partition(".")[0]
 
 
-GROUPS = ("limit", "drain", "growth", "horizon", "create", "pickup", "idle", "start")
+GROUPS = ("limit", "drain", "peer", "growth", "horizon", "create", "pickup", "idle", "start")
 """In the order in which they are taken and shown."""
 
 FIGURES: dict[str, Figure] = {}
@@ -112,14 +117,21 @@ def figure(
 
 
 def chosen(only: Sequence[str], full: bool) -> list[Figure]:
-    """The figures of these names or beginnings of names (none: all), each right after what it is compared with."""
+    """The figures of these names or beginnings of names, each right after what it is compared with.
+
+    None: all but those of the peers.
+    """
     unknown = [name for name in only if not any(_is_meant(figure, name) for figure in FIGURES)]
     if unknown:
         raise LookupError(f"no figure is called {unknown[0]!r}: --list names them")
     wanted = [
         figure
         for figure in in_order()
-        if (any(_is_meant(figure.name, name) for name in only) if only else full or not figure.full_only)
+        if (
+            any(_is_meant(figure.name, name) for name in only)
+            if only
+            else figure.group != "peer" and (full or not figure.full_only)
+        )
     ]
     ordered: dict[str, Figure] = {}
     for one in wanted:
@@ -138,7 +150,7 @@ def _is_meant(name: str, asked: str) -> bool:
 
 def _references(one: Figure) -> Iterator[Figure]:
     for measure in one.measures.values():
-        for name, _ in measure.refs():
+        for name, _ in measure.needs():
             if name != one.name:
                 yield from _references(FIGURES[name])
                 yield FIGURES[name]
@@ -179,6 +191,11 @@ class Results:
         if not verdicts:
             return None
         return any(verdicts) if measure.any_bar else all(verdicts)
+
+    def ahead(self, figure: Figure, name: str) -> dict[Ref, bool]:
+        """Of what it should be ahead of: what was measured, and whether it is."""
+        found = {to: self.ratio((figure.name, name), to) for to in figure.measures[name].ahead_of}
+        return {to: ratio > 1 for to, ratio in found.items() if ratio is not None}
 
     def for_bar(self, ref: Ref, bar: Bar) -> float | None:
         return self.median(ref) if bar.of is None else self.ratio(ref, bar.of)

@@ -1,17 +1,19 @@
 """The processes that work and create, from the benchmark's side: started, released together, waited for, ended.
 
-What they are told and answer: worker.py and creator.py. None outlives the benchmark: they end with their stdin.
+What they are told and answer: worker.py, creator.py and peers/driver.py. None outlives the benchmark: they end with their
+stdin.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -33,15 +35,21 @@ class ProcessFailed(Exception):
 
 
 class Process:
-    """A Python module as a process, told options and orders line by line, each answered with one line of JSON."""
+    """A program as a process, told options and orders line by line, each answered with one line of JSON.
 
-    def __init__(self, module: str, options: WorkerOptions | CreatorOptions) -> None:
-        self._module = module
+    `name`: what it is, for messages. `environ`: variables beside our own.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], options: Mapping[str, Any], environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._name = name
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by end()
         # A session of its own: Ctrl-C in the terminal is for the benchmark, which ends it.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.benchmarks.{module}"],
+            command,
             cwd=ROOT,
+            env=os.environ | dict(environ or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -49,7 +57,7 @@ class Process:
             start_new_session=True,
         )
         self.stats = psutil.Process(self._process.pid)
-        self.tell(json.dumps(asdict(options)))
+        self.tell(json.dumps(options))
 
     def tell(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -93,7 +101,11 @@ class Process:
 
     def _failure(self, what: str) -> ProcessFailed:
         self._errors.seek(0)
-        return ProcessFailed(f"a {self._module} {what}: {self._errors.read()[-2000:]}")
+        return ProcessFailed(f"a {self._name} {what}: {self._errors.read()[-2000:]}")
+
+
+def _python(module: str, options: WorkerOptions | CreatorOptions) -> Process:
+    return Process(module, [sys.executable, "-m", f"tests.benchmarks.{module}"], asdict(options))
 
 
 class Workers:
@@ -107,7 +119,7 @@ class Workers:
     def __enter__(self) -> Self:
         try:
             for _ in range(self._count):
-                self.processes.append(Process("worker", self._options))
+                self.processes.append(_python("worker", self._options))
             for process in self.processes:
                 process.answer()
         except BaseException:
@@ -152,7 +164,7 @@ def create(options: CreatorOptions) -> float:
 @contextmanager
 def creating(options: CreatorOptions) -> Iterator[Process]:
     """The same meanwhile: its `answer` comes when it is done."""
-    process = Process("creator", options)
+    process = _python("creator", options)
     try:
         yield process
     finally:

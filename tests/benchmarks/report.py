@@ -144,16 +144,21 @@ def _against(ref: Ref, measure: Measure, results: Results) -> str:
 def _named(ref: Ref) -> str:
     name, measure = ref
     detail = measure.partition(", ")[2]
-    return f"{name.removeprefix('limit.')}{f', {detail}' if detail else ''}"
+    return f"{name.removeprefix('limit.').removeprefix('peer.')}{f', {detail}' if detail else ''}"
 
 
 def _bar(figure: Figure, name: str, results: Results) -> str:
     measure = figure.measures[name]
-    if not measure.bars:
-        return ""
-    joined = (" or " if measure.any_bar else " and ").join(map(_condition, measure.bars))
-    met = results.met(figure, name)
-    return f"{'[dim]?[/]' if met is None else '[green]✓[/]' if met else '[red]✗[/]'} {joined}"
+    lines = []
+    if measure.bars:
+        joined = (" or " if measure.any_bar else " and ").join(map(_condition, measure.bars))
+        lines.append(f"{_mark(results.met(figure, name))} {joined}")
+    lines += [f"{_mark(is_ahead)} ahead of {_named(to)}" for to, is_ahead in results.ahead(figure, name).items()]
+    return "\n".join(lines)
+
+
+def _mark(met: bool | None) -> str:
+    return "[dim]?[/]" if met is None else "[green]✓[/]" if met else "[red]✗[/]"
 
 
 def _condition(bar: Bar) -> str:
@@ -184,6 +189,7 @@ def lines(note: dict[str, Any], figures: Sequence[Figure], results: Results) -> 
                         "bar": [_condition(bar) for bar in measure.bars],
                         "any_bar": measure.any_bar,
                         "met": results.met(one, name),
+                        "ahead": {_named(to): is_ahead for to, is_ahead in results.ahead(one, name).items()},
                     }
                     for name, measure in one.measures.items()
                 },

@@ -21,6 +21,7 @@ import pytest
 from psycopg import sql
 
 from steve import InvalidJob, Job, JobManager, NewJob, NotRunning, RetryPolicy, SteveError
+from steve.errors import Refused
 from tests.conftest import until
 
 NOWHERE = "host=127.0.0.1 port=1"
@@ -887,3 +888,33 @@ def test_the_limits_themselves_are_fine(arguments: dict[str, Any], shop: JobMana
 )
 def test_the_limits_of_the_constructor_are_fine(keywords: dict[str, Any]) -> None:
     JobManager(NOWHERE, **keywords)
+
+
+# -- what PostgreSQL refuses all the same -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "call", "error"),
+    [
+        ("insert_job", lambda manager: manager.create("a"), InvalidJob),
+        ("insert_jobs", lambda manager: manager.create_many([("a", None)]), InvalidJob),
+        ("find_jobs", lambda manager: manager.find(UUID(int=1)), SteveError),
+        ("list_attempts", lambda manager: manager.history(UUID(int=1)), SteveError),
+        ("list_jobs", lambda manager: manager.fetch_all(), SteveError),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_only_what_stores_a_job_can_say_that_it_is_invalid(
+    shop: JobManager,
+    monkeypatch: pytest.MonkeyPatch,
+    statement: str,
+    call: Callable[[JobManager], object],
+    error: type[Exception],
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise Refused("the data", "22P02")
+
+    monkeypatch.setattr(shop._store, statement, refuse)
+    with pytest.raises(SteveError, match=r"^PostgreSQL refused it \(SQLSTATE 22P02\)$") as caught:
+        call(shop)
+    assert type(caught.value) is error

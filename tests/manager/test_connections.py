@@ -154,6 +154,39 @@ def test_a_hostile_session_changes_nothing(make_manager: MakeManager, database_u
     assert_lives(manager)
 
 
+@pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout", "idle_session_timeout"])
+def test_a_time_limit_of_the_role_ends_nothing_that_the_loops_do(
+    make_manager: MakeManager, database_url: str, conn: psycopg.Connection, schema: str, limit: str
+) -> None:
+    """It is meant for requests. Here a settlement waits for a lock."""
+    manager = make_manager(notify=False, poll_interval=60)
+    manager.migrate()
+    job = manager.create("a")
+    limited = make_manager(
+        make_conninfo(database_url, options=f"-c {limit}=300"),
+        notify=False,
+        poll_interval=60,
+        handler=lambda job: locked.wait(9),
+    )
+    locked = threading.Event()
+    troubles: list[str] = []
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("steve._outage.Outage.failed", lambda outage, loop, error: troubles.append(f"{loop}: {error}"))
+        with conn.transaction():
+            limited.start(workers=1, migrate=False)
+            until(lambda: manager.find(job).status == "running")
+            conn.execute(f"lock table {schema}.job in share mode")
+            locked.set()
+            conn.execute("select pg_sleep(0.6)")
+        until(lambda: manager.find(job).status == "completed")
+        conn.execute("select pg_sleep(0.6)")
+        other = manager.create("a")
+        limited.set_handler("another", lambda job: None)  # it looks again
+        until(lambda: manager.find(other).status == "completed")
+        limited.stop()
+    assert troubles == []
+
+
 def test_a_search_path_with_tables_of_the_same_names_changes_nothing(
     make_manager: MakeManager, database_url: str, schema: str, conn: psycopg.Connection
 ) -> None:
@@ -216,7 +249,7 @@ def make_pooled(make_pool: Callable[..., ConnectionPool], make_manager: MakeMana
 
 POOLS: dict[str, dict[str, Any]] = {
     "as it comes": {},
-    "of as few connections as will do": {"max_size": 4},
+    "of as few connections as will do": {"max_size": 5},
     "kept full": {"min_size": 5},
     "null": {"pool_class": NullConnectionPool},
     "null, without a limit": {"pool_class": NullConnectionPool, "max_size": 0},
@@ -288,23 +321,23 @@ def test_the_pool_stays_open_and_whole_and_its_connections_are_as_before(
         connection.execute("set TimeZone = 'Asia/Kathmandu'")
         connection.commit()
 
-    pool = make_pool(max_size=4, configure=configure)
+    pool = make_pool(max_size=5, configure=configure)
     with pool.connection() as connection:
         before = connection.info.backend_pid
     manager = make_manager(pool, handlers={"a": Tally()})
     manager.start()
     job = manager.create("a")
     until(lambda: manager.find(job).status == "completed")
-    with pool.connection(timeout=5) as connection:  # three are kept, one is left
+    with pool.connection(timeout=5) as connection:  # four are kept, one is left
         query = "select pid, application_name from pg_stat_activity where pid = any(%s) and pid <> pg_backend_pid()"
         kept = connection.execute(query, [configured]).fetchall()
         assert {name for _, name in kept} == {"configured by the user"}
-        assert len(kept) == 3
+        assert len(kept) == 4
     assert manager.stop().complete
     assert not pool.closed
     manager.create("a")
 
-    borrowed = [pool.getconn(timeout=10) for _ in range(4)]  # none is missing
+    borrowed = [pool.getconn(timeout=10) for _ in range(5)]  # none is missing
     try:
         pids = {connection.info.backend_pid for connection in borrowed}
         assert pids <= set(configured)
@@ -320,7 +353,7 @@ def test_the_pool_stays_open_and_whole_and_its_connections_are_as_before(
 
 
 def test_callers_of_a_started_manager_share_what_the_pool_has_left(make_pooled: MakeManager) -> None:
-    manager = make_pooled(max_size=4)
+    manager = make_pooled(max_size=5)
     manager.migrate()
     manager.set_handler("a", Tally())
     manager.start()
@@ -359,7 +392,7 @@ def test_a_call_on_a_pool_that_was_closed_fails_at_once(
     assert time.monotonic() - began < 5  # it will not open again by itself: trying for ten seconds helps nobody
 
 
-@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("size", [1, 4])
 @pytest.mark.parametrize("pool_class", [ConnectionPool, NullConnectionPool])
 def test_a_pool_too_small_is_refused_with_the_reason(
     size: int, pool_class: type[ConnectionPool], make_pool: Callable[..., ConnectionPool], make_manager: MakeManager
@@ -369,7 +402,7 @@ def test_a_pool_too_small_is_refused_with_the_reason(
     manager.migrate()  # enough for that
     with pytest.raises(ValueError, match="the pool is too small") as caught:
         manager.start()
-    assert "max_size=4" in str(caught.value)
+    assert "max_size=5" in str(caught.value)
     assert f"not {size}" in str(caught.value)
     job = manager.create("a")
     assert manager.find(job) == job

@@ -12,6 +12,8 @@ import psycopg
 import pytest
 
 from steve import Job, JobManager, Snooze, Status
+from steve._store import Claims
+from steve.errors import Refused, Unknown, Weather
 from tests.conftest import until
 
 SECRET = "hunter2"
@@ -264,3 +266,101 @@ def test_without_logging_set_up_nothing_is_printed_below_warning(manager: JobMan
     logger = logging.getLogger("steve")
     assert logger.handlers == []
     assert logger.propagate
+
+
+# -- a table that cannot be cleaned up ------------------------------------------------------------------------------------
+
+
+def test_who_keeps_scans_slow_is_named_once_by_what_the_database_took(
+    manager: JobManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the connecting took, and though the first question who it is fails."""
+    monkeypatch.setattr("steve._marks.SLOW_SCAN", -1.0)
+    claim, took = manager._store.claim_jobs, [0.01, 0.01, 0.5, 0.75]
+    answers: list[Any] = [[("session 1 of report, active", 61.0)], Weather("away")]
+    scans: list[float] = []
+
+    def claim_jobs(*arguments: Any) -> Claims:
+        claims = claim(*arguments)
+        if threading.current_thread().name != "steve-scanner":
+            return claims._replace(scan_seconds=0.0)
+        scans.append(took[min(len(scans), 3)])
+        return claims._replace(scan_seconds=scans[-1])
+
+    def find_horizon(connection: psycopg.Connection) -> Any:
+        answer = answers.pop()
+        if isinstance(answer, Weather):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(manager._store, "claim_jobs", claim_jobs)
+    monkeypatch.setattr(manager._store, "find_horizon", find_horizon)
+    monkeypatch.setattr("steve._marks.FULL_SCAN_EVERY", 0)
+    monkeypatch.setattr("steve._marks.OVERDUE", 60.0)
+    manager.start()
+    manager.create("a")
+    until(lambda: len(scans) >= 6, timeout=20)
+    manager.stop()
+    assert [record.message for record in caplog.records if "looking through" in record.message] == [
+        "looking through the queue took 0.75 s: dead rows cannot be removed, held by session 1 of report, active, for 61 s"
+    ]
+
+
+# -- whatever the application's logging does ------------------------------------------------------------------------------
+
+
+class Nameless:
+    """A listener that can be called, and nothing else."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("no attribute for you")
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr either")
+
+    def __call__(self, job: Job) -> None:
+        raise ValueError("no")
+
+
+def test_a_filter_that_raises_ends_no_loop(manager: JobManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settler (a lost fence, a refusal), dispatcher (a listener that raises), claims, outages, start and stop: all log."""
+    monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 0.001)
+    told: list[int] = []
+
+    def fail(record: logging.LogRecord) -> bool:
+        raise RuntimeError("the filter")
+
+    logger = logging.getLogger("steve")
+    logger.addFilter(fail)
+    try:
+        settle, troubles = manager._store.settle_jobs, [Unknown("lost"), Weather("away"), Refused("no", "22P05")]
+
+        def settle_jobs(*arguments: Any) -> Any:
+            if troubles:
+                raise troubles.pop()
+            return settle(*arguments)
+
+        monkeypatch.setattr(manager._store, "settle_jobs", settle_jobs)
+        manager.on_done(None, Nameless())
+        manager.on_done(None, lambda job: told.append(job.id))
+        manager.start()
+        jobs = manager.create_many([("a", {}), ("a", {"failures": 9}), ("a", {})], max_attempts=1)
+        until(lambda: len(told) == 3)
+        assert manager.stop(timeout=10).complete
+    finally:
+        logger.removeFilter(fail)
+    assert sorted(told) == [job.id for job in jobs]
+
+
+def test_a_line_names_the_place_that_logs(manager: JobManager, caplog: pytest.LogCaptureFixture) -> None:
+    manager.start()
+    (record,) = [record for record in caplog.records if record.message.startswith("started:")]
+    assert (record.filename, record.funcName) == ("manager.py", "start")
+
+
+def test_a_listener_that_cannot_even_be_named_is_named_by_its_class(
+    manager: JobManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager.on_done(None, Nameless())
+    run(manager, ("a", {}))
+    assert "a listener raised: a Nameless that cannot be shown" in caplog.text

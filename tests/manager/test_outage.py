@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -257,6 +258,50 @@ def test_a_claim_whose_answer_is_lost_loses_no_job(
     assert {job.attempts for job in map(manager.find, jobs) if job} == {1}
 
 
+def test_a_manager_that_stops_after_a_claim_whose_answer_is_lost_gives_its_jobs_back(
+    make_manager: Callable[..., JobManager], monkeypatch: pytest.MonkeyPatch, conn: psycopg.Connection, schema: str
+) -> None:
+    monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 30.0)  # the next claim would come late
+    manager = make_manager(handler=lambda job: None)
+    manager.migrate()
+    manager.create_many([("a", None)] * 20)
+    lost = lose_answer(monkeypatch, manager, "claim_jobs")
+    manager.start()
+    until(lambda: lost and counts(manager, Status.RUNNING) != [0])
+    assert manager.stop(timeout=10).complete
+    assert counts(manager, Status.PENDING) == [20]
+    # If that claim is committed after all, whoever rescues must find who has its jobs.
+    assert conn.execute(f"select count(*) from {schema}.process").fetchone() == (1,)
+
+
+# -- a statement that fits its table no more ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", ["alter table {}.job alter column priority type integer", "deallocate"])
+def test_statements_that_were_prepared_for_a_table_as_it_was_are_prepared_anew(
+    manager: JobManager, conn: psycopg.Connection, schema: str, change: str
+) -> None:
+    """By the loops and by the callers' connections."""
+    manager.set_handler("a", lambda job: None)
+    manager.start()
+    for _ in range(10):  # psycopg prepares what it has sent five times
+        job = manager.create("a")
+        until(lambda job=job: manager.history(job))
+    if change == "deallocate":  # by a pooler in between, say
+        for line in (manager._engines[0]._lines.claim, manager._engines[0]._lines.settle):
+            line.connection().pgconn.exec_(b"deallocate all")  # psycopg does not hear of it
+        pool = manager._connections._pool()
+        with pool.connection() as one:
+            one.pgconn.exec_(b"deallocate all")
+    else:
+        conn.execute(change.format(schema))
+    job = manager.create("a")
+    until(lambda: manager.history(job))
+    found = manager.find(job)
+    assert found is not None
+    assert (found.status, found.attempts) == (Status.COMPLETED, 1)
+
+
 # -- for too long, and for another reason ---------------------------------------------------------------------------------
 
 
@@ -264,6 +309,7 @@ def test_a_manager_that_stops_while_the_database_is_away_gives_up_in_time_and_sa
     up: embedded.Server, doors: Doors, schema: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("steve._settle.SETTLE_SECONDS", 0.5)
+    monkeypatch.setattr("steve._claim.CALL_SECONDS", 0.1)
     manager = JobManager(up.conninfo, doors.pass_through, schema=schema)
     try:
         manager.start(workers=3)
@@ -282,3 +328,31 @@ def test_a_manager_that_stops_while_the_database_is_away_gives_up_in_time_and_sa
     finally:
         doors.open.set()
         manager.stop()
+
+
+def test_a_schema_that_is_dropped_under_a_working_manager_is_said_once_a_second_as_an_error(
+    manager: JobManager,
+    conn: psycopg.Connection,
+    schema: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("steve._outage.BACKOFF_MOST", 0.2)
+    manager.set_handler("a", lambda job: None)
+    manager.start()
+    # One job first: a plan that is being made while the schema is renamed keeps its tables, which it holds by number.
+    first = manager.create("a")
+    until(lambda: manager.history(first))
+    conn.execute(f"alter schema {schema} rename to {schema}_away")
+    try:
+        manager._handlers_changed()
+        until(lambda: len(lines(caplog, AWAY)) >= 2)
+    finally:
+        conn.execute(f"alter schema {schema}_away rename to {schema}")
+    until(lambda: lines(caplog, BACK))
+    job = manager.create("a")
+    until(lambda: manager.history(job))
+    away = lines(caplog, AWAY)
+    assert {record.levelname for record in away} == {"ERROR"}
+    assert all(later.created - earlier.created >= 0.99 for earlier, later in pairwise(away))
+    assert "UndefinedTable" in away[0].getMessage()

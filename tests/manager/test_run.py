@@ -165,6 +165,22 @@ def test_a_start_that_fails_puts_the_signal_handlers_back(database_url: str, sch
     assert {number: signal.getsignal(number) for number in before} == before
 
 
+def test_a_signal_handler_that_python_did_not_install_becomes_the_default(
+    manager: JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    install = signal.signal
+    monkeypatch.setattr(signal, "signal", lambda number, handler: install(number, handler) and None)  # what it says of one
+    manager.set_handler("enough", lambda job: manager.request_stop())
+    manager.create("enough")
+    try:
+        assert manager.run(1).complete
+        assert {signal.getsignal(number) for number in before} == {signal.SIG_DFL}
+    finally:
+        for number, handler in before.items():
+            install(number, handler)
+
+
 def test_off_the_main_thread_it_is_refused_and_nothing_is_started(
     manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -169,7 +170,7 @@ def test_a_number_of_workers_that_is_none_is_refused(manager: JobManager, worker
     assert manager.stop() == StopReport(complete=True)
 
 
-def test_while_it_works_it_keeps_three_connections_however_many_workers(
+def test_while_it_works_it_keeps_four_connections_however_many_workers(
     database_url: str, make_manager: MakeManager, conn: psycopg.Connection
 ) -> None:
     name = f"{APPLICATION}-counted"
@@ -183,7 +184,7 @@ def test_while_it_works_it_keeps_three_connections_however_many_workers(
     manager.start(workers=10)
     make_manager().create_many([("a", {})] * 50)
     until(lambda: meter.runs == 50)
-    until(lambda: connections() == 3)  # claim, settle, listen
+    until(lambda: connections() == 4)  # claim, settle, heartbeat, listen
     manager.stop()
     until(lambda: connections() == 0)
 
@@ -373,6 +374,59 @@ def test_jobs_not_begun_are_given_back_at_once_though_a_handler_still_runs(
     assert table(conn, schema, "select max(lease_no) from {}.job") == [(2,)]  # claimed and given back
 
 
+def test_jobs_not_begun_are_given_back_at_once_though_a_slow_scan_is_under_way(
+    manager: JobManager, gate: Gate, conn: psycopg.Connection, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steve._engine.HAND_AGE", 60.0)
+    monkeypatch.setattr("steve._marks.SLOW_SCAN", -1.0)  # whatever they take, scans are left to the other thread
+    claim, scanning = manager._store.claim_jobs, threading.Event()
+
+    def slow(*arguments: object) -> object:
+        if threading.current_thread().name == "steve-scanner" and gate.arrived:
+            scanning.set()
+            gate.pass_through(gate.arrived[0])
+        return claim(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(manager._store, "claim_jobs", slow)
+    manager.set_handler("a", lambda job: gate.pass_through(job) if job.payload["n"] == 200 else "quick")
+    manager.create_many([("a", {"n": n}) for n in range(1000)])
+    manager.start(workers=1)
+    assert scanning.wait(10)
+    until(lambda: len(table(conn, schema, "select from {}.job where status = 'running'")) > 1)
+    manager.request_stop()
+    until(lambda: len(table(conn, schema, "select from {}.job where status = 'running'")) == 1)
+    gate.open()
+    assert manager.stop().complete
+    assert table(conn, schema, "select from {}.job where status = 'running'") == []
+
+
+def test_from_the_request_on_nothing_is_claimed_whatever_the_managers_threads_do(
+    manager: JobManager, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the calling thread that sees to it, with what a signal handler may do."""
+    monkeypatch.setattr("steve._engine.HAND_AGE", 0.04)
+    manager.set_handler("a", lambda job: None)
+    manager.start(workers=1)
+    (engine,) = manager._engines
+    held = threading.Event()
+
+    def hold(older_than: float = 0.0) -> int:
+        held.set()
+        gate._open.wait(30)
+        return 0
+
+    monkeypatch.setattr(engine._hand, "give_back", hold)
+    assert held.wait(10)
+    manager.request_stop()
+    job = manager.create("a")
+    other = manager.create("a")  # a look would have been taken for the first by now
+    assert engine._hand.refill(1) == 0
+    assert [status(manager, one) for one in (job, other)] == ["pending"] * 2
+    gate.open()
+    manager.stop()
+    assert [status(manager, one) for one in (job, other)] == ["pending"] * 2
+
+
 def test_what_waits_for_the_database_is_reported_as_unsettled(
     manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
@@ -414,6 +468,50 @@ def test_what_listeners_have_not_heard_yet_is_reported_as_untold(manager: JobMan
     assert [job.uid for job in told] == [job.uid for job in jobs]
 
 
+# -- where the system starts no more threads ----------------------------------------------------------------------------
+
+
+def start_no_thread(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """From now on a thread whose name begins so is refused, as where a process may have no more."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith(name):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+@pytest.mark.parametrize("loop", ["worker_1", "settler", "dispatcher", "maintenance", "scanner", "notifier"])
+def test_a_start_that_gets_no_thread_raises_and_leaves_nothing_running(
+    make_manager: MakeManager, conn: psycopg.Connection, schema: str, loop: str
+) -> None:
+    manager = make_manager(handlers={"a": lambda job: "done"})
+    manager.migrate()
+    job = manager.create("a")
+    before = set(threading.enumerate())
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        start_no_thread(monkeypatch, f"steve-{loop}")
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            manager.start(workers=3)
+    assert processes(conn, schema) == 0
+    assert status(manager, job) == "pending"
+    until(lambda: set(threading.enumerate()) <= before)
+    manager.start()
+    until(lambda: status(manager, job) == "completed")
+
+
+def test_a_manager_that_works_needs_no_further_thread(
+    make_manager: MakeManager, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = make_manager(handlers={"a": gate.pass_through})
+    manager.start(workers=4)
+    start_no_thread(monkeypatch, "steve-worker")
+    manager.create_many([("a", {})] * 4)
+    until(lambda: len(gate.arrived) == 4)
+
+
 # -- start again --------------------------------------------------------------------------------------------------------
 
 
@@ -442,6 +540,25 @@ def test_it_can_be_started_again_while_a_handler_of_before_still_runs(manager: J
     until(lambda: status(manager, hanging) == "completed")
     assert [attempt.status for attempt in manager.history(hanging)] == ["success"]
     assert manager.stop().complete
+
+
+def test_the_end_of_a_stop_leaves_alone_whom_a_later_start_is_to_tell(manager: JobManager, gate: Gate) -> None:
+    told: list[str] = []
+    manager.set_handler("slow", gate.pass_through)
+    manager.set_handler("a", lambda job: None)
+    manager.start(workers=1)
+    manager.create("slow")
+    until(lambda: gate.arrived)
+    waiting = threading.Event()
+    stopping = threading.Thread(target=lambda: (waiting.set(), manager.stop()))
+    stopping.start()
+    assert waiting.wait(10)
+    until(lambda: manager._running_engine() is None)
+    manager.start(workers=1)
+    manager.create("a", on_done=lambda job: told.append(job.type), run_at=datetime.now(UTC) + timedelta(seconds=1))
+    gate.open()
+    stopping.join(10)
+    until(lambda: told == ["a"])
 
 
 def test_stop_in_a_handler_of_before_the_last_start_does_not_wait_either(manager: JobManager, gate: Gate) -> None:

@@ -146,6 +146,28 @@ def test_a_retry_starts_when_it_is_due(make_manager: Callable[..., JobManager]) 
     assert timedelta(seconds=1) <= second.started_at - first.completed_at < timedelta(seconds=3)
 
 
+@pytest.mark.parametrize(("way", "heard"), [("retry at once", [""]), ("snooze for no time", [""]), ("retry later", [])])
+def test_that_a_job_is_due_again_at_once_is_notified_to_every_process(
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str, way: str, heard: list[str]
+) -> None:
+    """The one that had it may be busy by then."""
+
+    def once_more(job: Job) -> None:
+        if way == "snooze for no time":
+            raise Snooze(0)
+        raise RuntimeError("no")
+
+    manager = make_manager(poll_interval=FAR)
+    manager.migrate()
+    manager.set_handler("a", once_more)
+    job = manager.create("a", max_attempts=2, backoff_strategy="exp" if way == "retry later" else "none", notify=False)
+    conn.execute(f"listen {Store(schema).channel}")
+    manager.start(workers=1)
+    until(lambda: manager.history(job) or way == "snooze for no time")
+    assert [notification.payload for notification in conn.notifies(timeout=SOON if heard else 0.2, stop_after=1)] == heard
+    manager.set_handler("a", None)
+
+
 def test_a_job_that_snoozes_is_called_again_when_it_asked_to_be(make_manager: Callable[..., JobManager]) -> None:
     begun: list[datetime] = []
 

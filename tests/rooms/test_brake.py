@@ -17,7 +17,7 @@ class Queue:
         """Whether the brake is on when who empties has brought the queue to that level, and who fills asks."""
         self.level = level
         self.brake.ease()
-        return self.brake.is_on()
+        return self.brake.check()
 
 
 def test_it_is_off_until_the_queue_is_full_and_on_until_half_is_gone() -> None:
@@ -30,20 +30,20 @@ def test_it_is_off_until_the_queue_is_full_and_on_until_half_is_gone() -> None:
 def test_it_stays_on_until_it_is_eased_and_looks_at_the_level_itself_before() -> None:
     queue = Queue()
     queue.level = 1.0
-    assert queue.brake.is_on()
+    assert queue.brake.check()
     queue.level = 0.0
-    assert queue.brake.is_on()  # who fills does not look again
+    assert queue.brake.check()  # who fills does not look again
     queue.brake.ease()
-    assert not queue.brake.is_on()
+    assert not queue.brake.check()
     queue.brake.ease()  # once more is harmless
-    assert not queue.brake.is_on()
+    assert not queue.brake.check()
 
 
 def test_it_does_not_stay_on_when_the_queue_is_emptied_between_the_look_and_the_decision() -> None:
     levels = deque([1.0, 0.0])  # full at the first look; empty, and nobody will come to ease it, at the second
     brake = Brake(lambda: levels.popleft() if len(levels) > 1 else levels[0])
-    assert not brake.is_on()
-    assert not brake.is_on()
+    assert not brake.check()
+    assert not brake.check()
 
 
 def test_waiting_ends_when_it_is_eased_or_the_time_is_over() -> None:
@@ -51,7 +51,7 @@ def test_waiting_ends_when_it_is_eased_or_the_time_is_over() -> None:
     queue.brake.wait(60)  # off: at once
     assert queue.at(1.0)
     queue.brake.wait(0.01)
-    assert queue.brake.is_on()
+    assert queue.brake.check()
     waiting = threading.Thread(target=queue.brake.wait, args=(60,))
     waiting.start()
     assert not queue.at(0.5)
@@ -67,7 +67,7 @@ def test_who_fills_and_who_empties_at_full_speed_never_lock_each_other_out() -> 
 
     def fill() -> None:
         for number in range(total):
-            while brake.is_on():
+            while brake.check():
                 brake.wait(60)
             items.append(number)
 

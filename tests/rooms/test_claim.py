@@ -1,9 +1,11 @@
 """The hand, given a function in place of the database: when it claims, how much, whom it wakes, and what it gives back."""
 
+import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any
@@ -12,15 +14,27 @@ from uuid import UUID
 import pytest
 
 from steve import Status
-from steve._claim import LANE_LEAST, Hand
+from steve._claim import Hand
 from steve._outage import Outage
 from steve._pace import Pace
 from steve._store import Claims, Demand, Lane, Mark
-from steve.errors import Misconfigured, Trouble, Unknown, Weather
+from steve.errors import Misconfigured, Refused, Trouble, Unknown, Weather
 from steve.handlers import Handlers
 from steve.job import Claimed
 from steve.outcome import Verdict
-from steve.settings import FULL_SCAN_EVERY, HAND_BYTES, HAND_MOST, HAND_SECONDS, LANES_MOST, OVERDUE, SLOW_SCAN
+from steve.settings import (
+    FULL_SCAN_EVERY,
+    HAND_BYTES,
+    HAND_MOST,
+    HAND_SECONDS,
+    LANE_LEAST,
+    LANES_MOST,
+    OVERDUE,
+    PACES_MOST,
+    POLL_MOST,
+    SLOW_SCAN,
+)
+from tests.conftest import until
 
 FAR = 60.0
 """Seconds between polls: farther than any test waits."""
@@ -130,6 +144,13 @@ def test_the_poll_comes_when_it_is_time_a_tenth_more_or_less() -> None:
     desk = Desk(poll=0.2)
     desk.settle_down()
     assert 0.15 <= desk.seconds_to_next_claim() < 5
+
+
+def test_the_poll_comes_within_the_time_for_which_nobody_is_notified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._claim.uniform", lambda low, high: high)
+    desk = Desk(poll=POLL_MOST)
+    desk.hand.refill(2)
+    assert desk.hand._next_look <= time.monotonic() + POLL_MOST
 
 
 def test_a_wake_up_makes_a_look_due_once(desk: Desk) -> None:
@@ -485,6 +506,24 @@ def test_waiting_out_a_failure_is_no_busy_loop(desk: Desk, monkeypatch: pytest.M
     assert len(desk.demands) <= 3
 
 
+def test_a_job_that_comes_due_while_a_failure_is_waited_out_makes_nobody_look_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 2.0)
+    desk = Desk()
+
+    def fail() -> Claims:
+        raise Weather("away")
+
+    desk.answer = fail
+    desk.hand.refill(2)
+    desk.hand.expect(0.001)
+    desk.hand.wait(0.01)  # the ring
+    before = time.monotonic()
+    assert not desk.hand.wait(0.2)
+    assert time.monotonic() - before >= 0.19
+
+
 # -- a claim whose answer was lost ----------------------------------------------------------------------------------------
 
 
@@ -557,7 +596,169 @@ def test_the_jobs_of_a_slow_full_scan_whose_answer_was_lost_are_taken_up_too(
     assert [job.id for job in iter(desk.hand.draw, None)] == [1, 2]
 
 
+@pytest.mark.parametrize("error", [Refused("a row cannot be read"), MemoryError()], ids=repr)
+def test_a_claim_whose_answer_cannot_be_read_is_lost_too(desk: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 0.001)
+    desk.hand._backoff.reset()
+
+    def fail() -> Claims:
+        raise error
+
+    desk.answer = fail
+    with contextlib.suppress(MemoryError):
+        desk.hand.refill(2)
+    desk.held, desk.answer = [claimed(1)], brought
+    desk.seconds_to_next_claim()
+    assert len(desk.hand) == 1
+
+
+def test_what_took_nothing_leaves_nothing_to_look_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._outage.BACKOFF_FIRST", 0.001)
+    desk.hand._backoff.reset()
+    errors: list[Trouble] = [Weather("away"), Misconfigured("no table")]
+
+    def fail() -> Claims:
+        raise errors.pop()
+
+    for _ in (1, 2):
+        desk.answer = fail
+        desk.seconds_to_next_claim()
+    desk.answer = brought
+    desk.seconds_to_next_claim()
+    assert desk.answered == []
+
+
+def test_what_was_lost_cannot_be_read_either_and_claims_go_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose_a_claim(desk, monkeypatch, 1)
+    questions: list[int] = []
+
+    def find(answered: list[datetime]) -> list[Claimed]:
+        questions.append(1)
+        raise Refused("a row cannot be read")
+
+    monkeypatch.setattr(desk.hand, "_find_claimed", find)
+    before = len(desk.demands)
+    until(lambda: desk.hand.refill(2) == 0 and len(desk.demands) > before)
+    assert questions == [1]
+    assert desk.hand.in_doubt()  # it is tried again in a minute
+
+
+def test_what_was_lost_is_looked_for_once_more_after_a_while(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may notice late that its client is gone, and commit after the first look."""
+    monkeypatch.setattr("steve._claim.SECOND_LOOK", 0.2)
+    lose_a_claim(desk, monkeypatch)
+    desk.seconds_to_next_claim()
+    assert (len(desk.answered), desk.hand.in_doubt()) == (1, True)
+    desk.held = [claimed(2)]
+    assert until(desk.hand.recover) == 1
+    assert (len(desk.answered), desk.hand.in_doubt()) == (2, False)
+    assert desk.hand.draw() == claimed(2)
+    assert desk.hand.recover() == 0
+    assert len(desk.answered) == 2, "only once more"
+
+
+def test_until_that_second_look_all_claims_that_were_answered_are_remembered(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steve._claim.ANSWERED_MOST", 3)
+    at = claimed(0).claimed_at
+
+    def answer_claims(*numbers: int) -> None:
+        for number in numbers:
+            desk.answer = lambda number=number: Claims(
+                [claimed(number)._replace(claimed_at=at + timedelta(seconds=number))], None, 0.0, {}
+            )
+            desk.hand.wake()
+            desk.hand.refill(2)
+
+    answer_claims(*range(5))
+    assert len(desk.hand._answered) == 3
+    lose_a_claim(desk, monkeypatch)
+    desk.seconds_to_next_claim()
+    answer_claims(*range(5, 10))
+    desk.hand._second_look = 0.0
+    desk.hand.recover()
+    assert [(one - at).seconds for one in desk.answered[-1]] == list(range(2, 10))
+    assert len(desk.hand._answered) == 3
+
+
+def test_a_scan_that_loses_its_answer_while_another_loss_is_looked_into_is_not_forgotten(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_a_claim(desk, monkeypatch)
+    looked, lost = threading.Event(), threading.Event()
+
+    def lose(demand: Demand) -> Claims:
+        looked.wait(10)
+        raise Unknown("the connection is lost")
+
+    def scan() -> None:
+        with contextlib.suppress(Unknown):
+            desk.hand.look_everywhere(lose, 2)
+        lost.set()
+
+    class Scanning:
+        """The scans' lock; when the look gives it up, the scan takes it, and is through before the look goes on."""
+
+        def __enter__(self) -> None:
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+            if threading.current_thread() is looking:
+                looked.set()
+                scanning.start()
+                lost.wait(10)
+
+        lock = threading.Lock()
+
+    monkeypatch.setattr(desk.hand, "_scanning", Scanning())
+    scanning, looking = threading.Thread(target=scan), threading.current_thread()
+    assert desk.hand.recover() == 0
+    scanning.join(10)
+    monkeypatch.setattr(desk.hand, "_scanning", threading.Lock())
+    desk.held = [claimed(1)]
+    assert desk.hand.recover() == 1
+
+
 # -- the end --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_end_gives_back_what_a_lost_claim_took(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose_a_claim(desk, monkeypatch, 1, 2)
+    errors: list[Trouble] = [Weather("away"), Unknown("lost")]
+    find_claimed = desk.hand._find_claimed
+
+    def find(answered: list[datetime]) -> list[Claimed]:
+        if errors:
+            raise errors.pop()
+        return find_claimed(answered)
+
+    monkeypatch.setattr(desk.hand, "_find_claimed", find)
+    desk.hand.end()
+    assert [verdict.job.id for verdict in desk.returned] == [1, 2]
+    assert desk.hand.in_doubt(), "that claim may still be committed: whoever rescues must find this process"
+
+
+def test_the_end_comes_though_the_database_stays_away(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._claim.CALL_SECONDS", 0.05)
+    desk.fill(1)
+    lose_a_claim(desk, monkeypatch)
+
+    def find(answered: list[datetime]) -> list[Claimed]:
+        raise Weather("away")
+
+    monkeypatch.setattr(desk.hand, "_find_claimed", find)
+    desk.hand.end()
+    assert [verdict.job.id for verdict in desk.returned] == [1]
+    assert desk.hand.in_doubt()
+
+
+def test_an_end_without_a_loss_asks_nothing(desk: Desk) -> None:
+    desk.fill(1)
+    desk.hand.end()
+    assert desk.answered == []
+    assert not desk.hand.in_doubt()
 
 
 def test_a_closed_hand_claims_nothing_and_still_gives_what_it_has(desk: Desk) -> None:
@@ -593,6 +794,18 @@ def test_only_what_has_lain_there_too_long_is_given_back_and_the_rest_keeps_its_
     assert desk.hand.give_back(older_than=1.0) == 2
     assert [verdict.job.id for verdict in desk.returned] == [1, 2]
     assert [job.id for job in iter(desk.hand.draw, None)] == [3, 4]
+
+
+def test_what_is_not_old_enough_is_never_out_of_the_hand(desk: Desk) -> None:
+    """A worker that looks at that moment would find it empty."""
+
+    class Deque(deque[tuple[float, Claimed]]):
+        def popleft(self) -> tuple[float, Claimed]:
+            raise AssertionError("taken out")
+
+    desk.fill(1, 2)
+    desk.hand._jobs = Deque(desk.hand._jobs)
+    assert desk.hand.give_back(older_than=60.0) == 0
 
 
 def test_each_job_is_drawn_or_given_back_once_whoever_races(desk: Desk) -> None:
@@ -673,6 +886,15 @@ def test_a_fallback_serves_any_type_each_at_its_own_pace() -> None:
     assert demand.any_type
     assert demand.mosts == {"known": 44, "a": 4}
     assert demand.unknown_most == 4
+
+
+def test_only_so_many_paces_are_kept() -> None:
+    pace = Pace()
+    for number in range(PACES_MOST + 5):
+        pace.took(f"type {number}", 1.0)
+    mosts = pace.demand(Handlers(print, None), 1, 1, 0, marks=None).mosts
+    assert f"type {PACES_MOST + 4}" in mosts
+    assert len(mosts) <= PACES_MOST
 
 
 def test_a_pace_follows_what_the_handlers_take_now() -> None:

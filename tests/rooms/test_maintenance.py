@@ -57,7 +57,7 @@ def test_a_duty_that_raises_is_logged_and_comes_again_and_hinders_no_other(
     start(Duty("the failing one", 0.01, fail), Duty("another", 0.01, lambda: others.append(1)))
     until(lambda: len(tries) >= 3 and len(others) >= 3)
     records = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert records[0].message == "the duty 'the failing one' failed; it will be tried again"
+    assert records[0].message == "the duty 'the failing one' failed; its turn will come again"
     assert records[0].exc_info
 
 

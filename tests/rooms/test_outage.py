@@ -1,15 +1,19 @@
-"""What the loops do while the database is away: how long they wait, and how little they say. The clock is set by hand."""
+"""What the loops do while the database is away: what is trouble that passes, how long they wait, and how little they say. The
+clock is set by hand.
+"""
 
 import logging
 from collections.abc import Callable
 from itertools import pairwise
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 
 from steve import _outage
 from steve._outage import Backoff, Outage
-from steve.errors import Misconfigured, Unknown, Weather
+from steve._store import trouble
+from steve.errors import Misconfigured, Refused, Trouble, Unexplained, Unknown, Weather
 from steve.settings import BACKOFF_FIRST, BACKOFF_MOST
 
 
@@ -39,6 +43,26 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
         return messages
 
     return since
+
+
+# -- what is what ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("states", "kind"),
+    [
+        ("22P05 22003 23505 23514 21000 44000 54000 54001 P0001", Refused),
+        ("42P01 42501 28P01 3D000 3F000", Misconfigured),
+        ("08006 25006 25P03 40001 40P01 53100 53300 55P03 57014 58030", Weather),
+        ("0A000 26000", Weather),  # the plan or the prepared statement, not the data
+        ("57P01 57P03", Unknown),
+        ("XX000 XX001 F0000 2BP01 38000", Unexplained),
+    ],
+)
+def test_only_what_is_about_the_data_is_refused_for_good(database_url: str, states: str, kind: type[Trouble]) -> None:
+    with psycopg.connect(database_url) as connection:
+        for state in states.split():
+            assert type(trouble(psycopg.errors.lookup(state)("no"), connection)) is kind, state
 
 
 # -- the back-off ---------------------------------------------------------------------------------------------------------

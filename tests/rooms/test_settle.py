@@ -12,10 +12,11 @@ import pytest
 from steve import AttemptStatus, Status
 from steve._outage import Outage
 from steve._settle import Landed, Pile, Settler
-from steve.errors import Misconfigured, Refused, Trouble, Unknown, Weather
+from steve.errors import Misconfigured, Refused, Trouble, Unexplained, Unknown, Weather
 from steve.job import Claimed, Settled
 from steve.listeners import Event
 from steve.outcome import Raised, Returned, Snoozed, Verdict, judge
+from steve.settings import UNEXPLAINED_MOST
 from tests.conftest import until
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -223,13 +224,13 @@ def test_the_brake_is_on_while_too_much_waits_and_off_when_half_of_it_is_settled
     monkeypatch.setattr("steve._settle.GROUP_MOST", 1)
     on = []
     for number in range(12):
-        on.append(ledger.pile.brake.is_on())
+        on.append(ledger.pile.brake.check())
         ledger.put(verdict(number, "x" * size))
     assert on == [False] * expected + [True] * (12 - expected)
     on = []
     while len(ledger.pile):
         ledger.pile.take()
-        on.append(ledger.pile.brake.is_on())
+        on.append(ledger.pile.brake.check())
     assert on == [True] * 6 + [False] * 6
 
 
@@ -381,6 +382,38 @@ def test_one_that_cannot_even_fail_is_left_with_an_error_and_its_neighbours_are_
     assert [record.message for record in caplog.records if record.levelno == logging.ERROR][-1] == (
         f"job {UUID(int=2)} cannot be settled at all: PostgreSQL refused it (SQLSTATE 22P05)"
     )
+
+
+def test_an_error_that_is_refused_is_left_out_and_the_job_is_tried_again(ledger: Ledger) -> None:
+    raised = judge(verdict(1).job, Raised("the error", "its details"), begun=0.0)
+
+    def check(group: Sequence[Verdict]) -> None:
+        if group[0].error == "the error":
+            raise Refused("no", "22P05")
+
+    ledger.on_write = check
+    assert ledger.settle(raised) == [1]
+    (told,) = ledger.told
+    assert (told.status, told.attempt_status, told.delay) == (Status.PENDING, AttemptStatus.ERROR, raised.delay)
+    assert told.error == (
+        "ErrorNotStorable: the attempt failed, but its error cannot be stored: PostgreSQL refused it (SQLSTATE 22P05)"
+    )
+
+
+def test_what_fails_for_no_reason_that_is_known_is_tried_again_alone(ledger: Ledger) -> None:
+    """An internal error, say: it may pass."""
+    ledger.on_write = trouble_times(3, Unexplained("internal error", "XX000"))
+    assert ledger.settle(*map(verdict, range(4))) == [0, 1, 2, 3]
+    assert ledger.groups[:4] == [[0, 1, 2, 3], [0, 1], [0], [0]]
+    assert ledger.told == list(map(verdict, range(4)))
+
+
+def test_but_not_for_ever(ledger: Ledger) -> None:
+    ledger.on_write = refuse(2, error=Unexplained("internal error", "XX000"))
+    assert ledger.settle(*map(verdict, range(4))) == [0, 1, 2, 3]
+    assert [one.status for one in ledger.told] == [Status.COMPLETED] * 2 + [Status.FAILED, Status.COMPLETED]
+    assert (ledger.told[2].error or "").endswith("PostgreSQL refused it (SQLSTATE XX000)")
+    assert ledger.groups.count([2]) == UNEXPLAINED_MOST + 1
 
 
 def test_the_settler_goes_on_after_a_refusal(ledger: Ledger) -> None:

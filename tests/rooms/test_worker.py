@@ -109,8 +109,8 @@ def gate() -> Iterator[threading.Event]:
 def make_shop(gate: threading.Event) -> Iterator[Callable[..., Shop]]:
     shops: list[Shop] = []
 
-    def make(workers: int, handler: Callable[[Job], Any] = lambda job: None) -> Shop:
-        shops.append(Shop(workers, handler))
+    def make(workers: int, handler: Callable[[Job], Any] = lambda job: None, kind: type[Shop] = Shop) -> Shop:
+        shops.append(kind(workers, handler))
         return shops[-1]
 
     yield make
@@ -184,6 +184,29 @@ def test_a_job_whose_type_has_no_handler_any_more_goes_back(make_shop: Callable[
         2: (Status.PENDING, True),
         3: (Status.COMPLETED, False),
     }
+
+
+def test_a_job_that_runs_anew_before_its_earlier_run_is_over_is_seen_to_run(
+    make_shop: Callable[..., Shop], gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was due again at once, and the settler and another worker were quick."""
+    again = claimed(1)._replace(lease_no=2, attempts=2)
+    shop = make_shop(2, lambda job: gate.wait(30) if job.attempts == 2 else None)
+    put, first_is_over = shop.pile.put, threading.Event()
+
+    def put_and_wait(verdict: Verdict) -> None:
+        put(verdict)
+        if verdict.job.attempts == 1:
+            shop.deliver(again)
+            until(lambda: [running for running in shop.crew.running.values() if running.job == again])
+            first_is_over.set()
+
+    monkeypatch.setattr(shop.pile, "put", put_and_wait)
+    shop.open(claimed(1))
+    assert first_is_over.wait(10)
+    until(lambda: [running.job for running in shop.crew.running.values()] == [again])
+    gate.set()
+    until(lambda: not shop.crew.running)
 
 
 def test_a_snooze_is_a_verdict_like_others(make_shop: Callable[..., Shop]) -> None:
@@ -280,6 +303,90 @@ def test_a_turn_that_fails_is_logged_and_the_chain_goes_on(
     assert "a defect" in caplog.text
 
 
+# -- on its last chance -------------------------------------------------------------------------------------------------
+
+
+class Ward(Shop):
+    """A shop with jobs on their last chance, which a claim brings only alone."""
+
+    def __init__(self, workers: int, handler: Callable[[Job], Any]) -> None:
+        super().__init__(workers, handler)
+        self.last: list[Claimed] = []
+        self.looks = 0
+        self.settled: list[Verdict] = []
+        self.settling = threading.Thread(target=self._settle, daemon=True)
+
+    def _claim(self, demand: Demand) -> Claims:
+        due = bool(self.last)
+        if not demand.alone:
+            return super()._claim(demand)._replace(last_chance=due)
+        self.looks += 1
+        jobs = [self.last.pop() for _ in range(min(demand.suspects, len(self.last)))]
+        return Claims(jobs, None, scan_seconds=0.0, heads={}, last_chance=due)
+
+    def _settle(self) -> None:
+        """What was run is written down, what was given back can be claimed again."""
+        ended = False
+        while not ended:
+            verdicts, _, ended = self.pile.take()
+            self.settled += [verdict for verdict in verdicts if not verdict.given_back]
+            self.stock.extend(verdict.job for verdict in verdicts if verdict.given_back)
+
+    def close(self) -> list[Verdict]:
+        self.crew.stop()
+        until(lambda: self.ends)
+        self.pile.end()
+        self.settling.join(10)
+        return self.settled
+
+
+def test_a_job_on_its_last_chance_begins_when_nothing_runs_and_nothing_begins_until_it_ends(
+    make_shop: Callable[..., Ward], gate: threading.Event
+) -> None:
+    begun: list[int] = []
+    first = threading.Event()
+
+    def handler(job: Job) -> None:
+        begun.append(job.id)
+        (first if job.id < 10 else gate).wait(30)
+
+    ward = make_shop(4, handler, Ward)
+    ward.settling.start()
+    ward.open(claimed(1), claimed(2))
+    until(lambda: len(begun) == 2)
+    ward.last = [claimed(100)._replace(crashes=2, attempts=3)]
+    ward.hand.wake(everywhere=True)
+    until(lambda: ward.hand.last_chance)
+    ward.deliver(claimed(200), claimed(201))
+    assert sorted(begun) == [1, 2]
+    first.set()
+    until(lambda: len(begun) == 3)
+    assert begun[2] == 100
+    ward.hand.wake()
+    assert [one.job.id for one in ward.crew.running.values()] == [100]
+    gate.set()
+    until(lambda: len(ward.settled) == 5)
+    assert [verdict.status for verdict in ward.close()] == [Status.COMPLETED] * 5
+    assert set(begun) == {1, 2, 100, 200, 201}
+
+
+def test_who_waits_to_go_alone_goes_on_when_another_process_took_the_job(
+    make_shop: Callable[..., Ward], gate: threading.Event
+) -> None:
+    ward = make_shop(3, lambda job: gate.wait(30) if job.id < 10 else None, Ward)
+    ward.hand._poll_interval = 0.05
+    ward.open(claimed(1))
+    until(lambda: ward.crew.running)
+    ward.last = [claimed(100)._replace(crashes=2, attempts=3)]
+    ward.hand.wake(everywhere=True)
+    until(lambda: ward.looks >= 2)  # from poll to poll
+    assert ward.hand.last_chance
+    ward.deliver(claimed(200))
+    ward.last = []
+    until(lambda: len(ward.pile) == 1)
+    assert not ward.hand.last_chance
+
+
 # -- brakes ---------------------------------------------------------------------------------------------------------------
 
 
@@ -289,7 +396,7 @@ def test_while_too_many_verdicts_wait_nothing_more_is_begun(
     monkeypatch.setattr("steve._settle.PILE_MOST", 20)
     shop = make_shop(4)
     shop.open(*map(claimed, range(200)))
-    until(lambda: shop.pile.brake.is_on() and not shop.crew.running)
+    until(lambda: shop.pile.brake.check() and not shop.crew.running)
     assert 20 <= len(shop.pile) < 30
     settled: list[Verdict] = []
     while len(settled) < 200:
@@ -314,6 +421,16 @@ def test_while_too_many_events_wait_nothing_is_claimed(make_shop: Callable[..., 
     finally:
         shop.dispatcher.end()
         telling.join(10)
+
+
+def test_while_too_many_events_wait_nothing_is_looked_for_beside_the_claims_either(
+    make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steve.listeners.EVENTS_MOST", 1)
+    shop = make_shop(1)
+    shop.dispatcher.put(Event(claimed(1), "host:1", None, None))
+    shop.crew.look_everywhere(shop._claim)
+    assert shop.claims == 0
 
 
 # -- the end --------------------------------------------------------------------------------------------------------------
@@ -367,7 +484,7 @@ def test_when_the_interpreter_exits_an_idle_chain_asks_for_the_end_and_ends(make
     shop.exiting = True
     until(lambda: shop.ends)
     assert shop.asked_to_stop.is_set()
-    assert shop.crew.stopping.is_set()
+    assert shop.crew.signals.is_stopping()
 
 
 def test_when_the_interpreter_exits_a_running_job_is_finished_first(
@@ -380,4 +497,4 @@ def test_when_the_interpreter_exits_a_running_job_is_finished_first(
     assert shop.ends == []
     gate.set()
     assert [verdict.status for verdict in shop.close()] == [Status.COMPLETED] * 2
-    assert shop.asked_to_stop.is_set() or shop.crew.stopping.is_set()
+    assert shop.asked_to_stop.is_set() or shop.crew.signals.is_stopping()

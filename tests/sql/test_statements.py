@@ -5,17 +5,22 @@ A statement is planned as it is sent: `Planned` is a Store whose statements are 
 """
 
 import re
+import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
+from itertools import count
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from psycopg import sql
+from psycopg import pq, sql
+from psycopg.conninfo import make_conninfo
 
 from steve import JobManager, migrations
 from steve._connection import prepare_for_call, prepare_for_loop
+from steve._processes import Process, Processes
 from steve._store import Demand, Lane, Page, Store, quoted
 from steve.job import AttemptStatus, Claimed, Status
 from steve.outcome import NotBegun, Verdict, judge
@@ -29,6 +34,9 @@ Node = dict[str, Any]
 EXECUTIONS = 7
 """After five PostgreSQL may take one plan for all parameters, if the session's settings have not made it do so before."""
 
+NUMBERS = count()
+"""Of prepared statements: those of two stores may live in one session."""
+
 
 class Explained(Exception):
     """Instead of rows: the plans of the statement, as lists of their nodes."""
@@ -39,7 +47,18 @@ class Explained(Exception):
 
 
 class Planned(Store):
-    """A Store whose statements are explained, as often as said above, and not run."""
+    """A Store whose statements are explained, as often as said above, and not run.
+
+    `measured`: they are run, and rolled back, so that the plans say what was read. `kept`: they stay prepared, as those of a
+    session that has been at work since the table was small.
+    """
+
+    def __init__(self, schema: str, *, measured: bool = False, kept: bool = False, executions: int = EXECUTIONS) -> None:
+        super().__init__(schema)
+        self._explain = "explain (format json, analyze, buffers, timing off)" if measured else "explain (format json, verbose)"
+        self._kept = kept
+        self._executions = executions
+        self._prepared: dict[tuple[str, str], str] = {}
 
     def _rows(
         self, connection: psycopg.Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
@@ -49,11 +68,26 @@ class Planned(Store):
         text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement).replace("%%", "%")
         types = ", ".join(postgres_type(parameters[name]) for name in names)
         values = sql.SQL(", ").join(sql.Literal(parameters[name]) for name in names)
-        execute = sql.SQL("explain (format json, verbose) execute planned ({})").format(values)
-        connection.execute(f"prepare planned ({types}) as {text}".encode())
-        explained = [connection.execute(execute).fetchone() for _ in range(EXECUTIONS)]
-        connection.execute("deallocate planned")
-        raise Explained([nodes(row[0][0]["Plan"]) for row in explained])
+        plans = []
+        for _ in range(self._executions):
+            if (name, types) not in self._prepared:
+                planned = self._prepared[name, types] = f"planned_{next(NUMBERS)}"
+                connection.execute(f"prepare {planned} ({types}) as {text}".encode())
+            execute = sql.SQL(f"{self._explain} execute {self._prepared[name, types]} ({{}})").format(values)
+            with connection.transaction(force_rollback=True):
+                plans.append(nodes(connection.execute(execute).fetchone()[0][0]["Plan"]))
+            if prepare is False:
+                self._forget(connection, name, types)
+        if not self._kept and prepare is not False:
+            self._forget(connection, name, types)
+        raise Explained(plans)
+
+    def _forget(self, connection: psycopg.Connection, name: str, types: str) -> None:
+        connection.execute(f"deallocate {self._prepared.pop((name, types))}".encode())
+
+
+class PlannedProcesses(Planned, Processes):
+    """The same for the statements about processes."""
 
 
 def plans_of(method: Callable[..., object], *arguments: object) -> list[list[Node]]:
@@ -105,6 +139,10 @@ CLAIMS: dict[str, tuple[list[str] | None, Demand]] = {
     "above a mark": (None, demand(100, lanes=1)),
     "above many marks": (["default"], demand(500, lanes=50)),
 }
+
+# The suspects are looked for in the same statement: all above do, but a short scan.
+CLAIMS["of a job on its last chance"] = (None, demand(0, lanes=0)._replace(suspects=1, alone=True))
+CLAIMS["of suspects, too"] = (["default"], demand(10)._replace(suspects=10))
 
 FILL = """
 insert into {}.job (uid, type, status, attempts, lease_no, process_id, claimed_at, completed_at)
@@ -165,56 +203,156 @@ def indexes(plan: list[Node]) -> set[str]:
 
 
 @pytest.mark.parametrize("status", ["pending", "running"])
-@pytest.mark.parametrize("rows", [1, 300, 1_000, 50_000])
+@pytest.mark.parametrize("rows", [1, 300, 50_000])
 def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
     rows: int, status: str, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:
     some = filled(rows, status)
     ids = [id for id, _ in some]
-    store = Planned(schema)
+    store, processes = Planned(schema), PlannedProcesses(schema)
     prepare_for_loop(connection)
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
         for what, (queues, wanted) in CLAIMS.items():
-            plans = plans_of(store.claim_jobs, connection, 1, queues, wanted)
+            plans = plans_of(store.claim_jobs, connection, 1, queues, 3, wanted)
             assert_by_index(plans, ("claim", what, statistics), bounded=False)
             for plan in plans:
-                assert indexes(plan) == {"job_ready", "job_pkey"}
+                assert indexes(plan) == {"job_ready", "job_pkey", "job_suspect"}
+                for node in plan:
+                    if "crashes > 0" in str(node.get("Filter")) + str(node.get("Index Cond")) or "crashes + 1" in str(node):
+                        assert node.get("Index Name", "job_suspect") == "job_suspect"
+                if not wanted.n:
+                    continue
                 # A look into a lane begins where the lane does and ends where "not yet due" does, by the index alone.
                 looks = [str(node.get("Index Cond")) for node in plan if node.get("Index Name") == "job_ready"]
                 assert [look for look in looks if "queue = " in look and "run_at <= now()" in look and "ROW(" in look]
-        # For a table known to hold one row there is no telling a look-up from a scan.
-        bounded = rows > 1 or statistics == "as empty"
         for group in (ids[:1], ids[:20], ids):
             plans = plans_of(store.settle_jobs, connection, "host:1", verdicts(group), 1.0, True)
-            assert_by_index(plans, ("settle", len(group), statistics), bounded=bounded)
+            assert_by_index(plans, ("settle", len(group), statistics))
             # not by job_claimed, which is the rescue's own and holds every running job
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
+            plans = plans_of(processes.find_held, connection, [(id, 1) for id in group])
+            assert_by_index(plans, ("held", len(group), statistics), bounded=rows >= 1_000)
+            assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
             plans = plans_of(store.find_settled, connection, verdicts(group))
-            # planned anew each time: a small table it may well read whole
-            assert_by_index(plans, ("witness", len(group), statistics), bounded=rows >= 1_000)
+            assert_by_index(plans, ("witness", len(group), statistics))
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
         assert_by_index(plans_of(store.find_jobs, connection, [some[0][1]]), ("find", statistics))
+        # The jobs of one process, and those hops from process to process: the one use of that index.
+        dead = Process(1, "host:1", 60.0, 70.0, None, 0.0, True)
+        rescue = partial(processes.rescue_jobs, max_crashes=3, notify=True)
+        plans = plans_of(rescue, connection, dead, True, "it died")
+        assert_by_index(plans, ("rescue", statistics), bounded=rows > 1 or statistics == "as empty")
+        assert {index for plan in plans for index in indexes(plan)} == {"job_claimed", "job_pkey"}
+        plans = plans_of(processes.adopt_processes, connection, 60.0)
+        assert_by_index(plans, ("adopt", statistics), bounded=False)
+        assert {index for plan in plans for index in indexes(plan)} == {"job_claimed"}
 
 
-@pytest.mark.parametrize("rows", [1_000, 50_000])
-def test_a_caller_finds_jobs_by_index(
-    rows: int, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+HISTORY = """
+insert into {schema}.job
+  (uid, queue, type, priority, status, attempts, lease_no, process_id, claimed_at, completed_at, run_at)
+select
+  lpad(to_hex(n), 32, '0')::uuid, case when n % 10 = 0 then 'other' else 'default' end, 'type ' || n % 5, n % 3, status,
+  (status <> 'pending')::integer, (status <> 'pending')::integer,
+  case when status = 'running' then n % 3 end,
+  case when status <> 'pending' then now() end,
+  case when status in ('completed', 'failed') then now() end,
+  case when status = 'pending' and n % 2 = 0 then now() + interval '10 days' else now() end
+from (
+  select n, case
+    when n <= {finished} then case when n % 50 = 0 then 'failed' else 'completed' end
+    when n <= {finished} + {running} then 'running'
+    else 'pending'
+  end as status
+  from generate_series(1, {rows}) as n
+) as job;
+insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status)
+select n, 1, 1, 'host:1', now(), now(), case when n % 50 = 0 then 'error' else 'success' end
+from generate_series(1, {finished}) as n
+"""
+"""In the order of their ids: what is finished, is running, is pending, half of that in ten days; uids are the ids."""
+
+
+@pytest.mark.parametrize(("rows", "running", "pending"), [(1_000, 100, 200), (100_000, 500, 5_000), (2_000_000, 50_000, 5_000)])
+def test_no_statement_reads_more_the_longer_the_history(
+    rows: int,
+    running: int,
+    pending: int,
+    connection: psycopg.Connection,
+    conn: psycopg.Connection,
+    database_url: str,
+    schema: str,
 ) -> None:
-    some = filled(rows, "completed")
-    uid = some[0][1]
-    store = Planned(schema)
+    """Planned on the empty table, or as it is; by statistics of the empty table, or fresh ones."""
+    migrations.migrate(conn, schema)
+    for table in ("job", "attempt"):
+        conn.execute(f"alter table {schema}.{table} set (autovacuum_enabled = off)")
+        conn.execute(f"alter table {schema}.{table} set unlogged")  # filled in three quarters of the time
+        conn.execute(f"analyze {schema}.{table}")
+    finished = rows - running - pending
+    done, held = list(range(1, 501)), list(range(finished + 1, finished + 1 + min(running, 500)))
+    prepare_for_loop(connection)
+    with psycopg.connect(database_url, autocommit=True) as caller:
+        prepare_for_call(caller)
+        # What writes is run twice: the first clears away the index entries that earlier roll-backs left.
+        kept, new = (
+            [Planned(schema, measured=True, kept=kept, executions=executions) for executions in (2, EXECUTIONS)]
+            for kept in (True, False)
+        )
+
+        def explained(loop: Planned, call: Planned) -> Iterator[tuple[object, list[list[Node]], int]]:
+            """Of each statement: its plans, and how many pages it may look at."""
+            yield "find", plans_of(call.find_jobs, caller, [UUID(int=7)]), 10
+            yield "log", plans_of(call.list_attempts, caller, UUID(int=7)), 20
+            for before in (None, 500) if rows > 1_000 else ():  # a small table may well be read whole
+                yield ("page", before), plans_of(call.list_jobs, caller, Page(None, None, None, 100, before)), 30
+            for what, (queues, wanted) in CLAIMS.items():
+                yield ("claim", what), plans_of(loop.claim_jobs, connection, 1, queues, 3, wanted), 500 + 10 * wanted.n
+            for n in (1, 20, len(held)):
+                settle = plans_of(loop.settle_jobs, connection, "host:1", verdicts(held[:n]), 1.0, True)
+                yield ("settle", n), settle, 10 + 8 * n
+                yield ("witness", n), plans_of(loop.find_settled, connection, verdicts(done[:n])), 10 + 12 * n
+            yield "unanswered", plans_of(loop.find_claimed, connection, 1, []), 50 + running // 2
+
+        assert list(explained(*kept))  # prepares them
+        conn.execute(HISTORY.format(schema=schema, rows=rows, running=running, finished=finished).encode())
+        for statistics in ("as empty", "freshly analysed"):
+            if statistics == "freshly analysed":
+                conn.execute(f"analyze {schema}.job, {schema}.attempt")
+            for since, stores in {"of the empty table": kept, "new": new}.items():
+                for what, plans, pages in explained(*stores):
+                    assert_by_index(plans, (what, statistics, since), bounded=False, bitmap=what == "log")
+                    assert pages_read(plans[-1]) <= pages, (what, statistics, since)
+                    assert rows_read_in_vain(plans[-1]) == 0, (what, statistics, since)
+
+
+def pages_read(plan: list[Node]) -> int:
+    """By scans of tables: not what is written."""
+    return sum(node["Shared Hit Blocks"] + node["Shared Read Blocks"] for node in plan if is_table_scan(node))
+
+
+def rows_read_in_vain(plan: list[Node]) -> int:
+    removed = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
+    return sum(node.get(of, 0) * node["Actual Loops"] for node in plan if is_table_scan(node) for of in removed)
+
+
+def is_table_scan(node: Node) -> bool:
+    return "Relation Name" in node and "Scan" in node["Node Type"]
+
+
+def test_a_page_far_down_is_found_at_once_whatever_was_looked_for_before(
+    filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    newest = filled(50_000, "completed")[0][0]
+    conn.execute(f"analyze {schema}.job")
     prepare_for_call(connection)
-    for statistics in ("as empty", "freshly analysed"):
-        if statistics == "freshly analysed":
-            conn.execute(f"analyze {schema}.job, {schema}.attempt")
-        assert_by_index(plans_of(store.find_jobs, connection, [uid]), ("find", statistics))
-        assert_by_index(plans_of(store.list_attempts, connection, uid), ("history", statistics), bitmap=True)
-        for before in (None, some[-1][0]) if rows == 50_000 else ():
-            plans = plans_of(store.list_jobs, connection, Page(None, None, None, 100, before))
-            assert_by_index(plans, ("page", before, statistics), bounded=False)
-            assert all(plan[0]["Node Type"] == "Limit" and plan[1]["Node Type"] == "Index Scan" for plan in plans)
+    store = Planned(schema, measured=True, kept=True)
+    plans_of(store.list_jobs, connection, Page(None, "no such type", None, 100, newest))
+    for plan in plans_of(store.list_jobs, connection, Page(None, None, None, 100, newest - 16_000)):
+        assert pages_read(plan) <= 30
+        assert rows_read_in_vain(plan) == 0
 
 
 def test_a_manager_at_work_never_reads_the_whole_table(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
@@ -365,3 +503,25 @@ def test_an_attempt_that_cannot_be_is_refused(
     )
     with pytest.raises(error):
         conn.execute(f"update {quoted(schema)}.attempt set {change}".encode())
+
+
+# -- who keeps dead rows ----------------------------------------------------------------------------------------------------
+
+
+def test_a_standby_that_holds_back_the_cleaning_is_named(conn: psycopg.Connection, database_url: str, schema: str) -> None:
+    """One with hot_standby_feedback. Here this test speaks for it, in the protocol of replication."""
+    if conn.execute("show wal_level").fetchone() == ("minimal",) or conn.execute("show max_wal_senders").fetchone() == ("0",):
+        pytest.skip("this server has no standby")
+    sender = pq.PGconn.connect(make_conninfo(database_url, replication="true", application_name=f"{schema} standby").encode())
+    try:
+        if sender.status != pq.ConnStatus.OK:
+            pytest.skip(f"no standby may connect: {sender.error_message.decode()}")
+        (position,) = conn.execute("select pg_current_wal_lsn()").fetchone()
+        assert sender.exec_(f"START_REPLICATION {position}".encode()).status == pq.ExecStatus.COPY_BOTH
+        (xmin,) = conn.execute("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()
+        sender.put_copy_data(struct.pack("!cqIIII", b"h", 0, xmin % 2**32, xmin >> 32, 0, 0))
+        sender.flush()
+        store = Store(schema)
+        until(lambda: (f"standby {schema} standby", None) in store.find_horizon(conn))
+    finally:
+        sender.finish()

@@ -9,7 +9,7 @@ import pytest
 
 import steve
 from steve import InvalidJob, NotRunning, OutcomeUnknown, SchemaError, Snooze, SteveError, Unavailable
-from steve.errors import Misconfigured, Refused, Trouble, Unknown, Weather
+from steve.errors import Misconfigured, Refused, Trouble, Unexplained, Unknown, Weather
 
 YEAR = 31_536_000
 
@@ -30,7 +30,7 @@ def test_the_tree(error: type[BaseException], parents: tuple[type, ...]) -> None
     assert error.__bases__ == parents
 
 
-@pytest.mark.parametrize("trouble", [Weather, Unknown, Refused, Misconfigured])
+@pytest.mark.parametrize("trouble", [Weather, Unexplained, Unknown, Refused, Misconfigured])
 def test_the_troubles_of_the_database_stay_inside(trouble: type[Trouble]) -> None:
     assert issubclass(trouble, Trouble)
     assert not issubclass(trouble, SteveError)

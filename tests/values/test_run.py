@@ -19,7 +19,7 @@ import pytest
 
 from steve import Job, NotRunning, Run, Snooze, Status, current_run
 from steve._json import decode
-from steve._run import DETAILS_BYTES, MESSAGE_BYTES, run
+from steve._run import DETAILS_BYTES, MESSAGE_BYTES, Signals, run
 from steve.handlers import Handler
 from steve.job import Claimed
 from steve.outcome import Outcome, Raised, Returned, Snoozed, Unusable
@@ -49,8 +49,8 @@ CLAIMED = Claimed(
 )
 
 
-def outcome_of(handler: Handler, job: Claimed = CLAIMED, stopping: threading.Event | None = None) -> Outcome:
-    return run(job, handler, stopping or threading.Event())
+def outcome_of(handler: Handler, job: Claimed = CLAIMED, signals: Signals | None = None) -> Outcome:
+    return run(job, handler, signals or Signals())
 
 
 # -- what a handler may raise -------------------------------------------------------------------------------------------
@@ -572,19 +572,38 @@ def test_a_handler_runs_in_a_context_of_its_own() -> None:
 
 
 def test_a_handler_learns_that_the_manager_stops() -> None:
-    stopping = threading.Event()
+    signals = Signals()
     seen: list[bool] = []
 
     def handler(job: Job) -> None:
         this = current_run()
         seen.append(this.stopping)
         seen.append(this.wait(0.0))
-        stopping.set()
+        signals.stop()
         seen.append(this.stopping)
         seen.append(this.wait(60))
 
-    assert outcome_of(handler, stopping=stopping) == Returned(None)
+    assert outcome_of(handler, signals=signals) == Returned(None)
     assert seen == [False, False, True, True]
+
+
+def test_a_handler_learns_that_its_job_was_taken_and_others_do_not() -> None:
+    signals = Signals()
+    seen: list[tuple[bool, bool, bool]] = []
+
+    def handler(job: Job) -> None:
+        this = current_run()
+        seen.append((this.lost, this.wait(0.0), this.stopping))
+        threading.Timer(0.05, signals.lose, [{(7, 1)}, {(7, 1), (8, 1)}]).start()
+        seen.append((this.wait(60), this.lost, this.stopping))
+
+    outcome_of(handler, signals=signals)
+    outcome_of(lambda job: seen.append((current_run().lost, current_run().wait(0.0), False)), CLAIMED._replace(id=8), signals)
+    again = CLAIMED._replace(lease_no=2)
+    outcome_of(lambda job: seen.append((current_run().lost, current_run().wait(0.0), False)), again, signals)
+    assert seen == [(False, False, False), (True, True, False), (False, False, False), (False, False, False)]
+    signals.lose(set(), {(8, 1)})  # it has ended meanwhile
+    assert not signals.is_lost((7, 1))
 
 
 def test_what_a_handler_does_to_its_payload_stays_with_it() -> None:

@@ -24,7 +24,17 @@ class OldQueue(str, Enum):  # noqa: UP042 - what StrEnum was before Python 3.11
 
 def checked(**keywords: Any) -> Settings:
     return Settings.checked(
-        **{"schema": "steve", "queues": None, "poll_interval": 1.0, "retry": RetryPolicy(), "notify": True} | keywords
+        **{
+            "schema": "steve",
+            "queues": None,
+            "poll_interval": 1.0,
+            "retry": RetryPolicy(),
+            "lease": 60.0,
+            "heartbeat": 5.0,
+            "max_crashes": 3,
+            "notify": True,
+        }
+        | keywords
     )
 
 
@@ -53,6 +63,20 @@ WRONG: dict[str, tuple[str, Any, type[Exception], str]] = {
     "queues: an int inside": ("queues", [1], TypeError, "queues: a queue's name must be a str, not int"),
     "queues: None inside": ("queues", [None], TypeError, "queues: a queue's name must be a str, not NoneType"),
     "queues: bytes": ("queues", b"ab", TypeError, "queues"),
+    "heartbeat: zero": ("heartbeat", 0, ValueError, "heartbeat must be between 0.1 and 28800 seconds, not 0"),
+    "heartbeat: None": ("heartbeat", None, TypeError, "heartbeat must be a number of seconds, not NoneType"),
+    "lease: a bool": ("lease", True, TypeError, "lease must be a number of seconds, not bool"),
+    "lease: NaN": ("lease", float("nan"), ValueError, "lease must be between 0.3 and 86400 seconds"),
+    "lease: less than three heartbeats": (
+        "lease",
+        14.9,
+        ValueError,
+        "lease must be at least three heartbeats of 5 s, not 14.9",
+    ),
+    "max_crashes: zero": ("max_crashes", 0, ValueError, "max_crashes must be between 1 and 10000, not 0"),
+    "max_crashes: too many": ("max_crashes", 10_001, ValueError, "max_crashes must be between 1 and 10000"),
+    "max_crashes: a bool": ("max_crashes", True, TypeError, "max_crashes must be an int, not bool"),
+    "max_crashes: a float": ("max_crashes", 3.0, TypeError, "max_crashes must be an int, not float"),
     "poll_interval: zero": ("poll_interval", 0, ValueError, "poll_interval must be between 0.05 and 3600"),
     "poll_interval: negative": ("poll_interval", -1, ValueError, "poll_interval must be between"),
     "poll_interval: too small": ("poll_interval", 0.04, ValueError, "poll_interval must be between"),

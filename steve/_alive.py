@@ -1,0 +1,103 @@
+"""Alive or not, wired: this process's heartbeat, the rescue of the others' jobs, and what it lost to such a rescue itself.
+
+`_engine` makes one, runs `heartbeat.run` on a thread and `work` as a duty of the scanner. Nothing here decides anything: the
+rules are in `_rescue.py`, when to beat in `_heartbeat.py`, and what still holds by then in the statements of `_processes.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ._connection import Connection
+from ._heartbeat import Heartbeat
+from ._outage import Outage
+from ._pool import Lines
+from ._processes import Look, Process, Processes
+from ._rescue import Rescue
+from .errors import Trouble
+from .job import Settled
+from .outcome import Verdict
+from .settings import Settings
+
+
+class Alive:
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        process_id: int,
+        descriptor: int | None,
+        lines: Lines,
+        outage: Outage,
+        running: Callable[[], Iterable[tuple[int, int]]],
+        lose: Callable[[set[tuple[int, int]]], None],
+        tell: Callable[[Process, Verdict, Settled], None],
+    ) -> None:
+        """`descriptor`: the socket of the heartbeat's connection, if its session holds the lock of the process's row.
+        `running()`: (id, lease_no) of the jobs whose handlers run; `lose` hears which of them others have taken; `tell`
+        of each job that a rescue failed."""
+        self._settings = settings
+        self._name = name
+        self._process_id = process_id
+        self._lines = lines
+        self._outage = outage
+        self._running = running
+        self._lose = lose
+        self._processes = Processes(settings.schema)
+        self._rescue = Rescue(
+            lambda process: lines.scan.call(lambda c: self._processes.suspect_process(c, process)),
+            self._take_jobs,
+            lambda: lines.scan.call(lambda c: self._processes.adopt_processes(c, settings.lease)),
+            tell,
+            settings.lease,
+        )
+        self._doubtful = False
+        self.heartbeat = Heartbeat(
+            self._beat, lines.heartbeat.close, self._rescue.look, self._doubt, outage, settings.heartbeat, descriptor
+        )
+
+    def work(self, *, stopping: bool, slow: bool) -> None:
+        """On the scanner's thread. `slow`: dead rows make looking through the table slow."""
+        try:
+            worked = self._look_for_lost()
+            if not stopping:  # whom a stopping process told of would not be told for certain
+                worked = self._rescue.work() or worked
+                # Adopting walks over what the marks avoid.
+                worked = (not slow and self._rescue.adopt()) or worked
+            if worked:
+                self._outage.worked("the rescue")
+        except Trouble as error:
+            self._outage.failed("the rescue", error)
+
+    def _doubt(self) -> None:
+        """On the heartbeat's thread: others may have taken this process for dead, until the beat that has just been made."""
+        self._doubtful = True
+
+    def _look_for_lost(self) -> bool:
+        """Whether there was cause to look which jobs of ours a rescue has taken. No rescue is under way: the beat was made,
+        and had to wait for it. Raises Trouble."""
+        if not self._doubtful:
+            return False
+        running = list(self._running())
+        if running:
+            held = self._lines.scan.call(lambda c: self._processes.find_held(c, running))
+            self._lose(set(running) - held)
+        self._doubtful = False
+        return True
+
+    def _take_jobs(self, process: Process, dead: bool, reason: str) -> Sequence[tuple[Verdict, Settled]]:
+        most, notify = self._settings.max_crashes, self._settings.notify
+
+        def rescue(connection: Connection) -> Sequence[tuple[Verdict, Settled]]:
+            return self._processes.rescue_jobs(connection, process, dead, reason, max_crashes=most, notify=notify)
+
+        return self._lines.scan.call(rescue)
+
+    def _beat(self, beat: bool, locked: bool) -> tuple[Look, int]:
+        def send(connection: Connection) -> tuple[Look, int]:
+            look = self._processes.beat(
+                connection, self._process_id, self._name, self._settings.lease, beat=beat, locked=locked
+            )
+            return look, connection.fileno()
+
+        return self._lines.heartbeat.call(send)
