@@ -16,7 +16,7 @@ RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-fast demo bench bench-peers peers format clean
+.PHONY: help check test test-fast demo bench bench-peers peers chaos format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | while IFS=@ read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -44,6 +44,9 @@ bench-peers: peers ## the same for draining, in one run with other PostgreSQL jo
 
 peers: $(DEV_STAMP) ## install these queues into .peers/, as far as this machine has what they need
 	$(RUN) tests.benchmarks.peers.install
+
+chaos: $(DEV_STAMP) ## break everything on purpose, minutes (MINUTES=60: longer; SEED=...: as that time)
+	$(RUN) tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 format: $(DEV_STAMP) ## format the code and mend what lint can mend
 	$(RUN) ruff check --fix .

@@ -38,7 +38,7 @@ from ._processes import Process, Processes
 from ._settle import Pile, Settler
 from ._store import Claims, Demand, Store
 from ._worker import Crew, Running
-from .errors import Trouble
+from .errors import Trouble, Unknown
 from .handlers import Handlers
 from .job import Job, Settled, Status
 from .listeners import Dispatcher, Event, Listeners
@@ -246,13 +246,22 @@ class Engine:
             self._scanner.end()
             self._alive.heartbeat.end()  # before the row is deleted: a heartbeat would insert it again
             if not self._settler.waiting() and not self._hand.in_doubt():  # else it may hold jobs, and its row says who does
-                self._lines.settle.call(lambda c: self._store.deregister_process(c, self._process_id))
+                self._deregister()
         except Trouble as error:
             logger.warning("this process could not be deregistered: %s", error)
         finally:
             self._lines.claim.close()
             self._lines.settle.close()
             self._ended.set()
+
+    def _deregister(self) -> None:
+        def deregister(connection: Connection) -> None:
+            self._store.deregister_process(connection, self._process_id)
+
+        try:
+            self._lines.settle.call(deregister)
+        except Unknown:  # it may have broken long ago, when nothing was to be settled: on a new one
+            self._lines.settle.call(deregister)
 
     # -- between the rooms ----------------------------------------------------------------------------------------------
 

@@ -162,6 +162,19 @@ def test_cutting_connections_while_jobs_stream_through_loses_none(
     assert sorted(told) == [job.id for job in jobs]
 
 
+def test_a_manager_that_stops_after_its_idle_connections_were_cut_leaves_no_process_behind(
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, database_url: str, schema: str
+) -> None:
+    """Nothing has been settled since the cut, so that only the end of the process meets the broken connection."""
+    manager = make_manager(make_conninfo(database_url, application_name=f"cut {schema}"), lambda job: None)
+    manager.start()
+    job = manager.create("a")
+    until(lambda: (found := manager.find(job)) and found.status == Status.COMPLETED)
+    assert cut(conn, f"cut {schema}") >= 3
+    assert manager.stop().complete
+    assert conn.execute(f"select count(*) from {schema}.process".encode()).fetchone() == (0,)
+
+
 # -- a statement that was done, but its answer never came -----------------------------------------------------------------
 
 

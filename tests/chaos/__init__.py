@@ -1,0 +1,19 @@
+"""Nothing lost: what breaks is broken here, on purpose and under load. `python -m tests.chaos --help`, or `make chaos`.
+
+Where to read: faults.py says what a fault is, and starts, harms and ends the processes. Each group of faults is a file:
+server.py, deaths.py, cuts.py, limits.py, notify.py, schemas.py, rollout.py. Real processes work, create and migrate (worker.py,
+creator.py, migrator.py; from the driver's side processes.py; warden.py outlives it by a moment) on a PostgreSQL of their own
+(cluster.py), some through a proxy that cuts connections at a chosen statement (proxy.py). They write down what happened in
+ledger.py's files; checker.py holds these against the tables, and report.py says what came of it. Only the checker has tests of
+its own, which `make test` runs.
+
+A new fault is a function with the decorator `@fault`, in the file of its group:
+
+    @fault("F3", "70 % of the sessions terminated", trial="a storm", short=20, long=120, expects="no process exits")
+    def terminate_storm(site: Site) -> None:
+        site.work(2)                 # two worker processes
+        site.create(threads=3)       # and one that creates
+        for _ in site.each_trial():
+            with site.broken("terminate"):
+                site.cluster.terminate(site.application, 0.7)
+"""

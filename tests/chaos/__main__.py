@@ -1,0 +1,108 @@
+"""The command line: `python -m tests.chaos`. Which faults, how often, with which seed, and where the report goes."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import sys
+import time
+import traceback
+from contextlib import nullcontext
+from pathlib import Path
+
+from . import cuts, deaths, limits, notify, rollout, schemas, server  # noqa: F401 - imported, they have registered
+from .cluster import Cluster, opened
+from .faults import FAULTS, Fault, Site, Skipped, chosen
+from .processes import Warden
+from .report import Result, line, markdown
+
+
+def main() -> int:
+    options = _options()
+    if options.list:
+        for one in FAULTS.values():
+            print(f"{one.id:6}{one.title} (a trial: {one.trial}; {one.short} in short, {one.long} in long)")
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server does not outlive us
+    seed = options.seed or f"{random.getrandbits(32):08x}"
+    long = bool(options.minutes)
+    try:
+        faults = chosen([id for ids in options.only for id in ids.split(",") if id], short=not long)
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 2
+    print(f"seed {seed}", flush=True)
+    results = [Result(one) for one in faults]
+    began = time.monotonic()
+    warden = Warden()
+    try:
+        with opened(warden) as cluster:
+            version = f"PostgreSQL {cluster.ask('show server_version')[0][0]}"
+            number = 0
+            while not number or (long and time.monotonic() - began < options.minutes * 60):
+                for result in results:
+                    _take(cluster, warden, result, options.trials or _trials(result.fault, long), f"{seed}:{number}")
+                    print(line(result), flush=True)
+                    _write(options.report, markdown(results, seed, version, time.monotonic() - began))
+                number += 1
+    except KeyboardInterrupt:
+        print("interrupted: this is what there is")
+        return 130
+    finally:
+        warden.close()
+    print("\n" + markdown(results, seed, version, time.monotonic() - began))
+    return 0 if all(result.found.is_sound() for result in results) else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--only", action="append", default=[], metavar="ID[,ID]", help="these faults: F3,F8a")
+    parser.add_argument("--trials", type=int, metavar="N", help="of each fault, instead of what its profile says")
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="all faults, round after round, for so long; without: a few minutes"
+    )
+    parser.add_argument("--seed", metavar="TEXT", help="of a run that is to be repeated; without: by chance")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the report there: docs/reliability.md")
+    parser.add_argument("--list", action="store_true", help="name the faults and leave")
+    return parser.parse_args()
+
+
+def _trials(fault: Fault, long: bool) -> int:
+    return fault.long if long or not fault.short else fault.short
+
+
+def _take(cluster: Cluster, warden: Warden, result: Result, trials: int, seed: str) -> None:
+    """A round of a fault. What goes wrong in it is a flaw, and the next one is taken all the same."""
+    fault = result.fault
+    with opened(warden, **fault.settings) if fault.settings else nullcontext(cluster) as mine:
+        site = Site(mine, warden, fault, trials, f"{seed}:{fault.id}")
+        sound = False
+        try:
+            fault.inject(site)
+            found = site.finish()
+            sound = found.is_sound()
+            result.found.add(found)
+        except Skipped as skip:
+            result.skipped = str(skip)
+            sound = True
+        except Exception as error:
+            traceback.print_exc()
+            result.found.flaws["broken"].append(f"{type(error).__name__}: {error}")
+        finally:
+            result.trials += site.done
+            result.notes |= site.notes
+            result.met += site.met
+            if not sound:
+                result.kept.append(str(site.directory))
+                print(f"the ledger of {fault.id} is kept in {site.directory}")
+            site.close(keep=not sound)
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path:
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

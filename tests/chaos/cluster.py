@@ -1,0 +1,205 @@
+"""The PostgreSQL of a run: embedded, on a TCP port of its own, with fsync; and how it is crashed, held and looked at.
+
+A stop with `immediate` kills its processes, not the machine: pages that the operating system had taken are not lost, so a
+missing fsync would not show here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from steve import embedded
+from steve.embedded import StopMode
+
+from .checker import AttemptRow, JobRow
+from .processes import Warden
+
+OBSERVER = (
+    "-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off -c idle_in_transaction_session_timeout=0"
+)
+"""What is done to the server for others is not for who looks at it."""
+
+
+@contextmanager
+def opened(warden: Warden, **settings: str) -> Iterator[Cluster]:
+    """A new one, gone at the end."""
+    port = free_port()
+    with embedded.server(listen_addresses="127.0.0.1", port=str(port), **settings) as server:
+        cluster = Cluster(server, port, warden)
+        try:
+            yield cluster
+        finally:
+            warden.forget(cluster.pid)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Cluster:
+    """`conninfo`: over TCP and without TLS, so that a proxy can stand in between and read along."""
+
+    def __init__(self, server: embedded.Server, port: int, warden: Warden) -> None:
+        self.port = port
+        self.bin = server.bin
+        self._server = server
+        self._warden = warden
+        self._watch()
+
+    def conninfo(self, application: str, port: int | None = None, user: str = "postgres") -> str:
+        """`port`: of a proxy."""
+        return make_conninfo(
+            host="127.0.0.1", port=port or self.port, user=user, dbname="postgres", sslmode="disable",
+            gssencmode="disable", application_name=application,
+        )  # fmt: skip
+
+    # -- done to it -----------------------------------------------------------------------------------------------------
+
+    def restart(self, mode: StopMode) -> None:
+        self.stop(mode)
+        self.start()
+
+    def stop(self, mode: StopMode) -> None:
+        self._warden.forget(self.pid)
+        self._server.stop(mode)
+
+    def start(self) -> None:
+        self._server.start()
+        self._watch()
+
+    def kill_backend(self, application: str) -> bool:
+        """kill -9 of one of the server's processes: it resets itself as after a crash. Whether there was one."""
+        pids = self.ask("select pid from pg_stat_activity where application_name = %s order by random() limit 1", [application])
+        for (pid,) in pids:
+            os.kill(pid, signal.SIGKILL)
+        return bool(pids)
+
+    def terminate(self, application: str, share: float = 1.0, query: str = "%") -> int:
+        """Ends that share of the sessions, by chance; how many."""
+        return int(
+            self.ask(
+                "select count(pg_terminate_backend(pid)) from pg_stat_activity "
+                "where application_name = %s and query ilike %s and random() < %s",
+                [application, query, share],
+            )[0][0]
+        )
+
+    @contextmanager
+    def setting(self, **settings: str) -> Iterator[None]:
+        """For every session, those that are open too."""
+        try:
+            self._set(lambda name: sql.SQL("alter system set {} = {}").format(sql.Identifier(name), settings[name]), settings)
+            yield
+        finally:
+            self._set(lambda name: sql.SQL("alter system reset {}").format(sql.Identifier(name)), settings)
+
+    def _set(self, statement: Callable[[str], sql.Composed], settings: dict[str, str]) -> None:
+        with self.connection() as connection:
+            for name in settings:
+                connection.execute(statement(name))
+            connection.execute("select pg_reload_conf()")
+
+    def own(self, directory: Path) -> None:
+        """Give it to the user that the server runs as."""
+        if self._server._user:
+            shutil.chown(directory, self._server._user)
+
+    # -- looked at ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def connection(self, application: str = "observer", **options: Any) -> Iterator[psycopg.Connection[Any]]:
+        with psycopg.connect(
+            self._server.conninfo, autocommit=True, application_name=application, options=OBSERVER, **options
+        ) as one:
+            yield one
+
+    def ask(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self.connection() as connection:
+            cursor = connection.execute(query.encode(), parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def jobs(self, schema: str) -> list[JobRow]:
+        rows = self.ask(f"select payload->>'k', status, crashes, result->>'by' from {schema}.job")
+        return [JobRow(*row) for row in rows]
+
+    def attempts(self, schema: str) -> list[AttemptRow]:
+        rows = self.ask(
+            "select payload->>'k', number, attempt.status, split_part(process, ':', 2)::integer "
+            f"from {schema}.attempt join {schema}.job on job.id = job_id"
+        )
+        return [AttemptRow(*row) for row in rows]
+
+    def sessions(self, application: str) -> int:
+        return int(self.ask("select count(*) from pg_stat_activity where application_name = %s", [application])[0][0])
+
+    # -------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        process = self._server._process
+        assert process is not None
+        return process.pid
+
+    def _watch(self) -> None:
+        self._warden.watch(self.pid, signal.SIGQUIT)
+
+
+@contextmanager
+def replica(cluster: Cluster, warden: Warden) -> Iterator[int]:
+    """A hot standby of it; the port."""
+    home, port = temporary_directory(), free_port()
+    user = "nobody" if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(home, user)
+    data = str(home / "data")
+
+    def popen(*command: str) -> subprocess.Popen[bytes]:
+        with (home / "log").open("ab") as log:
+            return subprocess.Popen(command, cwd=home, stdout=log, stderr=log, start_new_session=True, user=user)
+
+    try:
+        base = popen(str(cluster.bin / "pg_basebackup"), "-D", data, "-d", cluster.conninfo("replica"), "-R", "-c", "fast")
+        if base.wait(120):
+            raise RuntimeError((home / "log").read_text())
+        standby = popen(str(cluster.bin / "postgres"), "-D", data, "-p", str(port), "-k", str(home))
+        warden.watch(standby.pid, signal.SIGQUIT)
+        try:
+            while not _accepts(cluster.conninfo("replica", port)):
+                if standby.poll() is not None:
+                    raise RuntimeError((home / "log").read_text())
+                time.sleep(0.05)
+            yield port
+        finally:
+            standby.send_signal(signal.SIGQUIT)
+            standby.wait()
+            warden.forget(standby.pid)
+    finally:
+        shutil.rmtree(home)
+
+
+def _accepts(conninfo: str) -> bool:
+    try:
+        psycopg.connect(conninfo, connect_timeout=10).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def temporary_directory() -> Path:
+    return Path(tempfile.mkdtemp(prefix="steve-chaos-"))

@@ -1,0 +1,134 @@
+"""A process that creates: `python -m tests.chaos.creator`, made and told what to do by processes.py.
+
+First line on stdin: the options; it begins at once. A further line, or the end of stdin, stops it; it answers how many
+creates returned, ended unknown and failed, and how long the longest took. The same when it has made the most it may.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from steve import JobManager, NewJob, OutcomeUnknown, SteveError
+
+from .ledger import Ledger
+from .options import CreatorOptions
+
+
+class Creator:
+    """What its threads share."""
+
+    def __init__(self, options: CreatorOptions) -> None:
+        self.options = options
+        self.ledger = Ledger(Path(options.ledger) / f"creator-{os.getpid()}.jsonl")
+        self.manager = JobManager(options.conninfo, schema=options.schema)
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()  # protects the three below
+        self._named = 0
+        self.counts: Counter[str] = Counter()
+        self.times: list[float] = []
+
+    def run(self, thread: int) -> None:
+        options, chance = self.options, random.Random(f"{self.options.seed}:{thread}")
+        ways: list[Callable[[random.Random], None]] = [self._create, self._create_many, self._create_in_transaction]
+        weights = [1 - options.many - options.own, options.many, options.own]
+        while not self.stopping.is_set():
+            if options.most and self._named >= options.most:
+                return
+            chance.choices(ways, weights)[0](chance)
+            if options.every:
+                self.stopping.wait(chance.expovariate(1 / options.every))
+
+    def _job(self, chance: random.Random) -> NewJob:
+        with self._lock:
+            self._named += 1
+            k = f"{self.options.name}-{self._named}"
+        raises = chance.choice([1, self.options.max_attempts]) if chance.random() < self.options.raising else 0
+        payload = {"k": k, "ms": chance.uniform(*self.options.ms), "raises": raises}
+        if self.options.do is not None:
+            payload["do"] = self.options.do
+        return NewJob(chance.choice(self.options.types), payload, self.options.max_attempts, "none")
+
+    def _create(self, chance: random.Random) -> None:
+        job = self._job(chance)
+        self._note(
+            [job], lambda: self.manager.create(job.type, job.payload, max_attempts=job.max_attempts, backoff_strategy="none")
+        )
+
+    def _create_many(self, chance: random.Random) -> None:
+        jobs = [self._job(chance) for _ in range(10)]
+        self._note(jobs, lambda: self.manager.create_many(jobs))
+
+    def _create_in_transaction(self, chance: random.Random) -> None:
+        """Before the COMMIT is sent nothing can be stored; after that, an error leaves it unknown."""
+        job = self._job(chance)
+
+        def create() -> None:
+            try:
+                connection = psycopg.connect(self.options.conninfo, connect_timeout=5)
+            except psycopg.OperationalError as error:
+                raise SteveError("no connection") from error
+            with connection:
+                try:
+                    self.manager.create(
+                        job.type, job.payload, max_attempts=job.max_attempts, backoff_strategy="none", connection=connection
+                    )
+                except psycopg.Error as error:
+                    connection.close()
+                    raise SteveError("rolled back") from error
+                try:
+                    connection.commit()
+                except psycopg.Error as error:
+                    raise OutcomeUnknown(str(error)) from error
+
+        self._note([job], create)
+
+    def _note(self, jobs: list[NewJob], create: Callable[[], Any]) -> None:
+        begun = time.monotonic()
+        try:
+            create()
+            how, why = "enq_ok", ""
+        except OutcomeUnknown as error:
+            how, why = "enq_unknown", str(error)
+        except SteveError as error:
+            how, why = "enq_fail", f"{type(error).__name__}: {error}"
+        seconds = time.monotonic() - begun
+        for job in jobs:
+            assert job.payload is not None
+            self.ledger.note(how, k=job.payload["k"], **({"why": why} if why else {}))
+        with self._lock:
+            self.counts[how] += len(jobs)
+            self.times.append(seconds)
+
+
+def main() -> None:
+    creator = Creator(CreatorOptions(**json.loads(sys.stdin.readline())))
+    threads = [threading.Thread(target=creator.run, args=(number,)) for number in range(creator.options.threads)]
+
+    def listen() -> None:
+        sys.stdin.readline()
+        creator.stopping.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    creator.manager.stop()
+    times = sorted(creator.times) or [0.0]
+    answer = {"p99": times[int(len(times) * 0.99) - 1], "slowest": times[-1], **creator.counts}
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

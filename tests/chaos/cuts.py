@@ -1,0 +1,67 @@
+"""The reply to a COMMIT is lost: the client cannot know whether it was done. One fault for each of steve's writes."""
+
+from __future__ import annotations
+
+from .faults import Site, fault
+from .proxy import LATE_SECONDS, How, Proxy
+
+WAIT_SECONDS = 10.0
+"""How long the statement that is to be cut may keep us waiting."""
+
+LOOK_SECONDS = 75.0
+"""How long jobs may lie that a claim took after its process had looked for them in vain: it looks again after a minute."""
+
+
+def _cut(site: Site, *whats: str) -> None:
+    hows: list[How] = ["answered", "at once"]
+    with Proxy(site.cluster.port) as proxy:
+        site.work(2, port=proxy.port)
+        site.create(
+            threads=3, port=proxy.port, many=0.3 if "create_many" in whats else 0.05, own=0.3 if "commit" in whats else 0.05
+        )
+        for number in site.each_trial():
+            site.pause(0.02, 0.1)
+            with site.broken(whats[number % len(whats)]):
+                proxy.arm(whats[number % len(whats)], hows[number // len(whats) % 2])
+                site.expect(proxy.cut.wait(WAIT_SECONDS), "no statement came to be cut")
+        proxy.disarm()
+        site.rest()
+
+
+@fault(
+    "F8a", "the reply to create, create_many and a caller's COMMIT is lost", trial="a cut", short=20, long=200,
+    expects="stored once",
+)  # fmt: skip
+def cut_create(site: Site) -> None:
+    _cut(site, "create", "create_many", "commit")
+
+
+@fault("F8b", "the reply to a claim is lost", trial="a cut", short=20, long=200, expects="the jobs that it took are run")
+def cut_claim(site: Site) -> None:
+    _cut(site, "claim")
+
+
+@fault("F8c", "the reply to a settlement is lost", trial="a cut", short=20, long=200, expects="settled and told once")
+def cut_settle(site: Site) -> None:
+    _cut(site, "settle")
+
+
+@fault(
+    "F8d", "a connection is lost before the statement has reached the server, which does it later", trial="a cut",
+    short=0, long=60, expects="as F8a to F8c",
+)  # fmt: skip
+def cut_late(site: Site) -> None:
+    whats = ["create", "create_many", "claim", "settle"]
+    with Proxy(site.cluster.port) as proxy:
+        # More than can be done at once, so that a claim takes jobs whenever it comes
+        site.work(2, port=proxy.port, workers=1)
+        site.create(threads=3, port=proxy.port, many=0.1, ms=(5.0, 20.0))
+        for number in site.each_trial():
+            site.pause(0.02, 0.1)
+            with site.broken(whats[number % len(whats)]):
+                proxy.arm(whats[number % len(whats)], "late", site.chance.uniform(0.0, LATE_SECONDS))
+                site.expect(proxy.cut.wait(WAIT_SECONDS), "no statement came to be cut")
+        proxy.disarm()
+        site.stop_creators()
+        site.drain(LOOK_SECONDS)
+        site.rest()

@@ -1,0 +1,144 @@
+"""Processes that die, or are taken for dead: what they held is rescued, and what they still write is refused."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+from .faults import Site, fault
+
+QUICK: dict[str, Any] = {"lease": 1.5, "heartbeat": 0.3}
+"""Of managers that are to be missed soon."""
+
+NOTICED_SECONDS = 20.0
+"""How long a job of a dead process may wait for its next run, at most: suspicion, certainty, and a server that was just up."""
+
+
+@fault(
+    "F1", "kill -9 of worker processes; the survivors rescue", trial="a kill", short=20, long=200,
+    expects=f"each job that was running runs again at most {NOTICED_SECONDS:g} s later",
+)  # fmt: skip
+def kill_some(site: Site) -> None:
+    site.work(3, workers=8)
+    site.create(threads=2, every=0.02, ms=(20.0, 200.0))
+    for _ in site.each_trial():
+        site.pause(0.2, 0.8)
+        _kill(site)
+        site.note("healed")
+    _expect_rescued(site)
+
+
+@fault(
+    "F1b", "kill -9 of all worker processes; nobody survives who could rescue", trial="a kill of all", short=2, long=10,
+    expects="as F1, from the start of the next process",
+)  # fmt: skip
+def kill_all(site: Site) -> None:
+    site.work(2, workers=8)
+    site.create(threads=2, every=0.02, ms=(20.0, 200.0))
+    for _ in site.each_trial():
+        site.pause(1.0, 2.0)
+        workers = list(site.workers)
+        for worker in workers:
+            site.kill(worker)
+        site.pause(0.5, 2.0)
+        for worker in workers:
+            site.respawn(worker).answer()
+        site.note("healed")
+    _expect_rescued(site)
+
+
+def _kill(site: Site) -> None:
+    worker = site.chance.choice(site.workers)
+    site.kill(worker)
+    site.respawn(worker).answer()
+
+
+def _expect_rescued(site: Site) -> None:
+    """Looks at the runs that were cut short, and at the next of the same job."""
+    site.stop_creators()
+    site.drain()
+    events = site.events()
+    ended = {event["run"] for event in events if event["ev"] == "run_end"}
+    died = {event["pid"]: event["t"] for event in events if event["ev"] == "death"}
+    waits = []
+    for cut in [event for event in events if event["ev"] == "run_start" and event["run"] not in ended and event["pid"] in died]:
+        again = [
+            event["t"] for event in events if event["ev"] == "run_start" and event["k"] == cut["k"] and event["t"] > cut["t"]
+        ]
+        waits += [min(again) - died[cut["pid"]]] if again else []
+    site.notes["runs cut short"] = len(waits)
+    if waits:
+        site.notes["longest wait for the next, s"] = round(max(waits), 1)
+        site.expect(max(waits) < NOTICED_SECONDS, f"a job ran again {max(waits):.1f} s after its process had died")
+
+
+@fault(
+    "F2", "poison: handlers that end their process, one in 20 jobs", trial="a poisoned job", short=5, long=20,
+    expects="each ends failed, after max_crashes deaths; all others end as they should",
+)  # fmt: skip
+def poison(site: Site) -> None:
+    deadly = ("exit", "SIGKILL", "SIGSEGV")
+    for number in site.each_trial():
+        site.create(most=19)
+        site.create(most=1, many=0, own=0, raising=0, do=deadly[number % len(deadly)])
+        site.stop_creators()
+    site.work(2)
+    deaths = 0
+    # Somebody starts them again, as a supervisor does, until all is done.
+    until = time.monotonic() + 60 * site.trials
+    while not site.drain(0.2) and time.monotonic() < until:
+        for worker in [one for one in site.workers if one.ended() is not None]:
+            deaths += 1
+            site.note("death", pid=worker.pid)
+            worker.end()
+            site.respawn(worker).answer()
+    poisoned = site.cluster.ask(f"select status, crashes from {site.schema}.job where payload ? 'do'")
+    site.expect(set(poisoned) == {("failed", 3)}, f"poisoned jobs ended as {sorted(set(poisoned))}")
+    site.notes["deaths"] = deaths
+    site.expect(deaths <= 3 * site.trials, f"{deaths} deaths of {site.trials} poisoned jobs")
+
+
+@fault(
+    "F7", "SIGSTOP for longer than the lease: the process wakes as a zombie, its jobs are others' by then", trial="a stop",
+    short=5, long=50, expects="what it writes is refused, and told to nobody",
+)  # fmt: skip
+def zombies(site: Site) -> None:
+    """Handlers take a second, so that one is at work when the process stops; spare workers are idle, so that the next run of
+    the same job begins before the zombie wakes."""
+    site.work(3, workers=6, manager=QUICK)
+    site.create(threads=2, every=0.3, ms=(800.0, 1200.0), raising=0, many=0)
+    time.sleep(2 * QUICK["lease"])  # nobody rescues who has not been heard of for a lease
+    for _ in site.each_trial():
+        site.pause(1.0, 2.0)
+        worker = site.chance.choice(site.workers)
+        site.note("fault", what="SIGSTOP", pid=worker.pid)
+        worker.signal(signal.SIGSTOP)
+        site.pause(3.0 * QUICK["lease"], 4.0 * QUICK["lease"])
+        worker.signal(signal.SIGCONT)
+        site.note("healed")
+    _note_zombies(site)
+
+
+@fault(
+    "G1", "handlers that hold the interpreter for longer than the lease: zombies without any signal", trial="a job",
+    short=0, long=20, expects="as F7",
+)  # fmt: skip
+def interpreter_held(site: Site) -> None:
+    workers = site.work(3, manager=QUICK)
+    for worker in workers:  # none of them is safe from being taken for dead
+        site.note("fault", what="holds its interpreter", pid=worker.pid)
+    site.create(threads=1, every=0.05, ms=(0.0, 50.0), raising=0)
+    time.sleep(2 * QUICK["lease"])
+    for _ in site.each_trial():
+        site.create(most=1, many=0, own=0, raising=0, do="hold the interpreter")
+        site.pause(1.0, 3.0)
+    _note_zombies(site)
+
+
+def _note_zombies(site: Site) -> None:
+    site.stop_creators()
+    site.drain(90)
+    crashed = sum(attempt.status == "crashed" for attempt in site.cluster.attempts(site.schema))
+    site.notes["attempts taken from the living"] = crashed
+    site.expect(crashed, "nobody was taken for dead: nothing was tried")

@@ -1,0 +1,295 @@
+"""What a fault is: a function that breaks something under load, under the id that the design gives it; and where it does that.
+
+The site starts the processes, notes in the ledger what was done to whom, and after the function has returned lets everything
+come to rest, looks for what was left behind, and calls the checker.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from steve import JobManager
+
+from .checker import Findings, check
+from .cluster import Cluster, temporary_directory
+from .ledger import Event, Ledger, read
+from .options import CreatorOptions, MigratorOptions, WorkerOptions
+from .processes import Process, ProcessFailed, Warden
+
+DRAIN_SECONDS = 40.0
+"""How long all jobs may take to become final when nothing is broken any more."""
+
+LEAVE_SECONDS = 5.0
+"""How long the server may see a connection of a process that has ended."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    id: str
+    title: str
+    trial: str
+    """What one trial is."""
+    short: int
+    """Trials in the short profile; 0: it has no place there."""
+    long: int
+    """Trials in a round of the long one."""
+    expects: str
+    """Beyond what the checker wants of all."""
+    inject: Callable[[Site], None]
+    settings: dict[str, str]
+    """Of a server of its own; empty: the one of the run will do."""
+
+
+FAULTS: dict[str, Fault] = {}
+"""Every fault by its id, in the order of the report."""
+
+
+def fault(
+    id: str, title: str, *, trial: str, short: int, long: int, expects: str = "-", settings: dict[str, str] | None = None
+) -> Callable[[Callable[[Site], None]], Callable[[Site], None]]:
+    """Decorator: this function injects the fault `id`, `site.trials` times."""
+
+    def register(inject: Callable[[Site], None]) -> Callable[[Site], None]:
+        assert id not in FAULTS, id
+        FAULTS[id] = Fault(id, title, trial, short, long, expects, inject, settings or {})
+        return inject
+
+    return register
+
+
+def chosen(only: list[str], short: bool) -> list[Fault]:
+    """Of these ids, or all; in the short profile those that have a place there."""
+    if unknown := [id for id in only if id not in FAULTS]:
+        raise LookupError(f"no fault is called {unknown[0]!r}: --list names them")
+    return [one for one in FAULTS.values() if (one.id in only if only else one.short or not short)]
+
+
+class Skipped(Exception):
+    """The fault cannot be injected on this machine."""
+
+
+class Site:
+    """One round of one fault: a schema of its own, its processes, its ledger. Used by the driver's thread only."""
+
+    def __init__(self, cluster: Cluster, warden: Warden, fault: Fault, trials: int, seed: str) -> None:
+        self.cluster = cluster
+        self.warden = warden
+        self.trials = trials
+        self.chance = random.Random(seed)
+        self.schema = f"chaos_{fault.id.lower()}"
+        self.application = self.schema
+        """The name of its sessions."""
+        self.user = "postgres"
+        """As whom processes work that are started from now on."""
+        self.directory = temporary_directory()
+        self.notes: dict[str, Any] = {}
+        """Whatever else was counted, for the report."""
+        self.workers: list[Process] = []
+        self.creators: list[Process] = []
+        self.met: Counter[str] = Counter()
+        """What the workers wrote into their logs, how often."""
+        self.done = 0
+        """Trials that took place."""
+        self._seed = seed
+        self._ledger = Ledger(self.directory / "driver.jsonl")
+        self._broken: list[str] = []
+        self._named = 0
+        self._left: list[str] = []
+        self._found: Findings | None = None
+        cluster.ask(f"drop schema if exists {self.schema} cascade")
+        JobManager(cluster.conninfo("migrate"), schema=self.schema).migrate()
+
+    # -- processes ------------------------------------------------------------------------------------------------------
+
+    def work(self, processes: int = 2, port: int | None = None, **options: Any) -> list[Process]:
+        """Start so many workers; returns when they are about to start their managers. `port`: of a proxy."""
+        new = [
+            self._start_worker(WorkerOptions(self.conninfo(port), self.schema, str(self.directory), **options))
+            for _ in range(processes)
+        ]
+        self.workers += new
+        for process in new:
+            process.answer()
+        return new
+
+    def create(self, processes: int = 1, port: int | None = None, **options: Any) -> list[Process]:
+        new = []
+        for _ in range(processes):
+            self._named += 1
+            name = str(self._named)
+            one = CreatorOptions(self.conninfo(port), self.schema, str(self.directory), name, f"{self._seed}:{name}", **options)
+            new.append(Process("creator", one, self.warden))
+        self.creators += new
+        return new
+
+    def migrators(self, processes: int) -> list[Process]:
+        """The caller ends them."""
+        new = [Process("migrator", MigratorOptions(self.conninfo()), self.warden) for _ in range(processes)]
+        for process in new:
+            process.answer()
+        return new
+
+    def respawn(self, worker: Process) -> Process:
+        """Another in its place; the caller has seen to its end."""
+        self.workers.remove(worker)
+        new = self._start_worker(worker.options)
+        self.workers.append(new)
+        return new
+
+    def kill(self, worker: Process) -> None:
+        """kill -9."""
+        self.note("fault", what="kill", pid=worker.pid)
+        worker.signal(signal.SIGKILL)
+        worker.wait()
+        self.note("death", pid=worker.pid)
+        worker.end()
+
+    def wind_down(self, worker: Process) -> dict[str, Any]:
+        """Its answer after it was asked to stop; and whether it ended as it should."""
+        report: dict[str, Any] = worker.answer()
+        code = worker.wait()
+        log = worker.wrote()
+        self.met.update(re.findall(r"will try again: (\w+)", log))
+        self.met["lost claims taken up"] += log.count("the reply to a claim was lost")
+        self.met["verdicts dropped"] += log.count("was taken from this process")
+        self.expect(code == 0, f"worker {worker.pid} ended with {code}")
+        self.expect(report["complete"], f"worker {worker.pid} stopped incomplete: {report}")
+        self._left += [f"worker {worker.pid}: {count} {what}" for what, count in report["left"].items()]
+        worker.end()
+        return report
+
+    def _start_worker(self, options: Any) -> Process:
+        return Process("worker", options, self.warden)
+
+    def conninfo(self, port: int | None = None) -> str:
+        """`port`: of a proxy."""
+        return self.cluster.conninfo(self.application, port, self.user)
+
+    # -- trials ---------------------------------------------------------------------------------------------------------
+
+    def each_trial(self) -> Iterator[int]:
+        """Counts the trials; between two it looks whether all processes live."""
+        for number in range(self.trials):
+            yield number
+            self.done += 1
+            self._look()
+
+    def note(self, event: str, **fields: Any) -> None:
+        self._ledger.note(event, **fields)
+
+    @contextmanager
+    def broken(self, what: str) -> Iterator[None]:
+        """The fault lasts as long as the block."""
+        self.note("fault", what=what)
+        yield
+        self.note("healed")
+
+    def pause(self, least: float, most: float) -> float:
+        """For a while, by chance."""
+        seconds = self.chance.uniform(least, most)
+        time.sleep(seconds)
+        return seconds
+
+    def expect(self, condition: object, otherwise: str) -> None:
+        if not condition:
+            self._broken.append(otherwise)
+
+    def events(self) -> list[Event]:
+        return read(self.directory)
+
+    def runs_again(self, seconds: float) -> bool:
+        """Whether a handler begins within so many seconds from now."""
+        now = time.monotonic()
+        return self.until(lambda: any(event["ev"] == "run_start" and event["t"] > now for event in self.events()), seconds)
+
+    def until(self, predicate: Callable[[], Any], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not predicate():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def _look(self) -> None:
+        for process in [one for one in self.workers if one.ended() is not None]:
+            self._broken.append(f"worker {process.pid} ended by itself: {process.ended()}: {process.wrote()[-500:]}")
+            self.note("death", pid=process.pid)
+            process.end()
+            self.respawn(process).answer()
+
+    # -- the end --------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> Findings:
+        """Let all come to rest, end the processes, and check. A fault may do the first two while what it needs is there."""
+        if self._found is None:
+            self.rest()
+        found = self._found or self.collect()
+        found.flaws["broken"] += self._broken
+        found.flaws["leaks"] += self._left
+        return found
+
+    def rest(self) -> None:
+        """No more jobs, until all are final; then no more processes."""
+        self._look()
+        self.stop_creators()
+        self.drain()
+        workers, self.workers = self.workers, []
+        for worker in workers:
+            worker.tell("stop")
+        for worker in workers:
+            try:
+                self.wind_down(worker)
+            except ProcessFailed as error:
+                self._broken.append(str(error))
+                worker.end()
+
+    def collect(self) -> Findings:
+        """What the ledger and the tables say, of a site at rest."""
+        jobs = self.cluster.jobs(self.schema)
+        found = self._found = check(self.events(), jobs, self.cluster.attempts(self.schema))
+        if not self.until(lambda: not self.cluster.sessions(self.application), LEAVE_SECONDS):
+            found.flaws["leaks"].append(f"{self.cluster.sessions(self.application)} connections")
+        found.flaws["state"] += [f"{job.k} is running" for job in jobs if job.status == "running"]
+        dead = {event["pid"] for event in self.events() if event["ev"] == "death"}  # whose rows the next process deletes
+        registered = self.cluster.ask(f"select name, split_part(name, ':', 2)::integer from {self.schema}.process")
+        found.flaws["state"] += [f"{name} is registered" for name, pid in registered if pid not in dead]
+        return found
+
+    def stop_creators(self) -> list[dict[str, Any]]:
+        """Their answers."""
+        creators, self.creators = self.creators, []
+        for creator in creators:
+            if isinstance(creator.options, CreatorOptions) and not creator.options.most:  # else it stops by itself
+                creator.tell("stop")
+        answers = [creator.answer() for creator in creators]
+        for creator in creators:
+            creator.end()
+        return answers
+
+    def drain(self, seconds: float = DRAIN_SECONDS) -> bool:
+        """Until all jobs are final; what is not by then, the checker finds."""
+        query = f"select count(*) from {self.schema}.job where status in ('pending', 'running')"
+        return self.until(lambda: self.cluster.ask(query) == [(0,)], seconds)
+
+    def close(self, keep: bool) -> None:
+        """Whatever became of it. `keep` the ledger."""
+        for process in (*self.workers, *self.creators):
+            process.end()
+        self._ledger.close()
+        try:
+            self.cluster.ask(f"drop schema if exists {self.schema} cascade")
+        except psycopg.Error:
+            pass
+        if not keep:
+            shutil.rmtree(self.directory)

@@ -1,0 +1,42 @@
+"""What happened, outside the database: each process appends lines of JSON to a file of its own, one `write` a line.
+
+A ledger in the database would share its faults: an entry whose COMMIT was lost is neither there nor not there. What a file
+was given stays, also when the process is killed at the next instant. Times are time.monotonic(), one clock for a machine.
+
+    enq_ok, enq_unknown, enq_fail   k       a create returned; its outcome is unknown; it failed and stored nothing
+    run_start                       k, attempt, run, pid
+    run_end                         k, attempt, run, pid, ok
+    listener                        k, status, pid
+    fault                           what, and pid where a process is its victim
+    healed                          what was broken is whole again
+    death                           pid: a process ended without being asked to
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+Event = dict[str, Any]
+
+
+class Ledger:
+    """One process's file. `note` may be called from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def note(self, event: str, **fields: object) -> None:
+        os.write(self._file, json.dumps({"t": time.monotonic(), "ev": event} | fields).encode() + b"\n")
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def read(directory: Path) -> list[Event]:
+    """All processes' events, in the order of time."""
+    events = [json.loads(line) for path in directory.glob("*.jsonl") for line in path.read_text().splitlines()]
+    return sorted(events, key=lambda event: event["t"])

@@ -1,0 +1,52 @@
+"""What the driver tells the processes that it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    conninfo: str
+    schema: str
+    ledger: str
+    """The directory of the files."""
+    workers: int = 4
+    types: tuple[str, ...] = ("a", "b")
+    pool: int = 0
+    """Give the manager a ConnectionPool of so many; 0: its conninfo."""
+    manager: dict[str, Any] = field(default_factory=dict)
+    """Further keywords of JobManager."""
+
+
+@dataclass(frozen=True)
+class CreatorOptions:
+    conninfo: str
+    schema: str
+    ledger: str
+    name: str
+    """The beginning of its jobs' names."""
+    seed: str
+    threads: int = 2
+    every: float = 0.01
+    """Seconds between two creates of a thread, on average; 0: one after the other."""
+    most: int = 0
+    """Stop by itself after so many jobs; 0: go on until told."""
+    many: float = 0.05
+    """The share of creates that are create_many, of ten jobs."""
+    own: float = 0.05
+    """The share on a connection of the caller's, in a transaction."""
+    raising: float = 0.05
+    """The share of jobs whose handler raises once or until the job fails."""
+    types: tuple[str, ...] = ("a", "b")
+    ms: tuple[float, float] = (0.0, 5.0)
+    """How long a handler takes: between."""
+    max_attempts: int = 3
+    do: str | None = None
+    """What else its handler does: see worker.py."""
+
+
+@dataclass(frozen=True)
+class MigratorOptions:
+    conninfo: str

@@ -1,0 +1,113 @@
+"""What a run found, in Markdown."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from statistics import median
+from typing import Any
+
+from .checker import FLAWS, Findings
+from .faults import Fault
+
+
+@dataclass
+class Result:
+    """Of all rounds of a fault."""
+
+    fault: Fault
+    trials: int = 0
+    found: Findings = field(default_factory=Findings)
+    notes: dict[str, Any] = field(default_factory=dict)
+    met: Counter[str] = field(default_factory=Counter)
+    """What workers wrote into their logs, how often."""
+    skipped: str = ""
+    kept: list[str] = field(default_factory=list)
+    """Where the ledgers lie of rounds with a flaw."""
+
+
+def line(result: Result) -> str:
+    """One line for the terminal."""
+    found = result.found
+    if result.skipped:
+        return f"{result.fault.id:5} skipped: {result.skipped}"
+    flaws = "; ".join(f"{name}: {len(whom)} ({', '.join(whom[:3])})" for name, whom in found.flaws.items() if whom)
+    counts = f"{result.trials} trials, {found.jobs:,} jobs, {found.extra_runs} extra runs"
+    return f"{result.fault.id:5} {counts}, {recovery(found)}: {flaws or 'nothing lost'}"
+
+
+def recovery(found: Findings) -> str:
+    times = found.recoveries
+    return f"back after {median(times):.2f} s, at most {max(times):.2f}" if times else "-"
+
+
+def bound(count: int) -> str:
+    """What none of so many independent trials says about the rate."""
+    return f"{3 / count:.2g}" if count else "-"
+
+
+def markdown(results: list[Result], seed: str, server: str, seconds: float) -> str:
+    taken = [result for result in results if not result.skipped]
+    total = Findings()
+    for result in taken:
+        total.add(result.found)
+    trials = sum(result.trials for result in taken)
+    verdict = "nothing lost, nothing unexplained." if total.is_sound() else "**with flaws**, below."
+    text = [
+        "# What breaks, and what is lost",
+        "",
+        "Written by `make chaos`: real processes on a real PostgreSQL, broken under load; a ledger outside the database, and a",
+        "checker that holds it against the tables. Do not edit.",
+        "",
+        f"Seed `{seed}`, {seconds / 60:.0f} minutes, {server}, Python {platform.python_version()}, {sys.platform},",
+        f"psycopg {version('psycopg')}.",
+        "",
+        f"{len(taken)} faults, {trials:,} trials, {total.jobs:,} jobs, {total.runs:,} runs of a handler: {verdict}",
+        "",
+        "| fault | what is done | trials | jobs | faults | deaths | extra runs | recovered | back after: median, most |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for result in taken:
+        found = result.found
+        times = f"{median(found.recoveries):.2f} s, {max(found.recoveries):.2f} s" if found.recoveries else "-"
+        counts = f"{found.jobs:,} | {found.faults:,} | {found.deaths} | {found.extra_runs:,} | {found.recovered}"
+        trial = f"{result.trials} ({result.fault.trial})"
+        text.append(f"| {result.fault.id} | {result.fault.title} | {trial} | {counts} | {times} |")
+    text += ["", "Each of these must be 0:", "", "| | what | found | rate, with 95 % confidence, below |", "|---|---|---|---|"]
+    for name, meaning in FLAWS.items():
+        count = len(total.flaws[name])
+        per_trial = name in ("leaks", "state", "broken")
+        rate = "-" if count else f"{bound(trials if per_trial else total.jobs)} a {'trial' if per_trial else 'job'}"
+        text.append(f"| {name} | {meaning} | {count} | {rate} |")
+    text += [
+        "",
+        f"{total.untold} final states were not told to a listener, of {total.deaths} processes that died: listeners are told",
+        "after the commit, by a process that lives.",
+        "",
+        "None of n trials says that the rate is below 3/n (with 95 % confidence) if the trials are independent. Jobs of one",
+        "trial are not quite: they meet the same fault. So the bound for a job is the hopeful one, for a trial the careful",
+        f"one, {bound(trials)} for all faults together; for one alone it is 3 by its own trials. A crash of the server is",
+        "not one of the machine: what the operating system had taken survives it.",
+        "",
+        "Beyond the table each fault expects:",
+        "",
+    ]
+    for result in taken:
+        noted = [*result.notes.items(), *((name, count) for name, count in result.met.most_common() if count)]
+        notes = "; ".join(f"{name}: {value}" for name, value in noted)
+        text.append(f"- {result.fault.id}: {result.fault.expects}{f' ({notes})' if notes else ''}")
+    text += [
+        f"- {result.fault.id} ({result.fault.title}) was skipped: {result.skipped}" for result in results if result.skipped
+    ]
+    if not total.is_sound():
+        text += ["", "## Flaws", ""]
+        for result in taken:
+            for name, whom in result.found.flaws.items():
+                if whom:
+                    text.append(f"- {result.fault.id}, {name}: {len(whom)}, for example {'; '.join(whom[:3])[:500]}")
+            if not result.found.is_sound():
+                text.append(f'  Repeat it: `make chaos ARGS="--only {result.fault.id} --seed {seed}"`')
+    return "\n".join(text) + "\n"

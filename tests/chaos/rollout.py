@@ -1,0 +1,28 @@
+"""A new version is rolled out: processes are asked to stop, one after the other, and others take their place."""
+
+from __future__ import annotations
+
+import signal
+
+from .faults import Site, fault
+
+
+@fault(
+    "F22", "SIGTERM to one process after the other, and another in its place", trial="a restart", short=6, long=40,
+    expects="each ends with 0 and complete; no attempt crashes, none is run twice",
+)  # fmt: skip
+def rolling_restart(site: Site) -> None:
+    site.work(2)
+    site.create(threads=2, every=0.1, ms=(50.0, 800.0), raising=0)
+    slowest = 0.0
+    for number in site.each_trial():
+        site.pause(1.0, 1.6)
+        worker = site.workers[number % len(site.workers)]
+        with site.broken("SIGTERM"):
+            worker.signal(signal.SIGTERM)
+            new = site.respawn(worker)
+            slowest = max(slowest, site.wind_down(worker)["seconds"])
+            new.answer()
+    site.notes["slowest stop, s"] = round(slowest, 2)
+    crashed = sum(attempt.status == "crashed" for attempt in site.cluster.attempts(site.schema))
+    site.expect(not crashed, f"{crashed} attempts crashed")

@@ -1,0 +1,134 @@
+"""A process that works: `python -m tests.chaos.worker`, made and told what to do by processes.py.
+
+First line on stdin: the options. It answers `{"started": ...}`; then `hog SECONDS` takes all connections of its pool for so
+long, and `stop`, the end of stdin or SIGTERM stop it, answered with what stop() reported and what it left behind.
+
+A job's payload says what its handler does: `k` its name; `ms` how long it takes; `raises` on how many attempts it raises;
+`do` anything else (see `_do`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from psycopg_pool import ConnectionPool
+
+from steve import Job, JobManager, Unavailable
+
+from .ledger import Ledger
+from .options import WorkerOptions
+
+GONE_SECONDS = 3.0
+"""How long threads and connections may take to be gone after stop() has returned."""
+
+
+class Broken(Exception):
+    """What handlers raise that are told to."""
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    options = WorkerOptions(**json.loads(sys.stdin.readline()))
+    ledger = Ledger(Path(options.ledger) / f"worker-{os.getpid()}.jsonl")
+    before = _held()
+    pool = None
+    if options.pool:
+        pool = ConnectionPool(options.conninfo, min_size=1, max_size=options.pool, open=True)
+    manager = JobManager(pool or options.conninfo, schema=options.schema, **options.manager)
+    for type in options.types:
+        manager.set_handler(type, lambda job: _run(ledger, job))
+    manager.on_done(None, lambda job: ledger.note("listener", k=job.payload["k"], status=str(job.status), pid=os.getpid()))
+    threading.Thread(target=_listen, args=(pool,), daemon=True).start()
+    _say({"started": os.getpid()})
+    while True:
+        try:
+            report = manager.run(options.workers)
+            break
+        except Unavailable:
+            time.sleep(0.1)
+    if pool is not None:
+        pool.close()
+    _say({"complete": report.complete, "unsettled": report.unsettled, "seconds": report.seconds, "left": _left(before)})
+
+
+def _listen(pool: ConnectionPool[Any] | None) -> None:
+    """On a thread: orders."""
+    for line in sys.stdin:
+        order, *arguments = line.split()
+        if order == "hog":
+            assert pool is not None
+            threading.Thread(target=_hog, args=(pool, float(arguments[0])), daemon=True).start()
+        else:
+            break
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _hog(pool: ConnectionPool[Any], seconds: float) -> None:
+    """What a careless program does: take each connection that comes free, and hold it."""
+    until = time.monotonic() + seconds
+    taken = []
+    while time.monotonic() < until:
+        try:
+            taken.append(pool.getconn(timeout=0.05))
+        except Exception:
+            time.sleep(0.01)
+    for connection in taken:
+        pool.putconn(connection)
+
+
+def _run(ledger: Ledger, job: Job) -> dict[str, Any]:
+    run = uuid4().hex
+    said = {"k": job.payload["k"], "attempt": job.attempts, "run": run, "pid": os.getpid()}
+    ledger.note("run_start", **said)
+    time.sleep(job.payload["ms"] / 1000)
+    _do(job.payload.get("do"))
+    ok = job.attempts - job.crashes > job.payload["raises"]
+    ledger.note("run_end", ok=ok, **said)
+    if not ok:
+        raise Broken
+    return {"by": run}
+
+
+def _do(what: str | None) -> None:
+    if what == "exit":
+        os._exit(1)
+    elif what in ("SIGKILL", "SIGSEGV"):
+        os.kill(os.getpid(), signal.Signals[what])
+        threading.Event().wait()  # another thread may have been given it, a moment later
+    elif what == "hold the interpreter":  # some seconds, during which no other thread of the process runs
+        re.match(r"(a+)+$", "a" * 26 + "b")
+
+
+def _held() -> dict[str, int]:
+    directory = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
+    # daemons of the interpreter's own and the reader of stdin, which starts after the first count, are not the manager's
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith(("steve", "pool"))]
+    return {"threads": len(threads), "files": len(list(directory.iterdir()))}
+
+
+def _left(before: dict[str, int]) -> dict[str, int]:
+    """What there is more than before, when that has had its time to go."""
+    deadline = time.monotonic() + GONE_SECONDS
+    while True:
+        left = {name: count - before[name] for name, count in _held().items() if count > before[name]}
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.02)
+
+
+def _say(answer: object) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
