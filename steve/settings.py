@@ -63,9 +63,7 @@ TURN_SECONDS = 0.05
 IDLE_SECONDS = 0.5
 """The longest wait of an idle turn, for the same reason."""
 
-# Calls (manager.py)
-CALL_SECONDS = 10.0
-"""How long a call tries to reach the database."""
+# Connections (_pool.py)
 BACKOFF_FIRST, BACKOFF_MOST = 0.1, 2.0
 """Seconds between a loop's tries to reach the database: the first, and where doubling ends; half more or less by chance."""
 
@@ -84,9 +82,13 @@ class Settings:
     """For jobs created without `max_attempts` and `backoff_strategy` of their own."""
     notify: bool = True
     """Wake waiting processes with NOTIFY when a job is created, and listen for it."""
+    create_timeout: float = 10.0
+    """Seconds, 0.05 to 3600, for which a call tries again to reach the database; `start` gives up no later."""
 
     @classmethod
-    def checked(cls, schema: object, queues: object, poll_interval: object, retry: object, notify: object) -> Settings:
+    def checked(
+        cls, schema: object, queues: object, poll_interval: object, retry: object, notify: object, create_timeout: object
+    ) -> Settings:
         """Raises TypeError or ValueError for the first that is wrong."""
         if not isinstance(schema, str):
             raise TypeError(f"schema must be a str, not {type(schema).__name__}")
@@ -100,15 +102,21 @@ class Settings:
             for queue in queues:
                 if flaw := name_flaw(queue):
                     raise (ValueError if isinstance(queue, str) else TypeError)(f"queues: a queue's name {flaw}")
-        if isinstance(poll_interval, bool) or not isinstance(poll_interval, int | float):
-            raise TypeError(f"poll_interval must be a number of seconds, not {type(poll_interval).__name__}")
-        if not 0.05 <= poll_interval <= 3600:
-            raise ValueError(f"poll_interval must be between 0.05 and 3600 seconds, not {shown(poll_interval)}")
+        poll_interval = _checked_seconds("poll_interval", poll_interval)
+        create_timeout = _checked_seconds("create_timeout", create_timeout)
         if not isinstance(retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
         if not isinstance(notify, bool):
             raise TypeError(f"notify must be True or False, not {type(notify).__name__}")
-        return cls(schema, queues, float(poll_interval), retry, notify)
+        return cls(schema, queues, poll_interval, retry, notify, create_timeout)
+
+
+def _checked_seconds(keyword: str, seconds: object) -> float:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"{keyword} must be a number of seconds, not {type(seconds).__name__}")
+    if not 0.05 <= seconds <= 3600:
+        raise ValueError(f"{keyword} must be between 0.05 and 3600 seconds, not {shown(seconds)}")
+    return float(seconds)
 
 
 def check_workers(workers: object) -> None:

@@ -24,7 +24,15 @@ class OldQueue(str, Enum):  # noqa: UP042 - what StrEnum was before Python 3.11
 
 def checked(**keywords: Any) -> Settings:
     return Settings.checked(
-        **{"schema": "steve", "queues": None, "poll_interval": 1.0, "retry": RetryPolicy(), "notify": True} | keywords
+        **{
+            "schema": "steve",
+            "queues": None,
+            "poll_interval": 1.0,
+            "retry": RetryPolicy(),
+            "notify": True,
+            "create_timeout": 10.0,
+        }
+        | keywords
     )
 
 
@@ -63,6 +71,16 @@ WRONG: dict[str, tuple[str, Any, type[Exception], str]] = {
     "poll_interval: text": ("poll_interval", "1", TypeError, "poll_interval must be a number of seconds, not str"),
     "poll_interval: True": ("poll_interval", True, TypeError, "poll_interval must be a number of seconds, not bool"),
     "poll_interval: None": ("poll_interval", None, TypeError, "poll_interval must be a number of seconds"),
+    "create_timeout: zero": ("create_timeout", 0, ValueError, "create_timeout must be between 0.05 and 3600"),
+    "create_timeout: negative": ("create_timeout", -1, ValueError, "create_timeout must be between"),
+    "create_timeout: too small": ("create_timeout", 0.04, ValueError, "create_timeout must be between"),
+    "create_timeout: too large": ("create_timeout", 3601, ValueError, "create_timeout must be between"),
+    "create_timeout: NaN": ("create_timeout", float("nan"), ValueError, "create_timeout must be between"),
+    "create_timeout: infinite": ("create_timeout", float("inf"), ValueError, "create_timeout must be between"),
+    "create_timeout: more than a float holds": ("create_timeout", 10**400, ValueError, "create_timeout must be between"),
+    "create_timeout: text": ("create_timeout", "1", TypeError, "create_timeout must be a number of seconds, not str"),
+    "create_timeout: True": ("create_timeout", True, TypeError, "create_timeout must be a number of seconds, not bool"),
+    "create_timeout: None": ("create_timeout", None, TypeError, "create_timeout must be a number of seconds"),
     "retry: None": ("retry", None, TypeError, "retry must be a RetryPolicy, not NoneType"),
     "retry: a strategy": ("retry", "exp", TypeError, "retry must be a RetryPolicy, not str"),
     "retry: the class": ("retry", RetryPolicy, TypeError, "retry must be a RetryPolicy, not type"),
