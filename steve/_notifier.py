@@ -7,6 +7,7 @@ A notification is a hint: it wakes the hand, which looks for itself. The poll re
 from __future__ import annotations
 
 import contextlib
+import logging
 import selectors
 import socket
 from collections.abc import Callable
@@ -14,17 +15,20 @@ from collections.abc import Callable
 from ._outage import Backoff, Outage
 from .errors import Trouble
 
+logger = logging.getLogger("steve")
+
 
 class Notifier:
     def __init__(
         self,
-        listen: Callable[[], int],
+        listen: Callable[[], int | None],
         hear: Callable[[], list[str]],
         close: Callable[[], None],
         wake: Callable[[bool], None],
         outage: Outage,
     ) -> None:
-        """`listen` (re)opens the connection if need be and returns its socket's number; `hear` returns what has arrived;
+        """`listen` (re)opens the connection if need be and returns its socket's number, None behind a pooler, where nobody can
+        listen; `hear` returns what has arrived;
         `wake(everywhere)` makes the hand look."""
         self._listen = listen
         self._hear = hear
@@ -45,6 +49,12 @@ class Notifier:
         while not self._ended:
             try:
                 descriptor = self._listen()
+                if descriptor is None:
+                    logger.warning(
+                        "no notification comes through the connection pooler: new jobs are found by the poll; with listen_db, "
+                        "a conninfo that leads to PostgreSQL itself, they wake this process at once"
+                    )
+                    break
                 self._outage.worked("listening")
                 self._backoff.reset()
                 self._wake(True)  # whatever was notified before is lost: look once

@@ -17,7 +17,17 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from ._connection import Connection, Line, connect, connect_arguments, conninfo_of, prepare_for_call, prepare_for_loop
+from ._connection import (
+    Connection,
+    Line,
+    Pooler,
+    connect,
+    connect_arguments,
+    conninfo_of,
+    listen_conninfo_of,
+    prepare_for_call,
+    prepare_for_loop,
+)
 from ._outage import Backoff
 from ._store import ask, trouble
 from .errors import OutcomeUnknown, SteveError, Trouble, Unavailable, Unknown, Weather
@@ -53,8 +63,8 @@ class Lines(NamedTuple):
 
 
 class Connections:
-    def __init__(self, db: object, timeout: float) -> None:
-        """`timeout`: how long a call tries to reach the database, in seconds."""
+    def __init__(self, db: object, timeout: float, listen_db: object) -> None:
+        """`timeout`: how long a call tries to reach the database, in seconds. `listen_db`: the listener's own conninfo."""
         self._timeout = timeout
         self._theirs: AnyPool | None = None
         self._conninfo = ""
@@ -64,6 +74,8 @@ class Connections:
             self._theirs = db
         else:
             self._conninfo = conninfo_of(db)
+        self._listen_conninfo = listen_conninfo_of(listen_db)
+        self._pooler = Pooler()
         self._lock = threading.Lock()  # protects _ours and _close_ours
         self._ours: AnyPool | None = None
         self._close_ours: Callable[[], object] = lambda: None
@@ -126,10 +138,11 @@ class Connections:
 
         Raises ValueError for a user's pool that cannot carry a started manager.
         """
-        if self._theirs is not None and 0 < self._theirs.max_size < LINES_KEPT + 1:
+        kept = LINES_KEPT - (self._listen_conninfo is not None)
+        if self._theirs is not None and 0 < self._theirs.max_size < kept + 1:
             raise ValueError(
-                f"the pool is too small: a started manager keeps {LINES_KEPT} connections of it (claim, settle, listen) and "
-                f"needs one for calls; give it max_size={LINES_KEPT + 1} or more, not {self._theirs.max_size}"
+                f"the pool is too small: a started manager keeps {kept} connections of it (claim, settle, listen) and "
+                f"needs one for calls; give it max_size={kept + 1} or more, not {self._theirs.max_size}"
             )
         self._pool()
 
@@ -138,11 +151,12 @@ class Connections:
             return self._theirs
         with self._lock:
             if self._ours is None or self._ours.closed:
+                pooler = self._pooler  # the pool must not hold on to what closes it
                 pool: AnyPool = ConnectionPool(
                     kwargs=connect_arguments(self._conninfo, self._timeout),
                     min_size=0,
                     max_size=POOL_MOST,
-                    configure=prepare_for_call,
+                    configure=lambda connection: prepare_for_call(connection, pooler),
                     name="steve",
                     num_workers=1,
                     open=True,
@@ -165,30 +179,37 @@ class Connections:
 
         Those of a user's pool are taken at once: later there may be none left. Raises Trouble.
         """
-        lines = Lines(
-            self._line(prepare_for_loop), self._line(prepare_for_loop), self._line(None), self._line(prepare_for_loop)
-        )
+        listen_conninfo = self._listen_conninfo
+        if listen_conninfo is None:
+            listen = self._line(None)
+        else:
+            listen = Line(lambda: connect(listen_conninfo, self._timeout), Connection.close, Pooler())
+        lines = Lines(self._line(prepare_for_loop), self._line(prepare_for_loop), listen, self._line(prepare_for_loop))
         if self._theirs is not None:
             try:
-                for line in (lines.claim, lines.settle, lines.listen):
+                for line in (lines.claim, lines.settle, *([lines.listen] if listen_conninfo is None else [])):
                     line.connection()
             except BaseException:
                 lines.close()
                 raise
         return lines
 
-    def _line(self, prepare: Callable[[Connection], None] | None) -> Line:
-        """`prepare`: its session; None: as it comes, for who only listens."""
+    def _line(self, prepare_session: Callable[[Connection, Pooler], None] | None) -> Line:
+        """`prepare_session`: None: as it comes, for who only listens."""
+
+        def prepare(connection: Connection) -> None:
+            if prepare_session is not None:
+                prepare_session(connection, self._pooler)
+
         pool = self._theirs
         if pool is None:
-            return Line(lambda: connect(self._conninfo, self._timeout, prepare), Connection.close)
+            return Line(lambda: connect(self._conninfo, self._timeout, prepare), Connection.close, self._pooler)
 
         def open() -> Connection:
             connection: Connection = pool.getconn(timeout=self._timeout)
             try:
                 connection.set_autocommit(True)
-                if prepare is not None:
-                    prepare(connection)
+                prepare(connection)
             except BaseException:
                 close(connection)
                 raise
@@ -199,7 +220,7 @@ class Connections:
             connection.close()
             pool.putconn(connection)
 
-        return Line(open, close)
+        return Line(open, close, self._pooler)
 
 
 @contextmanager

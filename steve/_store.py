@@ -30,6 +30,13 @@ T = TypeVar("T")
 
 COPY_ROWS = 1_000
 """Sent at a time."""
+FOR_PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
+"""The settings of a session that prepares its statements: they keep them on the indexes.
+
+A plan made for a small table stays cached while the table grows: a sequential scan in it would become quadratic, and the high
+cost of a plan that has no other choice may wake the JIT compiler. One made for a large group reads the table in order to join
+it. Generic plans know neither.
+"""
 
 
 class Terms(NamedTuple):
@@ -236,10 +243,16 @@ class Store:
 
     # -- hearing --------------------------------------------------------------------------------------------------------
 
-    def listen(self, connection: Connection) -> None:
-        """From now on `hear` returns what is notified."""
+    def listen(self, connection: Connection) -> bool:
+        """From now on `hear` returns what is notified. False: a pooler is in between, and nothing was done."""
+        parameters = {"channel": self.channel, "session": connection.info.backend_pid}
+        statement = self._statement("listen") % parameters  # of a name and a number of ours: DO takes no parameters
         with translated(connection):
-            psycopg.Cursor(connection).execute(f"listen {self.channel}".encode())
+            try:
+                psycopg.Cursor(connection).execute(statement.encode(), prepare=False)
+            except psycopg.errors.RaiseException:
+                return False
+        return True
 
     def hear(self, connection: Connection) -> list[str]:
         """The payloads of the notifications that have arrived, without waiting for more."""
@@ -252,6 +265,10 @@ class Store:
         self, connection: Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
     ) -> list[tuple[Any, ...]]:
         try:  # not `translated`, which costs every create a hundredth of its time
+            if prepare and connection.prepare_threshold is None:  # a pooler in between: the settings of one transaction
+                with connection.transaction():
+                    ask(connection, _SET_FOR_PLANS)
+                    return ask(connection, self._statement(name), parameters)
             return ask(connection, self._statement(name), parameters, prepare=prepare)
         except psycopg.Error as error:
             raise trouble(error, connection) from error
@@ -261,6 +278,11 @@ class Store:
         if statement is None:  # twice by two threads at once: the same text
             statement = self._sql[name] = place_schema(files("steve").joinpath("sql", f"{name}.sql").read_text(), self.schema)
         return statement
+
+
+_SET_FOR_PLANS = "select " + ", ".join(
+    f"set_config('{name}', '{value}', true)" for name, value in (FOR_PLANS | {"TimeZone": "UTC"}).items()
+)
 
 
 def quoted(schema: str) -> str:

@@ -41,6 +41,7 @@ class JobManager:
 
     `db`: a conninfo string; an open `psycopg_pool.ConnectionPool` (used, never closed); an open `psycopg.Connection` (only its
     conninfo and password are taken); None: the environment variable STEVE_DATABASE_URL, else libpq's PG* variables.
+    `listen_db`: a conninfo for the connection that hears of new jobs, where `db` leads through a pooler, which tells nobody.
     `handler`: for every type that has none of its own; without it only types with a handler are claimed.
     `handlers`: a mapping of type to handler. The other keywords: `steve/settings.py`.
 
@@ -59,12 +60,13 @@ class JobManager:
         poll_interval: float = 1.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         notify: bool = True,
+        listen_db: str | None = None,
         create_timeout: float = 10.0,
     ) -> None:
         self._settings = Settings.checked(schema, queues, poll_interval, retry, notify, create_timeout)
         self._handlers = Handlers(handler, handlers)
         self._listeners = Listeners()
-        self._connections = Connections(db, self._settings.create_timeout)
+        self._connections = Connections(db, self._settings.create_timeout, listen_db)
         self._store = Store(self._settings.schema)
         self._calls = Calls(self._connections, self._settings.schema)
         self._creator = Creator(self._store, self._calls, self._connections)
