@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ._store import FOR_PLANS, ask, trouble
 from .errors import Trouble
+from .settings import ANSWER_SECONDS
 
 T = TypeVar("T")
 Connection = psycopg.Connection[Any]
@@ -160,18 +162,34 @@ class Line:
     Used by one thread at a time (the claim lock sees to that where threads take turns).
     """
 
-    def __init__(self, open: Callable[[], Connection], close: Callable[[Connection], None], pooler: Pooler) -> None:
+    def __init__(
+        self,
+        open: Callable[[], Connection],
+        close: Callable[[Connection], None],
+        pooler: Pooler,
+        watched: Callable[[Callable[[Connection], Any], Connection, float], Any] | None,
+    ) -> None:
+        """`watched`: has a statement on a connection answered within so many seconds, or the connection broken; None: wait."""
         self._open = open
         self._close = close
+        self._watched = watched
+        self._patience = ANSWER_SECONDS
         self.pooler = pooler
         self._connection: Connection | None = None
 
     def call(self, statement: Callable[[Connection], T]) -> T:
         """What `statement` makes of the connection. Raises `Trouble`."""
         connection = self.connection()
+        begun = time.monotonic()
         try:
-            return statement(connection)
+            if self._watched is None:
+                return statement(connection)
+            result: T = self._watched(statement, connection, self._patience)
+            self._patience = ANSWER_SECONDS
+            return result
         except BaseException as error:
+            if time.monotonic() - begun >= self._patience:
+                self._patience *= 2  # it may have been slow, and not dead: in the end it gets the time that it takes
             # Read-only: a demoted primary, which will not become one again while we hold on to it.
             demoted = isinstance(error, Trouble) and error.sqlstate == "25006"
             if demoted or connection.info.transaction_status != pq.TransactionStatus.IDLE:

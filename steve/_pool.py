@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -30,7 +30,9 @@ from ._connection import (
 )
 from ._outage import Backoff
 from ._store import ask, trouble
+from ._watchdog import watchdog
 from .errors import OutcomeUnknown, SteveError, Trouble, Unavailable, Unknown, Weather
+from .settings import ANSWER_SECONDS
 
 T = TypeVar("T")
 AnyPool = ConnectionPool[Any]
@@ -82,17 +84,20 @@ class Connections:
 
     # -- for callers ----------------------------------------------------------------------------------------------------
 
-    def call(self, statement: Callable[[Connection], T], sent: Sent | None = None) -> T:
+    def call(
+        self, statement: Callable[[Connection], T], sent: Sent | None = None, answer_in: float | None = ANSWER_SECONDS
+    ) -> T:
         """What `statement` makes of a connection, tried again while that is lost, for the timeout.
 
-        It must bear being done twice. `sent`: what it stores. Raises Unavailable, OutcomeUnknown, Refused and Misconfigured.
+        It must bear being done twice. `sent`: what it stores. `answer_in`: the connection counts as lost when the statement
+        has taken so many seconds; None: never. Raises Unavailable, OutcomeUnknown, Refused and Misconfigured.
         """
         deadline = time.monotonic() + self._timeout
         backoff = Backoff()
         unknown = False
         while True:
             try:
-                return self.once(statement, deadline - time.monotonic())
+                return self.once(statement, deadline - time.monotonic(), answer_in)
             except (Weather, Unknown) as error:
                 unknown = unknown or isinstance(error, Unknown)
                 delay = backoff.next()
@@ -117,15 +122,17 @@ class Connections:
                 return str(refused)
         return str(error)
 
-    def once(self, statement: Callable[[Connection], T], timeout: float) -> T:
+    def once(self, statement: Callable[[Connection], T], timeout: float, answer_in: float | None = ANSWER_SECONDS) -> T:
         """The same, tried once: with a connection that comes within `timeout` seconds. Raises Trouble."""
         pool = self._pool()
         try:
-            with pool.connection(timeout=max(timeout, 0.01)) as connection:
-                if self._theirs is None:
+            with (
+                pool.connection(timeout=max(timeout, 0.01)) as connection,
+                nullcontext() if self._theirs is None else _as_ours(connection),
+            ):
+                if answer_in is None:
                     return statement(connection)
-                with _as_ours(connection):
-                    return statement(connection)
+                return watchdog.call(statement, connection, answer_in)
         except PoolClosed as error:
             if self._theirs is not None:
                 raise SteveError("the pool given as db was closed: open it, or make a manager on another") from error
@@ -156,7 +163,7 @@ class Connections:
                     kwargs=connect_arguments(self._conninfo, self._timeout),
                     min_size=0,
                     max_size=POOL_MOST,
-                    configure=lambda connection: prepare_for_call(connection, pooler),
+                    configure=lambda connection: _watched(connection, prepare_for_call, pooler),
                     name="steve",
                     num_workers=1,
                     open=True,
@@ -181,10 +188,15 @@ class Connections:
         """
         listen_conninfo = self._listen_conninfo
         if listen_conninfo is None:
-            listen = self._line(None)
+            listen = self._line(None, watchdog.call)
         else:
-            listen = Line(lambda: connect(listen_conninfo, self._timeout), Connection.close, Pooler())
-        lines = Lines(self._line(prepare_for_loop), self._line(prepare_for_loop), listen, self._line(prepare_for_loop))
+            listen = Line(lambda: connect(listen_conninfo, self._timeout), Connection.close, Pooler(), watchdog.call)
+        lines = Lines(
+            self._line(prepare_for_loop, watchdog.call),
+            self._line(prepare_for_loop, watchdog.call),
+            listen,
+            self._line(prepare_for_loop, None),
+        )
         if self._theirs is not None:
             try:
                 for line in (lines.claim, lines.settle, *([lines.listen] if listen_conninfo is None else [])):
@@ -194,16 +206,20 @@ class Connections:
                 raise
         return lines
 
-    def _line(self, prepare_session: Callable[[Connection, Pooler], None] | None) -> Line:
+    def _line(
+        self,
+        prepare_session: Callable[[Connection, Pooler], None] | None,
+        watched: Callable[[Callable[[Connection], Any], Connection, float], Any] | None,
+    ) -> Line:
         """`prepare_session`: None: as it comes, for who only listens."""
 
         def prepare(connection: Connection) -> None:
             if prepare_session is not None:
-                prepare_session(connection, self._pooler)
+                _watched(connection, prepare_session, self._pooler)
 
         pool = self._theirs
         if pool is None:
-            return Line(lambda: connect(self._conninfo, self._timeout, prepare), Connection.close, self._pooler)
+            return Line(lambda: connect(self._conninfo, self._timeout, prepare), Connection.close, self._pooler, watched)
 
         def open() -> Connection:
             connection: Connection = pool.getconn(timeout=self._timeout)
@@ -220,7 +236,11 @@ class Connections:
             connection.close()
             pool.putconn(connection)
 
-        return Line(open, close, self._pooler)
+        return Line(open, close, self._pooler, watched)
+
+
+def _watched(connection: Connection, prepare: Callable[[Connection, Pooler], None], pooler: Pooler) -> None:
+    watchdog.call(lambda connection: prepare(connection, pooler), connection, ANSWER_SECONDS)
 
 
 @contextmanager

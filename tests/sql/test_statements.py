@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from steve import JobManager, migrations
-from steve._connection import prepare_for_call, prepare_for_loop
+from steve._connection import Pooler, prepare_for_call, prepare_for_loop
 from steve._store import Demand, Lane, Page, Store, quoted
 from steve.job import AttemptStatus, Claimed, Status
 from steve.outcome import NotBegun, Verdict, judge
@@ -172,7 +172,7 @@ def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
     some = filled(rows, status)
     ids = [id for id, _ in some]
     store = Planned(schema)
-    prepare_for_loop(connection)
+    prepare_for_loop(connection, Pooler())
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
@@ -205,7 +205,7 @@ def test_a_caller_finds_jobs_by_index(
     some = filled(rows, "completed")
     uid = some[0][1]
     store = Planned(schema)
-    prepare_for_call(connection)
+    prepare_for_call(connection, Pooler())
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
