@@ -8,7 +8,7 @@ _settle.py, sql/settle_jobs.sql. Who wants to know is told: listeners.py. How th
 from ._engine import StopReport
 from ._run import Run, current_run
 from ._version import __version__
-from .errors import InvalidJob, NotRunning, OutcomeUnknown, SchemaError, Snooze, SteveError, Unavailable
+from .errors import ForkedProcessError, InvalidJob, NotRunning, OutcomeUnknown, SchemaError, Snooze, SteveError, Unavailable
 from .job import Attempt, AttemptStatus, Job, NewJob, Status
 from .manager import JobManager
 from .retry import RetryPolicy
@@ -18,6 +18,7 @@ JobManager.__module__ = "steve"
 __all__ = [
     "Attempt",
     "AttemptStatus",
+    "ForkedProcessError",
     "InvalidJob",
     "Job",
     "JobManager",

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
 
-from . import _enqueue, _lookup, migrations
+from . import _enqueue, _fork, _lookup, migrations
 from ._calls import Calls
 from ._connection import Connection, caller_connection
 from ._create import Creator
@@ -68,6 +68,18 @@ class JobManager:
         self._listeners = Listeners()
         self._connections = Connections(db, self._settings.create_timeout, listen_db)
         self._store = Store(self._settings.schema)
+        self._begin()
+        _fork.register(self)
+
+    def _begin_anew(self) -> None:
+        """In the child of a fork: be as one that was never started. The parent's threads are not here; locks may be held."""
+        _fork.leave_alone(self._engines, self._calls, self._creator)
+        self._connections.begin_anew(started=any(not engine.has_ended() for engine in self._engines))
+        self._handlers.begin_anew()
+        self._listeners.begin_anew()
+        self._begin()
+
+    def _begin(self) -> None:
         self._calls = Calls(self._connections, self._settings.schema)
         self._creator = Creator(self._store, self._calls, self._connections)
         self._starting = threading.Lock()  # one start at a time; protects the setting of _engines. Not taken by stop.

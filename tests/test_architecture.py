@@ -11,7 +11,7 @@ STEVE = Path(__file__).parent.parent / "steve"
 
 # From the bottom up: a module imports from its own layer and from those before it.
 LAYERS = {
-    "values": {"errors", "job", "retry", "outcome", "settings", "_json", "_version"},
+    "values": {"errors", "job", "retry", "outcome", "settings", "_json", "_version", "_fork"},
     "database": {"_store", "_literals", "_connection", "migrations"},
     "rooms": {
         *("handlers", "listeners", "_enqueue", "_claim", "_run", "_settle", "_worker"),
