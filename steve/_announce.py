@@ -46,7 +46,7 @@ class Announcer:
                 self._carrying = False
             else:
                 self._owed = True
-            pay = self._is_to_pay()
+            pay = self._take_debt()
         if pay:
             self._pay()
 
@@ -54,11 +54,12 @@ class Announcer:
         """Jobs were stored that no notification announced."""
         with self._lock:
             self._owed = True
-            pay = self._is_to_pay()
+            pay = self._take_debt()
         if pay:
             self._pay()
 
-    def _is_to_pay(self) -> bool:
+    def _take_debt(self) -> bool:
+        """Under the lock: whether the caller is the one to pay what is owed."""
         pay = self._owed and not self._under_way
         if pay:
             self._owed = False

@@ -1,6 +1,6 @@
 """The statements about processes: who lives, who is dead, and what becomes of the jobs of the dead. A Store like the other.
 
-`_heartbeat` beats with them, `_rescue` suspects and rescues; both are given them as plain functions by `_engine`.
+`_heartbeat` beats with them, `_rescue` suspects and rescues; both are given them as plain functions by `_alive`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ._literals import array
 from ._store import Connection, Store
 from ._version import __version__
 from .job import AttemptStatus, Claimed, Settled, Status
@@ -104,7 +105,7 @@ class Processes(Store):
 
     def find_held(self, connection: Connection, claims: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
         """Those of these (id, lease_no) that still hold."""
-        parameters = {"ids": [id for id, _ in claims], "lease_nos": [lease_no for _, lease_no in claims]}
+        parameters = {"ids": array(id for id, _ in claims), "lease_nos": array(lease_no for _, lease_no in claims)}
         return {(row[0], row[1]) for row in self._rows(connection, "find_held", parameters)}
 
     @property
@@ -117,5 +118,5 @@ def _rescued(row: tuple[Any, ...]) -> tuple[Verdict, Settled]:
     job = Claimed(*row[: len(Claimed._fields)])
     updated_at, completed_at, status = row[len(Claimed._fields) : -1]
     verdict = Verdict(job, None, Status(status), AttemptStatus.CRASHED, error=job.error, delay=None)
-    settled = Settled(job.id, job.lease_no, job.run_at, row[18], updated_at, completed_at, job.claimed_at)
+    settled = Settled(job.id, job.lease_no, job.run_at, job.started_at or job.claimed_at, updated_at, completed_at, job.claimed_at)
     return verdict, settled
