@@ -118,5 +118,6 @@ def _rescued(row: tuple[Any, ...]) -> tuple[Verdict, Settled]:
     job = Claimed(*row[: len(Claimed._fields)])
     updated_at, completed_at, status = row[len(Claimed._fields) : -1]
     verdict = Verdict(job, None, Status(status), AttemptStatus.CRASHED, error=job.error, delay=None)
-    settled = Settled(job.id, job.lease_no, job.run_at, job.started_at or job.claimed_at, updated_at, completed_at, job.claimed_at)
+    started_at = job.started_at or job.claimed_at
+    settled = Settled(job.id, job.lease_no, job.run_at, started_at, updated_at, completed_at, job.claimed_at)
     return verdict, settled

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
+from tests.child import ProcessFailed
+
 from . import ledger
 from .board import Board
 from .cluster import Cluster
 from .figures import Bench, Measure, Reading, at_least, figure
 from .limits import BATCH, BATCH_1, CLASSIC, CLASSIC_1
 from .options import WorkerOptions
-from .processes import ProcessFailed, Workers
+from .processes import Workers
 
 TEN = ("drain.10", "jobs/s")
 RATIOS = (BATCH, BATCH_1, CLASSIC)

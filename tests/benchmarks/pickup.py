@@ -10,13 +10,14 @@ from typing import NamedTuple
 import psycopg
 
 from steve import JobManager
+from tests.child import ProcessFailed
 
 from . import ledger
 from .board import Board
 from .drain import settled
 from .figures import Bench, Measure, Reading, at_most, figure
 from .options import CreatorOptions, WorkerOptions
-from .processes import ProcessFailed, Workers, create, creating
+from .processes import Workers, create, creating
 
 EVERY = 0.015
 """Seconds between two jobs where the manager is to be idle in between."""

@@ -7,11 +7,7 @@ stdin.
 from __future__ import annotations
 
 import json
-import os
-import select
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,60 +17,21 @@ from typing import Any, Self
 
 import psutil
 
+from tests.child import Child, ProcessFailed
+
 from .board import Board
 from .options import CreatorOptions, WorkerOptions
 
-ROOT = Path(__file__).parents[2]
 
-ANSWER_SECONDS = 120.0
-"""How long a process may take to start or to stop."""
-
-
-class ProcessFailed(Exception):
-    """A process ended, or did not answer; with what it wrote."""
-
-
-class Process:
-    """A program as a process, told options and orders line by line, each answered with one line of JSON.
-
-    `name`: what it is, for messages. `environ`: variables beside our own.
-    """
+class Process(Child):
+    """The same, given options in its first line, and looked at by its use of the machine."""
 
     def __init__(
         self, name: str, command: Sequence[str], options: Mapping[str, Any], environ: Mapping[str, str] | None = None
     ) -> None:
-        self._name = name
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by end()
-        # A session of its own: Ctrl-C in the terminal is for the benchmark, which ends it.
-        self._process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ | dict(environ or {}),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            start_new_session=True,
-        )
-        self.stats = psutil.Process(self._process.pid)
+        super().__init__(name, command, environ)
+        self.stats = psutil.Process(self.pid)
         self.tell(json.dumps(options))
-
-    def tell(self, line: str) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._failure("ended") from None
-
-    def answer(self, seconds: float = ANSWER_SECONDS) -> Any:
-        assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], seconds)[0]:
-            raise self._failure(f"did not answer for {seconds:g} s")
-        line = self._process.stdout.readline()
-        if not line:
-            raise self._failure("ended")
-        return json.loads(line)
 
     def check(self) -> None:
         """Raises ProcessFailed if it ended by itself."""
@@ -93,15 +50,6 @@ class Process:
             return float(self.stats.memory_info().rss / 1e6)
         sizes = {line.split(":")[0]: line.split() for line in status.read_text().splitlines()}
         return sum(int(sizes[name][1]) for name in ("RssAnon", "RssFile")) * 1024 / 1e6
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._errors.close()
-
-    def _failure(self, what: str) -> ProcessFailed:
-        self._errors.seek(0)
-        return ProcessFailed(f"a {self._name} {what}: {self._errors.read()[-2000:]}")
 
 
 def _python(module: str, options: WorkerOptions | CreatorOptions) -> Process:

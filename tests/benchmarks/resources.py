@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
 
+from tests.child import ROOT
+
 from .board import Board
 from .drain import settled
 from .figures import Bench, Measure, Reading, at_most, figure
 from .options import WorkerOptions
-from .processes import ROOT, Workers
+from .processes import Workers
 
 
 @contextmanager

@@ -20,12 +20,13 @@ from typing import Any
 import psycopg
 
 from steve import JobManager
+from tests.child import ProcessFailed
 
 from .checker import Findings, check
 from .cluster import Cluster, temporary_directory
 from .ledger import Event, Ledger, read
 from .options import CreatorOptions, MigratorOptions, WorkerOptions
-from .processes import Process, ProcessFailed, Warden
+from .processes import Process, Warden
 
 DRAIN_SECONDS = 40.0
 """How long all jobs may take to become final when nothing is broken any more."""

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from tests.child import ProcessFailed
+
 from ..board import Board
 from ..figures import Bench, Measure, Reading, figure
 from ..ledger import WrongLedger
 from ..limits import BATCH
 from ..pickup import P50, P99, delays
-from ..processes import Process, ProcessFailed
+from ..processes import Process
 from . import database
 from .catalogue import PEERS, Peer
 
