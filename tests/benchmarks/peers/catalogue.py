@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from ..processes import ROOT
+from tests.child import ROOT
 
 HOME = ROOT / ".peers"
 """Where they are installed. Not under version control."""
