@@ -18,9 +18,10 @@ from typing import Any
 
 import psycopg
 
-from steve import JobManager, NewJob, RetryPolicy
+from steve import JobManager, NewJob
 from steve._enqueue import checked
 from steve._store import Store, place_schema
+from steve.settings import Settings
 
 from .board import Board
 from .options import CreatorOptions
@@ -67,7 +68,7 @@ def by_insert(options: CreatorOptions) -> float:
     fixed = {"notify": options.notify is not False, "channel": Store(options.schema).channel}
 
     def parameters(type: str, i: int) -> dict[str, Any]:
-        insert = checked(NewJob(type, {"i": i}), RetryPolicy())
+        insert = checked(NewJob(type, {"i": i}), Settings())
         return insert.terms._asdict() | {"uid": insert.uid, "payload": insert.payload} | fixed
 
     with ExitStack() as connections:
