@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -21,6 +22,15 @@ Connection = psycopg.Connection[Any]
 
 ENVIRONMENT = "STEVE_DATABASE_URL"
 CONNECT_SECONDS = 10
+NOTICING = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A dead link is noticed in about 11 s, by who waits (keepalives) and by who sends (the timeout, in milliseconds); left to
+itself Linux takes two hours and a quarter of one."""
 
 
 def conninfo_of(db: object) -> str:
@@ -72,16 +82,21 @@ def caller_connection(connection: object) -> Connection:
     )
 
 
-def connect_arguments(conninfo: str) -> dict[str, Any]:
-    """How to connect: the conninfo, with what the user left unset."""
-    ours = {"connect_timeout": CONNECT_SECONDS, "fallback_application_name": "steve"}
+def connect_arguments(conninfo: str, timeout: float) -> dict[str, Any]:
+    """How to connect: the conninfo, with what the user left unset. `timeout`: who waits for it gives up after so long."""
+    given = conninfo_to_dict(conninfo)
+    ours = {"fallback_application_name": "steve", "connect_timeout": min(CONNECT_SECONDS, math.ceil(timeout))}
+    if "service" not in given:  # what that sets cannot be asked: it stands in a file, and libpq puts it behind the conninfo
+        ours |= NOTICING
+    unset = {option.keyword.decode() for option in pq.Conninfo.get_defaults() if option.val is None}  # by the environment
+    ours = {name: value for name, value in ours.items() if name in unset}
     # text travels as UTF-8 whatever the database's encoding; every statement is a transaction of its own
-    return ours | conninfo_to_dict(conninfo) | {"client_encoding": "utf8", "autocommit": True}
+    return ours | given | {"client_encoding": "utf8", "autocommit": True}
 
 
-def connect(conninfo: str, prepare: Callable[[Connection], None] | None = None) -> Connection:
+def connect(conninfo: str, timeout: float, prepare: Callable[[Connection], None] | None = None) -> Connection:
     """A new connection of our own, its session prepared for what it is for. Raises psycopg.Error."""
-    connection = psycopg.connect(**connect_arguments(conninfo))
+    connection = psycopg.connect(**connect_arguments(conninfo, timeout))
     try:
         if prepare is not None:
             prepare(connection)

@@ -21,7 +21,6 @@ from ._connection import Connection, Line, connect, connect_arguments, conninfo_
 from ._outage import Backoff
 from ._store import ask, trouble
 from .errors import OutcomeUnknown, SteveError, Trouble, Unavailable, Unknown, Weather
-from .settings import CALL_SECONDS
 
 T = TypeVar("T")
 AnyPool = ConnectionPool[Any]
@@ -55,7 +54,9 @@ class Lines(NamedTuple):
 
 
 class Connections:
-    def __init__(self, db: object) -> None:
+    def __init__(self, db: object, timeout: float) -> None:
+        """`timeout`: how long a call tries to reach the database, in seconds."""
+        self._timeout = timeout
         self._theirs: AnyPool | None = None
         self._conninfo = ""
         if isinstance(db, ConnectionPool):
@@ -71,11 +72,11 @@ class Connections:
     # -- for callers ----------------------------------------------------------------------------------------------------
 
     def call(self, statement: Callable[[Connection], T], sent: Sent | None = None) -> T:
-        """What `statement` makes of a connection, tried again while that is lost, for CALL_SECONDS.
+        """What `statement` makes of a connection, tried again while that is lost, for the timeout.
 
         It must bear being done twice. `sent`: what it stores. Raises Unavailable, OutcomeUnknown, Refused and Misconfigured.
         """
-        deadline = time.monotonic() + CALL_SECONDS
+        deadline = time.monotonic() + self._timeout
         backoff = Backoff()
         unknown = False
         while True:
@@ -92,7 +93,7 @@ class Connections:
                             sent.uid,
                         ) from None  # see _calls
                     raise Unavailable(
-                        f"the database could not be used within {CALL_SECONDS:.0f} s: {self._reason(error)}"
+                        f"the database could not be used within {self._timeout:g} s: {self._reason(error)}"
                     ) from None
                 time.sleep(delay)
 
@@ -100,7 +101,7 @@ class Connections:
         """A pool says only that it had no connection in time; asked once more, libpq says why."""
         if self._theirs is None and isinstance(error.__cause__, PoolTimeout):
             try:
-                connect(self._conninfo).close()
+                connect(self._conninfo, self._timeout).close()
             except psycopg.Error as refused:
                 return str(refused)
         return str(error)
@@ -139,7 +140,7 @@ class Connections:
         with self._lock:
             if self._ours is None or self._ours.closed:
                 pool: AnyPool = ConnectionPool(
-                    kwargs=connect_arguments(self._conninfo),
+                    kwargs=connect_arguments(self._conninfo, self._timeout),
                     min_size=0,
                     max_size=POOL_MOST,
                     configure=prepare_for_call,
@@ -185,10 +186,10 @@ class Connections:
         """`prepare`: its session; None: as it comes, for what does not depend on it."""
         pool = self._theirs
         if pool is None:
-            return Line(lambda: connect(self._conninfo, prepare), Connection.close)
+            return Line(lambda: connect(self._conninfo, self._timeout, prepare), Connection.close)
 
         def open() -> Connection:
-            connection: Connection = pool.getconn(timeout=CALL_SECONDS)
+            connection: Connection = pool.getconn(timeout=self._timeout)
             try:
                 connection.set_autocommit(True)
                 if prepare is not None:

@@ -62,13 +62,24 @@ class JobManager:
         notify: bool = True,
         max_payload_bytes: int = 1 << 20,
         max_result_bytes: int = 1 << 20,
+        create_timeout: float = 10.0,
     ) -> None:
         self._settings = Settings.checked(
-            schema, queues, poll_interval, retry, lease, heartbeat, max_crashes, notify, max_payload_bytes, max_result_bytes
+            schema,
+            queues,
+            poll_interval,
+            retry,
+            lease,
+            heartbeat,
+            max_crashes,
+            notify,
+            max_payload_bytes,
+            max_result_bytes,
+            create_timeout,
         )
         self._handlers = Handlers(handler, handlers)
         self._listeners = Listeners()
-        self._connections = Connections(db)
+        self._connections = Connections(db, self._settings.create_timeout)
         self._store = Store(self._settings.schema)
         self._calls = Calls(self._connections, self._settings.schema)
         self._creator = Creator(self._store, self._calls, self._connections)
@@ -100,7 +111,8 @@ class JobManager:
         """Begin to run jobs, `workers` (1 to 1,000) at a time, in threads of this process.
 
         `migrate`: bring the tables up to date first, where the role may. Called while running it changes nothing and logs a
-        warning. Raises SchemaError when the tables do not fit, Unavailable when the database cannot be reached.
+        warning. Raises SchemaError when the tables do not fit, Unavailable when the database cannot be reached: at the first
+        refused connection, at the latest after `create_timeout` seconds.
         """
         check_workers(workers)
         with self._starting:
@@ -201,7 +213,8 @@ class JobManager:
         commits and never was when that rolls back; the driver's errors come through.
 
         Raises InvalidJob for whatever cannot be stored, before anything is sent; SchemaError; Unavailable when the database
-        could not be reached for ten seconds (nothing was stored); OutcomeUnknown when it was lost while the job was sent.
+        could not be reached for `create_timeout` seconds (nothing was stored); OutcomeUnknown when it was lost while the job
+        was sent.
         """
         new = NewJob(type, payload, max_attempts, backoff_strategy, run_at, queue, priority)
         insert = _enqueue.checked(new, self._settings)

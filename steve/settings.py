@@ -91,9 +91,7 @@ TURN_SECONDS = 0.05
 IDLE_SECONDS = 0.5
 """The longest wait of an idle turn, for the same reason."""
 
-# Calls (manager.py)
-CALL_SECONDS = 10.0
-"""How long a call tries to reach the database."""
+# Connections (_pool.py)
 BACKOFF_FIRST, BACKOFF_MOST = 0.1, 2.0
 """Seconds between a loop's tries to reach the database: the first, and where doubling ends; half more or less by chance."""
 
@@ -122,6 +120,8 @@ class Settings:
     """Of a payload as JSON in UTF-8, 2 to 268,435,456: a larger one is an InvalidJob."""
     max_result_bytes: int = 1 << 20
     """The same of a result: the job of a larger one is failed."""
+    create_timeout: float = 10.0
+    """Seconds, 0.05 to 3600, for which a call tries again to reach the database; `start` gives up no later."""
 
     @classmethod
     def checked(
@@ -136,6 +136,7 @@ class Settings:
         notify: object,
         max_payload_bytes: object,
         max_result_bytes: object,
+        create_timeout: object,
     ) -> Settings:
         """Raises TypeError or ValueError for the first that is wrong."""
         schema = check_schema(schema)
@@ -172,6 +173,7 @@ class Settings:
             notify,
             _bytes("max_payload_bytes", max_payload_bytes),
             _bytes("max_result_bytes", max_result_bytes),
+            _seconds("create_timeout", create_timeout, 0.05, 3600),
         )
 
 

@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from functools import partial
 
 import psycopg
 import pytest
@@ -64,7 +65,7 @@ def test_the_database_comes_from_the_environment(
 def test_an_error_is_one_line_on_stderr_without_a_password(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steve._pool.CALL_SECONDS", 1.0)  # how long it tries to connect
+    monkeypatch.setattr("steve.cli.JobManager", partial(JobManager, create_timeout=0.5))
     assert main(arguments) == 1
     printed = capsys.readouterr()
     assert printed.out == ""

@@ -1,0 +1,108 @@
+"""A TCP proxy in front of a PostgreSQL: a network that a test can cut, close and swallow."""
+
+import contextlib
+import selectors
+import socket
+import threading
+from types import TracebackType
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+
+class Proxy:
+    """One thread. `conninfo` leads through it; as long as nothing is done to it, it passes on what comes."""
+
+    def __init__(self, conninfo: str) -> None:
+        with psycopg.connect(conninfo) as connection:
+            self._host, self._port = connection.info.host, connection.info.port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.conninfo = make_conninfo(
+            conninfo, host="127.0.0.1", hostaddr="127.0.0.1", port=self._server.getsockname()[1], sslmode="disable",
+            gssencmode="disable",
+        )  # fmt: skip
+        self._lock = threading.Lock()  # protects the three below
+        self._peers: dict[socket.socket, socket.socket] = {}
+        self._refusing = False
+        self._swallowing = False
+        self._bell, self._far_bell = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._ended = False
+
+    def __enter__(self) -> "Proxy":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended = True
+        self._far_bell.send(b".")
+        self._thread.join()
+        self.cut()
+        for one in (self._server, self._bell, self._far_bell):
+            one.close()
+
+    def refuse(self) -> None:
+        """Cut all connections, and take no new ones."""
+        with self._lock:
+            self._refusing = True
+        self.cut()
+
+    def accept(self) -> None:
+        """Take connections again, and pass on what comes."""
+        with self._lock:
+            self._refusing = self._swallowing = False
+
+    def cut(self) -> None:
+        with self._lock:
+            for one in self._peers:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+
+    def swallow(self) -> None:
+        """From now on a black hole: whatever is sent is taken, acknowledged, and never passed on."""
+        with self._lock:
+            self._swallowing = True
+
+    def _connect(self) -> socket.socket:
+        if self._host.startswith("/"):
+            there = socket.socket(socket.AF_UNIX)
+            there.connect(f"{self._host}/.s.PGSQL.{self._port}")
+            return there
+        return socket.create_connection((self._host, self._port))
+
+    def _run(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._server, selectors.EVENT_READ)
+            selector.register(self._bell, selectors.EVENT_READ)
+            while not self._ended:
+                for key, _ in selector.select():
+                    if key.fileobj is self._server:
+                        self._take(selector)
+                    elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._peers:
+                        self._pass_on(selector, key.fileobj)
+
+    def _take(self, selector: selectors.BaseSelector) -> None:
+        here = self._server.accept()[0]
+        with self._lock:
+            if self._refusing:
+                here.close()
+                return
+            there = self._connect()
+            self._peers |= {here: there, there: here}
+        selector.register(here, selectors.EVENT_READ)
+        selector.register(there, selectors.EVENT_READ)
+
+    def _pass_on(self, selector: selectors.BaseSelector, source: socket.socket) -> None:
+        target = self._peers[source]
+        try:
+            data = source.recv(65536)
+            if data and not self._swallowing:
+                target.sendall(data)
+        except OSError:
+            data = b""
+        if not data:
+            with self._lock:
+                for one in (source, target):
+                    selector.unregister(one)
+                    del self._peers[one]
+                    one.close()
