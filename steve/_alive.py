@@ -94,10 +94,13 @@ class Alive:
         return self._lines.scan.call(rescue)
 
     def _beat(self, beat: bool, locked: bool) -> tuple[Look, int]:
+        line = self._lines.heartbeat
+
         def send(connection: Connection) -> tuple[Look, int]:
+            session = line.session(connection)
             look = self._processes.beat(
-                connection, self._process_id, self._name, self._settings.lease, beat=beat, locked=locked
+                connection, self._process_id, self._name, self._settings.lease, session, beat=beat, locked=locked
             )
             return look, connection.fileno()
 
-        return self._lines.heartbeat.call(send)
+        return line.call(send)

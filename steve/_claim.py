@@ -27,10 +27,10 @@ from .job import Claimed
 from .outcome import NotBegun, Verdict, judge
 from .settings import (
     ANSWERED_MOST,
-    CALL_SECONDS,
     IDLE_SECONDS,
     LATE_MOST,
     LATE_SECONDS,
+    PARTING_SECONDS,
     POLL_MOST,
     SECOND_LOOK,
     TICK_SECONDS,
@@ -367,7 +367,7 @@ class Hand:
 
     def _recover_at_last(self) -> None:
         """No claim comes after this one's question. Given up while the database stays away: then a rescue finds the jobs."""
-        deadline = time.monotonic() + CALL_SECONDS
+        deadline = time.monotonic() + PARTING_SECONDS
         self._lost = True
         while self._lost:
             try:

@@ -14,7 +14,8 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ._store import ask, trouble
+from ._ask import FOR_LOOPS, ask, trouble
+from ._log import logger
 from .errors import Trouble
 
 T = TypeVar("T")
@@ -46,18 +47,29 @@ def conninfo_of(db: object) -> str:
             "db must be a conninfo string, an open psycopg_pool.ConnectionPool, an open psycopg.Connection or None, "
             f"not {type(db).__module__}.{type(db).__name__}: steve is synchronous and takes no async connection or pool"
         )
+    return _sound("db", db)
+
+
+def listen_conninfo_of(listen_db: object) -> str | None:
+    """The conninfo of a string; None: the listener takes the way of all others."""
+    if listen_db is not None and not isinstance(listen_db, str):
+        raise TypeError(f"listen_db must be a conninfo string or None, not {type(listen_db).__name__}")
+    return None if listen_db is None else _sound("listen_db", listen_db)
+
+
+def _sound(keyword: str, conninfo: str) -> str:
     try:
-        conninfo_to_dict(db)
+        conninfo_to_dict(conninfo)
         # libpq would read no further than a NUL, and take what follows a stray @ or / in a password for a host or a database
-        sound = "\x00" not in db and not _has_stray_at(db)
+        sound = "\x00" not in conninfo and not _has_stray_at(conninfo)
     except (psycopg.ProgrammingError, UnicodeEncodeError):
         sound = False
     if not sound:  # not chained: libpq's message repeats the text, password and all
         raise ValueError(
-            "db is not a valid conninfo (not shown, it may hold a password): write postgresql://user@host/database "
+            f"{keyword} is not a valid conninfo (not shown, it may hold a password): write postgresql://user@host/database "
             "or key=value pairs, special characters in a URL percent-encoded"
         )
-    return db
+    return conninfo
 
 
 def _has_stray_at(conninfo: str) -> bool:
@@ -94,42 +106,60 @@ def connect_arguments(conninfo: str, timeout: float) -> dict[str, Any]:
     return ours | given | {"client_encoding": "utf8", "autocommit": True}
 
 
-def connect(conninfo: str, timeout: float, prepare: Callable[[Connection], None] | None = None) -> Connection:
+def connect(conninfo: str, timeout: float, prepare: Callable[[Connection], None] = lambda connection: None) -> Connection:
     """A new connection of our own, its session prepared for what it is for. Raises psycopg.Error."""
     connection = psycopg.connect(**connect_arguments(conninfo, timeout))
     try:
-        if prepare is not None:
-            prepare(connection)
+        prepare(connection)
     except psycopg.Error:
         connection.close()
         raise
     return connection
 
 
-def prepare_for_call(connection: Connection) -> None:
-    """Make the session's settings ours: a database or a role may default to anything. Raises psycopg.Error."""
-    _set(connection, _FOR_CALLS)
+class Pooler:
+    """Whether something between us and PostgreSQL, PgBouncer in transaction mode, say, may give every transaction of a
+    connection another session: nothing set, prepared, locked or listened for in it would be ours, and all would stay behind.
 
-
-def prepare_for_loop(connection: Connection) -> None:
-    """The same for a connection that prepares its statements: keep them on the indexes. Raises psycopg.Error.
-
-    A plan made for a small table stays cached while the table grows: a sequential scan in it would become quadratic, and the
-    high cost of a plan that has no other choice may wake the JIT compiler. One made for a large group reads the table in
-    order to join it. Generic plans know neither. And no time limit of the role's, which is meant for requests, ends what the
-    loops do or how long they have nothing to do.
+    One for all connections to a database: what any of them met all know. So it does not matter that a pooler may tell one of
+    them the number of the very session that its first statement gets.
     """
-    _set(connection, _FOR_CALLS | _FOR_LOOPS)
+
+    def __init__(self) -> None:
+        self.found = False
+
+    def met(self) -> None:
+        if not self.found:
+            self.found = True
+            logger.info("a connection pooler changes the session under a connection: statements are not prepared there")
+
+
+def prepare_for_call(connection: Connection, pooler: Pooler) -> None:
+    """Make the session's settings ours: a database or a role may default to anything. Raises psycopg.Error."""
+    _prepare(connection, pooler, _FOR_CALLS)
+
+
+def prepare_for_loop(connection: Connection, pooler: Pooler) -> None:
+    """The same for a connection that prepares its statements, and what those need. Raises psycopg.Error."""
+    _prepare(connection, pooler, _FOR_CALLS | FOR_LOOPS)
 
 
 _FOR_CALLS = {"client_encoding": "UTF8", "TimeZone": "UTC", "default_transaction_isolation": "read committed"}
-_FOR_LOOPS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
-_FOR_LOOPS |= {"statement_timeout": "0", "lock_timeout": "0", "idle_session_timeout": "0"}
 
 
-def _set(connection: Connection, settings: dict[str, str]) -> None:
-    calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
-    ask(connection, f"select {calls}", [word for pair in settings.items() for word in pair])
+def _prepare(connection: Connection, pooler: Pooler, settings: dict[str, str]) -> None:
+    # One statement, that sets nothing in a session that is not the one which was promised when the connection was opened.
+    statement = (
+        "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) setting (name, value)"
+        " where pg_backend_pid() = %s"
+    )
+    values = [list(settings), list(settings.values()), connection.info.backend_pid]
+    if pooler.found or not ask(connection, statement, values, prepare=False):
+        pooler.met()
+        # What is left needs no session: UTF-8 is agreed on when connecting, callers get times of any zone in UTC, and
+        # the statements that are prepared elsewhere bring their settings along (`Store`).
+        connection.prepare_threshold = None
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
 
 
 def use(connection: Connection, statement: Callable[[Connection], T]) -> T:
@@ -152,9 +182,10 @@ class Line:
     Used by one thread at a time (the claim lock sees to that where threads take turns).
     """
 
-    def __init__(self, open: Callable[[], Connection], close: Callable[[Connection], None]) -> None:
+    def __init__(self, open: Callable[[], Connection], close: Callable[[Connection], None], pooler: Pooler) -> None:
         self._open = open
         self._close = close
+        self.pooler = pooler
         self._connection: Connection | None = None
 
     def call(self, statement: Callable[[Connection], T]) -> T:
@@ -175,6 +206,10 @@ class Line:
             except psycopg.Error as error:
                 raise trouble(error) from error
         return self._connection
+
+    def session(self, connection: Connection) -> int:
+        """The number of its session; 0: behind a pooler, where it has none of its own."""
+        return 0 if self.pooler.found else connection.info.backend_pid
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

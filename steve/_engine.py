@@ -91,7 +91,7 @@ class Engine:
         self._ended = threading.Event()
         processes = Processes(store.schema)
         self._process_id, descriptor = lines.heartbeat.call(
-            lambda c: processes.register_process(c, self.process, settings.lease)
+            lambda c: processes.register_process(c, self.process, settings.lease, lines.heartbeat.session(c))
         )
 
         outage = Outage()
@@ -315,12 +315,11 @@ class Engine:
 
         return claim
 
-    def _listen(self) -> int:
-        def listen(connection: Connection) -> int:
-            self._store.listen(connection)
-            return connection.fileno()
+    def _listen(self) -> int | None:
+        def listen(connection: Connection) -> int | None:
+            return connection.fileno() if self._store.listen(connection) else None
 
-        return self._lines.listen.call(listen)
+        return None if self._lines.listen.pooler.found else self._lines.listen.call(listen)
 
     def _hear(self) -> list[str]:
         return self._lines.listen.call(self._store.hear)

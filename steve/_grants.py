@@ -6,7 +6,7 @@ role may do is what PostgreSQL's own rights let it do.
 
 from __future__ import annotations
 
-from ._store import quoted
+from ._ask import quoted
 from .settings import check_identifier, check_schema
 
 # To say which migrations are missing takes the table that tells.

@@ -19,7 +19,7 @@ from ._log import logger
 from ._outage import Backoff, Outage
 from ._processes import Look
 from .errors import Trouble
-from .settings import CALL_SECONDS, LOOK_SECONDS
+from .settings import LOOK_SECONDS, PARTING_SECONDS
 
 
 class Heartbeat:
@@ -56,7 +56,7 @@ class Heartbeat:
     def end(self) -> None:
         """No beat after this; one that hangs is not waited for very long."""
         self._ended = True
-        if self._beating.acquire(timeout=CALL_SECONDS):
+        if self._beating.acquire(timeout=PARTING_SECONDS):
             self._beating.release()
         with contextlib.suppress(OSError):  # it has seen the end by itself already
             self._far_end.send(b".")

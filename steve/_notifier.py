@@ -11,6 +11,7 @@ import selectors
 import socket
 from collections.abc import Callable
 
+from ._log import logger
 from ._outage import Backoff, Outage
 from .errors import Trouble
 
@@ -18,14 +19,14 @@ from .errors import Trouble
 class Notifier:
     def __init__(
         self,
-        listen: Callable[[], int],
+        listen: Callable[[], int | None],
         hear: Callable[[], list[str]],
         close: Callable[[], None],
         wake: Callable[[bool], None],
         outage: Outage,
     ) -> None:
-        """`listen` (re)opens the connection if need be and returns its socket's number; `hear` returns what has arrived;
-        `wake(everywhere)` makes the hand look."""
+        """`listen` (re)opens the connection if need be and returns its socket's number, None behind a pooler, where nobody can
+        listen; `hear` returns what has arrived; `wake(everywhere)` makes the hand look."""
         self._listen = listen
         self._hear = hear
         self._close = close
@@ -45,6 +46,13 @@ class Notifier:
         while not self._ended:
             try:
                 descriptor = self._listen()
+                if descriptor is None:
+                    logger.warning(
+                        "no notification comes through the connection pooler: new jobs are found by the poll, and the death of "
+                        "this process is noticed when its lease is over; with listen_db, a conninfo that leads to PostgreSQL "
+                        "itself, both happen at once"
+                    )
+                    break
                 self._outage.worked("listening")
                 self._backoff.reset()
                 self._wake(True)  # whatever was notified before is lost: look once

@@ -17,9 +17,20 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from ._connection import Connection, Line, connect, connect_arguments, conninfo_of, prepare_for_call, prepare_for_loop, use
+from ._ask import ask, trouble
+from ._connection import (
+    Connection,
+    Line,
+    Pooler,
+    connect,
+    connect_arguments,
+    conninfo_of,
+    listen_conninfo_of,
+    prepare_for_call,
+    prepare_for_loop,
+    use,
+)
 from ._outage import Backoff
-from ._store import ask, trouble
 from .errors import OutcomeUnknown, SteveError, Trouble, Unavailable, Unknown, Weather
 
 T = TypeVar("T")
@@ -54,8 +65,9 @@ class Lines(NamedTuple):
 
 
 class Connections:
-    def __init__(self, db: object, timeout: float) -> None:
-        """`timeout`: how long a call tries to reach the database, in seconds."""
+    def __init__(self, db: object, timeout: float, listen_db: object) -> None:
+        """`timeout`: how long a call tries to reach the database, in seconds. `listen_db`: the conninfo of what needs a
+        session of its own: the listener and the heartbeat."""
         self._timeout = timeout
         self._theirs: AnyPool | None = None
         self._conninfo = ""
@@ -65,6 +77,8 @@ class Connections:
             self._theirs = db
         else:
             self._conninfo = conninfo_of(db)
+        self._listen_conninfo = listen_conninfo_of(listen_db)
+        self._pooler = Pooler()
         self._lock = threading.Lock()  # protects _ours and _close_ours
         self._ours: AnyPool | None = None
         self._close_ours: Callable[[], object] = lambda: None
@@ -127,11 +141,14 @@ class Connections:
 
         Raises ValueError for a user's pool that cannot carry a started manager.
         """
-        if self._theirs is not None and 0 < self._theirs.max_size < LINES_KEPT + 1:
-            raise ValueError(
-                f"the pool is too small: a started manager keeps {LINES_KEPT} connections of it (claim, settle, heartbeat, "
-                f"listen) and needs one for calls; give it max_size={LINES_KEPT + 1} or more, not {self._theirs.max_size}"
-            )
+        if self._theirs is not None:
+            kept = LINES_KEPT if self._listen_conninfo is None else LINES_KEPT - 2
+            if 0 < self._theirs.max_size <= kept:
+                raise ValueError(
+                    f"the pool is too small: a started manager keeps {kept} connections of it "
+                    f"({'claim, settle, heartbeat, listen' if kept == LINES_KEPT else 'claim, settle'}) "
+                    f"and needs one for calls; give it max_size={kept + 1} or more, not {self._theirs.max_size}"
+                )
         self._pool()
 
     def _pool(self) -> AnyPool:
@@ -139,11 +156,12 @@ class Connections:
             return self._theirs
         with self._lock:
             if self._ours is None or self._ours.closed:
+                pooler = self._pooler  # the pool must not hold on to what closes it
                 pool: AnyPool = ConnectionPool(
                     kwargs=connect_arguments(self._conninfo, self._timeout),
                     min_size=0,
                     max_size=POOL_MOST,
-                    configure=prepare_for_call,
+                    configure=lambda connection: prepare_for_call(connection, pooler),
                     name="steve",
                     num_workers=1,
                     open=True,
@@ -173,27 +191,45 @@ class Connections:
             listen=self._line(None),
             scan=self._line(prepare_for_loop),
         )
+        if self._listen_conninfo is not None:
+            heartbeat, listen = self._direct_lines(self._listen_conninfo)
+            lines = lines._replace(heartbeat=heartbeat, listen=listen)
         if self._theirs is not None:
             try:
-                for line in (lines.claim, lines.settle, lines.heartbeat, lines.listen):
+                for line in lines[:2] if self._listen_conninfo is not None else lines[:LINES_KEPT]:
                     line.connection()
             except BaseException:
                 lines.close()
                 raise
         return lines
 
-    def _line(self, prepare: Callable[[Connection], None] | None) -> Line:
-        """`prepare`: its session; None: as it comes, for what does not depend on it."""
+    def _direct_lines(self, conninfo: str) -> tuple[Line, Line]:
+        """For the heartbeat and the listener."""
+        pooler = Pooler()  # not that of the others: this way is to lead around it
+
+        def open() -> Connection:
+            return connect(conninfo, self._timeout, lambda connection: prepare_for_call(connection, pooler))
+
+        return Line(open, Connection.close, pooler), Line(open, Connection.close, pooler)
+
+    def _line(self, prepare_session: Callable[[Connection, Pooler], None] | None) -> Line:
+        """`prepare_session`: None: as it comes, for what does not depend on it."""
+
+        def prepare(connection: Connection) -> None:
+            if prepare_session is not None:
+                prepare_session(connection, self._pooler)
+            elif self._pooler.found:
+                connection.prepare_threshold = None
+
         pool = self._theirs
         if pool is None:
-            return Line(lambda: connect(self._conninfo, self._timeout, prepare), Connection.close)
+            return Line(lambda: connect(self._conninfo, self._timeout, prepare), Connection.close, self._pooler)
 
         def open() -> Connection:
             connection: Connection = pool.getconn(timeout=self._timeout)
             try:
                 connection.set_autocommit(True)
-                if prepare is not None:
-                    prepare(connection)
+                prepare(connection)
             except BaseException:
                 close(connection)
                 raise
@@ -204,7 +240,7 @@ class Connections:
             connection.close()
             pool.putconn(connection)
 
-        return Line(open, close)
+        return Line(open, close, self._pooler)
 
 
 @contextmanager

@@ -46,20 +46,21 @@ class Look(NamedTuple):
 
 
 class Processes(Store):
-    def register_process(self, connection: Connection, name: str, lease: float) -> tuple[int, int | None]:
-        """Its id and, if this session, the heartbeat's, holds the lock of its row, the number of the connection's socket."""
+    def register_process(self, connection: Connection, name: str, lease: float, session: int) -> tuple[int, int | None]:
+        """`session`: as `Line.session`. Its id and, if this session, the heartbeat's, holds the lock of its row, the number of
+        the connection's socket."""
         parameters = {
             "name": name,
             "version": __version__,
             "lease": lease,
             "lock": self._lock,
-            "backend_pid": connection.info.backend_pid,
+            "session": session,
         }
         ((id, locked),) = self._rows(connection, "register_process", parameters)
         return id, connection.fileno() if locked else None
 
-    def beat(self, connection: Connection, id: int, name: str, lease: float, *, beat: bool, locked: bool) -> Look:
-        """`beat`: not only to look; `locked`: this session holds the lock already."""
+    def beat(self, connection: Connection, id: int, name: str, lease: float, session: int, *, beat: bool, locked: bool) -> Look:
+        """`session`: as `Line.session`; `beat`: not only to look; `locked`: this session holds the lock already."""
         parameters = {
             "id": id,
             "name": name,
@@ -68,7 +69,7 @@ class Processes(Store):
             "beat": beat,
             "locked": locked,
             "lock": self._lock,
-            "backend_pid": connection.info.backend_pid,
+            "session": session,
         }
         rows = self._rows(connection, "beat", parameters)
         seen = [Process(*row[:7]) for row in rows]

@@ -1,5 +1,4 @@
-"""What steve asks and tells the tables: one method for each file of sql/, of the same name; rows become values, and psycopg's
-errors become the troubles of `errors`, once.
+"""What steve asks and tells the tables: one method for each file of sql/, of the same name; rows become values.
 
 Every method takes the connection to use and leaves its transaction alone. The rooms get these as plain functions.
 """
@@ -8,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib.resources import files
@@ -17,11 +15,10 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import tuple_row
 
 from . import _json
+from ._ask import SET_FOR_LOOPS, ask, place_schema, quoted, translated, trouble
 from ._literals import array, copied, text_array
-from .errors import Misconfigured, Refused, Trouble, Unexplained, Unknown, Weather
 from .job import Attempt, AttemptStatus, Claimed, Job, Settled, Status
 from .outcome import Verdict
 from .settings import LANE_LEAST
@@ -259,10 +256,16 @@ class Store:
 
     # -- hearing --------------------------------------------------------------------------------------------------------
 
-    def listen(self, connection: Connection) -> None:
-        """From now on `hear` returns what is notified."""
+    def listen(self, connection: Connection) -> bool:
+        """From now on `hear` returns what is notified. False: a pooler is in between, and nothing was done."""
+        parameters = {"channel": self.channel, "session": connection.info.backend_pid}
+        statement = self._statement("listen") % parameters  # of a name and a number of ours: DO takes no parameters
         with translated(connection):
-            psycopg.Cursor(connection).execute(f"listen {self.channel}".encode())
+            try:
+                psycopg.Cursor(connection).execute(statement.encode(), prepare=False)
+            except psycopg.errors.RaiseException:
+                return False
+        return True
 
     def hear(self, connection: Connection) -> list[str]:
         """The payloads of the notifications that have arrived, without waiting for more."""
@@ -275,6 +278,10 @@ class Store:
         self, connection: Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
     ) -> list[tuple[Any, ...]]:
         try:  # not `translated`, which costs every create a hundredth of its time
+            if prepare and connection.prepare_threshold is None:  # a pooler in between: the settings of one transaction
+                with connection.transaction():
+                    ask(connection, SET_FOR_LOOPS)
+                    return ask(connection, self._statement(name), parameters)
             return ask(connection, self._statement(name), parameters, prepare=prepare)
         except psycopg.Error as error:
             raise trouble(error, connection) from error
@@ -284,66 +291,6 @@ class Store:
         if statement is None:  # twice by two threads at once: the same text
             statement = self._sql[name] = place_schema(files("steve").joinpath("sql", f"{name}.sql").read_text(), self.schema)
         return statement
-
-
-def quoted(schema: str) -> str:
-    """The schema's name as an SQL identifier."""
-    return '"' + schema.replace('"', '""') + '"'
-
-
-def place_schema(sql: str, schema: str) -> str:
-    """The statement of a file: its comments left out, its {schema} put in. psycopg counts a % as a placeholder: doubled."""
-    lines = (line.split("--")[0].rstrip() for line in sql.splitlines())
-    # psycopg remembers how it parsed a statement of up to 4,096 bytes: the comments would cost every call a parse
-    return "\n".join(line for line in lines if line).replace("{schema}", quoted(schema).replace("%", "%%"))
-
-
-def ask(
-    connection: Connection,
-    statement: str,
-    parameters: dict[str, Any] | list[Any] | None = None,
-    *,
-    prepare: bool | None = None,
-) -> list[tuple[Any, ...]]:
-    """The rows, by a cursor of our own class, whatever the connection's, and in binary: no DateStyle matters. Raises
-    psycopg.Error."""
-    cursor = psycopg.Cursor(connection, row_factory=tuple_row)
-    cursor.execute(statement.encode(), parameters, prepare=prepare, binary=True)
-    return cursor.fetchall()
-
-
-@contextmanager
-def translated(connection: Connection) -> Iterator[None]:
-    """Turns psycopg's errors about this connection into `Trouble`."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise trouble(error, connection) from error
-
-
-def trouble(error: psycopg.Error, connection: Connection | None = None) -> Trouble:
-    """What psycopg's error means for who called; `connection`: the one that the statement was sent on."""
-    state = error.sqlstate
-    # Not all of its text: DETAIL and CONTEXT quote the data, a payload, say.
-    message = f"{type(error).__name__}: {error.diag.message_primary or error}"
-    if connection is not None and (connection.closed or (state or "").startswith("57P")):
-        return Unknown(message, state)
-    if state is None:
-        # libpq's own words: a connection that could not be opened; or a value that could not be made into a parameter
-        return Refused(message) if isinstance(error, psycopg.DataError) else Weather(message)
-    for kind, classes in _KINDS:
-        if state[:2] in classes:
-            return kind(message, state)
-    return Unexplained(message, state)
-
-
-_KINDS: tuple[tuple[type[Trouble], set[str]], ...] = (
-    (Refused, {"21", "22", "23", "44", "54", "P0"}),  # the data, constraints, limits; a trigger of the user's that raises
-    (Misconfigured, {"28", "3D", "3F", "42"}),  # role, database, schema, tables and rights
-    # lost, read-only, contention, resources, locks, timeouts; and plans and prepared statements that hold no more (0A, 26)
-    (Weather, {"08", "0A", "25", "26", "40", "53", "55", "57", "58"}),
-)
-"""By the class of the SQLSTATE."""
 
 
 def _hint(verdicts: Sequence[Verdict]) -> str | None:

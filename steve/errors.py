@@ -10,7 +10,7 @@
     Snooze (BaseException)             raised by a handler: not now, again in so many seconds
 
 Messages name the thing, the value (never a payload's, never a password) and what to do.
-Trouble and its kinds stay inside steve: they are all that the rooms know of the database; `_store` makes them.
+Trouble and its kinds stay inside steve: they are all that the rooms know of the database; `_ask` makes them.
 """
 
 from __future__ import annotations

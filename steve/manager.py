@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from . import _enqueue, _lookup, _prune, migrations
+from ._ask import translated
 from ._calls import Calls
 from ._connection import Connection, caller_connection
 from ._create import Creator
 from ._engine import Engine, StopReport, stop_all
 from ._log import logger
 from ._pool import Connections
-from ._store import Store, translated
+from ._store import Store
 from .errors import Misconfigured, NotRunning, SchemaError, Trouble, Unavailable, shown
 from .handlers import Handler, Handlers, check_type
 from .job import Attempt, Job, NewJob, Status
@@ -39,6 +40,7 @@ class JobManager:
 
     `db`: a conninfo string; an open `psycopg_pool.ConnectionPool` (used, never closed); an open `psycopg.Connection` (only its
     conninfo and password are taken); None: the environment variable STEVE_DATABASE_URL, else libpq's PG* variables.
+    `listen_db`: a conninfo for the connection that hears of new jobs, where `db` leads through a pooler, which tells nobody.
     `handler`: for every type that has none of its own; without it only types with a handler are claimed.
     `handlers`: a mapping of type to handler. The other keywords: `steve/settings.py`.
 
@@ -60,6 +62,7 @@ class JobManager:
         heartbeat: float = 5.0,
         max_crashes: int = 3,
         notify: bool = True,
+        listen_db: str | None = None,
         max_payload_bytes: int = 1 << 20,
         max_result_bytes: int = 1 << 20,
         create_timeout: float = 10.0,
@@ -79,7 +82,7 @@ class JobManager:
         )
         self._handlers = Handlers(handler, handlers)
         self._listeners = Listeners()
-        self._connections = Connections(db, self._settings.create_timeout)
+        self._connections = Connections(db, self._settings.create_timeout, listen_db)
         self._store = Store(self._settings.schema)
         self._calls = Calls(self._connections, self._settings.schema)
         self._creator = Creator(self._store, self._calls, self._connections)

@@ -63,6 +63,8 @@ UNEXPLAINED_MOST = 10
 """How often PostgreSQL may fail with one verdict alone, for no reason that we know, before it counts as refused."""
 SETTLE_SECONDS = 30.0
 """How long a stopping manager goes on trying to write down what was done while the database is away."""
+PARTING_SECONDS = 10.0
+"""How long it goes on trying to find what a claim took whose reply was lost, and waits for a heartbeat that hangs."""
 
 # Alive or not (_heartbeat.py, _rescue.py)
 LOOK_SECONDS = 2.0

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg import errors
 
-from .._store import Connection, ask, quoted
+from .._ask import Connection, ask, quoted
 from ..errors import SchemaError, Trouble
 
 PATIENCE = 60.0

@@ -11,7 +11,7 @@
 with mine as materialized (
   select case
     when %(locked)s then true
-    when pg_backend_pid() = %(backend_pid)s then
+    when pg_backend_pid() = %(session)s then
       set_config('idle_session_timeout', '0', false) = '0'  -- as in register_process.sql
       and pg_try_advisory_lock(hashtextextended(%(lock)s || %(id)s, 0))
     else false

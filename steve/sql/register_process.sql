@@ -2,7 +2,7 @@
 -- A role's time limit for idle sessions is lifted from this one. In one statement: nobody sees the row before the lock is held. Not where a pooler gives every statement another session.
 with registered as (
   insert into {schema}.process (name, version, lease, locked)
-  values (%(name)s, %(version)s, %(lease)s, pg_backend_pid() = %(backend_pid)s)
+  values (%(name)s, %(version)s, %(lease)s, pg_backend_pid() = %(session)s)
   returning id, locked
 )
 select

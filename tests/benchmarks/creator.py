@@ -19,8 +19,9 @@ from typing import Any
 import psycopg
 
 from steve import JobManager, NewJob
+from steve._ask import place_schema
 from steve._enqueue import checked
-from steve._store import Store, place_schema
+from steve._store import Store
 from steve.settings import Settings
 
 from .board import Board

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from steve import _outage
+from steve._ask import trouble
 from steve._outage import Backoff, Outage
-from steve._store import trouble
 from steve.errors import Misconfigured, Refused, Trouble, Unexplained, Unknown, Weather
 from steve.settings import BACKOFF_FIRST, BACKOFF_MOST
 

@@ -15,7 +15,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from steve import Job, JobManager, SchemaError, Status, migrations
-from steve._store import Store, quoted
+from steve._ask import quoted
+from steve._store import Store
 from steve.migrations import Migration
 from tests.conftest import until
 

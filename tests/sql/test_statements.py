@@ -19,9 +19,10 @@ from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
 
 from steve import JobManager, migrations
+from steve._ask import quoted
 from steve._connection import prepare_for_call, prepare_for_loop
 from steve._processes import Process, Processes
-from steve._store import Demand, Lane, Page, Store, quoted
+from steve._store import Demand, Lane, Page, Store
 from steve.job import AttemptStatus, Claimed, Status
 from steve.outcome import NotBegun, Verdict, judge
 from tests.conftest import until
