@@ -12,6 +12,7 @@ from . import migrations
 from ._connection import Connection
 from ._pool import Connections, Sent
 from .errors import InvalidJob, Misconfigured, Refused, SteveError
+from .settings import ANSWER_SECONDS
 
 T = TypeVar("T")
 
@@ -21,13 +22,15 @@ class Calls:
         self._connections = connections
         self._schema = schema
 
-    def call(self, statement: Callable[[Connection], T], sent: Sent | None = None) -> T:
+    def call(
+        self, statement: Callable[[Connection], T], sent: Sent | None = None, answer_in: float | None = ANSWER_SECONDS
+    ) -> T:
         """What `statement` makes of a connection; see `Connections.call`. `sent`: the jobs that it stores.
 
         Raises SchemaError, Unavailable, OutcomeUnknown, InvalidJob where jobs are sent, else SteveError.
         """
         try:
-            return self._connections.call(statement, sent)
+            return self._connections.call(statement, sent, answer_in)
         except Misconfigured as error:
             met = error
             raise self._connections.call(lambda ours: migrations.describe_missing(ours, self._schema, met)) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -182,18 +183,34 @@ class Line:
     Used by one thread at a time (the claim lock sees to that where threads take turns).
     """
 
-    def __init__(self, open: Callable[[], Connection], close: Callable[[Connection], None], pooler: Pooler) -> None:
+    def __init__(
+        self,
+        open: Callable[[], Connection],
+        close: Callable[[Connection], None],
+        pooler: Pooler,
+        watched: Callable[[Callable[[Connection], Any], Connection, float], Any],
+        patience: float,
+    ) -> None:
+        """`watched`: has a statement on a connection answered within so many seconds, or the connection broken; `patience`:
+        that is how many."""
         self._open = open
         self._close = close
+        self._watched = watched
+        self._least_patience = self._patience = patience
         self.pooler = pooler
         self._connection: Connection | None = None
 
     def call(self, statement: Callable[[Connection], T]) -> T:
         """What `statement` makes of the connection. Raises `Trouble`."""
         connection = self.connection()
+        begun = time.monotonic()
         try:
-            return use(connection, statement)
+            result: T = use(connection, lambda connection: self._watched(statement, connection, self._patience))
+            self._patience = self._least_patience
+            return result
         except BaseException:
+            if time.monotonic() - begun >= self._patience:
+                self._patience *= 2  # it may have been slow, and not dead: in the end it gets the time that it takes
             if connection.info.transaction_status != pq.TransactionStatus.IDLE:
                 self.close()
             raise

@@ -16,6 +16,7 @@ from ._pool import Connections, Sent
 from ._store import Insert, Store
 from .errors import Refused, Trouble
 from .job import Job
+from .settings import ANSWER_SECONDS, CREATE_PACE
 
 PAY_SECONDS = 1.0
 """How long a notification that is sent late may wait for a connection: the poll finds the jobs meanwhile."""
@@ -56,7 +57,9 @@ class Creator:
         first = jobs[0].uid
         try:
             return self._calls.call(
-                lambda ours: self._copy(ours, jobs), Sent(f"{len(jobs)} jobs, the first of them {first},", first)
+                lambda ours: self._copy(ours, jobs),
+                Sent(f"{len(jobs)} jobs, the first of them {first},", first),
+                ANSWER_SECONDS + len(jobs) / CREATE_PACE,
             )
         finally:
             if wake:

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -31,7 +31,9 @@ from ._connection import (
     use,
 )
 from ._outage import Backoff
+from ._watchdog import watchdog
 from .errors import OutcomeUnknown, SteveError, Trouble, Unavailable, Unknown, Weather
+from .settings import ANSWER_SECONDS, SCAN_ANSWER_SECONDS
 
 T = TypeVar("T")
 AnyPool = ConnectionPool[Any]
@@ -85,17 +87,20 @@ class Connections:
 
     # -- for callers ----------------------------------------------------------------------------------------------------
 
-    def call(self, statement: Callable[[Connection], T], sent: Sent | None = None) -> T:
+    def call(
+        self, statement: Callable[[Connection], T], sent: Sent | None = None, answer_in: float | None = ANSWER_SECONDS
+    ) -> T:
         """What `statement` makes of a connection, tried again while that is lost, for the timeout.
 
-        It must bear being done twice. `sent`: what it stores. Raises Unavailable, OutcomeUnknown, Refused and Misconfigured.
+        It must bear being done twice. `sent`: what it stores. `answer_in`: the connection counts as lost when the statement
+        has taken so many seconds; None: never. Raises Unavailable, OutcomeUnknown, Refused and Misconfigured.
         """
         deadline = time.monotonic() + self._timeout
         backoff = Backoff()
         unknown = False
         while True:
             try:
-                return self.once(statement, deadline - time.monotonic())
+                return self.once(statement, deadline - time.monotonic(), answer_in)
             except (Weather, Unknown) as error:
                 unknown = unknown or isinstance(error, Unknown)
                 delay = backoff.next()
@@ -120,15 +125,18 @@ class Connections:
                 return str(refused)
         return str(error)
 
-    def once(self, statement: Callable[[Connection], T], timeout: float) -> T:
+    def once(self, statement: Callable[[Connection], T], timeout: float, answer_in: float | None = ANSWER_SECONDS) -> T:
         """The same, tried once: with a connection that comes within `timeout` seconds. Raises Trouble."""
         pool = self._pool()
         try:
-            with pool.connection(timeout=max(timeout, 0.01)) as connection:
-                if self._theirs is None:
+            with (
+                pool.connection(timeout=max(timeout, 0.01)) as connection,
+                nullcontext() if self._theirs is None else _as_ours(connection),
+            ):
+                if answer_in is None:
                     return use(connection, statement)
-                with _as_ours(connection):
-                    return use(connection, statement)
+                seconds = answer_in
+                return use(connection, lambda connection: watchdog.call(statement, connection, seconds))
         except PoolClosed as error:
             if self._theirs is not None:
                 raise SteveError("the pool given as db was closed: open it, or make a manager on another") from error
@@ -161,7 +169,7 @@ class Connections:
                     kwargs=connect_arguments(self._conninfo, self._timeout),
                     min_size=0,
                     max_size=POOL_MOST,
-                    configure=lambda connection: prepare_for_call(connection, pooler),
+                    configure=lambda connection: _watched(connection, prepare_for_call, pooler),
                     name="steve",
                     num_workers=1,
                     open=True,
@@ -185,11 +193,11 @@ class Connections:
         Those of a user's pool are taken at once: later there may be none left. Raises Trouble.
         """
         lines = Lines(
-            claim=self._line(prepare_for_loop),
-            settle=self._line(prepare_for_loop),
-            heartbeat=self._line(None),
-            listen=self._line(None),
-            scan=self._line(prepare_for_loop),
+            claim=self._line(prepare_for_loop, ANSWER_SECONDS),
+            settle=self._line(prepare_for_loop, ANSWER_SECONDS),
+            heartbeat=self._line(None, ANSWER_SECONDS),
+            listen=self._line(None, ANSWER_SECONDS),
+            scan=self._line(prepare_for_loop, SCAN_ANSWER_SECONDS),
         )
         if self._listen_conninfo is not None:
             heartbeat, listen = self._direct_lines(self._listen_conninfo)
@@ -208,22 +216,29 @@ class Connections:
         pooler = Pooler()  # not that of the others: this way is to lead around it
 
         def open() -> Connection:
-            return connect(conninfo, self._timeout, lambda connection: prepare_for_call(connection, pooler))
+            return connect(conninfo, self._timeout, lambda connection: _watched(connection, prepare_for_call, pooler))
 
-        return Line(open, Connection.close, pooler), Line(open, Connection.close, pooler)
+        heartbeat, listen = (Line(open, Connection.close, pooler, watchdog.call, ANSWER_SECONDS) for _ in range(2))
+        return heartbeat, listen
 
-    def _line(self, prepare_session: Callable[[Connection, Pooler], None] | None) -> Line:
+    def _line(self, prepare_session: Callable[[Connection, Pooler], None] | None, patience: float) -> Line:
         """`prepare_session`: None: as it comes, for what does not depend on it."""
 
         def prepare(connection: Connection) -> None:
             if prepare_session is not None:
-                prepare_session(connection, self._pooler)
+                _watched(connection, prepare_session, self._pooler)
             elif self._pooler.found:
                 connection.prepare_threshold = None
 
         pool = self._theirs
         if pool is None:
-            return Line(lambda: connect(self._conninfo, self._timeout, prepare), Connection.close, self._pooler)
+            return Line(
+                lambda: connect(self._conninfo, self._timeout, prepare),
+                Connection.close,
+                self._pooler,
+                watchdog.call,
+                patience,
+            )
 
         def open() -> Connection:
             connection: Connection = pool.getconn(timeout=self._timeout)
@@ -240,7 +255,11 @@ class Connections:
             connection.close()
             pool.putconn(connection)
 
-        return Line(open, close, self._pooler)
+        return Line(open, close, self._pooler, watchdog.call, patience)
+
+
+def _watched(connection: Connection, prepare: Callable[[Connection, Pooler], None], pooler: Pooler) -> None:
+    watchdog.call(lambda connection: prepare(connection, pooler), connection, ANSWER_SECONDS)
 
 
 @contextmanager

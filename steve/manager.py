@@ -106,7 +106,7 @@ class JobManager:
             with translated(connection):
                 return migrations.migrate(connection, self._settings.schema, contract=contract, dry_run=dry_run)
 
-        return self._calls.call(statement)
+        return self._calls.call(statement, answer_in=None)
 
     # -- working --------------------------------------------------------------------------------------------------------
 
@@ -292,7 +292,7 @@ class JobManager:
         `before`: the last job of the page before. Raises TypeError, ValueError, SchemaError and Unavailable.
         """
         page = _lookup.page(status, type, queue, limit, before)
-        return self._calls.call(lambda connection: self._store.list_jobs(connection, page))
+        return self._calls.call(lambda connection: self._store.list_jobs(connection, page), answer_in=None)
 
     def prune(self, *, older_than: timedelta) -> int:
         """Delete the jobs that ended so long ago or longer, by the database's clock, with their attempts; returns how many.
@@ -379,7 +379,7 @@ class JobManager:
             try:
                 lines = self._connections.lines()
                 on_failure.callback(lines.close)
-                lines.claim.call(ensure)
+                ensure(lines.claim.connection())  # for as long as it takes
                 engine = Engine(self._settings, self._store, self._handlers, self._listeners, workers, lines, self._own_threads)
             except Misconfigured as error:
                 raise SchemaError(f'schema "{schema}" cannot be used: {error}: check the rights of the role') from error

@@ -17,7 +17,7 @@ LAYERS = {
         *("handlers", "listeners", "_enqueue", "_claim", "_run", "_settle", "_worker", "_notifier", "_heartbeat", "_rescue"),
         *("_maintenance", "_outage", "_brake", "_pace", "_marks", "_announce", "_lookup", "_prune"),
     },
-    "front": {"manager", "_engine", "_alive", "_pool", "_calls", "_create"},
+    "front": {"manager", "_engine", "_alive", "_pool", "_calls", "_create", "_watchdog"},
     "title": {"__init__"},
     "users": {"__main__", "cli", "demo", "embedded"},
 }

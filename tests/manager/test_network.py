@@ -10,7 +10,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from steve import JobManager, OutcomeUnknown, Unavailable
+from steve._calls import Calls
 from steve._connection import connect, connect_arguments
+from steve._pool import Connections
+from steve._watchdog import Watchdog
 from tests.conftest import until
 from tests.manager.proxy import Proxy
 
@@ -164,3 +167,64 @@ def test_what_the_environment_or_a_service_has_set_stays(monkeypatch: pytest.Mon
 
 def test_nobody_waits_longer_for_a_connection_than_for_the_call() -> None:
     assert [connect_arguments("", timeout)["connect_timeout"] for timeout in (0.05, 2.5, 60)] == [1, 3, 10]
+
+
+# -- a black hole that acknowledges everything ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> Watchdog:
+    """A watchdog of the test's own, and impatient: the process's may be asleep for half a minute already."""
+    watchdog = Watchdog()
+    monkeypatch.setattr("steve._pool.watchdog", watchdog)
+    for module in ("_watchdog", "_pool", "_calls", "_create"):
+        monkeypatch.setattr(f"steve.{module}.ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(Connections.call, "__defaults__", (None, 1.0))
+    monkeypatch.setattr(Connections.once, "__defaults__", (1.0,))
+    monkeypatch.setattr(Calls.call, "__defaults__", (None, 1.0))
+    return watchdog
+
+
+def test_a_started_manager_gets_out_of_a_black_hole(
+    make_manager: Callable[..., JobManager], proxy: Proxy, soon: Watchdog
+) -> None:
+    done: list[int] = []
+    manager = make_manager(proxy.conninfo, lambda job: done.append(job.id), poll_interval=0.1)
+    manager.start()
+    first = manager.create("a")
+    until(lambda: done == [first.id])
+    proxy.swallow()
+    until(lambda: soon._deadlines)
+    waiting = set(soon._deadlines)
+    until(lambda: all(connection.closed for connection in waiting), timeout=3)
+    proxy.accept()
+    proxy.cut()
+    second = manager.create("a")
+    until(lambda: done == [first.id, second.id], timeout=15)
+    assert manager.stop(timeout=20).complete
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_call_in_a_black_hole_ends_with_an_error(make_manager: Callable[..., JobManager], proxy: Proxy) -> None:
+    manager = make_manager(proxy.conninfo, create_timeout=1)
+    manager.migrate()
+    proxy.swallow()
+    assert seconds(lambda: manager.create("a"), OutcomeUnknown) < 4
+    proxy.accept()
+    proxy.cut()
+    assert manager.fetch_all() == []
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_may_take_long_is_not_cut(make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str) -> None:
+    manager = make_manager()
+    manager.migrate()
+    with conn.transaction():
+        conn.execute(f"lock table {schema}.job")
+        found: list[object] = []
+        looking = threading.Thread(target=lambda: found.append(manager.fetch_all()))
+        looking.start()
+        looking.join(2.5)
+        assert looking.is_alive()
+    looking.join(5)
+    assert found == [[]]

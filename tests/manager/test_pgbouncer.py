@@ -136,12 +136,35 @@ def test_a_role_with_settings_of_its_own_changes_nothing(
         conn.execute("alter role current_user reset all")
 
 
-def test_listen_db_restores_the_wake_up(
-    bounced: str, make_manager: Callable[..., JobManager], database_url: str, caplog: pytest.LogCaptureFixture
+def test_without_a_session_of_its_own_a_heartbeat_holds_no_lock_and_the_lease_counts(
+    bounced: str, make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
+) -> None:
+    manager = make_manager(bounced, Tally(), heartbeat=0.1, lease=0.5)
+    manager.start()
+    seen: set[tuple[object, ...]] = set()
+
+    def has_beaten_often() -> bool:
+        seen.update(conn.execute(f"select heartbeat_at, locked from {schema}.process").fetchall())
+        return len(seen) > 10  # more than it takes psycopg to prepare a statement
+
+    until(has_beaten_often)
+    assert {locked for _, locked in seen} == {False}
+    assert manager.stop().complete
+    assert left_behind(bounced) == [[], []]
+
+
+def test_listen_db_restores_the_wake_up_and_the_lock_by_whose_end_a_death_is_noticed(
+    bounced: str,
+    make_manager: Callable[..., JobManager],
+    conn: psycopg.Connection,
+    schema: str,
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     tally = Tally()
     manager = make_manager(bounced, tally, listen_db=database_url, poll_interval=NEVER_POLLED)
     manager.start()
+    assert conn.execute(f"select locked from {schema}.process").fetchall() == [(True,)]
     created = [manager.create("a")]
     until(lambda: tally.uids() == [job.uid for job in created])
     for _ in range(3):

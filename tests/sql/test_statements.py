@@ -20,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 
 from steve import JobManager, migrations
 from steve._ask import quoted
-from steve._connection import prepare_for_call, prepare_for_loop
+from steve._connection import Pooler, prepare_for_call, prepare_for_loop
 from steve._processes import Process, Processes
 from steve._store import Demand, Lane, Page, Store
 from steve.job import AttemptStatus, Claimed, Status
@@ -211,7 +211,7 @@ def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
     some = filled(rows, status)
     ids = [id for id, _ in some]
     store, processes = Planned(schema), PlannedProcesses(schema)
-    prepare_for_loop(connection)
+    prepare_for_loop(connection, Pooler())
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
@@ -294,9 +294,9 @@ def test_no_statement_reads_more_the_longer_the_history(
         conn.execute(f"analyze {schema}.{table}")
     finished = rows - running - pending
     done, held = list(range(1, 501)), list(range(finished + 1, finished + 1 + min(running, 500)))
-    prepare_for_loop(connection)
+    prepare_for_loop(connection, Pooler())
     with psycopg.connect(database_url, autocommit=True) as caller:
-        prepare_for_call(caller)
+        prepare_for_call(caller, Pooler())
         # What writes is run twice: the first clears away the index entries that earlier roll-backs left.
         kept, new = (
             [Planned(schema, measured=True, kept=kept, executions=executions) for executions in (2, EXECUTIONS)]
@@ -347,7 +347,7 @@ def test_pruning_walks_the_primary_key(
     filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:
     last = filled(50_000, "completed")[-1][0]
-    prepare_for_call(connection)
+    prepare_for_call(connection, Pooler())
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
@@ -361,7 +361,7 @@ def test_a_page_far_down_is_found_at_once_whatever_was_looked_for_before(
 ) -> None:
     newest = filled(50_000, "completed")[0][0]
     conn.execute(f"analyze {schema}.job")
-    prepare_for_call(connection)
+    prepare_for_call(connection, Pooler())
     store = Planned(schema, measured=True, kept=True)
     plans_of(store.list_jobs, connection, Page(None, "no such type", None, 100, newest))
     for plan in plans_of(store.list_jobs, connection, Page(None, None, None, 100, newest - 16_000)):
