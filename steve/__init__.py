@@ -9,7 +9,7 @@ from ._engine import StopReport
 from ._grants import grants
 from ._run import Run, current_run
 from ._version import __version__
-from .errors import InvalidJob, NotRunning, OutcomeUnknown, SchemaError, Snooze, SteveError, Unavailable
+from .errors import ForkedProcessError, InvalidJob, NotRunning, OutcomeUnknown, SchemaError, Snooze, SteveError, Unavailable
 from .job import Attempt, AttemptStatus, Job, NewJob, Status
 from .manager import JobManager
 from .retry import RetryPolicy
@@ -19,6 +19,7 @@ JobManager.__module__ = grants.__module__ = "steve"
 __all__ = [
     "Attempt",
     "AttemptStatus",
+    "ForkedProcessError",
     "InvalidJob",
     "Job",
     "JobManager",

@@ -6,6 +6,7 @@ the exit of the interpreter, or with the last reference to the manager; a pool o
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -30,9 +31,11 @@ from ._connection import (
     prepare_for_loop,
     use,
 )
+from ._fork import leave_alone
+from ._log import logger
 from ._outage import Backoff
 from ._watchdog import watchdog
-from .errors import OutcomeUnknown, SteveError, Trouble, Unavailable, Unknown, Weather
+from .errors import ForkedProcessError, OutcomeUnknown, SteveError, Trouble, Unavailable, Unknown, Weather
 from .settings import ANSWER_SECONDS, SCAN_ANSWER_SECONDS
 
 T = TypeVar("T")
@@ -81,6 +84,7 @@ class Connections:
             self._conninfo = conninfo_of(db)
         self._listen_conninfo = listen_conninfo_of(listen_db)
         self._pooler = Pooler()
+        self._forked = ""  # in the child of a fork: what the first call says
         self._lock = threading.Lock()  # protects _ours and _close_ours
         self._ours: AnyPool | None = None
         self._close_ours: Callable[[], object] = lambda: None
@@ -161,8 +165,13 @@ class Connections:
 
     def _pool(self) -> AnyPool:
         if self._theirs is not None:
+            if self._forked:
+                raise ForkedProcessError(self._forked)
             return self._theirs
         with self._lock:
+            if self._forked:
+                logger.warning("%s", self._forked)
+                self._forked = ""
             if self._ours is None or self._ours.closed:
                 pooler = self._pooler  # the pool must not hold on to what closes it
                 pool: AnyPool = ConnectionPool(
@@ -176,8 +185,24 @@ class Connections:
                 )
                 self._ours = pool
                 # At the interpreter's exit too: a pool left open delays that by 20 seconds on Python 3.13.
-                self._close_ours = weakref.finalize(self, pool.close)
+                self._close_ours = weakref.finalize(self, _close, pool, os.getpid())
             return self._ours
+
+    def begin_anew(self, started: bool) -> None:
+        """In the child of a fork: no pool, and nothing of the parent's touched. `started`: the manager was, there."""
+        leave_alone(self._ours)
+        self._lock = threading.Lock()
+        self._ours, self._close_ours = None, lambda: None
+        if self._theirs is not None:
+            self._forked = (
+                "the pool given as db belongs to the process that made it, and this is a child that was forked off: "
+                "make a pool and a manager here"
+            )
+        elif started:
+            self._forked = (
+                "the manager was started before this process was forked off: it runs in the parent, and here it is "
+                "one that was never started"
+            )
 
     def close(self) -> None:
         """Close the pool of our own; the next call opens another."""
@@ -256,6 +281,11 @@ class Connections:
             pool.putconn(connection)
 
         return Line(open, close, self._pooler, watchdog.call, patience)
+
+
+def _close(pool: AnyPool, pid: int) -> None:
+    if os.getpid() == pid:  # not in the child of a fork, which would end the parent's sessions
+        pool.close()
 
 
 def _watched(connection: Connection, prepare: Callable[[Connection, Pooler], None], pooler: Pooler) -> None:

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import traceback
 from collections.abc import Collection
 from contextvars import Context, ContextVar
 
 from . import _json
+from ._fork import end_child
 from .errors import NotRunning, Snooze
 from .handlers import Handler
 from .job import Claimed, Job, Status
@@ -110,8 +113,13 @@ def run(claimed: Claimed, handler: Handler, signals: Signals, max_result_bytes: 
 
 def _call(handler: Handler, this: Run, most: int) -> Outcome:
     _current.set(this)
+    pid = os.getpid()
     try:
-        result = handler(this.job)
+        try:
+            result = handler(this.job)
+        finally:
+            if os.getpid() != pid:  # the handler forked, and this is the child
+                end_child(sys.exception())
     except Snooze as snooze:
         try:
             return Snoozed(Snooze(snooze.seconds).seconds)  # checked anew: the attribute is the handler's to set

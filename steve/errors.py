@@ -5,7 +5,8 @@
     ├── SchemaError                    the tables are missing, too old, too new or changed by hand
     ├── NotRunning                     needs a running handler or a started manager
     ├── Unavailable                    the database could not be reached: nothing was stored
-    └── OutcomeUnknown                 the connection broke while a job was sent: it may have been stored
+    ├── OutcomeUnknown                 the connection broke while a job was sent: it may have been stored
+    └── ForkedProcessError             a manager on the user's own pool, used in the child of a fork
 
     Snooze (BaseException)             raised by a handler: not now, again in so many seconds
 
@@ -49,6 +50,10 @@ class OutcomeUnknown(SteveError):
         self.uid = uid
 
 
+class ForkedProcessError(SteveError):
+    """The pool given as `db` is the parent's, with its threads and sockets. Make a pool and a manager in this process."""
+
+
 class Snooze(BaseException):
     """Raise it in a handler: not now. The job is pending again for `seconds` from now, and the attempt does not count.
 
@@ -65,7 +70,7 @@ class Snooze(BaseException):
         self.seconds = float(seconds)
 
 
-for _public in (SteveError, InvalidJob, SchemaError, NotRunning, Unavailable, OutcomeUnknown, Snooze):
+for _public in (SteveError, InvalidJob, SchemaError, NotRunning, Unavailable, OutcomeUnknown, ForkedProcessError, Snooze):
     _public.__module__ = "steve"  # a traceback says steve.InvalidJob, the name that users import
 
 

@@ -33,6 +33,10 @@ class Handlers:
         self._lock = threading.Lock()
         self._by_type: Mapping[str, Handler] = MappingProxyType(dict(handlers or {}))
 
+    def begin_anew(self) -> None:
+        """In the child of a fork: a thread that is not here may have held the lock. The mapping is whole at any moment."""
+        self._lock = threading.Lock()
+
     def __contains__(self, type: str) -> bool:
         return self.fallback is not None or type in self._by_type
 

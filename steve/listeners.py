@@ -5,6 +5,7 @@ The settler hands over what it has committed, workers announce the beginning of 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from . import _json
 from ._brake import Brake
+from ._fork import end_child
 from ._log import logger
 from .errors import shown
 from .job import Attempt, AttemptStatus, Claimed, Job, Settled, Status
@@ -109,6 +111,11 @@ class Listeners:
         # on_done= of create: one uid, one call. dict operations are atomic, whoever pops it tells it.
         self._once: dict[UUID, Listener] = {}
 
+    def begin_anew(self) -> None:
+        """In the child of a fork: the same listeners; the parent tells those of single jobs, which are its own."""
+        self._lock = threading.Lock()  # a thread that is not here may have held it
+        self._once = {}
+
     def add(self, kind: Kind, types: str | Iterable[str] | None, callback: Listener) -> Subscription:
         if not callable(callback):
             raise TypeError(f"a listener must be callable, not {type(callback).__name__}")
@@ -161,16 +168,21 @@ class Listeners:
             job = event.make_job()
         except (ValueError, RecursionError):
             return  # a payload that cannot be decoded: the run will not begin after all, and its end is told
+        pid, raised = os.getpid(), None
         try:
             if with_attempt:
                 callback(job, event.make_attempt())
             else:
                 callback(job)
-        except BaseException:
+        except BaseException as error:
+            raised = error
+        if os.getpid() != pid:
+            end_child(raised)
+        if raised is not None:
             # Whatever it is: neither the job (it is settled), nor the next listener, nor this thread may suffer from it.
-            logger.exception(
+            logger.error(
                 "a listener raised: %s, told of job %s", _name(callback), event.job.uid,
-                extra=event.job.log_extra(),
+                exc_info=raised, extra=event.job.log_extra(),
             )  # fmt: skip
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from . import _enqueue, _lookup, _prune, migrations
+from . import _enqueue, _fork, _lookup, _prune, migrations
 from ._ask import translated
 from ._calls import Calls
 from ._connection import Connection, caller_connection
@@ -22,25 +22,21 @@ from ._create import Creator
 from ._engine import Engine, StopReport, stop_all
 from ._log import logger
 from ._pool import Connections
+from ._registers import Registers
 from ._store import Store
 from .errors import Misconfigured, NotRunning, SchemaError, Trouble, Unavailable, shown
-from .handlers import Handler, Handlers, check_type
+from .handlers import Handler
 from .job import Attempt, Job, NewJob, Status
-from .listeners import Kind, Listener, Listeners, check_types
 from .retry import RetryPolicy
 from .settings import Settings, check_workers
 
-T = TypeVar("T")
-H = TypeVar("H", bound=Handler)
-L = TypeVar("L", bound=Listener)
 
-
-class JobManager:
+class JobManager(Registers):
     """Creates jobs in PostgreSQL and, once started, runs them in threads of this process.
 
     `db`: a conninfo string; an open `psycopg_pool.ConnectionPool` (used, never closed); an open `psycopg.Connection` (only its
     conninfo and password are taken); None: the environment variable STEVE_DATABASE_URL, else libpq's PG* variables.
-    `listen_db`: a conninfo for the connection that hears of new jobs, where `db` leads through a pooler, which tells nobody.
+    `listen_db`: a conninfo for the connections that hear of new jobs and give signs of life, where `db` leads through a pooler.
     `handler`: for every type that has none of its own; without it only types with a handler are claimed.
     `handlers`: a mapping of type to handler. The other keywords: `steve/settings.py`.
 
@@ -80,10 +76,21 @@ class JobManager:
             max_result_bytes,
             create_timeout,
         )
-        self._handlers = Handlers(handler, handlers)
-        self._listeners = Listeners()
+        super().__init__(handler, handlers)
         self._connections = Connections(db, self._settings.create_timeout, listen_db)
         self._store = Store(self._settings.schema)
+        self._begin()
+        _fork.register(self)
+
+    def _begin_anew(self) -> None:
+        """In the child of a fork: be as one that was never started. The parent's threads are not here; locks may be held."""
+        _fork.leave_alone(self._engines, self._calls, self._creator)
+        self._connections.begin_anew(started=any(not engine.has_ended() for engine in self._engines))
+        self._handlers.begin_anew()
+        self._listeners.begin_anew()
+        self._begin()
+
+    def _begin(self) -> None:
         self._calls = Calls(self._connections, self._settings.schema)
         self._creator = Creator(self._store, self._calls, self._connections)
         self._starting = threading.Lock()  # one start at a time; protects the setting of _engines. Not taken by stop.
@@ -187,6 +194,10 @@ class JobManager:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+
+    def _handlers_changed(self) -> None:
+        for engine in self._engines:
+            engine.wake()
 
     # -- creating -------------------------------------------------------------------------------------------------------
 
@@ -304,67 +315,6 @@ class JobManager:
         age = _prune.check_age(older_than)
         return _prune.prune(lambda *batch: self._calls.call(lambda ours: self._store.prune_jobs(ours, age, *batch)))
 
-    # -- handlers -------------------------------------------------------------------------------------------------------
-
-    def handler(self, type: str) -> Callable[[H], H]:
-        """Decorator: this function does the jobs of that type. Raises ValueError when the type has a handler already."""
-        check_type(type)
-
-        def register(function: H) -> H:
-            self._handlers.add(type, function)
-            self._handlers_changed()
-            return function
-
-        return register
-
-    def set_handler(self, type: str, handler: Handler | None) -> None:
-        """Give the type this handler, in place of any other; None: take it away."""
-        self._handlers.set(type, handler)
-        self._handlers_changed()
-
-    def has_handler(self, type: str) -> bool:
-        """Whether the type has a handler of its own."""
-        return self._handlers.has(type)
-
-    def reset_handlers(self) -> None:
-        """Take all handlers away, but the fallback given to the constructor."""
-        self._handlers.clear()
-        self._handlers_changed()
-
-    # -- listeners ------------------------------------------------------------------------------------------------------
-
-    def on_success(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
-        """Call `callback(job)` after each job of that type (a list: of these; None: of all) that this process completed.
-
-        Told on one thread, after the commit, in the order of the commits, once; not when the process dies in between.
-        Returns a callable that removes the listener and is a context manager. Without `callback`: a decorator.
-        """
-        return self._listen("success", type, callback)
-
-    def on_failure(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
-        """The same for jobs that ended `failed`. An error that will be retried is none."""
-        return self._listen("failure", type, callback)
-
-    def on_done(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
-        """The same for both."""
-        return self._listen("done", type, callback)
-
-    def on_attempt(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
-        """The same for every attempt that begins (job.status `running`) and ends (`pending`: will be retried, `completed`,
-        `failed`); `callback(job, attempt)`."""
-        return self._listen("attempt", type, callback)
-
-    def _listen(self, kind: Kind, types: str | Iterable[str] | None, callback: Listener | None) -> Any:
-        if callback is not None:
-            return self._listeners.add(kind, types, callback)
-        check_types(types)
-
-        def register(function: L) -> L:
-            self._listeners.add(kind, types, function)
-            return function
-
-        return register
-
     def _running_engine(self) -> Engine | None:
         return next((engine for engine in self._engines if not engine.stopping), None)
 
@@ -387,7 +337,3 @@ class JobManager:
                 raise Unavailable(f"the database cannot be used: {error}") from error
             on_failure.pop_all()
         return engine
-
-    def _handlers_changed(self) -> None:
-        for engine in self._engines:
-            engine.wake()

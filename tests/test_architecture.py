@@ -11,11 +11,11 @@ STEVE = Path(__file__).parent.parent / "steve"
 
 # From the bottom up: a module imports from its own layer and from those before it.
 LAYERS = {
-    "values": {"errors", "job", "retry", "outcome", "settings", "_json", "_version"},
+    "values": {"errors", "job", "retry", "outcome", "settings", "_json", "_version", "_fork"},
     "database": {"_log", "_ask", "_store", "_processes", "_literals", "_connection", "_grants", "migrations"},
     "rooms": {
         *("handlers", "listeners", "_enqueue", "_claim", "_run", "_settle", "_worker", "_notifier", "_heartbeat", "_rescue"),
-        *("_maintenance", "_outage", "_brake", "_pace", "_marks", "_announce", "_lookup", "_prune"),
+        *("_maintenance", "_outage", "_brake", "_pace", "_marks", "_announce", "_lookup", "_prune", "_registers"),
     },
     "front": {"manager", "_engine", "_alive", "_pool", "_calls", "_create", "_watchdog"},
     "title": {"__init__"},
