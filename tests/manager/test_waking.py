@@ -56,8 +56,8 @@ def started(manager: JobManager, job: Job, within: float = SOON) -> datetime:
 
 def listeners(conn: psycopg.Connection, schema: str) -> list[int]:
     """The backends that listen for notifications of the schema."""
-    query = "select pid from pg_stat_activity where query = %s"
-    return [pid for (pid,) in conn.execute(query, [f"listen {Store(schema).channel}"])]
+    query = "select pid from pg_stat_activity where starts_with(query, 'do $$') and strpos(query, %s) > 0"
+    return [pid for (pid,) in conn.execute(query, [f"listen {Store(schema).channel};"])]
 
 
 def let_it_rest(conn: psycopg.Connection) -> None:
