@@ -228,6 +228,14 @@ class Line:
         """The number of its session; 0: behind a pooler, where it has none of its own."""
         return 0 if self.pooler.found else connection.info.backend_pid
 
+    def leave_to_parent(self) -> None:
+        """In the child of a fork: let go of the socket, by which the server notices the parent's end. Its number stays taken,
+        by nothing: the connection may still be used by mistake, or closed."""
+        if self._connection is not None and not self._connection.closed:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, self._connection.fileno(), inheritable=False)
+            os.close(nothing)
+
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:

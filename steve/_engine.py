@@ -225,6 +225,10 @@ class Engine:
             seconds=time.monotonic() - began,
         )
 
+    def leave_to_parent(self) -> None:
+        """In the child of a fork, where none of its threads are."""
+        self._lines.leave_to_parent()
+
     # -- the end, in the order of the walk ------------------------------------------------------------------------------
 
     def _stop_now(self) -> None:

@@ -64,6 +64,10 @@ class Lines(NamedTuple):
     scan: Line
     """Open only while full scans are slow, or there is somebody to rescue."""
 
+    def leave_to_parent(self) -> None:
+        for line in self:
+            line.leave_to_parent()
+
     def close(self) -> None:
         for line in self:
             line.close()

@@ -85,6 +85,8 @@ class JobManager(Registers):
     def _begin_anew(self) -> None:
         """In the child of a fork: be as one that was never started. The parent's threads are not here; locks may be held."""
         _fork.leave_alone(self._engines, self._calls, self._creator)
+        for engine in self._engines:
+            engine.leave_to_parent()
         self._connections.begin_anew(started=any(not engine.has_ended() for engine in self._engines))
         self._handlers.begin_anew()
         self._listeners.begin_anew()

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
@@ -226,6 +227,44 @@ def test_multiprocessing_works_either_way(
         child.join(30)
     assert [child.exitcode for child in children] == [0, 0]
     assert len(manager.fetch_all()) == 2
+
+
+LEAVES_A_CHILD = """
+import os, sys
+from steve import JobManager
+manager = JobManager({url!r}, handler=lambda job: None, schema={schema!r})
+manager.start()
+child = os.fork()
+if child == 0:
+    sys.stdin.read()  # lives until the test ends it
+    os._exit(0)
+print(child, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_death_of_a_parent_is_noticed_while_its_child_lives_on(
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, database_url: str, schema: str
+) -> None:
+    """A session ends when the last process lets go of its socket, and a child has all that its parent had open."""
+    make_manager().migrate()
+    program = LEAVES_A_CHILD.format(url=database_url, schema=schema)
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        try:
+            child = int(parent.stdout.readline())
+            ((session,),) = conn.execute(
+                f"select pid from pg_locks, {schema}.process where locktype = 'advisory' and locked"
+                " and (classid::bigint << 32 | objid::bigint) = hashtextextended(%s || id, 0)",
+                [f"steve {schema} "],
+            ).fetchall()
+            parent.kill()
+            until(lambda: not conn.execute("select from pg_stat_activity where pid = %s", [session]).fetchall())
+            os.kill(child, 0)  # it is there
+        finally:
+            parent.kill()
+            parent.stdin.close()
 
 
 SHOP = """
