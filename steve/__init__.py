@@ -7,6 +7,7 @@ _settle.py, sql/settle_jobs.sql. Who wants to know is told: listeners.py. How th
 
 from ._engine import StopReport
 from ._grants import grants
+from ._health import Health
 from ._run import Run, current_run
 from ._version import __version__
 from .errors import ForkedProcessError, InvalidJob, NotRunning, OutcomeUnknown, SchemaError, Snooze, SteveError, Unavailable
@@ -20,6 +21,7 @@ __all__ = [
     "Attempt",
     "AttemptStatus",
     "ForkedProcessError",
+    "Health",
     "InvalidJob",
     "Job",
     "JobManager",

@@ -198,6 +198,8 @@ class Line:
         self._watched = watched
         self._least_patience = self._patience = patience
         self.pooler = pooler
+        self.answered_at: float | None = None
+        """time.monotonic() of the last statement that had its answer."""
         self._connection: Connection | None = None
 
     def call(self, statement: Callable[[Connection], T]) -> T:
@@ -207,6 +209,7 @@ class Line:
         try:
             result: T = use(connection, lambda connection: self._watched(statement, connection, self._patience))
             self._patience = self._least_patience
+            self.answered_at = time.monotonic()
             return result
         except BaseException:
             if time.monotonic() - begun >= self._patience:

@@ -21,14 +21,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import _json
 from ._alive import Alive
 from ._claim import Claim, Hand
 from ._connection import Connection, Line
+from ._health import Health, Watch, judged
 from ._log import logger
 from ._maintenance import Duty, Maintenance
 from ._notifier import Notifier
@@ -37,13 +37,14 @@ from ._pool import Lines
 from ._processes import Process, Processes
 from ._settle import Pile, Settler
 from ._store import Claims, Demand, Store
+from ._threads import Threads
 from ._worker import Crew, Running
 from .errors import Trouble, Unknown
 from .handlers import Handlers
 from .job import Job, Settled, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import Verdict
-from .settings import HAND_AGE, LOST_CHECK, SCAN_CHECK, WARN_SCAN, Settings
+from .settings import HAND_AGE, LOST_CHECK, REPLACE_SECONDS, SCAN_CHECK, WARN_SCAN, WATCH_SECONDS, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Engine:
         workers: int,
         lines: Lines,
         own_threads: threading.local,
+        watch: Watch,
     ) -> None:
         self.stopping = False
         self.process = f"{socket.gethostname()}:{os.getpid()}"
@@ -88,13 +90,16 @@ class Engine:
         self._lines = lines
         self._warned = False
         self._own_threads = own_threads
+        self._threads = Threads(workers, own_threads)
+        self._watch = watch
+        self._was_ok = True
         self._ended = threading.Event()
         processes = Processes(store.schema)
         self._process_id, descriptor = lines.heartbeat.call(
             lambda c: processes.register_process(c, self.process, settings.lease, lines.heartbeat.session(c))
         )
 
-        outage = Outage()
+        outage = self._outage = Outage()
         self._dispatcher = Dispatcher(listeners, self._on_all_told)
         self._pile = Pile()
         self._settler = Settler(
@@ -117,12 +122,17 @@ class Engine:
             settings.poll_interval,
             workers,
         )
-        self._maintenance = Maintenance([Duty("give back an old hand", HAND_AGE / 4, self._give_back_old)], self._stop_now)
-        self._executor = ThreadPoolExecutor(workers, "steve-worker", initializer=self._mark_own)
+        self._maintenance = Maintenance(
+            [
+                Duty("give back an old hand", HAND_AGE / 4, self._give_back_old),
+                Duty("replace dead workers", REPLACE_SECONDS, self._replace_dead),
+            ],
+            self._stop_now,
+        )
         self._crew = Crew(
             workers,
             self.process,
-            self._executor.submit,
+            self._threads.submit,
             self._hand,
             self._pile,
             handlers,
@@ -150,6 +160,7 @@ class Engine:
                 Duty("take up what was lost", LOST_CHECK, self._crew.take_up_lost),
             ]
         )
+        self._watcher = Maintenance([Duty("watch the health", WATCH_SECONDS, self._watch_health)])
         self._notifier = (
             Notifier(self._listen, self._hear, self._lines.listen.close, self._hand.wake, outage) if settings.notify else None
         )
@@ -162,14 +173,15 @@ class Engine:
             ("steve-maintenance", self._maintenance.run, True),
             ("steve-scanner", self._scan, True),
             ("steve-heartbeat", self._alive.heartbeat.run, True),
+            ("steve-watcher", self._watcher.run, True),
         ]
         if self._notifier is not None:
             loops.append(("steve-notifier", self._notifier.run, True))
         try:
-            self._start_workers()
+            self._threads.start_workers()
             while loops:
                 name, run, daemon = loops[0]
-                self._run_thread(name, run, daemon=daemon)
+                self._threads.loop(name, run, daemon=daemon)
                 del loops[0]
             self._crew.start()
         except BaseException:
@@ -179,15 +191,6 @@ class Engine:
                 run()
             self._ended.wait()
             raise
-
-    def _start_workers(self) -> None:
-        """All threads of the executor at once: a later submit() starts none, and fails for the interpreter's exit only."""
-        all_started = threading.Event()
-        try:
-            for _ in range(self._workers):
-                self._executor.submit(all_started.wait)
-        finally:
-            all_started.set()
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 
@@ -204,6 +207,25 @@ class Engine:
     def is_own_thread(self) -> bool:
         """Whether the calling thread is one of the manager's, which the end of an engine waits for."""
         return hasattr(self._own_threads, "mark")
+
+    def health(self) -> Health:
+        """Without asking anybody: cheap, and never waiting."""
+        now = time.monotonic()
+        lines = {"claim": self._lines.claim, "settle": self._lines.settle, "heartbeat": self._lines.heartbeat}
+        if self._notifier is not None:
+            lines["listen"] = self._lines.listen
+        health = Health(
+            ok=True,
+            running=True,
+            dead_threads=tuple(self._threads.dead()),
+            restarted_threads=self._threads.restarted + self._crew.broken,
+            answered={name: line.answered_at and now - line.answered_at for name, line in lines.items()},
+            listening=None if self._notifier is None or self._lines.listen.pooler.found else self._notifier.listening,
+            heartbeat_age=self._alive.heartbeat.age(),
+            oldest_unsettled=self._settler.oldest(),
+            scan_seconds=self._hand.marks.scan_seconds,
+        )
+        return judged(self._settings, health, *self._outage.now())
 
     def has_ended(self) -> bool:
         return self._ended.is_set()
@@ -240,7 +262,7 @@ class Engine:
         self._settler.last_chance()  # first: the end of the hand may have to wait for the database, too, though not as long
         self._hand.end()  # what a claim brought that was under way
         self._pile.end()
-        self._executor.shutdown(wait=False)
+        self._threads.end_workers()
 
     def _on_all_told(self) -> None:
         try:
@@ -248,6 +270,7 @@ class Engine:
                 self._notifier.end()
             self._maintenance.end()
             self._scanner.end()
+            self._watcher.end()
             self._alive.heartbeat.end()  # before the row is deleted: a heartbeat would insert it again
             if not self._settler.waiting() and not self._hand.in_doubt():  # else it may hold jobs, and its row says who does
                 self._deregister()
@@ -295,6 +318,20 @@ class Engine:
             except Trouble as error:  # the claims meet the same trouble, and see to it
                 logger.debug("a full scan failed: %s", error)
 
+    def _replace_dead(self) -> None:
+        self._crew.resubmit(self._threads.replace_dead())
+
+    def _watch_health(self) -> None:
+        """On a thread of its own: what is told may take its time."""
+        health = self.health()
+        if health.ok is not self._was_ok and not self.stopping:
+            self._was_ok = health.ok
+            if health.ok:
+                logger.warning("healthy again")
+            else:
+                logger.error("not healthy: %s", "; ".join(health.problems))
+            self._watch.tell(health)
+
     def _rescue(self) -> None:
         self._alive.work(stopping=self.stopping, slow=self._hand.marks.slow)
 
@@ -327,16 +364,6 @@ class Engine:
 
     def _hear(self) -> list[str]:
         return self._lines.listen.call(self._store.hear)
-
-    def _run_thread(self, name: str, run: Callable[[], None], *, daemon: bool) -> None:
-        def body() -> None:
-            self._mark_own()
-            run()
-
-        threading.Thread(target=body, name=name, daemon=daemon).start()
-
-    def _mark_own(self) -> None:
-        self._own_threads.mark = True
 
 
 def stop_all(engines: Sequence[Engine], timeout: float | None) -> StopReport:

@@ -47,6 +47,9 @@ class Heartbeat:
         self._connected_at = None if descriptor is None else time.monotonic()
         self._locked = descriptor is not None
         self._beaten_at = self._unbroken_since = self._connected_at or 0.0
+        self._beat_at = (
+            time.monotonic()
+        )  # registering was the first; never forgotten, as _beaten_at is where one is due at once
         # Held through a beat: after `end` has had it, none comes any more that would insert the row again.
         self._beating = threading.Lock()
         self._ended = False
@@ -61,7 +64,18 @@ class Heartbeat:
         with contextlib.suppress(OSError):  # it has seen the end by itself already
             self._far_end.send(b".")
 
+    def age(self) -> float:
+        """Seconds since the last beat that had its answer."""
+        return time.monotonic() - self._beat_at
+
     def run(self) -> None:
+        try:
+            self._run()
+        except BaseException:
+            self._drop()  # whether the session holds the lock is not known any more
+            raise
+
+    def _run(self) -> None:
         if self._locked:
             self._wait(self._descriptor, self._seconds_to_next())
         while not self._ended:
@@ -98,7 +112,7 @@ class Heartbeat:
             # After a pause, this process's own (stopped, or starved by a handler), it knows nothing of the others either.
             if began - self._beaten_at > 2 * self._interval + LOOK_SECONDS:
                 self._unbroken_since = began
-            self._beaten_at = began
+            self._beaten_at = self._beat_at = began
         elif own is None or own.suspected is not None:
             self._beaten_at = 0.0  # to be put right at once
         self._looked(look, began - self._connected_at, began - self._unbroken_since)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from ._log import logger
 from ._outage import Backoff, Outage
 from .errors import Trouble
+from .settings import PROOF_SECONDS
 
 
 class Notifier:
@@ -34,6 +35,7 @@ class Notifier:
         self._outage = outage
         self._backoff = Backoff()
         self._ended = False
+        self.listening = False
         # A byte on this pair ends the wait at once.
         self._near_end, self._far_end = socket.socketpair()
 
@@ -56,12 +58,17 @@ class Notifier:
                 self._outage.worked("listening")
                 self._backoff.reset()
                 self._wake(True)  # whatever was notified before is lost: look once
-                while self._wait(descriptor, None):
+                self.listening = True
+                while self._wait(descriptor, PROOF_SECONDS):
                     if heard := self._hear():
                         self._wake("back" in heard)
+                    else:  # an idle connection notices by itself neither that the other end is gone nor that it is frozen
+                        self._listen()
             except Trouble as error:
+                self.listening = False
                 self._outage.failed("listening", error)
                 self._wait(None, self._backoff.next())
+        self.listening = False
         self._close()
         self._near_end.close()
         self._far_end.close()

@@ -53,6 +53,11 @@ class Outage:
             level = logging.ERROR if isinstance(error, Misconfigured) else logging.WARNING
             logger.log(level, "%s cannot use the database and will try again: %s", loop, error)
 
+    def now(self) -> tuple[list[str], float]:
+        """Which loops fail now, and for how many seconds the one that began it."""
+        with self._lock:
+            return sorted(self._failing), time.monotonic() - self._since if self._failing else 0.0
+
     def worked(self, loop: str) -> None:
         if loop not in self._failing:  # without the lock: each loop reads what only it adds
             return

@@ -8,17 +8,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from ._health import HealthListener, Watch
 from .handlers import Handler, Handlers, check_type
 from .listeners import Kind, Listener, Listeners, check_types
 
 H = TypeVar("H", bound=Handler)
 L = TypeVar("L", bound=Listener)
+W = TypeVar("W", bound=HealthListener)
 
 
 class Registers(ABC):
     def __init__(self, handler: Handler | None, handlers: Mapping[str, Handler] | None) -> None:
         self._handlers = Handlers(handler, handlers)
         self._listeners = Listeners()
+        self._watch = Watch()
 
     @abstractmethod
     def _handlers_changed(self) -> None:
@@ -84,3 +87,16 @@ class Registers(ABC):
             return function
 
         return register
+
+    # -- health ---------------------------------------------------------------------------------------------------------
+
+    def on_unhealthy(self, callback: W) -> W:
+        """Call `callback(health)`, once, when the started manager finds that it does not do its work; see `health()`. It looks
+        every second, on a thread of its own. May be used as a decorator."""
+        self._watch.add(False, callback)
+        return callback
+
+    def on_healthy(self, callback: W) -> W:
+        """The same for when it does again."""
+        self._watch.add(True, callback)
+        return callback

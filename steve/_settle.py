@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
@@ -122,11 +123,18 @@ class Settler:
         self._on_end = on_end
         self._backoff = Backoff()
         self._last_chance: float | None = None
-        self._in_hand = 0
+        # What was taken and is not done with, in order: whatever breaks this thread off, it goes on with these.
+        self._open: deque[Verdict] = deque()
+        self._open_since = 0.0
+        self._ended = False
 
     def waiting(self) -> int:
         """How many verdicts are not in the database yet."""
-        return len(self._pile) + self._in_hand
+        return len(self._pile) + len(self._open)
+
+    def oldest(self) -> float:
+        """For how many seconds the verdicts that are being written have waited for that."""
+        return time.monotonic() - self._open_since if self._open else 0.0
 
     def last_chance(self) -> None:
         """The manager stops: if the database is away, give up after SETTLE_SECONDS rather than keep the process for ever."""
@@ -134,18 +142,19 @@ class Settler:
 
     def run(self) -> None:
         try:
-            ended = False
-            while not ended:
-                verdicts, begun, ended = self._pile.take()
+            if self._open:
+                self._settle(list(self._open), doubtful=True)
+            while not self._ended:
+                verdicts, begun, self._ended = self._pile.take()
+                self._open.extend(verdicts)
+                self._open_since = time.monotonic()
                 for event in begun:
                     self._tell_begun(event)
                 if verdicts:
-                    self._in_hand = len(verdicts)
                     self._settle(verdicts, doubtful=False)
         except _GivenUp:
             logger.error("the database stayed away: the outcome of %d attempts is not recorded", self.waiting())
-        finally:
-            self._on_end()
+        self._on_end()
 
     def _settle(self, group: Sequence[Verdict], doubtful: bool) -> None:
         """Write a group, whatever it takes. `doubtful`: an earlier try may have written it."""
@@ -182,20 +191,20 @@ class Settler:
         self._outage.worked("settling")
         self._backoff.reset()
         for verdict in group:
+            self._open.popleft()
             settled = landed.get((verdict.job.id, verdict.job.lease_no))
             if settled is not None:
                 self._told(verdict, settled)
             elif not doubtful or verdict.attempt_status is not None:
                 _warn_fenced(verdict)
             # else: what does not count leaves no witness; it was written by the try whose reply was lost, and nobody is told
-        self._in_hand -= len(group)
 
     def _refuse(self, verdict: Verdict, error: Exception, doubtful: bool) -> None:
         state = error.sqlstate if isinstance(error, Trouble) else None
         if state == "23505":
             # The only unique key written here is the attempt's, (job_id, lease_no): somebody has settled under this lease.
+            self._open.popleft()
             _warn_fenced(verdict)
-            self._in_hand -= 1
             return
         # Not the error's text: PostgreSQL quotes the data in it.
         reason = f"PostgreSQL refused it (SQLSTATE {state})" if state else type(error).__name__
@@ -207,8 +216,8 @@ class Settler:
             plain = Verdict(verdict.job, verdict.begun, Status.FAILED, AttemptStatus.ERROR, error=text)
         uid, number, extra = verdict.job.uid, verdict.job.attempts, verdict.job.log_extra()
         if verdict == plain:
+            self._open.popleft()
             logger.error("job %s cannot be settled at all: %s", uid, reason, extra=extra)
-            self._in_hand -= 1
         else:
             logger.error("job %s: the outcome of attempt %d cannot be stored: %s", uid, number, reason, extra=extra)
             self._settle([plain], doubtful)

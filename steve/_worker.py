@@ -65,10 +65,12 @@ class Crew:
         self.signals = Signals()
         # By (id, lease_no): a job that is due again at once may be running anew before its earlier run has left here.
         self.running: dict[tuple[int, int], Running] = {}
-        # Protects _active and _ended: how many chains have a turn, submitted or under way. Held to count, never to call.
+        # Protects _active (how many chains have a turn, submitted or under way), _ended and broken. Held to count, not to call.
         self._counting = threading.Lock()
         self._active = 0
         self._ended = False
+        self.broken = 0
+        """Turns that something broke off."""
         # Held by the one chain that waits for work.
         self._watch = threading.Lock()
 
@@ -81,6 +83,12 @@ class Crew:
         self.signals.stop()
         self._hand.wake()
         self._end_if_last()
+
+    def resubmit(self, turns: int) -> None:
+        """So many turns were submitted and will never come: their threads are dead."""
+        for _ in range(turns):
+            if not self._submit():
+                self._park()
 
     def look_everywhere(self, claim: Claim) -> None:
         """A full scan beside the claims. Raises Trouble."""
@@ -205,6 +213,8 @@ class Crew:
         try:
             again = self._walk()
         except BaseException:
+            with self._counting:
+                self.broken += 1
             logger.exception("a worker's turn failed; the worker goes on")
         finally:
             if self.signals.is_stopping() or not (again and self._submit()):

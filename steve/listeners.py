@@ -209,12 +209,10 @@ class Dispatcher:
         return max(0, self._events.qsize() - self._ended)  # the end marker is no event
 
     def run(self) -> None:
-        try:
-            while (event := self._events.get()) is not None:
-                self._listeners.tell(event)
-                self.brake.ease()
-        finally:
-            self._on_end()
+        while (event := self._events.get()) is not None:
+            self._listeners.tell(event)
+            self.brake.ease()
+        self._on_end()
 
 
 def _warn_of_slow_listeners() -> None:

@@ -20,11 +20,12 @@ from ._calls import Calls
 from ._connection import Connection, caller_connection
 from ._create import Creator
 from ._engine import Engine, StopReport, stop_all
+from ._health import STOPPED, Health, with_problem
 from ._log import logger
 from ._pool import Connections
 from ._registers import Registers
 from ._store import Store
-from .errors import Misconfigured, NotRunning, SchemaError, Trouble, Unavailable, shown
+from .errors import Misconfigured, NotRunning, SchemaError, SteveError, Trouble, Unavailable, shown
 from .handlers import Handler
 from .job import Attempt, Job, NewJob, Status
 from .retry import RetryPolicy
@@ -90,6 +91,7 @@ class JobManager(Registers):
         self._connections.begin_anew(started=any(not engine.has_ended() for engine in self._engines))
         self._handlers.begin_anew()
         self._listeners.begin_anew()
+        self._watch.begin_anew()
         self._begin()
 
     def _begin(self) -> None:
@@ -189,6 +191,26 @@ class JobManager(Registers):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler or signal.SIG_DFL)  # None: one that Python did not install and cannot put back
+
+    def health(self) -> Health:
+        """Whether this manager does its work: its threads live, the database answers them, what was done is written down, and
+        it gives signs of life. From memory, in microseconds: for a readiness probe. Not `ok` before `start()` and after
+        `stop()`.
+        """
+        engine = self._running_engine()
+        return STOPPED if engine is None else engine.health()
+
+    def check_health(self) -> Health:
+        """The same, and the database is asked now, within `create_timeout`: whether it can be reached, and has tables that fit.
+        Of a manager that is not running only that counts: it may be there to create jobs. Raises nothing for what is found.
+        """
+        engine = self._running_engine()
+        health = Health(ok=True) if engine is None else engine.health()
+        try:
+            self._calls.call(lambda connection: self._ensure(connection, migrate=False))
+        except SteveError as error:
+            return with_problem(health, str(error))
+        return health
 
     def __enter__(self) -> JobManager:
         self.start()
@@ -320,21 +342,30 @@ class JobManager(Registers):
     def _running_engine(self) -> Engine | None:
         return next((engine for engine in self._engines if not engine.stopping), None)
 
+    def _ensure(self, connection: Connection, migrate: bool) -> None:
+        with translated(connection):
+            migrations.ensure(connection, self._settings.schema, apply=migrate)
+
     def _make_engine(self, workers: int, migrate: bool) -> Engine:
-        schema = self._settings.schema
-
-        def ensure(connection: Connection) -> None:
-            with translated(connection):
-                migrations.ensure(connection, schema, apply=migrate)
-
         with contextlib.ExitStack() as on_failure:
             try:
                 lines = self._connections.lines()
                 on_failure.callback(lines.close)
-                ensure(lines.claim.connection())  # for as long as it takes
-                engine = Engine(self._settings, self._store, self._handlers, self._listeners, workers, lines, self._own_threads)
+                self._ensure(lines.claim.connection(), migrate)  # for as long as it takes
+                engine = Engine(
+                    self._settings,
+                    self._store,
+                    self._handlers,
+                    self._listeners,
+                    workers,
+                    lines,
+                    self._own_threads,
+                    self._watch,
+                )
             except Misconfigured as error:
-                raise SchemaError(f'schema "{schema}" cannot be used: {error}: check the rights of the role') from error
+                raise SchemaError(
+                    f'schema "{self._settings.schema}" cannot be used: {error}: check the rights of the role'
+                ) from error
             except Trouble as error:
                 raise Unavailable(f"the database cannot be used: {error}") from error
             on_failure.pop_all()

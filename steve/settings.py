@@ -66,6 +66,18 @@ SETTLE_SECONDS = 30.0
 PARTING_SECONDS = 10.0
 """How long it goes on trying to find what a claim took whose reply was lost, and waits for a heartbeat that hangs."""
 
+# Threads (_threads.py) and health (_health.py)
+RESTART_PAUSE = 0.1
+"""Seconds until a loop that broke off begins again."""
+REPLACE_SECONDS = 0.5
+"""Seconds between the looks for dead workers."""
+WATCH_SECONDS = 1.0
+"""Seconds between the looks at the own health, for those who asked to be told."""
+UNHEALTHY_SECONDS = 10.0
+"""How long a loop may be without the database, or an outcome unwritten, before the manager calls itself unhealthy."""
+PROOF_SECONDS = 60.0
+"""Seconds of silence after which the listener asks whether anybody is there (_notifier.py)."""
+
 # Alive or not (_heartbeat.py, _rescue.py)
 LOOK_SECONDS = 2.0
 """Seconds between the looks of each process at the others, a quarter more or less by chance."""

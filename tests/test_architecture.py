@@ -15,9 +15,9 @@ LAYERS = {
     "database": {"_log", "_ask", "_store", "_processes", "_literals", "_connection", "_grants", "migrations"},
     "rooms": {
         *("handlers", "listeners", "_enqueue", "_claim", "_run", "_settle", "_worker", "_notifier", "_heartbeat", "_rescue"),
-        *("_maintenance", "_outage", "_brake", "_pace", "_marks", "_announce", "_lookup", "_prune", "_registers"),
+        *("_maintenance", "_outage", "_brake", "_pace", "_marks", "_announce", "_lookup", "_prune", "_registers", "_health"),
     },
-    "front": {"manager", "_engine", "_alive", "_pool", "_calls", "_create", "_watchdog"},
+    "front": {"manager", "_engine", "_alive", "_pool", "_calls", "_create", "_watchdog", "_threads"},
     "title": {"__init__"},
     "users": {"__main__", "cli", "demo", "embedded"},
 }

@@ -9,6 +9,7 @@ import pytest
 from psycopg import sql
 
 from steve import JobManager
+from tests.manager.proxy import Proxy
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +30,9 @@ def gate(manager: JobManager) -> Iterator[threading.Event]:
     gate = threading.Event()
     yield gate
     gate.set()
+
+
+@pytest.fixture
+def proxy(database_url: str) -> Iterator[Proxy]:
+    with Proxy(database_url) as proxy:
+        yield proxy

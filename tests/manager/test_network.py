@@ -27,12 +27,6 @@ TCP = {
 
 
 @pytest.fixture
-def proxy(database_url: str) -> Iterator[Proxy]:
-    with Proxy(database_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def deaf() -> Iterator[str]:
     """The conninfo of a server that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:

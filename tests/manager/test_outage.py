@@ -309,7 +309,7 @@ def test_a_manager_that_stops_while_the_database_is_away_gives_up_in_time_and_sa
     up: embedded.Server, doors: Doors, schema: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("steve._settle.SETTLE_SECONDS", 0.5)
-    monkeypatch.setattr("steve._claim.CALL_SECONDS", 0.1)
+    monkeypatch.setattr("steve._claim.PARTING_SECONDS", 0.1)
     manager = JobManager(up.conninfo, doors.pass_through, schema=schema)
     try:
         manager.start(workers=3)

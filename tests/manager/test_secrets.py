@@ -62,7 +62,7 @@ def columns(ears: Ears, conn: psycopg.Connection, schema: str) -> Iterator[None]
 
 @pytest.fixture(autouse=True)
 def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steve._pool.CALL_SECONDS", 0.5)
+    monkeypatch.setitem(JobManager.__init__.__kwdefaults__, "create_timeout", 0.5)
 
 
 def calls_of(manager: JobManager) -> list[Callable[[], object]]:

@@ -741,7 +741,7 @@ def test_the_end_gives_back_what_a_lost_claim_took(desk: Desk, monkeypatch: pyte
 
 
 def test_the_end_comes_though_the_database_stays_away(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steve._claim.CALL_SECONDS", 0.05)
+    monkeypatch.setattr("steve._claim.PARTING_SECONDS", 0.05)
     desk.fill(1)
     lose_a_claim(desk, monkeypatch)
 

@@ -1,0 +1,140 @@
+"""The threads of a run, and what becomes of one that breaks off, whatever broke it: a loop begins again on its thread, and the
+executor is replaced when one of its threads has died. Counted, so that `health()` tells.
+
+An executor does not replace its dead itself: it goes on with what is left, in the end with nothing, and nobody hears of it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from ._log import logger
+from .settings import RESTART_PAUSE
+
+Turn = Callable[[], None]
+
+
+class Threads:
+    def __init__(self, workers: int, own_threads: threading.local) -> None:
+        """`own_threads`: marks these."""
+        self._workers = workers
+        self._own_threads = own_threads
+        self._counting = threading.Lock()  # protects _restarted, which any thread may count up
+        self._restarted = 0
+        self._loops: dict[str, threading.Thread] = {}
+        self._unfinished: set[str] = set()
+        self._members: list[threading.Thread] = []
+        self._executor: ThreadPoolExecutor | None = None
+        self._turns: set[Future[None]] = set()  # submitted and not over
+        self._ended = False
+
+    # -- loops ----------------------------------------------------------------------------------------------------------
+
+    def loop(self, name: str, run: Callable[[], None], *, daemon: bool) -> None:
+        """A thread that runs it, and again where it raises. Raises RuntimeError where the system starts no more threads."""
+
+        def body() -> None:
+            self._own_threads.mark = True
+            while True:
+                try:
+                    run()
+                    self._unfinished.discard(name)
+                    return
+                except BaseException:
+                    self._count()
+                    logger.exception("the thread %s broke off and begins again", name)
+                    time.sleep(RESTART_PAUSE)
+
+        thread = threading.Thread(target=body, name=name, daemon=daemon)
+        self._unfinished.add(name)
+        self._loops[name] = thread
+        thread.start()
+
+    # -- workers --------------------------------------------------------------------------------------------------------
+
+    def start_workers(self) -> None:
+        """Raises RuntimeError where the system starts no more threads."""
+        self._executor, self._members = self._make_executor()
+
+    def submit(self, turn: Turn) -> None:
+        """Raises RuntimeError when the interpreter exits."""
+        while True:
+            executor = self._executor
+            assert executor is not None
+            try:
+                future = executor.submit(turn)
+            except RuntimeError:
+                if executor is self._executor:  # else it was replaced meanwhile
+                    raise
+            else:
+                self._turns.add(future)
+                future.add_done_callback(self._turns.discard)
+                return
+
+    def replace_dead(self) -> int:
+        """If a worker's thread has died: from now on there is a new executor. Returns how many turns must be submitted anew:
+        those that waited in the old one, and what a thread took from its queue and died before it began. What runs there goes
+        on to the end of its turn."""
+        if self._ended or all(thread.is_alive() for thread in self._members):
+            return 0
+        dead = sum(not thread.is_alive() for thread in self._members)
+        old = self._executor
+        assert old is not None
+        try:
+            new = self._make_executor()
+        except RuntimeError as error:
+            # The interpreter exits, which ends all executors, and this run with them. Or the system starts no more threads now.
+            self._ended = "shutdown" in str(error)
+            return 0
+        self._executor, self._members = new  # before the old one is shut down: `submit` always finds one that is open
+        old.shutdown(wait=False)
+        cancelled = sum(turn.cancel() for turn in tuple(self._turns))  # not those that run
+        self._count(dead)
+        logger.error("%d of %d worker threads had died: all are replaced", dead, self._workers)
+        return cancelled
+
+    def end_workers(self) -> None:
+        """No turn comes after this."""
+        self._ended = True
+        if self._executor is not None:
+            self._executor.shutdown(wait=False)
+
+    def _make_executor(self) -> tuple[ThreadPoolExecutor, list[threading.Thread]]:
+        """All its threads are started at once: a later submit() starts none, and fails for the interpreter's exit only."""
+        members: list[threading.Thread] = []
+        all_started = threading.Event()
+
+        def enter() -> None:
+            self._own_threads.mark = True
+            members.append(threading.current_thread())
+
+        executor = ThreadPoolExecutor(self._workers, "steve-worker", initializer=enter)
+        try:
+            for _ in range(self._workers):
+                executor.submit(all_started.wait)
+        except BaseException:
+            executor.shutdown(wait=False)
+            raise
+        finally:
+            all_started.set()
+        return executor, members
+
+    # -- what health() asks ---------------------------------------------------------------------------------------------
+
+    def _count(self, threads: int = 1) -> None:
+        with self._counting:
+            self._restarted += threads
+
+    @property
+    def restarted(self) -> int:
+        """How many threads broke off and began again, or were replaced."""
+        return self._restarted
+
+    def dead(self) -> list[str]:
+        """The names of those that are gone before their time and will not come back by themselves."""
+        loops = [name for name in tuple(self._unfinished) if not self._loops[name].is_alive()]
+        workers = [] if self._ended else [thread.name for thread in self._members if not thread.is_alive()]
+        return loops + workers

@@ -1,0 +1,179 @@
+"""Whether a manager does its work: what health() says, who is told, and threads that are broken off and come back."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from steve import Health, Job, JobManager, Status
+from steve._pool import Lines
+from tests.conftest import until
+from tests.manager.proxy import Proxy
+from tests.rooms.test_threads import break_off
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trouble counts after a moment."""
+    monkeypatch.setattr("steve._health.UNHEALTHY_SECONDS", 0.3)
+    monkeypatch.setattr("steve._engine.WATCH_SECONDS", 0.05)
+
+
+def threads_named(prefix: str) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]
+
+
+def test_a_manager_at_work_is_healthy(make_manager: Callable[..., JobManager]) -> None:
+    manager = make_manager(handler=lambda job: None)
+    manager.start()
+    job = manager.create("a")
+    until(lambda: manager.find(job).status is Status.COMPLETED)
+    until(lambda: manager.health().listening)
+    health = manager.health()
+    assert health.ok
+    assert health.problems == ()
+    assert health.running
+    assert health.dead_threads == ()
+    assert health.restarted_threads == 0
+    assert set(health.answered) == {"claim", "settle", "heartbeat", "listen"}
+    assert all(ago is not None and 0 <= ago < 60 for ago in health.answered.values())
+    assert health.heartbeat_age is not None
+    assert 0 <= health.heartbeat_age < 60
+    assert health.oldest_unsettled == 0
+    assert health.scan_seconds is not None
+    assert 0 < health.scan_seconds < 5
+
+
+def test_one_that_does_not_run_says_so_and_may_create_jobs_all_the_same(make_manager: Callable[..., JobManager]) -> None:
+    manager = make_manager(handler=lambda job: None)
+    assert not manager.health().ok
+    assert "start()" in manager.health().problems[0]
+    assert "python -m steve migrate" in manager.check_health().problems[0]
+    manager.migrate()
+    assert manager.check_health() == Health(ok=True)
+    manager.start()
+    assert manager.check_health().running
+    manager.stop()
+    assert not manager.health().ok
+    assert manager.check_health().ok
+
+
+def test_without_notify_there_is_nothing_to_hear(make_manager: Callable[..., JobManager]) -> None:
+    manager = make_manager(handler=lambda job: None, notify=False)
+    manager.start()
+    assert manager.health().listening is None
+    assert set(manager.health().answered) == {"claim", "settle", "heartbeat"}
+
+
+@pytest.mark.usefixtures("soon")
+def test_an_outage_makes_it_unhealthy_until_it_is_over_and_both_are_told_once(
+    make_manager: Callable[..., JobManager], proxy: Proxy
+) -> None:
+    heard: list[tuple[str, Health]] = []
+    manager = make_manager(proxy.conninfo, handler=lambda job: None, poll_interval=0.1, create_timeout=0.2)
+
+    @manager.on_unhealthy
+    def _(health: Health) -> None:
+        heard.append(("unhealthy", health))
+        raise RuntimeError("a listener's own trouble")
+
+    manager.on_unhealthy(lambda health: heard.append(("unhealthy too", health)))
+    manager.on_healthy(lambda health: heard.append(("healthy", health)))
+    manager.start()
+    proxy.refuse()
+    proxy.cut()
+    until(lambda: len(heard) == 2)
+    assert [what for what, _ in heard] == ["unhealthy", "unhealthy too"]
+    assert "cannot use the database" in heard[0][1].problems[0]
+    assert not manager.health().ok
+    assert not manager.check_health().ok
+    proxy.accept()
+    until(lambda: len(heard) == 3)
+    assert heard[2][0] == "healthy"
+    assert heard[2][1].ok
+    assert manager.stop().complete
+    assert len(heard) == 3  # the end is no illness
+
+
+def test_a_heartbeat_that_cannot_be_given_is_a_problem_before_the_lease_is_over(
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
+) -> None:
+    manager = make_manager(handler=lambda job: None, lease=0.6, heartbeat=0.1)
+    manager.start()
+    with conn.transaction():
+        conn.execute(f"lock table {schema}.process in exclusive mode")
+        until(lambda: not manager.health().ok)
+        assert "heartbeat" in manager.health().problems[0]
+    until(lambda: manager.health().ok)
+
+
+def test_workers_that_are_broken_off_are_replaced_and_no_job_is_lost(make_manager: Callable[..., JobManager]) -> None:
+    meeting = threading.Barrier(3)
+
+    def handler(job: Job) -> None:
+        if job.type == "meet":
+            meeting.wait(10)
+
+    manager = make_manager(handler=handler)
+    manager.start(workers=3)
+    for _ in range(3):
+        for thread in threads_named("steve-worker_"):
+            break_off(thread)
+        jobs = manager.create_many([("a", {"n": n}) for n in range(50)])
+        until(lambda jobs=jobs: {manager.find(job).status for job in jobs} == {Status.COMPLETED}, timeout=20)
+    assert manager.health().restarted_threads > 0
+    until(lambda: manager.health().ok)
+    meet = manager.create_many([("meet", None)] * 3)
+    until(lambda: {manager.find(job).status for job in meet} == {Status.COMPLETED})  # three at a time, as ever
+    assert {job.attempts for job in manager.fetch_all(limit=1_000)} == {1}
+    assert manager.stop(timeout=20).complete
+
+
+@pytest.mark.parametrize("name", ["steve-heartbeat", "steve-notifier", "steve-maintenance", "steve-scanner", "steve-watcher"])
+def test_a_loop_that_is_broken_off_begins_again(name: str, make_manager: Callable[..., JobManager]) -> None:
+    manager = make_manager(handler=lambda job: None, heartbeat=0.1, lease=60.0)
+    manager.start()
+    until(lambda: manager.health().listening)
+    (thread,) = threads_named(name)
+    break_off(thread)
+    if name == "steve-notifier":
+        manager.create("a")  # it is heard, and so it breaks off
+    until(lambda: manager.health().restarted_threads == 1)
+    until(lambda: manager.health().ok and manager.health().listening)
+    job = manager.create("a")
+    until(lambda: manager.find(job).status is Status.COMPLETED)
+    assert manager.stop(timeout=20).complete
+
+
+def test_a_settler_that_is_broken_off_writes_what_it_had_in_hand(
+    make_manager: Callable[..., JobManager], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = make_manager(handler=lambda job: job.payload)
+    done: list[Any] = []
+    manager.on_done(None, lambda job: done.append(job.result))
+    manager.start(workers=4)
+    (engine,) = manager._engines
+    settler = engine._settler
+    written = settler._write
+    calls: list[int] = []
+
+    def write(verdicts: Any, now: float) -> Any:
+        calls.append(len(verdicts))
+        landed = written(verdicts, now)
+        if len(calls) == 1:
+            raise SystemExit  # it is in the database already, and the settler will not know
+        return landed
+
+    monkeypatch.setattr(settler, "_write", write)
+    jobs = manager.create_many([("a", {"n": n}) for n in range(20)])
+    until(lambda: {manager.find(job).status for job in jobs} == {Status.COMPLETED})
+    until(lambda: len(done) == 20)
+    assert manager.health().restarted_threads == 1
+    assert manager.stop(timeout=20).complete
+    assert sorted(result["n"] for result in done) == list(range(20))
+
+
+def test_lines_have_names_that_health_knows() -> None:
+    assert {"claim", "settle", "heartbeat", "listen"} < set(Lines._fields)
