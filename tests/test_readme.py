@@ -31,7 +31,20 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import steve
-from steve import Attempt, InvalidJob, Job, JobManager, RetryPolicy, Snooze, Status, SteveError, StopReport, current_run, grants
+from steve import (
+    Attempt,
+    Health,
+    InvalidJob,
+    Job,
+    JobManager,
+    RetryPolicy,
+    Snooze,
+    Status,
+    SteveError,
+    StopReport,
+    current_run,
+    grants,
+)
 from tests.conftest import until
 
 ROOT = Path(__file__).parent.parent
@@ -551,6 +564,17 @@ def test_stopping_is_as_the_page_says(reader: Reader, capsys: pytest.CaptureFixt
     assert "still running" not in capsys.readouterr().out
     (job,) = namespace["other"].fetch_all()  # a stopped manager goes on answering
     assert job.type == "welcome"
+
+
+def test_health_is_told_as_the_page_says(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    reader.open_first_page()
+    namespace = reader.type("Health")
+    assert capsys.readouterr().out == "True ()\n"
+    assert namespace["report"].ok
+    rows = re.findall(r"^\| `(\w+)` \|", "\n".join(SECTIONS["Health"]), flags=re.M)
+    assert {*rows, "ok", "problems"} == {field.name for field in fields(Health)}
+    namespace["raise_alarm"](namespace["health"])
+    assert reader.pages == ["jobs are not done: ()"]
 
 
 def test_looking_at_jobs_shows_what_failed_page_by_page(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
