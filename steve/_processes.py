@@ -31,6 +31,8 @@ class Process(NamedTuple):
     """As the database's epoch: what happened after that was not seen."""
     lock_is_free: bool
     """Whether the session is gone that holds the lock of its row."""
+    locked: bool = True
+    """Whether one ever held it, since its last heartbeat; behind a pooler none does."""
 
 
 class Look(NamedTuple):
@@ -72,10 +74,10 @@ class Processes(Store):
             "session": session,
         }
         rows = self._rows(connection, "beat", parameters)
-        seen = [Process(*row[:7]) for row in rows]
+        seen = [Process(*row[:8]) for row in rows]
         own = next((one for one in seen if one.id == id), None)
         # Where there is no row yet there is nothing to be judged either: of the first beat after a loss nothing more is asked.
-        locked, server_up = (rows[0][8], rows[0][7]) if rows else (locked, 0.0)
+        locked, server_up = (rows[0][9], rows[0][8]) if rows else (locked, 0.0)
         return Look(own, [one for one in seen if one.id != id], locked, server_up)
 
     def suspect_process(self, connection: Connection, process: Process) -> bool:

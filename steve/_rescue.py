@@ -17,7 +17,7 @@ from ._log import logger
 from ._processes import Look, Process
 from .job import Settled, Status
 from .outcome import Verdict
-from .settings import LET_IN, SETTLED_IN, SUSPICION
+from .settings import BURIED_AFTER, LET_IN, SETTLED_IN, SUSPICION
 
 
 class Fate(Enum):
@@ -25,7 +25,7 @@ class Fate(Enum):
     SUSPECT = "suspect"
     """Its session is gone: it died, or its connection broke and it will be back in a moment."""
     DEAD = "dead"
-    """Gone for so long that it would be back if it lived."""
+    """Gone for so long that it would be back if it lived: its row goes, too."""
     STALLED = "stalled"
     """Connected, or not to be told, and silent for its whole lease."""
 
@@ -56,7 +56,8 @@ def judge_process(seen: Process, own: Vantage) -> Fate:
         and own.unbroken >= max(seen.lease, SETTLED_IN)
         and own.server_up >= max(seen.lease, LET_IN)
     ):
-        return Fate.STALLED
+        # Where no session shows it, long silence does. Should it live all the same: with its next beat its row is there again.
+        return Fate.DEAD if not seen.locked and seen.silent >= BURIED_AFTER * seen.lease else Fate.STALLED
     return Fate.ALIVE
 
 
@@ -107,7 +108,8 @@ class Rescue:
 
     def _take_jobs(self, process: Process, fate: Fate) -> None:
         dead = fate is Fate.DEAD
-        what = "died" if dead else f"gave no sign of life for {process.silent:.0f} s"
+        silent = f"gave no sign of life for {process.silent:.0f} s"
+        what = "died" if process.lock_is_free else silent
         reason = f"ProcessCrashed: process {process.name} {what} while it held the job"
         pending = failed = 0
         while rescued := self._rescue(process, dead, reason):

@@ -85,6 +85,8 @@ SUSPICION = 3.0
 """Seconds between the suspicion that a process is dead and its rescue: time for a lost connection to be made anew."""
 SETTLED_IN = 5.0
 """Seconds that a process's own heartbeat connection must be old before it suspects others."""
+BURIED_AFTER = 10
+"""Leases of silence after which a process without a session of its own, behind a pooler, counts as dead."""
 LET_IN = 15.0
 """Seconds that the server must be up: after a restart all processes come back, and must be let in first."""
 RESCUE_MOST = 500

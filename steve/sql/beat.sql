@@ -36,6 +36,7 @@ select
   extract(epoch from now() - suspected_at)::float8 as suspected,
   extract(epoch from heartbeat_at)::float8 as heartbeat_at,
   id <> %(id)s and locked and pg_try_advisory_xact_lock(hashtextextended(%(lock)s || id, 0)) as lock_is_free,
+  locked as was_locked,
   extract(epoch from now() - pg_postmaster_start_time())::float8 as server_up,
   %(beat)s and (select locked from mine) as locked
 from {schema}.process

@@ -12,7 +12,7 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +30,9 @@ from .processes import Process, Warden
 
 DRAIN_SECONDS = 40.0
 """How long all jobs may take to become final when nothing is broken any more."""
+
+RESCUED_SECONDS = 40.0
+"""How long the row of a process that is gone may stay when another has begun: who judges waits himself for a while."""
 
 LEAVE_SECONDS = 5.0
 """How long the server may see a connection of a process that has ended."""
@@ -113,12 +116,18 @@ class Site:
 
     # -- processes ------------------------------------------------------------------------------------------------------
 
-    def work(self, processes: int = 2, port: int | None = None, **options: Any) -> list[Process]:
-        """Start so many workers; returns when they are about to start their managers. `port`: of a proxy."""
-        new = [
-            self._start_worker(WorkerOptions(self.conninfo(port), self.schema, str(self.directory), **options))
-            for _ in range(processes)
-        ]
+    def work(
+        self,
+        processes: int = 2,
+        port: int | None = None,
+        conninfo: str | None = None,
+        within: Sequence[str] = (),
+        **options: Any,
+    ) -> list[Process]:
+        """Start so many workers; returns when they are about to start their managers. `port` of a proxy, or the `conninfo`;
+        `within`: a command that runs another."""
+        told = WorkerOptions(conninfo or self.conninfo(port), self.schema, str(self.directory), **options)
+        new = [self._start_worker(told, within) for _ in range(processes)]
         self.workers += new
         for process in new:
             process.answer()
@@ -170,8 +179,8 @@ class Site:
         worker.end()
         return report
 
-    def _start_worker(self, options: Any) -> Process:
-        return Process("worker", options, self.warden)
+    def _start_worker(self, options: Any, within: Sequence[str] = ()) -> Process:
+        return Process("worker", options, self.warden, within)
 
     def conninfo(self, port: int | None = None) -> str:
         """`port`: of a proxy."""
@@ -262,10 +271,28 @@ class Site:
         if not self.until(lambda: not self.cluster.sessions(self.application), LEAVE_SECONDS):
             found.flaws["leaks"].append(f"{self.cluster.sessions(self.application)} connections")
         found.flaws["state"] += [f"{job.k} is running" for job in jobs if job.status == "running"]
-        dead = {event["pid"] for event in self.events() if event["ev"] == "death"}  # whose rows the next process deletes
-        registered = self.cluster.ask(f"select name, split_part(name, ':', 2)::integer from {self.schema}.process")
-        found.flaws["state"] += [f"{name} is registered" for name, pid in registered if pid not in dead]
+        found.flaws["state"] += [f"{name} is registered" for name in self._registered()]
         return found
+
+    def _registered(self) -> list[str]:
+        """Processes that have ended and still have their row. One that was killed keeps it for the next process to delete, and
+        so does one that stops soon after a claim's reply was lost, for the jobs that it may hold without knowing: another is
+        started, and is to delete the rows of these."""
+        dead = {event["pid"] for event in self.events() if event["ev"] == "death"}
+        query = f"select name, split_part(name, ':', 2)::integer from {self.schema}.process"
+
+        def names() -> list[str]:
+            return [name for name, pid in self.cluster.ask(query) if pid not in dead]
+
+        kept = names()
+        if kept:
+            self.notes["rows left to the next process"] = len(kept)
+            (next,) = self.work(1)
+            self.until(lambda: not set(kept) & set(names()), RESCUED_SECONDS)
+            next.tell("stop")
+            self.wind_down(next)
+            self.workers.remove(next)
+        return names()
 
     def stop_creators(self) -> list[dict[str, Any]]:
         """Their answers."""

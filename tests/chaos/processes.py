@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -52,8 +53,9 @@ class Warden:
 class Process(Child):
     """A module of ours, given options in its first line."""
 
-    def __init__(self, module: str, options: Options, warden: Warden) -> None:
-        super().__init__(module, [sys.executable, "-m", f"tests.chaos.{module}"])
+    def __init__(self, module: str, options: Options, warden: Warden, within: Sequence[str] = ()) -> None:
+        """`within`: a command that runs another."""
+        super().__init__(module, [*within, sys.executable, "-m", f"tests.chaos.{module}"])
         self.options = options
         self._warden = warden
         warden.watch(self.pid)

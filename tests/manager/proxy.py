@@ -4,6 +4,7 @@ import contextlib
 import selectors
 import socket
 import threading
+import time
 from types import TracebackType
 
 import psycopg
@@ -13,18 +14,19 @@ from psycopg.conninfo import make_conninfo
 class Proxy:
     """One thread. `conninfo` leads through it; as long as nothing is done to it, it passes on what comes."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, address: str = "127.0.0.1") -> None:
         with psycopg.connect(conninfo) as connection:
             self._host, self._port = connection.info.host, connection.info.port
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server((address, 0))
         self.conninfo = make_conninfo(
-            conninfo, host="127.0.0.1", hostaddr="127.0.0.1", port=self._server.getsockname()[1], sslmode="disable",
+            conninfo, host=address, hostaddr=address, port=self.port, sslmode="disable",
             gssencmode="disable",
         )  # fmt: skip
-        self._lock = threading.Lock()  # protects the three below
+        self._lock = threading.Lock()  # protects the four below
         self._peers: dict[socket.socket, socket.socket] = {}
         self._refusing = False
         self._swallowing = False
+        self._unanswered: dict[socket.socket, float] = {}
         self._bell, self._far_bell = socket.socketpair()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ended = False
@@ -63,6 +65,15 @@ class Proxy:
         with self._lock:
             self._swallowing = True
 
+    def waited(self) -> float:
+        """For how many seconds those that are still connected have waited for the answer to what was swallowed, at most."""
+        with self._lock:
+            return time.monotonic() - min(self._unanswered.values(), default=time.monotonic())
+
+    @property
+    def port(self) -> int:
+        return int(self._server.getsockname()[1])
+
     def _connect(self) -> socket.socket:
         if self._host.startswith("/"):
             there = socket.socket(socket.AF_UNIX)
@@ -96,7 +107,10 @@ class Proxy:
         target = self._peers[source]
         try:
             data = source.recv(65536)
-            if data and not self._swallowing:
+            if data and self._swallowing:
+                with self._lock:
+                    self._unanswered.setdefault(source, time.monotonic())
+            elif data:
                 target.sendall(data)
         except OSError:
             data = b""
@@ -105,4 +119,5 @@ class Proxy:
                 for one in (source, target):
                     selector.unregister(one)
                     del self._peers[one]
+                    self._unanswered.pop(one, None)
                     one.close()

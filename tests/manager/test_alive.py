@@ -419,3 +419,18 @@ def test_a_crash_spends_no_attempt(
     manager.start()
     until(lambda: len(manager.fetch_all(Status.FAILED)) == 2)
     assert [manager.find(job).attempts for job in jobs] == [3, 2]
+
+
+def test_the_row_of_a_process_that_died_behind_a_pooler_does_not_stay_for_ever(
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
+) -> None:
+    """It never had a session by whose end its death could be told; a silence of ten leases tells it as well."""
+    manager = make_manager(handler=lambda job: None, lease=0.3, heartbeat=0.1)
+    manager.migrate()
+    conn.execute(
+        f"insert into {schema}.process (name, version, lease, locked, heartbeat_at)"
+        " values ('gone:1', '0', 0.3, false, now() - interval '1 hour')"
+    )
+    manager.start()
+    until(lambda: conn.execute(f"select name from {schema}.process where name = 'gone:1'").fetchall() == [], timeout=30)
+    assert manager.stop().complete

@@ -5,14 +5,8 @@ Its pool has two connections for all that the managers open.
 
 import contextlib
 import logging
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -21,10 +15,9 @@ from psycopg_pool import ConnectionPool
 
 from steve import JobManager
 from steve._connection import Pooler, connect, prepare_for_call, prepare_for_loop
+from tests.bouncer import PGBOUNCER, SESSIONS, bouncer
 from tests.conftest import until
 from tests.manager.test_connections import HOSTILE, PAYLOAD, Tally, assert_lives
-
-PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
 pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="needs pgbouncer: the Debian package of that name, say")
 
@@ -36,52 +29,17 @@ TRACKED = {"client_encoding", "application_name", "DateStyle", "TimeZone", "stan
 @pytest.fixture
 def bounced(database_url: str) -> Iterator[str]:
     """The conninfo that leads through the PgBouncer."""
-    given = conninfo_to_dict(database_url)
-    with psycopg.connect(database_url) as connection:
-        info = connection.info
-        server = {"host": info.host, "port": info.port, "user": info.user, "dbname": info.dbname}
-        if info.password:
-            server["password"] = info.password
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    folder = Path(tempfile.mkdtemp(prefix="steve-pgbouncer-"))
-    folder.chmod(0o755)
-    config = folder / "pgbouncer.ini"
-    config.write_text(
-        f"[databases]\nbounced = {make_conninfo(**server)}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-        "pool_mode = transaction\ndefault_pool_size = 2\n"
-    )
-    config.chmod(0o644)
-    command = [str(PGBOUNCER), "-q", str(config)]
-    if os.getuid() == 0:  # which it refuses to run as
-        command[1:1] = ["-u", "nobody"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    conninfo = make_conninfo(
-        host="127.0.0.1", port=port, dbname="bounced", user="anybody", application_name=given["application_name"]
-    )
-    try:
-        until(lambda: can_connect(conninfo))
-        yield conninfo
-    finally:
-        process.terminate()
-        process.wait(10)
-        shutil.rmtree(folder)
-
-
-def can_connect(conninfo: str) -> bool:
-    with contextlib.suppress(psycopg.OperationalError):
-        psycopg.connect(conninfo).close()
-        return True
-    return False
+    name = conninfo_to_dict(database_url)["application_name"]
+    with bouncer(database_url) as port:
+        yield make_conninfo(host="127.0.0.1", port=port, dbname="bounced", user="anybody", application_name=name)
 
 
 def left_behind(bounced: str) -> list[list[object]]:
     """What stays in the two sessions that the PgBouncer has: settings, prepared statements, LISTENs, advisory locks."""
     with contextlib.ExitStack() as stack:
-        sessions = [stack.enter_context(psycopg.connect(bounced, prepare_threshold=None)) for _ in range(2)]
+        sessions = [stack.enter_context(psycopg.connect(bounced, prepare_threshold=None)) for _ in range(SESSIONS)]
         pids = {session.execute("select pg_backend_pid()").fetchone() for session in sessions}  # both are in a transaction now
-        assert len(pids) == 2
+        assert len(pids) == SESSIONS
         query = """
             select array(select name || '=' || setting from pg_settings where source = 'session' and setting <> reset_val
                          and name <> all(%s)),
