@@ -176,7 +176,8 @@ class Settings:
             raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
         heartbeat = _seconds("heartbeat", heartbeat, 0.1, 28_800)
         lease = _seconds("lease", lease, 0.3, 86_400)
-        if lease < 3 * heartbeat:  # one heartbeat may be late, and the next, and nobody is dead
+        # One heartbeat may be late, and the next, and nobody is dead. Rounded, for 3 * 0.1 is more than 0.3.
+        if lease < round(3 * heartbeat, 6):
             raise ValueError(f"lease must be at least three heartbeats of {heartbeat:g} s, not {shown(lease)}")
         if type(max_crashes) is not int:
             raise TypeError(f"max_crashes must be an int, not {type(max_crashes).__name__}")
