@@ -236,6 +236,24 @@ def test_a_terminated_heartbeat_costs_nothing(
     assert history(manager, job) == ["success"]
 
 
+def test_it_beats_while_callers_hold_every_connection_of_the_pool(
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
+) -> None:
+    """Handlers that keep connections busy must not look like a process that is dead."""
+    manager = make_manager(heartbeat=0.1)
+    manager.start()
+    pool = manager._connections._pool()
+    held = [pool.getconn() for _ in range(pool.max_size)]
+    query = sql.SQL("select heartbeat_at from {}.process").format(sql.Identifier(schema))
+    beats: set[Any] = set()
+    try:
+        # one may have been on its way before the last connection was taken
+        until(lambda: beats.update(conn.execute(query).fetchall()) or len(beats) >= 3)
+    finally:
+        for connection in held:
+            pool.putconn(connection)
+
+
 # -- stalled --------------------------------------------------------------------------------------------------------------
 
 FAST = {"lease": 1.5, "heartbeat": 0.3}

@@ -176,6 +176,22 @@ def test_a_handler_that_raises_anything_ends_neither_its_thread_nor_its_chain(
     assert len(threads) == 1
 
 
+def test_what_is_raised_into_a_run_from_outside_is_its_outcome(
+    make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a debugger does it, or PyThreadState_SetAsyncExc: at a moment when nothing guards the handler yet."""
+
+    def broken_off(*arguments: Any) -> None:
+        raise SystemExit("now")
+
+    shop = make_shop(1)
+    monkeypatch.setattr("steve._worker.run", broken_off)
+    shop.open(*map(claimed, range(3)))
+    until(lambda: len(shop.pile) == 3)
+    until(lambda: not shop.crew.running)
+    assert {verdict.error for verdict in shop.close()} == {"SystemExit: the run was broken off"}
+
+
 def test_a_job_whose_type_has_no_handler_any_more_goes_back(make_shop: Callable[..., Shop]) -> None:
     shop = make_shop(1)
     shop.open(claimed(1), claimed(2, "gone"), claimed(3))
