@@ -106,7 +106,7 @@ MUTANTS = (
     Mutant(
         "M4",
         "what a listener raises comes through",
-        "manager/test_listeners.py::test_a_raising_listener_harms_neither_the_jobs_nor_its_neighbours_nor_the_manager",
+        "rooms/test_listeners.py::test_the_dispatcher_survives_whatever_a_listener_raises",
         Edit("listeners.py", "except BaseException:\n            # Whatever", "except ():\n            # Whatever"),
         note="Listeners are called by a thread of their own, after the commit, so that there is no `try` to move them into.",
     ),
@@ -142,7 +142,7 @@ MUTANTS = (
     Mutant(
         "M6",
         "an outcome is given up after three tries to write it",
-        "manager/test_outage.py::test_what_runs_while_the_server_is_down_lands_when_it_is_back",
+        "rooms/test_settle.py::test_without_a_stop_it_never_gives_up",
         Edit(
             "_settle.py",
             "if self._last_chance is not None and",
@@ -230,7 +230,7 @@ MUTANTS = (
     Mutant(
         "M17",
         "a crash is not counted",
-        "manager/test_alive.py::test_a_job_that_kills_its_process_fails_and_its_neighbours_complete",
+        "manager/test_alive.py::test_the_job_of_a_killed_process_is_at_work_elsewhere_within_ten_seconds",
         Edit("sql/rescue_jobs.sql", "crashes = least(crashes + 1, attempts, 10000)", "crashes = crashes"),
     ),
     Mutant(
@@ -241,15 +241,35 @@ MUTANTS = (
     ),
     Mutant(
         "M17c",
-        "a job on its last chance runs beside others",
+        "a job on its last chance is claimed like any other",
         "manager/test_alive.py::test_a_job_on_its_last_chance_runs_alone",
         Edit("sql/claim_jobs.sql", "and (crashes + 1 >= %(max_crashes)s) = %(alone)s", ""),
+        Edit("sql/claim_jobs.sql", "exists (\n      select\n", "false and exists (\n      select\n"),
+        note="The first edit alone changes nothing: who has claimed it gives it back when it hears what it is.",
     ),
     Mutant(
         "M17d",
+        "a job on its last chance begins while others run",
+        "manager/test_alive.py::test_a_job_on_its_last_chance_runs_alone",
+        Edit("_worker.py", "quiet = not running and self._pile.is_settled()", "quiet = True"),
+    ),
+    Mutant(
+        "M17e",
+        "a job on its last chance begins while outcomes of others are not in the database yet",
+        "rooms/test_worker.py::test_a_job_on_its_last_chance_begins_only_when_the_outcomes_of_others_are_written",
+        Edit("_worker.py", "quiet = not running and self._pile.is_settled()", "quiet = not running"),
+    ),
+    Mutant(
+        "M17f",
         "a crash spends an attempt",
         "manager/test_retrying.py::test_crashes_spend_no_attempts",
         Edit("outcome.py", "failures = job.attempts - job.crashes", "failures = job.attempts"),
+    ),
+    Mutant(
+        "M13b",
+        "a heartbeat that finds its row gone leaves it at that",
+        "manager/test_alive.py::test_a_heartbeat_that_finds_its_row_gone_inserts_it_again",
+        Edit("sql/beat.sql", "where %(beat)s and not exists (select from beaten)", "where false"),
     ),
     # -- what wakes whom, and when ------------------------------------------------------------------------------------------
     Mutant(
@@ -279,6 +299,12 @@ MUTANTS = (
         "a job that was created beside others, without a notification, is never announced",
         "rooms/test_announce.py::test_who_goes_without_is_announced_when_the_last_one_ends",
         Edit("_announce.py", "else:\n                self._owed = True", "else:\n                pass"),
+    ),
+    Mutant(
+        "M15d",
+        "a job that was committed late, below a mark, is never found: one full scan and no other",
+        "manager/test_waking.py::test_a_job_in_a_transaction_wakes_nobody_before_the_commit",
+        Edit("_marks.py", "+ FULL_SCAN_EVERY * seconds", "+ 1e9"),
     ),
     Mutant(
         "M16",
@@ -322,5 +348,17 @@ MUTANTS = (
         "a job is tried once more than max_attempts says",
         "manager/test_retrying.py::test_a_job_is_tried_max_attempts_times_and_then_failed",
         Edit("outcome.py", "if failures >= job.max_attempts", "if failures > job.max_attempts"),
+    ),
+    Mutant(
+        "M21",
+        "an urgent job waits for its turn: no priority in the order of a claim",
+        "manager/test_queues_and_priorities.py::test_a_higher_priority_goes_first_and_of_equal_ones_the_older",
+        Edit("sql/claim_jobs.sql", "order by busy.priority desc, candidate.run_at", "order by candidate.run_at"),
+    ),
+    Mutant(
+        "M22",
+        "what PostgreSQL quotes of a payload is repeated in errors and logs",
+        "manager/test_secrets.py::test_what_postgresql_says_of_a_payload_is_not_repeated",
+        Edit("_store.py", "{error.diag.message_primary or error}", "{error}"),
     ),
 )

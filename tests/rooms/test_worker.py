@@ -387,6 +387,31 @@ def test_a_job_on_its_last_chance_begins_when_nothing_runs_and_nothing_begins_un
     assert set(begun) == {1, 2, 100, 200, 201}
 
 
+def test_a_job_on_its_last_chance_begins_only_when_the_outcomes_of_others_are_written(
+    make_shop: Callable[..., Ward], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it kills this process, what they did must not be lost with it."""
+    begun: list[int] = []
+    ward = make_shop(2, lambda job: begun.append(job.id), Ward)
+    is_settled, asked = ward.pile.is_settled, []
+
+    def ask() -> bool:
+        asked.append(is_settled())
+        return asked[-1]
+
+    monkeypatch.setattr(ward.pile, "is_settled", ask)
+    ward.open(claimed(1), claimed(2))
+    until(lambda: len(ward.pile) == 2 and not ward.crew.running)
+    ward.last = [claimed(100)._replace(crashes=2, attempts=3)]
+    ward.hand.wake(everywhere=True)
+    until(lambda: len(asked) >= 3 or len(begun) == 3)
+    assert sorted(begun) == [1, 2]
+    assert not any(asked)
+    ward.settling.start()
+    until(lambda: len(begun) == 3)
+    assert len(ward.close()) == 3
+
+
 def test_who_waits_to_go_alone_goes_on_when_another_process_took_the_job(
     make_shop: Callable[..., Ward], gate: threading.Event
 ) -> None:
