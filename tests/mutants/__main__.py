@@ -50,7 +50,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--only", action="append", default=[], metavar="ID[,ID]", help="these mutants: M1,M4")
-    parser.add_argument("--limit", type=float, default=90.0, metavar="S", help="seconds that the tests of a mutant may take")
+    parser.add_argument("--limit", type=float, default=60.0, metavar="S", help="seconds that a test may take")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
     parser.add_argument("--list", action="store_true", help="name the mutants and leave")
     return parser.parse_args()
