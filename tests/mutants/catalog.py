@@ -107,7 +107,7 @@ MUTANTS = (
         "M4",
         "what a listener raises comes through",
         "rooms/test_listeners.py::test_the_dispatcher_survives_whatever_a_listener_raises",
-        Edit("listeners.py", "except BaseException:\n            # Whatever", "except ():\n            # Whatever"),
+        Edit("listeners.py", "except BaseException", "except ()"),
         note="Listeners are called by a thread of their own, after the commit, so that there is no `try` to move them into.",
     ),
     Mutant(
@@ -195,6 +195,7 @@ MUTANTS = (
         Edit(
             "_claim.py", "could not be read\n            self._lost = True", "could not be read\n            self._lost = False"
         ),
+        note="A claim is known by its claimed_at, so that what it took can be asked for.",
     ),
     Mutant(
         "M8b",
@@ -209,10 +210,11 @@ MUTANTS = (
         "manager/test_alive.py::test_it_beats_while_callers_hold_every_connection_of_the_pool",
         Edit(
             "_pool.py",
-            "heartbeat=self._line(None)",
-            "heartbeat=type('Shared', (), {'call': lambda _, statement: self.once(statement, 5.0), "
-            "'connection': lambda _: None, 'close': lambda _: None})()",
+            "heartbeat=self._line(None",
+            "heartbeat=(lambda *how: [line := self._line(*how), "
+            "setattr(line, 'call', lambda statement: self.once(statement, 5.0))][0])(None",
         ),
+        note="It has a connection of its own, that it never gives back: the mutant takes it away.",
     ),
     Mutant(
         "M10",
@@ -226,6 +228,7 @@ MUTANTS = (
         "a process counts as silent since its start, not since its heartbeat",
         "manager/test_alive.py::test_a_process_whose_handlers_outlive_stop_beats_on",
         Edit("sql/beat.sql", "now() - heartbeat_at)::float8 as silent", "now() - started_at)::float8 as silent"),
+        note="A rescue goes by the heartbeat of a process and its session's lock; no job has a lease of its own.",
     ),
     Mutant(
         "M17",
@@ -315,6 +318,7 @@ MUTANTS = (
             "parameters | job.terms._asdict()",
             "parameters | job.terms._asdict() | {'run_at': job.terms.run_at or datetime.now(UTC)}",
         ),
+        note="No statement takes a time from the process but what a user gives as run_at: the mutant's does.",
     ),
     # -- ends and beginnings ------------------------------------------------------------------------------------------------
     Mutant(
@@ -357,8 +361,8 @@ MUTANTS = (
     ),
     Mutant(
         "M22",
-        "what PostgreSQL quotes of a payload is repeated in errors and logs",
+        "what PostgreSQL quotes of a payload is repeated to who called",
         "manager/test_secrets.py::test_what_postgresql_says_of_a_payload_is_not_repeated",
-        Edit("_store.py", "{error.diag.message_primary or error}", "{error}"),
+        Edit("_calls.py", "(SQLSTATE {error.sqlstate})", "({error.__cause__})"),
     ),
 )
