@@ -63,9 +63,21 @@ def claim(store: Store, connection: psycopg.Connection, process_id: int, n: int)
     return store.claim_jobs(connection, process_id, None, 3, Demand(n, {"a": n}, 0, False, None)).jobs
 
 
+def register(processes: Processes, connection: psycopg.Connection) -> int:
+    """A process, whose heartbeat's session that of this connection is: it holds the lock of its row."""
+    process_id, descriptor = processes.register_process(connection, "p", 60.0)
+    assert descriptor is not None
+    return process_id
+
+
+def look(processes: Processes, connection: psycopg.Connection, process_id: int, *, beat: bool) -> list[Process]:
+    """As a heartbeat does it: at all others."""
+    return processes.beat(connection, process_id, "p", 60.0, beat=beat, locked=beat).others
+
+
 def seen(processes: Processes, conn: psycopg.Connection) -> Process:
     """The one process that there is, as another sees it."""
-    (process,) = processes.beat(conn, 0, "who looks", 60.0, beat=False, locked=False).others
+    (process,) = look(processes, conn, 0, beat=False)
     return process
 
 
@@ -139,7 +151,7 @@ def test_a_rescue_passes_by_a_job_whose_outcome_is_being_written(
     aside: Callable[[Callable[[], list[int]]], Future[list[int]]],
 ) -> None:
     job, other = manager.create_many([("a", None)] * 2)
-    process_id, _ = processes.register_process(first, "p", 60.0)
+    process_id = register(processes, first)
     claimed, _ = claim(store, first, process_id, 2)
     stalled = seen(processes, conn)
     with first.transaction():
@@ -156,10 +168,10 @@ def test_who_has_beaten_since_it_was_judged_keeps_its_jobs(
     manager: JobManager, store: Store, processes: Processes, first: psycopg.Connection, conn: psycopg.Connection
 ) -> None:
     job = manager.create("a")
-    process_id, _ = processes.register_process(first, "p", 60.0)
+    process_id = register(processes, first)
     claim(store, first, process_id, 1)
     before = seen(processes, conn)
-    processes.beat(first, process_id, "p", 60.0, beat=True, locked=True)
+    look(processes, first, process_id, beat=True)
     assert rescue(processes, conn, before, dead=False) == []
     assert status(manager, job) == ("running", 0)
     assert rescue(processes, conn, seen(processes, conn), dead=False) == [job.id]
@@ -171,8 +183,7 @@ def test_who_holds_the_lock_of_its_row_is_not_dead(
 ) -> None:
     """It had lost its connection when it was judged, and has just made it anew."""
     job = manager.create("a")
-    process_id, descriptor = processes.register_process(first, "p", 60.0)
-    assert descriptor is not None
+    process_id = register(processes, first)
     claim(store, first, process_id, 1)
     assert rescue(processes, conn, seen(processes, conn), dead=True) == []
     assert status(manager, job) == ("running", 0)
