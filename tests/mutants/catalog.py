@@ -288,7 +288,7 @@ MUTANTS = (
         Edit(
             "_engine.py",
             "self._store.listen(connection)",
-            "hasattr(self, '_listened') or setattr(self, '_listened', self._store.listen(connection))",
+            "(hasattr(self, '_listened') or setattr(self, '_listened', self._store.listen(connection)) or True)",
         ),
     ),
     Mutant(
