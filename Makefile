@@ -16,7 +16,7 @@ RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-fast demo bench bench-peers peers chaos format clean
+.PHONY: help check test test-fast demo bench bench-peers peers chaos mutants format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | while IFS=@ read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -47,6 +47,9 @@ peers: $(DEV_STAMP) ## install these queues into .peers/, as far as this machine
 
 chaos: $(DEV_STAMP) ## break everything on purpose, minutes (MINUTES=60: longer; SEED=...: as that time)
 	$(RUN) tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutants: $(DEV_STAMP) ## break steve in small ways on purpose, minutes: a test must fail for each (ARGS="--only M1,M4")
+	$(RUN) tests.mutants $(ARGS)
 
 format: $(DEV_STAMP) ## format the code and mend what lint can mend
 	$(RUN) ruff check --fix .

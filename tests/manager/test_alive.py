@@ -236,6 +236,24 @@ def test_a_terminated_heartbeat_costs_nothing(
     assert history(manager, job) == ["success"]
 
 
+def test_it_beats_while_callers_hold_every_connection_of_the_pool(
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
+) -> None:
+    """Handlers that keep connections busy must not look like a process that is dead."""
+    manager = make_manager(heartbeat=0.1)
+    manager.start()
+    pool = manager._connections._pool()
+    held = [pool.getconn() for _ in range(pool.max_size)]
+    query = sql.SQL("select heartbeat_at from {}.process").format(sql.Identifier(schema))
+    beats: set[Any] = set()
+    try:
+        # one may have been on its way before the last connection was taken
+        until(lambda: beats.update(conn.execute(query).fetchall()) or len(beats) >= 3)
+    finally:
+        for connection in held:
+            pool.putconn(connection)
+
+
 # -- stalled --------------------------------------------------------------------------------------------------------------
 
 FAST = {"lease": 1.5, "heartbeat": 0.3}
@@ -340,24 +358,31 @@ def test_jobs_of_a_process_without_a_row_are_rescued_after_two_leases_and_not_be
 
 
 def test_a_process_whose_handlers_outlive_stop_beats_on(
-    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Seen by another, which finds one that does not beat stalled, and a lease later stalled again."""
+    monkeypatch.setattr("steve._rescue.SETTLED_IN", 0.0)
+    monkeypatch.setattr("steve._rescue.LET_IN", 0.0)
     gate = threading.Event()
     manager = make_manager(handler=lambda job: gate.wait(60), **FAST)
     other = make_manager(handler=lambda job: None, **FAST)
     manager.start(workers=1)
     job = manager.create("a")
     until(lambda: manager.find(job).status == "running")
+    silent = "insert into {}.process (name, version, lease) values ('silent', '', %s)"
+    conn.execute(sql.SQL(silent).format(sql.Identifier(schema)), [FAST["lease"]])
+    suspicions = sql.SQL("select suspected_at from {}.process where name = 'silent' and suspected_at is not null")
+    seen: set[Any] = set()
     try:
         assert not manager.stop(timeout=0.1).complete
         other.start()
-        time.sleep(2 * FAST["lease"])
+        until(lambda: seen.update(conn.execute(suspicions.format(sql.Identifier(schema))).fetchall()) or len(seen) == 2, 20)
         assert manager.find(job).status == "running"
     finally:
         gate.set()
     assert manager.stop(timeout=30).complete
     assert history(manager, job) == ["success"]
-    assert len(processes(conn, schema)) == 1
+    assert len(processes(conn, schema)) == 2  # the other and the silent one
 
 
 # -- suspects -------------------------------------------------------------------------------------------------------------
@@ -369,9 +394,7 @@ def crash(conn: psycopg.Connection, schema: str, jobs: list[Job], crashes: int) 
     conn.execute(query, [crashes, crashes, [job.id for job in jobs]])
 
 
-def test_a_job_on_its_last_chance_runs_alone(
-    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
-) -> None:
+def test_a_job_on_its_last_chance_runs_alone(make_manager: Callable[..., JobManager], database_url: str, schema: str) -> None:
     running: Counter[str] = Counter()
     beside: dict[int, list[int]] = {}
 
@@ -383,11 +406,13 @@ def test_a_job_on_its_last_chance_runs_alone(
         running[job.type] -= 1
 
     manager = make_manager(handler=handler)
-    manager.migrate()
-    jobs = manager.create_many([("a", None)] * 300)
-    crash(conn, schema, jobs[::100], 2)
-    crash(conn, schema, jobs[50::100], 1)
     manager.start(workers=8)
+    manager.create_many([("a", None)] * 150)
+    until(lambda: beside)  # these run when the others come
+    with psycopg.connect(database_url) as connection:
+        jobs = manager.create_many([("a", None)] * 150, connection=connection)
+        crash(connection, schema, jobs[::50], 2)
+        crash(connection, schema, jobs[25::50], 1)
     until(lambda: len(manager.fetch_all(Status.COMPLETED, limit=1000)) == 300, timeout=60)
     assert beside[2] == [1] * 6
     assert len(beside[1]) == 6

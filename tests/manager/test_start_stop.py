@@ -346,8 +346,10 @@ def test_a_timeout_that_is_none_is_refused(manager: JobManager, timeout: object,
 
 
 def test_jobs_not_begun_are_given_back_at_once_though_a_handler_still_runs(
-    manager: JobManager, gate: Gate, conn: psycopg.Connection, schema: str
+    manager: JobManager, gate: Gate, conn: psycopg.Connection, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("steve._engine.HAND_AGE", 60.0)  # not because they have lain there for long
+
     def handler(job: Job) -> str:
         return gate.pass_through(job) if job.payload["n"] == 200 else "quick"
 

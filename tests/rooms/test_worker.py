@@ -176,6 +176,22 @@ def test_a_handler_that_raises_anything_ends_neither_its_thread_nor_its_chain(
     assert len(threads) == 1
 
 
+def test_what_is_raised_into_a_run_from_outside_is_its_outcome(
+    make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a debugger does it, or PyThreadState_SetAsyncExc: at a moment when nothing guards the handler yet."""
+
+    def broken_off(*arguments: Any) -> None:
+        raise SystemExit("now")
+
+    shop = make_shop(1)
+    monkeypatch.setattr("steve._worker.run", broken_off)
+    shop.open(*map(claimed, range(3)))
+    until(lambda: len(shop.pile) == 3)
+    until(lambda: not shop.crew.running)
+    assert {verdict.error for verdict in shop.close()} == {"SystemExit: the run was broken off"}
+
+
 def test_a_job_whose_type_has_no_handler_any_more_goes_back(make_shop: Callable[..., Shop]) -> None:
     shop = make_shop(1)
     shop.open(claimed(1), claimed(2, "gone"), claimed(3))
@@ -369,6 +385,31 @@ def test_a_job_on_its_last_chance_begins_when_nothing_runs_and_nothing_begins_un
     until(lambda: len(ward.settled) == 5)
     assert [verdict.status for verdict in ward.close()] == [Status.COMPLETED] * 5
     assert set(begun) == {1, 2, 100, 200, 201}
+
+
+def test_a_job_on_its_last_chance_begins_only_when_the_outcomes_of_others_are_written(
+    make_shop: Callable[..., Ward], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it kills this process, what they did must not be lost with it."""
+    begun: list[int] = []
+    ward = make_shop(2, lambda job: begun.append(job.id), Ward)
+    is_settled, asked = ward.pile.is_settled, []
+
+    def ask() -> bool:
+        asked.append(is_settled())
+        return asked[-1]
+
+    monkeypatch.setattr(ward.pile, "is_settled", ask)
+    ward.open(claimed(1), claimed(2))
+    until(lambda: len(ward.pile) == 2 and not ward.crew.running)
+    ward.last = [claimed(100)._replace(crashes=2, attempts=3)]
+    ward.hand.wake(everywhere=True)
+    until(lambda: len(asked) >= 3 or len(begun) == 3)
+    assert sorted(begun) == [1, 2]
+    assert not any(asked)
+    ward.settling.start()
+    until(lambda: len(begun) == 3)
+    assert len(ward.close()) == 3
 
 
 def test_who_waits_to_go_alone_goes_on_when_another_process_took_the_job(

@@ -1,0 +1,368 @@
+"""What a mutant is, and all of them: what each breaks, the text that it changes in steve/, and the test that must fail for it.
+
+A text is as short as it can be and still stand there once: it survives edits around it. One that does not is an error, never
+a mutant that was not tried.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class Misfit(Exception):
+    """A mutant's text does not stand in its file, or more than once: the code has changed, and the mutant must follow."""
+
+
+class Edit:
+    """In one file of steve/, which holds `old` exactly once: `new` in its place."""
+
+    def __init__(self, file: str, old: str, new: str) -> None:
+        self.file = file
+        self.old = old
+        self.new = new
+
+    def made_in(self, text: str) -> str:
+        """Raises Misfit."""
+        if (count := text.count(self.old)) != 1:
+            raise Misfit(f"steve/{self.file} holds this {count} times, not once: {self.old!r}")
+        return text.replace(self.old, self.new)
+
+
+class Mutant:
+    """`breaks`: what steve does then. `test`: under tests/, the one that fails. `note`: where it is not what its name says."""
+
+    def __init__(self, id: str, breaks: str, test: str, *edits: Edit, note: str = "") -> None:
+        self.id = id
+        self.breaks = breaks
+        self.test = test
+        self.edits = edits
+        self.note = note
+
+    def apply(self, steve: Path) -> None:
+        """To the package in that directory. Raises Misfit."""
+        for edit in self.edits:
+            file = steve / edit.file
+            try:
+                file.write_text(edit.made_in(file.read_text()))
+            except Misfit as misfit:
+                raise Misfit(f"{self.id}: {misfit}") from None
+
+
+def chosen(ids: list[str]) -> list[Mutant]:
+    """Those, in the order of the catalog; none: all. Raises LookupError."""
+    known = [mutant.id for mutant in MUTANTS]
+    if unknown := [id for id in ids if id not in known]:
+        raise LookupError(f"there is no mutant {', '.join(unknown)}; there are {', '.join(known)}")
+    return [mutant for mutant in MUTANTS if mutant.id in ids or not ids]
+
+
+MUTANTS = (
+    # -- who holds a job ----------------------------------------------------------------------------------------------------
+    Mutant(
+        "M1",
+        "an outcome is written though the job was taken away: no lease_no in the fence",
+        "manager/test_logging.py::test_the_outcome_of_a_job_that_was_taken_away_is_dropped_with_one_warning",
+        Edit("sql/settle_jobs.sql", "and job.lease_no = verdict.lease_no", ""),
+    ),
+    Mutant(
+        "M1b",
+        "an outcome is written on a job that is not running any more: no status in the fence",
+        "manager/test_outage.py::test_a_settlement_whose_answer_is_lost_is_told_once_and_logged_once",
+        Edit("sql/settle_jobs.sql", "and (job.status = 'running') is true", ""),
+    ),
+    Mutant(
+        "M2",
+        "a rescue takes a job whose outcome is being written: neither locks it nor looks at its status again",
+        "sql/test_holding.py::test_a_rescue_passes_by_a_job_whose_outcome_is_being_written",
+        Edit("sql/rescue_jobs.sql", "limit %(n)s\n  for no key update skip locked", "limit %(n)s"),
+        Edit("sql/rescue_jobs.sql", "and (status = 'running') is true", ""),
+        note="Either of the two is enough: only without both is the outcome lost.",
+    ),
+    Mutant(
+        "M2b",
+        "a process that beat since it was judged is rescued from all the same",
+        "sql/test_holding.py::test_who_has_beaten_since_it_was_judged_keeps_its_jobs",
+        Edit("sql/rescue_jobs.sql", "and extract(epoch from heartbeat_at)::float8 = %(heartbeat_at)s", ""),
+    ),
+    Mutant(
+        "M2c",
+        "a process that holds the lock of its row is rescued from as dead",
+        "sql/test_holding.py::test_who_holds_the_lock_of_its_row_is_not_dead",
+        Edit("sql/rescue_jobs.sql", "and (not %(dead)s or pg_try_advisory_xact_lock(hashtextextended(%(lock)s || id, 0)))", ""),
+    ),
+    Mutant(
+        "M3",
+        "a claim waits for another that is under way: no SKIP LOCKED",
+        "sql/test_holding.py::test_a_claim_passes_by_what_another_is_taking",
+        Edit("sql/claim_jobs.sql", "skip locked\n  ) candidate", ") candidate"),
+    ),
+    Mutant(
+        "M3b",
+        "two claims at once take the same jobs: no row lock",
+        "sql/test_holding.py::test_two_claims_at_once_never_take_the_same_job",
+        Edit("sql/claim_jobs.sql", "for no key update skip locked\n  ) candidate", ") candidate"),
+    ),
+    # -- what a handler and a listener may do -------------------------------------------------------------------------------
+    Mutant(
+        "M4",
+        "what a listener raises comes through",
+        "rooms/test_listeners.py::test_the_dispatcher_survives_whatever_a_listener_raises",
+        Edit("listeners.py", "except BaseException", "except ()"),
+        note="Listeners are called by a thread of their own, after the commit, so that there is no `try` to move them into.",
+    ),
+    Mutant(
+        "M4b",
+        "listeners are called by the thread that settles",
+        "manager/test_listeners.py::test_a_slow_listener_delays_the_others_but_not_the_settling",
+        Edit(
+            "_engine.py",
+            "self._dispatcher.put(Event(verdict.job, self.process, verdict, settled))",
+            "self._listeners.tell(Event(verdict.job, self.process, verdict, settled))",
+        ),
+    ),
+    Mutant(
+        "M5",
+        "a handler's SystemExit is no outcome: `except Exception`",
+        "rooms/test_worker.py::test_a_handler_that_raises_anything_ends_neither_its_thread_nor_its_chain",
+        Edit("_run.py", "except BaseException as error:  # SystemExit", "except Exception as error:  # SystemExit"),
+    ),
+    Mutant(
+        "M5b",
+        "what is raised into a worker's thread from outside loses its job",
+        "rooms/test_worker.py::test_what_is_raised_into_a_run_from_outside_is_its_outcome",
+        Edit("_worker.py", "except BaseException as error:  # raised into", "except Exception as error:  # raised into"),
+    ),
+    Mutant(
+        "M14",
+        "a NUL in an error's text is sent as it is",
+        "manager/test_outcomes.py::test_whatever_a_job_raises_is_recorded_and_tried_again_and_nothing_else_is_hurt",
+        Edit("_json.py", r'return text.replace("\x00", "\ufffd")', "return text"),
+    ),
+    # -- the database is away -----------------------------------------------------------------------------------------------
+    Mutant(
+        "M6",
+        "an outcome is given up after three tries to write it",
+        "rooms/test_settle.py::test_without_a_stop_it_never_gives_up",
+        Edit(
+            "_settle.py",
+            "if self._last_chance is not None and",
+            "self._tries = getattr(self, '_tries', 0) + 1\n        if self._tries > 3 or self._last_chance is not None and",
+        ),
+    ),
+    Mutant(
+        "M6b",
+        "an outcome is dropped when the connection breaks while it is written",
+        "rooms/test_settle.py::test_a_write_that_was_lost_with_its_connection_is_written_again_without_a_witness",
+        Edit("_settle.py", "doubtful = True\n                self._wait(error)", "return"),
+    ),
+    Mutant(
+        "M6c",
+        "after a lost reply nobody asks what was written",
+        "manager/test_outage.py::test_a_settlement_whose_answer_is_lost_is_told_once_and_logged_once",
+        Edit("_settle.py", "landed |= self._witness(group)", "pass"),
+    ),
+    Mutant(
+        "M6d",
+        "an outcome that PostgreSQL refuses takes its neighbours with it",
+        "rooms/test_settle.py::test_a_group_that_is_refused_is_halved_until_the_poisoned_ones_fail_alone",
+        Edit("_settle.py", "self._settle(group[:middle], doubtful)", "self._refuse(group[0], error, doubtful)"),
+    ),
+    Mutant(
+        "M7",
+        "a job whose reply was lost is sent again under another uid",
+        "manager/test_outage.py::test_a_create_whose_answer_is_lost_stores_each_job_once",
+        Edit(
+            "_create.py",
+            "lambda ours: self._insert(ours, job, carries)",
+            "lambda ours, tries=iter((job, job._replace(uid=__import__('uuid').uuid4()))): "
+            "self._insert(ours, next(tries), carries)",
+        ),
+    ),
+    Mutant(
+        "M7b",
+        "a job that is to be part of the caller's transaction is stored on a connection of our own",
+        "manager/test_connections.py::test_a_job_is_stored_in_the_callers_transaction",
+        Edit(
+            "_create.py",
+            "return self._insert(theirs, job, wake)",
+            "return self._calls.call(lambda ours: self._insert(ours, job, wake))",
+        ),
+    ),
+    Mutant(
+        "M8",
+        "a claim whose reply was lost is made again, and nobody asks what it took",
+        "manager/test_outage.py::test_a_claim_whose_answer_is_lost_loses_no_job",
+        Edit(
+            "_claim.py", "could not be read\n            self._lost = True", "could not be read\n            self._lost = False"
+        ),
+        note="A claim is known by its claimed_at, so that what it took can be asked for.",
+    ),
+    Mutant(
+        "M8b",
+        "who asks what a lost claim took gets also what it has at hand already",
+        "sql/test_holding.py::test_what_an_answered_claim_brought_is_not_taken_up_again",
+        Edit("sql/find_claimed.sql", "and claimed_at <> all(%(answered)s::timestamptz[])", ""),
+    ),
+    # -- alive or not -------------------------------------------------------------------------------------------------------
+    Mutant(
+        "M9",
+        "the heartbeat waits for a connection of the pool that callers have",
+        "manager/test_alive.py::test_it_beats_while_callers_hold_every_connection_of_the_pool",
+        Edit(
+            "_pool.py",
+            "heartbeat=self._line(None",
+            "heartbeat=(lambda *how: [line := self._line(*how), "
+            "setattr(line, 'call', lambda statement: self.once(statement, 5.0))][0])(None",
+        ),
+        note="It has a connection of its own, that it never gives back: the mutant takes it away.",
+    ),
+    Mutant(
+        "M10",
+        "after a restart of the server those are rescued who are not back yet: no grace",
+        "rooms/test_rescue.py::test_a_process_that",
+        Edit("_rescue.py", " and own.server_up >= LET_IN", ""),
+        Edit("_rescue.py", "and own.server_up >= max(seen.lease, LET_IN)", ""),
+    ),
+    Mutant(
+        "M13",
+        "a process counts as silent since its start, not since its heartbeat",
+        "manager/test_alive.py::test_a_process_whose_handlers_outlive_stop_beats_on",
+        Edit("sql/beat.sql", "now() - heartbeat_at)::float8 as silent", "now() - started_at)::float8 as silent"),
+        note="A rescue goes by the heartbeat of a process and its session's lock; no job has a lease of its own.",
+    ),
+    Mutant(
+        "M17",
+        "a crash is not counted",
+        "manager/test_alive.py::test_the_job_of_a_killed_process_is_at_work_elsewhere_within_ten_seconds",
+        Edit("sql/rescue_jobs.sql", "crashes = least(crashes + 1, attempts, 10000)", "crashes = crashes"),
+    ),
+    Mutant(
+        "M17b",
+        "one more process may die than max_crashes says",
+        "manager/test_alive.py::test_a_job_that_kills_its_process_fails_and_its_neighbours_complete",
+        Edit("_alive.py", "most, notify = self._settings.max_crashes,", "most, notify = self._settings.max_crashes + 1,"),
+    ),
+    Mutant(
+        "M17c",
+        "a job on its last chance is claimed like any other",
+        "manager/test_alive.py::test_a_job_on_its_last_chance_runs_alone",
+        Edit("sql/claim_jobs.sql", "and (crashes + 1 >= %(max_crashes)s) = %(alone)s", ""),
+        Edit("sql/claim_jobs.sql", "exists (\n      select\n", "false and exists (\n      select\n"),
+        note="The first edit alone changes nothing: who has claimed it gives it back when it hears what it is.",
+    ),
+    Mutant(
+        "M17d",
+        "a job on its last chance begins while others run",
+        "manager/test_alive.py::test_a_job_on_its_last_chance_runs_alone",
+        Edit("_worker.py", "quiet = not running and self._pile.is_settled()", "quiet = True"),
+    ),
+    Mutant(
+        "M17e",
+        "a job on its last chance begins while outcomes of others are not in the database yet",
+        "rooms/test_worker.py::test_a_job_on_its_last_chance_begins_only_when_the_outcomes_of_others_are_written",
+        Edit("_worker.py", "quiet = not running and self._pile.is_settled()", "quiet = not running"),
+    ),
+    Mutant(
+        "M17f",
+        "a crash spends an attempt",
+        "manager/test_retrying.py::test_crashes_spend_no_attempts",
+        Edit("outcome.py", "failures = job.attempts - job.crashes", "failures = job.attempts"),
+    ),
+    Mutant(
+        "M13b",
+        "a heartbeat that finds its row gone leaves it at that",
+        "manager/test_alive.py::test_a_heartbeat_that_finds_its_row_gone_inserts_it_again",
+        Edit("sql/beat.sql", "where %(beat)s and not exists (select from beaten)", "where false"),
+    ),
+    # -- what wakes whom, and when ------------------------------------------------------------------------------------------
+    Mutant(
+        "M12",
+        "jobs are claimed that this process has no handler for",
+        "manager/test_queues_and_priorities.py::test_types_without_a_handler_stay_pending_and_no_attempt_is_counted",
+        Edit("sql/claim_jobs.sql", "where (known.type is not null or %(any_type)s)", "where true"),
+    ),
+    Mutant(
+        "M15",
+        "a listening connection that was replaced does not listen",
+        "manager/test_waking.py::test_a_listening_connection_that_breaks_is_replaced_and_a_look_is_taken",
+        Edit(
+            "_engine.py",
+            "self._store.listen(connection)",
+            "(hasattr(self, '_listened') or setattr(self, '_listened', self._store.listen(connection)) or True)",
+        ),
+    ),
+    Mutant(
+        "M15b",
+        "a wake-up that comes while a claim is under way is forgotten",
+        "rooms/test_claim.py::test_a_wake_up_while_a_claim_is_under_way_leads_to_another_claim",
+        Edit("_claim.py", "self._target = demand.n\n", "self._target = demand.n\n        self._woken = False\n"),
+    ),
+    Mutant(
+        "M15c",
+        "a job that was created beside others, without a notification, is never announced",
+        "rooms/test_announce.py::test_who_goes_without_is_announced_when_the_last_one_ends",
+        Edit("_announce.py", "else:\n                self._owed = True", "else:\n                pass"),
+    ),
+    Mutant(
+        "M15d",
+        "a job that was committed late, below a mark, is never found: one full scan and no other",
+        "manager/test_waking.py::test_a_job_in_a_transaction_wakes_nobody_before_the_commit",
+        Edit("_marks.py", "+ FULL_SCAN_EVERY * seconds", "+ 1e9"),
+    ),
+    Mutant(
+        "M16",
+        "a job is due by the clock of the process that creates it",
+        "manager/test_clock.py::test_a_process_whose_clock_is_a_day_wrong_works_like_any_other",
+        Edit(
+            "_store.py",
+            "parameters | job.terms._asdict()",
+            "parameters | job.terms._asdict() | {'run_at': job.terms.run_at or datetime.now(UTC)}",
+        ),
+        note="No statement takes a time from the process but what a user gives as run_at: the mutant's does.",
+    ),
+    # -- ends and beginnings ------------------------------------------------------------------------------------------------
+    Mutant(
+        "M11",
+        "processes migrate without waiting for one another: no advisory lock",
+        "sql/test_migrations.py::test_of_ten_processes_that_meet_an_empty_database_one_makes_the_tables_and_all_go_on",
+        Edit(
+            "migrations/__init__.py",
+            "pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
+            "hashtextextended(%s, 0) is not null",
+        ),
+    ),
+    Mutant(
+        "M18",
+        "what was claimed and not begun is not given back at a stop",
+        "manager/test_start_stop.py::test_jobs_not_begun_are_given_back_at_once_though_a_handler_still_runs",
+        Edit("_engine.py", "self._crew.stop()\n        self._hand.give_back()", "self._crew.stop()"),
+    ),
+    Mutant(
+        "M19",
+        "a snooze, and what is given back, spend an attempt",
+        "manager/test_retrying.py::test_a_snooze_puts_the_job_off_without_an_attempt_and_without_a_trace_in_the_history",
+        Edit(
+            "sql/settle_jobs.sql",
+            "attempts = job.attempts - (verdict.attempt_status is null)::integer",
+            "attempts = job.attempts",
+        ),
+    ),
+    Mutant(
+        "M20",
+        "a job is tried once more than max_attempts says",
+        "manager/test_retrying.py::test_a_job_is_tried_max_attempts_times_and_then_failed",
+        Edit("outcome.py", "if failures >= job.max_attempts", "if failures > job.max_attempts"),
+    ),
+    Mutant(
+        "M21",
+        "an urgent job waits for its turn: no priority in the order of a claim",
+        "manager/test_queues_and_priorities.py::test_a_higher_priority_goes_first_and_of_equal_ones_the_older",
+        Edit("sql/claim_jobs.sql", "order by busy.priority desc, candidate.run_at", "order by candidate.run_at"),
+    ),
+    Mutant(
+        "M22",
+        "what PostgreSQL quotes of a payload is repeated to who called",
+        "manager/test_secrets.py::test_what_postgresql_says_of_a_payload_is_not_repeated",
+        Edit("_calls.py", "(SQLSTATE {error.sqlstate})", "({error.__cause__})"),
+    ),
+)
