@@ -229,7 +229,7 @@ def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
                 looks = [str(node.get("Index Cond")) for node in plan if node.get("Index Name") == "job_ready"]
                 assert [look for look in looks if "queue = " in look and "run_at <= now()" in look and "ROW(" in look]
         for group in (ids[:1], ids[:20], ids):
-            plans = plans_of(store.settle_jobs, connection, "host:1", verdicts(group), 1.0, True)
+            plans = plans_of(store.settle_jobs, connection, "host:1", verdicts(group), 1.0, True, True)
             assert_by_index(plans, ("settle", len(group), statistics))
             # not by job_claimed, which is the rescue's own and holds every running job
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
@@ -312,7 +312,7 @@ def test_no_statement_reads_more_the_longer_the_history(
             for what, (queues, wanted) in CLAIMS.items():
                 yield ("claim", what), plans_of(loop.claim_jobs, connection, 1, queues, 3, wanted), 500 + 10 * wanted.n
             for n in (1, 20, len(held)):
-                settle = plans_of(loop.settle_jobs, connection, "host:1", verdicts(held[:n]), 1.0, True)
+                settle = plans_of(loop.settle_jobs, connection, "host:1", verdicts(held[:n]), 1.0, True, True)
                 yield ("settle", n), settle, 10 + 8 * n
                 yield ("witness", n), plans_of(loop.find_settled, connection, verdicts(done[:n])), 10 + 12 * n
             yield "unanswered", plans_of(loop.find_claimed, connection, 1, []), 50 + running // 2
