@@ -210,7 +210,7 @@ class Store:
             "max_crashes": max_crashes,
         }
         rows = self._rows(connection, "claim_jobs", parameters, prepare=True)
-        jobs = [Claimed(*row[:-4]) for row in rows if row[0] is not None]
+        jobs = [_claimed(row[:-4]) for row in rows if row[0] is not None]
         jobs.sort(key=_claim_order)  # `returning` promises no order
         next_due_in, scan_seconds, heads, last_chance = next(row[-4:] for row in rows if row[0] is None)
         return Claims(jobs, next_due_in, scan_seconds, dict(map(_head, json.loads(heads)) if heads else ()), last_chance)
@@ -219,7 +219,7 @@ class Store:
         """The jobs that this process has claimed since the first of these instants, but for those claimed at one of them."""
         times = text_array([at.isoformat() for at in answered])
         rows = self._rows(connection, "find_claimed", {"process_id": process_id, "answered": times})
-        return sorted((Claimed(*row) for row in rows), key=_claim_order)
+        return sorted(map(_claimed, rows), key=_claim_order)
 
     def find_horizon(self, connection: Connection) -> list[tuple[str, float | None]]:
         """Who holds back the removal of dead rows and index entries, and for how many seconds."""
@@ -228,8 +228,8 @@ class Store:
     def settle_jobs(
         self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool, times: bool
     ) -> dict[tuple[int, int], Settled | None]:
-        """Those that were still ours, by (id, lease_no). `now`: time.monotonic() of this try. None without `times`: reading
-        five of them a job takes as long as sending all the rest."""
+        """Those that were still ours, by (id, lease_no). `now`: time.monotonic() of this try. Without `times`, which are slow
+        to read, only which they are."""
         parameters = {
             "process": process,
             "channel": self.channel,
@@ -251,10 +251,8 @@ class Store:
 
     def find_settled(self, connection: Connection, verdicts: Sequence[Verdict]) -> dict[tuple[int, int], Settled | None]:
         """The witness: of these verdicts those that an earlier try wrote."""
-        keys = {
-            "ids": array([verdict.job.id for verdict in verdicts]),
-            "lease_nos": array([verdict.job.lease_no for verdict in verdicts]),
-        }
+        jobs = [verdict.job for verdict in verdicts]
+        keys = {"ids": array(job.id for job in jobs), "lease_nos": array(job.lease_no for job in jobs)}
         return {row[:2]: _settled(row) for row in self._rows(connection, "find_settled", keys)}
 
     def deregister_process(self, connection: Connection, process_id: int) -> None:
@@ -349,7 +347,8 @@ _KINDS: tuple[tuple[type[Trouble], set[str]], ...] = (
 """By the class of the SQLSTATE."""
 
 
-# Half the time of Settled(*row): the row has the fields in their order.
+# Half the time of Claimed(*row): a row has the fields in their order.
+_claimed: Callable[[tuple[Any, ...]], Claimed] = partial(tuple.__new__, Claimed)
 _settled: Callable[[tuple[Any, ...]], Settled] = partial(tuple.__new__, Settled)
 
 
