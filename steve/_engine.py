@@ -105,7 +105,7 @@ class Engine:
         self._settler = Settler(
             self._pile,
             lambda verdicts, now: self._lines.settle.call(
-                lambda c: store.settle_jobs(c, self.process, verdicts, now, settings.notify)
+                lambda c: store.settle_jobs(c, self.process, verdicts, now, settings.notify, any(map(listeners.want, verdicts)))
             ),
             lambda verdicts: self._lines.settle.call(lambda c: store.find_settled(c, verdicts)),
             self._on_settled,
@@ -292,11 +292,11 @@ class Engine:
 
     # -- between the rooms ----------------------------------------------------------------------------------------------
 
-    def _on_settled(self, verdict: Verdict, settled: Settled) -> None:
-        """After the commit, on the settler's thread."""
+    def _on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
+        """After the commit, on the settler's thread. Who began to listen while it was under way hears from the next one on."""
         if verdict.status is Status.PENDING and verdict.delay is not None:
             self._hand.expect(verdict.delay)
-        if self._listeners.want(verdict):
+        if settled is not None and self._listeners.want(verdict):
             self._dispatcher.put(Event(verdict.job, self.process, verdict, settled))
 
     def _scan(self) -> None:

@@ -10,8 +10,13 @@ from collections.abc import Iterable
 
 
 def array(items: Iterable[object]) -> str:
-    """Of what needs no quotes: numbers, UUIDs, words of our own."""
-    return "{" + ",".join(map(str, items)) + "}"
+    """Of what needs no quotes: numbers, UUIDs; None is null."""
+    return "{" + ",".join(map(str, items)).replace("None", "null") + "}"
+
+
+def words(items: Iterable[str]) -> str:
+    """Of words of our own, which need none either."""
+    return "{" + ",".join(items) + "}"
 
 
 def text_array(items: Iterable[str | None]) -> str:

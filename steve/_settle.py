@@ -23,8 +23,8 @@ from .listeners import Event
 from .outcome import Verdict
 from .settings import GROUP_BYTES, GROUP_MOST, PILE_BYTES, PILE_MOST, SETTLE_SECONDS, UNEXPLAINED_MOST
 
-Landed = dict[tuple[int, int], Settled]
-"""What stands in the database of a group of verdicts, by (job id, lease_no)."""
+Landed = dict[tuple[int, int], Settled | None]
+"""What stands in the database of a group of verdicts, by (job id, lease_no). None: it does, and nobody wanted to hear of it."""
 
 
 class Pile:
@@ -109,7 +109,7 @@ class Settler:
         pile: Pile,
         write: Callable[[Sequence[Verdict], float], Landed],
         witness: Callable[[Sequence[Verdict]], Landed],
-        told: Callable[[Verdict, Settled], None],
+        told: Callable[[Verdict, Settled | None], None],
         tell_begun: Callable[[Event], None],
         outage: Outage,
         on_end: Callable[[], None],
@@ -192,9 +192,9 @@ class Settler:
         self._backoff.reset()
         for verdict in group:
             self._open.popleft()
-            settled = landed.get((verdict.job.id, verdict.job.lease_no))
-            if settled is not None:
-                self._told(verdict, settled)
+            claim = (verdict.job.id, verdict.job.lease_no)
+            if claim in landed:
+                self._told(verdict, landed[claim])
             elif not doubtful or verdict.attempt_status is not None:
                 _warn_fenced(verdict)
             # else: what does not count leaves no witness; it was written by the try whose reply was lost, and nobody is told

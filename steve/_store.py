@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -18,9 +18,9 @@ import psycopg
 
 from . import _json
 from ._ask import SET_FOR_LOOPS, ask, place_schema, quoted, translated, trouble
-from ._literals import array, copied, text_array
+from ._literals import array, copied, text_array, words
 from .job import Attempt, AttemptStatus, Claimed, Job, Settled, Status
-from .outcome import Verdict
+from .outcome import Verdict, hint
 from .settings import LANE_LEAST
 
 Connection = psycopg.Connection[Any]
@@ -207,7 +207,7 @@ class Store:
             "max_crashes": max_crashes,
         }
         rows = self._rows(connection, "claim_jobs", parameters, prepare=True)
-        jobs = [Claimed(*row[:-4]) for row in rows if row[0] is not None]
+        jobs = [_claimed(row[:-4]) for row in rows if row[0] is not None]
         jobs.sort(key=_claim_order)  # `returning` promises no order
         next_due_in, scan_seconds, heads, last_chance = next(row[-4:] for row in rows if row[0] is None)
         return Claims(jobs, next_due_in, scan_seconds, dict(map(_head, json.loads(heads)) if heads else ()), last_chance)
@@ -216,40 +216,41 @@ class Store:
         """The jobs that this process has claimed since the first of these instants, but for those claimed at one of them."""
         times = text_array([at.isoformat() for at in answered])
         rows = self._rows(connection, "find_claimed", {"process_id": process_id, "answered": times})
-        return sorted((Claimed(*row) for row in rows), key=_claim_order)
+        return sorted(map(_claimed, rows), key=_claim_order)
 
     def find_horizon(self, connection: Connection) -> list[tuple[str, float | None]]:
         """Who holds back the removal of dead rows and index entries, and for how many seconds."""
         return [(row[0], row[1]) for row in self._rows(connection, "find_horizon", {})]
 
     def settle_jobs(
-        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool
-    ) -> dict[tuple[int, int], Settled]:
-        """Those that were still ours, by (id, lease_no). `now`: time.monotonic() of this try."""
+        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool, times: bool
+    ) -> dict[tuple[int, int], Settled | None]:
+        """Those that were still ours, by (id, lease_no). `now`: time.monotonic() of this try. Without `times`, which are slow
+        to read, only which they are."""
         parameters = {
             "process": process,
             "channel": self.channel,
-            "hint": _hint(verdicts) if notify else None,
+            "hint": hint(verdicts) if notify else None,
+            "times": times,
             "ids": array([verdict.job.id for verdict in verdicts]),
             "lease_nos": array([verdict.job.lease_no for verdict in verdicts]),
-            "statuses": array([verdict.status for verdict in verdicts]),
+            "statuses": words([verdict.status for verdict in verdicts]),
             "results": text_array([verdict.result for verdict in verdicts]),
             "errors": text_array([verdict.error for verdict in verdicts]),
-            "delays": array(["null" if verdict.delay is None else verdict.delay for verdict in verdicts]),
-            "begun_agos": array(["null" if verdict.begun is None else now - verdict.begun for verdict in verdicts]),
-            "attempt_statuses": array([verdict.attempt_status or "null" for verdict in verdicts]),
+            "delays": array([verdict.delay if verdict.status is Status.PENDING else None for verdict in verdicts]),
+            # Whole microseconds: PostgreSQL keeps no more, and to print a float takes twice as long.
+            "begun_agos": array([None if verdict.begun is None else int((now - verdict.begun) * 1e6) for verdict in verdicts]),
+            "attempt_statuses": words([verdict.attempt_status or "null" for verdict in verdicts]),
             "error_details": text_array([verdict.details for verdict in verdicts]),
         }
         rows = self._rows(connection, "settle_jobs", parameters, prepare=True)
-        return {(row[0], row[1]): Settled(*row[:-1]) for row in rows}
+        return {row[:2]: _settled(row[:-1]) for row in rows} if times else {row[:2]: None for row in rows}
 
-    def find_settled(self, connection: Connection, verdicts: Sequence[Verdict]) -> dict[tuple[int, int], Settled]:
+    def find_settled(self, connection: Connection, verdicts: Sequence[Verdict]) -> dict[tuple[int, int], Settled | None]:
         """The witness: of these verdicts those that an earlier try wrote."""
-        keys = {
-            "ids": array([verdict.job.id for verdict in verdicts]),
-            "lease_nos": array([verdict.job.lease_no for verdict in verdicts]),
-        }
-        return {(row[0], row[1]): Settled(*row) for row in self._rows(connection, "find_settled", keys)}
+        jobs = [verdict.job for verdict in verdicts]
+        keys = {"ids": array(job.id for job in jobs), "lease_nos": array(job.lease_no for job in jobs)}
+        return {row[:2]: _settled(row) for row in self._rows(connection, "find_settled", keys)}
 
     def deregister_process(self, connection: Connection, process_id: int) -> None:
         self._rows(connection, "deregister_process", {"id": process_id})
@@ -293,11 +294,9 @@ class Store:
         return statement
 
 
-def _hint(verdicts: Sequence[Verdict]) -> str | None:
-    """What to notify: that jobs were given back, anywhere in their lanes; or only that some are due at once."""
-    if any(verdict.given_back for verdict in verdicts):
-        return "back"
-    return "" if any(verdict.status is Status.PENDING and verdict.delay == 0 for verdict in verdicts) else None
+# Half the time of Claimed(*row): a row has the fields in their order.
+_claimed: Callable[[tuple[Any, ...]], Claimed] = partial(tuple.__new__, Claimed)
+_settled: Callable[[tuple[Any, ...]], Settled] = partial(tuple.__new__, Settled)
 
 
 def _head(values: list[Any]) -> tuple[Lane, Mark]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .job import AttemptStatus, Claimed, Status
@@ -62,10 +63,6 @@ class Verdict(NamedTuple):
     """Seconds until a pending job is due; None: as before."""
 
     @property
-    def given_back(self) -> bool:
-        return self.delay is None
-
-    @property
     def size(self) -> int:
         """Roughly how many bytes this sends to the database."""
         return 100 + len(self.result or "") + len(self.error or "") + len(self.details or "")
@@ -88,6 +85,12 @@ def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0
             return Verdict(job, begun, Status.PENDING, None, delay=seconds)
         case NotBegun():
             return Verdict(job, None, Status.PENDING, None, delay=None)
+
+
+def hint(verdicts: Sequence[Verdict]) -> str | None:
+    """What to notify with these: that jobs were given back, anywhere in their lanes; or only that some are due at once."""
+    pending = [verdict.delay for verdict in verdicts if verdict.status is Status.PENDING]
+    return "back" if None in pending else "" if 0 in pending else None
 
 
 def _policy(job: Claimed) -> RetryPolicy:

@@ -2,8 +2,8 @@
 -- ended; `process` says who is working. Reads and writes: steve/sql/*.sql.
 
 create table {schema}.job (
-  id               bigint generated always as identity primary key,
-  uid              uuid        not null unique,               -- UUIDv7, made by the client before the first try
+  id               bigint generated always as identity,
+  uid              uuid        not null,                      -- UUIDv7, made by the client before the first try
   queue            text        collate "C" not null default 'default' check (char_length(queue) between 1 and 255),
   type             text        collate "C" not null check (char_length(type) between 1 and 255),
   priority         smallint    not null default 0 check (priority between -100 and 100),   -- higher first
@@ -32,10 +32,14 @@ create table {schema}.job (
   check (greatest(created_at, updated_at, run_at, claimed_at, started_at, completed_at) < '9999-01-01'),
   check (crashes between 0 and attempts),
   check ((status = 'running') = (process_id is not null)),
-  check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null))
+  check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null)),
+  -- Both keys grow at one end, and each of a row's two updates adds an entry beside the first: room for these, where the pages
+  -- would otherwise be searched for what can be deleted, and then split. In the end they are no larger.
+  primary key (id) with (fillfactor = 45),
+  unique (uid) with (fillfactor = 45)
 ) with (
-  -- A queue's rows are updated twice and then rest: leave room, and vacuum early, at full speed.
-  fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0
+  -- A queue's rows are updated twice and then rest: leave room for that on the page, and vacuum early, at full speed.
+  fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0
 );
 
 -- The claim: the whole order of a lane is in the index, so that "not yet due" ends the scan.
@@ -43,7 +47,8 @@ create index job_ready on {schema}.job (queue, type, priority, run_at, id) where
 -- Jobs that were running when a process died: few, claimed apart.
 create index job_suspect on {schema}.job (run_at, id) where status = 'pending' and crashes > 0;
 -- For the rescue of a dead process's jobs, and what a lost claim took (find_claimed.sql); no other statement may use it.
-create index job_claimed on {schema}.job (process_id) where status = 'running';
+-- One key a process, entries that come and go: packing the equal ones together would cost every claim more than it saves.
+create index job_claimed on {schema}.job (process_id) with (deduplicate_items = off) where status = 'running';
 
 create table {schema}.attempt (                               -- no foreign key (7 us a job)
   job_id        bigint      not null,

@@ -66,10 +66,10 @@ with recursive lane as (
   from served
   where run_at <= now()
 ), found as materialized (
-  select candidate.id, clock_timestamp() as found_at
+  select candidate.place, clock_timestamp() as found_at
   from busy
   cross join lateral (
-    select id, run_at
+    select ctid as place, id, run_at
     from {schema}.job
     where status = 'pending' and crashes = 0 and queue = busy.queue and type = busy.type and priority = busy.priority
       and (run_at, id) >= (busy.run_at, busy.id) and run_at <= now()
@@ -80,7 +80,7 @@ with recursive lane as (
   order by busy.priority desc, candidate.run_at, candidate.id
   limit %(n)s
 ), suspect as materialized (
-  select id
+  select ctid as place
   from {schema}.job
   where status = 'pending' and crashes > 0 and run_at <= now()
     and (crashes + 1 >= %(max_crashes)s) = %(alone)s
@@ -98,8 +98,10 @@ with recursive lane as (
       -- least(): a row written by hand at the end of the range must not stop every claim that meets it
       attempts = least(attempts, 999999999) + 1,
       lease_no = least(lease_no, 9223372036854775806) + 1
-  -- any(array(...)), not a join: the planner cannot turn it into a scan of the table
-  where id = any(array(select id from found union all select id from suspect))
+  -- By place, not by id, which would go through the index a second time: a row that this statement has locked stays where it is.
+  -- One that was changed after the snapshot and before the lock has a place that the snapshot does not know; it is not claimed,
+  -- and the next claim finds it. any(array(...)), not a join: the planner cannot turn it into a scan of the table.
+  where ctid = any(array(select place from found union all select place from suspect))
   returning
     id, uid, queue, type, priority, payload::text as payload, error, attempts, crashes, max_attempts,
     backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at

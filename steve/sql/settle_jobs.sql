@@ -1,5 +1,5 @@
 -- Write what became of a group of attempts: the job's row and, for those that count, the attempt's row in the log.
--- Returns the jobs that were still held under the lease named: only those may be told of.
+-- Returns the jobs that were still held under the lease named: only those may be told of; with the times if somebody is to be.
 --
 -- The fence: (id, lease_no) and running. A job rescued meanwhile has a higher lease_no and does not match; then nothing is
 -- written, no row in the log either, since the log is inserted from what the UPDATE returned, never from the verdicts.
@@ -15,7 +15,7 @@ with verdict as materialized (
   select *
   from unnest(
     %(ids)s::bigint[], %(lease_nos)s::bigint[], %(statuses)s::text[], %(results)s::jsonb[], %(errors)s::text[],
-    %(delays)s::float8[], %(begun_agos)s::float8[], %(attempt_statuses)s::text[], %(error_details)s::text[]
+    %(delays)s::float8[], %(begun_agos)s::bigint[], %(attempt_statuses)s::text[], %(error_details)s::text[]
   ) as t (id, lease_no, status, result, error, delay, begun_ago, attempt_status, error_details)
 ), settled as (
   update {schema}.job
@@ -30,7 +30,7 @@ with verdict as materialized (
         when verdict.status = 'pending' then coalesce(now() + verdict.delay * interval '1 second', job.run_at)
         else job.run_at
       end,
-      started_at = coalesce(job.started_at, now() - verdict.begun_ago * interval '1 second'),
+      started_at = coalesce(job.started_at, now() - verdict.begun_ago * interval '1 microsecond'),
       completed_at = case when verdict.status = 'pending' then null else now() end,
       updated_at = now()
   from verdict
@@ -39,7 +39,7 @@ with verdict as materialized (
     and (job.status = 'running') is true
   returning
     job.id, verdict.lease_no, job.attempts, job.run_at, job.started_at, job.updated_at, job.completed_at,
-    job.updated_at - verdict.begun_ago * interval '1 second' as begun_at, verdict.attempt_status, verdict.error, verdict.error_details
+    job.updated_at - verdict.begun_ago * interval '1 microsecond' as begun_at, verdict.attempt_status, verdict.error, verdict.error_details
 ), logged as (
   insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status, error_message, error_details)
   select id, lease_no, attempts, %(process)s, begun_at, updated_at, attempt_status, error, error_details
@@ -47,6 +47,12 @@ with verdict as materialized (
   where attempt_status is not null
 )
 select
-  id, lease_no, run_at, started_at, updated_at, completed_at, begun_at,
+  id,
+  lease_no,
+  case when %(times)s then run_at end,
+  case when %(times)s then started_at end,
+  case when %(times)s then updated_at end,
+  case when %(times)s then completed_at end,
+  case when %(times)s then begun_at end,
   (select pg_notify(%(channel)s, %(hint)s::text) where %(hint)s::text is not null)
 from settled

@@ -777,7 +777,7 @@ def test_giving_back_puts_verdicts_on_the_pile_that_count_no_attempt(desk: Desk)
     assert len(desk.hand) == 0
     assert [verdict.job.id for verdict in desk.returned] == [2, 3]
     for verdict in desk.returned:
-        assert (verdict.status, verdict.attempt_status, verdict.begun, verdict.given_back) == (Status.PENDING, None, None, True)
+        assert (verdict.status, verdict.attempt_status, verdict.begun, verdict.delay) == (Status.PENDING, None, None, None)
     assert desk.hand.give_back() == 0
 
 

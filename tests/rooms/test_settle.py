@@ -59,8 +59,8 @@ class Ledger:
         there = [one for one in group if self.rows.get(one.job.id) == one]
         return {(one.job.id, one.job.lease_no): settled(one) for one in there}
 
-    def _told(self, verdict: Verdict, row: Settled) -> None:
-        assert (row.id, row.lease_no) == (verdict.job.id, verdict.job.lease_no)
+    def _told(self, verdict: Verdict, row: Settled | None) -> None:
+        assert row is None or (row.id, row.lease_no) == (verdict.job.id, verdict.job.lease_no)
         self.told.append(verdict)
 
     def put(self, *verdicts: Verdict) -> None:
@@ -275,6 +275,13 @@ def test_a_write_that_was_lost_with_its_connection_is_written_again_without_a_wi
     ledger.on_write = trouble_times(2, Unknown("the connection is lost"))
     assert ledger.settle(verdict(1), verdict(2)) == [1, 2]
     assert ledger.witnessed == []
+
+
+def test_what_landed_without_its_times_was_taken_from_nobody(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody wanted to hear of it."""
+    ledger.answer = lambda landed: dict.fromkeys(landed)
+    assert ledger.settle(verdict(1), verdict(2)) == [1, 2]
+    assert "was taken" not in caplog.text
 
 
 def test_after_a_lost_answer_the_doubt_lasts_until_the_group_is_settled(ledger: Ledger) -> None:

@@ -196,10 +196,10 @@ def test_a_job_whose_type_has_no_handler_any_more_goes_back(make_shop: Callable[
     shop = make_shop(1)
     shop.open(claimed(1), claimed(2, "gone"), claimed(3))
     until(lambda: len(shop.pile) == 3)
-    assert {verdict.job.id: (verdict.status, verdict.given_back) for verdict in shop.close()} == {
-        1: (Status.COMPLETED, False),
-        2: (Status.PENDING, True),
-        3: (Status.COMPLETED, False),
+    assert {verdict.job.id: (verdict.status, verdict.delay) for verdict in shop.close()} == {
+        1: (Status.COMPLETED, 0.0),
+        2: (Status.PENDING, None),
+        3: (Status.COMPLETED, 0.0),
     }
 
 
@@ -234,7 +234,7 @@ def test_a_snooze_is_a_verdict_like_others(make_shop: Callable[..., Shop]) -> No
     shop.open(claimed(1))
     until(lambda: len(shop.pile) == 1)
     (verdict,) = shop.close()
-    assert (verdict.status, verdict.attempt_status, verdict.delay, verdict.given_back) == (Status.PENDING, None, 7.0, False)
+    assert (verdict.status, verdict.attempt_status, verdict.delay) == (Status.PENDING, None, 7.0)
 
 
 def test_the_beginning_of_a_run_is_announced_only_where_somebody_listens(make_shop: Callable[..., Shop]) -> None:
@@ -346,8 +346,8 @@ class Ward(Shop):
         ended = False
         while not ended:
             verdicts, _, ended = self.pile.take()
-            self.settled += [verdict for verdict in verdicts if not verdict.given_back]
-            self.stock.extend(verdict.job for verdict in verdicts if verdict.given_back)
+            self.settled += [verdict for verdict in verdicts if verdict.delay is not None]
+            self.stock.extend(verdict.job for verdict in verdicts if verdict.delay is None)
 
     def close(self) -> list[Verdict]:
         self.crew.stop()

@@ -156,7 +156,7 @@ def test_a_rescue_passes_by_a_job_whose_outcome_is_being_written(
     stalled = seen(processes, conn)
     with first.transaction():
         verdict = Verdict(claimed, 0.0, Status.COMPLETED, AttemptStatus.SUCCESS)
-        assert store.settle_jobs(first, "p", [verdict], 1.0, False)
+        assert store.settle_jobs(first, "p", [verdict], 1.0, False, True)
         rescued = aside(lambda: rescue(processes, second, stalled, dead=False))
         waited = not rescued.done()
     assert rescued.result() == [other.id]
