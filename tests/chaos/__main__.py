@@ -11,7 +11,7 @@ import traceback
 from contextlib import nullcontext
 from pathlib import Path
 
-from . import cuts, deaths, limits, notify, rollout, schemas, server  # noqa: F401 - imported, they have registered
+from . import cuts, deaths, failover, limits, notify, rollout, schemas, server  # noqa: F401 - imported, they have registered
 from .cluster import Cluster, opened
 from .faults import FAULTS, Fault, Site, Skipped, chosen
 from .processes import Warden
@@ -75,7 +75,7 @@ def _trials(fault: Fault, long: bool) -> int:
 def _take(cluster: Cluster, warden: Warden, result: Result, trials: int, seed: str) -> None:
     """A round of a fault. What goes wrong in it is a flaw, and the next one is taken all the same."""
     fault = result.fault
-    with opened(warden, **fault.settings) if fault.settings else nullcontext(cluster) as mine:
+    with fault.open(warden) if fault.open else nullcontext(cluster) as mine:
         site = Site(mine, warden, fault, trials, f"{seed}:{fault.id}")
         sound = False
         try:

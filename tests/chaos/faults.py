@@ -13,7 +13,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +48,8 @@ class Fault:
     expects: str
     """Beyond what the checker wants of all."""
     inject: Callable[[Site], None]
-    settings: dict[str, str]
-    """Of a server of its own; empty: the one of the run will do."""
+    open: Callable[[Warden], AbstractContextManager[Cluster]] | None
+    """A server of its own; None: the one of the run will do."""
 
 
 FAULTS: dict[str, Fault] = {}
@@ -57,13 +57,20 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    id: str, title: str, *, trial: str, short: int, long: int, expects: str = "-", settings: dict[str, str] | None = None
+    id: str,
+    title: str,
+    *,
+    trial: str,
+    short: int,
+    long: int,
+    expects: str = "-",
+    open: Callable[[Warden], AbstractContextManager[Cluster]] | None = None,
 ) -> Callable[[Callable[[Site], None]], Callable[[Site], None]]:
     """Decorator: this function injects the fault `id`, `site.trials` times."""
 
     def register(inject: Callable[[Site], None]) -> Callable[[Site], None]:
         assert id not in FAULTS, id
-        FAULTS[id] = Fault(id, title, trial, short, long, expects, inject, settings or {})
+        FAULTS[id] = Fault(id, title, trial, short, long, expects, inject, open)
         return inject
 
     return register
@@ -102,6 +109,10 @@ class Site:
         """What the workers wrote into their logs, how often."""
         self.done = 0
         """Trials that took place."""
+        self.gone: set[str] = set()
+        """Jobs that a primary had stored and the standby that was promoted had never received."""
+        self.undone: set[str] = set()
+        """Jobs of which it had received an earlier state only."""
         self._seed = seed
         self._ledger = Ledger(self.directory / "driver.jsonl")
         self._broken: list[str] = []
@@ -258,7 +269,7 @@ class Site:
     def collect(self) -> Findings:
         """What the ledger and the tables say, of a site at rest."""
         jobs = self.cluster.jobs(self.schema)
-        found = self._found = check(self.events(), jobs, self.cluster.attempts(self.schema))
+        found = self._found = check(self.events(), jobs, self.cluster.attempts(self.schema), self.gone, self.undone)
         if not self.until(lambda: not self.cluster.sessions(self.application), LEAVE_SECONDS):
             found.flaws["leaks"].append(f"{self.cluster.sessions(self.application)} connections")
         found.flaws["state"] += [f"{job.k} is running" for job in jobs if job.status == "running"]

@@ -8,7 +8,7 @@ import time
 
 import psycopg
 
-from .cluster import temporary_directory
+from .cluster import opened, temporary_directory
 from .faults import Site, Skipped, fault
 
 
@@ -31,7 +31,7 @@ def pool_exhausted(site: Site) -> None:
 
 @fault(
     "F11b", "idle sessions of others fill max_connections (53300)", trial="a time without connections", short=0, long=6,
-    settings={"max_connections": "20", "superuser_reserved_connections": "3"},
+    open=lambda warden: opened(warden, max_connections="20", superuser_reserved_connections="3"),
 )  # fmt: skip
 def no_connections(site: Site) -> None:
     """All sessions are thrown out first: those who have one are not hurt. We look on as superuser, and so do they: the role
