@@ -31,6 +31,9 @@ from .processes import Process, Warden
 DRAIN_SECONDS = 40.0
 """How long all jobs may take to become final when nothing is broken any more."""
 
+RESCUED_SECONDS = 30.0
+"""How long a new process may take to see who is dead, and to remove what is left of him."""
+
 LEAVE_SECONDS = 5.0
 """How long the server may see a connection of a process that has ended."""
 
@@ -118,6 +121,8 @@ class Site:
         self._broken: list[str] = []
         self._named = 0
         self._left: list[str] = []
+        self._doubtful: set[int] = set()
+        """Processes that may have held jobs they did not know of when they ended: their rows stay, for a rescue."""
         self._found: Findings | None = None
         cluster.ask(f"drop schema if exists {self.schema} cascade")
         JobManager(cluster.conninfo("migrate"), schema=self.schema).migrate()
@@ -177,6 +182,8 @@ class Site:
         self.met["verdicts dropped"] += log.count("was taken from this process")
         self.expect(code == 0, f"worker {worker.pid} ended with {code}")
         self.expect(report["complete"], f"worker {worker.pid} stopped incomplete: {report}")
+        if report["in_doubt"]:
+            self._doubtful.add(worker.pid)
         self._left += [f"worker {worker.pid}: {count} {what}" for what, count in report["left"].items()]
         worker.end()
         return report
@@ -274,9 +281,21 @@ class Site:
             found.flaws["leaks"].append(f"{self.cluster.sessions(self.application)} connections")
         found.flaws["state"] += [f"{job.k} is running" for job in jobs if job.status == "running"]
         dead = {event["pid"] for event in self.events() if event["ev"] == "death"}  # whose rows the next process deletes
-        registered = self.cluster.ask(f"select name, split_part(name, ':', 2)::integer from {self.schema}.process")
-        found.flaws["state"] += [f"{name} is registered" for name, pid in registered if pid not in dead]
+        registered = self._registered() - dead
+        if kept := registered & self._doubtful:
+            self.notes["rows kept for a rescue"] = self.notes.get("rows kept for a rescue", 0) + len(kept)
+            (rescuer,) = self.work(1)
+            self.until(lambda: not self._registered() & kept, RESCUED_SECONDS)
+            rescuer.tell("stop")
+            self.workers.remove(rescuer)
+            self.wind_down(rescuer)
+            registered = registered - kept | self._registered() - dead
+        found.flaws["state"] += [f"{pid} is registered" for pid in sorted(registered)]
         return found
+
+    def _registered(self) -> set[int]:
+        """The process ids that have a row."""
+        return {pid for (pid,) in self.cluster.ask(f"select split_part(name, ':', 2)::integer from {self.schema}.process")}
 
     def stop_creators(self) -> list[dict[str, Any]]:
         """Their answers."""
