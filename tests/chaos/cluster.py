@@ -169,6 +169,19 @@ class Twins(Cluster):
         self.pair.promote()
         self._server = self.pair.primary
 
+    def hand_over(self) -> None:
+        """The primary is demoted where it stands, with all its sessions, and the standby takes its place."""
+        self.pair.demote()
+        self.pair.promote()
+        self._server = self.pair.primary
+
+    def end_old(self) -> None:
+        """The old primary, demoted, goes down at last."""
+        old = self.pair.standby._process
+        assert old is not None
+        self._warden.forget(old.pid)
+        self.pair.standby.stop()
+
     def rejoin(self, rewind: bool) -> None:
         self.pair.rejoin(rewind)
         self._watch_standby()

@@ -5,11 +5,16 @@ Clients know both addresses and look for the one that takes writes (`target_sess
 
 from __future__ import annotations
 
+from tests.pair import ask
+
 from .cluster import Twins, twins
 from .faults import Site, fault
 
 RESUME_SECONDS = 5.0
 """From the promotion to the first run."""
+
+LEFT_SECONDS = 10.0
+"""How long a heartbeat may go on at a server that refuses it: two of its intervals."""
 
 
 @fault(
@@ -40,6 +45,31 @@ def asynchronous(site: Site) -> None:
     site.notes["jobs never received"] = len(site.gone)
     site.notes["jobs received in an earlier state"] = len(site.undone)
     site.expect(site.gone, "the standby had received everything: nothing was tried")
+
+
+@fault(
+    "F5c", "the primary is demoted: it refuses writes (25006) and keeps its sessions; the standby is promoted",
+    trial="a demotion", short=0, long=6, expects="as F5; no heartbeat stays with the old one",
+    open=lambda warden: twins(warden, True),
+)  # fmt: skip
+def demoted(site: Site) -> None:
+    cluster = _begin(site)
+    for _ in site.each_trial():
+        site.pause(2.0, 3.0)
+        with site.broken("demotion"):
+            cluster.hand_over()
+        site.expect(site.runs_again(RESUME_SECONDS), f"nothing ran within {RESUME_SECONDS:g} s after the promotion")
+        site.expect(
+            site.until(lambda: not _heartbeats_left(site, cluster), LEFT_SECONDS), "the old primary still has heartbeats"
+        )
+        cluster.end_old()
+        cluster.rejoin(rewind=True)
+
+
+def _heartbeats_left(site: Site, cluster: Twins) -> int:
+    """Sessions with the old primary that are the workers' heartbeats: others notice at their next use."""
+    beating = f"select count(*) from pg_stat_activity where application_name = '{site.application}' and query ilike '%process%'"
+    return int(str(ask(cluster.pair.standby, beating)[0][0]))
 
 
 def _begin(site: Site) -> Twins:
