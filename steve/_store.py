@@ -242,16 +242,15 @@ class Store:
             "begun_agos": array(["null" if verdict.begun is None else now - verdict.begun for verdict in verdicts]),
             "attempt_statuses": array([verdict.attempt_status or "null" for verdict in verdicts]),
             "error_details": text_array([verdict.details for verdict in verdicts]),
+            "claimed_ats": array([verdict.job.claimed_at for verdict in verdicts]),
         }
         rows = self._rows(connection, "settle_jobs", parameters, prepare=True)
         return {(row[0], row[1]): Settled(*row[:-1]) for row in rows}
 
     def find_settled(self, connection: Connection, verdicts: Sequence[Verdict]) -> dict[tuple[int, int], Settled]:
         """The witness: of these verdicts those that an earlier try wrote."""
-        keys = {
-            "ids": array([verdict.job.id for verdict in verdicts]),
-            "lease_nos": array([verdict.job.lease_no for verdict in verdicts]),
-        }
+        jobs = [verdict.job for verdict in verdicts]
+        keys = {"ids": array([job.id for job in jobs]), "lease_nos": array([job.lease_no for job in jobs])}
         return {(row[0], row[1]): Settled(*row) for row in self._rows(connection, "find_settled", keys)}
 
     def deregister_process(self, connection: Connection, process_id: int) -> None:

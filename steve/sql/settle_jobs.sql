@@ -3,6 +3,7 @@
 --
 -- The fence: (id, lease_no) and running. A job rescued meanwhile has a higher lease_no and does not match; then nothing is
 -- written, no row in the log either, since the log is inserted from what the UPDATE returned, never from the verdicts.
+-- And the time of the claim: a standby that is promoted before it has received everything gives ids and lease_nos out again.
 -- `(status = 'running') is true` rather than `status = 'running'`: the plain form invites the planner into the partial index
 -- of running jobs, which it would read whole. `id = any(array[...])` rather than `id = ...`: by the plain form the tables could
 -- be merged too, so the planner knows a way to read all of job in the order of its key, takes it where the statistics speak of
@@ -15,8 +16,9 @@ with verdict as materialized (
   select *
   from unnest(
     %(ids)s::bigint[], %(lease_nos)s::bigint[], %(statuses)s::text[], %(results)s::jsonb[], %(errors)s::text[],
-    %(delays)s::float8[], %(begun_agos)s::float8[], %(attempt_statuses)s::text[], %(error_details)s::text[]
-  ) as t (id, lease_no, status, result, error, delay, begun_ago, attempt_status, error_details)
+    %(delays)s::float8[], %(begun_agos)s::float8[], %(attempt_statuses)s::text[], %(error_details)s::text[],
+    %(claimed_ats)s::timestamptz[]
+  ) as t (id, lease_no, status, result, error, delay, begun_ago, attempt_status, error_details, claimed_at)
 ), settled as (
   update {schema}.job
   set status = verdict.status,
@@ -37,6 +39,7 @@ with verdict as materialized (
   where job.id = any(array[verdict.id])
     and job.lease_no = verdict.lease_no
     and (job.status = 'running') is true
+    and job.claimed_at = verdict.claimed_at
   returning
     job.id, verdict.lease_no, job.attempts, job.run_at, job.started_at, job.updated_at, job.completed_at,
     job.updated_at - verdict.begun_ago * interval '1 second' as begun_at, verdict.attempt_status, verdict.error, verdict.error_details
