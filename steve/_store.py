@@ -242,6 +242,7 @@ class Store:
             "begun_agos": array([None if verdict.begun is None else int((now - verdict.begun) * 1e6) for verdict in verdicts]),
             "attempt_statuses": words([verdict.attempt_status or "null" for verdict in verdicts]),
             "error_details": text_array([verdict.details for verdict in verdicts]),
+            "claimed_ats": text_array(at.isoformat() for at in _claims_of(verdicts)),
         }
         rows = self._rows(connection, "settle_jobs", parameters, prepare=True)
         return {row[:2]: _settled(row[:-1]) for row in rows} if times else {row[:2]: None for row in rows}
@@ -297,6 +298,18 @@ class Store:
 # Half the time of Claimed(*row): a row has the fields in their order.
 _claimed: Callable[[tuple[Any, ...]], Claimed] = partial(tuple.__new__, Claimed)
 _settled: Callable[[tuple[Any, ...]], Settled] = partial(tuple.__new__, Settled)
+
+
+def _claims_of(verdicts: Sequence[Verdict]) -> list[datetime]:
+    """The instants at which these were claimed: few, for a claim brings many."""
+    instants: list[datetime] = []
+    last = None
+    for verdict in verdicts:
+        if (at := verdict.job.claimed_at) != last:
+            last = at
+            if at not in instants:
+                instants.append(at)
+    return instants
 
 
 def _head(values: list[Any]) -> tuple[Lane, Mark]:

@@ -3,6 +3,7 @@
 --
 -- The fence: (id, lease_no) and running. A job rescued meanwhile has a higher lease_no and does not match; then nothing is
 -- written, no row in the log either, since the log is inserted from what the UPDATE returned, never from the verdicts.
+-- And the time of the claim: a standby that is promoted before it has received everything gives ids and lease_nos out again.
 -- `(status = 'running') is true` rather than `status = 'running'`: the plain form invites the planner into the partial index
 -- of running jobs, which it would read whole. `id = any(array[...])` rather than `id = ...`: by the plain form the tables could
 -- be merged too, so the planner knows a way to read all of job in the order of its key, takes it where the statistics speak of
@@ -37,6 +38,7 @@ with verdict as materialized (
   where job.id = any(array[verdict.id])
     and job.lease_no = verdict.lease_no
     and (job.status = 'running') is true
+    and job.claimed_at = any(%(claimed_ats)s::timestamptz[])
   returning
     job.id, verdict.lease_no, job.attempts, job.run_at, job.started_at, job.updated_at, job.completed_at,
     job.updated_at - verdict.begun_ago * interval '1 microsecond' as begun_at, verdict.attempt_status, verdict.error, verdict.error_details

@@ -11,7 +11,7 @@ import traceback
 from contextlib import nullcontext
 from pathlib import Path
 
-from . import cuts, deaths, forks, limits, network, notify, rollout, schemas, server, soak  # noqa: F401 - imported, they have registered
+from . import cuts, deaths, failover, forks, limits, network, notify, rollout, schemas, server, soak  # noqa: F401 - imported, they have registered
 from .cluster import Cluster, opened
 from .faults import FAULTS, Fault, Site, Skipped, chosen
 from .processes import Warden
@@ -44,7 +44,7 @@ def main() -> int:
                 for result in results:
                     _take(cluster, warden, result, options.trials or _trials(result.fault, long), f"{seed}:{number}")
                     print(line(result), flush=True)
-                    _write(options.report, markdown(results, seed, version, time.monotonic() - began))
+                    _write(options.markdown, markdown(results, seed, version, time.monotonic() - began))
                 number += 1
     except KeyboardInterrupt:
         print("interrupted: this is what there is")
@@ -63,7 +63,7 @@ def _options() -> argparse.Namespace:
         "--minutes", type=float, metavar="M", help="all faults, round after round, for so long; without: a few minutes"
     )
     parser.add_argument("--seed", metavar="TEXT", help="of a run that is to be repeated; without: by chance")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write the report there: docs/reliability.md")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report there: docs/reliability.md")
     parser.add_argument("--list", action="store_true", help="name the faults and leave")
     return parser.parse_args()
 
@@ -75,7 +75,7 @@ def _trials(fault: Fault, long: bool) -> int:
 def _take(cluster: Cluster, warden: Warden, result: Result, trials: int, seed: str) -> None:
     """A round of a fault. What goes wrong in it is a flaw, and the next one is taken all the same."""
     fault = result.fault
-    with opened(warden, **fault.settings) if fault.settings else nullcontext(cluster) as mine:
+    with fault.open(warden) if fault.open else nullcontext(cluster) as mine:
         site = Site(mine, warden, fault, trials, f"{seed}:{fault.id}")
         sound = False
         try:

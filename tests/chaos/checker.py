@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -81,8 +81,18 @@ class Findings:
         self.recoveries += other.recoveries
 
 
-def check(events: Sequence[Event], jobs: Sequence[JobRow], attempts: Sequence[AttemptRow]) -> Findings:
-    """`attempts`: the log's rows of all these jobs."""
+def check(
+    events: Sequence[Event],
+    jobs: Sequence[JobRow],
+    attempts: Sequence[AttemptRow],
+    gone: Collection[str] = (),
+    undone: Collection[str] = (),
+) -> Findings:
+    """`attempts`: the log's rows of all these jobs.
+
+    `gone`, `undone`: jobs that an asynchronous standby had not received when it was promoted, or only in an earlier state. The
+    first are not lost by us; of the others runs and final states that it had never heard of happen again.
+    """
     found = Findings()
     flaws = found.flaws
     ok, unknown = _keys(events, "enq_ok"), _keys(events, "enq_unknown")
@@ -95,7 +105,7 @@ def check(events: Sequence[Event], jobs: Sequence[JobRow], attempts: Sequence[At
     told = Counter(event["k"] for event in events if event["ev"] == "listener" and event["status"] in FINAL)
     harmed = {event["pid"] for event in events if event["ev"] in ("fault", "death") and "pid" in event}
 
-    flaws["lost"] += [k for k in sorted(ok) if k not in rows or rows[k].status not in FINAL]
+    flaws["lost"] += [k for k in sorted(ok) if (k not in rows and k not in gone) or (k in rows and rows[k].status not in FINAL)]
     flaws["ghost"] += [k for k in sorted(rows) if k not in ok and k not in unknown]
     flaws["duplicate"] += [k for k, count in Counter(job.k for job in jobs).items() if count > 1]
     for k, job in rows.items():
@@ -103,7 +113,7 @@ def check(events: Sequence[Event], jobs: Sequence[JobRow], attempts: Sequence[At
         runs, logged = starts[k], log[k]
         if job.status == "completed" and not runs:
             flaws["never_run"].append(k)
-        if len(runs) > len(logged) + (not final):
+        if len(runs) > len(logged) + (not final) and k not in undone:
             flaws["unexplained"].append(k)
         if not _is_final_once(job, runs, logged):
             flaws["double_final"].append(k)
@@ -112,7 +122,7 @@ def check(events: Sequence[Event], jobs: Sequence[JobRow], attempts: Sequence[At
             flaws["spent"].append(k)
         if any(attempt.status == "crashed" and attempt.pid not in harmed for attempt in logged):
             flaws["crashed_unharmed"].append(k)
-        if told[k] > 1:
+        if told[k] > 1 and k not in undone:
             flaws["listener_dup"].append(k)
         if job.status == "failed" and not runs:
             flaws["failed_unrun"].append(k)

@@ -9,10 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +21,7 @@ from psycopg.conninfo import make_conninfo
 
 from steve import embedded
 from steve.embedded import StopMode
+from tests.pair import Pair, beside, copy, free_port, pair
 
 from .checker import AttemptRow, JobRow
 from .processes import Warden
@@ -44,12 +42,6 @@ def opened(warden: Warden, **settings: str) -> Iterator[Cluster]:
             yield cluster
         finally:
             warden.forget(cluster.pid)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Cluster:
@@ -160,45 +152,72 @@ class Cluster:
         self._warden.watch(self.pid, signal.SIGQUIT)
 
 
+class Twins(Cluster):
+    """A primary and its standby: the cluster is whichever is the primary."""
+
+    def __init__(self, pair: Pair, warden: Warden) -> None:
+        super().__init__(pair.primary, pair.ports[0], warden)
+        self.pair = pair
+        self._watch_standby()
+
+    def conninfo(self, application: str, port: int | None = None, user: str = "postgres") -> str:
+        return self.pair.conninfo(application_name=application, sslmode="disable", gssencmode="disable")
+
+    def fail_over(self) -> None:
+        """The primary crashes, the standby takes its place."""
+        self.stop("immediate")
+        self.pair.promote()
+        self._server = self.pair.primary
+
+    def hand_over(self) -> None:
+        """The primary is demoted where it stands, with all its sessions, and the standby takes its place."""
+        self.pair.demote()
+        self.pair.promote()
+        self._server = self.pair.primary
+
+    def end_old(self) -> None:
+        """The old primary, demoted, goes down at last."""
+        old = self.pair.standby._process
+        assert old is not None
+        self._warden.forget(old.pid)
+        self.pair.standby.stop()
+
+    def rejoin(self, rewind: bool) -> None:
+        self.pair.rejoin(rewind)
+        self._watch_standby()
+
+    def _watch_standby(self) -> None:
+        process = self.pair.standby._process
+        assert process is not None
+        self._warden.watch(process.pid, signal.SIGQUIT)
+
+
+@contextmanager
+def twins(warden: Warden, synchronous: bool) -> Iterator[Twins]:
+    with pair(synchronous) as both:
+        cluster = Twins(both, warden)
+        try:
+            yield cluster
+        finally:
+            for server in (both.primary, both.standby):
+                if server._process is not None:
+                    warden.forget(server._process.pid)
+
+
 @contextmanager
 def replica(cluster: Cluster, warden: Warden) -> Iterator[int]:
     """A hot standby of it; the port."""
-    home, port = temporary_directory(), free_port()
-    user = "nobody" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(home, user)
-    data = str(home / "data")
-
-    def popen(*command: str) -> subprocess.Popen[bytes]:
-        with (home / "log").open("ab") as log:
-            return subprocess.Popen(command, cwd=home, stdout=log, stderr=log, start_new_session=True, user=user)
-
-    try:
-        base = popen(str(cluster.bin / "pg_basebackup"), "-D", data, "-d", cluster.conninfo("replica"), "-R", "-c", "fast")
-        if base.wait(120):
-            raise RuntimeError((home / "log").read_text())
-        standby = popen(str(cluster.bin / "postgres"), "-D", data, "-p", str(port), "-k", str(home))
-        warden.watch(standby.pid, signal.SIGQUIT)
+    port = free_port()
+    with beside(cluster._server, port) as standby:
+        copy(cluster._server, standby)
+        standby.start()
+        assert standby._process is not None
+        pid = standby._process.pid
+        warden.watch(pid, signal.SIGQUIT)
         try:
-            while not _accepts(cluster.conninfo("replica", port)):
-                if standby.poll() is not None:
-                    raise RuntimeError((home / "log").read_text())
-                time.sleep(0.05)
             yield port
         finally:
-            standby.send_signal(signal.SIGQUIT)
-            standby.wait()
-            warden.forget(standby.pid)
-    finally:
-        shutil.rmtree(home)
-
-
-def _accepts(conninfo: str) -> bool:
-    try:
-        psycopg.connect(conninfo, connect_timeout=10).close()
-    except psycopg.OperationalError:
-        return False
-    return True
+            warden.forget(pid)
 
 
 def temporary_directory() -> Path:

@@ -13,7 +13,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +31,8 @@ from .processes import Process, Warden
 DRAIN_SECONDS = 40.0
 """How long all jobs may take to become final when nothing is broken any more."""
 
-RESCUED_SECONDS = 40.0
-"""How long the row of a process that is gone may stay when another has begun: who judges waits himself for a while."""
+RESCUED_SECONDS = 30.0
+"""How long a new process may take to see who is dead, and to remove what is left of him."""
 
 LEAVE_SECONDS = 5.0
 """How long the server may see a connection of a process that has ended."""
@@ -51,8 +51,8 @@ class Fault:
     expects: str
     """Beyond what the checker wants of all."""
     inject: Callable[[Site], None]
-    settings: dict[str, str]
-    """Of a server of its own; empty: the one of the run will do."""
+    open: Callable[[Warden], AbstractContextManager[Cluster]] | None
+    """A server of its own; None: the one of the run will do."""
 
 
 FAULTS: dict[str, Fault] = {}
@@ -60,13 +60,20 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    id: str, title: str, *, trial: str, short: int, long: int, expects: str = "-", settings: dict[str, str] | None = None
+    id: str,
+    title: str,
+    *,
+    trial: str,
+    short: int,
+    long: int,
+    expects: str = "-",
+    open: Callable[[Warden], AbstractContextManager[Cluster]] | None = None,
 ) -> Callable[[Callable[[Site], None]], Callable[[Site], None]]:
     """Decorator: this function injects the fault `id`, `site.trials` times."""
 
     def register(inject: Callable[[Site], None]) -> Callable[[Site], None]:
         assert id not in FAULTS, id
-        FAULTS[id] = Fault(id, title, trial, short, long, expects, inject, settings or {})
+        FAULTS[id] = Fault(id, title, trial, short, long, expects, inject, open)
         return inject
 
     return register
@@ -105,11 +112,17 @@ class Site:
         """What the workers wrote into their logs, how often."""
         self.done = 0
         """Trials that took place."""
+        self.gone: set[str] = set()
+        """Jobs that a primary had stored and the standby that was promoted had never received."""
+        self.undone: set[str] = set()
+        """Jobs of which it had received an earlier state only."""
         self._seed = seed
         self._ledger = Ledger(self.directory / "driver.jsonl")
         self._broken: list[str] = []
         self._named = 0
         self._left: list[str] = []
+        self._doubtful: set[int] = set()
+        """Processes that may have held jobs they did not know of when they ended: their rows stay, for a rescue."""
         self._found: Findings | None = None
         cluster.ask(f"drop schema if exists {self.schema} cascade")
         JobManager(cluster.conninfo("migrate"), schema=self.schema).migrate()
@@ -175,6 +188,8 @@ class Site:
         self.met["verdicts dropped"] += log.count("was taken from this process")
         self.expect(code == 0, f"worker {worker.pid} ended with {code}")
         self.expect(report["complete"], f"worker {worker.pid} stopped incomplete: {report}")
+        if report["in_doubt"]:
+            self._doubtful.add(worker.pid)
         self._left += [f"worker {worker.pid}: {count} {what}" for what, count in report["left"].items()]
         worker.end()
         return report
@@ -267,32 +282,26 @@ class Site:
     def collect(self) -> Findings:
         """What the ledger and the tables say, of a site at rest."""
         jobs = self.cluster.jobs(self.schema)
-        found = self._found = check(self.events(), jobs, self.cluster.attempts(self.schema))
+        found = self._found = check(self.events(), jobs, self.cluster.attempts(self.schema), self.gone, self.undone)
         if not self.until(lambda: not self.cluster.sessions(self.application), LEAVE_SECONDS):
             found.flaws["leaks"].append(f"{self.cluster.sessions(self.application)} connections")
         found.flaws["state"] += [f"{job.k} is running" for job in jobs if job.status == "running"]
-        found.flaws["state"] += [f"{name} is registered" for name in self._registered()]
+        dead = {event["pid"] for event in self.events() if event["ev"] == "death"}  # whose rows the next process deletes
+        registered = self._registered() - dead
+        if kept := registered & self._doubtful:
+            self.notes["rows kept for a rescue"] = self.notes.get("rows kept for a rescue", 0) + len(kept)
+            (rescuer,) = self.work(1)
+            self.until(lambda: not self._registered() & kept, RESCUED_SECONDS)
+            rescuer.tell("stop")
+            self.workers.remove(rescuer)
+            self.wind_down(rescuer)
+            registered = registered - kept | self._registered() - dead
+        found.flaws["state"] += [f"{pid} is registered" for pid in sorted(registered)]
         return found
 
-    def _registered(self) -> list[str]:
-        """Processes that have ended and still have their row. One that was killed keeps it for the next process to delete, and
-        so does one that stops soon after a claim's reply was lost, for the jobs that it may hold without knowing: another is
-        started, and is to delete the rows of these."""
-        dead = {event["pid"] for event in self.events() if event["ev"] == "death"}
-        query = f"select name, split_part(name, ':', 2)::integer from {self.schema}.process"
-
-        def names() -> list[str]:
-            return [name for name, pid in self.cluster.ask(query) if pid not in dead]
-
-        kept = names()
-        if kept:
-            self.notes["rows left to the next process"] = len(kept)
-            (next,) = self.work(1)
-            self.until(lambda: not set(kept) & set(names()), RESCUED_SECONDS)
-            next.tell("stop")
-            self.wind_down(next)
-            self.workers.remove(next)
-        return names()
+    def _registered(self) -> set[int]:
+        """The process ids that have a row."""
+        return {pid for (pid,) in self.cluster.ask(f"select split_part(name, ':', 2)::integer from {self.schema}.process")}
 
     def stop_creators(self) -> list[dict[str, Any]]:
         """Their answers."""

@@ -8,8 +8,11 @@ import time
 
 import psycopg
 
-from .cluster import temporary_directory
+from .cluster import opened, temporary_directory
 from .faults import Site, Skipped, fault
+
+KEPT = 0.6
+"""Of its throughput, while a snapshot is held."""
 
 
 @fault(
@@ -31,7 +34,7 @@ def pool_exhausted(site: Site) -> None:
 
 @fault(
     "F11b", "idle sessions of others fill max_connections (53300)", trial="a time without connections", short=0, long=6,
-    settings={"max_connections": "20", "superuser_reserved_connections": "3"},
+    open=lambda warden: opened(warden, max_connections="20", superuser_reserved_connections="3"),
 )  # fmt: skip
 def no_connections(site: Site) -> None:
     """All sessions are thrown out first: those who have one are not hurt. We look on as superuser, and so do they: the role
@@ -172,3 +175,29 @@ def _lock_backwards(site: Site, over: threading.Event) -> None:
 
 def _deadlocks(site: Site) -> int:
     return int(site.cluster.ask("select deadlocks from pg_stat_database where datname = current_database()")[0][0])
+
+
+@fault(
+    "F17", "a snapshot is held open: no dead row can be removed", trial="20 s of that", short=0, long=3,
+    expects=f"at least {KEPT:.0%} of the runs of the 10 s before it",
+)  # fmt: skip
+def snapshot_held(site: Site) -> None:
+    site.work(2)
+    site.create(threads=3, every=0.01, many=0.2, ms=(0.0, 2.0))
+    site.pause(2.0, 2.0)
+    for _ in site.each_trial():
+        before = _runs_a_second(site, 10)
+        with site.broken("snapshot"), site.cluster.connection("others") as other, other.transaction():
+            other.execute("set transaction isolation level repeatable read")
+            other.execute("select 1 from pg_class limit 1")
+            time.sleep(10)
+            held = _runs_a_second(site, 10)
+        site.notes["runs a second before, and held"] = f"{before:.0f}, {held:.0f}"
+        site.expect(held >= KEPT * before, f"{held:.0f} runs a second, {before:.0f} before")
+
+
+def _runs_a_second(site: Site, seconds: float) -> float:
+    began = time.monotonic()
+    time.sleep(seconds)
+    runs = [event for event in site.events() if event["ev"] == "run_start" and event["t"] > began]
+    return len(runs) / (time.monotonic() - began)

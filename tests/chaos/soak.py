@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from .cluster import opened
 from .faults import Site, Skipped, fault
 from .processes import Process
 
@@ -36,7 +37,7 @@ MAY_GROW = Held(5.0, 2, 0, 1)
 
 @fault(
     "F23", f"at work for a long time: {RATE} jobs/s, now and then sessions that end and a process that is killed",
-    trial="a minute", short=0, long=20, settings={"autovacuum_naptime": f"{NAPTIME}s"},
+    trial="a minute", short=0, long=20, open=lambda warden: opened(warden, autovacuum_naptime=f"{NAPTIME}s"),
     expects=f"from minute {WARM_MINUTES} on a process grows by less than {MAY_GROW.memory:g} MiB, {MAY_GROW.files} files, no "
     f"thread, {MAY_GROW.connections} connection; dead rows fewer than three times what is settled between two autovacuums",
 )  # fmt: skip

@@ -143,3 +143,11 @@ def test_the_files_of_many_processes_are_read_in_the_order_of_time(tmp_path: Pat
     first.close()
     second.close()
     assert [(event["ev"], event["k"]) for event in read(tmp_path)] == [("enq_ok", k) for k in "abc"]
+
+
+def test_what_a_standby_never_received_is_not_lost_and_what_it_received_in_part_may_happen_again() -> None:
+    events = [enq("a"), start("a"), *done("b"), start("b", run="b.again"), told("b")]
+    rows = [job("b", by="b.again")], [attempt("b")]
+    assert flaws(check(events, *rows)) == {"lost": ["a"], "unexplained": ["b"], "listener_dup": ["b"]}
+    assert flaws(check(events, *rows, {"a"}, {"b"})) == {}
+    assert flaws(check(events, [job("b", "running")], [], {"a"}, {"b"})) == {"lost": ["b"]}

@@ -59,7 +59,17 @@ def main() -> None:
             time.sleep(0.1)
     if pool is not None:
         pool.close()
-    _say({"complete": report.complete, "unsettled": report.unsettled, "seconds": report.seconds, "left": _left(before)})
+    # A claim's reply was lost so lately that what it took may still come to light: then the row of the process stays.
+    in_doubt = manager._engines[-1]._hand.in_doubt()
+    _say(
+        {
+            "complete": report.complete,
+            "unsettled": report.unsettled,
+            "seconds": report.seconds,
+            "in_doubt": in_doubt,
+            "left": _left(before),
+        }
+    )
 
 
 def _listen(pool: ConnectionPool[Any] | None) -> None:

@@ -113,7 +113,8 @@ def nodes(plan: Node) -> list[Node]:
 
 def verdicts(ids: list[int], kinds: int = 3) -> list[Verdict]:
     """One for each id: completed, to be tried again, given back, in turn."""
-    jobs = [Claimed(*[None] * len(Claimed._fields))._replace(id=id, lease_no=1) for id in ids]  # type: ignore[arg-type]
+    blank = Claimed(*[None] * len(Claimed._fields))._replace(lease_no=1, claimed_at=CLAIMED_AT)  # type: ignore[arg-type]
+    jobs = [blank._replace(id=id) for id in ids]
     made = (
         lambda job: Verdict(job, 0.0, Status.COMPLETED, AttemptStatus.SUCCESS, result='{"a": 1}'),
         lambda job: Verdict(job, 0.0, Status.PENDING, AttemptStatus.ERROR, error="no", details="why", delay=2.0),
@@ -145,11 +146,14 @@ CLAIMS: dict[str, tuple[list[str] | None, Demand]] = {
 CLAIMS["of a job on its last chance"] = (None, demand(0, lanes=0)._replace(suspects=1, alone=True))
 CLAIMS["of suspects, too"] = (["default"], demand(10)._replace(suspects=10))
 
+CLAIMED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+"""Of every row below that was ever claimed."""
+
 FILL = """
 insert into {}.job (uid, type, status, attempts, lease_no, process_id, claimed_at, completed_at)
 select gen_random_uuid(), 'type ' || n %% 5, %(status)s, 1, 1,
   case when %(status)s = 'running' then n %% 3 end,
-  case when %(status)s <> 'pending' then now() end,
+  case when %(status)s <> 'pending' then '2026-01-01Z'::timestamptz end,
   case when %(status)s = 'completed' then now() end
 from generate_series(1, %(rows)s) as n
 """
@@ -259,7 +263,7 @@ select
   lpad(to_hex(n), 32, '0')::uuid, case when n % 10 = 0 then 'other' else 'default' end, 'type ' || n % 5, n % 3, status,
   (status <> 'pending')::integer, (status <> 'pending')::integer,
   case when status = 'running' then n % 3 end,
-  case when status <> 'pending' then now() end,
+  case when status <> 'pending' then '2026-01-01Z'::timestamptz end,
   case when status in ('completed', 'failed') then now() end,
   case when status = 'pending' and n % 2 = 0 then now() + interval '10 days' else now() end
 from (
