@@ -1,19 +1,23 @@
-"""Alive or not, wired: this process's heartbeat, the rescue of the others' jobs, and what it lost to such a rescue itself.
+"""Alive or not, wired: this process's heartbeat, the rescue of the others' jobs, what it lost to such a rescue itself, and what
+it holds without knowing.
 
 `_engine` makes one, runs `heartbeat.run` on a thread and `work` as a duty of the scanner. Nothing here decides anything: the
-rules are in `_rescue.py`, when to beat in `_heartbeat.py`, and what still holds by then in the statements of `_processes.py`.
+rules are in `_rescue.py` and `_reconcile.py`, when to beat in `_heartbeat.py`, and what still holds by then in the statements
+of `_processes.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from ._connection import Connection
 from ._heartbeat import Heartbeat
 from ._outage import Outage
 from ._pool import Lines
-from ._processes import Look, Process, Processes
+from ._processes import Look, Process, Processes, Registered
+from ._reconcile import Reconcile
 from ._rescue import Rescue
+from ._worker import Crew
 from .errors import Trouble
 from .job import Settled
 from .outcome import Verdict
@@ -25,24 +29,20 @@ class Alive:
         self,
         settings: Settings,
         name: str,
-        process_id: int,
-        descriptor: int | None,
+        registered: Registered,
         lines: Lines,
         outage: Outage,
-        running: Callable[[], Iterable[tuple[int, int]]],
-        lose: Callable[[set[tuple[int, int]]], None],
+        crew: Crew,
         tell: Callable[[Process, Verdict, Settled], None],
     ) -> None:
-        """`descriptor`: the socket of the heartbeat's connection, if its session holds the lock of the process's row.
-        `running()`: (id, lease_no) of the jobs whose handlers run; `lose` hears which of them others have taken; `tell`
-        of each job that a rescue failed."""
+        """`crew` says what runs here, hears which of that others have taken, and takes up what it did not know of; `tell`
+        hears of each job that a rescue failed."""
         self._settings = settings
         self._name = name
-        self._process_id = process_id
+        self._process_id = registered.id
         self._lines = lines
         self._outage = outage
-        self._running = running
-        self._lose = lose
+        self._crew = crew
         self._processes = Processes(settings.schema)
         self._rescue = Rescue(
             lambda process: lines.scan.call(lambda c: self._processes.suspect_process(c, process)),
@@ -51,15 +51,20 @@ class Alive:
             tell,
             settings.lease,
         )
+        self._reconcile = Reconcile(
+            lambda: lines.scan.call(lambda c: self._processes.find_claimed(c, registered.id, [])), crew.held, crew.take_up
+        )
+        self._server_started = registered.server_started
         self._doubtful = False
         self.heartbeat = Heartbeat(
-            self._beat, lines.heartbeat.close, self._rescue.look, self._doubt, outage, settings.heartbeat, descriptor
+            self._beat, lines.heartbeat.close, self._look, self._doubt, outage, settings.heartbeat, registered.descriptor
         )
 
     def work(self, *, stopping: bool, slow: bool) -> None:
         """On the scanner's thread. `slow`: dead rows make looking through the table slow."""
         try:
             worked = self._look_for_lost()
+            worked = self._reconcile.work() or worked
             if not stopping:  # whom a stopping process told of would not be told for certain
                 worked = self._rescue.work() or worked
                 # Adopting walks over what the marks avoid.
@@ -68,6 +73,16 @@ class Alive:
                 self._outage.worked("the rescue")
         except Trouble as error:
             self._outage.failed("the rescue", error)
+
+    def _look(self, look: Look, connected: float, unbroken: float) -> None:
+        """On the heartbeat's thread."""
+        started = look.server_started
+        if started is not None and started != self._server_started:
+            # Another server, or this one after a crash: it may have forgotten something.
+            self._server_started = started
+            self._doubtful = True
+            self._reconcile.begin()
+        self._rescue.look(look, connected, unbroken)
 
     def _doubt(self) -> None:
         """On the heartbeat's thread: others may have taken this process for dead, until the beat that has just been made."""
@@ -78,10 +93,10 @@ class Alive:
         and had to wait for it. Raises Trouble."""
         if not self._doubtful:
             return False
-        running = list(self._running())
+        running = self._crew.claims()
         if running:
             held = self._lines.scan.call(lambda c: self._processes.find_held(c, running))
-            self._lose(set(running) - held)
+            self._crew.lose(set(running) - held)
         self._doubtful = False
         return True
 

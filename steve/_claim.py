@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from random import uniform
 
 from ._log import logger
+from ._lost import LostClaims
 from ._marks import Marks
 from ._outage import Backoff, Outage
 from ._pace import Pace, was_cut_off
@@ -26,13 +27,11 @@ from .handlers import Handlers
 from .job import Claimed
 from .outcome import NotBegun, Verdict, judge
 from .settings import (
-    ANSWERED_MOST,
     IDLE_SECONDS,
     LATE_MOST,
     LATE_SECONDS,
     PARTING_SECONDS,
     POLL_MOST,
-    SECOND_LOOK,
     TICK_SECONDS,
     WORTH_SECONDS,
 )
@@ -72,11 +71,7 @@ class Hand:
         # One claim at a time, taken without waiting: who does not get it draws or goes idle. Held across the query, it also
         # protects _woken's clearing, _target, the back-off and the claim's connection.
         self._claiming = threading.Lock()
-        # Whether a claim's reply was lost, and when to ask a second time what it took; the database's times of the last claims
-        # whose reply was not lost: all jobs of a claim have one claimed_at. Written under the claim lock or that of the scans.
-        self._lost = False
-        self._second_look = inf
-        self._answered: deque[datetime] = deque()
+        self._lost = LostClaims()
         # Held by a full scan beside the claims: what it brings must be in the hand before anybody asks what was lost.
         self._scanning = threading.Lock()
         self._woken = True
@@ -109,6 +104,15 @@ class Hand:
 
     def __len__(self) -> int:
         return len(self._jobs)
+
+    def jobs(self) -> list[Claimed]:
+        return [job for _, job in self._jobs.copy()]  # a copy is atomic, a walk over what others draw from is not
+
+    def take_up(self, jobs: list[Claimed]) -> int:
+        """What this process holds and did not know of; how many. Under the lock of the scans, as all that comes from aside."""
+        with self._scanning:
+            self._put_in([] if self._closed else jobs)
+        return len(jobs)
 
     def is_low(self) -> bool:
         return len(self._jobs) * 2 <= self._target or not self._jobs
@@ -173,7 +177,7 @@ class Hand:
 
         From a thread that is no worker: of these all may be busy, and others could do the jobs.
         """
-        if not self._is_recovery_due() or not self._claiming.acquire(blocking=False):
+        if not self._lost.is_due() or not self._claiming.acquire(blocking=False):
             return 0
         try:
             return 0 if self._closed else self._recover()
@@ -200,7 +204,7 @@ class Hand:
         with self._expecting:
             self._expected = inf  # what came due before is in the database already, and this claim sees it
         try:
-            found = self._recover() if self._is_recovery_due() else 0
+            found = self._recover() if self._lost.is_due() else 0
             claims, cut_off = self._take(self._claim, demand)
         except Exception as error:
             self._not_before = self._next_look = time.monotonic() + self._backoff.next()
@@ -226,11 +230,8 @@ class Hand:
         return found + len(claims.jobs)
 
     def in_doubt(self) -> bool:
-        """Whether this process may hold jobs that it does not know of: a claim's reply was lost not long ago."""
-        return self._lost or self._second_look < inf
-
-    def _is_recovery_due(self) -> bool:
-        return self._lost or time.monotonic() >= self._second_look
+        """Whether this process may hold jobs that it does not know of."""
+        return self._lost.in_doubt()
 
     def _recover(self) -> int:
         """After a claim whose reply was lost: take up the jobs that it brought, those of no claim that was answered. And once
@@ -239,18 +240,13 @@ class Hand:
         Under the claim lock and that of the scans, so that no claim under way is mistaken for it.
         """
         with self._scanning:
-            # Before the question: a scan that loses its reply from now on is asked for by the next.
-            first, self._lost = self._lost, False
-            self._second_look = time.monotonic() + SECOND_LOOK
+            first, answered = self._lost.begin()
             try:
-                jobs = self._find_claimed(list(self._answered))
+                jobs = self._find_claimed(answered)
             except (Weather, Unknown, Misconfigured):
-                self._lost = True
+                self._lost.lost = True
                 raise  # what else it may be, a row that cannot be read, must not keep all claims waiting: later again
-            if not first:
-                self._second_look = inf
-            while len(self._answered) > ANSWERED_MOST:
-                self._answered.popleft()
+            self._lost.end(first)
             self._put_in(jobs)
         if jobs:
             logger.warning("the reply to a claim was lost; the %d jobs that it took are at hand", len(jobs))
@@ -269,7 +265,7 @@ class Hand:
         except (Weather, Misconfigured):
             raise  # it took nothing
         except BaseException:  # it may have taken jobs: the connection broke, or the reply could not be read
-            self._lost = True
+            self._lost.lost = True
             raise
         if claims.jobs:
             logger.debug("claimed %d jobs", len(claims.jobs))
@@ -280,11 +276,7 @@ class Hand:
             self.pace.weighed(jobs)
             self._each = self.pace.expected(jobs) / len(jobs)
             now = time.monotonic()
-            if len(self._answered) >= ANSWERED_MOST and not self.in_doubt():  # while in doubt, all since are needed
-                self._answered.popleft()
-            times = [job.claimed_at for job in jobs]
-            # One, but after lost replies. Compared rather than put in a set: a datetime is slow to hash.
-            self._answered.extend(times[:1] if times.count(times[0]) == len(times) else sorted(set(times)))
+            self._lost.answered(jobs)
             self._jobs.extend([(now, job) for job in jobs])
 
     def look_everywhere(self, claim: Claim, idle: int) -> int:
@@ -368,8 +360,8 @@ class Hand:
     def _recover_at_last(self) -> None:
         """No claim comes after this one's question. Given up while the database stays away: then a rescue finds the jobs."""
         deadline = time.monotonic() + PARTING_SECONDS
-        self._lost = True
-        while self._lost:
+        self._lost.lost = True
+        while self._lost.lost:
             try:
                 self._recover()
             except Trouble as error:

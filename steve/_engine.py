@@ -95,10 +95,11 @@ class Engine:
         self._was_ok = True
         self._ended = threading.Event()
         processes = Processes(store.schema)
-        self._process_id, descriptor = lines.heartbeat.call(
+        registered = lines.heartbeat.call(
             lambda c: processes.register_process(c, self.process, settings.lease, lines.heartbeat.session(c))
         )
 
+        self._process_id = registered.id
         outage = self._outage = Outage()
         self._dispatcher = Dispatcher(listeners, self._on_all_told)
         self._pile = Pile()
@@ -145,12 +146,10 @@ class Engine:
         self._alive = Alive(
             settings,
             self.process,
-            self._process_id,
-            descriptor,
+            registered,
             lines,
             outage,
-            self._crew.claims,
-            self._crew.lose,
+            self._crew,
             self._on_rescued,
         )
         self._scanner = Maintenance(

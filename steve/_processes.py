@@ -35,6 +35,15 @@ class Process(NamedTuple):
     """Whether one ever held it, since its last heartbeat; behind a pooler none does."""
 
 
+class Registered(NamedTuple):
+    """What a process learns when it begins."""
+
+    id: int
+    descriptor: int | None
+    """The socket of the connection, the heartbeat's, if its session holds the lock of the process's row."""
+    server_started: float
+
+
 class Look(NamedTuple):
     """What a heartbeat saw."""
 
@@ -45,12 +54,13 @@ class Look(NamedTuple):
     """Whether this session holds the lock of its own row."""
     server_up: float
     """For how many seconds the server has run."""
+    server_started: float | None = None
+    """When it started, by its own clock: another server, or one that has started anew, has another time. None: not seen."""
 
 
 class Processes(Store):
-    def register_process(self, connection: Connection, name: str, lease: float, session: int) -> tuple[int, int | None]:
-        """`session`: as `Line.session`. Its id and, if this session, the heartbeat's, holds the lock of its row, the number of
-        the connection's socket."""
+    def register_process(self, connection: Connection, name: str, lease: float, session: int) -> Registered:
+        """`session`: as `Line.session`."""
         parameters = {
             "name": name,
             "version": __version__,
@@ -58,8 +68,8 @@ class Processes(Store):
             "lock": self._lock,
             "session": session,
         }
-        ((id, locked),) = self._rows(connection, "register_process", parameters)
-        return id, connection.fileno() if locked else None
+        ((id, locked, started),) = self._rows(connection, "register_process", parameters)
+        return Registered(id, connection.fileno() if locked else None, started)
 
     def beat(self, connection: Connection, id: int, name: str, lease: float, session: int, *, beat: bool, locked: bool) -> Look:
         """`session`: as `Line.session`; `beat`: not only to look; `locked`: this session holds the lock already."""
@@ -77,8 +87,8 @@ class Processes(Store):
         seen = [Process(*row[:8]) for row in rows]
         own = next((one for one in seen if one.id == id), None)
         # Where there is no row yet there is nothing to be judged either: of the first beat after a loss nothing more is asked.
-        locked, server_up = (rows[0][9], rows[0][8]) if rows else (locked, 0.0)
-        return Look(own, [one for one in seen if one.id != id], locked, server_up)
+        server_up, started, locked = rows[0][8:] if rows else (0.0, None, locked)
+        return Look(own, [one for one in seen if one.id != id], locked, server_up, started)
 
     def suspect_process(self, connection: Connection, process: Process) -> bool:
         """Whether that was written down: not if it has beaten since, or somebody else did it."""

@@ -32,7 +32,8 @@ class Pile:
 
     def __init__(self) -> None:
         self._verdicts: SimpleQueue[Verdict | Event | None] = SimpleQueue()
-        self._weighing = threading.Lock()  # protects the three below
+        self._weighing = threading.Lock()  # protects the four below
+        self._put = 0
         self._count = 0
         self._taken = 0
         self._bytes = 0
@@ -40,6 +41,7 @@ class Pile:
 
     def put(self, verdict: Verdict) -> None:
         with self._weighing:
+            self._put += 1
             self._count += 1
             self._bytes += verdict.size
         self._verdicts.put(verdict)
@@ -54,6 +56,11 @@ class Pile:
 
     def __len__(self) -> int:
         return self._count
+
+    def progress(self) -> tuple[int, int]:
+        """How many were ever put here, and of these, how many are in the database, or given up."""
+        with self._weighing:
+            return self._put, self._put - self._count - self._taken
 
     def is_settled(self) -> bool:
         """Whether all that was ever put here is in the database, or given up."""

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from ._claim import Claim, Hand
 from ._log import logger
+from ._reconcile import Held
 from ._run import Signals, run
 from ._settle import Pile
 from .handlers import Handlers
@@ -103,6 +104,14 @@ class Crew:
     def claims(self) -> list[tuple[int, int]]:
         """(id, lease_no) of the jobs whose handlers have not returned."""
         return list(self.running)
+
+    def held(self) -> Held:
+        """In the order in which a job moves, so that none is passed by but one that is being drawn."""
+        claims = {(job.id, job.lease_no) for job in self._hand.jobs()} | set(self.claims())
+        return Held(claims, *self._pile.progress())
+
+    def take_up(self, jobs: list[Claimed]) -> None:
+        self._rouse(self._hand.take_up(jobs))
 
     def lose(self, lost: set[tuple[int, int]]) -> None:
         """Others have taken these."""

@@ -89,6 +89,8 @@ BURIED_AFTER = 10
 """Leases of silence after which a process without a session of its own, behind a pooler, counts as dead."""
 LET_IN = 15.0
 """Seconds that the server must be up: after a restart all processes come back, and must be let in first."""
+AGAIN_SECONDS = 2.0
+"""Seconds between the two looks for jobs that a process holds and does not know of (_reconcile.py)."""
 RESCUE_MOST = 500
 """Jobs rescued in one statement, at most."""
 

@@ -38,5 +38,6 @@ select
   id <> %(id)s and locked and pg_try_advisory_xact_lock(hashtextextended(%(lock)s || id, 0)) as lock_is_free,
   locked as was_locked,
   extract(epoch from now() - pg_postmaster_start_time())::float8 as server_up,
+  extract(epoch from pg_postmaster_start_time())::float8 as server_started,
   %(beat)s and (select locked from mine) as locked
 from {schema}.process

@@ -459,3 +459,26 @@ def test_the_row_of_a_process_that_died_behind_a_pooler_does_not_stay_for_ever(
     manager.start()
     until(lambda: conn.execute(f"select name from {schema}.process where name = 'gone:1'").fetchall() == [], timeout=30)
     assert manager.stop().complete
+
+
+def test_a_job_whose_outcome_the_server_forgot_in_a_crash_runs_again(
+    server: embedded.Server, make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
+) -> None:
+    """As under synchronous_commit = off, or when a standby that lagged is promoted: the claim is there, the outcome is not."""
+    ran: list[int] = []
+    manager = make_manager(server.conninfo, lambda job: ran.append(job.id), **FAST)
+    manager.start()
+    job = manager.create("a")
+    until(lambda: manager.find(job).status is Status.COMPLETED)
+    conn.execute(f"delete from {schema}.attempt")
+    conn.execute(
+        f"update {schema}.job set status = 'running', result = null, completed_at = null, claimed_at = now() - interval '1 s',"
+        f" process_id = (select id from {schema}.process)"
+    )
+    conn.close()
+    server.stop("immediate")
+    server.start()
+    until(lambda: ran == [job.id, job.id], timeout=30)
+    until(lambda: manager.find(job).status is Status.COMPLETED)
+    assert manager.stop().complete
+    assert history(manager, job) == ["success"]

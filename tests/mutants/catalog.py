@@ -63,6 +63,8 @@ MUTANTS = (
         "an outcome is written though the job was taken away: no lease_no in the fence",
         "manager/test_logging.py::test_the_outcome_of_a_job_that_was_taken_away_is_dropped_with_one_warning",
         Edit("sql/settle_jobs.sql", "and job.lease_no = verdict.lease_no", ""),
+        Edit("sql/settle_jobs.sql", "and job.claimed_at = any(%(claimed_ats)s::timestamptz[])", ""),
+        note="Both, since the time of the claim fences, too.",
     ),
     Mutant(
         "M1b",
@@ -193,7 +195,9 @@ MUTANTS = (
         "a claim whose reply was lost is made again, and nobody asks what it took",
         "manager/test_outage.py::test_a_claim_whose_answer_is_lost_loses_no_job",
         Edit(
-            "_claim.py", "could not be read\n            self._lost = True", "could not be read\n            self._lost = False"
+            "_claim.py",
+            "could not be read\n            self._lost.lost = True",
+            "could not be read\n            self._lost.lost = False",
         ),
         note="A claim is known by its claimed_at, so that what it took can be asked for.",
     ),

@@ -645,7 +645,7 @@ def test_what_was_lost_cannot_be_read_either_and_claims_go_on(desk: Desk, monkey
 
 def test_what_was_lost_is_looked_for_once_more_after_a_while(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server may notice late that its client is gone, and commit after the first look."""
-    monkeypatch.setattr("steve._claim.SECOND_LOOK", 0.2)
+    monkeypatch.setattr("steve._lost.SECOND_LOOK", 0.2)
     lose_a_claim(desk, monkeypatch)
     desk.seconds_to_next_claim()
     assert (len(desk.answered), desk.hand.in_doubt()) == (1, True)
@@ -660,7 +660,7 @@ def test_what_was_lost_is_looked_for_once_more_after_a_while(desk: Desk, monkeyp
 def test_until_that_second_look_all_claims_that_were_answered_are_remembered(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steve._claim.ANSWERED_MOST", 3)
+    monkeypatch.setattr("steve._lost.ANSWERED_MOST", 3)
     at = claimed(0).claimed_at
 
     def answer_claims(*numbers: int) -> None:
@@ -672,14 +672,14 @@ def test_until_that_second_look_all_claims_that_were_answered_are_remembered(
             desk.hand.refill(2)
 
     answer_claims(*range(5))
-    assert len(desk.hand._answered) == 3
+    assert len(desk.hand._lost._answered) == 3
     lose_a_claim(desk, monkeypatch)
     desk.seconds_to_next_claim()
     answer_claims(*range(5, 10))
-    desk.hand._second_look = 0.0
+    desk.hand._lost._second_look = 0.0
     desk.hand.recover()
     assert [(one - at).seconds for one in desk.answered[-1]] == list(range(2, 10))
-    assert len(desk.hand._answered) == 3
+    assert len(desk.hand._lost._answered) == 3
 
 
 def test_a_scan_that_loses_its_answer_while_another_loss_is_looked_into_is_not_forgotten(

@@ -65,7 +65,7 @@ def claim(store: Store, connection: psycopg.Connection, process_id: int, n: int)
 
 def register(processes: Processes, connection: psycopg.Connection) -> int:
     """A process, whose heartbeat's session that of this connection is: it holds the lock of its row."""
-    process_id, descriptor = processes.register_process(connection, "p", 60.0, connection.info.backend_pid)
+    process_id, descriptor, _ = processes.register_process(connection, "p", 60.0, connection.info.backend_pid)
     assert descriptor is not None
     return process_id
 
