@@ -11,6 +11,8 @@ import traceback
 from contextlib import nullcontext
 from pathlib import Path
 
+from tests.page import keep
+
 from . import cuts, deaths, failover, forks, limits, network, notify, rollout, schemas, server, soak  # noqa: F401 - imported, they have registered
 from .cluster import Cluster, opened
 from .faults import FAULTS, Fault, Site, Skipped, chosen
@@ -63,7 +65,7 @@ def _options() -> argparse.Namespace:
         "--minutes", type=float, metavar="M", help="all faults, round after round, for so long; without: a few minutes"
     )
     parser.add_argument("--seed", metavar="TEXT", help="of a run that is to be repeated; without: by chance")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report there: docs/reliability.md")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the report into that page: docs/reliability.md")
     parser.add_argument("--list", action="store_true", help="name the faults and leave")
     return parser.parse_args()
 
@@ -99,9 +101,9 @@ def _take(cluster: Cluster, warden: Warden, result: Result, trials: int, seed: s
             site.close(keep=not sound)
 
 
-def _write(path: Path | None, text: str) -> None:
-    if path:
-        path.write_text(text)
+def _write(page: Path | None, text: str) -> None:
+    if page:
+        keep(page, "chaos", text)
 
 
 if __name__ == "__main__":

@@ -57,11 +57,6 @@ def markdown(results: list[Result], seed: str, server: str, seconds: float) -> s
     trials = sum(result.trials for result in taken)
     verdict = "nothing lost, nothing unexplained." if total.is_sound() else "**with flaws**, below."
     text = [
-        "# What breaks, and what is lost",
-        "",
-        "Written by `make chaos`: real processes on a real PostgreSQL, broken under load; a ledger outside the database, and a",
-        "checker that holds it against the tables. Do not edit.",
-        "",
         f"Seed `{seed}`, {seconds / 60:.0f} minutes, {server}, Python {platform.python_version()}, {sys.platform},",
         f"psycopg {version('psycopg')}.",
         "",
@@ -103,7 +98,7 @@ def markdown(results: list[Result], seed: str, server: str, seconds: float) -> s
         f"- {result.fault.id} ({result.fault.title}) was skipped: {result.skipped}" for result in results if result.skipped
     ]
     if not total.is_sound():
-        text += ["", "## Flaws", ""]
+        text += ["", "### Flaws", ""]
         for result in taken:
             for name, whom in result.found.flaws.items():
                 if whom:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from steve import embedded
+from tests.page import keep
 
 from .catalog import MUTANTS, Misfit, chosen
 from .report import line, markdown
@@ -41,7 +42,7 @@ def main() -> int:
         print("interrupted")
         return 130
     if options.markdown:
-        options.markdown.write_text(markdown(trials))
+        keep(options.markdown, "mutants", markdown(trials))
     alive = [trial.mutant.id for trial in trials if trial.fate is not Fate.KILLED]
     print(f"\n{len(trials) - len(alive)} of {len(trials)} killed" + (f"; not {', '.join(alive)}" if alive else ""))
     return 1 if alive else 0
@@ -51,7 +52,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--only", action="append", default=[], metavar="ID[,ID]", help="these mutants: M1,M4")
     parser.add_argument("--limit", type=float, default=60.0, metavar="S", help="seconds that a test may take")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the table into that page: docs/reliability.md")
     parser.add_argument("--list", action="store_true", help="name the mutants and leave")
     return parser.parse_args()
 
