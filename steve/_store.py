@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from importlib.resources import files
+from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -146,7 +147,7 @@ class Store:
             for start in range(0, len(jobs), COPY_ROWS):
                 some, numbers = jobs[start : start + COPY_ROWS], ids[start : start + COPY_ROWS]
                 stored = [Inserted(id, at, at, max(at, job.terms.run_at or at)) for job, id in zip(some, numbers, strict=True)]
-                copy.write("".join(map(_copy_line, some, stored)).encode())
+                copy.write("".join(map(_copy_line, some, stored, repeat(at.isoformat()))).encode())
                 results += map(made, some, stored)  # while PostgreSQL reads these
         return results
 
@@ -317,9 +318,8 @@ def _head(values: list[Any]) -> tuple[Lane, Mark]:
     return Lane(queue, type, priority), (datetime.fromisoformat(run_at), id)
 
 
-def _copy_line(job: Insert, stored: Inserted) -> str:
-    """In the order of the columns in insert_jobs.sql."""
-    at = stored.created_at.isoformat()
+def _copy_line(job: Insert, stored: Inserted, at: str) -> str:
+    """In the order of the columns in insert_jobs.sql. `at`: when it was created."""
     run_at = at if stored.run_at is stored.created_at else stored.run_at.isoformat()
     return f"{stored.id}\t{job.uid.hex}\t{copied(job.payload)}\t{_copy_terms(job.terms)}\t{run_at}\t{at}\t{at}\n"
 
