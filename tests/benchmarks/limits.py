@@ -9,8 +9,8 @@ Python 2 to 3, and the rest is waiting for a core or for the interpreter.
 - sys.setswitchinterval() at a tenth of its default: 0.86.
 - The check constraints of `job` take 1.8 of PostgreSQL's 20.6 us: both updates of a row evaluate all of them; those of columns
   that never change are 1.3 of it.
-- Keys half filled (`fillfactor`): draining is 1.10 times as fast with 2 workers and 1.03 times with 10, `create_many` 0.93 times,
-  since their pages are full sooner. Half-filled pages of the table itself cost `create_many` nothing.
+- Keys half filled (`fillfactor`): draining is 1.10 times as fast with 2 workers and 1.03 times with 10, `create_many` 0.93
+  times, since their pages are full sooner. Half-filled pages of the table itself cost `create_many` nothing.
 - A COPY of 7 columns instead of 14, where the others have the table's defaults, is no faster: 0.93 s for 100,000 jobs to 0.88.
 """
 

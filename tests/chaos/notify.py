@@ -74,7 +74,7 @@ def listener_cut(site: Site) -> None:
     for _ in site.each_trial():
         time.sleep(1)
         with site.broken("listener"):
-            site.cluster.terminate(site.application, query="listen %")
+            site.cluster.terminate(site.application, query="%listen steve%")
     site.stop_creators()
     site.drain()
     created = {event["k"]: event["t"] for event in site.events() if event["ev"] == "enq_ok"}

@@ -24,7 +24,7 @@ def terminate_storm(site: Site) -> None:
         with site.broken("terminate"):
             cut += site.cluster.terminate(site.application, 0.7)
     site.notes["sessions ended"] = cut
-    listening = "select count(*) from pg_stat_activity where application_name = %s and query ilike 'listen %%'"
+    listening = "select count(*) from pg_stat_activity where application_name = %s and query ilike '%%listen steve%%'"
     heard = site.until(lambda: site.cluster.ask(listening, [site.application]) == [(2,)], 10)
     site.expect(heard, "not every worker listens again")
 
