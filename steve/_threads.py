@@ -29,7 +29,7 @@ class Threads:
         self._members: list[threading.Thread] = []
         self._executor: ThreadPoolExecutor | None = None
         self._turns: set[Future[None]] = set()  # submitted and not over
-        self._ended = False
+        self._ended = threading.Event()
 
     # -- loops ----------------------------------------------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ class Threads:
         """If a worker's thread has died: from now on there is a new executor. Returns how many turns must be submitted anew:
         those that waited in the old one, and what a thread took from its queue and died before it began. What runs there goes
         on to the end of its turn."""
-        if self._ended or all(thread.is_alive() for thread in self._members):
+        if self._ended.is_set() or all(thread.is_alive() for thread in self._members):
             return 0
         dead = sum(not thread.is_alive() for thread in self._members)
         old = self._executor
@@ -87,10 +87,13 @@ class Threads:
             new = self._make_executor()
         except RuntimeError as error:
             # The interpreter exits, which ends all executors, and this run with them. Or the system starts no more threads now.
-            self._ended = "shutdown" in str(error)
+            if "shutdown" in str(error):
+                self._ended.set()
             return 0
         self._executor, self._members = new  # before the old one is shut down: `submit` always finds one that is open
         old.shutdown(wait=False)
+        if self._ended.is_set():  # looked at after it was put in place: `end_workers` does the two the other way round
+            self._executor.shutdown(wait=False)
         cancelled = sum(turn.cancel() for turn in tuple(self._turns))  # not those that run
         self._count(dead)
         logger.error("%d of %d worker threads had died: all are replaced", dead, self._workers)
@@ -98,7 +101,7 @@ class Threads:
 
     def end_workers(self) -> None:
         """No turn comes after this."""
-        self._ended = True
+        self._ended.set()
         if self._executor is not None:
             self._executor.shutdown(wait=False)
 
@@ -136,5 +139,5 @@ class Threads:
     def dead(self) -> list[str]:
         """The names of those that are gone before their time and will not come back by themselves."""
         loops = [name for name in tuple(self._unfinished) if not self._loops[name].is_alive()]
-        workers = [] if self._ended else [thread.name for thread in self._members if not thread.is_alive()]
+        workers = [] if self._ended.is_set() else [thread.name for thread in self._members if not thread.is_alive()]
         return loops + workers
