@@ -103,6 +103,12 @@ MUTANTS = (
         "two claims at once take the same jobs: no row lock",
         "sql/test_holding.py::test_two_claims_at_once_never_take_the_same_job",
         Edit("sql/claim_jobs.sql", "for no key update skip locked\n  ) candidate", ") candidate"),
+        Edit(
+            "sql/claim_jobs.sql",
+            "where ctid = any(array(select place from found union all select place from suspect))",
+            "where id = any(array(select id from {schema}.job where ctid = any(array(select place from found))))",
+        ),
+        note="And by id: a row that another claim has changed is not found again at its place.",
     ),
     # -- what a handler and a listener may do -------------------------------------------------------------------------------
     Mutant(
