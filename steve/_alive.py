@@ -1,7 +1,7 @@
 """Alive or not, wired: this process's heartbeat, the rescue of the others' jobs, what it lost to such a rescue itself, and what
 it holds without knowing.
 
-`_engine` makes one, runs `heartbeat.run` on a thread and `work` as a duty of the scanner. Nothing here decides anything: the
+`_engine` makes one, runs `heartbeat.run` on a thread and `work` as a duty of the scanner. The
 rules are in `_rescue.py` and `_reconcile.py`, when to beat in `_heartbeat.py`, and what still holds by then in the statements
 of `_processes.py`.
 """
@@ -55,6 +55,7 @@ class Alive:
             lambda: lines.scan.call(lambda c: self._processes.find_claimed(c, registered.id, [])), crew.held, crew.take_up
         )
         self._server_started = registered.server_started
+        self._connected = 0.0
         self._doubtful = False
         self.heartbeat = Heartbeat(
             self._beat, lines.heartbeat.close, self._look, self._doubt, outage, settings.heartbeat, registered.descriptor
@@ -69,20 +70,24 @@ class Alive:
                 worked = self._rescue.work() or worked
                 # Adopting walks over what the marks avoid.
                 worked = (not slow and self._rescue.adopt()) or worked
-            if worked:
+            if worked or slow:  # nothing is adopted meanwhile, so an adoption that failed says nothing any more
                 self._outage.worked("the rescue")
         except Trouble as error:
             self._outage.failed("the rescue", error)
 
     def _look(self, look: Look, connected: float, unbroken: float) -> None:
         """On the heartbeat's thread."""
-        started = look.server_started
-        if started is not None and started != self._server_started:
-            # Another server, or this one after a crash: it may have forgotten something.
-            self._server_started = started
-            self._doubtful = True
-            self._reconcile.begin()
+        started = self._server_started if look.server_started is None else look.server_started
+        if started != self._server_started or connected < self._connected:
+            # Another server, perhaps behind a pooler; or this one after a crash: it may have forgotten something.
+            self.doubt_everything()
+        self._server_started, self._connected = started, connected
         self._rescue.look(look, connected, unbroken)
+
+    def doubt_everything(self) -> None:
+        """Others may have jobs that this process runs, and it may hold jobs without knowing. From any thread."""
+        self._doubtful = True
+        self._reconcile.begin()
 
     def _doubt(self) -> None:
         """On the heartbeat's thread: others may have taken this process for dead, until the beat that has just been made."""
@@ -93,11 +98,15 @@ class Alive:
         and had to wait for it. Raises Trouble."""
         if not self._doubtful:
             return False
+        self._doubtful = False  # before the question: a doubt that arises meanwhile stays
         running = self._crew.claims()
         if running:
-            held = self._lines.scan.call(lambda c: self._processes.find_held(c, running))
+            try:
+                held = self._lines.scan.call(lambda c: self._processes.find_held(c, running))
+            except BaseException:
+                self._doubtful = True
+                raise
             self._crew.lose(set(running) - held)
-        self._doubtful = False
         return True
 
     def _take_jobs(self, process: Process, dead: bool, reason: str) -> Sequence[tuple[Verdict, Settled]]:

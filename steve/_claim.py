@@ -108,11 +108,15 @@ class Hand:
     def jobs(self) -> list[Claimed]:
         return [job for _, job in self._jobs.copy()]  # a copy is atomic, a walk over what others draw from is not
 
-    def take_up(self, jobs: list[Claimed]) -> int:
-        """What this process holds and did not know of; how many. Under the lock of the scans, as all that comes from aside."""
-        with self._scanning:
-            self._put_in([] if self._closed else jobs)
-        return len(jobs)
+    def take_up(self, jobs: list[Claimed], running: Callable[[], list[tuple[int, int]]]) -> int:
+        """What this process holds and did not know of; how many. With no claim under way, and looked at again: one whose reply
+        came late may have brought them."""
+        with self._claiming, self._scanning:
+            known = {(job.id, job.lease_no) for job in self.jobs()}.union(running())
+            new = [] if self._closed else [job for job in jobs if (job.id, job.lease_no) not in known]
+            self._put_in(new)
+        self.ring()  # an idle worker that saw the lock taken sleeps
+        return len(new)
 
     def is_low(self) -> bool:
         return len(self._jobs) * 2 <= self._target or not self._jobs
@@ -180,10 +184,13 @@ class Hand:
         if not self._lost.is_due() or not self._claiming.acquire(blocking=False):
             return 0
         try:
-            return 0 if self._closed else self._recover()
+            brought = 0 if self._closed else self._recover()
         except Trouble as error:
             self._outage.failed("claiming", error)
             return 0
+        else:
+            self._outage.worked("claiming")
+            return brought
         finally:
             self._end_claim()
 
@@ -297,6 +304,7 @@ class Hand:
         try:
             demand = self.pace.demand(self._handlers, self._workers, 1, 0, {})._replace(n=0, suspects=int(quiet), alone=True)
             jobs, *_, due = ([], False) if self._closed else self._take(self._claim, demand)[0]
+            self._outage.worked("claiming")
             self._next_look = now + self._poll_interval
             if not jobs and (quiet or not due):  # no more, or another process has taken it, or holds it
                 self.last_chance = False

@@ -17,10 +17,8 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,7 +36,7 @@ from ._processes import Process, Processes
 from ._settle import Pile, Settler
 from ._store import Claims, Demand, Store
 from ._threads import Threads
-from ._worker import Crew, Running
+from ._worker import Crew, log_stacks
 from .errors import Trouble, Unknown
 from .handlers import Handlers
 from .job import Job, Settled, Status
@@ -86,13 +84,13 @@ class Engine:
         self._store = store
         self._settings = settings
         self._listeners = listeners
-        self._workers = workers
         self._lines = lines
         self._warned = False
         self._own_threads = own_threads
         self._threads = Threads(workers, own_threads)
         self._watch = watch
         self._was_ok = True
+        self._restarted = 0
         self._ended = threading.Event()
         processes = Processes(store.schema)
         registered = lines.heartbeat.call(
@@ -210,21 +208,23 @@ class Engine:
     def health(self) -> Health:
         """Without asking anybody: cheap, and never waiting."""
         now = time.monotonic()
-        lines = {"claim": self._lines.claim, "settle": self._lines.settle, "heartbeat": self._lines.heartbeat}
-        if self._notifier is not None:
-            lines["listen"] = self._lines.listen
+        lines = self._lines._asdict()
+        names = ["claim", "settle", "heartbeat", *(["listen"] if self._notifier is not None else [])]
         health = Health(
             ok=True,
             running=True,
             dead_threads=tuple(self._threads.dead()),
             restarted_threads=self._threads.restarted + self._crew.broken,
-            answered={name: line.answered_at and now - line.answered_at for name, line in lines.items()},
+            answered={name: at and now - at for name in names for at in [lines[name].answered_at]},
             listening=None if self._notifier is None or self._lines.listen.pooler.found else self._notifier.listening,
             heartbeat_age=self._alive.heartbeat.age(),
             oldest_unsettled=self._settler.oldest(),
             scan_seconds=self._hand.marks.scan_seconds,
         )
-        return judged(self._settings, health, *self._outage.now())
+        failing, seconds = self._outage.now()
+        if len(self._crew.running) >= self._threads.workers:  # nobody claims while all are busy: what failed then says nothing
+            failing = [loop for loop in failing if loop != "claiming"]
+        return judged(self._settings, health, failing, seconds)
 
     def has_ended(self) -> bool:
         return self._ended.is_set()
@@ -236,7 +236,7 @@ class Engine:
         complete = not self.is_own_thread() and self._ended.wait(timeout)
         still_running = list(self._crew.running.values())
         if not complete and not self.is_own_thread():
-            _log_stacks(still_running)
+            log_stacks(still_running)
         return StopReport(
             complete=complete and not self._settler.waiting(),
             still_running=tuple(one.job.job(_json.decode_or_text, Status.RUNNING) for one in still_running),
@@ -319,6 +319,9 @@ class Engine:
 
     def _replace_dead(self) -> None:
         self._crew.resubmit(self._threads.replace_dead())
+        before, self._restarted = self._restarted, self._threads.restarted + self._crew.broken
+        if self._restarted > before:  # whoever was broken off may have had a job in his hands
+            self._alive.doubt_everything()
 
     def _watch_health(self) -> None:
         """On a thread of its own: what is told may take its time."""
@@ -382,15 +385,3 @@ def stop_all(engines: Sequence[Engine], timeout: float | None) -> StopReport:
         untold=sum(report.untold for report in reports),
         seconds=time.monotonic() - began,
     )
-
-
-def _log_stacks(running: list[Running]) -> None:
-    """Where the handlers are that have not returned."""
-    frames = sys._current_frames()
-    for one in running:
-        frame = frames.get(one.thread)
-        stack = "".join(traceback.format_stack(frame)) if frame is not None else "it has just returned\n"
-        logger.warning(
-            "job %s (%s) is still running, here:\n%s", one.job.uid, one.job.type, stack,
-            extra=one.job.log_extra(),
-        )  # fmt: skip

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ._fork import end_child
 from ._log import logger
 from .settings import UNHEALTHY_SECONDS, Settings
 
@@ -89,7 +91,12 @@ class Watch:
         """Call those who want to know, each guarded."""
         for ok, callback in self._entries:
             if ok is health.ok:
+                pid, raised = os.getpid(), None
                 try:
                     callback(health)
-                except BaseException:  # neither the next one nor the thread may suffer from it
-                    logger.exception("a listener for health raised")
+                except BaseException as error:
+                    raised = error
+                if os.getpid() != pid:
+                    end_child(raised)
+                if raised is not None:  # neither the next one nor the thread may suffer from it
+                    logger.error("a listener for health raised", exc_info=raised)

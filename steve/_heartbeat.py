@@ -47,9 +47,8 @@ class Heartbeat:
         self._connected_at = None if descriptor is None else time.monotonic()
         self._locked = descriptor is not None
         self._beaten_at = self._unbroken_since = self._connected_at or 0.0
-        self._beat_at = (
-            time.monotonic()
-        )  # registering was the first; never forgotten, as _beaten_at is where one is due at once
+        # Registering was the first. Kept where _beaten_at is set back to make one due at once.
+        self._beat_at = time.monotonic()
         # Held through a beat: after `end` has had it, none comes any more that would insert the row again.
         self._beating = threading.Lock()
         self._ended = False

@@ -54,16 +54,19 @@ class Notifier:
                         "this process is noticed when its lease is over; with listen_db, a conninfo that leads to PostgreSQL "
                         "itself, both happen at once"
                     )
+                    self._outage.worked("listening")
                     break
                 self._outage.worked("listening")
                 self._backoff.reset()
                 self._wake(True)  # whatever was notified before is lost: look once
                 self.listening = True
                 while self._wait(descriptor, PROOF_SECONDS):
-                    if heard := self._hear():
-                        self._wake("back" in heard)
-                    else:  # an idle connection notices by itself neither that the other end is gone nor that it is frozen
+                    heard = self._hear()
+                    if not heard:  # an idle connection does not notice by itself that the other end is gone or frozen
                         self._listen()
+                        heard = self._hear()
+                    if heard:
+                        self._wake("back" in heard)
             except Trouble as error:
                 self.listening = False
                 self._outage.failed("listening", error)

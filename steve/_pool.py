@@ -43,8 +43,6 @@ AnyPool = ConnectionPool[Any]
 
 POOL_MOST = 10
 """Connections for callers, at most; they are opened as threads need them and closed again after ten idle minutes."""
-LINES_KEPT = 4
-"""Connections of a started manager that are always open: claim, settle, heartbeat, listen."""
 
 
 class Sent(NamedTuple):
@@ -152,18 +150,17 @@ class Connections:
         except psycopg.Error as error:  # of the pool: no connection in time
             raise trouble(error) from error
 
-    def open(self) -> None:
+    def open(self, notify: bool) -> None:
         """Open the pool of our own now: at the exit Python 3.12 starts no thread any more, and listeners may still call.
 
         Raises ValueError for a user's pool that cannot carry a started manager.
         """
         if self._theirs is not None:
-            kept = LINES_KEPT if self._listen_conninfo is None else LINES_KEPT - 2
-            if 0 < self._theirs.max_size <= kept:
+            kept = self._kept(notify)
+            if 0 < self._theirs.max_size <= len(kept):
                 raise ValueError(
-                    f"the pool is too small: a started manager keeps {kept} connections of it "
-                    f"({'claim, settle, heartbeat, listen' if kept == LINES_KEPT else 'claim, settle'}) "
-                    f"and needs one for calls; give it max_size={kept + 1} or more, not {self._theirs.max_size}"
+                    f"the pool is too small: a started manager keeps {len(kept)} connections of it ({', '.join(kept)}) "
+                    f"and needs one for calls; give it max_size={len(kept) + 1} or more, not {self._theirs.max_size}"
                 )
         self._pool()
 
@@ -216,7 +213,7 @@ class Connections:
 
     # -- for the engine -------------------------------------------------------------------------------------------------
 
-    def lines(self) -> Lines:
+    def lines(self, notify: bool) -> Lines:
         """A connection for each loop, opened with its own back-off: a pool's would be half a minute late after an outage.
 
         Those of a user's pool are taken at once: later there may be none left. Raises Trouble.
@@ -233,12 +230,18 @@ class Connections:
             lines = lines._replace(heartbeat=heartbeat, listen=listen)
         if self._theirs is not None:
             try:
-                for line in lines[:2] if self._listen_conninfo is not None else lines[:LINES_KEPT]:
-                    line.connection()
+                for name in self._kept(notify):
+                    getattr(lines, name).connection()
             except BaseException:
                 lines.close()
                 raise
         return lines
+
+    def _kept(self, notify: bool) -> list[str]:
+        """Which lines of a started manager are always open on the one way that `db` is."""
+        if self._listen_conninfo is not None:
+            return ["claim", "settle"]
+        return ["claim", "settle", "heartbeat", *(["listen"] if notify else [])]
 
     def _direct_lines(self, conninfo: str) -> tuple[Line, Line]:
         """For the heartbeat and the listener."""

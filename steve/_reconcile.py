@@ -30,6 +30,15 @@ class Held(NamedTuple):
     """Of these, how many the settler has done with."""
 
 
+class _First(NamedTuple):
+    """What the first look found."""
+
+    asked: int
+    unknown: Claims
+    put: int
+    at: float
+
+
 class Reconcile:
     """Looks twice, and takes up what it finds both times. In between whatever was moving has arrived where it is seen: a job
     that had been drawn runs, a claim's reply is read, and the outcomes that lay on the pile are written.
@@ -42,31 +51,32 @@ class Reconcile:
         self._find = find
         self._held = held
         self._take_up = take_up
-        self._due = False
-        self._unknown: Claims | None = None  # of the first look; None: it is still to come
-        self._put = 0
-        self._looked_at = 0.0
+        self._asked = self._done = 0  # how often it was begun; up to which of these it has looked twice
+        self._first = _First(0, set(), 0, 0.0)
 
     def begin(self) -> None:
         """From any thread."""
-        self._unknown = None
-        self._due = True
+        self._asked += 1
 
     def work(self) -> bool:
         """On one thread, often; whether there was anything to do. Raises Trouble."""
-        if not self._due:
+        asked = self._asked
+        if asked == self._done:
             return False
         held = self._held()  # before the question: what is settled meanwhile is not found
-        first = self._unknown
-        if first is not None and (time.monotonic() < self._looked_at + AGAIN_SECONDS or held.settled < self._put):
+        first = self._first
+        is_second = first.asked == asked
+        if is_second and (time.monotonic() < first.at + AGAIN_SECONDS or held.settled < first.put):
             return False
         found = {(job.id, job.lease_no): job for job in self._find()}
         unknown = found.keys() - held.claims
-        if first is None and unknown:
-            self._unknown, self._put, self._looked_at = unknown, held.put, time.monotonic()
+        if unknown and not is_second:
+            self._first = _First(asked, unknown, held.put, time.monotonic())
             return True
-        self._due, self._unknown = False, None
-        if jobs := [found[claim] for claim in unknown & (first or set())]:
+        self._done = asked
+        if not is_second:
+            return True
+        if jobs := [found[claim] for claim in unknown & first.unknown]:
             logger.warning("the database has forgotten what became of %d jobs of this process: they run again", len(jobs))
             self._take_up(jobs)
         return True

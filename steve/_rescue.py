@@ -17,7 +17,7 @@ from ._log import logger
 from ._processes import Look, Process
 from .job import Settled, Status
 from .outcome import Verdict
-from .settings import BURIED_AFTER, LET_IN, SETTLED_IN, SUSPICION
+from .settings import AGAIN_SECONDS, BURIED_AFTER, LET_IN, SETTLED_IN, SUSPICION
 
 
 class Fate(Enum):
@@ -101,8 +101,10 @@ class Rescue:
         """Once a lease: make rows for processes that hold jobs and have none. Raises Trouble."""
         if time.monotonic() < self._adopted_at + self._lease:
             return False
+        self._adopted_at = time.monotonic() - self._lease + AGAIN_SECONDS  # should it fail: soon again
+        ids = self._adopt()
         self._adopted_at = time.monotonic()
-        if ids := self._adopt():
+        if ids:
             logger.warning("processes without a row hold jobs: %s; if they do not beat, these are rescued", list(ids))
         return True
 

@@ -37,6 +37,7 @@ class Pile:
         self._count = 0
         self._taken = 0
         self._bytes = 0
+        self._is_over = False
         self.brake = Brake(lambda: max(self._count / PILE_MOST, self._bytes / PILE_BYTES))
 
     def put(self, verdict: Verdict) -> None:
@@ -44,7 +45,7 @@ class Pile:
             self._put += 1
             self._count += 1
             self._bytes += verdict.size
-        self._verdicts.put(verdict)
+            self._verdicts.put(verdict)  # in here for `recount`
 
     def announce(self, event: Event) -> None:
         """A run begins. Told through the pile: the end of the attempt before it may be on its way to the dispatcher still."""
@@ -52,7 +53,14 @@ class Pile:
 
     def end(self) -> None:
         """No verdict comes after this."""
+        self._is_over = True  # beside the marker, which who is broken off while he waits for it may have taken
         self._verdicts.put(None)
+
+    def recount(self) -> None:
+        """Who was broken off while he took something has lost it: where nothing lies, nothing waits."""
+        with self._weighing:
+            if self._verdicts.empty():
+                self._count = self._bytes = 0
 
     def __len__(self) -> int:
         return self._count
@@ -76,7 +84,7 @@ class Pile:
         size = 0
         ended = False
         try:
-            next = self._verdicts.get()
+            next = self._verdicts.get(block=not self._is_over)
             while next is not None:
                 if isinstance(next, Event):
                     begun.append(next)
@@ -89,7 +97,7 @@ class Pile:
             else:
                 ended = True
         except Empty:
-            pass
+            ended = self._is_over
         with self._weighing:
             self._count -= len(group)
             self._taken = len(group)
@@ -149,12 +157,13 @@ class Settler:
 
     def run(self) -> None:
         try:
+            self._pile.recount()
             if self._open:
                 self._settle(list(self._open), doubtful=True)
             while not self._ended:
                 verdicts, begun, self._ended = self._pile.take()
+                self._open_since = time.monotonic()  # before there is something that could have waited
                 self._open.extend(verdicts)
-                self._open_since = time.monotonic()
                 for event in begun:
                     self._tell_begun(event)
                 if verdicts:
@@ -184,6 +193,8 @@ class Settler:
                 elif isinstance(error, Weather | Misconfigured):
                     self._wait(error)
                     continue
+                elif not isinstance(error, Trouble):
+                    doubtful = True  # it may have been raised when the answer was there
                 # Refused; for no reason that we know, alone again and again; or nothing that the database said: memory, a
                 # driver's defect
                 if len(group) == 1:

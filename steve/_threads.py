@@ -20,7 +20,7 @@ Turn = Callable[[], None]
 class Threads:
     def __init__(self, workers: int, own_threads: threading.local) -> None:
         """`own_threads`: marks these."""
-        self._workers = workers
+        self.workers = workers
         self._own_threads = own_threads
         self._counting = threading.Lock()  # protects _restarted, which any thread may count up
         self._restarted = 0
@@ -38,6 +38,7 @@ class Threads:
 
         def body() -> None:
             self._own_threads.mark = True
+            self._unfinished.add(name)
             while True:
                 try:
                     run()
@@ -49,7 +50,6 @@ class Threads:
                     time.sleep(RESTART_PAUSE)
 
         thread = threading.Thread(target=body, name=name, daemon=daemon)
-        self._unfinished.add(name)
         self._loops[name] = thread
         thread.start()
 
@@ -96,7 +96,7 @@ class Threads:
             self._executor.shutdown(wait=False)
         cancelled = sum(turn.cancel() for turn in tuple(self._turns))  # not those that run
         self._count(dead)
-        logger.error("%d of %d worker threads had died: all are replaced", dead, self._workers)
+        logger.error("%d of %d worker threads had died: all are replaced", dead, self.workers)
         return cancelled
 
     def end_workers(self) -> None:
@@ -114,9 +114,9 @@ class Threads:
             self._own_threads.mark = True
             members.append(threading.current_thread())
 
-        executor = ThreadPoolExecutor(self._workers, "steve-worker", initializer=enter)
+        executor = ThreadPoolExecutor(self.workers, "steve-worker", initializer=enter)
         try:
-            for _ in range(self._workers):
+            for _ in range(self.workers):
                 executor.submit(all_started.wait)
         except BaseException:
             executor.shutdown(wait=False)

@@ -55,23 +55,32 @@ class Watchdog:
 
     def _run(self) -> None:
         """Nobody needs to wake it: what is registered while it sleeps is due after it wakes."""
-        seconds = ANSWER_SECONDS
-        while True:
-            time.sleep(seconds)
-            with self._lock:
-                if not self._deadlines:
-                    self._running = False
-                    return
-                now = time.monotonic()
-                overdue = [connection for connection, deadline in self._deadlines.items() if deadline <= now]
-                for connection in overdue:
-                    self._deadlines[connection] = math.inf
-                    _cut(connection)
-                seconds = min(ANSWER_SECONDS, min(self._deadlines.values()) - now)
-            if overdue:
-                logger.warning(
-                    "the database has not answered for %g s or more: %d connections are cut", ANSWER_SECONDS, len(overdue)
-                )
+        try:
+            seconds = ANSWER_SECONDS
+            while seconds:
+                time.sleep(seconds)
+                seconds = self._look()
+        except BaseException:
+            self._running = False  # the next who calls starts another
+            raise
+
+    def _look(self) -> float:
+        """Cut who is overdue; in how many seconds to look again, 0: there is nobody to watch."""
+        with self._lock:
+            if not self._deadlines:
+                self._running = False
+                return 0.0
+            now = time.monotonic()
+            overdue = [connection for connection, deadline in self._deadlines.items() if deadline <= now]
+            for connection in overdue:
+                self._deadlines[connection] = math.inf
+                _cut(connection)
+            seconds = min(ANSWER_SECONDS, max(min(self._deadlines.values()) - now, 0.01))
+        if overdue:
+            logger.warning(
+                "the database has not answered for %g s or more: %d connections are cut", ANSWER_SECONDS, len(overdue)
+            )
+        return seconds
 
 
 def _cut(connection: Connection) -> None:

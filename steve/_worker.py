@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,7 +22,7 @@ from ._log import logger
 from ._reconcile import Held
 from ._run import Signals, run
 from ._settle import Pile
-from .handlers import Handlers
+from .handlers import Handler, Handlers
 from .job import Claimed, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import NotBegun, Outcome, Raised, Verdict, judge
@@ -33,6 +35,14 @@ class Running(NamedTuple):
     job: Claimed
     thread: int
     """threading.get_ident() of the thread that runs it."""
+
+
+class Ended(NamedTuple):
+    """A run that is over."""
+
+    verdict: Verdict
+    outcome: Outcome
+    seconds: float
 
 
 class Crew:
@@ -111,7 +121,7 @@ class Crew:
         return Held(claims, *self._pile.progress())
 
     def take_up(self, jobs: list[Claimed]) -> None:
-        self._rouse(self._hand.take_up(jobs))
+        self._rouse(self._hand.take_up(jobs, self.claims))
 
     def lose(self, lost: set[tuple[int, int]]) -> None:
         """Others have taken these."""
@@ -195,11 +205,18 @@ class Crew:
             self._pile.put(judge(job, NotBegun(), None))
             return
         self.running[job.id, job.lease_no] = Running(job, threading.get_ident())
-        if self._hand.last_chance and not alone:
+        try:
             # Looked at after entering: who goes alone looks at the two the other way round, and one of us sees the other.
+            ended = self._run(job, handler) if alone or not self._hand.last_chance else None
+            verdict = judge(job, NotBegun(), None) if ended is None else ended.verdict
+            self._pile.put(verdict)
+        finally:  # whatever breaks this off: a job that is not here is looked for
             del self.running[job.id, job.lease_no]
-            self._pile.put(judge(job, NotBegun(), None))
-            return
+        if ended is not None:
+            self._hand.pace.took(job.type, ended.seconds)
+            _log(*ended)  # last: a handler of the application's may take its time
+
+    def _run(self, job: Claimed, handler: Handler) -> Ended:
         begun = time.monotonic()
         try:
             if self._listeners.want_begin(job.type):
@@ -209,11 +226,7 @@ class Crew:
         except BaseException as error:  # raised into this thread from outside: the job must not be lost with it
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun
-        verdict = judge(job, outcome, begun, random.random())
-        self._pile.put(verdict)
-        del self.running[job.id, job.lease_no]
-        self._hand.pace.took(job.type, seconds)
-        _log(verdict, outcome, seconds)  # last: a handler of the application's may take its time
+        return Ended(judge(job, outcome, begun, random.random()), outcome, seconds)
 
     # -- the chains -----------------------------------------------------------------------------------------------------
 
@@ -270,6 +283,18 @@ class Crew:
                 return
             self._ended = True
         self._on_end()
+
+
+def log_stacks(running: list[Running]) -> None:
+    """Where the handlers are that have not returned."""
+    frames = sys._current_frames()
+    for one in running:
+        frame = frames.get(one.thread)
+        stack = "".join(traceback.format_stack(frame)) if frame is not None else "it has just returned\n"
+        logger.warning(
+            "job %s (%s) is still running, here:\n%s", one.job.uid, one.job.type, stack,
+            extra=one.job.log_extra(),
+        )  # fmt: skip
 
 
 def _log(verdict: Verdict, outcome: Outcome, seconds: float) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -209,9 +210,10 @@ class Dispatcher:
         return max(0, self._events.qsize() - self._ended)  # the end marker is no event
 
     def run(self) -> None:
-        while (event := self._events.get()) is not None:
-            self._listeners.tell(event)
-            self.brake.ease()
+        with suppress(Empty):  # whoever is broken off while he waits for the end marker may have taken it
+            while (event := self._events.get(block=not self._ended)) is not None:
+                self._listeners.tell(event)
+                self.brake.ease()
         self._on_end()
 
 

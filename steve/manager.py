@@ -100,6 +100,7 @@ class JobManager(Registers):
         self._starting = threading.Lock()  # one start at a time; protects the setting of _engines. Not taken by stop.
         # The last start's, behind those of earlier ones that were asked to stop and have not ended.
         self._engines: tuple[Engine, ...] = ()
+        self._asked_to_stop = False  # since the last start began
         self._own_threads = threading.local()
 
     # -- the tables -----------------------------------------------------------------------------------------------------
@@ -133,11 +134,15 @@ class JobManager(Registers):
             if self._running_engine() is not None:
                 logger.warning("start() was called while the manager runs: nothing changed")
                 return
-            self._connections.open()
+            self._asked_to_stop = False
+            self._connections.open(self._settings.notify)
             engine = self._make_engine(workers, migrate)
             unended = tuple(earlier for earlier in self._engines if not earlier.has_ended())
             self._engines = (*unended, engine)
             engine.start()
+            # Since this began. Looked at after the engine can be seen: who asks does the two the other way round.
+            if self._asked_to_stop:
+                engine.ask_to_stop()
         logger.info("started: %d workers, schema %r", workers, self._settings.schema)
 
     def request_stop(self) -> None:
@@ -146,6 +151,7 @@ class JobManager(Registers):
         `stop()` may not be called there: it waits, and the thread that the signal interrupted may hold a lock (the logging
         module's, say) that a worker needs before it can end.
         """
+        self._asked_to_stop = True
         for engine in self._engines:
             engine.ask_to_stop()
 
@@ -161,6 +167,7 @@ class JobManager(Registers):
             raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
         if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
             raise ValueError(f"timeout must be 0 or more seconds, not {shown(timeout)}")
+        self._asked_to_stop = True
         engines = self._engines  # as they are now: start() replaces the tuple
         for engine in engines:
             engine.ask_to_stop()
@@ -349,7 +356,7 @@ class JobManager(Registers):
     def _make_engine(self, workers: int, migrate: bool) -> Engine:
         with contextlib.ExitStack() as on_failure:
             try:
-                lines = self._connections.lines()
+                lines = self._connections.lines(self._settings.notify)
                 on_failure.callback(lines.close)
                 self._ensure(lines.claim.connection(), migrate)  # for as long as it takes
                 engine = Engine(

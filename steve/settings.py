@@ -90,7 +90,8 @@ BURIED_AFTER = 10
 LET_IN = 15.0
 """Seconds that the server must be up: after a restart all processes come back, and must be let in first."""
 AGAIN_SECONDS = 2.0
-"""Seconds between the two looks for jobs that a process holds and does not know of (_reconcile.py)."""
+"""Seconds between the two looks for jobs that a process holds and does not know of (_reconcile.py), and until an adoption that
+failed is tried again."""
 RESCUE_MOST = 500
 """Jobs rescued in one statement, at most."""
 

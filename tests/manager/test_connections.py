@@ -310,6 +310,21 @@ def test_a_pool_whose_transactions_have_another_isolation_level_changes_nothing(
     assert_lives(manager)
 
 
+def test_a_pool_gets_back_what_a_manager_took_that_listens_to_nothing(
+    make_pool: Callable[..., ConnectionPool], make_manager: MakeManager
+) -> None:
+    pool = make_pool(max_size=4)  # claim, settle, heartbeat, and one for calls
+    manager = make_manager(pool, handlers={"a": Tally()}, notify=False)
+    for _ in range(3):
+        manager.start()
+        job = manager.create("a")
+        until(lambda job=job: manager.find(job).status == "completed")
+        assert manager.stop().complete
+    borrowed = [pool.getconn(timeout=10) for _ in range(4)]  # none is missing
+    for connection in borrowed:
+        pool.putconn(connection)
+
+
 def test_the_pool_stays_open_and_whole_and_its_connections_are_as_before(
     make_pool: Callable[..., ConnectionPool], make_manager: MakeManager
 ) -> None:

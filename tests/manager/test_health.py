@@ -131,19 +131,32 @@ def test_workers_that_are_broken_off_are_replaced_and_no_job_is_lost(make_manage
     assert manager.stop(timeout=20).complete
 
 
-@pytest.mark.parametrize("name", ["steve-heartbeat", "steve-notifier", "steve-maintenance", "steve-scanner", "steve-watcher"])
+@pytest.mark.parametrize(
+    "name",
+    ["steve-heartbeat", "steve-notifier", "steve-maintenance", "steve-scanner", "steve-watcher", "steve-settler"],
+)
 def test_a_loop_that_is_broken_off_begins_again(name: str, make_manager: Callable[..., JobManager]) -> None:
     manager = make_manager(handler=lambda job: None, heartbeat=0.1, lease=60.0)
     manager.start()
     until(lambda: manager.health().listening)
     (thread,) = threads_named(name)
     break_off(thread)
-    if name == "steve-notifier":
-        manager.create("a")  # it is heard, and so it breaks off
+    if name in ("steve-notifier", "steve-settler"):
+        lost = manager.create("a")  # it is heard, or its outcome put down, and so it breaks off
+        until(lambda: manager.find(lost).status is Status.COMPLETED, timeout=20)
     until(lambda: manager.health().restarted_threads == 1)
     until(lambda: manager.health().ok and manager.health().listening)
     job = manager.create("a")
     until(lambda: manager.find(job).status is Status.COMPLETED)
+    assert manager.stop(timeout=20).complete
+
+
+def test_a_settler_and_a_dispatcher_that_are_broken_off_come_to_their_end(make_manager: Callable[..., JobManager]) -> None:
+    """What they wait for is the end, and they are broken off when it comes."""
+    manager = make_manager(handler=lambda job: None)
+    manager.start()
+    for name in ("steve-settler", "steve-dispatcher"):
+        break_off(*threads_named(name))
     assert manager.stop(timeout=20).complete
 
 

@@ -654,6 +654,25 @@ def test_request_stop_in_a_signal_handler_ends_the_manager(
     assert manager.stop().complete
 
 
+@pytest.mark.parametrize("ask", ["request_stop", "stop"])
+def test_who_asks_for_the_end_while_it_starts_gets_it(
+    ask: str, make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
+) -> None:
+    manager = make_manager(handler=lambda job: None)
+    manager.migrate()
+    with conn.transaction():
+        conn.execute(f"lock table {schema}.process")  # which the start has to wait for
+        starting = threading.Thread(target=manager.start)
+        starting.start()
+        until(lambda: conn.execute("select from pg_locks where not granted").fetchall())
+        getattr(manager, ask)()
+    starting.join(10)
+    until(lambda: conn.execute(f"select from {schema}.process").fetchall() == [])
+    job = manager.create("a")
+    manager.start()  # the request was for the start before
+    until(lambda: manager.find(job).status is Status.COMPLETED)
+
+
 def test_from_the_request_on_nothing_more_is_begun(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
     begun: list[Job] = []
 
