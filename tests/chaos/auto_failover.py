@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,11 @@ MONITOR = {
     "health_check_timeout": "1s",
     "health_check_retry_delay": "500ms",
     "node_considered_unhealthy_timeout": "4s",
-    "primary_demote_timeout": "2s",
+    "primary_demote_timeout": "8s",
     "startup_grace_period": "2s",
 }
-"""How soon it takes a node for dead. With its own settings, half a minute, a trial would mostly wait."""
+"""How soon it takes a node for dead. With its own settings, half a minute, a trial would mostly wait. The demotion is given
+longer: after that the other takes writes, and a keeper on a busy machine must have stopped the old primary by then."""
 
 PACKAGES = "pg_auto_failover is not installed (Debian: pg-auto-failover-cli and postgresql-15-auto-failover)"
 
@@ -58,6 +60,7 @@ class Keeper:
         self.name = name
         self.port = free_port()
         self.data = home / name
+        self.log = home / f"{name}.log"
         self._home = home
         self._user = user
         self._pg_ctl = pg_ctl
@@ -90,13 +93,13 @@ class Keeper:
         self._gone(self._process)
 
     def last_words(self) -> str:
-        return " | ".join((self._home / f"{self.name}.log").read_text(errors="replace").splitlines()[-5:])
+        return " | ".join(self.log.read_text(errors="replace").splitlines()[-5:])
 
     def _start(self, *arguments: str) -> None:
         """It keeps its own state beside the data, and finds PostgreSQL's programs in the path."""
         home = str(self._home)
         places = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "PG_REGRESS_SOCK_DIR"), home)
-        with (self._home / f"{self.name}.log").open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["pg_autoctl", *arguments, "--pgdata", str(self.data)],
                 cwd=home,
@@ -150,7 +153,7 @@ class Keepers(Cluster):
             # The socket: it would look for it where its libpq does.
             place = ("--monitor", address, "--listen", "127.0.0.1", "--pghost", str(node.data.parent), "--name", node.name)
             node.create("postgres", "--username", "postgres", "--dbname", "postgres", *place)
-            self._until(lambda node=node: node.name in self._states(), PROMOTED_SECONDS)  # the first becomes the primary
+            self._until(partial(self._knows, node), PROMOTED_SECONDS)  # the first becomes the primary
         self.wait_until_settled()
 
     def wait_until_settled(self) -> None:
@@ -171,6 +174,12 @@ class Keepers(Cluster):
         _, new = self._roles()
         self._ask_monitor("select pgautofailover.perform_failover()")  # which is what `pg_autoctl perform failover` does
         self._until(lambda: self._writes(new), PROMOTED_SECONDS)
+
+    def copy_logs(self, directory: Path) -> None:
+        """Of the keepers and of their servers: who looks at a kept ledger wants to know who was primary when."""
+        for keeper in (self._monitor, *self._nodes):
+            for log in (keeper.log, *(keeper.data / "log").glob("*.log")):
+                shutil.copyfile(log, directory / f"{keeper.name}-{log.name}")
 
     def end(self) -> None:
         for keeper in (*self._nodes, self._monitor):
@@ -195,6 +204,9 @@ class Keepers(Cluster):
         """What each node reported, and what it should become."""
         rows = self._ask_monitor("select nodename, reportedstate::text, goalstate::text from pgautofailover.node")
         return {name: (reported, goal) for name, reported, goal in rows}
+
+    def _knows(self, node: Keeper) -> bool:
+        return node.name in self._states()
 
     def _is_monitored(self) -> bool:
         try:
@@ -253,6 +265,13 @@ def auto_failover(site: Site) -> None:
     assert isinstance(cluster, Keepers)
     site.work(2)
     site.create(threads=3, every=0.006, many=0.3)
+    try:
+        _take_trials(site, cluster)
+    finally:
+        cluster.copy_logs(site.directory)
+
+
+def _take_trials(site: Site, cluster: Keepers) -> None:
     without: dict[str, float] = {}
     back: dict[str, float] = {}
     for number in site.each_trial():
@@ -268,7 +287,7 @@ def auto_failover(site: Site) -> None:
                 cluster.switch_over()
         written = time.monotonic()
         site.expect(
-            site.until(lambda since=written: _first_run(site, since), RESUME_SECONDS),
+            site.until(partial(_first_run, site, written), RESUME_SECONDS),
             f"no new job ran within {RESUME_SECONDS:g} s after the promotion ({how})",
         )
         if first := _first_run(site, written):
