@@ -43,6 +43,9 @@ AnyPool = ConnectionPool[Any]
 
 POOL_MOST = 10
 """Connections for callers, at most; they are opened as threads need them and closed again after ten idle minutes."""
+POOL_GIVES_UP_SECONDS, ASK_AGAIN_SECONDS = 1.0, 2.0
+"""How long the pool goes on after it could not connect, and when a caller asks it again, so that it begins anew. By itself it
+waits twice as long after each failure: callers would find the database back as late again as it had been away."""
 
 
 class Sent(NamedTuple):
@@ -106,10 +109,12 @@ class Connections:
         unknown = False
         while True:
             try:
-                return self.once(statement, deadline - time.monotonic(), answer_in)
+                left = deadline - time.monotonic()
+                return self.once(statement, min(left, ASK_AGAIN_SECONDS) if self._theirs is None else left, answer_in)
             except (Weather, Unknown) as error:
                 unknown = unknown or isinstance(error, Unknown)
-                delay = backoff.next()
+                # Who has waited for a connection has waited.
+                delay = 0.0 if isinstance(error.__cause__, PoolTimeout) else backoff.next()
                 if time.monotonic() + delay >= deadline:
                     if unknown and sent is not None:
                         raise OutcomeUnknown(
@@ -179,6 +184,7 @@ class Connections:
                     kwargs=connect_arguments(self._conninfo, self._timeout),
                     min_size=0,
                     max_size=POOL_MOST,
+                    reconnect_timeout=POOL_GIVES_UP_SECONDS,
                     configure=lambda connection: _watched(connection, prepare_for_call, pooler),
                     name="steve",
                     num_workers=1,

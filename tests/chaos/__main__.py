@@ -13,7 +13,20 @@ from pathlib import Path
 
 from tests.page import keep
 
-from . import cuts, deaths, failover, forks, limits, network, notify, rollout, schemas, server, soak  # noqa: F401 - imported, they have registered
+from . import (  # noqa: F401 - imported, they have registered
+    auto_failover,
+    cuts,
+    deaths,
+    failover,
+    forks,
+    limits,
+    network,
+    notify,
+    rollout,
+    schemas,
+    server,
+    soak,
+)
 from .cluster import Cluster, opened
 from .faults import FAULTS, Fault, Site, Skipped, chosen
 from .processes import Warden
@@ -77,28 +90,34 @@ def _trials(fault: Fault, long: bool) -> int:
 def _take(cluster: Cluster, warden: Warden, result: Result, trials: int, seed: str) -> None:
     """A round of a fault. What goes wrong in it is a flaw, and the next one is taken all the same."""
     fault = result.fault
-    with fault.open(warden) if fault.open else nullcontext(cluster) as mine:
-        site = Site(mine, warden, fault, trials, f"{seed}:{fault.id}")
-        sound = False
-        try:
-            fault.inject(site)
-            found = site.finish()
-            sound = found.is_sound()
-            result.found.add(found)
-        except Skipped as skip:
-            result.skipped = str(skip)
-            sound = True
-        except Exception as error:
-            traceback.print_exc()
-            result.found.flaws["broken"].append(f"{type(error).__name__}: {error}")
-        finally:
-            result.trials += site.done
-            result.notes |= site.notes
-            result.met += site.met
-            if not sound:
-                result.kept.append(str(site.directory))
-                print(f"the ledger of {fault.id} is kept in {site.directory}")
-            site.close(keep=not sound)
+    try:
+        with fault.open(warden) if fault.open else nullcontext(cluster) as mine:
+            _inject(Site(mine, warden, fault, trials, f"{seed}:{fault.id}"), result)
+    except Skipped as skip:
+        result.skipped = str(skip)
+    except Exception as error:
+        traceback.print_exc()
+        result.found.flaws["broken"].append(f"{type(error).__name__}: {error}")
+
+
+def _inject(site: Site, result: Result) -> None:
+    sound = False
+    try:
+        result.fault.inject(site)
+        found = site.finish()
+        sound = found.is_sound()
+        result.found.add(found)
+    except Skipped:
+        sound = True
+        raise
+    finally:
+        result.trials += site.done
+        result.notes |= site.notes
+        result.met += site.met
+        if not sound:
+            result.kept.append(str(site.directory))
+            print(f"the ledger of {result.fault.id} is kept in {site.directory}")
+        site.close(keep=not sound)
 
 
 def _write(page: Path | None, text: str) -> None:

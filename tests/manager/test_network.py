@@ -73,6 +73,24 @@ def test_a_call_is_done_when_the_database_comes_back_in_time(make_manager: Calla
     assert manager.fetch_all() == [job]
 
 
+def test_a_call_finds_the_database_soon_after_it_is_back_however_long_it_was_away(
+    make_manager: Callable[..., JobManager], proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = make_manager(proxy.conninfo, create_timeout=30)
+    manager.migrate()
+    proxy.refuse()
+    creator = threading.Thread(target=manager.create, args=("a",))
+    creator.start()
+    # Two attempts each time: for the connection that broke, and for the caller. Waiting twice as long after each failure, the
+    # pool has now come to four seconds.
+    until(lambda: caplog.text.count("error connecting in 'steve'") >= 6)
+    proxy.accept()
+    creator.join(3)
+    back_in_time = not creator.is_alive()
+    creator.join()
+    assert back_in_time
+
+
 def test_start_gives_up_at_the_first_refused_connection() -> None:
     manager = JobManager("host=127.0.0.1 port=1 dbname=x user=x", create_timeout=60)
     assert seconds(manager.start, Unavailable) < 2
