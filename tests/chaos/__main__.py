@@ -11,7 +11,7 @@ import traceback
 from contextlib import nullcontext
 from pathlib import Path
 
-from . import bad, clocks, cuts, deaths, failover, forks, limits, network, notify, rollout, schemas, server, skew, soak  # noqa: F401 - they register
+from . import bad, clocks, cuts, deaths, failover, forks, limits, misuse, network, notify, rollout, schemas, server, skew, soak  # noqa: F401 - they register
 from .cluster import Cluster, opened
 from .faults import FAULTS, Fault, Site, Skipped, chosen
 from .processes import Warden

@@ -48,7 +48,7 @@ def main() -> None:
         pool = ConnectionPool(options.conninfo, min_size=1, max_size=options.pool, open=True)
     manager = JobManager(pool or options.conninfo, schema=options.schema, **options.manager)
     for type in options.types:
-        manager.set_handler(type, lambda job: _run(ledger, pool, job))
+        manager.set_handler(type, lambda job: run(ledger, pool, job))
     manager.on_done(None, lambda job: ledger.note("listener", k=job.payload["k"], status=str(job.status), pid=os.getpid()))
     # A child that multiprocessing forks closes its stdin: it would wait for the thread that reads ours, which it does not have.
     orders, sys.stdin = sys.stdin, None
@@ -100,7 +100,7 @@ def _hog(pool: ConnectionPool[Any], seconds: float) -> None:
         pool.putconn(connection)
 
 
-def _run(ledger: Ledger, pool: ConnectionPool[Any] | None, job: Job) -> Any:
+def run(ledger: Ledger, pool: ConnectionPool[Any] | None, job: Job) -> Any:
     run = uuid4().hex
     said = {"k": job.payload["k"], "attempt": job.attempts, "run": run, "pid": os.getpid()}
     ledger.note("run_start", **said)
