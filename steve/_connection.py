@@ -167,12 +167,14 @@ def use(connection: Connection, statement: Callable[[Connection], T]) -> T:
     """What `statement` makes of a connection of ours, which is closed where trying again on it would end the same way.
 
     Read-only (25006): a demoted primary, which will not become one again while we hold on to it. Prepared statements that do
-    not fit their tables any more (0A) or are gone (26): those of another connection do.
+    not fit their tables any more (0A), are gone (26), or are others than we know of (42P05), as when somebody closed our socket
+    and its number was given to another connection's (08): those of another connection do.
     """
     try:
         return statement(connection)
     except Trouble as error:
-        if error.sqlstate is not None and (error.sqlstate == "25006" or error.sqlstate[:2] in ("0A", "26")):
+        state = error.sqlstate or ""
+        if state in ("25006", "42P05") or state[:2] in ("08", "0A", "26"):
             connection.close()
         raise
 

@@ -15,16 +15,20 @@ from tests.page import keep
 
 from . import (  # noqa: F401 - imported, they have registered
     auto_failover,
+    bad,
+    clocks,
     cuts,
     deaths,
     failover,
     forks,
     limits,
+    misuse,
     network,
     notify,
     rollout,
     schemas,
     server,
+    skew,
     soak,
 )
 from .cluster import Cluster, opened

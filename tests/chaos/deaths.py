@@ -38,14 +38,14 @@ def kill_some(site: Site) -> None:
 
 
 @fault(
-    "F1b", "kill -9 of all worker processes; nobody survives who could rescue", trial="a kill of all", short=2, long=10,
+    "F1b", "kill -9 of all worker processes; nobody survives who could rescue", trial="a kill of all", short=1, long=6,
     expects=f"the same within {ALONE_SECONDS:g} s",
 )  # fmt: skip
 def kill_all(site: Site) -> None:
     site.work(2, workers=8)
     site.create(threads=2, every=0.02, ms=(20.0, 200.0))
     for _ in site.each_trial():
-        site.pause(1.0, 2.0)
+        site.pause(14.0, 16.0)  # those that have begun must have lived for a while before they rescue anybody
         workers = list(site.workers)
         for worker in workers:
             site.kill(worker)

@@ -146,13 +146,13 @@ class Site:
             process.answer()
         return new
 
-    def create(self, processes: int = 1, port: int | None = None, **options: Any) -> list[Process]:
+    def create(self, processes: int = 1, port: int | None = None, within: Sequence[str] = (), **options: Any) -> list[Process]:
         new = []
         for _ in range(processes):
             self._named += 1
             name = str(self._named)
             one = CreatorOptions(self.conninfo(port), self.schema, str(self.directory), name, f"{self._seed}:{name}", **options)
-            new.append(Process("creator", one, self.warden))
+            new.append(Process("creator", one, self.warden, within))
         self.creators += new
         return new
 

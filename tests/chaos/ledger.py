@@ -27,13 +27,13 @@ class Ledger:
     """One process's file. `note` may be called from any thread."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def note(self, event: str, **fields: object) -> None:
-        os.write(self._file, json.dumps({"t": time.monotonic(), "ev": event} | fields).encode() + b"\n")
+        os.write(self.file, json.dumps({"t": time.monotonic(), "ev": event} | fields).encode() + b"\n")
 
     def close(self) -> None:
-        os.close(self._file)
+        os.close(self.file)
 
 
 def read(directory: Path) -> list[Event]:

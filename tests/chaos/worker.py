@@ -4,7 +4,7 @@ First line on stdin: the options. It answers `{"started": ...}`; then `hog SECON
 long, and `stop`, the end of stdin or SIGTERM stop it, answered with what stop() reported and what it left behind.
 
 A job's payload says what its handler does: `k` its name; `ms` how long it takes; `raises` on how many attempts it raises;
-`do` anything else (see `_do`).
+`do` anything else (see `_do`, and misdeeds.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from uuid import uuid4
 
 from psycopg_pool import ConnectionPool
@@ -27,6 +27,7 @@ from psycopg_pool import ConnectionPool
 from steve import Job, JobManager, Unavailable
 
 from .ledger import Ledger
+from .misdeeds import MISDEEDS, Scene
 from .options import WorkerOptions
 
 GONE_SECONDS = 3.0
@@ -47,9 +48,11 @@ def main() -> None:
         pool = ConnectionPool(options.conninfo, min_size=1, max_size=options.pool, open=True)
     manager = JobManager(pool or options.conninfo, schema=options.schema, **options.manager)
     for type in options.types:
-        manager.set_handler(type, lambda job: _run(ledger, job))
+        manager.set_handler(type, lambda job: run(ledger, pool, job))
     manager.on_done(None, lambda job: ledger.note("listener", k=job.payload["k"], status=str(job.status), pid=os.getpid()))
-    threading.Thread(target=_listen, args=(pool,), daemon=True).start()
+    # A child that multiprocessing forks closes its stdin: it would wait for the thread that reads ours, which it does not have.
+    orders, sys.stdin = sys.stdin, None
+    threading.Thread(target=_listen, args=(orders, pool), daemon=True).start()
     _say({"started": os.getpid()})
     while True:
         try:
@@ -72,9 +75,9 @@ def main() -> None:
     )
 
 
-def _listen(pool: ConnectionPool[Any] | None) -> None:
-    """On a thread: orders."""
-    for line in sys.stdin:
+def _listen(orders: TextIO, pool: ConnectionPool[Any] | None) -> None:
+    """On a thread."""
+    for line in orders:
         order, *arguments = line.split()
         if order == "hog":
             assert pool is not None
@@ -97,11 +100,14 @@ def _hog(pool: ConnectionPool[Any], seconds: float) -> None:
         pool.putconn(connection)
 
 
-def _run(ledger: Ledger, job: Job) -> dict[str, Any]:
+def run(ledger: Ledger, pool: ConnectionPool[Any] | None, job: Job) -> Any:
     run = uuid4().hex
     said = {"k": job.payload["k"], "attempt": job.attempts, "run": run, "pid": os.getpid()}
     ledger.note("run_start", **said)
     time.sleep(job.payload["ms"] / 1000)
+    if misdeed := MISDEEDS.get(job.payload.get("do")):
+        ledger.note("run_end", ok=misdeed.error is None, **said)
+        return misdeed.commit(Scene(run, pool, ledger.file))
     _do(job.payload.get("do"))
     ok = job.attempts - job.crashes > job.payload["raises"]
     ledger.note("run_end", ok=ok, **said)

@@ -277,7 +277,21 @@ def test_a_manager_that_stops_after_a_claim_whose_answer_is_lost_gives_its_jobs_
 # -- a statement that fits its table no more ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", ["alter table {}.job alter column priority type integer", "deallocate"])
+ANOTHERS = """
+do $$ declare one text; begin
+  for one in select name from pg_prepared_statements loop
+    execute format('deallocate %I', one);
+    execute format('prepare %I as select 1', one);
+  end loop;
+end $$"""
+"""In the session of another connection, whose socket has the number that ours had before somebody closed it."""
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["alter table {}.job alter column priority type integer", "deallocate all", ANOTHERS],
+    ids=["another type", "gone", "another's"],
+)
 def test_statements_that_were_prepared_for_a_table_as_it_was_are_prepared_anew(
     manager: JobManager, conn: psycopg.Connection, schema: str, change: str
 ) -> None:
@@ -287,14 +301,14 @@ def test_statements_that_were_prepared_for_a_table_as_it_was_are_prepared_anew(
     for _ in range(10):  # psycopg prepares what it has sent five times
         job = manager.create("a")
         until(lambda job=job: manager.history(job))
-    if change == "deallocate":  # by a pooler in between, say
+    if change.startswith("alter"):
+        conn.execute(change.format(schema))
+    else:
         for line in (manager._engines[0]._lines.claim, manager._engines[0]._lines.settle):
-            line.connection().pgconn.exec_(b"deallocate all")  # psycopg does not hear of it
+            line.connection().pgconn.exec_(change.encode())  # psycopg does not hear of it
         pool = manager._connections._pool()
         with pool.connection() as one:
-            one.pgconn.exec_(b"deallocate all")
-    else:
-        conn.execute(change.format(schema))
+            one.pgconn.exec_(change.encode())
     job = manager.create("a")
     until(lambda: manager.history(job))
     found = manager.find(job)
