@@ -26,7 +26,7 @@ RUN_AT_SECONDS = 1.0
 
 
 @fault(
-    "F16", "the clocks of two of three worker processes are a day fast or slow, or jump by an hour", trial="a jump", short=4,
+    "F16", "the clocks of two of three worker processes are a day fast or slow, or jump by an hour", trial="a jump", short=0,
     long=20, expects=f"jobs begin at most {RUN_AT_SECONDS:g} s after run_at, none before; nobody is taken for dead",
 )  # fmt: skip
 def clocks(site: Site) -> None:

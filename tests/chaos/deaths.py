@@ -38,7 +38,7 @@ def kill_some(site: Site) -> None:
 
 
 @fault(
-    "F1b", "kill -9 of all worker processes; nobody survives who could rescue", trial="a kill of all", short=1, long=6,
+    "F1b", "kill -9 of all worker processes; nobody survives who could rescue", trial="a kill of all", short=0, long=6,
     expects=f"the same within {ALONE_SECONDS:g} s",
 )  # fmt: skip
 def kill_all(site: Site) -> None:
