@@ -154,6 +154,11 @@ class Keepers(Cluster):
             place = ("--monitor", address, "--listen", "127.0.0.1", "--pghost", str(node.data.parent), "--name", node.name)
             node.create("postgres", "--username", "postgres", "--dbname", "postgres", *place)
             self._until(partial(self._knows, node), PROMOTED_SECONDS)  # the first becomes the primary
+            if node is self._nodes[0]:
+                self._until(partial(self._writes, node), PROMOTED_SECONDS)
+                # The other copies it. Else a base backup, by which a node may come back, waits minutes for its checkpoint.
+                self.ask("alter system set checkpoint_completion_target = 0")
+                self.ask("select pg_reload_conf()")
         self.wait_until_settled()
 
     def wait_until_settled(self) -> None:
