@@ -135,7 +135,7 @@ def _by_id() -> dict[str, Case]:
     grouped: dict[str, dict[str, Callable[[JobManager], Any]]] = {}
     for name, (call, _) in (CREATE | {f"many, {name}": entry for name, entry in MANY.items()}).items():
         grouped.setdefault(_id(name), {})[name] = call
-    grouped["B4"]["300 MB"] = lambda manager: manager.create("a", {"a": "x" * HUGE})
+    grouped["B4"]["100 MB"] = lambda manager: manager.create("a", {"a": "x" * HUGE})
     return {f"{id}: {len(grouped[id])} times refused by create": _refused(grouped[id], InvalidJob) for id in sorted(grouped)}
 
 
