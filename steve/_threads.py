@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ._log import logger
-from .settings import RESTART_PAUSE
+from .settings import RESTART_PAUSE, RESTART_PAUSE_MOST
 
 Turn = Callable[[], None]
 
@@ -39,7 +39,9 @@ class Threads:
         def body() -> None:
             self._own_threads.mark = True
             self._unfinished.add(name)
+            pause = RESTART_PAUSE
             while True:
+                began = time.monotonic()
                 try:
                     run()
                     self._unfinished.discard(name)
@@ -47,7 +49,11 @@ class Threads:
                 except BaseException:
                     self._count()
                     logger.exception("the thread %s broke off and begins again", name)
-                    time.sleep(RESTART_PAUSE)
+                    # What breaks it off each time anew, a handler that closed all files, say, is not to fill the log.
+                    pause = (
+                        min(2 * pause, RESTART_PAUSE_MOST) if time.monotonic() - began < RESTART_PAUSE_MOST else RESTART_PAUSE
+                    )
+                    time.sleep(pause)
 
         thread = threading.Thread(target=body, name=name, daemon=daemon)
         self._loops[name] = thread

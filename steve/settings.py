@@ -67,8 +67,8 @@ PARTING_SECONDS = 10.0
 """How long it goes on trying to find what a claim took whose reply was lost, and waits for a heartbeat that hangs."""
 
 # Threads (_threads.py) and health (_health.py)
-RESTART_PAUSE = 0.1
-"""Seconds until a loop that broke off begins again."""
+RESTART_PAUSE, RESTART_PAUSE_MOST = 0.1, 5.0
+"""Seconds until a loop that broke off begins again: the first time, and where doubling ends."""
 REPLACE_SECONDS = 0.5
 """Seconds between the looks for dead workers."""
 WATCH_SECONDS = 1.0
