@@ -39,7 +39,7 @@ class Threads:
         def body() -> None:
             self._own_threads.mark = True
             self._unfinished.add(name)
-            pause = RESTART_PAUSE
+            pause = 0.0
             while True:
                 began = time.monotonic()
                 try:
@@ -50,9 +50,8 @@ class Threads:
                     self._count()
                     logger.exception("the thread %s broke off and begins again", name)
                     # What breaks it off each time anew, a handler that closed all files, say, is not to fill the log.
-                    pause = (
-                        min(2 * pause, RESTART_PAUSE_MOST) if time.monotonic() - began < RESTART_PAUSE_MOST else RESTART_PAUSE
-                    )
+                    lasted = time.monotonic() - began
+                    pause = min(2 * pause, RESTART_PAUSE_MOST) if pause and lasted < RESTART_PAUSE_MOST else RESTART_PAUSE
                     time.sleep(pause)
 
         thread = threading.Thread(target=body, name=name, daemon=daemon)
