@@ -14,6 +14,9 @@ QUICK: dict[str, Any] = {"lease": 1.5, "heartbeat": 0.3}
 NOTICED_SECONDS = 10.0
 """How long a job of a dead process may wait for its next run, at most, while a process lives that may rescue."""
 
+LIVED_SECONDS = 16.0
+"""After which a process, and the server, have lived for long enough to judge others."""
+
 ALONE_SECONDS = 20.0
 """The same where all were killed: the next must have lived for a while itself before it judges others."""
 
@@ -136,6 +139,23 @@ def interpreter_held(site: Site) -> None:
         site.create(most=1, many=0, own=0, raising=0, do="hold the interpreter")
         site.pause(1.0, 3.0)
     _note_zombies(site)
+
+
+@fault(
+    "G2", "a handler that holds the interpreter for 20 s, within the lease of 60 s", trial="a job", short=0, long=3,
+    expects="nobody is taken for dead: the job is run once",
+)  # fmt: skip
+def interpreter_held_within_the_lease(site: Site) -> None:
+    site.work(2)
+    time.sleep(LIVED_SECONDS)
+    for _ in site.each_trial():
+        site.note("fault", what="a held interpreter")
+        site.create(most=1, many=0, own=0, raising=0, do="hold it for long")
+        site.stop_creators()
+        site.drain(90)
+        site.note("healed")
+    runs = site.cluster.ask(f"select status, attempts, crashes from {site.schema}.job")
+    site.expect(set(runs) == {("completed", 1, 0)}, f"jobs ended as {sorted(set(runs))}")
 
 
 def _note_zombies(site: Site) -> None:

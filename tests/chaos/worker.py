@@ -30,6 +30,9 @@ from .ledger import Ledger
 from .misdeeds import MISDEEDS, Scene
 from .options import WorkerOptions
 
+HELD_SECONDS = 20.0
+"""How long `hold it for long` takes, at least."""
+
 GONE_SECONDS = 3.0
 """How long threads and connections may take to be gone after stop() has returned."""
 
@@ -128,6 +131,10 @@ def _do(what: str | None) -> None:
             os.waitpid(child, 0)
     elif what == "hold the interpreter":  # some seconds, during which no other thread of the process runs
         re.match(r"(a+)+$", "a" * 26 + "b")
+    elif what == "hold it for long":
+        until = time.monotonic() + HELD_SECONDS
+        while time.monotonic() < until:  # a moment between two matches is too short for another thread to come in
+            re.match(r"(a+)+$", "a" * 27 + "b")
 
 
 def _held() -> dict[str, int]:
