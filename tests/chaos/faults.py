@@ -291,7 +291,8 @@ class Site:
         if kept := registered & self._doubtful:
             self.notes["rows kept for a rescue"] = self.notes.get("rows kept for a rescue", 0) + len(kept)
             (rescuer,) = self.work(1)
-            self.until(lambda: not self._registered() & kept, RESCUED_SECONDS)
+            # It has begun, too: told to stop before that, it would end by the signal.
+            self.until(lambda: rescuer.pid in self._registered() and not self._registered() & kept, RESCUED_SECONDS)
             rescuer.tell("stop")
             self.workers.remove(rescuer)
             self.wind_down(rescuer)

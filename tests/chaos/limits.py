@@ -55,6 +55,7 @@ def no_connections(site: Site) -> None:
                     connection.close()
         site.rest()
     finally:
+        site.user = "postgres"
         site.cluster.ask("drop owned by worker; drop role worker")
 
 
