@@ -63,7 +63,7 @@ def main() -> int:
                 for result in results:
                     _take(cluster, warden, result, options.trials or _trials(result.fault, long), f"{seed}:{number}")
                     print(line(result), flush=True)
-                    _write(options.markdown, markdown(results, seed, version, time.monotonic() - began))
+                    _write(options.markdown, options.only, markdown(results, seed, version, time.monotonic() - began))
                 number += 1
     except KeyboardInterrupt:
         print("interrupted: this is what there is")
@@ -124,9 +124,10 @@ def _inject(site: Site, result: Result) -> None:
         site.close(keep=not sound)
 
 
-def _write(page: Path | None, text: str) -> None:
+def _write(page: Path | None, only: list[str], text: str) -> None:
+    """A run of some faults has a place of its own on the page."""
     if page:
-        keep(page, "chaos", text)
+        keep(page, " ".join(["chaos", *only]), text)
 
 
 if __name__ == "__main__":
