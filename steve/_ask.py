@@ -1,5 +1,5 @@
 """One statement on a connection: its text out of a file, its rows, and what is wrong when it fails: psycopg's errors become the
-troubles of `errors`, once. Used by the stores, by `_connection` and by the migrations."""
+troubles of `errors`, once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Connections: out of whatever the caller holds, and one kept open for each loop of the engine.
 
-`JobManager` resolves its `db` and the `connection=` of create here; `_engine` gives each loop a `Line`.
+`_pool` resolves a manager's `db` here and makes the lines; `JobManager` resolves the `connection=` of create.
 """
 
 from __future__ import annotations

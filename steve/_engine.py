@@ -1,4 +1,4 @@
-"""What works between one `start()` and the end after it: the rooms, their threads and their four connections, wired here.
+"""What works between one `start()` and the end after it: the rooms, their threads and their connections, wired here.
 
 A job's walk, left to right; each arrow is a queue that nobody waits at:
 
@@ -10,7 +10,8 @@ closes the dispatcher; the dispatcher tells the rest, and ends the notifier, the
 Workers, settler and dispatcher are non-daemon: an interpreter that exits without `stop()` waits for what was begun to be
 committed and told. The others are daemons, and end when nobody needs them: the notifier; the heartbeat, which goes on while a
 last handler runs; the maintenance, which never waits for the database, so that it gives back the hand in time; and the scanner,
-which does what may take long there: full scans while they are slow, and the rescue of other processes' jobs.
+which does what may take long there: full scans while they are slow, and the rescue of other processes' jobs; and the watcher,
+which tells whoever asked for it when all this no longer works.
 """
 
 from __future__ import annotations
