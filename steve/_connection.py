@@ -210,8 +210,8 @@ class Line:
         begun = time.monotonic()
         try:
             result: T = use(connection, lambda connection: self._watched(statement, connection, self._patience))
-            self._patience = self._least_patience
             self.answered_at = time.monotonic()
+            self._patience = max(self._least_patience, 2 * (self.answered_at - begun))  # what is slow is so the next time too
             return result
         except BaseException:
             if time.monotonic() - begun >= self._patience:

@@ -36,7 +36,7 @@ from ._log import logger
 from ._outage import Backoff
 from ._watchdog import watchdog
 from .errors import ForkedProcessError, OutcomeUnknown, SteveError, Trouble, Unavailable, Unknown, Weather
-from .settings import ANSWER_SECONDS, SCAN_ANSWER_SECONDS
+from .settings import ANSWER_SECONDS
 
 T = TypeVar("T")
 AnyPool = ConnectionPool[Any]
@@ -225,11 +225,11 @@ class Connections:
         Those of a user's pool are taken at once: later there may be none left. Raises Trouble.
         """
         lines = Lines(
-            claim=self._line(prepare_for_loop, ANSWER_SECONDS),
-            settle=self._line(prepare_for_loop, ANSWER_SECONDS),
-            heartbeat=self._line(None, ANSWER_SECONDS),
-            listen=self._line(None, ANSWER_SECONDS),
-            scan=self._line(prepare_for_loop, SCAN_ANSWER_SECONDS),
+            claim=self._line(prepare_for_loop),
+            settle=self._line(prepare_for_loop),
+            heartbeat=self._line(None),
+            listen=self._line(None),
+            scan=self._line(prepare_for_loop),
         )
         if self._listen_conninfo is not None:
             heartbeat, listen = self._direct_lines(self._listen_conninfo)
@@ -259,7 +259,7 @@ class Connections:
         heartbeat, listen = (Line(open, Connection.close, pooler, watchdog.call, ANSWER_SECONDS) for _ in range(2))
         return heartbeat, listen
 
-    def _line(self, prepare_session: Callable[[Connection, Pooler], None] | None, patience: float) -> Line:
+    def _line(self, prepare_session: Callable[[Connection, Pooler], None] | None) -> Line:
         """`prepare_session`: None: as it comes, for what does not depend on it."""
 
         def prepare(connection: Connection) -> None:
@@ -275,7 +275,7 @@ class Connections:
                 Connection.close,
                 self._pooler,
                 watchdog.call,
-                patience,
+                ANSWER_SECONDS,
             )
 
         def open() -> Connection:
@@ -293,7 +293,7 @@ class Connections:
             connection.close()
             pool.putconn(connection)
 
-        return Line(open, close, self._pooler, watchdog.call, patience)
+        return Line(open, close, self._pooler, watchdog.call, ANSWER_SECONDS)
 
 
 def _close(pool: AnyPool, pid: int) -> None:

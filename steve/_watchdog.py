@@ -1,9 +1,9 @@
 """Who hears nothing from the database for too long gets a broken connection instead: one daemon thread for the process.
 
 Keepalives and tcp_user_timeout notice a peer that is gone. One that acknowledges every byte and answers none (a proxy that
-hangs, a host that is frozen behind one) only the clock reveals. `_pool` has watched: what the loops do, which touch a group of
-jobs at most; the scanner's line, with more patience; and what callers do to jobs they name. Not watched are migrations and
-`fetch_all`, which may take as long as the tables are large.
+hangs, a host that is frozen behind one) only the clock reveals. `_pool` has watched what the loops do, with more patience where
+it proves to be slow, and what callers do to jobs they name. Not watched are migrations and `fetch_all`, which may take as long
+as the tables are large.
 """
 
 from __future__ import annotations

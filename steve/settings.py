@@ -112,9 +112,9 @@ IDLE_SECONDS = 0.5
 
 # Connections (_pool.py)
 ANSWER_SECONDS = 30.0
-"""A statement that has no answer for so long is on a dead connection (_watchdog.py)."""
-SCAN_ANSWER_SECONDS = 300.0
-"""The same for what may take as long as the table is large: slow full scans, and rescues."""
+"""A statement that has no answer for so long is on a dead connection (_watchdog.py). A loop's may take twice what its last one
+took, and twice as long after each cut.
+"""
 CREATE_PACE = 1_000
 """Jobs a second that `create_many` stores in the worst of cases: so much longer may it take."""
 BACKOFF_FIRST, BACKOFF_MOST = 0.1, 2.0

@@ -22,10 +22,11 @@ class Proxy:
             conninfo, host=address, hostaddr=address, port=self.port, sslmode="disable",
             gssencmode="disable",
         )  # fmt: skip
-        self._lock = threading.Lock()  # protects the four below
+        self._lock = threading.Lock()  # protects the five below
         self._peers: dict[socket.socket, socket.socket] = {}
         self._refusing = False
         self._swallowing = False
+        self._clients: set[socket.socket] = set()
         self._unanswered: dict[socket.socket, float] = {}
         self._bell, self._far_bell = socket.socketpair()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -100,6 +101,7 @@ class Proxy:
                 return
             there = self._connect()
             self._peers |= {here: there, there: here}
+            self._clients.add(here)
         selector.register(here, selectors.EVENT_READ)
         selector.register(there, selectors.EVENT_READ)
 
@@ -109,7 +111,8 @@ class Proxy:
             data = source.recv(65536)
             if data and self._swallowing:
                 with self._lock:
-                    self._unanswered.setdefault(source, time.monotonic())
+                    if source in self._clients:
+                        self._unanswered.setdefault(source, time.monotonic())
             elif data:
                 target.sendall(data)
         except OSError:
@@ -119,5 +122,6 @@ class Proxy:
                 for one in (source, target):
                     selector.unregister(one)
                     del self._peers[one]
+                    self._clients.discard(one)
                     self._unanswered.pop(one, None)
                     one.close()
