@@ -13,7 +13,7 @@ from .faults import Site, fault
 )  # fmt: skip
 def rolling_restart(site: Site) -> None:
     site.work(2)
-    site.create(threads=2, every=0.1, ms=(50.0, 800.0), raising=0)
+    site.create(threads=2, every=0.2, ms=(50.0, 800.0), raising=0)
     slowest = 0.0
     for number in site.each_trial():
         site.pause(1.0, 1.6)
