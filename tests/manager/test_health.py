@@ -11,7 +11,7 @@ from steve import Health, Job, JobManager, Status
 from steve._pool import Lines
 from tests.conftest import until
 from tests.manager.proxy import Proxy
-from tests.rooms.test_threads import break_off
+from tests.rooms.test_threads import kill_worker
 
 
 @pytest.fixture
@@ -19,10 +19,6 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trouble counts after a moment."""
     monkeypatch.setattr("steve._health.UNHEALTHY_SECONDS", 0.3)
     monkeypatch.setattr("steve._engine.WATCH_SECONDS", 0.05)
-
-
-def threads_named(prefix: str) -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]
 
 
 def test_a_manager_at_work_is_healthy(make_manager: Callable[..., JobManager]) -> None:
@@ -118,9 +114,10 @@ def test_workers_that_are_broken_off_are_replaced_and_no_job_is_lost(make_manage
 
     manager = make_manager(handler=handler)
     manager.start(workers=3)
+    (engine,) = manager._engines
     for _ in range(3):
-        for thread in threads_named("steve-worker_"):
-            break_off(thread)
+        for _ in range(3):
+            kill_worker(engine._threads)
         jobs = manager.create_many([("a", {"n": n}) for n in range(50)])
         until(lambda jobs=jobs: {manager.find(job).status for job in jobs} == {Status.COMPLETED}, timeout=20)
     assert manager.health().restarted_threads > 0
@@ -131,32 +128,49 @@ def test_workers_that_are_broken_off_are_replaced_and_no_job_is_lost(make_manage
     assert manager.stop(timeout=20).complete
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["steve-heartbeat", "steve-notifier", "steve-maintenance", "steve-scanner", "steve-watcher", "steve-settler"],
-)
-def test_a_loop_that_is_broken_off_begins_again(name: str, make_manager: Callable[..., JobManager]) -> None:
+def raising_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, the first time broken off by what no loop expects."""
+    calls: list[int] = []
+
+    def wrapped(*arguments: Any, **keywords: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise SystemExit
+        return function(*arguments, **keywords)
+
+    return wrapped
+
+
+LOOPS = {
+    "heartbeat": lambda engine: (engine._alive.heartbeat, "_beat"),
+    "notifier": lambda engine: (engine._notifier, "_hear"),
+    "settler": lambda engine: (engine._settler, "_write"),
+    "dispatcher": lambda engine: (engine._dispatcher.brake, "ease"),
+    "maintenance": lambda engine: (engine._hand, "give_back"),
+    "scanner": lambda engine: (engine._alive, "work"),
+    "watcher": lambda engine: (engine, "health"),
+}
+"""What each calls again and again, by the name of its thread."""
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_loop_that_is_broken_off_begins_again(
+    name: str, make_manager: Callable[..., JobManager], monkeypatch: pytest.MonkeyPatch
+) -> None:
     manager = make_manager(handler=lambda job: None, heartbeat=0.1, lease=60.0)
+    manager.on_done(None, lambda job: None)
     manager.start()
     until(lambda: manager.health().listening)
-    (thread,) = threads_named(name)
-    break_off(thread)
-    if name in ("steve-notifier", "steve-settler"):
-        lost = manager.create("a")  # it is heard, or its outcome put down, and so it breaks off
-        until(lambda: manager.find(lost).status is Status.COMPLETED, timeout=20)
-    until(lambda: manager.health().restarted_threads == 1)
+    (engine,) = manager._engines
+    of, what = LOOPS[name](engine)
+    monkeypatch.setattr(of, what, raising_once(getattr(of, what)))
+    first = manager.create("a")
+    until(lambda: engine._threads.restarted == 1)
+    until(lambda: manager.find(first).status is Status.COMPLETED)
     until(lambda: manager.health().ok and manager.health().listening)
+    assert manager.health().restarted_threads == 1
     job = manager.create("a")
     until(lambda: manager.find(job).status is Status.COMPLETED)
-    assert manager.stop(timeout=20).complete
-
-
-def test_a_settler_and_a_dispatcher_that_are_broken_off_come_to_their_end(make_manager: Callable[..., JobManager]) -> None:
-    """What they wait for is the end, and they are broken off when it comes."""
-    manager = make_manager(handler=lambda job: None)
-    manager.start()
-    for name in ("steve-settler", "steve-dispatcher"):
-        break_off(*threads_named(name))
     assert manager.stop(timeout=20).complete
 
 
