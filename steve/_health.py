@@ -58,14 +58,10 @@ def judged(settings: Settings, health: Health, failing: Sequence[str], failing_f
         problems.append(f"the last heartbeat was {health.heartbeat_age:.0f} s ago: others may soon take this process for dead")
     if health.oldest_unsettled is not None and health.oldest_unsettled > UNHEALTHY_SECONDS:
         problems.append(f"outcomes have waited to be written for {health.oldest_unsettled:.0f} s")
-    return _with(health, problems)
+    return with_problems(health, problems)
 
 
-def with_problem(health: Health, problem: str) -> Health:
-    return _with(health, [*health.problems, problem])
-
-
-def _with(health: Health, problems: Sequence[str]) -> Health:
+def with_problems(health: Health, problems: Sequence[str]) -> Health:
     return replace(health, ok=not problems, problems=tuple(problems))
 
 
@@ -73,7 +69,7 @@ class Watch:
     """Who wants to be told that the manager became unhealthy, or healthy again."""
 
     def __init__(self) -> None:
-        # Writers replace the tuples under the lock; readers take a tuple as it is at that moment, without one.
+        # Writers replace the tuple under the lock; readers take it as it is at that moment, without one.
         self._lock = threading.Lock()
         self._entries: tuple[tuple[bool, HealthListener], ...] = ()
 

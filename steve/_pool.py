@@ -63,7 +63,7 @@ class Lines(NamedTuple):
     heartbeat: Line
     listen: Line
     scan: Line
-    """Open only while full scans are slow, or there is somebody to rescue."""
+    """Open only while there is something to ask beside the claims: slow full scans, rescues, doubts about what is held."""
 
     def leave_to_parent(self) -> None:
         for line in self:

@@ -33,7 +33,7 @@ class Held(NamedTuple):
 class _First(NamedTuple):
     """What the first look found."""
 
-    asked: int
+    asked: object
     unknown: Claims
     put: int
     at: float
@@ -51,21 +51,22 @@ class Reconcile:
         self._find = find
         self._held = held
         self._take_up = take_up
-        self._asked = self._done = 0  # how often it was begun; up to which of these it has looked twice
-        self._first = _First(0, set(), 0, 0.0)
+        # A new one for each beginning (assigned, not counted: beginnings come from several threads), and the one that is over.
+        self._asked = self._done = object()
+        self._first = _First(object(), set(), 0, 0.0)
 
     def begin(self) -> None:
         """From any thread."""
-        self._asked += 1
+        self._asked = object()
 
     def work(self) -> bool:
         """On one thread, often; whether there was anything to do. Raises Trouble."""
         asked = self._asked
-        if asked == self._done:
+        if asked is self._done:
             return False
         held = self._held()  # before the question: what is settled meanwhile is not found
         first = self._first
-        is_second = first.asked == asked
+        is_second = first.asked is asked
         if is_second and (time.monotonic() < first.at + AGAIN_SECONDS or held.settled < first.put):
             return False
         found = {(job.id, job.lease_no): job for job in self._find()}

@@ -22,8 +22,9 @@ class Threads:
         """`own_threads`: marks these."""
         self.workers = workers
         self._own_threads = own_threads
-        self._counting = threading.Lock()  # protects _restarted, which any thread may count up
-        self._restarted = 0
+        self._counting = threading.Lock()  # protects the next, which any thread may count up
+        self.restarted = 0
+        """How many threads broke off and began again, or were replaced."""
         self._loops: dict[str, threading.Thread] = {}
         self._unfinished: set[str] = set()
         self._members: list[threading.Thread] = []
@@ -134,12 +135,7 @@ class Threads:
 
     def _count(self, threads: int = 1) -> None:
         with self._counting:
-            self._restarted += threads
-
-    @property
-    def restarted(self) -> int:
-        """How many threads broke off and began again, or were replaced."""
-        return self._restarted
+            self.restarted += threads
 
     def dead(self) -> list[str]:
         """The names of those that are gone before their time and will not come back by themselves."""

@@ -20,7 +20,7 @@ from ._calls import Calls
 from ._connection import Connection, caller_connection
 from ._create import Creator
 from ._engine import Engine, StopReport, stop_all
-from ._health import STOPPED, Health, with_problem
+from ._health import STOPPED, Health, with_problems
 from ._log import logger
 from ._pool import Connections
 from ._registers import Registers
@@ -216,7 +216,7 @@ class JobManager(Registers):
         try:
             self._calls.call(lambda connection: self._ensure(connection, migrate=False))
         except SteveError as error:
-            return with_problem(health, str(error))
+            return with_problems(health, [*health.problems, str(error)])
         return health
 
     def __enter__(self) -> JobManager:

@@ -16,6 +16,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from steve import ForkedProcessError, Job, JobManager, Status
+from steve._health import STOPPED, Watch
 from tests.conftest import until
 
 pytestmark = [
@@ -319,3 +320,12 @@ def answers(port: int) -> bool:
             return answer.status == 202
     except OSError:
         return False
+
+
+def test_a_child_of_who_is_told_of_the_health_ends_there() -> None:
+    children: list[int] = []
+    watch = Watch()
+    watch.add(STOPPED.ok, lambda health: children.append(os.fork()))
+    watch.tell(STOPPED)
+    assert children[0] > 0  # in the child this line would be reached with 0
+    assert ended_with(children[0]) == 0

@@ -8,7 +8,6 @@ import psycopg
 import pytest
 
 from steve import Health, Job, JobManager, Status
-from steve._pool import Lines
 from tests.conftest import until
 from tests.manager.proxy import Proxy
 from tests.rooms.test_threads import kill_worker
@@ -200,7 +199,3 @@ def test_a_settler_that_is_broken_off_writes_what_it_had_in_hand(
     assert manager.health().restarted_threads == 1
     assert manager.stop(timeout=20).complete
     assert sorted(result["n"] for result in done) == list(range(20))
-
-
-def test_lines_have_names_that_health_knows() -> None:
-    assert {"claim", "settle", "heartbeat", "listen"} < set(Lines._fields)

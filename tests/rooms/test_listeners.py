@@ -357,3 +357,12 @@ def test_adding_removing_and_telling_from_many_threads_at_once_loses_nothing(des
             thread.join()
     assert errors == []
     assert told == list(range(300))
+
+
+def test_a_dispatcher_whose_end_was_lost_with_who_took_it_comes_to_its_end() -> None:
+    ended: list[bool] = []
+    dispatcher = Dispatcher(Listeners(), lambda: ended.append(True))
+    dispatcher.end()
+    dispatcher._events.get()
+    dispatcher.run()
+    assert ended == [True]

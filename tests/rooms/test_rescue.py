@@ -10,6 +10,7 @@ import pytest
 
 from steve._processes import Look, Process
 from steve._rescue import Fate, Rescue, Vantage, judge_process
+from steve.errors import Weather
 from steve.job import AttemptStatus, Claimed, Settled, Status
 from steve.outcome import Verdict
 from steve.settings import LET_IN, SETTLED_IN, SUSPICION
@@ -124,3 +125,21 @@ def test_processes_without_a_row_get_one_once_a_lease() -> None:
     assert ward.rescue.adopt()
     assert next(ward.adopted) == 2
     assert not Ward().rescue.adopt()
+
+
+def test_an_adoption_that_fails_is_tried_again_soon_and_not_after_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._rescue.AGAIN_SECONDS", 0.0)
+    tried: list[int] = []
+
+    def adopt() -> list[int]:
+        tried.append(1)
+        if len(tried) == 1:
+            raise Weather("the database is away")
+        return []
+
+    rescue = Rescue(lambda process: None, lambda *_: [], adopt, lambda *_: None, lease=60.0)
+    rescue._adopted_at -= 60.0
+    with pytest.raises(Weather):
+        rescue.adopt()
+    assert rescue.adopt()
+    assert not rescue.adopt()

@@ -474,3 +474,25 @@ def test_without_a_stop_it_never_gives_up(ledger: Ledger, monkeypatch: pytest.Mo
     monkeypatch.setattr("steve._settle.SETTLE_SECONDS", 0.0)
     ledger.on_write = trouble_times(30, Weather("away"))
     assert ledger.settle(verdict(1)) == [1]
+
+
+def test_who_was_broken_off_with_the_end_in_his_hands_comes_to_the_end() -> None:
+    """The item that a thread waits for is gone when something breaks it off just then."""
+    pile = Pile()
+    pile.put(verdict(1))
+    pile.end()
+    assert len(pile.take().verdicts) == 1
+    assert pile._verdicts.empty()
+    assert pile.take().ended
+
+
+def test_what_was_lost_with_who_took_it_does_not_wait_for_ever() -> None:
+    pile = Pile()
+    pile.put(verdict(1))
+    pile._verdicts.get()
+    assert not pile.is_settled()
+    pile.recount()
+    assert pile.is_settled()
+    pile.put(verdict(2))
+    pile.recount()
+    assert len(pile) == 1
