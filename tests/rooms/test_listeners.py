@@ -364,5 +364,7 @@ def test_a_dispatcher_whose_end_was_lost_with_who_took_it_comes_to_its_end() -> 
     dispatcher = Dispatcher(Listeners(), lambda: ended.append(True))
     dispatcher.end()
     dispatcher._events.get()
-    dispatcher.run()
+    teller = threading.Thread(target=dispatcher.run, daemon=True)
+    teller.start()
+    teller.join(5)
     assert ended == [True]

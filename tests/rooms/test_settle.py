@@ -483,7 +483,11 @@ def test_who_was_broken_off_with_the_end_in_his_hands_comes_to_the_end() -> None
     pile.end()
     assert len(pile.take().verdicts) == 1
     assert pile._verdicts.empty()
-    assert pile.take().ended
+    ended: list[bool] = []
+    taker = threading.Thread(target=lambda: ended.append(pile.take().ended), daemon=True)
+    taker.start()
+    taker.join(5)
+    assert ended == [True]
 
 
 def test_what_was_lost_with_who_took_it_does_not_wait_for_ever() -> None:
