@@ -391,8 +391,9 @@ def test_jobs_not_begun_are_given_back_at_once_though_a_slow_scan_is_under_way(
 
     monkeypatch.setattr(manager._store, "claim_jobs", slow)
     manager.set_handler("a", lambda job: gate.pass_through(job) if job.payload["n"] == 200 else "quick")
-    manager.create_many([("a", {"n": n}) for n in range(1000)])
     manager.start(workers=1)
+    until(lambda: manager.health().listening)  # who begins to listen has a scan begin anew, and nothing counts as slow
+    manager.create_many([("a", {"n": n}) for n in range(1000)])
     assert scanning.wait(10)
     until(lambda: len(table(conn, schema, "select from {}.job where status = 'running'")) > 1)
     manager.request_stop()
