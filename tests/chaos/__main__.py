@@ -61,7 +61,7 @@ def main() -> int:
             number = 0
             while not number or (long and time.monotonic() - began < options.minutes * 60):
                 for result in results:
-                    _take(cluster, warden, result, options.trials or _trials(result.fault, long), f"{seed}:{number}")
+                    _take(cluster, warden, result, options.trials or _trials(result.fault, long), f"{seed}:{number}", options.patience)
                     print(line(result), flush=True)
                     _write(options.markdown, options.only, markdown(results, seed, version, time.monotonic() - began))
                 number += 1
@@ -82,6 +82,9 @@ def _options() -> argparse.Namespace:
         "--minutes", type=float, metavar="M", help="all faults, round after round, for so long; without: a few minutes"
     )
     parser.add_argument("--seed", metavar="TEXT", help="of a run that is to be repeated; without: by chance")
+    parser.add_argument(
+        "--patience", type=float, default=1.0, metavar="N", help="everything may take N times as long as expected (1)"
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the report into that page: docs/reliability.md")
     parser.add_argument("--list", action="store_true", help="name the faults and leave")
     return parser.parse_args()
@@ -91,12 +94,12 @@ def _trials(fault: Fault, long: bool) -> int:
     return fault.long if long or not fault.short else fault.short
 
 
-def _take(cluster: Cluster, warden: Warden, result: Result, trials: int, seed: str) -> None:
+def _take(cluster: Cluster, warden: Warden, result: Result, trials: int, seed: str, patience: float) -> None:
     """A round of a fault. What goes wrong in it is a flaw, and the next one is taken all the same."""
     fault = result.fault
     try:
         with fault.open(warden) if fault.open else nullcontext(cluster) as mine:
-            _inject(Site(mine, warden, fault, trials, f"{seed}:{fault.id}"), result)
+            _inject(Site(mine, warden, fault, trials, f"{seed}:{fault.id}", patience), result)
     except Skipped as skip:
         result.skipped = str(skip)
     except Exception as error:

@@ -23,7 +23,7 @@ def _cut(site: Site, *whats: str) -> None:
             site.pause(0.02, 0.1)
             with site.broken(whats[number % len(whats)]):
                 proxy.arm(whats[number % len(whats)], hows[number // len(whats) % 2])
-                site.expect(proxy.cut.wait(WAIT_SECONDS), "no statement came to be cut")
+                site.expect(site.until(proxy.cut.is_set, WAIT_SECONDS), "no statement came to be cut")
         proxy.disarm()
         site.rest()
 
@@ -60,7 +60,7 @@ def cut_late(site: Site) -> None:
             site.pause(0.02, 0.1)
             with site.broken(whats[number % len(whats)]):
                 proxy.arm(whats[number % len(whats)], "late", site.chance.uniform(0.0, LATE_SECONDS))
-                site.expect(proxy.cut.wait(WAIT_SECONDS), "no statement came to be cut")
+                site.expect(site.until(proxy.cut.is_set, WAIT_SECONDS), "no statement came to be cut")
         proxy.disarm()
         site.stop_creators()
         site.drain(LOOK_SECONDS)

@@ -18,7 +18,7 @@ LEFT_SECONDS = 10.0
 
 
 @fault(
-    "F5", "the primary crashes and its synchronous standby is promoted", trial="a failover", short=0, long=10,
+    "F5", "the primary crashes and its synchronous standby is promoted", trial="a failover", short=0, long=14,
     expects=f"the first run at most {RESUME_SECONDS:g} s after the promotion", open=lambda warden: twins(warden, True),
 )  # fmt: skip
 def synchronous(site: Site) -> None:

@@ -93,10 +93,12 @@ class Skipped(Exception):
 class Site:
     """One round of one fault: a schema of its own, its processes, its ledger. Used by the driver's thread only."""
 
-    def __init__(self, cluster: Cluster, warden: Warden, fault: Fault, trials: int, seed: str) -> None:
+    def __init__(self, cluster: Cluster, warden: Warden, fault: Fault, trials: int, seed: str, patience: float) -> None:
         self.cluster = cluster
         self.warden = warden
         self.trials = trials
+        self.patience = patience
+        """How many times as long as expected everything may take: more than 1 where a machine is only to work, not to be fast."""
         self.chance = random.Random(seed)
         self.schema = f"chaos_{fault.id.lower()}"
         self.application = self.schema
@@ -230,6 +232,9 @@ class Site:
         if not condition:
             self._broken.append(otherwise)
 
+    def expect_at_most(self, seconds: float, took: float, otherwise: str) -> None:
+        self.expect(took <= seconds * self.patience, otherwise)
+
     def events(self) -> list[Event]:
         return read(self.directory)
 
@@ -239,7 +244,7 @@ class Site:
         return self.until(lambda: any(event["ev"] == "run_start" and event["t"] > now for event in self.events()), seconds)
 
     def until(self, predicate: Callable[[], Any], seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * self.patience
         while not predicate():
             if time.monotonic() > deadline:
                 return False
@@ -317,8 +322,11 @@ class Site:
 
     def drain(self, seconds: float = DRAIN_SECONDS) -> bool:
         """Until all jobs are final; what is not by then, the checker finds."""
+        return self.until(self.is_drained, seconds)
+
+    def is_drained(self) -> bool:
         query = f"select count(*) from {self.schema}.job where status in ('pending', 'running')"
-        return self.until(lambda: self.cluster.ask(query) == [(0,)], seconds)
+        return self.cluster.ask(query) == [(0,)]
 
     def close(self, keep: bool) -> None:
         """Whatever became of it. `keep` the ledger."""

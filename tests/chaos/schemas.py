@@ -32,7 +32,7 @@ def migrators(site: Site) -> None:
 
 
 @fault(
-    "F20", "the migrating process, or the server, is killed at a random moment", trial="a kill", short=0, long=30,
+    "F20", "the migrating process, or the server, is killed at a random moment", trial="a kill", short=0, long=60,
     expects="the tables say the truth, and the next migration completes them",
 )  # fmt: skip
 def migration_killed(site: Site) -> None:
