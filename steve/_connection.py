@@ -109,7 +109,13 @@ def connect_arguments(conninfo: str, timeout: float) -> dict[str, Any]:
 
 def connect(conninfo: str, timeout: float, prepare: Callable[[Connection], None] = lambda connection: None) -> Connection:
     """A new connection of our own, its session prepared for what it is for. Raises psycopg.Error."""
-    connection = psycopg.connect(**connect_arguments(conninfo, timeout))
+    try:
+        connection = psycopg.connect(**connect_arguments(conninfo, timeout))
+    except psycopg.Error as error:
+        # An attempt that timed out is held by psycopg's frames, and these by the error, in a circle: its socket would stay open
+        # until the garbage collector comes by, which in an idle process takes long.
+        error.__context__ = None
+        raise error.with_traceback(None) from None
     try:
         prepare(connection)
     except psycopg.Error:

@@ -20,14 +20,25 @@ class Backoff:
 
     def __init__(self) -> None:
         self._delay = BACKOFF_FIRST
+        self._over_at: float | None = None
+        """time.monotonic() when the last wait was over, and a try began."""
 
     def next(self) -> float:
-        """Seconds: doubling from a tenth to two, half more or less by chance, so that processes do not come back in step."""
+        """Seconds: doubling from a tenth to two, half more or less by chance, so that processes do not come back in step.
+
+        What the try took counts: an attempt to connect that had no answer for ten seconds has waited, and what it waited for
+        may be back.
+        """
         delay, self._delay = self._delay, min(self._delay * 2, BACKOFF_MOST)
-        return delay * random.uniform(0.5, 1.5)
+        now = time.monotonic()
+        took = 0.0 if self._over_at is None else max(now - self._over_at, 0.0)
+        seconds = max(delay - took, BACKOFF_FIRST) * random.uniform(0.5, 1.5)
+        self._over_at = now + seconds
+        return seconds
 
     def reset(self) -> None:
         self._delay = BACKOFF_FIRST
+        self._over_at = None
 
 
 class Outage:

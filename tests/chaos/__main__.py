@@ -61,7 +61,14 @@ def main() -> int:
             number = 0
             while not number or (long and time.monotonic() - began < options.minutes * 60):
                 for result in results:
-                    _take(cluster, warden, result, options.trials or _trials(result.fault, long), f"{seed}:{number}", options.patience)
+                    _take(
+                        cluster,
+                        warden,
+                        result,
+                        options.trials or _trials(result.fault, long),
+                        f"{seed}:{number}",
+                        options.patience,
+                    )
                     print(line(result), flush=True)
                     _write(options.markdown, options.only, markdown(results, seed, version, time.monotonic() - began))
                 number += 1

@@ -98,7 +98,7 @@ class Site:
         self.warden = warden
         self.trials = trials
         self.patience = patience
-        """How many times as long as expected everything may take: more than 1 where a machine is only to work, not to be fast."""
+        """How many times as long as expected all may take: more than 1 where a machine is to work, not to be fast."""
         self.chance = random.Random(seed)
         self.schema = f"chaos_{fault.id.lower()}"
         self.application = self.schema

@@ -1,5 +1,6 @@
 """The way to the database: how long calls try, how a dead link is noticed. A small proxy stands in for the network."""
 
+import gc
 import socket
 import threading
 import time
@@ -179,6 +180,25 @@ def test_what_the_environment_or_a_service_has_set_stays(monkeypatch: pytest.Mon
 
 def test_nobody_waits_longer_for_a_connection_than_for_the_call() -> None:
     assert [connect_arguments("", timeout)["connect_timeout"] for timeout in (0.05, 2.5, 60)] == [1, 3, 10]
+
+
+def test_an_attempt_to_connect_that_timed_out_leaves_no_socket_open() -> None:
+    """Whoever keeps the error, and though nobody collects garbage."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        conninfo = f"host=127.0.0.1 port={server.getsockname()[1]} dbname=x user=x sslmode=disable gssencmode=disable"
+        gc.collect()
+        gc.disable()
+        try:
+            with pytest.raises(psycopg.errors.ConnectionTimeout, match="timeout expired") as kept:
+                connect(conninfo, 1)
+            accepted, _ = server.accept()
+            with accepted:
+                accepted.settimeout(5)
+                while accepted.recv(4096):  # what it had sent; then the end, or this times out
+                    pass
+            assert kept.value.sqlstate is None
+        finally:
+            gc.enable()
 
 
 # -- a black hole that acknowledges everything ----------------------------------------------------------------------------

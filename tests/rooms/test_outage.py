@@ -88,6 +88,19 @@ def test_after_a_success_it_begins_again_at_the_first_wait() -> None:
     assert backoff.next() <= 0.15
 
 
+def test_a_try_that_took_long_has_waited_already(clock: Clock) -> None:
+    backoff = Backoff()
+    for _ in range(10):
+        clock.now += backoff.next()
+    clock.now += 10.0
+    clock.now += (wait := backoff.next())
+    assert wait <= 0.15
+    assert backoff.next() >= 1.0  # the next one did not
+    backoff.reset()
+    clock.now += 10.0
+    assert backoff.next() >= 0.05  # what has worked for long has not waited
+
+
 # -- what is said ---------------------------------------------------------------------------------------------------------
 
 
