@@ -160,7 +160,7 @@ def zombies(site: Site) -> None:
 
 @fault(
     "G1", "handlers that hold the interpreter for longer than the lease: zombies without any signal", trial="a job",
-    short=0, long=400, expects="as F7",
+    short=0, long=20, expects="as F7",
 )  # fmt: skip
 def interpreter_held(site: Site) -> None:
     workers = site.work(3, manager=QUICK)
