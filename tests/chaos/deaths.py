@@ -11,6 +11,9 @@ from .faults import Site, fault
 QUICK: dict[str, Any] = {"lease": 1.5, "heartbeat": 0.3}
 """Of managers that are to be missed soon."""
 
+QUICKER: dict[str, Any] = {"lease": 0.9, "heartbeat": 0.2}
+"""Of those that are held for about three seconds: as many leases as others are stopped for."""
+
 NOTICED_SECONDS = 10.0
 """How long a job of a dead process may wait for its next run, at most, while a process lives that may rescue."""
 
@@ -163,11 +166,11 @@ def zombies(site: Site) -> None:
     short=0, long=20, expects="as F7",
 )  # fmt: skip
 def interpreter_held(site: Site) -> None:
-    workers = site.work(3, manager=QUICK)
+    workers = site.work(3, manager=QUICKER)
     for worker in workers:  # none of them is safe from being taken for dead
         site.note("fault", what="holds its interpreter", pid=worker.pid)
     site.create(threads=1, every=0.05, ms=(0.0, 50.0), raising=0)
-    time.sleep(2 * QUICK["lease"])
+    time.sleep(2 * QUICKER["lease"])
     for _ in site.each_trial():
         site.create(most=1, many=0, own=0, raising=0, do="hold the interpreter")
         site.pause(1.0, 3.0)
