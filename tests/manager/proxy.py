@@ -11,6 +11,10 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 
+STUCK_SECONDS = 1.0
+"""Who has taken nothing for so long is given up: one thread serves all, and the others would wait for him."""
+
+
 class Proxy:
     """One thread. `conninfo` leads through it; as long as nothing is done to it, it passes on what comes."""
 
@@ -100,6 +104,8 @@ class Proxy:
                 here.close()
                 return
             there = self._connect()
+            for one in (here, there):
+                one.settimeout(STUCK_SECONDS)
             self._peers |= {here: there, there: here}
             self._clients.add(here)
         selector.register(here, selectors.EVENT_READ)
