@@ -10,7 +10,6 @@ from types import TracebackType
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-
 STUCK_SECONDS = 1.0
 """Who has taken nothing for so long is given up: one thread serves all, and the others would wait for him."""
 
