@@ -462,7 +462,7 @@ def test_the_row_of_a_process_that_died_behind_a_pooler_does_not_stay_for_ever(
 
 
 def test_a_job_whose_outcome_the_server_forgot_in_a_crash_runs_again(
-    server: embedded.Server, make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
+    server: embedded.Server, make_manager: Callable[..., JobManager], schema: str
 ) -> None:
     """As under synchronous_commit = off, or when a standby that lagged is promoted: the claim is there, the outcome is not."""
     ran: list[int] = []
@@ -470,12 +470,12 @@ def test_a_job_whose_outcome_the_server_forgot_in_a_crash_runs_again(
     manager.start()
     job = manager.create("a")
     until(lambda: manager.find(job).status is Status.COMPLETED)
-    conn.execute(f"delete from {schema}.attempt")
-    conn.execute(
-        f"update {schema}.job set status = 'running', result = null, completed_at = null, claimed_at = now() - interval '1 s',"
-        f" process_id = (select id from {schema}.process)"
-    )
-    conn.close()
+    with psycopg.connect(server.conninfo) as there:
+        there.execute(f"delete from {schema}.attempt")
+        there.execute(
+            f"update {schema}.job set status = 'running', result = null, completed_at = null,"
+            f" claimed_at = now() - interval '1 s', process_id = (select id from {schema}.process)"
+        )
     server.stop("immediate")
     server.start()
     until(lambda: ran == [job.id, job.id], timeout=30)
