@@ -20,7 +20,7 @@ class Backoff:
 
     def __init__(self) -> None:
         self._delay = BACKOFF_FIRST
-        self._over_at: float | None = None
+        self._over_at = 0.0
         """time.monotonic() when the last wait was over, and a try began."""
 
     def next(self) -> float:
@@ -31,14 +31,13 @@ class Backoff:
         """
         delay, self._delay = self._delay, min(self._delay * 2, BACKOFF_MOST)
         now = time.monotonic()
-        took = 0.0 if self._over_at is None else max(now - self._over_at, 0.0)
+        took = max(now - self._over_at, 0.0)
         seconds = max(delay - took, BACKOFF_FIRST) * random.uniform(0.5, 1.5)
         self._over_at = now + seconds
         return seconds
 
     def reset(self) -> None:
         self._delay = BACKOFF_FIRST
-        self._over_at = None
 
 
 class Outage:

@@ -347,7 +347,7 @@ def _crowd(desk: Desk) -> Iterator[str]:
     desk.site.notes[f"a plain job, without and behind {CROWD:,} of a type that nobody does, ms"] = (
         f"{before * 1000:.0f}, {behind * 1000:.0f}"
     )
-    if behind > 10 * before:
+    if behind > 10 * before * desk.site.patience:
         yield f"a job took {behind:.3f} s behind them, {before:.3f} s without"
 
 
