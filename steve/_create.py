@@ -35,7 +35,7 @@ class Creator:
                 return self._insert(theirs, job, wake)
             except Trouble as error:
                 raise (error.__cause__ or error) from None
-        sent = Sent(f"job {job.uid}", job.uid)
+        sent = Sent(1, job.uid)
         if not wake:
             return self._calls.call(lambda ours: self._insert(ours, job, False), sent)
         carries = self._announcer.begin()
@@ -54,11 +54,10 @@ class Creator:
             except Trouble as error:
                 raise (error.__cause__ or error) from None
             return created
-        first = jobs[0].uid
         try:
             return self._calls.call(
                 lambda ours: self._copy(ours, jobs),
-                Sent(f"{len(jobs)} jobs, the first of them {first},", first),
+                Sent(len(jobs), jobs[0].uid),
                 ANSWER_SECONDS + len(jobs) / CREATE_PACE,
             )
         finally:
@@ -69,7 +68,7 @@ class Creator:
         inserted = self._store.insert_job(connection, job, notify)
         if inserted is None:  # stored by an earlier try, its reply lost
             inserted = self._store.find_inserted(connection, [job.uid])[job.uid]
-        return as_job(job, inserted)
+        return as_job(job, *inserted)
 
     def _copy(self, connection: Connection, jobs: Sequence[Insert]) -> list[Job]:
         try:
@@ -81,4 +80,4 @@ class Creator:
             found = self._store.find_inserted(connection, [job.uid for job in jobs])
             if len(found) < len(jobs):
                 raise
-            return [as_job(job, found[job.uid]) for job in jobs]
+            return [as_job(job, *found[job.uid]) for job in jobs]

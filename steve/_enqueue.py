@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from . import _json
-from ._store import Insert, Inserted, Terms
+from ._store import Insert, Terms
 from .errors import InvalidJob, shown
 from .job import Job, NewJob, Status, make_job
 from .retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
@@ -66,11 +66,11 @@ def notified(notify: object, default: bool, *jobs: Insert) -> bool:
     return notify and any(job.terms.run_at is None or job.terms.run_at < datetime.now(UTC) + NOTIFY_WITHIN for job in jobs)
 
 
-def as_job(insert: Insert, inserted: Inserted) -> Job:
+def as_job(insert: Insert, id: int, created_at: datetime, updated_at: datetime, run_at: datetime) -> Job:
     """What was stored, as the database has it."""
     terms = insert.terms
     return make_job(
-        inserted.id,
+        id,
         insert.uid,
         terms.queue,
         terms.type,
@@ -83,9 +83,9 @@ def as_job(insert: Insert, inserted: Inserted) -> Job:
         0,  # crashes
         terms.max_attempts,
         terms.backoff_strategy,
-        inserted.created_at,
-        inserted.updated_at,
-        inserted.run_at,
+        created_at,
+        updated_at,
+        run_at,
         None,  # claimed_at
         None,  # started_at
         None,  # completed_at

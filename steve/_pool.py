@@ -49,10 +49,13 @@ waits twice as long after each failure: callers would find the database back as 
 
 
 class Sent(NamedTuple):
-    """What may have been stored when the connection breaks."""
+    """The jobs that may have been stored when the connection breaks."""
 
-    what: str
-    uid: UUID | None
+    number: int
+    first: UUID
+
+    def __str__(self) -> str:
+        return f"job {self.first}" if self.number == 1 else f"{self.number} jobs, the first of them {self.first},"
 
 
 class Lines(NamedTuple):
@@ -118,9 +121,9 @@ class Connections:
                 if time.monotonic() + delay >= deadline:
                     if unknown and sent is not None:
                         raise OutcomeUnknown(
-                            f"the connection broke while {sent.what} was sent, and the database stayed away: it may have been "
+                            f"the connection broke while {sent} was sent, and the database stayed away: it may have been "
                             f"stored ({error}); find(uid) tells when the database is back",
-                            sent.uid,
+                            sent.first,
                         ) from None  # see _calls
                     raise Unavailable(
                         f"the database could not be used within {self._timeout:g} s: {self._reason(error)}"
@@ -140,14 +143,16 @@ class Connections:
         """The same, tried once: with a connection that comes within `timeout` seconds. Raises Trouble."""
         pool = self._pool()
         try:
-            with (
-                pool.connection(timeout=max(timeout, 0.01)) as connection,
-                nullcontext() if self._theirs is None else _as_ours(connection),
-            ):
-                if answer_in is None:
-                    return use(connection, statement)
-                seconds = answer_in
-                return use(connection, lambda connection: watchdog.call(statement, connection, seconds))
+            # Not pool.connection(), which commits and rolls back besides: each statement here is a transaction of its own.
+            connection: Connection = pool.getconn(timeout=max(timeout, 0.01))
+            try:
+                with _AS_IT_IS if self._theirs is None else _as_ours(connection):
+                    if answer_in is None:
+                        return use(connection, statement)
+                    seconds = answer_in
+                    return use(connection, lambda connection: watchdog.call(statement, connection, seconds))
+            finally:
+                pool.putconn(connection)
         except PoolClosed as error:
             if self._theirs is not None:
                 raise SteveError("the pool given as db was closed: open it, or make a manager on another") from error
@@ -294,6 +299,9 @@ class Connections:
             pool.putconn(connection)
 
         return Line(open, close, self._pooler, watchdog.call, ANSWER_SECONDS)
+
+
+_AS_IT_IS = nullcontext()
 
 
 def _close(pool: AnyPool, pid: int) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from importlib.resources import files
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
@@ -134,10 +134,13 @@ class Store:
         """None: a job of that uid is there already."""
         parameters = {"uid": job.uid, "payload": job.payload, "notify": notify, "channel": self.channel}
         rows = self._rows(connection, "insert_job", parameters | job.terms._asdict())
-        return _inserted(rows[0][1:]) if rows else None
+        return _inserted(rows[0]) if rows else None
 
-    def insert_jobs(self, connection: Connection, jobs: Sequence[Insert], made: Callable[[Insert, Inserted], T]) -> list[T]:
-        """All or none; in their order, what `made` makes of each. Refused with SQLSTATE 23505: some are there already."""
+    def insert_jobs(self, connection: Connection, jobs: Sequence[Insert], made: Callable[..., T]) -> list[T]:
+        """All or none; in their order, what `made` makes of each and what `Inserted` has, one by one: no 100,000 of these.
+
+        Refused with SQLSTATE 23505: some are there already.
+        """
         reserved = {"table": quoted(self.schema) + ".job", "count": len(jobs)}
         at, ids = self._rows(connection, "reserve_ids", reserved)[0]
         at = _utc(at)
@@ -146,9 +149,9 @@ class Store:
         with translated(connection), psycopg.Cursor(connection).copy(statement.encode()) as copy:
             for start in range(0, len(jobs), COPY_ROWS):
                 some, numbers = jobs[start : start + COPY_ROWS], ids[start : start + COPY_ROWS]
-                stored = [Inserted(id, at, at, max(at, job.terms.run_at or at)) for job, id in zip(some, numbers, strict=True)]
-                copy.write("".join(map(_copy_line, some, stored, repeat(at.isoformat()))).encode())
-                results += map(made, some, stored)  # while PostgreSQL reads these
+                run_ats = [at if job.terms.run_at is None else max(at, job.terms.run_at) for job in some]
+                copy.write("".join(_copy_lines(some, numbers, run_ats, at)).encode())
+                results += map(made, some, numbers, repeat(at), repeat(at), run_ats)  # while PostgreSQL reads these
         return results
 
     def notify(self, connection: Connection) -> None:
@@ -318,16 +321,16 @@ def _head(values: list[Any]) -> tuple[Lane, Mark]:
     return Lane(queue, type, priority), (datetime.fromisoformat(run_at), id)
 
 
-def _copy_line(job: Insert, stored: Inserted, at: str) -> str:
-    """In the order of the columns in insert_jobs.sql. `at`: when it was created."""
-    run_at = at if stored.run_at is stored.created_at else stored.run_at.isoformat()
-    return f"{stored.id}\t{job.uid.hex}\t{copied(job.payload)}\t{_copy_terms(job.terms)}\t{run_at}\t{at}\t{at}\n"
-
-
-@lru_cache(maxsize=100)
-def _copy_terms(terms: Terms) -> str:
-    """All but its run_at: the same for most jobs of a call."""
-    return "\t".join(copied(str(value)) for value in terms[:-1])
+def _copy_lines(jobs: Sequence[Insert], ids: Sequence[int], run_ats: Sequence[datetime], at: datetime) -> Iterator[str]:
+    """In the order of the columns in insert_jobs.sql. `at`: when they are created."""
+    created_at = at.isoformat()
+    terms = None
+    for job, id, run_at in zip(jobs, ids, run_ats, strict=True):
+        if job.terms != terms:  # they are the same for most jobs of a call
+            terms = job.terms
+            columns = "\t".join(copied(str(value)) for value in terms[:-1])
+        due = created_at if run_at is at else run_at.isoformat()
+        yield f"{id}\t{job.uid.hex}\t{copied(job.payload)}\t{columns}\t{due}\t{created_at}\t{created_at}\n"
 
 
 def _inserted(row: tuple[Any, ...]) -> Inserted:

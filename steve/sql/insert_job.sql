@@ -10,5 +10,5 @@ values (
 )
 on conflict (uid) do nothing
 returning
-  uid, id, created_at, updated_at, run_at,
+  id, created_at, updated_at, run_at,
   case when %(notify)s then pg_notify(%(channel)s, '') end

@@ -66,12 +66,20 @@ def _pgbench() -> Path:
 
 
 _FINISH = (
-    "update {schema}.job set status = 'running', process_id = 1, claimed_at = run_at, updated_at = run_at, attempts = 1, "
-    "lease_no = 1 where id > %(before)s",
-    "update {schema}.job set status = 'completed', process_id = null, started_at = run_at, completed_at = run_at "
-    "where id > %(before)s",
-    "insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status) "
-    "select id, 1, 1, 'history', started_at, completed_at, 'success' from {schema}.job where id > %(before)s order by id",
+    """\
+update {schema}.job
+set status = 'running', process_id = 1, claimed_at = run_at, updated_at = run_at, attempts = 1, lease_no = 1
+where id > %(before)s
+""",
+    """\
+update {schema}.job
+set status = 'completed', process_id = null, started_at = run_at, completed_at = run_at
+where id > %(before)s
+""",
+    """\
+insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status)
+select id, 1, 1, 'history', started_at, completed_at, 'success' from {schema}.job where id > %(before)s order by id
+""",
 )
 """What a claim and a settlement write."""
 

@@ -19,7 +19,7 @@ import pytest
 
 from steve import InvalidJob, NewJob, RetryPolicy, Status
 from steve._enqueue import as_job, checked, checked_many
-from steve._store import Insert, Inserted
+from steve._store import Insert
 from steve.settings import Settings
 
 RETRY = RetryPolicy(max_attempts=7, backoff_strategy="exp", base=3.0, max_delay=60.0, jitter=0.5)
@@ -339,7 +339,7 @@ def test_uids_are_in_the_order_of_time_and_never_the_same() -> None:
 
 def test_what_was_stored_becomes_a_job() -> None:
     insert = enqueue("a", {"n": (1,)}, queue="mail", priority=3, backoff_strategy=OTHER)
-    job = as_job(insert, Inserted(7, NOON, NOON, NOON + timedelta(hours=1)))
+    job = as_job(insert, 7, NOON, NOON, NOON + timedelta(hours=1))
     assert (job.id, job.uid, job.type, job.queue, job.priority) == (7, insert.uid, "a", "mail", 3)
     assert (job.payload, job.result, job.error) == ({"n": [1]}, None, None)
     assert (job.status, job.attempts, job.crashes) == (Status.PENDING, 0, 0)
