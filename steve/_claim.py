@@ -82,9 +82,7 @@ class Hand:
         self._expecting = threading.Lock()
         self._expected = inf
         self._backoff = Backoff()
-        # How often in a row a wake-up brought nothing. Of many processes that hear of one job all but one come too late: they
-        # stand back a little, lest they take the processor from the one that was first the last time.
-        self._late = 0
+        self._late = 0  # how often in a row a wake-up brought nothing
         self._closed = False
         # Rung for the idle worker. A SimpleQueue, since its put is safe wherever Python runs, in a signal handler too.
         self._bell: SimpleQueue[None] = SimpleQueue()
@@ -149,6 +147,11 @@ class Hand:
             self.marks.start_over()
         self._woken = True
         self.ring()
+
+    def stands_back(self) -> float:
+        """Seconds before a notification is to be heard. Of many processes that hear of one job all but one come too late: these
+        let the one that was first the last time have the processor, and then come apart from each other."""
+        return min(self._late * LATE_SECONDS, LATE_MOST) * uniform(0.5, 1.0)
 
     def expect(self, seconds: float) -> None:
         """A job of ours comes due in so many seconds."""
@@ -339,8 +342,6 @@ class Hand:
             self._bell.get(timeout=seconds)
         except Empty:
             return self._is_due()
-        if self._late and self._woken:
-            time.sleep(min(self._late * LATE_SECONDS, LATE_MOST))
         return True
 
     def ring(self) -> None:

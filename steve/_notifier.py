@@ -9,12 +9,17 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
+import time
 from collections.abc import Callable
 
 from ._log import logger
 from ._outage import Backoff, Outage
 from .errors import Trouble
 from .settings import PROOF_SECONDS
+
+# An idle process waits anew for each job that others create: poll costs one system call a wait, epoll five. One epoll kept for
+# all waits would go on reporting a socket that is closed here and still open in the child of a fork.
+_Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
 
 
 class Notifier:
@@ -24,14 +29,17 @@ class Notifier:
         hear: Callable[[], list[str]],
         close: Callable[[], None],
         wake: Callable[[bool], None],
+        stands_back: Callable[[], float],
         outage: Outage,
     ) -> None:
         """`listen` (re)opens the connection if need be and returns its socket's number, None behind a pooler, where nobody can
-        listen; `hear` returns what has arrived; `wake(everywhere)` makes the hand look."""
+        listen; `hear` returns what has arrived; `wake(everywhere)` makes the hand look, so many seconds after something has
+        arrived as `stands_back()` says."""
         self._listen = listen
         self._hear = hear
         self._close = close
         self._wake = wake
+        self._stands_back = stands_back
         self._outage = outage
         self._backoff = Backoff()
         self._ended = False
@@ -61,6 +69,9 @@ class Notifier:
                 self._wake(True)  # whatever was notified before is lost: look once
                 self.listening = True
                 while self._wait(descriptor, PROOF_SECONDS):
+                    # Before anything is done about it: who stands back leaves the processors to others.
+                    if seconds := self._stands_back():
+                        time.sleep(seconds)
                     heard = self._hear()
                     if not heard:  # an idle connection does not notice by itself that the other end is gone or frozen
                         self._listen()
@@ -78,7 +89,7 @@ class Notifier:
 
     def _wait(self, descriptor: int | None, seconds: float | None) -> bool:
         """Until there is something to hear, or the end; whether it is not the end."""
-        with selectors.DefaultSelector() as selector:
+        with _Selector() as selector:
             selector.register(self._near_end, selectors.EVENT_READ)
             if descriptor is not None:
                 selector.register(descriptor, selectors.EVENT_READ)

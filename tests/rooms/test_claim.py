@@ -29,6 +29,7 @@ from steve.settings import (
     HAND_SECONDS,
     LANE_LEAST,
     LANES_MOST,
+    LATE_MOST,
     OVERDUE,
     PACES_MOST,
     POLL_MOST,
@@ -254,6 +255,24 @@ def test_nobody_waits_for_anothers_claim(desk: Desk) -> None:
         assert len(desk.demands) == 2
     finally:
         slow.end()
+
+
+def test_who_is_woken_in_vain_hears_later_each_time_until_it_was_first_again(desk: Desk) -> None:
+    for _ in range(30):
+        desk.hand.wake()
+        desk.hand.refill(2)
+    assert LATE_MOST / 2 <= desk.hand.stands_back() <= LATE_MOST
+    desk.fill(1)
+    assert desk.hand.stands_back() == 0.0
+
+
+def test_a_poll_that_brings_nothing_does_not_make_a_process_hear_later() -> None:
+    desk = Desk(poll=0.0)
+    desk.fill(1)
+    for _ in range(30):
+        desk.hand.refill(2)
+    assert len(desk.demands) > 30
+    assert desk.hand.stands_back() == 0.0
 
 
 def test_a_wake_up_while_a_claim_is_under_way_leads_to_another_claim(desk: Desk) -> None:
