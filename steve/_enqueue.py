@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from . import _json
 from ._store import Insert, Terms
@@ -27,7 +27,8 @@ _LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 
 def checked(new: NewJob, settings: Settings) -> Insert:
     """The job to insert; the settings' `retry` stands in for what `new` leaves open. Raises InvalidJob."""
-    return Insert(uuid7(os.urandom(8)), _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry))
+    number = uuid7(_now(), int.from_bytes(os.urandom(8), "big"))
+    return Insert(number, _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry))
 
 
 def checked_many(jobs: object, defaults: NewJob, settings: Settings) -> list[Insert]:
@@ -37,13 +38,13 @@ def checked_many(jobs: object, defaults: NewJob, settings: Settings) -> list[Ins
     retry, most = settings.retry, settings.max_payload_bytes
     _terms(defaults, retry)  # also where there is no job to carry them
     inserts = []
-    uids = _uuids()
+    uids = _uids()
     pairs_terms: dict[str, Terms] = {}  # by type: checked once for a hundred thousand pairs
     for position, item in enumerate(jobs):
         try:
             if isinstance(item, NewJob):
                 payload, terms = item.payload, _terms(_merged(item, defaults), retry)
-            elif isinstance(item, tuple | list) and len(item) == 2:
+            elif isinstance(item, (tuple, list)) and len(item) == 2:
                 name, payload = item
                 known = pairs_terms.get(name) if isinstance(name, str) else None
                 if known is None:
@@ -92,20 +93,27 @@ def as_job(insert: Insert, id: int, created_at: datetime, updated_at: datetime, 
     )
 
 
-def uuid7(chance: bytes) -> UUID:
-    """A UUID version 7 (RFC 9562): 48 bits of milliseconds, 12 of their fraction, 62 of chance (8 bytes of os.urandom). In
-    order of time, so that the index on it grows at one end: random ones cost two to three times the WAL at a million rows."""
-    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
-    head = (milliseconds & 0xFFFF_FFFF_FFFF) << 16 | 7 << 12 | nanoseconds * 4096 // 1_000_000
-    return UUID(int=head << 64 | 0b10 << 62 | int.from_bytes(chance, "big") >> 2)
+def uuid7(ticks: int, chance: int) -> int:
+    """The number of a UUID version 7 (RFC 9562): 48 bits of milliseconds, 12 of their fraction, 62 of chance. In order of time,
+    so that the index on it grows at one end: random ones cost two to three times the WAL at a million rows.
+
+    `ticks`: of `_now()`. `chance`: 64 bits of os.urandom.
+    """
+    head = (ticks >> 12 & 0xFFFF_FFFF_FFFF) << 16 | 7 << 12 | ticks & 0xFFF
+    return head << 64 | 0b10 << 62 | chance >> 2
 
 
-def _uuids() -> Iterator[UUID]:
-    """As many as are asked for; a thousand cost one system call."""
+def _now() -> int:
+    """In 4,096ths of a millisecond."""
+    return time.time_ns() * 4096 // 1_000_000
+
+
+def _uids() -> Iterator[int]:
+    """As many as are asked for, ascending. A thousand take one look at the clock and one at the source of chance: they count on
+    from there, by a quarter of a millisecond, and that many jobs are not checked in less."""
     while True:
-        chances = os.urandom(8 * 1024)
-        for start in range(0, len(chances), 8):
-            yield uuid7(chances[start : start + 8])
+        for ticks, (chance,) in enumerate(struct.iter_unpack("Q", os.urandom(8_000)), _now()):
+            yield uuid7(ticks, chance)
 
 
 def _merged(item: NewJob, defaults: NewJob) -> NewJob:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -17,7 +18,22 @@ MAX_INT_BITS = 10_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _decode = json.JSONDecoder().raw_decode
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+def _make_encode() -> Callable[[Any], str]:
+    """`JSONEncoder.encode` makes an encoder in C for each value, in more time than a small one takes: this makes one for all.
+    In an interpreter that has none, or another, it is json's own."""
+    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
+    try:
+        chunks = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+            None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
+        )
+    except (AttributeError, TypeError):
+        return encoder.encode
+    return lambda value: "".join(chunks(value, 0))
+
+
+_encode = _make_encode()
 
 
 class NotStorable(ValueError):
@@ -98,7 +114,7 @@ def _check(value: Any, depth: int, clean: bool) -> None:
     elif isinstance(value, float):
         if not isfinite(value):
             raise _Flaw(f"is {float(value)}, which JSON cannot hold")
-    elif isinstance(value, dict | list | tuple):
+    elif isinstance(value, (dict, list, tuple)):
         if depth > MAX_DEPTH:
             raise _Flaw(f"is nested more than {MAX_DEPTH} levels deep, or contains itself")
         if isinstance(value, dict):

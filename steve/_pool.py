@@ -51,11 +51,16 @@ waits twice as long after each failure: callers would find the database back as 
 class Sent(NamedTuple):
     """The jobs that may have been stored when the connection breaks."""
 
-    number: int
-    first: UUID
+    jobs: int
+    first: int
+    """The number that is its uid."""
+
+    @property
+    def uid(self) -> UUID:
+        return UUID(int=self.first)
 
     def __str__(self) -> str:
-        return f"job {self.first}" if self.number == 1 else f"{self.number} jobs, the first of them {self.first},"
+        return f"job {self.uid}" if self.jobs == 1 else f"{self.jobs} jobs, the first of them {self.uid},"
 
 
 class Lines(NamedTuple):
@@ -123,7 +128,7 @@ class Connections:
                         raise OutcomeUnknown(
                             f"the connection broke while {sent} was sent, and the database stayed away: it may have been "
                             f"stored ({error}); find(uid) tells when the database is back",
-                            sent.first,
+                            sent.uid,
                         ) from None  # see _calls
                     raise Unavailable(
                         f"the database could not be used within {self._timeout:g} s: {self._reason(error)}"
