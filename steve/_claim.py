@@ -148,9 +148,9 @@ class Hand:
         self._woken = True
         self.ring()
 
-    def stands_back(self) -> float:
-        """Seconds before a notification is to be heard. Of many processes that hear of one job all but one come too late: these
-        let the one that was first the last time have the processor, and then come apart from each other."""
+    def stand_back_seconds(self) -> float:
+        """How long to leave a notification unheard. Of many processes that hear of one job all but one come too late, or have
+        no handler for it: those let the one that was first the last time have the processors, and come at different times."""
         return min(self._late * LATE_SECONDS, LATE_MOST) * uniform(0.5, 1.0)
 
     def expect(self, seconds: float) -> None:

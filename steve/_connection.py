@@ -181,8 +181,13 @@ def use(connection: Connection, statement: Callable[[Connection], T]) -> T:
     except Trouble as error:
         state = error.sqlstate or ""
         if state in ("25006", "42P05") or state[:2] in ("08", "0A", "26"):
-            connection.close()
+            end_session(connection)
         raise
+
+
+def end_session(connection: Connection) -> None:
+    """Close a connection that may be of a user's pool, whose close_returns would make of close() a giving back."""
+    connection.pgconn.finish()
 
 
 class Line:

@@ -35,7 +35,7 @@ class Creator:
                 return self._insert(theirs, job, wake)
             except Trouble as error:
                 raise (error.__cause__ or error) from None
-        sent = Sent(1, job.number)
+        sent = Sent(1, job.uid_number)
         if not wake:
             return self._calls.call(lambda ours: self._insert(ours, job, False), sent)
         carries = self._announcer.begin()
@@ -57,7 +57,7 @@ class Creator:
         try:
             return self._calls.call(
                 lambda ours: self._copy(ours, jobs),
-                Sent(len(jobs), jobs[0].number),
+                Sent(len(jobs), jobs[0].uid_number),
                 ANSWER_SECONDS + len(jobs) / CREATE_PACE,
             )
         finally:

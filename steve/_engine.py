@@ -160,7 +160,7 @@ class Engine:
         )
         self._watcher = Maintenance([Duty("watch the health", WATCH_SECONDS, self._watch_health)])
         self._notifier = (
-            Notifier(self._listen, self._hear, self._lines.listen.close, self._hand.wake, self._hand.stands_back, outage)
+            Notifier(self._listen, self._hear, self._lines.listen.close, self._hand.wake, self._hand.stand_back_seconds, outage)
             if settings.notify
             else None
         )

@@ -27,8 +27,8 @@ _LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 
 def checked(new: NewJob, settings: Settings) -> Insert:
     """The job to insert; the settings' `retry` stands in for what `new` leaves open. Raises InvalidJob."""
-    number = uuid7(_now(), int.from_bytes(os.urandom(8), "big"))
-    return Insert(number, _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry))
+    uid = uuid7(_now(), int.from_bytes(os.urandom(8), "big"))
+    return Insert(uid, _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry))
 
 
 def checked_many(jobs: object, defaults: NewJob, settings: Settings) -> list[Insert]:
@@ -94,7 +94,7 @@ def as_job(insert: Insert, id: int, created_at: datetime, updated_at: datetime, 
 
 
 def uuid7(ticks: int, chance: int) -> int:
-    """The number of a UUID version 7 (RFC 9562): 48 bits of milliseconds, 12 of their fraction, 62 of chance. In order of time,
+    """A UUID version 7 (RFC 9562) as an integer: 48 bits of milliseconds, 12 of their fraction, 62 of chance. In order of time,
     so that the index on it grows at one end: random ones cost two to three times the WAL at a million rows.
 
     `ticks`: of `_now()`. `chance`: 64 bits of os.urandom.
@@ -109,11 +109,14 @@ def _now() -> int:
 
 
 def _uids() -> Iterator[int]:
-    """As many as are asked for, ascending. A thousand take one look at the clock and one at the source of chance: they count on
-    from there, by a quarter of a millisecond, and that many jobs are not checked in less."""
+    """As many as are asked for, ascending. A thousand take one look at the clock, and one at the source of chance; in between
+    they count on, and a thousand ticks are a quarter of a millisecond."""
+    ticks = 0
     while True:
-        for ticks, (chance,) in enumerate(struct.iter_unpack("Q", os.urandom(8_000)), _now()):
+        ticks = max(ticks, _now())
+        for (chance,) in struct.iter_unpack("Q", os.urandom(8_000)):
             yield uuid7(ticks, chance)
+            ticks += 1
 
 
 def _merged(item: NewJob, defaults: NewJob) -> NewJob:
@@ -154,7 +157,7 @@ def _terms(new: NewJob, retry: RetryPolicy) -> Terms:
         _name("type", new.type),
         priority,
         _max_attempts(new.max_attempts, new.backoff_strategy, retry),
-        policy.backoff_strategy,
+        str.__str__(policy.backoff_strategy),  # as in `_name`
         policy.base,
         policy.max_delay,
         policy.jitter,

@@ -1,5 +1,5 @@
-"""The thread that hears NOTIFY, on its own connection, and does nothing else: a listener that stops reading would hold back
-the cleaning up of the whole database.
+"""The thread that hears NOTIFY, on its own connection, and does nothing else: a listener that stops reading for more than
+milliseconds would hold back the cleaning up of the whole database.
 
 A notification is a hint: it wakes the hand, which looks for itself. The poll remains for those that are lost.
 """
@@ -29,17 +29,17 @@ class Notifier:
         hear: Callable[[], list[str]],
         close: Callable[[], None],
         wake: Callable[[bool], None],
-        stands_back: Callable[[], float],
+        stand_back_seconds: Callable[[], float],
         outage: Outage,
     ) -> None:
         """`listen` (re)opens the connection if need be and returns its socket's number, None behind a pooler, where nobody can
-        listen; `hear` returns what has arrived; `wake(everywhere)` makes the hand look, so many seconds after something has
-        arrived as `stands_back()` says."""
+        listen; `hear` returns what has arrived; `stand_back_seconds()`: for how long to leave it unheard; `wake(everywhere)`
+        makes the hand look."""
         self._listen = listen
         self._hear = hear
         self._close = close
         self._wake = wake
-        self._stands_back = stands_back
+        self._stand_back_seconds = stand_back_seconds
         self._outage = outage
         self._backoff = Backoff()
         self._ended = False
@@ -69,8 +69,8 @@ class Notifier:
                 self._wake(True)  # whatever was notified before is lost: look once
                 self.listening = True
                 while self._wait(descriptor, PROOF_SECONDS):
-                    # Before anything is done about it: who stands back leaves the processors to others.
-                    if seconds := self._stands_back():
+                    # Before hearing, not before looking: to hear takes a processor, too.
+                    if seconds := self._stand_back_seconds():
                         time.sleep(seconds)
                     heard = self._hear()
                     if not heard:  # an idle connection does not notice by itself that the other end is gone or frozen

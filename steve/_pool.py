@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from ._connection import (
     connect,
     connect_arguments,
     conninfo_of,
+    end_session,
     listen_conninfo_of,
     prepare_for_call,
     prepare_for_loop,
@@ -52,8 +53,9 @@ class Sent(NamedTuple):
     """The jobs that may have been stored when the connection breaks."""
 
     jobs: int
+    """How many."""
     first: int
-    """The number that is its uid."""
+    """The uid of the first, as an integer: few are ever shown."""
 
     @property
     def uid(self) -> UUID:
@@ -146,18 +148,13 @@ class Connections:
 
     def once(self, statement: Callable[[Connection], T], timeout: float, answer_in: float | None = ANSWER_SECONDS) -> T:
         """The same, tried once: with a connection that comes within `timeout` seconds. Raises Trouble."""
-        pool = self._pool()
+        pool, timeout = self._pool(), max(timeout, 0.01)
         try:
-            # Not pool.connection(), which commits and rolls back besides: each statement here is a transaction of its own.
-            connection: Connection = pool.getconn(timeout=max(timeout, 0.01))
-            try:
-                with _AS_IT_IS if self._theirs is None else _as_ours(connection):
-                    if answer_in is None:
-                        return use(connection, statement)
-                    seconds = answer_in
-                    return use(connection, lambda connection: watchdog.call(statement, connection, seconds))
-            finally:
-                pool.putconn(connection)
+            with _borrowed(pool, timeout) if self._theirs is None else _as_ours(pool, timeout) as connection:
+                if answer_in is None:
+                    return use(connection, statement)
+                seconds = answer_in
+                return use(connection, lambda connection: watchdog.call(statement, connection, seconds))
         except PoolClosed as error:
             if self._theirs is not None:
                 raise SteveError("the pool given as db was closed: open it, or make a manager on another") from error
@@ -300,13 +297,10 @@ class Connections:
 
         def close(connection: Connection) -> None:
             # Closed, not returned as it is: its session is ours by now, and the pool opens a fresh one in its place.
-            connection.close()
+            end_session(connection)
             pool.putconn(connection)
 
         return Line(open, close, self._pooler, watchdog.call, ANSWER_SECONDS)
-
-
-_AS_IT_IS = nullcontext()
 
 
 def _close(pool: AnyPool, pid: int) -> None:
@@ -319,18 +313,29 @@ def _watched(connection: Connection, prepare: Callable[[Connection, Pooler], Non
 
 
 @contextmanager
-def _as_ours(connection: Connection) -> Iterator[None]:
+def _borrowed(pool: AnyPool, timeout: float) -> Iterator[Connection]:
+    """A connection of the pool of our own, for one call: pool.connection() without its commit, which is for transactions."""
+    connection: Connection = pool.getconn(timeout)
+    try:
+        yield connection
+    finally:
+        pool.putconn(connection)
+
+
+@contextmanager
+def _as_ours(pool: AnyPool, timeout: float) -> Iterator[Connection]:
     """A connection of the user's pool, for one call: in autocommit (one round trip, and no transaction left open on an error),
     and in UTF-8 (payloads may hold any text). As it was, afterwards."""
-    autocommit, encoding = connection.autocommit, connection.info.encoding
-    connection.set_autocommit(True)
-    if encoding != "utf-8":
-        before = connection.pgconn.parameter_status(b"client_encoding") or b"UTF8"
-        ask(connection, "select set_config('client_encoding', 'UTF8', false)")
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            if encoding != "utf-8":
-                ask(connection, "select set_config('client_encoding', %s, false)", [before.decode()])
-            connection.set_autocommit(autocommit)
+    with pool.connection(timeout) as connection:
+        autocommit, encoding = connection.autocommit, connection.info.encoding
+        connection.set_autocommit(True)
+        if encoding != "utf-8":
+            before = connection.pgconn.parameter_status(b"client_encoding") or b"UTF8"
+            ask(connection, "select set_config('client_encoding', 'UTF8', false)")
+        try:
+            yield connection
+        finally:
+            if not connection.closed:
+                if encoding != "utf-8":
+                    ask(connection, "select set_config('client_encoding', %s, false)", [before.decode()])
+                connection.set_autocommit(autocommit)

@@ -47,15 +47,15 @@ class Terms(NamedTuple):
 class Insert(NamedTuple):
     """A job as it is sent."""
 
-    number: int
-    """That is its uid. A UUID is made only where one is needed: of many jobs not before PostgreSQL has something to do."""
+    uid_number: int
+    """The uid as an integer. Of many jobs the UUIDs themselves are made while PostgreSQL reads the COPY."""
     payload: str
     """JSON."""
     terms: Terms
 
     @property
     def uid(self) -> UUID:
-        return UUID(int=self.number)
+        return UUID(int=self.uid_number)
 
 
 class Inserted(NamedTuple):
@@ -141,8 +141,10 @@ class Store:
         rows = self._rows(connection, "insert_job", parameters | job.terms._asdict())
         return _inserted(rows[0]) if rows else None
 
-    def insert_jobs(self, connection: Connection, jobs: Sequence[Insert], made: Callable[..., T]) -> list[T]:
-        """All or none; in their order, what `made` makes of each and what `Inserted` has, one by one: no 100,000 of these.
+    def insert_jobs(
+        self, connection: Connection, jobs: Sequence[Insert], made: Callable[[Insert, int, datetime, datetime, datetime], T]
+    ) -> list[T]:
+        """All or none; in their order, what `made` makes of each job and, as four arguments, the fields of its Inserted.
 
         Refused with SQLSTATE 23505: some are there already.
         """
@@ -153,10 +155,10 @@ class Store:
         statement = self._statement("insert_jobs").replace("%%", "%")  # without parameters psycopg looks for no placeholders
         with translated(connection), psycopg.Cursor(connection).copy(statement.encode()) as copy:
             for start in range(0, len(jobs), COPY_ROWS):
-                some, numbers = jobs[start : start + COPY_ROWS], ids[start : start + COPY_ROWS]
+                some, some_ids = jobs[start : start + COPY_ROWS], ids[start : start + COPY_ROWS]
                 run_ats = [at if job.terms.run_at is None else max(at, job.terms.run_at) for job in some]
-                copy.write("".join(_copy_lines(some, numbers, run_ats, at)).encode())
-                results += map(made, some, numbers, repeat(at), repeat(at), run_ats)  # while PostgreSQL reads these
+                copy.write("".join(_copy_lines(some, some_ids, run_ats, at)).encode())
+                results += map(made, some, some_ids, repeat(at), repeat(at), run_ats)  # while PostgreSQL reads these
         return results
 
     def notify(self, connection: Connection) -> None:
@@ -328,14 +330,14 @@ def _head(values: list[Any]) -> tuple[Lane, Mark]:
 
 def _copy_lines(jobs: Sequence[Insert], ids: Sequence[int], run_ats: Sequence[datetime], at: datetime) -> Iterator[str]:
     """In the order of the columns in insert_jobs.sql. `at`: when they are created."""
-    created_at = str(at)  # PostgreSQL reads the T of isoformat() a little slower
+    created_at = at.isoformat(" ")  # PostgreSQL takes longer over a T
     terms = None
     for job, id, run_at in zip(jobs, ids, run_ats, strict=True):
         if job.terms != terms:  # they are the same for most jobs of a call
             terms = job.terms
             columns = "\t".join(copied(str(value)) for value in terms[:-1])
-        due = created_at if run_at is at else str(run_at)
-        yield f"{id}\t{job.number:032x}\t{copied(job.payload)}\t{columns}\t{due}\t{created_at}\t{created_at}\n"
+        due = created_at if run_at is at else run_at.isoformat(" ")
+        yield f"{id}\t{job.uid_number:032x}\t{copied(job.payload)}\t{columns}\t{due}\t{created_at}\t{created_at}\n"
 
 
 def _inserted(row: tuple[Any, ...]) -> Inserted:

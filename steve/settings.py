@@ -22,7 +22,8 @@ HAND_AGE = 1.0
 """Seconds after which a claimed job that nobody has begun is given back."""
 
 LATE_SECONDS, LATE_MOST = 0.0004, 0.004
-"""How long a process that came too late the last time waits before it hears again, for each time in a row; and at most."""
+"""How long a process that was woken in vain waits before it hears again, for each time in a row, and at most; of both by chance
+half to all."""
 ANSWERED_MOST = 1_000
 """Claims whose time is kept, to tell them from one whose reply was lost."""
 SECOND_LOOK = 60.0

@@ -68,7 +68,8 @@ def _pgbench() -> Path:
 _FINISH = (
     """\
 update {schema}.job
-set status = 'running', process_id = 1, claimed_at = run_at, updated_at = run_at, attempts = 1, lease_no = 1
+set status = 'running', process_id = 1, created_at = run_at, claimed_at = run_at, updated_at = run_at,
+  attempts = 1, lease_no = 1
 where id > %(before)s
 """,
     """\

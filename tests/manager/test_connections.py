@@ -20,7 +20,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, dict_row, namedtuple_row, scalar_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, NullConnectionPool
 
-from steve import Job, JobManager, SteveError
+from steve import InvalidJob, Job, JobManager, SteveError
 from steve._connection import conninfo_of
 from steve._store import Store
 from tests.conftest import until
@@ -325,8 +325,9 @@ def test_a_pool_gets_back_what_a_manager_took_that_listens_to_nothing(
         pool.putconn(connection)
 
 
+@pytest.mark.parametrize("keywords", [{}, {"close_returns": True}], ids=["as it comes", "close_returns"])
 def test_the_pool_stays_open_and_whole_and_its_connections_are_as_before(
-    make_pool: Callable[..., ConnectionPool], make_manager: MakeManager
+    make_pool: Callable[..., ConnectionPool], make_manager: MakeManager, keywords: dict[str, Any]
 ) -> None:
     configured: list[int] = []
 
@@ -336,7 +337,7 @@ def test_the_pool_stays_open_and_whole_and_its_connections_are_as_before(
         connection.execute("set TimeZone = 'Asia/Kathmandu'")
         connection.commit()
 
-    pool = make_pool(max_size=5, configure=configure)
+    pool = make_pool(max_size=5, configure=configure, **keywords)
     with pool.connection() as connection:
         before = connection.info.backend_pid
     manager = make_manager(pool, handlers={"a": Tally()})
@@ -365,6 +366,26 @@ def test_the_pool_stays_open_and_whole_and_its_connections_are_as_before(
         for connection in borrowed:
             pool.putconn(connection)
     assert before in configured
+
+
+@pytest.mark.parametrize("pool", ["ours", "theirs"])
+def test_a_call_that_is_refused_gives_its_connection_back_as_it_was(
+    make_pool: Callable[..., ConnectionPool], make_manager: MakeManager, database_url: str, pool: str
+) -> None:
+    theirs = make_pool(max_size=1)
+    manager = make_manager(theirs if pool == "theirs" else database_url)
+    manager.migrate()
+    manager._connections.call(lambda ours: ours.execute(f'alter table "{manager._store.schema}".job add check (priority < 5)'))
+    sessions = set()
+    for _ in range(12):  # more than either pool has
+        with pytest.raises(InvalidJob, match="SQLSTATE 23514"):
+            manager.create("a", priority=7)
+        with pytest.raises(InvalidJob, match="SQLSTATE 23514"):
+            manager.create_many([("a", None)] * 3, priority=7)
+        sessions.add(manager._connections.call(lambda ours: ours.info.backend_pid))
+    assert len(sessions) == 1
+    with theirs.connection() as connection:
+        assert not connection.autocommit
 
 
 def test_callers_of_a_started_manager_share_what_the_pool_has_left(make_pooled: MakeManager) -> None:

@@ -182,7 +182,7 @@ MUTANTS = (
         Edit(
             "_create.py",
             "lambda ours: self._insert(ours, job, carries)",
-            "lambda ours, tries=iter((job, job._replace(uid=__import__('uuid').uuid4()))): "
+            "lambda ours, tries=iter((job, job._replace(uid_number=__import__('uuid').uuid4().int))): "
             "self._insert(ours, next(tries), carries)",
         ),
     ),

@@ -30,6 +30,7 @@ from steve.settings import (
     LANE_LEAST,
     LANES_MOST,
     LATE_MOST,
+    LATE_SECONDS,
     OVERDUE,
     PACES_MOST,
     POLL_MOST,
@@ -257,13 +258,22 @@ def test_nobody_waits_for_anothers_claim(desk: Desk) -> None:
         slow.end()
 
 
-def test_who_is_woken_in_vain_hears_later_each_time_until_it_was_first_again(desk: Desk) -> None:
-    for _ in range(30):
+@pytest.mark.parametrize("chance", [0, 1], ids=["least", "most"])
+def test_who_is_woken_in_vain_hears_later_each_time_until_it_was_first_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, chance: int
+) -> None:
+    monkeypatch.setattr("steve._claim.uniform", lambda *bounds: bounds[chance])
+    desk.fill(1)
+    seconds = []
+    for _ in range(12):
+        seconds.append(desk.hand.stand_back_seconds())
         desk.hand.wake()
         desk.hand.refill(2)
-    assert LATE_MOST / 2 <= desk.hand.stands_back() <= LATE_MOST
-    desk.fill(1)
-    assert desk.hand.stands_back() == 0.0
+    share = (0.5, 1.0)[chance]
+    assert seconds == [pytest.approx(min(times * LATE_SECONDS, LATE_MOST) * share) for times in range(12)]
+    assert seconds[-1] == LATE_MOST * share
+    desk.fill(2)
+    assert desk.hand.stand_back_seconds() == 0.0
 
 
 def test_a_poll_that_brings_nothing_does_not_make_a_process_hear_later() -> None:
@@ -272,7 +282,7 @@ def test_a_poll_that_brings_nothing_does_not_make_a_process_hear_later() -> None
     for _ in range(30):
         desk.hand.refill(2)
     assert len(desk.demands) > 30
-    assert desk.hand.stands_back() == 0.0
+    assert desk.hand.stand_back_seconds() == 0.0
 
 
 def test_a_wake_up_while_a_claim_is_under_way_leads_to_another_claim(desk: Desk) -> None:

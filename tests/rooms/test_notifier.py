@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,16 +13,21 @@ from tests.conftest import until
 
 
 class Ear:
-    """A notifier whose connection is a socket: each byte sent to it is a notification; and what it did, in order."""
+    """A notifier whose connection is a socket, each byte on it a notification; and what it did, in order."""
 
     def __init__(self) -> None:
         self.did: list[str] = []
         self.seconds = 0.0
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
         self._ours, self.database = socket.socketpair()
-        self.notifier = Notifier(self._ours.fileno, self._hear, self._ours.close, self._wake, self._stands_back, Outage())
+        self.notifier = Notifier(
+            self._ours.fileno, self._hear, self._ours.close, self._wake, self._stand_back_seconds, Outage()
+        )
 
-    def _stands_back(self) -> float:
+    def _stand_back_seconds(self) -> float:
         self.did.append("stand back")
+        assert self.may_go_on.wait(10)
         return self.seconds
 
     def _hear(self) -> list[str]:
@@ -39,8 +45,8 @@ def ear() -> Iterator[Ear]:
     thread.start()
     yield ear
     ear.notifier.end()
-    thread.join()
     ear.database.close()
+    thread.join()
 
 
 def test_it_wakes_when_it_begins_to_listen_and_for_whatever_it_hears(ear: Ear) -> None:
@@ -51,10 +57,20 @@ def test_it_wakes_when_it_begins_to_listen_and_for_whatever_it_hears(ear: Ear) -
     until(lambda: ear.did[4:] == ["stand back", "hear", "wake everywhere"])
 
 
-def test_who_stands_back_hears_what_has_come_meanwhile_as_one(ear: Ear) -> None:
+def test_what_comes_while_it_stands_back_is_heard_as_one(ear: Ear) -> None:
     until(lambda: ear.notifier.listening)
-    ear.seconds = 0.3
+    ear.may_go_on.clear()
     ear.database.send(b".")
     until(lambda: ear.did[1:] == ["stand back"])
-    ear.database.send(b"..")
-    until(lambda: ear.did[1:] == ["stand back", "hear", "wake"])
+    ear.database.send(b".b")
+    ear.may_go_on.set()
+    until(lambda: ear.did[1:] == ["stand back", "hear", "wake everywhere"])
+
+
+def test_it_stands_back_for_as_long_as_it_is_told_and_before_it_hears(ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+    until(lambda: ear.notifier.listening)
+    clock = SimpleNamespace(sleep=lambda seconds: ear.did.append(f"sleep {seconds}"))
+    monkeypatch.setattr("steve._notifier.time", clock)
+    ear.seconds = 0.003
+    ear.database.send(b".")
+    until(lambda: ear.did[1:] == ["stand back", "sleep 0.003", "hear", "wake"])

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from enum import Enum, StrEnum
+from types import SimpleNamespace
 from typing import Any
 from uuid import RFC_4122
 from zoneinfo import ZoneInfo
@@ -34,6 +35,7 @@ class Kind(StrEnum):
 
 class OldKind(str, Enum):  # noqa: UP042 - what StrEnum was before Python 3.11
     MAIL = "mail"
+    EXP = "exp"
 
 
 class Text(str):
@@ -89,6 +91,12 @@ def test_a_subclass_of_str_is_the_text_that_it_is(name: str) -> None:
     insert = enqueue(name, queue=name)
     assert (insert.terms.type, insert.terms.queue) == ("mail", "mail")
     assert type(insert.terms.type) is type(insert.terms.queue) is str
+
+
+@pytest.mark.parametrize("strategy", [OldKind.EXP, RetryPolicy(backoff_strategy=OldKind.EXP)], ids=["by name", "in a policy"])
+def test_so_is_a_strategy(strategy: Any) -> None:
+    stored = enqueue(backoff_strategy=strategy).terms.backoff_strategy
+    assert (str(stored), type(stored)) == ("exp", str)
 
 
 @pytest.mark.parametrize(
@@ -331,18 +339,30 @@ def test_a_uid_is_a_uuid_of_version_7_that_says_when_it_was_made() -> None:
 
 def test_uids_are_in_the_order_of_time_and_never_the_same() -> None:
     uids = [enqueue().uid for _ in range(1_000)]
-    uids += [insert.uid for insert in checked_many([("a", None)] * 10_000, NewJob("unused"), SETTINGS)]
-    assert len(set(uids)) == 11_000
+    assert len(set(uids)) == 1_000
     stamps = [uid.int >> 64 for uid in uids]  # without the chance in the second half
     assert all(earlier <= later for earlier, later in itertools.pairwise(stamps))
 
 
+@pytest.mark.parametrize("clock", [time.time_ns, lambda: 1_800_000_000_000_000_000, itertools.count(2**60, -(10**9)).__next__])
+def test_the_uids_of_many_jobs_ascend_whatever_the_clock_does(
+    monkeypatch: pytest.MonkeyPatch, clock: Callable[[], int]
+) -> None:
+    monkeypatch.setattr("steve._enqueue.time", SimpleNamespace(time_ns=clock))
+    uids = [insert.uid for insert in checked_many([("a", None)] * 10_000, NewJob("unused"), SETTINGS)]
+    stamps = [uid.int >> 64 for uid in uids]
+    assert all(earlier < later for earlier, later in itertools.pairwise(stamps))
+    assert {uid.version for uid in uids} == {7}
+    assert {uid.variant for uid in uids} == {RFC_4122}
+
+
 def test_what_was_stored_becomes_a_job() -> None:
     insert = enqueue("a", {"n": (1,)}, queue="mail", priority=3, backoff_strategy=OTHER)
-    job = as_job(insert, 7, NOON, NOON, NOON + timedelta(hours=1))
+    job = as_job(insert, 7, NOON, NOON + timedelta(minutes=1), NOON + timedelta(hours=1))
     assert (job.id, job.uid, job.type, job.queue, job.priority) == (7, insert.uid, "a", "mail", 3)
     assert (job.payload, job.result, job.error) == ({"n": [1]}, None, None)
     assert (job.status, job.attempts, job.crashes) == (Status.PENDING, 0, 0)
     assert (job.max_attempts, job.backoff_strategy) == (2, "none")
-    assert (job.created_at, job.updated_at, job.run_at) == (NOON, NOON, NOON + timedelta(hours=1))
+    assert (job.created_at, job.updated_at) == (NOON, NOON + timedelta(minutes=1))
+    assert job.run_at == NOON + timedelta(hours=1)
     assert (job.claimed_at, job.started_at, job.completed_at) == (None, None, None)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import pytest
 
-from steve._json import NotStorable, decode, decode_or_text, encode, readable
+from steve._json import NotStorable, _make_encode, decode, decode_or_text, encode, readable
 
 
 class Colour(StrEnum):
@@ -122,6 +122,14 @@ def test_what_can_be_stored_reads_back(value: Any, read: Any, clean: bool) -> No
     assert "\x00" not in text
     assert decode(text) == read
     assert repr(decode(text)) == repr(read)  # the types too: 1 == True == 1.0
+
+
+@pytest.mark.parametrize("in_c", [True, False], ids=["by the encoder in C", "without one"])
+@pytest.mark.parametrize("value", [value for value, _ in STORABLE.values()], ids=STORABLE)
+def test_the_text_is_that_of_json(value: Any, in_c: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not in_c:
+        monkeypatch.setattr("json.encoder.c_make_encoder", None)
+    assert _make_encode()(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 FLAWS: dict[str, tuple[Callable[[], Any], str]] = {
