@@ -44,7 +44,7 @@ def checked_many(jobs: object, defaults: NewJob, settings: Settings) -> list[Ins
         try:
             if isinstance(item, NewJob):
                 payload, terms = item.payload, _terms(_merged(item, defaults), retry)
-            elif isinstance(item, (tuple, list)) and len(item) == 2:
+            elif isinstance(item, (tuple, list)) and len(item) == 2:  # not their union: it would be made for each
                 name, payload = item
                 known = pairs_terms.get(name) if isinstance(name, str) else None
                 if known is None:
