@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from importlib.resources import files
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
@@ -333,11 +333,17 @@ def _copy_lines(jobs: Sequence[Insert], ids: Sequence[int], run_ats: Sequence[da
     created_at = at.isoformat(" ")  # PostgreSQL takes longer over a T
     terms = None
     for job, id, run_at in zip(jobs, ids, run_ats, strict=True):
-        if job.terms != terms:  # they are the same for most jobs of a call
+        if job.terms is not terms:
             terms = job.terms
-            columns = "\t".join(copied(str(value)) for value in terms[:-1])
+            columns = _copy_terms(terms)
         due = created_at if run_at is at else run_at.isoformat(" ")
         yield f"{id}\t{job.uid_number:032x}\t{copied(job.payload)}\t{columns}\t{due}\t{created_at}\t{created_at}\n"
+
+
+@lru_cache(maxsize=100)
+def _copy_terms(terms: Terms) -> str:
+    """All but its run_at: the same for most jobs of a call, or for those of a type."""
+    return "\t".join(copied(str(value)) for value in terms[:-1])
 
 
 def _inserted(row: tuple[Any, ...]) -> Inserted:
