@@ -1,25 +1,26 @@
 """Alive or not, wired: this process's heartbeat, the rescue of the others' jobs, what it lost to such a rescue itself, and what
 it holds without knowing.
 
-`_engine` makes one, runs `heartbeat.run` on a thread and `work` as a duty of the scanner. The
-rules are in `_rescue.py` and `_reconcile.py`, when to beat in `_heartbeat.py`, and what still holds by then in the statements
-of `_processes.py`.
+`_engine` makes one, runs `heartbeat.run` on a thread and `work` as a duty of the scanner. The rules are in `_rescue.py` and
+`_reconcile.py`, when to beat in `_heartbeat.py`, and what still holds by then in the statements of `_processes.py`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from ._connection import Connection
 from ._heartbeat import Heartbeat
+from ._log import logger
 from ._outage import Outage
 from ._pool import Lines
 from ._processes import Look, Process, Processes, Registered
-from ._reconcile import Reconcile
-from ._rescue import Rescue
+from ._reconcile import Claims, Held, Reconcile
+from ._rescue import Rescue, Vantage
 from ._worker import Crew
 from .errors import Trouble
-from .job import Settled
+from .job import Settled, Status
 from .outcome import Verdict
 from .settings import Settings
 
@@ -33,47 +34,58 @@ class Alive:
         lines: Lines,
         outage: Outage,
         crew: Crew,
-        tell: Callable[[Process, Verdict, Settled], None],
+        held: Callable[[], Held],
+        tell: Callable[[str, Verdict, Settled], None],
     ) -> None:
-        """`crew` says what runs here, hears which of that others have taken, and takes up what it did not know of; `tell`
-        hears of each job that a rescue failed."""
+        """`crew` says what runs here and hears which of that others have taken; `held` says what this process knows of; `tell`
+        hears of each job that a rescue failed, with the name of the process that had held it."""
         self._settings = settings
         self._name = name
         self._process_id = registered.id
         self._lines = lines
         self._outage = outage
         self._crew = crew
+        self._tell = tell
         self._processes = Processes(settings.schema)
         self._rescue = Rescue(
-            lambda process: lines.scan.call(lambda c: self._processes.suspect_process(c, process)),
-            self._take_jobs,
-            lambda: lines.scan.call(lambda c: self._processes.adopt_processes(c, settings.lease)),
-            tell,
-            settings.lease,
+            lambda process: lines.scan.call(lambda c: self._processes.suspect_process(c, process)), self._take_jobs, tell
         )
-        self._reconcile = Reconcile(
-            lambda: lines.scan.call(lambda c: self._processes.find_claimed(c, registered.id, [])), crew.held, crew.take_up
-        )
+        self._reconcile = Reconcile(self._review, held, self._free, settings.lease)
+        # When the server started, for how long it had run when that was first seen here, and when that was. By the own clock
+        # from then on: the server's may be set.
         self._server_started = registered.server_started
+        self._server_up = 0.0
+        self._server_seen_at: float | None = None
         self._connected = 0.0
         self._doubtful = False
+        self.access: list[str] = []
+        """What keeps this role from its work, a sentence each: rights that it lost, row level security."""
+        self._restricted = registered.restricted
+        self._look_at_access = False
         self.heartbeat = Heartbeat(
-            self._beat, lines.heartbeat.close, self._look, self._doubt, outage, settings.heartbeat, registered.descriptor
+            self._beat,
+            lines.heartbeat.close,
+            lines.heartbeat.is_open,
+            self._look,
+            self._doubt,
+            outage,
+            settings.heartbeat,
+            registered.descriptor,
         )
 
     def work(self, *, stopping: bool, slow: bool) -> None:
         """On the scanner's thread. `slow`: dead rows make looking through the table slow."""
         try:
+            self._check_access()
             worked = self._look_for_lost()
             worked = self._reconcile.work() or worked
             if not stopping:  # whom a stopping process told of would not be told for certain
                 worked = self._rescue.work() or worked
-                # Adopting walks over what the marks avoid.
-                worked = (not slow and self._rescue.adopt()) or worked
-            if worked or slow:  # nothing is adopted meanwhile, so an adoption that failed says nothing any more
+            if worked:
                 self._outage.worked("the rescue")
         except Trouble as error:
             self._outage.failed("the rescue", error)
+            self._reconcile.begin()  # whose question tells when it is over
 
     def _look(self, look: Look, connected: float, unbroken: float) -> None:
         """On the heartbeat's thread."""
@@ -81,17 +93,32 @@ class Alive:
         if started != self._server_started or connected < self._connected:
             # Another server, perhaps behind a pooler; or this one after a crash: it may have forgotten something.
             self.doubt_everything()
+        now = time.monotonic()
+        if self._server_seen_at is None or started != self._server_started:
+            self._server_up, self._server_seen_at = max(look.seen_at - started, 0.0), now
         self._server_started, self._connected = started, connected
-        self._rescue.look(look, connected, unbroken)
+        if look.restricted is not None:
+            self._look_at_access = look.restricted or self._restricted
+            self._restricted = look.restricted
+        self._rescue.look(look.others, Vantage(connected, unbroken, self._server_up + now - self._server_seen_at))
 
     def doubt_everything(self) -> None:
         """Others may have jobs that this process runs, and it may hold jobs without knowing. From any thread."""
         self._doubtful = True
         self._reconcile.begin()
 
+    def doubt_tables(self) -> None:
+        """An outcome was dropped: by the tables this process may hold the job still. From any thread."""
+        self._reconcile.begin()
+
     def _doubt(self) -> None:
         """On the heartbeat's thread: others may have taken this process for dead, until the beat that has just been made."""
         self._doubtful = True
+
+    def _check_access(self) -> None:
+        if self._look_at_access:
+            self._look_at_access = False
+            self.access = self._lines.scan.call(lambda c: self._processes.check_access(c, worker=True))
 
     def _look_for_lost(self) -> bool:
         """Whether there was cause to look which jobs of ours a rescue has taken. No rescue is under way: the beat was made,
@@ -108,6 +135,27 @@ class Alive:
                 raise
             self._crew.lose(set(running) - held)
         return True
+
+    def _review(self) -> Claims:
+        review = self._lines.scan.call(lambda c: self._processes.review_claims(c, self._process_id, self._settings.lease))
+        if review.adopted:
+            logger.warning("processes without a row hold jobs: %s; if they do not beat, these are rescued", review.adopted)
+        return review.own
+
+    def _free(self, claims: Claims) -> None:
+        most, notify = self._settings.max_crashes, self._settings.notify
+        reason = f"JobLost: process {self._name} held the job by the tables and did not run it"
+
+        def free(connection: Connection) -> Sequence[tuple[Verdict, Settled]]:
+            return self._processes.free_jobs(connection, self._process_id, claims, reason, max_crashes=most, notify=notify)
+
+        freed = self._lines.scan.call(free)
+        if freed:
+            logger.warning("this process held %d jobs by the tables and did not run them: they are freed", len(freed))
+        for verdict, settled in freed:
+            if verdict.status is Status.FAILED:
+                logger.error("job %s failed: %s", verdict.job.uid, verdict.error, extra=verdict.job.log_extra())
+                self._tell(self._name, verdict, settled)
 
     def _take_jobs(self, process: Process, dead: bool, reason: str) -> Sequence[tuple[Verdict, Settled]]:
         most, notify = self._settings.max_crashes, self._settings.notify

@@ -5,17 +5,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import psycopg
+from psycopg.adapt import AdaptersMap, Loader
+from psycopg.postgres import register_default_adapters, register_default_types
 from psycopg.rows import tuple_row
+from psycopg.types.array import register_all_arrays
 
 from .errors import Misconfigured, Refused, Trouble, Unexplained, Unknown, Weather
 
 Connection = psycopg.Connection[Any]
 
-FOR_LOOPS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
-FOR_LOOPS |= {"statement_timeout": "0", "lock_timeout": "0", "idle_session_timeout": "0"}
+FOR_CALLS = {
+    "client_encoding": "UTF8",
+    "TimeZone": "UTC",
+    "default_transaction_isolation": "read committed",
+    "array_nulls": "on",  # else a null in an array of ours is the word
+    "exit_on_error": "off",  # else an error that is ours to handle looks like a lost connection
+    "enable_indexscan": "on",
+    "enable_indexonlyscan": "on",
+    "enable_tidscan": "on",
+    "enable_nestloop": "on",
+}
+"""What the statements rely on and a database or a role may set otherwise: set in each session of ours. A setting that only
+decides how values are written (DateStyle, IntervalStyle, extra_float_digits) is not among them: values travel in binary, or in
+a form that reads the same under all styles. search_path is not either, since a user's triggers on the tables may need it:
+functions and types are called by their full names instead."""
+
+FOR_LOOPS = FOR_CALLS | {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "transaction_timeout": "0",  # PostgreSQL 17
+}
 """The settings of a session that prepares its statements: they keep them on the indexes.
 
 A plan made for a small table stays cached while the table grows: a sequential scan in it would become quadratic, and the high
@@ -23,10 +52,18 @@ cost of a plan that has no other choice may wake the JIT compiler. One made for 
 it. Generic plans know neither. And no time limit of the role's, which is meant for requests, ends what the loops do or how
 long they have nothing to do.
 """
-SET_FOR_LOOPS = "select " + ", ".join(
-    f"set_config('{name}', '{value}', true)" for name, value in (FOR_LOOPS | {"TimeZone": "UTC"}).items()
-)
-"""The same for one transaction, where a pooler gives every transaction another session."""
+SET_FOR_LOOPS = """\
+select pg_catalog.set_config(name, value, true)
+from unnest(%(names)s::pg_catalog.text[], %(values)s::pg_catalog.text[]) as setting (name, value)
+where pg_catalog.current_setting(name, true) is not null
+"""
+"""The same for one transaction, where a pooler gives every transaction another session. A server that does not know a setting
+is not asked for it."""
+
+
+def settings(values: dict[str, str]) -> dict[str, Any]:
+    """The parameters that a statement like SET_FOR_LOOPS takes."""
+    return {"names": list(values), "values": list(values.values())}
 
 
 def quoted(schema: str) -> str:
@@ -35,8 +72,9 @@ def quoted(schema: str) -> str:
 
 
 def place_schema(sql: str, schema: str) -> str:
-    """The statement of a file: its comments left out, its {schema} put in. psycopg counts a % as a placeholder: doubled."""
-    lines = (line.split("--")[0].rstrip() for line in sql.splitlines())
+    """The statement of a file: comments and indentation left out, its {schema} put in. psycopg counts a % as a placeholder:
+    doubled."""
+    lines = (line.split("--")[0].strip() for line in sql.splitlines())
     # psycopg remembers how it parsed a statement of up to 4,096 bytes: the comments would cost every call a parse
     return "\n".join(line for line in lines if line).replace("{schema}", quoted(schema).replace("%", "%%"))
 
@@ -50,9 +88,47 @@ def ask(
 ) -> list[tuple[Any, ...]]:
     """The rows, by a cursor of our own class, whatever the connection's, and in binary: no DateStyle matters. Raises
     psycopg.Error."""
-    cursor = psycopg.Cursor(connection, row_factory=tuple_row)
+    cursor = Cursor(connection, row_factory=tuple_row)
     cursor.execute(statement.encode(), parameters, prepare=prepare, binary=True)
     return cursor.fetchall()
+
+
+class Cursor(psycopg.Cursor[Any]):
+    """Turns values into PostgreSQL's and back as psycopg does by itself, whatever adapters the application has registered,
+    globally or on a connection of its own: it may want uuids as text, or lists as jsonb."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        # A database in SQL_ASCII checks no text, so its rows may hold bytes that are no UTF-8.
+        unchecked = self.connection.pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII"
+        return _lenient_adapters() if unchecked else _adapters()
+
+
+@cache
+def _adapters() -> AdaptersMap:
+    adapters = AdaptersMap()
+    register_default_types(adapters.types)
+    register_default_adapters(adapters)
+    register_all_arrays(adapters)
+    return adapters
+
+
+@cache
+def _lenient_adapters() -> AdaptersMap:
+    adapters = AdaptersMap(_adapters())
+    for name in ("text", "varchar", "bpchar", "name"):
+        adapters.register_loader(name, _LenientText)
+        adapters.register_loader(name, _LenientBinaryText)
+    return adapters
+
+
+class _LenientText(Loader):
+    def load(self, data: Any) -> str:
+        return bytes(data).decode(errors="replace")
+
+
+class _LenientBinaryText(_LenientText):
+    format = psycopg.pq.Format.BINARY
 
 
 @contextmanager
@@ -65,25 +141,33 @@ def translated(connection: Connection) -> Iterator[None]:
 
 
 def trouble(error: psycopg.Error, connection: Connection | None = None) -> Trouble:
-    """What psycopg's error means for who called; `connection`: the one that the statement was sent on."""
+    """What psycopg's error means for the caller; `connection`: the one that the statement was sent on."""
     state = error.sqlstate
-    # Not all of its text: DETAIL and CONTEXT quote the data, a payload, say.
-    message = f"{type(error).__name__}: {error.diag.message_primary or error}"
+    diagnosis = error.diag
+    # Not all of its text: DETAIL and CONTEXT quote the data, a payload, say. Where the data may be at fault, PostgreSQL quotes
+    # it in the message itself, and so may a trigger of the user's.
+    text = f"SQLSTATE {state}" if (state or "")[:2] in _QUOTING else diagnosis.message_primary or error
+    message = f"{type(error).__name__}: {text}"
     if connection is not None and (connection.closed or (state or "").startswith("57P")):
         return Unknown(message, state)
     if state is None:
         # libpq's own words: a connection that could not be opened; or a value that could not be made into a parameter
         return Refused(message) if isinstance(error, psycopg.DataError) else Weather(message)
-    for kind, classes in _KINDS:
-        if state[:2] in classes:
-            return kind(message, state)
-    return Unexplained(message, state)
+    kind = _KINDS.get(state) or _KINDS.get(state[:2], Refused)  # Refused: a state that a user's trigger made up, say
+    return kind(message, state, diagnosis.constraint_name)
 
 
-_KINDS: tuple[tuple[type[Trouble], set[str]], ...] = (
-    (Refused, {"21", "22", "23", "44", "54", "P0"}),  # the data, constraints, limits; a trigger of the user's that raises
-    (Misconfigured, {"28", "3D", "3F", "42"}),  # role, database, schema, tables and rights
-    # lost, read-only, contention, resources, locks, timeouts; and plans and prepared statements that hold no more (0A, 26)
-    (Weather, {"08", "0A", "25", "26", "40", "53", "55", "57", "58"}),
-)
-"""By the class of the SQLSTATE."""
+_QUOTING = {"22", "P0"}
+
+_KINDS: dict[str, type[Trouble]] = {
+    # lost, read-only, contention, full disks, locks, timeouts; plans and prepared statements that hold no more (0A, 26)
+    **dict.fromkeys(("08", "0A", "25", "26", "40", "53", "55", "57", "58"), Weather),
+    # role, database, schema, tables and rights
+    **dict.fromkeys(("28", "3D", "3F", "42"), Misconfigured),
+    # Limits and what PostgreSQL cannot explain: of the data; or of the server, as a full queue of notifications and the
+    # protection against the wraparound of transaction ids (both 54000)
+    **dict.fromkeys(("54", "XX", "F0", "53200"), Unexplained),
+    # the data, constraints, a trigger of the user's that raises
+    **dict.fromkeys(("21", "22", "23", "44", "P0"), Refused),
+}
+"""By the SQLSTATE or its class."""

@@ -11,16 +11,17 @@ from typing import TypeVar
 from . import migrations
 from ._connection import Connection
 from ._pool import Connections, Sent
-from .errors import InvalidJob, Misconfigured, Refused, SteveError
+from ._store import Store
+from .errors import InvalidJob, Misconfigured, Refused, SchemaError, SteveError
 from .settings import ANSWER_SECONDS
 
 T = TypeVar("T")
 
 
 class Calls:
-    def __init__(self, connections: Connections, schema: str) -> None:
+    def __init__(self, connections: Connections, store: Store) -> None:
         self._connections = connections
-        self._schema = schema
+        self._store = store
 
     def call(
         self, statement: Callable[[Connection], T], sent: Sent | None = None, answer_in: float | None = ANSWER_SECONDS
@@ -33,7 +34,14 @@ class Calls:
             return self._connections.call(statement, sent, answer_in)
         except Misconfigured as error:
             met = error
-            raise self._connections.call(lambda ours: migrations.describe_missing(ours, self._schema, met)) from None
+            raise self._connections.call(lambda ours: migrations.describe_missing(ours, self._store.schema, met)) from None
         except Refused as error:
+            if (
+                error.constraint == "job_pkey"
+            ):  # the uid is a client's and has a constraint of its own; the id is the sequence's
+                flaw = self._connections.call(self._store.check_sequence)
+                raise SchemaError(
+                    flaw or "the sequence of the jobs' ids gave out one that is there already: try again"
+                ) from None
             kind = SteveError if sent is None else InvalidJob
-            raise kind(f"PostgreSQL refused it (SQLSTATE {error.sqlstate})") from None
+            raise kind(f"PostgreSQL refused it: {error}") from None

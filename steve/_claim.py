@@ -88,10 +88,14 @@ class Hand:
         self._bell: SimpleQueue[None] = SimpleQueue()
         # One giver at a time, so that what was taken out of the hand is on the pile when the next one finds the hand empty.
         self._giving = threading.Lock()
+        self.claimed_at = time.monotonic()
+        """When a claim last had its answer, whether it brought anything or not."""
         self.returned = 0
         """Given back since the hand was closed."""
         self.last_chance = False
         """A job on its last chance is due, or runs: nothing else may begin. Only the worker that sees to it ends this."""
+        self.alone_since = 0.0
+        """Since when, by time.monotonic()."""
         self._alone_not_before = 0.0
 
     def draw(self) -> Claimed | None:
@@ -105,16 +109,6 @@ class Hand:
 
     def jobs(self) -> list[Claimed]:
         return [job for _, job in self._jobs.copy()]  # a copy is atomic, a walk over what others draw from is not
-
-    def take_up(self, jobs: list[Claimed], running: Callable[[], list[tuple[int, int]]]) -> int:
-        """What this process holds and did not know of; how many. With no claim under way, and looked at again: one whose reply
-        came late may have brought them."""
-        with self._claiming, self._scanning:
-            known = {(job.id, job.lease_no) for job in self.jobs()}.union(running())
-            new = [] if self._closed else [job for job in jobs if (job.id, job.lease_no) not in known]
-            self._put_in(new)
-        self.ring()  # an idle worker that saw the lock taken sleeps
-        return len(new)
 
     def is_low(self) -> bool:
         return len(self._jobs) * 2 <= self._target or not self._jobs
@@ -192,7 +186,6 @@ class Hand:
             self._outage.failed("claiming", error)
             return 0
         else:
-            self._outage.worked("claiming")
             return brought
         finally:
             self._end_claim()
@@ -209,7 +202,8 @@ class Hand:
         woken, self._woken = self._woken, False
         demand = self.pace.demand(self._handlers, self._workers, idle, len(self._jobs), self.marks.now())
         if not demand.mosts and not demand.any_type:
-            self._next_look = time.monotonic() + self._poll_interval  # no handler yet
+            self.claimed_at = time.monotonic()  # there is nothing to claim: no handler yet
+            self._next_look = self.claimed_at + self._poll_interval
             return 0
         with self._expecting:
             self._expected = inf  # what came due before is in the database already, and this claim sees it
@@ -219,12 +213,11 @@ class Hand:
         except Exception as error:
             self._not_before = self._next_look = time.monotonic() + self._backoff.next()
             self.marks.start_over()  # the next connection may lead to another server, whose clock differs
+            self._outage.failed("claiming", error)
             if not isinstance(error, Trouble):
                 raise
-            self._outage.failed("claiming", error)
             return 0
-        self._outage.worked("claiming")
-        self._backoff.reset()
+        self._on_claimed()
         self._target = demand.n
         self._late = 0 if claims.jobs else self._late + woken
         look_in = 0.0
@@ -238,6 +231,12 @@ class Hand:
         with self._expecting:
             self._next_look = min(time.monotonic() + look_in, self._expected)
         return found + len(claims.jobs)
+
+    def _on_claimed(self) -> None:
+        """A claim had its answer: only that ends the outage of claiming."""
+        self._outage.worked("claiming")
+        self._backoff.reset()
+        self.claimed_at = time.monotonic()
 
     def in_doubt(self) -> bool:
         """Whether this process may hold jobs that it does not know of."""
@@ -270,6 +269,7 @@ class Hand:
             self.marks.claimed(claims, demand.marks is None, cut_off)
             self._put_in(claims.jobs)
             if claims.last_chance and time.monotonic() >= self._alone_not_before:
+                self.alone_since = self.alone_since if self.last_chance else time.monotonic()
                 self.last_chance = True
                 self.ring()
         except (Weather, Misconfigured):
@@ -307,7 +307,7 @@ class Hand:
         try:
             demand = self.pace.demand(self._handlers, self._workers, 1, 0, {})._replace(n=0, suspects=int(quiet), alone=True)
             jobs, *_, due = ([], False) if self._closed else self._take(self._claim, demand)[0]
-            self._outage.worked("claiming")
+            self._on_claimed()
             self._next_look = now + self._poll_interval
             if not jobs and (quiet or not due):  # no more, or another process has taken it, or holds it
                 self.last_chance = False

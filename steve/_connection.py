@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ._ask import FOR_LOOPS, ask, trouble
+from ._ask import FOR_CALLS, FOR_LOOPS, SET_FOR_LOOPS, ask, settings, trouble
 from ._log import logger
 from .errors import Trouble
 
@@ -46,7 +47,7 @@ def conninfo_of(db: object) -> str:
     if not isinstance(db, str):
         raise TypeError(
             "db must be a conninfo string, an open psycopg_pool.ConnectionPool, an open psycopg.Connection or None, "
-            f"not {type(db).__module__}.{type(db).__name__}: steve is synchronous and takes no async connection or pool"
+            f"not {_kind(db)}: {_psycopg3_or('steve is synchronous and takes no async connection or pool', db)}"
         )
     return _sound("db", db)
 
@@ -66,11 +67,27 @@ def _sound(keyword: str, conninfo: str) -> str:
     except (psycopg.ProgrammingError, UnicodeEncodeError):
         sound = False
     if not sound:  # not chained: libpq's message repeats the text, password and all
-        raise ValueError(
-            f"{keyword} is not a valid conninfo (not shown, it may hold a password): write postgresql://user@host/database "
-            "or key=value pairs, special characters in a URL percent-encoded"
-        )
+        raise ValueError(f"{keyword} is not a valid conninfo (not shown, it may hold a password): {_mistake(conninfo)}")
     return conninfo
+
+
+_OF_OTHERS = (
+    "schema", "currentSchema", "search_path", "pool_size", "max_overflow", "pool_timeout", "pgbouncer", "connection_limit",
+    "prepared_statements", "statement_cache_size", "charset", "serverVersion", "conn_max_age", "ssl",
+)  # fmt: skip
+"""Parameters that other libraries take in a URL."""
+
+
+def _mistake(conninfo: str) -> str:
+    """What is wrong with it, as far as that can be said without showing any of it but words that we know."""
+    if driver := re.match(r"postgres(?:ql)?(\+[a-z0-9_]+)://", conninfo):
+        return f"it is a URL of SQLAlchemy's: leave out {driver[1]!r}, libpq knows postgresql:// only"
+    query = conninfo.partition("?")[2] if "://" in conninfo else conninfo
+    for name in _OF_OTHERS:
+        if re.search(rf"(?:^|[?&\s]){name}\s*=", query):
+            hint = "; name the schema of the tables as JobManager(..., schema=...)" if name in _OF_OTHERS[:3] else ""
+            return f"libpq knows no parameter {name!r}: leave it out{hint}"
+    return "write postgresql://user@host/database or key=value pairs, special characters in a URL percent-encoded"
 
 
 def _has_stray_at(conninfo: str) -> bool:
@@ -88,10 +105,23 @@ def caller_connection(connection: object) -> Connection:
         return connection.connection
     if isinstance(connection, psycopg.Connection):
         return connection
+    places = "in Django pass django.db.connection.connection, in SQLAlchemy connection.connection.driver_connection"
     raise TypeError(
         "connection must be a psycopg.Connection or psycopg.Cursor, "
-        f"not {type(connection).__module__}.{type(connection).__name__}: in Django pass django.db.connection.connection, "
-        "in SQLAlchemy connection.connection.driver_connection"
+        f"not {_kind(connection)}: {_psycopg3_or(places, connection)}"
+    )
+
+
+def _kind(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__name__}"
+
+
+def _psycopg3_or(otherwise: str, value: object) -> str:
+    """`psycopg2` is another library than psycopg 3, whose package is called `psycopg`."""
+    return (
+        "steve needs psycopg 3 (the package psycopg), which can be installed beside it"
+        if "psycopg2" in _kind(value)
+        else otherwise
     )
 
 
@@ -143,25 +173,21 @@ class Pooler:
 
 def prepare_for_call(connection: Connection, pooler: Pooler) -> None:
     """Make the session's settings ours: a database or a role may default to anything. Raises psycopg.Error."""
-    _prepare(connection, pooler, _FOR_CALLS)
+    _prepare(connection, pooler, FOR_CALLS)
 
 
 def prepare_for_loop(connection: Connection, pooler: Pooler) -> None:
     """The same for a connection that prepares its statements, and what those need. Raises psycopg.Error."""
-    _prepare(connection, pooler, _FOR_CALLS | FOR_LOOPS)
+    _prepare(connection, pooler, FOR_LOOPS)
 
 
-_FOR_CALLS = {"client_encoding": "UTF8", "TimeZone": "UTC", "default_transaction_isolation": "read committed"}
+_PREPARE = SET_FOR_LOOPS.replace("value, true)", "value, false)") + "and pg_catalog.pg_backend_pid() = %(session)s"
 
 
-def _prepare(connection: Connection, pooler: Pooler, settings: dict[str, str]) -> None:
+def _prepare(connection: Connection, pooler: Pooler, values: dict[str, str]) -> None:
     # One statement, that sets nothing in a session that is not the one which was promised when the connection was opened.
-    statement = (
-        "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) setting (name, value)"
-        " where pg_backend_pid() = %s"
-    )
-    values = [list(settings), list(settings.values()), connection.info.backend_pid]
-    if pooler.found or not ask(connection, statement, values, prepare=False):
+    parameters = settings(values) | {"session": connection.info.backend_pid}
+    if pooler.found or not ask(connection, _PREPARE, parameters, prepare=False):
         pooler.met()
         # What is left needs no session: UTF-8 is agreed on when connecting, callers get times of any zone in UTC, and
         # the statements that are prepared elsewhere bring their settings along (`Store`).
@@ -203,12 +229,14 @@ class Line:
         pooler: Pooler,
         watched: Callable[[Callable[[Connection], Any], Connection, float], Any],
         patience: float,
+        cut: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
         """`watched`: has a statement on a connection answered within so many seconds, or the connection broken; `patience`:
-        that is how many."""
+        that is how many; `cut` breaks it now, if a statement is under way."""
         self._open = open
         self._close = close
         self._watched = watched
+        self._cut = cut
         self._least_patience = self._patience = patience
         self.pooler = pooler
         self.answered_at: float | None = None
@@ -239,6 +267,14 @@ class Line:
             except psycopg.Error as error:
                 raise trouble(error) from error
         return self._connection
+
+    def cut(self) -> None:
+        """From another thread: a statement that is under way gets a broken connection."""
+        if (connection := self._connection) is not None:
+            self._cut(connection)
+
+    def is_open(self) -> bool:
+        return self._connection is not None and not self._connection.closed
 
     def session(self, connection: Connection) -> int:
         """The number of its session; 0: behind a pooler, where it has none of its own."""

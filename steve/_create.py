@@ -6,15 +6,16 @@ a job whose reply was lost is sent again under the same uid; on the caller's not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from . import _json
 from ._announce import Announcer
 from ._calls import Calls
 from ._connection import Connection
 from ._enqueue import as_job
 from ._pool import Connections, Sent
-from ._store import Insert, Store
-from .errors import Refused, Trouble
+from ._store import Insert, Inserted, Store
+from .errors import InvalidJob, Refused, Trouble, Unexplained
 from .job import Job
 from .settings import ANSWER_SECONDS, CREATE_PACE
 
@@ -32,15 +33,15 @@ class Creator:
         """`wake`: notify waiting processes. `theirs`: the caller's connection."""
         if theirs is not None:
             try:
-                return self._insert(theirs, job, wake)
+                return self._insert(theirs, _as_sent_by(theirs, job), wake, self._store.insert_job_for_caller)
             except Trouble as error:
                 raise (error.__cause__ or error) from None
         sent = Sent(1, job.uid_number)
         if not wake:
-            return self._calls.call(lambda ours: self._insert(ours, job, False), sent)
+            return self._calls.call(lambda ours: self._insert(ours, job, False, self._store.insert_job), sent)
         carries = self._announcer.begin()
         try:
-            return self._calls.call(lambda ours: self._insert(ours, job, carries), sent)
+            return self._calls.call(lambda ours: self._insert(ours, job, carries, self._store.insert_job), sent)
         finally:
             self._announcer.end(carries)
 
@@ -64,8 +65,16 @@ class Creator:
             if wake:
                 self._announcer.owe()
 
-    def _insert(self, connection: Connection, job: Insert, notify: bool) -> Job:
-        inserted = self._store.insert_job(connection, job, notify)
+    def _insert(
+        self, connection: Connection, job: Insert, notify: bool, insert: Callable[[Connection, Insert, bool], Inserted | None]
+    ) -> Job:
+        try:
+            inserted = insert(connection, job, notify)
+        except Unexplained:
+            # A limit, no memory: of the server, which may pass, or of this payload, which will not.
+            if insert == self._store.insert_job:
+                self._store.check_payload(connection, job.payload)
+            raise
         if inserted is None:  # stored by an earlier try, its reply lost
             inserted = self._store.find_inserted(connection, [job.uid])[job.uid]
         return as_job(job, *inserted)
@@ -81,3 +90,16 @@ class Creator:
             if len(found) < len(jobs):
                 raise
             return [as_job(job, *found[job.uid]) for job in jobs]
+
+
+def _as_sent_by(connection: Connection, job: Insert) -> Insert:
+    """The job in the encoding of a caller's session: JSON can say everything in ASCII, names cannot. Raises InvalidJob."""
+    encoding = connection.info.encoding
+    if encoding == "utf-8":
+        return job
+    for what, name in (("type", job.terms.type), ("queue", job.terms.queue)):
+        try:
+            name.encode(encoding)
+        except UnicodeEncodeError:
+            raise InvalidJob(f"{what} {name!r} cannot be sent in the connection's client_encoding, {encoding}") from None
+    return job._replace(payload=_json.in_ascii(job.payload))

@@ -17,33 +17,47 @@ which tells whoever asked for it when all this no longer works.
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from . import _json
 from ._alive import Alive
 from ._claim import Claim, Hand
 from ._connection import Connection, Line
-from ._health import Health, Watch, judged
+from ._exit import interpreter
+from ._health import Health, Idle, Watch, judged
 from ._log import logger
 from ._maintenance import Duty, Maintenance
 from ._notifier import Notifier
 from ._outage import Outage
 from ._pool import Lines
-from ._processes import Process, Processes
+from ._processes import Processes
+from ._reconcile import Held
 from ._settle import Pile, Settler
+from ._settlement import Settlement
 from ._store import Claims, Demand, Store
 from ._threads import Threads
 from ._worker import Crew, log_stacks
-from .errors import Trouble, Unknown
+from .errors import SchemaError, Trouble, Unknown
 from .handlers import Handlers
 from .job import Job, Settled, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import Verdict
-from .settings import HAND_AGE, LOST_CHECK, REPLACE_SECONDS, SCAN_CHECK, WARN_SCAN, WATCH_SECONDS, Settings
+from .settings import (
+    HAND_AGE,
+    LOST_CHECK,
+    PARTING_SECONDS,
+    REPLACE_SECONDS,
+    SCAN_CHECK,
+    WARN_SCAN,
+    WATCH_SECONDS,
+    Settings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +95,8 @@ class Engine:
         watch: Watch,
     ) -> None:
         self.stopping = False
-        self.process = f"{socket.gethostname()}:{os.getpid()}"
+        host = socket.gethostname().encode("ascii", "backslashreplace").decode()  # a database in LATIN1 holds no other
+        self.process = f"{host}:{os.getpid()}"
         self._store = store
         self._settings = settings
         self._listeners = listeners
@@ -92,23 +107,25 @@ class Engine:
         self._watch = watch
         self._was_ok = True
         self._restarted = 0
+        self._parting_at = inf
         self._ended = threading.Event()
         processes = Processes(store.schema)
+        process_id = secrets.randbits(62)
         registered = lines.heartbeat.call(
-            lambda c: processes.register_process(c, self.process, settings.lease, lines.heartbeat.session(c))
+            lambda c: processes.register_process(c, process_id, self.process, settings.lease, lines.heartbeat.session(c))
         )
-
         self._process_id = registered.id
+        if registered.restricted and (problems := lines.claim.call(lambda c: store.check_access(c, worker=True))):
+            self._deregister()
+            raise SchemaError(f'schema "{settings.schema}" cannot be worked on: {"; ".join(problems)}')
         outage = self._outage = Outage()
         self._dispatcher = Dispatcher(listeners, self._on_all_told)
         self._pile = Pile()
         self._settler = Settler(
             self._pile,
-            lambda verdicts, now: self._lines.settle.call(
-                lambda c: store.settle_jobs(c, self.process, verdicts, now, settings.notify, any(map(listeners.want, verdicts)))
-            ),
-            lambda verdicts: self._lines.settle.call(lambda c: store.find_settled(c, verdicts)),
+            Settlement(lines.settle, store, self.process, settings.notify, listeners.want),
             self._on_settled,
+            lambda: self._alive.doubt_tables(),
             self._dispatcher.put,
             outage,
             self._dispatcher.end,
@@ -125,6 +142,7 @@ class Engine:
         self._maintenance = Maintenance(
             [
                 Duty("give back an old hand", HAND_AGE / 4, self._give_back_old),
+                Duty("part from a database that does not answer", PARTING_SECONDS / 8, self._part),
                 Duty("replace dead workers", REPLACE_SECONDS, self._replace_dead),
             ],
             self._stop_now,
@@ -149,6 +167,7 @@ class Engine:
             lines,
             outage,
             self._crew,
+            self._held,
             self._on_rescued,
         )
         self._scanner = Maintenance(
@@ -177,6 +196,7 @@ class Engine:
         ]
         if self._notifier is not None:
             loops.append(("steve-notifier", self._notifier.run, True))
+        interpreter.ends_after(self)
         try:
             self._threads.start_workers()
             while loops:
@@ -225,12 +245,21 @@ class Engine:
             scan_seconds=self._hand.marks.scan_seconds,
         )
         failing, seconds = self._outage.now()
+        idle = Idle(0.0, 0.0, 0.0)
         if len(self._crew.running) >= self._threads.workers:  # nobody claims while all are busy: what failed then says nothing
             failing = [loop for loop in failing if loop != "claiming"]
-        return judged(self._settings, health, failing, seconds)
+        else:
+            unclaimed = now - max(self._hand.claimed_at, self._crew.freed_at)
+            alone = now - max(self._hand.alone_since, self._crew.freed_at) if self._hand.last_chance else 0.0
+            idle = Idle(unclaimed, alone, unclaimed if self._dispatcher.brake.check() else 0.0)
+        return judged(self._settings, health, failing, seconds, idle, self._alive.access)
 
     def has_ended(self) -> bool:
         return self._ended.is_set()
+
+    def wait_for_end(self, seconds: float | None = None) -> bool:
+        """At most so long; whether it has come."""
+        return self._ended.wait(seconds)
 
     def stop(self, timeout: float | None) -> StopReport:
         """Ask, wait for the end, at most so many seconds, and report."""
@@ -257,6 +286,7 @@ class Engine:
 
     def _stop_now(self) -> None:
         """On the maintenance thread: the workers may all be busy, and the hand must not wait for them."""
+        self._parting_at = time.monotonic() + PARTING_SECONDS
         self._crew.stop()
         self._hand.give_back()
 
@@ -270,15 +300,17 @@ class Engine:
         try:
             if self._notifier is not None:
                 self._notifier.end()
-            self._maintenance.end()
             self._scanner.end()
             self._watcher.end()
             self._alive.heartbeat.end()  # before the row is deleted: a heartbeat would insert it again
-            if not self._settler.waiting() and not self._hand.in_doubt():  # else it may hold jobs, and its row says who does
+            # Else it may hold jobs, and its row says which process does. Where the database is away the row stays, too: the
+            # session is gone, and others see that.
+            if not self._settler.waiting() and not self._hand.in_doubt() and not self._outage.now()[0]:
                 self._deregister()
         except Trouble as error:
             logger.warning("this process could not be deregistered: %s", error)
         finally:
+            self._maintenance.end()  # not before: it cuts what has no answer
             self._lines.claim.close()
             self._lines.settle.close()
             self._ended.set()
@@ -310,6 +342,7 @@ class Engine:
         marks = self._hand.marks
         if not marks.slow:
             self._lines.scan.close()
+            self._outage.worked("the full scan")
             self._warned = False
         elif not marks.full_scan_in() and not self.stopping:
             try:
@@ -317,8 +350,10 @@ class Engine:
                 if marks.scan_seconds > WARN_SCAN and not self._warned:
                     self._warn_of_horizon(marks.scan_seconds)
                     self._warned = True
-            except Trouble as error:  # the claims meet the same trouble, and see to it
-                logger.debug("a full scan failed: %s", error)
+            except Trouble as error:
+                self._outage.failed("the full scan", error)
+            else:
+                self._outage.worked("the full scan")
 
     def _replace_dead(self) -> None:
         self._crew.resubmit(self._threads.replace_dead())
@@ -340,10 +375,23 @@ class Engine:
     def _rescue(self) -> None:
         self._alive.work(stopping=self.stopping, slow=self._hand.marks.slow)
 
-    def _on_rescued(self, process: Process, verdict: Verdict, settled: Settled) -> None:
+    def _on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
         """A job that a rescue failed: after the commit, on the scanner's thread."""
         if self._listeners.want(verdict):
-            self._dispatcher.put(Event(verdict.job, process.name, verdict, settled))
+            self._dispatcher.put(Event(verdict.job, process, verdict, settled))
+
+    def _held(self) -> Held:
+        """In the order in which a job moves, so that none is passed by but one that is being drawn."""
+        at_hand = {(job.id, job.lease_no) for job in self._hand.jobs()}
+        return Held(at_hand | set(self._crew.claims()) | self._settler.claims(), *self._pile.progress())
+
+    def _part(self) -> None:
+        """On the maintenance thread, once the manager stops: where nothing runs and no outcome waits, nothing is owed that
+        would be worth waiting for a statement that has no answer."""
+        if time.monotonic() >= self._parting_at and not self._crew.running and not self._settler.waiting():
+            self._parting_at = time.monotonic() + PARTING_SECONDS
+            for line in (self._lines.claim, self._lines.scan, self._lines.settle):
+                line.cut()
 
     def _warn_of_horizon(self, seconds: float) -> None:
         holders = self._lines.scan.call(self._store.find_horizon)

@@ -10,6 +10,8 @@ import sys
 from typing import Protocol
 from weakref import WeakSet
 
+from ._exit import interpreter
+
 
 class Forkable(Protocol):
     def _begin_anew(self) -> None:
@@ -30,6 +32,7 @@ def leave_alone(*parents: object) -> None:
 
 
 def _in_child() -> None:
+    interpreter.forget()
     for one in list(_forkables):
         one._begin_anew()
 

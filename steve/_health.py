@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._fork import end_child
 from ._log import logger
@@ -49,8 +49,22 @@ STOPPED = Health(ok=False, problems=("the manager is not running: start() was no
 HealthListener = Callable[[Health], Any]
 
 
-def judged(settings: Settings, health: Health, failing: Sequence[str], failing_for: float) -> Health:
-    """The same with its problems. `failing`: the loops that cannot use the database, since `failing_for` seconds."""
+class Idle(NamedTuple):
+    """For how many seconds workers have been free and nothing was begun: 0 while all are busy."""
+
+    unclaimed: float
+    """Since a claim last had its answer."""
+    alone: float
+    """Since a job on its last chance keeps all others from beginning."""
+    slow_listeners: float
+    """The same as `unclaimed`, where it is for the events that wait to be told."""
+
+
+def judged(
+    settings: Settings, health: Health, failing: Sequence[str], failing_for: float, idle: Idle, access: Sequence[str]
+) -> Health:
+    """The same with its problems. `failing`: the loops that cannot use the database, since `failing_for` seconds; `access`:
+    what keeps the role from its work, a sentence each."""
     problems = [f"the thread {name} is dead" for name in health.dead_threads]
     if failing and failing_for > UNHEALTHY_SECONDS:
         problems.append(f"{' and '.join(failing)} cannot use the database, for {failing_for:.0f} s now")
@@ -58,7 +72,13 @@ def judged(settings: Settings, health: Health, failing: Sequence[str], failing_f
         problems.append(f"the last heartbeat was {health.heartbeat_age:.0f} s ago: others may soon take this process for dead")
     if health.oldest_unsettled is not None and health.oldest_unsettled > UNHEALTHY_SECONDS:
         problems.append(f"outcomes have waited to be written for {health.oldest_unsettled:.0f} s")
-    return with_problems(health, problems)
+    if idle.alone > UNHEALTHY_SECONDS:
+        problems.append(f"nothing else begins until a job on its last chance has run alone, for {idle.alone:.0f} s now")
+    if idle.slow_listeners > UNHEALTHY_SECONDS:
+        problems.append(f"events wait for slow listeners, so nothing is claimed, for {idle.slow_listeners:.0f} s now")
+    elif idle.unclaimed > UNHEALTHY_SECONDS + 1.1 * settings.poll_interval and "claiming" not in failing:
+        problems.append(f"nobody has looked for jobs for {idle.unclaimed:.0f} s")
+    return with_problems(health, [*problems, *access])
 
 
 def with_problems(health: Health, problems: Sequence[str]) -> Health:

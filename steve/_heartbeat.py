@@ -27,6 +27,7 @@ class Heartbeat:
         self,
         beat: Callable[[bool, bool], tuple[Look, int]],
         close: Callable[[], None],
+        is_open: Callable[[], bool],
         looked: Callable[[Look, float, float], None],
         doubted: Callable[[], None],
         outage: Outage,
@@ -38,6 +39,7 @@ class Heartbeat:
         `descriptor`: the socket of a connection whose session has just taken the lock."""
         self._beat = beat
         self._close = close
+        self._is_open = is_open
         self._looked = looked
         self._doubted = doubted
         self._outage = outage
@@ -84,7 +86,10 @@ class Heartbeat:
                 self._backoff.reset()
                 self._wait(descriptor, self._seconds_to_next())
             except Exception as error:
-                self._drop()
+                # A session that lives keeps its lock: whatever keeps the beat from being written, a right that is missing for a
+                # moment, say, this process is not to look dead.
+                if not (isinstance(error, Trouble) and self._is_open()):
+                    self._drop()
                 if isinstance(error, Trouble):
                     self._outage.failed("the heartbeat", error)
                 else:
@@ -104,7 +109,8 @@ class Heartbeat:
             beats = self._is_beat_due(began)
             look, descriptor = self._beat(beats, self._locked)
         own = look.own
-        if beats and (own is None or own.suspected is not None or own.silent >= own.lease):
+        # By the server's clock: the own one may have stood still with the machine.
+        if beats and (own is None or own.suspected_at is not None or look.seen_at - own.heartbeat_at >= own.lease):
             self._doubted()
         if beats:
             self._locked = look.locked
@@ -112,7 +118,7 @@ class Heartbeat:
             if began - self._beaten_at > 2 * self._interval + LOOK_SECONDS:
                 self._unbroken_since = began
             self._beaten_at = self._beat_at = began
-        elif own is None or own.suspected is not None:
+        elif own is None or own.suspected_at is not None:
             self._beaten_at = 0.0  # to be put right at once
         self._looked(look, began - self._connected_at, began - self._unbroken_since)
         return descriptor

@@ -75,6 +75,11 @@ def size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
+def in_ascii(text: str) -> str:
+    """The same JSON without any other character."""
+    return text if text.isascii() else json.dumps(json.loads(text), separators=(",", ":"))
+
+
 def readable(text: str) -> str:
     """The text with what PostgreSQL cannot store replaced by U+FFFD: NUL and lone surrogates."""
     if text.isascii():  # the common case, and a hundred times faster

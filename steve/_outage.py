@@ -50,7 +50,7 @@ class Outage:
         self._quiet_until = 0.0
         self._said = False
 
-    def failed(self, loop: str, error: Trouble) -> None:
+    def failed(self, loop: str, error: Exception) -> None:
         now = time.monotonic()
         with self._lock:
             if not self._failing:
@@ -61,7 +61,8 @@ class Outage:
                 self._quiet_until, self._said = now + 1.0, True
         if speak:
             level = logging.ERROR if isinstance(error, Misconfigured) else logging.WARNING
-            logger.log(level, "%s cannot use the database and will try again: %s", loop, error)
+            text = error if isinstance(error, Trouble) else type(error).__name__  # what else it may be may quote data
+            logger.log(level, "%s cannot use the database and will try again: %s", loop, text)
 
     def now(self) -> tuple[list[str], float]:
         """Which loops fail now, and for how many seconds the one that began it."""

@@ -263,7 +263,9 @@ class Connections:
         def open() -> Connection:
             return connect(conninfo, self._timeout, lambda connection: _watched(connection, prepare_for_call, pooler))
 
-        heartbeat, listen = (Line(open, Connection.close, pooler, watchdog.call, ANSWER_SECONDS) for _ in range(2))
+        heartbeat, listen = (
+            Line(open, Connection.close, pooler, watchdog.call, ANSWER_SECONDS, watchdog.cut) for _ in range(2)
+        )
         return heartbeat, listen
 
     def _line(self, prepare_session: Callable[[Connection, Pooler], None] | None) -> Line:
@@ -283,6 +285,7 @@ class Connections:
                 self._pooler,
                 watchdog.call,
                 ANSWER_SECONDS,
+                watchdog.cut,
             )
 
         def open() -> Connection:
@@ -300,7 +303,7 @@ class Connections:
             end_session(connection)
             pool.putconn(connection)
 
-        return Line(open, close, self._pooler, watchdog.call, ANSWER_SECONDS)
+        return Line(open, close, self._pooler, watchdog.call, ANSWER_SECONDS, watchdog.cut)
 
 
 def _close(pool: AnyPool, pid: int) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from ._literals import array
@@ -23,12 +23,10 @@ class Process(NamedTuple):
     name: str
     lease: float
     """Seconds."""
-    silent: float
-    """Seconds since its last heartbeat."""
-    suspected: float | None
-    """Seconds since it was suspected, or rescued from while it was stalled."""
     heartbeat_at: float
     """As the database's epoch: what happened after that was not seen."""
+    suspected_at: float | None
+    """When it was suspected, or rescued from while it was stalled."""
     lock_is_free: bool
     """Whether the session is gone that holds the lock of its row."""
     locked: bool = True
@@ -42,6 +40,8 @@ class Registered(NamedTuple):
     descriptor: int | None
     """The socket of the connection, the heartbeat's, if its session holds the lock of the process's row."""
     server_started: float
+    restricted: bool
+    """Whether rights or row level security may keep jobs from this role: `Store.check_access` tells."""
 
 
 class Look(NamedTuple):
@@ -52,69 +52,111 @@ class Look(NamedTuple):
     others: list[Process]
     locked: bool
     """Whether this session holds the lock of its own row."""
-    server_up: float
-    """For how many seconds the server has run."""
+    seen_at: float
+    """By the server's clock, in seconds: compared with other times of that clock only."""
     server_started: float | None = None
-    """When it started, by its own clock: another server, or one that has started anew, has another time. None: not seen."""
+    """When the server started, by its clock: another one, or one that has started anew, has another time. None: not seen."""
+    restricted: bool | None = None
+    """As in Registered; None: only a beat asks."""
+
+
+class Review(NamedTuple):
+    """What the tables say of who holds jobs."""
+
+    adopted: list[int]
+    """Ids of processes that hold jobs and had no row."""
+    own: set[tuple[int, int]]
+    """(id, lease_no) of the jobs that this process holds."""
+
+
+TIME_LIMITS = [
+    "statement_timeout",
+    "lock_timeout",
+    "idle_session_timeout",
+    "idle_in_transaction_session_timeout",
+    "transaction_timeout",  # PostgreSQL 17
+]
+"""Of a role's, lifted from the heartbeat's session."""
 
 
 class Processes(Store):
-    def register_process(self, connection: Connection, name: str, lease: float, session: int) -> Registered:
+    def register_process(self, connection: Connection, id: int, name: str, lease: float, session: int) -> Registered:
         """`session`: as `Line.session`."""
-        parameters = {
-            "name": name,
-            "version": __version__,
-            "lease": lease,
-            "lock": self._lock,
-            "session": session,
-        }
-        ((id, locked, started),) = self._rows(connection, "register_process", parameters)
-        return Registered(id, connection.fileno() if locked else None, started)
+        ((locked, started, restricted),) = self._rows(connection, "register_process", self._identity(id, name, lease, session))
+        return Registered(id, connection.fileno() if locked else None, started, restricted)
 
     def beat(self, connection: Connection, id: int, name: str, lease: float, session: int, *, beat: bool, locked: bool) -> Look:
         """`session`: as `Line.session`; `beat`: not only to look; `locked`: this session holds the lock already."""
-        parameters = {
+        rows = self._rows(connection, "beat", self._identity(id, name, lease, session) | {"beat": beat, "locked": locked})
+        seen = [Process(*row[:7]) for row in rows]
+        own = next((one for one in seen if one.id == id), None)
+        # Where there is no row yet there is nothing to be judged either: of the first beat after a loss nothing more is asked.
+        seen_at, started, locked, restricted = rows[0][7:] if rows else (0.0, None, locked, None)
+        return Look(own, [one for one in seen if one.id != id], locked, seen_at, started, restricted)
+
+    def _identity(self, id: int, name: str, lease: float, session: int) -> dict[str, Any]:
+        return {
             "id": id,
             "name": name,
             "version": __version__,
             "lease": lease,
-            "beat": beat,
-            "locked": locked,
             "lock": self._lock,
             "session": session,
+            "time_limits": TIME_LIMITS,
+            "job": self._table("job"),
+            "attempt": self._table("attempt"),
         }
-        rows = self._rows(connection, "beat", parameters)
-        seen = [Process(*row[:8]) for row in rows]
-        own = next((one for one in seen if one.id == id), None)
-        # Where there is no row yet there is nothing to be judged either: of the first beat after a loss nothing more is asked.
-        server_up, started, locked = rows[0][8:] if rows else (0.0, None, locked)
-        return Look(own, [one for one in seen if one.id != id], locked, server_up, started)
 
-    def suspect_process(self, connection: Connection, process: Process) -> bool:
-        """Whether that was written down: not if it has beaten since, or somebody else did it."""
+    def suspect_process(self, connection: Connection, process: Process) -> float | None:
+        """When that was written down, by the server's clock; None: it has beaten since, or somebody else did it."""
         parameters = {"id": process.id, "heartbeat_at": process.heartbeat_at, "lock": self._lock}
-        return bool(self._rows(connection, "suspect_process", parameters))
+        rows = self._rows(connection, "suspect_process", parameters)
+        return rows[0][0] if rows else None
 
     def rescue_jobs(
         self, connection: Connection, process: Process, dead: bool, reason: str, *, max_crashes: int, notify: bool
     ) -> list[tuple[Verdict, Settled]]:
         """Some of its jobs, with what became of them; none: there are no more, or it has beaten since."""
+        return self._rescue(
+            connection, process.id, reason, max_crashes, notify, heartbeat_at=process.heartbeat_at, dead=dead, own=False
+        )
+
+    def free_jobs(
+        self,
+        connection: Connection,
+        id: int,
+        claims: Collection[tuple[int, int]],
+        reason: str,
+        *,
+        max_crashes: int,
+        notify: bool,
+    ) -> list[tuple[Verdict, Settled]]:
+        """The same with what the process `id`, this one, holds by these claims; none while its row is locked."""
+        keys = {"ids": array(id for id, _ in claims), "lease_nos": array(lease_no for _, lease_no in claims)}
+        return self._rescue(connection, id, reason, max_crashes, notify, own=True, **keys)
+
+    def _rescue(
+        self, connection: Connection, id: int, reason: str, max_crashes: int, notify: bool, **more: Any
+    ) -> list[tuple[Verdict, Settled]]:
         parameters = {
-            "id": process.id,
-            "heartbeat_at": process.heartbeat_at,
-            "dead": dead,
+            "id": id,
+            "heartbeat_at": None,
+            "dead": False,
+            "ids": "{}",
+            "lease_nos": "{}",
             "reason": reason,
             "max_crashes": max_crashes,
             "n": RESCUE_MOST,
-            "notify": notify,
             "channel": self.channel,
             "lock": self._lock,
-        }
-        return [_rescued(row) for row in self._rows(connection, "rescue_jobs", parameters)]
+        } | more
+        rows = self._hints.send(notify, lambda notify: self._rows(connection, "rescue_jobs", parameters | {"notify": notify}))
+        return [_rescued(row) for row in rows]
 
-    def adopt_processes(self, connection: Connection, lease: float) -> list[int]:
-        """The ids of processes that hold jobs and had no row."""
-        return [row[0] for row in self._rows(connection, "adopt_processes", {"lease": lease})]
+    def review_claims(self, connection: Connection, id: int, lease: float) -> Review:
+        """For the process `id`; `lease`: of processes that get a row by this."""
+        ((adopted, ids, lease_nos),) = self._rows(connection, "review_claims", {"process_id": id, "lease": lease})
+        return Review(adopted, set(zip(ids, lease_nos, strict=True)))
 
     def find_held(self, connection: Connection, claims: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
         """Those of these (id, lease_no) that still hold."""

@@ -14,10 +14,10 @@ from enum import Enum
 from typing import NamedTuple
 
 from ._log import logger
-from ._processes import Look, Process
+from ._processes import Process
 from .job import Settled, Status
 from .outcome import Verdict
-from .settings import AGAIN_SECONDS, BURIED_AFTER, LET_IN, SETTLED_IN, SUSPICION
+from .settings import BURIED_AFTER, LET_IN, SETTLED_IN, SUSPICION
 
 
 class Fate(Enum):
@@ -42,8 +42,56 @@ class Vantage(NamedTuple):
     """For how many seconds the server has run: then everybody had the time to come back."""
 
 
-def judge_process(seen: Process, own: Vantage) -> Fate:
-    if seen.lock_is_free and own.connected >= SETTLED_IN and own.server_up >= LET_IN:
+class Sighting(NamedTuple):
+    """A process as it was just seen, and for how long it has looked so, in seconds by the clock of the process that looks. A
+    server's clock that is set forward makes nobody look dead."""
+
+    process: Process
+    silent: float
+    """Since its heartbeat was first seen: it may have come earlier."""
+    suspected: float | None
+    """Since its suspicion was first seen."""
+
+
+class Sightings:
+    """Remembers since when each process has looked as it does. Used on the heartbeat's thread, but for `suspects`."""
+
+    def __init__(self) -> None:
+        self._beats: dict[int, tuple[float, float]] = {}
+        # Written by the scanner's thread as well, each time as a whole.
+        self._suspicions: dict[int, tuple[float, float]] = {}
+
+    def suspects(self, id: int, suspected_at: float) -> None:
+        """This process has written the suspicion itself, just now."""
+        self._suspicions[id] = (suspected_at, time.monotonic())
+
+    def see(self, processes: Sequence[Process]) -> list[Sighting]:
+        now = time.monotonic()
+        seen = []
+        beats: dict[int, tuple[float, float]] = {}
+        for process in processes:
+            beats[process.id] = _since(self._beats.get(process.id), process.heartbeat_at, now)
+            suspected = None
+            if process.suspected_at is None:
+                self._suspicions.pop(process.id, None)
+            else:
+                known = _since(self._suspicions.get(process.id), process.suspected_at, now)
+                self._suspicions[process.id] = known
+                suspected = now - known[1]
+            seen.append(Sighting(process, now - beats[process.id][1], suspected))
+        self._beats = beats
+        for gone in self._suspicions.keys() - beats.keys():
+            self._suspicions.pop(gone, None)
+        return seen
+
+
+def _since(known: tuple[float, float] | None, value: float, now: float) -> tuple[float, float]:
+    return known if known is not None and known[0] == value else (value, now)
+
+
+def judge_process(seen: Sighting, own: Vantage) -> Fate:
+    process = seen.process
+    if process.lock_is_free and own.connected >= SETTLED_IN and own.server_up >= LET_IN:
         if seen.suspected is None:
             return Fate.SUSPECT
         if seen.suspected >= SUSPICION:
@@ -51,13 +99,13 @@ def judge_process(seen: Process, own: Vantage) -> Fate:
     # Its jobs were taken from a stalled process when it was marked as suspected. Before it wakes up and beats it may claim
     # again, and stall again: so it is looked after once more after each further lease.
     if (
-        seen.silent >= seen.lease
-        and (seen.suspected is None or seen.suspected >= seen.lease)
-        and own.unbroken >= max(seen.lease, SETTLED_IN)
-        and own.server_up >= max(seen.lease, LET_IN)
+        seen.silent >= process.lease
+        and (seen.suspected is None or seen.suspected >= process.lease)
+        and own.unbroken >= max(process.lease, SETTLED_IN)
+        and own.server_up >= max(process.lease, LET_IN)
     ):
         # Where no session shows it, long silence does. Should it live all the same: with its next beat its row is there again.
-        return Fate.DEAD if not seen.locked and seen.silent >= BURIED_AFTER * seen.lease else Fate.STALLED
+        return Fate.DEAD if not process.locked and seen.silent >= BURIED_AFTER * process.lease else Fate.STALLED
     return Fate.ALIVE
 
 
@@ -66,51 +114,37 @@ class Rescue:
 
     def __init__(
         self,
-        suspect: Callable[[Process], object],
+        suspect: Callable[[Process], float | None],
         rescue: Callable[[Process, bool, str], Sequence[tuple[Verdict, Settled]]],
-        adopt: Callable[[], Sequence[int]],
-        tell: Callable[[Process, Verdict, Settled], None],
-        lease: float,
+        tell: Callable[[str, Verdict, Settled], None],
     ) -> None:
-        """`rescue(process, dead, reason)` takes some of its jobs and returns them; `tell` hears of each."""
+        """`suspect(process)` writes the suspicion down and returns when, by the server's clock; `rescue(process, dead, reason)`
+        takes some of its jobs and returns them; `tell` hears of each, with the name of the process."""
         self._suspect = suspect
         self._rescue = rescue
-        self._adopt = adopt
         self._tell = tell
-        self._lease = lease
-        self._findings: list[tuple[Process, Fate]] = []  # replaced as a whole: of two looks the later one counts
-        self._adopted_at = time.monotonic()
+        self._sightings = Sightings()
+        self._findings: list[tuple[Sighting, Fate]] = []  # replaced as a whole: of two looks the later one counts
 
-    def look(self, look: Look, connected: float, unbroken: float) -> None:
+    def look(self, others: Sequence[Process], own: Vantage) -> None:
         """On the heartbeat's thread: judge what it saw, and leave it for `work`."""
-        own = Vantage(connected, unbroken, look.server_up)
-        fates = [(process, judge_process(process, own)) for process in look.others]
-        self._findings = [(process, fate) for process, fate in fates if fate is not Fate.ALIVE]
+        fates = [(sighting, judge_process(sighting, own)) for sighting in self._sightings.see(others)]
+        self._findings = [(sighting, fate) for sighting, fate in fates if fate is not Fate.ALIVE]
 
     def work(self) -> bool:
         """On the scanner's thread: do what is to be done; whether there was anything. Raises Trouble."""
         findings, self._findings = self._findings, []
-        for process, fate in findings:
-            if fate is Fate.SUSPECT:
-                self._suspect(process)
-            else:
-                self._take_jobs(process, fate)
+        for sighting, fate in findings:
+            if fate is not Fate.SUSPECT:
+                self._take_jobs(sighting, fate)
+            elif (suspected_at := self._suspect(sighting.process)) is not None:
+                self._sightings.suspects(sighting.process.id, suspected_at)
         return bool(findings)
 
-    def adopt(self) -> bool:
-        """Once a lease: make rows for processes that hold jobs and have none. Raises Trouble."""
-        if time.monotonic() < self._adopted_at + self._lease:
-            return False
-        self._adopted_at = time.monotonic() - self._lease + AGAIN_SECONDS  # should it fail: soon again
-        ids = self._adopt()
-        self._adopted_at = time.monotonic()
-        if ids:
-            logger.warning("processes without a row hold jobs: %s; if they do not beat, these are rescued", list(ids))
-        return True
-
-    def _take_jobs(self, process: Process, fate: Fate) -> None:
+    def _take_jobs(self, sighting: Sighting, fate: Fate) -> None:
+        process = sighting.process
         dead = fate is Fate.DEAD
-        silent = f"gave no sign of life for {process.silent:.0f} s"
+        silent = f"gave no sign of life for {sighting.silent:.0f} s"
         what = "died" if process.lock_is_free else silent
         reason = f"ProcessCrashed: process {process.name} {what} while it held the job"
         pending = failed = 0
@@ -120,7 +154,7 @@ class Rescue:
                     failed += 1
                     uid, extra = verdict.job.uid, verdict.job.log_extra()
                     logger.error("job %s failed: %s", uid, verdict.error, extra=extra)
-                    self._tell(process, verdict, settled)
+                    self._tell(process.name, verdict, settled)
                 else:
                     pending += 1
         logger.log(

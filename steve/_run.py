@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import threading
@@ -13,7 +14,9 @@ from collections.abc import Collection
 from contextvars import Context, ContextVar
 
 from . import _json
+from ._exit import is_refused
 from ._fork import end_child
+from ._log import logger
 from .errors import NotRunning, Snooze
 from .handlers import Handler
 from .job import Claimed, Job, Status
@@ -126,9 +129,18 @@ def _call(handler: Handler, this: Run, most: int) -> Outcome:
         except BaseException:
             return _raised(snooze)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: a handler ends itself, not its thread
+        if is_refused(error):
+            logger.warning(
+                "job %s: the program has ended, so Python starts no threads any more: the attempt is not counted; call stop() "
+                "before the end, or use `with manager:`",
+                this.job.uid,
+            )
+            return Snoozed(0.0)
         return _raised(error)
     if result is None:
         return Returned(None)
+    if type(result) not in _PLAIN and (awaited := _unawaited(result)) is not None:
+        return Raised(f"HandlerNotRun: the handler returned {awaited}, so nothing was run; wrap it: {_HOW_TO_WRAP}", "")
     try:
         text = _json.encode(result, "result", clean=True)
     except _json.NotStorable as flaw:
@@ -141,6 +153,20 @@ def _call(handler: Handler, this: Run, most: int) -> Outcome:
             f"ResultNotStorable: the handler finished, but its result has {size} bytes, more than max_result_bytes={most}"
         )
     return Returned(text)
+
+
+_PLAIN = frozenset({dict, list, str, int, float, bool})
+_HOW_TO_WRAP = "lambda job: asyncio.run(function(job))"
+
+
+def _unawaited(result: object) -> str | None:
+    """What the handler returned instead of doing it, as a callable that is no `async def` itself may."""
+    if inspect.iscoroutine(result) or inspect.isgenerator(result):
+        result.close()  # else Python warns that nobody awaited it
+        return f"a {type(result).__name__}"
+    if inspect.isasyncgen(result) or inspect.isawaitable(result):
+        return f"a {type(result).__name__}"
+    return None
 
 
 def _raised(error: BaseException) -> Raised:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from importlib.resources import files
@@ -18,8 +19,11 @@ from uuid import UUID
 import psycopg
 
 from . import _json
-from ._ask import SET_FOR_LOOPS, ask, place_schema, quoted, translated, trouble
+from ._ask import FOR_LOOPS, SET_FOR_LOOPS, Cursor, ask, place_schema, quoted, settings, translated, trouble
+from ._hints import Hints
 from ._literals import array, copied, text_array, words
+from ._log import logger
+from .errors import Refused, Unexplained
 from .job import Attempt, AttemptStatus, Claimed, Job, Settled, Status
 from .outcome import Verdict, hint
 from .settings import LANE_LEAST
@@ -130,6 +134,8 @@ class Store:
         self.schema = schema
         self.channel = "steve_" + hashlib.sha256(schema.encode()).hexdigest()[:16]
         self._sql: dict[str, str] = {}
+        self._hints = Hints()
+        self._left_out: set[str] = set()
 
     # -- creating and looking -------------------------------------------------------------------------------------------
     # Looking never prepares: the connection may be the caller's, its session not ours. A plan kept from a small table reads
@@ -137,7 +143,14 @@ class Store:
 
     def insert_job(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
         """None: a job of that uid is there already."""
-        parameters = {"uid": job.uid, "payload": job.payload, "notify": notify, "channel": self.channel}
+        return self._hints.send(notify, lambda notify: self._insert_job(connection, job, notify, sparing=False))
+
+    def insert_job_for_caller(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
+        """The same in the caller's transaction, whose commit is not to fail for a notification."""
+        return self._insert_job(connection, job, notify, sparing=True)
+
+    def _insert_job(self, connection: Connection, job: Insert, notify: bool, *, sparing: bool) -> Inserted | None:
+        parameters = {"uid": job.uid, "payload": job.payload, "notify": notify, "sparing": sparing, "channel": self.channel}
         rows = self._rows(connection, "insert_job", parameters | job.terms._asdict())
         return _inserted(rows[0]) if rows else None
 
@@ -148,12 +161,12 @@ class Store:
 
         Refused with SQLSTATE 23505: some are there already.
         """
-        reserved = {"table": quoted(self.schema) + ".job", "count": len(jobs)}
+        reserved = {"table": self._table("job"), "count": len(jobs)}
         at, ids = self._rows(connection, "reserve_ids", reserved)[0]
         at = _utc(at)
         results: list[T] = []
         statement = self._statement("insert_jobs").replace("%%", "%")  # without parameters psycopg looks for no placeholders
-        with translated(connection), psycopg.Cursor(connection).copy(statement.encode()) as copy:
+        with translated(connection), Cursor(connection).copy(statement.encode()) as copy:
             for start in range(0, len(jobs), COPY_ROWS):
                 some, some_ids = jobs[start : start + COPY_ROWS], ids[start : start + COPY_ROWS]
                 run_ats = [at if job.terms.run_at is None else max(at, job.terms.run_at) for job in some]
@@ -162,7 +175,38 @@ class Store:
         return results
 
     def notify(self, connection: Connection) -> None:
+        """Not while the database's queue of notifications is half full."""
         self._rows(connection, "notify", {"channel": self.channel})
+
+    def check_payload(self, connection: Connection, payload: str) -> None:
+        """Raises Refused where PostgreSQL cannot hold it, whatever else may be wrong just now."""
+        try:
+            self._rows(connection, "check_payload", {"payload": payload}, prepare=False)
+        except Unexplained as error:
+            raise Refused(str(error), error.sqlstate) from error
+
+    def check_sequence(self, connection: Connection) -> str | None:
+        """What is wrong with the sequence of the ids, and how to mend it; None: nothing, or this role may not know."""
+        rows = self._rows(connection, "check_sequence", {"table": self._table("job")})
+        if not rows:
+            return None
+        sequence, next_id, greatest = rows[0]
+        return (
+            f"the sequence {sequence} gives out the id {next_id} next, but there are jobs up to {greatest}, as after a copy "
+            f"of the rows: as the owner, run select setval('{sequence}', {greatest})"
+        )
+
+    def check_access(self, connection: Connection, *, worker: bool) -> list[str]:
+        """What keeps this role from a worker's work, a sentence each. Else: from what it has a right to."""
+        needs = [("job", "select"), ("job", "insert"), ("attempt", "select")]
+        if worker:
+            needs = [("job", "select"), ("job", "update"), ("attempt", "insert"), ("process", "select"), ("process", "update")]
+        parameters = {
+            "tables": [self._table(table) for table, _ in needs],
+            "rights": [right for _, right in needs],
+            "worker": worker,
+        }
+        return [row[0] for row in self._rows(connection, "check_access", parameters, prepare=False)]
 
     def find_jobs(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Job]:
         rows = self._rows(connection, "find_jobs", {"uids": array(uids)}, prepare=False)
@@ -197,7 +241,34 @@ class Store:
         self, connection: Connection, process_id: int, queues: Sequence[str] | None, max_crashes: int, demand: Demand
     ) -> Claims:
         """At most `demand.n` jobs, and `demand.suspects`."""
+        try:
+            return self._claim_jobs(connection, process_id, queues, max_crashes, demand)
+        except Refused as error:
+            # Sent as UTF-8, and the database has another encoding: one name that it cannot hold is not to stop all claims.
+            if error.sqlstate != "22P05" or not self._leave_out(connection, {*demand.mosts, *(queues or ())}):
+                raise
+            return self._claim_jobs(connection, process_id, queues, max_crashes, demand)
+
+    def _leave_out(self, connection: Connection, names: Iterable[str]) -> bool:
+        """Of these names those that the database cannot hold; whether there are any."""
+        found = set()
+        for name in names:
+            try:
+                self._rows(connection, "check_name", {"name": name}, prepare=False)
+            except Refused:
+                found.add(name)
+                logger.warning("the database's encoding cannot hold the name %r, so no job has it: it is left out", name)
+        self._left_out |= found
+        return bool(found)
+
+    def _claim_jobs(
+        self, connection: Connection, process_id: int, queues: Sequence[str] | None, max_crashes: int, demand: Demand
+    ) -> Claims:
         lanes = demand.marks or {}
+        mosts = demand.mosts
+        if self._left_out:
+            mosts = {type: most for type, most in mosts.items() if type not in self._left_out}
+            queues = None if queues is None else [queue for queue in queues if queue not in self._left_out]
         parameters = {
             "n": demand.n,
             "lane_least": LANE_LEAST,
@@ -207,8 +278,8 @@ class Store:
             "priorities": array(lane.priority for lane in lanes),
             "run_ats": text_array(run_at.isoformat() for run_at, _ in lanes.values()),
             "ids": array(id for _, id in lanes.values()),
-            "known_types": text_array(demand.mosts),
-            "mosts": array(demand.mosts.values()),
+            "known_types": text_array(mosts),
+            "mosts": array(mosts.values()),
             "unknown_most": demand.unknown_most,
             "any_type": demand.any_type,
             "served_queues": None if queues is None else text_array(queues),
@@ -238,10 +309,25 @@ class Store:
     ) -> dict[tuple[int, int], Settled | None]:
         """Those that were still ours, by (id, lease_no). `now`: time.monotonic() of this try. Without `times`, which are slow
         to read, only which they are."""
+        text = hint(verdicts) if notify else None
+        return self._hints.send(
+            text is not None,
+            lambda notify: self._settle_jobs(connection, process, verdicts, now, text if notify else None, times),
+        )
+
+    def rehearse_settlement(self, connection: Connection, process: str, verdict: Verdict) -> None:
+        """Whether it can be written: in a transaction that is rolled back."""
+        with translated(connection), connection.transaction(force_rollback=True):
+            self._settle_jobs(connection, process, [verdict], time.monotonic(), None, False)
+            Cursor(connection).execute("set constraints all immediate")  # of the user's, which wait for the commit
+
+    def _settle_jobs(
+        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, hint: str | None, times: bool
+    ) -> dict[tuple[int, int], Settled | None]:
         parameters = {
             "process": process,
             "channel": self.channel,
-            "hint": hint(verdicts) if notify else None,
+            "hint": hint,
             "times": times,
             "ids": array([verdict.job.id for verdict in verdicts]),
             "lease_nos": array([verdict.job.lease_no for verdict in verdicts]),
@@ -261,8 +347,18 @@ class Store:
     def find_settled(self, connection: Connection, verdicts: Sequence[Verdict]) -> dict[tuple[int, int], Settled | None]:
         """The witness: of these verdicts those that an earlier try wrote."""
         jobs = [verdict.job for verdict in verdicts]
-        keys = {"ids": array(job.id for job in jobs), "lease_nos": array(job.lease_no for job in jobs)}
-        return {row[:2]: _settled(row) for row in self._rows(connection, "find_settled", keys)}
+        claims = {
+            "ids": array(job.id for job in jobs),
+            "lease_nos": array(job.lease_no for job in jobs),
+            "claimed_ats": text_array(job.claimed_at.isoformat() for job in jobs),
+        }
+        return {row[:2]: _settled(row) for row in self._rows(connection, "find_settled", claims)}
+
+    def forget_attempt(self, connection: Connection, verdict: Verdict) -> None:
+        """A row in the log under the lease of this verdict, which is held, is of another life of the job."""
+        job = verdict.job
+        claim = {"id": job.id, "lease_no": job.lease_no, "claimed_at": job.claimed_at.isoformat()}
+        self._rows(connection, "forget_attempt", claim)
 
     def deregister_process(self, connection: Connection, process_id: int) -> None:
         self._rows(connection, "deregister_process", {"id": process_id})
@@ -275,7 +371,7 @@ class Store:
         statement = self._statement("listen") % parameters  # of a name and a number of ours: DO takes no parameters
         with translated(connection):
             try:
-                psycopg.Cursor(connection).execute(statement.encode(), prepare=False)
+                Cursor(connection).execute(statement.encode(), prepare=False)
             except psycopg.errors.RaiseException:
                 return False
         return True
@@ -293,11 +389,15 @@ class Store:
         try:  # not `translated`, which costs every create a hundredth of its time
             if prepare and connection.prepare_threshold is None:  # a pooler in between: the settings of one transaction
                 with connection.transaction():
-                    ask(connection, SET_FOR_LOOPS)
+                    ask(connection, SET_FOR_LOOPS, settings(FOR_LOOPS))
                     return ask(connection, self._statement(name), parameters)
             return ask(connection, self._statement(name), parameters, prepare=prepare)
         except psycopg.Error as error:
             raise trouble(error, connection) from error
+
+    def _table(self, name: str) -> str:
+        """For functions of PostgreSQL's that take the name of a table."""
+        return f"{quoted(self.schema)}.{name}"
 
     def _statement(self, name: str) -> str:
         statement = self._sql.get(name)

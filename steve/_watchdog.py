@@ -47,6 +47,12 @@ class Watchdog:
             with self._lock:
                 self._deadlines.pop(connection, None)  # gone in the child of a fork
 
+    def cut(self, connection: Connection) -> None:
+        """Now, if a statement is under way on it."""
+        with self._lock:
+            if connection in self._deadlines:
+                _cut(connection)
+
     def _start(self) -> None:
         try:
             threading.Thread(target=self._run, name="steve-watchdog", daemon=True).start()

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 from ._claim import Claim, Hand
 from ._log import logger
-from ._reconcile import Held
 from ._run import Signals, run
 from ._settle import Pile
 from .handlers import Handler, Handlers
@@ -82,6 +81,8 @@ class Crew:
         self._ended = False
         self.broken = 0
         """Turns that something broke off."""
+        self.freed_at = 0.0
+        """time.monotonic() when a worker was last free after all had been busy."""
         # Held by the one chain that waits for work.
         self._watch = threading.Lock()
 
@@ -114,14 +115,6 @@ class Crew:
     def claims(self) -> list[tuple[int, int]]:
         """(id, lease_no) of the jobs whose handlers have not returned."""
         return list(self.running)
-
-    def held(self) -> Held:
-        """In the order in which a job moves, so that none is passed by but one that is being drawn."""
-        claims = {(job.id, job.lease_no) for job in self._hand.jobs()} | set(self.claims())
-        return Held(claims, *self._pile.progress())
-
-    def take_up(self, jobs: list[Claimed]) -> None:
-        self._rouse(self._hand.take_up(jobs, self.claims))
 
     def lose(self, lost: set[tuple[int, int]]) -> None:
         """Others have taken these."""
@@ -211,6 +204,8 @@ class Crew:
             verdict = judge(job, NotBegun(), None) if ended is None else ended.verdict
             self._pile.put(verdict)
         finally:  # whatever breaks this off: a job that is not here is looked for
+            if len(self.running) >= self._workers:
+                self.freed_at = time.monotonic()
             del self.running[job.id, job.lease_no]
         if ended is not None:
             self._hand.pace.took(job.type, ended.seconds)

@@ -75,11 +75,13 @@ for _public in (SteveError, InvalidJob, SchemaError, NotRunning, Unavailable, Ou
 
 
 class Trouble(Exception):
-    """What the database layer raises to the rooms: one of those below. `sqlstate`: PostgreSQL's, None if it did not say."""
+    """What the database layer raises to the rooms: one of those below. `sqlstate`, `constraint`: PostgreSQL's, None if it did
+    not say."""
 
-    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+    def __init__(self, message: str, sqlstate: str | None = None, constraint: str | None = None) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+        self.constraint = constraint
 
 
 class Weather(Trouble):
@@ -87,7 +89,7 @@ class Weather(Trouble):
 
 
 class Unexplained(Weather):
-    """Nothing was written, and PostgreSQL's reason may lie in the data or not: try again, but not for ever."""
+    """Nothing was written, and the reason may lie in the data or in the server: a limit, no memory, an internal error."""
 
 
 class Unknown(Trouble):
@@ -95,7 +97,7 @@ class Unknown(Trouble):
 
 
 class Refused(Trouble):
-    """PostgreSQL will never take this data."""
+    """PostgreSQL did not take this data: it cannot hold it, or a constraint or a trigger is against it."""
 
 
 class Misconfigured(Trouble):

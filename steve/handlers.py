@@ -88,8 +88,11 @@ def check_handler(handler: object) -> None:
         called = called.func
     if not inspect.isroutine(called):
         called = getattr(called, "__call__", called)  # noqa: B004 - an object's own, which may be async
+    name = getattr(handler, "__qualname__", type(handler).__name__)
     if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
         raise TypeError(
-            f"{getattr(handler, '__qualname__', type(handler).__name__)} is an async function, but handlers run in threads: "
+            f"{name} is an async function, but handlers run in threads: "
             "make it a plain function, or wrap it: lambda job: asyncio.run(function(job))"
         )
+    if inspect.isgeneratorfunction(called):
+        raise TypeError(f"{name} is a generator function: called with a job it would run nothing; make it a plain function")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -25,7 +26,7 @@ from ._log import logger
 from ._pool import Connections
 from ._registers import Registers
 from ._store import Store
-from .errors import Misconfigured, NotRunning, SchemaError, SteveError, Trouble, Unavailable, shown
+from .errors import Misconfigured, NotRunning, SteveError, Trouble, Unavailable, shown
 from .handlers import Handler
 from .job import Attempt, Job, NewJob, Status
 from .retry import RetryPolicy
@@ -78,6 +79,7 @@ class JobManager(Registers):
             create_timeout,
         )
         super().__init__(handler, handlers)
+        self._signals_before: Mapping[signal.Signals, Any] = {}
         self._connections = Connections(db, self._settings.create_timeout, listen_db)
         self._store = Store(self._settings.schema)
         self._begin()
@@ -92,10 +94,12 @@ class JobManager(Registers):
         self._handlers.begin_anew()
         self._listeners.begin_anew()
         self._watch.begin_anew()
+        _restore(self._signals_before)  # run() waits for them in the parent
+        self._signals_before = {}
         self._begin()
 
     def _begin(self) -> None:
-        self._calls = Calls(self._connections, self._settings.schema)
+        self._calls = Calls(self._connections, self._store)
         self._creator = Creator(self._store, self._calls, self._connections)
         self._starting = threading.Lock()  # one start at a time; protects the setting of _engines. Not taken by stop.
         # The last start's, behind those of earlier ones that were asked to stop and have not ended.
@@ -182,22 +186,44 @@ class JobManager(Registers):
     def run(self, workers: int = 2, *, stop_timeout: float | None = 30.0) -> StopReport:
         """Start, wait for SIGINT or SIGTERM, stop within `stop_timeout` seconds. Only on the main thread: ValueError elsewhere.
 
-        The one place where steve installs signal handlers; those that were there are put back at the end.
+        A second signal hurries: it returns at once, with what still runs in the report. A third ends the process as a signal
+        does that nobody handles; what ran is run again by others. The one place where steve installs signal handlers. Those
+        that were there are put back at the end (not after a second signal), and in a child that a handler forks, at once.
         """
         if threading.current_thread() is not threading.main_thread():
             raise ValueError("run() waits for signals, which Python delivers to the main thread only: call start() and stop()")
         signals: SimpleQueue[int] = SimpleQueue()  # its put may interrupt anything
         before = {number: signal.signal(number, lambda n, _: signals.put(n)) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._signals_before = before
+        left = False
         try:
             self.start(workers)
             while self._running_engine() is not None:  # a handler may have asked for the end
                 with contextlib.suppress(Empty):
-                    logger.info("stopping: got signal %d", signals.get(timeout=0.5))
+                    name = signal.Signals(signals.get(timeout=0.5)).name
+                    logger.info("stopping: got %s; once more to wait no longer for what runs", name)
                     break
-            return self.stop(stop_timeout)
+            self.request_stop()
+            began = time.monotonic()
+            while stop_timeout is None or time.monotonic() < began + stop_timeout:
+                if all(engine.wait_for_end(0.1) for engine in self._engines):
+                    break
+                if not signals.empty():
+                    # From now on as without us: one more ends the process.
+                    left = True
+                    for number in before:
+                        signal.signal(number, signal.SIG_DFL)
+                    logger.warning(
+                        "hurrying: handlers that have not returned are not waited for; a third signal ends the process"
+                    )
+                    break
+            return self.stop(
+                0.0 if left else None if stop_timeout is None else max(0.0, began + stop_timeout - time.monotonic())
+            )
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler or signal.SIG_DFL)  # None: one that Python did not install and cannot put back
+            self._signals_before = {}
+            if not left:
+                _restore(before)
 
     def health(self) -> Health:
         """Whether this manager does its work: its threads live, the database answers them, what was done is written down, and
@@ -215,9 +241,11 @@ class JobManager(Registers):
         health = Health(ok=True) if engine is None else engine.health()
         try:
             self._calls.call(lambda connection: self._ensure(connection, migrate=False))
+            flaws = self._calls.call(lambda connection: self._store.check_access(connection, worker=engine is not None))
+            sequence = self._calls.call(self._store.check_sequence)
         except SteveError as error:
-            return with_problems(health, [*health.problems, str(error)])
-        return health
+            flaws, sequence = [str(error)], None
+        return with_problems(health, [*dict.fromkeys([*health.problems, *flaws, *([sequence] if sequence else [])])])
 
     def __enter__(self) -> JobManager:
         self.start()
@@ -370,10 +398,13 @@ class JobManager(Registers):
                     self._watch,
                 )
             except Misconfigured as error:
-                raise SchemaError(
-                    f'schema "{self._settings.schema}" cannot be used: {error}: check the rights of the role'
-                ) from error
+                raise migrations.describe_missing(lines.claim.connection(), self._settings.schema, error) from error
             except Trouble as error:
                 raise Unavailable(f"the database cannot be used: {error}") from error
             on_failure.pop_all()
         return engine
+
+
+def _restore(signals: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in signals.items():
+        signal.signal(number, handler or signal.SIG_DFL)  # None: one that Python did not install and cannot put back

@@ -60,12 +60,13 @@ GROUP_BYTES = 8 << 20
 PILE_MOST = 2_000
 """Verdicts waiting, above which workers begin nothing more until half of them are settled."""
 PILE_BYTES = 32 << 20
-UNEXPLAINED_MOST = 10
-"""How often PostgreSQL may fail with one verdict alone, for no reason that we know, before it counts as refused."""
+HOPELESS = 3
+"""How many verdicts in a row are found to be untakeable one by one before the others of a group are set aside with them."""
 SETTLE_SECONDS = 30.0
 """How long a stopping manager goes on trying to write down what was done while the database is away."""
-PARTING_SECONDS = 10.0
-"""How long it goes on trying to find what a claim took whose reply was lost, and waits for a heartbeat that hangs."""
+PARTING_SECONDS = 1.5
+"""How long it goes on trying to find what a claim took whose reply was lost, and waits for a statement that has no answer,
+where no outcome is to be written down: others find by the tables what it held."""
 
 # Threads (_threads.py) and health (_health.py)
 RESTART_PAUSE, RESTART_PAUSE_MOST = 0.1, 5.0
@@ -74,6 +75,8 @@ REPLACE_SECONDS = 0.5
 """Seconds between the looks for dead workers."""
 WATCH_SECONDS = 1.0
 """Seconds between the looks at the own health, for those who asked to be told."""
+HINT_PAUSE = 10.0
+"""Seconds without notifications after one that PostgreSQL did not take (_hints.py)."""
 UNHEALTHY_SECONDS = 10.0
 """How long a loop may be without the database, or an outcome unwritten, before the manager calls itself unhealthy."""
 PROOF_SECONDS = 60.0

@@ -3,7 +3,14 @@
 
 create table {schema}.job (
   id               bigint generated always as identity,
-  uid              uuid        not null,                      -- UUIDv7, made by the client before the first try
+  -- UUIDv7, made by the client before the first try. The default is one, too: a job made by plain SQL needs only a type.
+  uid              uuid        not null default encode(
+                     set_bit(set_bit(
+                       overlay(
+                         uuid_send(gen_random_uuid())
+                         placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+                         from 1 for 6
+                       ), 52, 1), 53, 1), 'hex')::uuid,
   queue            text        collate "C" not null default 'default' check (char_length(queue) between 1 and 255),
   type             text        collate "C" not null check (char_length(type) between 1 and 255),
   priority         smallint    not null default 0 check (priority between -100 and 100),   -- higher first
@@ -65,7 +72,7 @@ create table {schema}.attempt (                               -- no foreign key 
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
 create table {schema}.process (
-  id           bigint generated always as identity primary key,
+  id           bigint      primary key,                       -- drawn at random by the process: none is given out twice
   name         text        not null,                          -- host:pid
   version      text        not null,                          -- of steve
   started_at   timestamptz not null default clock_timestamp(),

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import psycopg
 from psycopg import errors
 
-from .._ask import Connection, ask, quoted
-from ..errors import SchemaError, Trouble
+from .._ask import Connection, ask, quoted, trouble
+from ..errors import Misconfigured, Refused, SchemaError, Trouble
 
 PATIENCE = 60.0
 """Seconds to wait for another process that migrates, or for a lock on a table."""
@@ -67,7 +67,13 @@ def read(connection: Connection, schema: str) -> list[Applied] | None:
     try:
         # in a block of its own, so that a transaction that this is part of goes on
         with connection.transaction() if connection.info.transaction_status else nullcontext():
-            rows = ask(connection, f"select number, name, kind, checksum from {quoted(schema)}.migration order by number")
+            table = f"{quoted(schema)}.migration"
+            rows = ask(connection, f"select number, name, kind, checksum from {table} order by number")
+            if not rows and ask(connection, "select pg_catalog.row_security_active(%s)", [table]) == [(True,)]:
+                role = connection.info.user
+                raise SchemaError(
+                    f"row level security hides the rows of {table} from the role {role!r}: create a policy for it"
+                )
     except (errors.UndefinedTable, errors.InvalidSchemaName):
         return None
     return [Applied(*row) for row in rows]
@@ -120,11 +126,13 @@ def migrate(
 ) -> list[str]:
     """Apply what is missing and return the names; with `dry_run` apply nothing and return the SQL.
 
-    `connection`: in autocommit. Raises SchemaError, and psycopg.Error when the connection fails.
+    `connection`: in autocommit. Raises SchemaError, with PostgreSQL's own words where it is against a migration, and
+    psycopg.Error when the connection fails.
     """
     known = load() if known is None else known
     deadline = time.monotonic() + PATIENCE
     steps: list[Step] = []
+    under_way: str | None = None
     waited_for = "another process migrates it"
     while True:
         try:
@@ -132,13 +140,13 @@ def migrate(
                 # Polled, not waited for: a blocked wait falls under lock_timeout, and CREATE INDEX CONCURRENTLY in another
                 # session would wait for ours.
                 key = f"steve:migrate:{schema}"
-                if ask(connection, "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [key]) == [(True,)]:
-                    # Waiting long for a table's lock would make all who come after wait behind us: rather try again.
-                    ask(connection, "select set_config('lock_timeout', '3s', true)")
+                if ask(connection, _LOCK, [key]) == [(True,)]:
                     steps = _steps(connection, schema, known, contract)
                     if dry_run:
                         return [step.sql for step in steps]
+                    ask(connection, _PREPARE)
                     for step in steps:
+                        under_way = step.name
                         # many statements at once: not to be prepared, whatever the connection's threshold
                         psycopg.Cursor(connection).execute(step.sql.encode(), prepare=False)
                     return [step.name for step in steps if step.name is not None]
@@ -147,7 +155,12 @@ def migrate(
         except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction) as error:
             names = ", ".join(step.name for step in steps if step.name)
             where = _where(connection, schema)
-            raise SchemaError(f"{where} lacks {names}, which cannot be applied here ({error}): {WHAT_TO_DO}") from error
+            raise SchemaError(f"{where} lacks {names}, which cannot be applied here ({_words(error)}): {WHAT_TO_DO}") from error
+        except psycopg.Error as error:
+            if connection.closed or not isinstance(trouble(error, connection), Refused | Misconfigured):
+                raise
+            what = f"the migration {under_way} of" if under_way else "the migrations of"
+            raise SchemaError(f"{what} {_where(connection, schema)} cannot be applied: {_words(error)}") from error
         if time.monotonic() > deadline:
             raise SchemaError(f"{_where(connection, schema)} could not be migrated within {PATIENCE:.0f} s: {waited_for}")
         time.sleep(0.1)
@@ -180,16 +193,30 @@ def describe_missing(connection: Connection, schema: str, error: Exception | Non
             return SchemaError(f"{where} is missing: {WHAT_TO_DO}")
     if names:
         return SchemaError(f"{where} lacks {', '.join(names)}: {WHAT_TO_DO}")
-    role = connection.info.user
     if isinstance(error, Trouble) and error.sqlstate == "42501":
         return SchemaError(
-            f"{where} does not let the role {role!r} do this ({error}): steve.grants() prints the rights that a producer, a "
-            "worker and a reader have"
+            f"{where} does not let the role {connection.info.user!r} do this ({error}): steve.grants() prints the rights that "
+            "a producer, a worker and a reader have"
         )
-    return SchemaError(f"{where} cannot be used by the role {role!r} ({error}): check its rights")
+    return SchemaError(f"{where} cannot be used: {error}")
 
 
 WHAT_TO_DO = "run manager.migrate() or `python -m steve migrate` as the owner, or start a worker that may"
+
+
+_LOCK = "select pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%s, 0))"
+_PREPARE = """\
+select
+  -- Waiting long for a table's lock would make all who come after wait behind us: rather try again.
+  pg_catalog.set_config('lock_timeout', '3s', true),
+  -- What a migration calls is PostgreSQL's own, whatever a role has put before it.
+  pg_catalog.set_config('search_path', 'pg_catalog', true)
+"""
+
+
+def _words(error: psycopg.Error) -> str:
+    """PostgreSQL's own: a migration sends nobody's data."""
+    return " ".join(text for text in (error.diag.message_primary, error.diag.message_hint) if text) or str(error)
 
 
 def _where(connection: Connection, schema: str) -> str:

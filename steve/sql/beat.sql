@@ -1,43 +1,54 @@
--- This process lives, and looks at all processes: one statement on the heartbeat's connection, which waits for nobody but a
+-- This process lives, and looks at all processes: one statement on the heartbeat's connection, which waits for nothing but a
 -- rescue of this very process. With `beat` false it only looks.
 --
--- The heartbeat's session holds the advisory lock of its row, from the first beat on: whoever gets that lock knows that the
--- session is gone. Where it cannot be had (a pooler gives every statement another session; an earlier session of ours, its
--- connection lost, is not gone yet) the row says so, and the lease alone counts. A row that is gone is inserted again under
--- its id: it was taken for dead, or somebody has deleted it.
+-- The heartbeat's session holds the advisory lock of its row, from the first beat on: a process that gets that lock knows that
+-- the session is gone. Where the session cannot have it (a pooler gives every statement another session; an earlier session of
+-- ours, its connection lost, is not gone yet) the row says so, and the lease alone counts. A row that is gone is inserted again
+-- under its id: the process was taken for dead, or somebody has deleted the row.
 --
 -- The rows are shown as they were before this statement, the own one too: it tells whether others took this process for dead.
--- The other's locks are let go at its end.
+-- Times are shown as they are, for the reader to compare with what it saw earlier: how long somebody has been silent is not to
+-- depend on the server's clock, which may be set forward. The other processes' locks are let go at the end of the statement.
+-- With a beat, `restricted` tells whether rights or row level security may keep jobs from this role: check_access.sql says
+-- what.
 with mine as materialized (
   select case
     when %(locked)s then true
-    when pg_backend_pid() = %(session)s then
-      set_config('idle_session_timeout', '0', false) = '0'  -- as in register_process.sql
-      and pg_try_advisory_lock(hashtextextended(%(lock)s || %(id)s, 0))
+    when pg_catalog.pg_backend_pid() = %(session)s then
+      -- a role's time limits, which are meant for requests; as in register_process.sql
+      (select pg_catalog.count(pg_catalog.set_config(name, '0', false)) > 0
+       from pg_catalog.unnest(%(time_limits)s::pg_catalog.text[]) as limits (name)
+       where pg_catalog.current_setting(name, true) is not null)
+      and pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended(%(lock)s || %(id)s, 0))
     else false
   end as locked
 ), beaten as (
   update {schema}.process
-  set heartbeat_at = now(), suspected_at = null, locked = mine.locked, name = %(name)s, lease = %(lease)s
+  set heartbeat_at = pg_catalog.now(), suspected_at = null, locked = mine.locked, name = %(name)s, lease = %(lease)s
   from mine
   where %(beat)s and id = %(id)s
   returning id
 ), inserted as (
   insert into {schema}.process (id, name, version, locked, lease)
-  overriding system value
   select %(id)s, %(name)s, %(version)s, mine.locked, %(lease)s
   from mine
   where %(beat)s and not exists (select from beaten)
   on conflict (id) do nothing
 )
 select
-  id, name, lease::float8,
-  extract(epoch from now() - heartbeat_at)::float8 as silent,
-  extract(epoch from now() - suspected_at)::float8 as suspected,
-  extract(epoch from heartbeat_at)::float8 as heartbeat_at,
-  id <> %(id)s and locked and pg_try_advisory_xact_lock(hashtextextended(%(lock)s || id, 0)) as lock_is_free,
+  id, name, lease::double precision,
+  extract(epoch from heartbeat_at)::double precision as heartbeat_at,
+  extract(epoch from suspected_at)::double precision as suspected_at,
+  id <> %(id)s and locked
+    and pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s || id, 0)) as lock_is_free,
   locked as was_locked,
-  extract(epoch from now() - pg_postmaster_start_time())::float8 as server_up,
-  extract(epoch from pg_postmaster_start_time())::float8 as server_started,
-  %(beat)s and (select locked from mine) as locked
+  extract(epoch from pg_catalog.now())::double precision as seen_at,
+  extract(epoch from pg_catalog.pg_postmaster_start_time())::double precision as server_started,
+  %(beat)s and (select locked from mine) as locked,
+  case when %(beat)s then
+    pg_catalog.row_security_active(%(job)s)
+    or not pg_catalog.has_any_column_privilege(%(job)s, 'select') or not pg_catalog.has_any_column_privilege(%(job)s, 'update')
+    or pg_catalog.row_security_active(%(attempt)s)
+    or not pg_catalog.has_any_column_privilege(%(attempt)s, 'insert')
+  end as restricted
 from {schema}.process

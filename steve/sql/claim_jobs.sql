@@ -13,8 +13,8 @@
 -- run is decided by its row under the lock, never by the snapshot or a mark.
 --
 -- A look into a lane locks what it finds, and the outer limit uses only n of all: so the busy lanes share n, and a lane with
--- more than its share gives the rest to the next claim. No lane gets fewer than `lane_least`: who asks for less gets the strict order
--- of priorities.
+-- more than its share gives the rest to the next claim. No lane gets fewer than `lane_least`: a claim for less gets the strict
+-- order of priorities.
 --
 -- Suspects, jobs that were held when a process died (crashes > 0), are passed by there and claimed apart, by a small index of
 -- their own that is empty as a rule: with a full scan, and never more than workers are idle, so that none lies in a hand while
@@ -22,6 +22,7 @@
 -- a process that runs nothing else. `last_chance` says whether one is due.
 --
 -- now(), never clock_timestamp(): a volatile function would be a filter instead of the end of the index scan.
+-- A parameter has its type where it stands first: psycopg remembers how it parsed a statement of up to 4,096 bytes.
 with recursive lane as (
   (
     select queue, type, priority, run_at, id
@@ -45,7 +46,8 @@ with recursive lane as (
   union all
   select mark.queue, mark.type, mark.priority, head.run_at, head.id
   from unnest(
-    %(queues)s::text[], %(types)s::text[], %(priorities)s::smallint[], %(run_ats)s::timestamptz[], %(ids)s::bigint[]
+    %(queues)s::pg_catalog.text[], %(types)s::pg_catalog.text[], %(priorities)s::smallint[],
+    %(run_ats)s::pg_catalog.timestamptz[], %(ids)s::bigint[]
   ) as mark (queue, type, priority, run_at, id)
   cross join lateral (
     select run_at, id
@@ -58,21 +60,22 @@ with recursive lane as (
 ), served as materialized (
   select headed.*, coalesce(known.most, %(unknown_most)s) as most
   from headed
-  left join unnest(%(known_types)s::text[], %(mosts)s::integer[]) as known (type, most) on known.type = headed.type
+  left join unnest(%(known_types)s::pg_catalog.text[], %(mosts)s::integer[]) as known (type, most)
+    on known.type = headed.type
   where (known.type is not null or %(any_type)s)
-    and (%(served_queues)s::text[] is null or headed.queue = any(%(served_queues)s::text[]))
+    and (%(served_queues)s::pg_catalog.text[] is null or headed.queue = any(%(served_queues)s))
 ), busy as materialized (
-  select *, least(most, %(n)s, greatest(%(lane_least)s, 1 + %(n)s / count(*) over ())) as share
+  select *, least(most, %(n)s, greatest(%(lane_least)s, 1 + %(n)s / pg_catalog.count(*) over ())) as share
   from served
-  where run_at <= now()
+  where run_at <= pg_catalog.now()
 ), found as materialized (
-  select candidate.place, clock_timestamp() as found_at
+  select candidate.place, pg_catalog.clock_timestamp() as found_at
   from busy
   cross join lateral (
     select ctid as place, id, run_at
     from {schema}.job
     where status = 'pending' and crashes = 0 and queue = busy.queue and type = busy.type and priority = busy.priority
-      and (run_at, id) >= (busy.run_at, busy.id) and run_at <= now()
+      and (run_at, id) >= (busy.run_at, busy.id) and run_at <= pg_catalog.now()
     order by run_at, id
     limit busy.share
     for no key update skip locked
@@ -82,10 +85,10 @@ with recursive lane as (
 ), suspect as materialized (
   select ctid as place
   from {schema}.job
-  where status = 'pending' and crashes > 0 and run_at <= now()
+  where status = 'pending' and crashes > 0 and run_at <= pg_catalog.now()
     and (crashes + 1 >= %(max_crashes)s) = %(alone)s
-    and (type = any(%(known_types)s::text[]) or %(any_type)s)
-    and (%(served_queues)s::text[] is null or queue = any(%(served_queues)s::text[]))
+    and (type = any(%(known_types)s) or %(any_type)s)
+    and (%(served_queues)s is null or queue = any(%(served_queues)s))
   order by run_at, id
   limit %(suspects)s
   for no key update skip locked
@@ -93,39 +96,43 @@ with recursive lane as (
   update {schema}.job
   set status = 'running',
       process_id = %(process_id)s,
-      claimed_at = now(),
-      updated_at = now(),
+      claimed_at = pg_catalog.now(),
+      updated_at = pg_catalog.now(),
       -- least(): a row written by hand at the end of the range must not stop every claim that meets it
       attempts = least(attempts, 999999999) + 1,
       lease_no = least(lease_no, 9223372036854775806) + 1
-  -- By place, not by id, which would go through the index a second time: a row that this statement has locked stays where it is.
-  -- One that was changed after the snapshot and before the lock has a place that the snapshot does not know; it is not claimed,
-  -- and the next claim finds it. any(array(...)), not a join: the planner cannot turn it into a scan of the table.
+  -- By place, not by id, which would go through the index a second time: a row that this statement has locked stays where it
+  -- is. One that was changed after the snapshot and before the lock has a place that the snapshot does not know; it is not
+  -- claimed, and the next claim finds it. any(array(...)), not a join: the planner cannot turn it into a scan of the table.
   where ctid = any(array(select place from found union all select place from suspect))
   returning
-    id, uid, queue, type, priority, payload::text as payload, error, attempts, crashes, max_attempts,
+    id, uid, queue, type, priority, payload::pg_catalog.text as payload, error, attempts, crashes, max_attempts,
     backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at
 ), summary as (
   select
-    (select extract(epoch from min(soon.run_at) - now())::float8
+    (select extract(epoch from pg_catalog.min(soon.run_at) - pg_catalog.now())::double precision
      from served
      cross join lateral (
        select run_at
        from {schema}.job
        where status = 'pending' and queue = served.queue and type = served.type and priority = served.priority
-         and run_at > now()
+         and run_at > pg_catalog.now()
        order by run_at
        limit 1
      ) soon) as next_due_in,
     -- until the last job was found, whatever was written to it afterwards
-    extract(epoch from coalesce((select max(found_at) from found), clock_timestamp()) - now())::float8 as scan_seconds,
-    (select json_agg(json_build_array(queue, type, priority, run_at, id))::text from served where %(full)s) as heads,
+    extract(
+      epoch from coalesce((select pg_catalog.max(found_at) from found), pg_catalog.clock_timestamp()) - pg_catalog.now()
+    )::double precision as scan_seconds,
+    (select pg_catalog.json_agg(pg_catalog.json_build_array(queue, type, priority, run_at, id))::pg_catalog.text
+     from served
+     where %(full)s) as heads,
     exists (
       select
       from {schema}.job
-      where status = 'pending' and crashes > 0 and run_at <= now() and crashes + 1 >= %(max_crashes)s
-        and (type = any(%(known_types)s::text[]) or %(any_type)s)
-        and (%(served_queues)s::text[] is null or queue = any(%(served_queues)s::text[]))
+      where status = 'pending' and crashes > 0 and run_at <= pg_catalog.now() and crashes + 1 >= %(max_crashes)s
+        and (type = any(%(known_types)s) or %(any_type)s)
+        and (%(served_queues)s is null or queue = any(%(served_queues)s))
     ) as last_chance
 )
 select claimed.*, summary.*

@@ -2,9 +2,9 @@
 -- have one claimed_at; `answered` are those of the last claims that were, in order.
 -- By job_claimed, which only this and the rescue may use.
 select
-  id, uid, queue, type, priority, payload::text, error, attempts, crashes, max_attempts,
+  id, uid, queue, type, priority, payload::pg_catalog.text, error, attempts, crashes, max_attempts,
   backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at
 from {schema}.job
 where status = 'running' and process_id = %(process_id)s
-  and claimed_at <> all(%(answered)s::timestamptz[])
-  and claimed_at > coalesce((%(answered)s::timestamptz[])[1], '-infinity')
+  and claimed_at <> all(%(answered)s::pg_catalog.timestamptz[])
+  and claimed_at > coalesce((%(answered)s::pg_catalog.timestamptz[])[1], '-infinity')

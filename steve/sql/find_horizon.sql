@@ -1,19 +1,20 @@
 -- Who keeps PostgreSQL from removing what is dead, longest first: for how many seconds (null: since when is not known).
 select 'session ' || pid || ' of ' || coalesce(nullif(application_name, ''), 'an unnamed application') || ', ' || state,
-       extract(epoch from clock_timestamp() - xact_start)::float8 as seconds
+       extract(epoch from pg_catalog.clock_timestamp() - xact_start)::double precision as seconds
 from pg_catalog.pg_stat_activity
-where backend_xmin is not null and pid <> pg_backend_pid() and xact_start < clock_timestamp() - interval '5 seconds'
+where backend_xmin is not null and pid <> pg_catalog.pg_backend_pid()
+  and xact_start < pg_catalog.clock_timestamp() - interval '5 seconds'
 union all
-select 'prepared transaction ' || gid, extract(epoch from clock_timestamp() - prepared)::float8
+select 'prepared transaction ' || gid, extract(epoch from pg_catalog.clock_timestamp() - prepared)::double precision
 from pg_catalog.pg_prepared_xacts
-where prepared < clock_timestamp() - interval '5 seconds'
+where prepared < pg_catalog.clock_timestamp() - interval '5 seconds'
 union all
 select 'replication slot ' || slot_name, null
 from pg_catalog.pg_replication_slots
 where xmin is not null or (not active and catalog_xmin is not null)
 union all
 -- A standby with hot_standby_feedback, whose queries count as ours; with a slot, that names it above.
-select 'standby ' || coalesce(nullif(application_name, ''), pid::text), null
+select 'standby ' || coalesce(nullif(application_name, ''), pid::pg_catalog.text), null
 from pg_catalog.pg_stat_replication
 where backend_xmin is not null
 order by seconds desc nulls last

@@ -1,6 +1,6 @@
 -- Jobs by uid.
 select
-  id, uid, queue, type, priority, payload::text, result::text, error, status, attempts, crashes, max_attempts, backoff_strategy,
-  created_at, updated_at, run_at, claimed_at, started_at, completed_at
+  id, uid, queue, type, priority, payload::pg_catalog.text, result::pg_catalog.text, error, status, attempts, crashes,
+  max_attempts, backoff_strategy, created_at, updated_at, run_at, claimed_at, started_at, completed_at
 from {schema}.job
-where uid = any(%(uids)s::uuid[])
+where uid = any(%(uids)s::pg_catalog.uuid[])

@@ -1,14 +1,17 @@
 -- Store one job. The uid was made before the first try: sent again after a lost reply, this inserts nothing and returns
--- nothing, and find_inserted.sql tells what is there.
--- The notification rides along and is heard after the commit.
+-- nothing, and find_inserted.sql tells what is there. The notification rides along and is heard after the commit. `sparing`:
+-- not while the database's queue of notifications is half full: a caller's commit would fail with it. (On a connection of ours
+-- the job is sent again without, which costs nothing before.)
 insert into {schema}.job
   (uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter, run_at)
 values (
-  %(uid)s, %(queue)s, %(type)s, %(priority)s, %(payload)s::jsonb, %(max_attempts)s,
+  %(uid)s, %(queue)s, %(type)s, %(priority)s, %(payload)s::pg_catalog.jsonb, %(max_attempts)s,
   %(backoff_strategy)s, %(backoff_base)s, %(backoff_max)s, %(backoff_jitter)s,
-  greatest(%(run_at)s::timestamptz, clock_timestamp())
+  greatest(%(run_at)s::pg_catalog.timestamptz, pg_catalog.clock_timestamp())
 )
 on conflict (uid) do nothing
 returning
   id, created_at, updated_at, run_at,
-  case when %(notify)s then pg_notify(%(channel)s, '') end
+  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+    then pg_catalog.pg_notify(%(channel)s, '')
+  end

@@ -1,11 +1,11 @@
 -- A page of jobs, newest first: those below the id `before`, filtered.
 select
-  id, uid, queue, type, priority, payload::text, result::text, error, status, attempts, crashes, max_attempts, backoff_strategy,
-  created_at, updated_at, run_at, claimed_at, started_at, completed_at
+  id, uid, queue, type, priority, payload::pg_catalog.text, result::pg_catalog.text, error, status, attempts, crashes,
+  max_attempts, backoff_strategy, created_at, updated_at, run_at, claimed_at, started_at, completed_at
 from {schema}.job
 where (%(before)s::bigint is null or id < %(before)s::bigint)
-  and (%(status)s::text is null or status = %(status)s::text)
-  and (%(type)s::text is null or type = %(type)s::text)
-  and (%(queue)s::text is null or queue = %(queue)s::text)
+  and (%(status)s::pg_catalog.text is null or status = %(status)s::pg_catalog.text)
+  and (%(type)s::pg_catalog.text is null or type = %(type)s::pg_catalog.text)
+  and (%(queue)s::pg_catalog.text is null or queue = %(queue)s::pg_catalog.text)
 order by id desc
 limit %(limit)s

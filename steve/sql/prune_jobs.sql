@@ -7,7 +7,7 @@
 -- and leaves alone what somebody is changing by hand; what was changed meanwhile is looked at anew under the lock.
 -- The age is compared, not the time: no older_than is too long for now() to be taken back by.
 with looked_at as materialized (
-  select id, status in ('completed', 'failed', 'cancelled') and now() - completed_at >= %(older_than)s as old
+  select id, status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s as old
   from {schema}.job
   where id > %(after)s
   order by id
@@ -17,7 +17,7 @@ with looked_at as materialized (
   from {schema}.job
   -- any(array(...)), not a join: the planner cannot turn it into a scan of the table
   where id = any(array(select id from looked_at where old))
-    and status in ('completed', 'failed', 'cancelled') and now() - completed_at >= %(older_than)s
+    and status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s
   for update skip locked
 ), pruned as (
   delete from {schema}.job
@@ -27,4 +27,4 @@ with looked_at as materialized (
   delete from {schema}.attempt
   where job_id = any(array(select id from pruned))
 )
-select (select count(*) from pruned), (select max(id) from looked_at)
+select (select pg_catalog.count(*) from pruned), (select pg_catalog.max(id) from looked_at)

@@ -1,13 +1,22 @@
 -- This process begins to work, and its heartbeat's session takes the lock of its row, so that its death is noticed from now on.
--- A role's time limit for idle sessions is lifted from this one. In one statement: nobody sees the row before the lock is held.
--- Not where a pooler gives every statement another session.
+-- A role's time limits, which are meant for requests, are lifted from this session. In one statement: nobody sees the row
+-- before the lock is held. Not where a pooler gives every statement another session. The id was drawn at random: none is given
+-- out twice, whatever became of the rows of other processes. `restricted`: whether rights or row level security may keep jobs
+-- from this role; check_access.sql says what.
 with registered as (
-  insert into {schema}.process (name, version, lease, locked)
-  values (%(name)s, %(version)s, %(lease)s, pg_backend_pid() = %(session)s)
+  insert into {schema}.process (id, name, version, lease, locked)
+  values (%(id)s, %(name)s, %(version)s, %(lease)s, pg_catalog.pg_backend_pid() = %(session)s)
   returning id, locked
 )
 select
-  id,
-  locked and set_config('idle_session_timeout', '0', false) = '0' and pg_try_advisory_lock(hashtextextended(%(lock)s || id, 0)),
-  extract(epoch from pg_postmaster_start_time())::float8
+  locked
+    and (select pg_catalog.count(pg_catalog.set_config(name, '0', false)) > 0
+         from pg_catalog.unnest(%(time_limits)s::pg_catalog.text[]) as limits (name)
+         where pg_catalog.current_setting(name, true) is not null)
+    and pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended(%(lock)s || id, 0)),
+  extract(epoch from pg_catalog.pg_postmaster_start_time())::double precision,
+  pg_catalog.row_security_active(%(job)s)
+    or not pg_catalog.has_any_column_privilege(%(job)s, 'select') or not pg_catalog.has_any_column_privilege(%(job)s, 'update')
+    or pg_catalog.row_security_active(%(attempt)s)
+    or not pg_catalog.has_any_column_privilege(%(attempt)s, 'insert')
 from registered

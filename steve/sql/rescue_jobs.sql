@@ -1,28 +1,32 @@
--- Take up to n jobs away from a process that is dead or stalled. They are pending again and due as before; those that it was
--- the last crash for are failed. Returned as they are now, but for lease_no and claimed_at, which are the lost claim's.
+-- Take up to n jobs away from a process that is dead or stalled, or from this one, which holds them without running them. They
+-- are pending again and due as before; those that it was the last crash for are failed. Returned as they are now, but for
+-- lease_no and claimed_at, which are the lost claim's.
 --
--- Only if the process has not beaten since it was judged, and, where it was judged dead, while the lock of its row is free:
--- this statement holds that lock, and the row's own, to its end. A heartbeat waits for it, then inserts its row again.
+-- From another process only if it has not beaten since it was judged, and, where it was judged dead, while the lock of its row
+-- is free: this statement holds that lock, and the row's own, to its end. A heartbeat waits for it, then inserts its row again.
+-- From the own process (`own`) only the claims that are named.
 --
 -- A row of the log, `crashed`, stands under the lease_no of the claim; then lease_no is raised, so that whatever the process
--- still sends about the job does not match. Only here a row of the log may be there already (`do nothing`): by hand, and one
--- such row must not keep all others from being rescued. The same goes for the least() and coalesce().
+-- still sends about the job does not match. A row of the log may be there already (`do nothing`): by hand, or from another life
+-- of that id; one such row must not keep all others from being rescued. The same goes for the least() and coalesce().
 --
--- By job_claimed (in no order: that of the ids would tempt the planner to read them all), which only this, adopt_processes and find_claimed may use: one process's entries. The update goes by primary
--- key; a job that is being settled at this moment is passed by, and is found by the next call if it is still held.
+-- By job_claimed (in no order: that of the ids would tempt the planner to read them all), which only this, review_claims and
+-- find_claimed may use: one process's entries. The update goes by primary key; a job that is being settled at this moment is
+-- passed by, and is found by the next call if it is still held.
 --
 -- When a call finds nothing held, it ends the matter: a dead process's row is deleted, a stalled one's is kept and marked.
 with culprit as materialized (
   select id, name
   from {schema}.process
   where id = %(id)s
-    and extract(epoch from heartbeat_at)::float8 = %(heartbeat_at)s
-    and (not %(dead)s or pg_try_advisory_xact_lock(hashtextextended(%(lock)s || id, 0)))
+    and (%(own)s or extract(epoch from heartbeat_at)::double precision = %(heartbeat_at)s)
+    and (not %(dead)s or pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s || id, 0)))
   for update skip locked
 ), held as materialized (
   select id, lease_no, attempts, claimed_at
   from {schema}.job
   where status = 'running' and process_id = (select id from culprit)
+    and (not %(own)s or (id, lease_no) in (select * from unnest(%(ids)s::bigint[], %(lease_nos)s::bigint[])))
   limit %(n)s
   for no key update skip locked
 ), rescued as (
@@ -30,19 +34,19 @@ with culprit as materialized (
   set status = case when crashes + 1 >= %(max_crashes)s then 'failed' else 'pending' end,
       error = %(reason)s || case
         when crashes + 1 >= %(max_crashes)s
-        then format('; it is given up: %%s processes died while they held it', crashes + 1)
+        then pg_catalog.format('; it is given up: %%s processes died while they held it', crashes + 1)
         else ''
       end,
       crashes = least(crashes + 1, attempts, 10000),
       lease_no = least(lease_no, 9223372036854775806) + 1,
       process_id = null,
       claimed_at = case when crashes + 1 >= %(max_crashes)s then claimed_at end,
-      started_at = coalesce(started_at, claimed_at, now()),
-      completed_at = case when crashes + 1 >= %(max_crashes)s then now() end,
-      updated_at = now()
+      started_at = coalesce(started_at, claimed_at, pg_catalog.now()),
+      completed_at = case when crashes + 1 >= %(max_crashes)s then pg_catalog.now() end,
+      updated_at = pg_catalog.now()
   where id = any(array(select id from held)) and (status = 'running') is true
   returning
-    id, uid, queue, type, priority, payload::text as payload, error, attempts, crashes, max_attempts,
+    id, uid, queue, type, priority, payload::pg_catalog.text as payload, error, attempts, crashes, max_attempts,
     backoff_strategy, backoff_base, backoff_max, backoff_jitter, created_at, run_at, started_at, completed_at, updated_at, status
 ), logged as (
   insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status, error_message)
@@ -57,13 +61,13 @@ with culprit as materialized (
     and not exists (select from {schema}.job where status = 'running' and process_id = %(id)s)
 ), marked as (
   update {schema}.process
-  set suspected_at = now()
-  where id = (select id from culprit) and not %(dead)s and not exists (select from held)
+  set suspected_at = pg_catalog.now()
+  where id = (select id from culprit) and not %(dead)s and not %(own)s and not exists (select from held)
 )
 select
   id, uid, queue, type, priority, payload, error, rescued.attempts, crashes, max_attempts,
   backoff_strategy, backoff_base, backoff_max, backoff_jitter, held.lease_no, coalesce(held.claimed_at, updated_at),
   created_at, run_at, started_at, updated_at, completed_at, status,
-  (select pg_notify(%(channel)s, 'back') where %(notify)s)
+  (select pg_catalog.pg_notify(%(channel)s, 'back') where %(notify)s)
 from rescued
 join held using (id)

@@ -15,8 +15,9 @@
 with verdict as materialized (
   select *
   from unnest(
-    %(ids)s::bigint[], %(lease_nos)s::bigint[], %(statuses)s::text[], %(results)s::jsonb[], %(errors)s::text[],
-    %(delays)s::float8[], %(begun_agos)s::bigint[], %(attempt_statuses)s::text[], %(error_details)s::text[]
+    %(ids)s::bigint[], %(lease_nos)s::bigint[], %(statuses)s::pg_catalog.text[], %(results)s::pg_catalog.jsonb[],
+    %(errors)s::pg_catalog.text[], %(delays)s::double precision[], %(begun_agos)s::bigint[],
+    %(attempt_statuses)s::pg_catalog.text[], %(error_details)s::pg_catalog.text[]
   ) as t (id, lease_no, status, result, error, delay, begun_ago, attempt_status, error_details)
 ), settled as (
   update {schema}.job
@@ -28,22 +29,25 @@ with verdict as materialized (
       process_id = null,
       claimed_at = case when verdict.status = 'pending' then null else job.claimed_at end,
       run_at = case
-        when verdict.status = 'pending' then coalesce(now() + verdict.delay * interval '1 second', job.run_at)
+        when verdict.status = 'pending' then coalesce(pg_catalog.now() + verdict.delay * interval '1 second', job.run_at)
         else job.run_at
       end,
-      started_at = coalesce(job.started_at, now() - verdict.begun_ago * interval '1 microsecond'),
-      completed_at = case when verdict.status = 'pending' then null else now() end,
-      updated_at = now()
+      started_at = coalesce(job.started_at, pg_catalog.now() - verdict.begun_ago * interval '1 microsecond'),
+      completed_at = case when verdict.status = 'pending' then null else pg_catalog.now() end,
+      updated_at = pg_catalog.now()
   from verdict
   where job.id = any(array[verdict.id])
     and job.lease_no = verdict.lease_no
     and (job.status = 'running') is true
-    and job.claimed_at = any(%(claimed_ats)s::timestamptz[])
+    and job.claimed_at = any(%(claimed_ats)s::pg_catalog.timestamptz[])
   returning
     job.id, verdict.lease_no, job.attempts, job.run_at, job.started_at, job.updated_at, job.completed_at,
-    job.updated_at - verdict.begun_ago * interval '1 microsecond' as begun_at, verdict.attempt_status, verdict.error, verdict.error_details
+    job.updated_at - verdict.begun_ago * interval '1 microsecond' as begun_at,
+    verdict.attempt_status, verdict.error, verdict.error_details
 ), logged as (
-  insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status, error_message, error_details)
+  insert into {schema}.attempt (
+    job_id, lease_no, number, process, started_at, completed_at, status, error_message, error_details
+  )
   select id, lease_no, attempts, %(process)s, begun_at, updated_at, attempt_status, error, error_details
   from settled
   where attempt_status is not null
@@ -56,5 +60,5 @@ select
   case when %(times)s then updated_at end,
   case when %(times)s then completed_at end,
   case when %(times)s then begun_at end,
-  (select pg_notify(%(channel)s, %(hint)s::text) where %(hint)s::text is not null)
+  (select pg_catalog.pg_notify(%(channel)s, %(hint)s::pg_catalog.text) where %(hint)s::pg_catalog.text is not null)
 from settled
