@@ -12,12 +12,15 @@ import pytest
 from steve._heartbeat import Heartbeat
 from steve._outage import Outage
 from steve._processes import Look, Process
-from steve.errors import Weather
+from steve.errors import Misconfigured, Weather
 from tests.conftest import until
 
+NOW = 1.5e9
+"""By the server's clock."""
 
-def own(suspected: float | None = None, silent: float = 1.0) -> Process:
-    return Process(1, "host:1", 60.0, silent, suspected, 1.5e9, False)
+
+def own(suspected_at: float | None = None, silent: float = 1.0) -> Process:
+    return Process(1, "host:1", 60.0, NOW - silent, suspected_at, False)
 
 
 class Ticker:
@@ -30,14 +33,21 @@ class Ticker:
         self.closed = 0
         self.doubts = 0
         self.near, self.far = socket.socketpair()
+        self.is_open = False
         self.heart = Heartbeat(
-            self._beat, self._close, lambda look, *seconds: self.looked.append(seconds), self._doubt, Outage(), interval
+            self._beat,
+            self._close,
+            lambda: self.is_open,
+            lambda look, *seconds: self.looked.append(seconds),
+            self._doubt,
+            Outage(),
+            interval,
         )
         self.thread = threading.Thread(target=self.heart.run)
 
     def _beat(self, beat: bool, locked: bool) -> tuple[Look, int]:
         self.sent.append((time.monotonic(), beat, locked))
-        return Look(self.answer(), [], True, 1000.0), self.near.fileno()
+        return Look(self.answer(), [], True, NOW), self.near.fileno()
 
     def _close(self) -> None:
         self.closed += 1
@@ -105,7 +115,7 @@ def test_a_lost_connection_is_noticed_at_once_and_the_next_beat_takes_the_lock_a
     assert ticker.looked[-1][0] < 1, "connected anew"
 
 
-@pytest.mark.parametrize("was", [None, own(suspected=1.0)], ids=["gone", "suspected"])
+@pytest.mark.parametrize("was", [None, own(suspected_at=NOW - 1)], ids=["gone", "suspected"])
 def test_who_looks_and_finds_itself_taken_for_dead_beats_at_once_and_doubts(
     was: Process | None, make_ticker: Callable[..., Ticker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +141,28 @@ def test_after_a_pause_it_starts_to_count_its_heartbeats_anew(make_ticker: Calla
     ticker.heart._beaten_at -= 60.0  # as if the process had been stopped
     until(lambda: ticker.looked[-1][1] < 0.2)
     assert ticker.looked[-1][0] > 0.3  # over the same connection
+
+
+def test_a_beat_that_cannot_be_written_over_a_session_that_lives_lets_go_of_nothing(
+    make_ticker: Callable[..., Ticker],
+) -> None:
+    """A right that is missing for a moment: without the session's lock the others would take this process for dead."""
+    ticker = make_ticker(0.1)
+    until(lambda: ticker.looked)
+    ticker.is_open = True
+    failed: list[float] = []
+
+    def fail() -> Process:
+        failed.append(time.monotonic())
+        raise Misconfigured("permission denied for table process", "42501")
+
+    ticker.answer = fail
+    until(lambda: len(failed) >= 3)
+    ticker.answer = own
+    before = len(ticker.looked)
+    until(lambda: len(ticker.looked) > before)
+    assert ticker.closed == 0
+    assert {locked for _, _, locked in ticker.sent[1:]} == {True}
 
 
 def test_a_defect_does_not_end_it(make_ticker: Callable[..., Ticker], caplog: pytest.LogCaptureFixture) -> None:

@@ -51,18 +51,32 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 @pytest.mark.parametrize(
     ("states", "kind"),
     [
-        ("22P05 22003 23505 23514 21000 44000 54000 54001 P0001", Refused),
+        ("22P05 22003 23505 23514 21000 44000 P0001", Refused),
         ("42P01 42501 28P01 3D000 3F000", Misconfigured),
         ("08006 25006 25P03 40001 40P01 53100 53300 55P03 57014 58030", Weather),
         ("0A000 26000", Weather),  # the plan or the prepared statement, not the data
         ("57P01 57P03", Unknown),
-        ("XX000 XX001 F0000 2BP01 38000", Unexplained),
+        ("54000 54001 XX000 XX001 F0000 53200", Unexplained),  # the server's limits, or the data's
+        ("2BP01 38000", Refused),  # raised by a trigger of the user's
     ],
 )
-def test_only_what_is_about_the_data_is_refused_for_good(database_url: str, states: str, kind: type[Trouble]) -> None:
+def test_what_an_sqlstate_means_for_the_caller(database_url: str, states: str, kind: type[Trouble]) -> None:
     with psycopg.connect(database_url) as connection:
         for state in states.split():
             assert type(trouble(psycopg.errors.lookup(state)("no"), connection)) is kind, state
+
+
+def test_a_state_that_a_trigger_made_up_refuses_the_data() -> None:
+    class Own(psycopg.DatabaseError):
+        sqlstate = "U0001"
+
+    assert type(trouble(Own("no"))) is Refused
+
+
+def test_the_text_of_an_error_that_may_quote_the_data_is_not_shown() -> None:
+    for state in ("22P02", "P0001"):
+        assert "secret" not in str(trouble(psycopg.errors.lookup(state)('invalid input: "secret"')))
+    assert "violates" in str(trouble(psycopg.errors.lookup("23514")('violates check constraint "x"')))
 
 
 # -- the back-off ---------------------------------------------------------------------------------------------------------

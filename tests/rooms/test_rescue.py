@@ -1,16 +1,15 @@
 """Who is taken for dead, as a table; and what a rescue does about it, given lists in place of the database."""
 
-import itertools
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from steve._processes import Look, Process
-from steve._rescue import Fate, Rescue, Vantage, judge_process
-from steve.errors import Weather
+from steve._processes import Process
+from steve._rescue import Fate, Rescue, Sighting, Sightings, Vantage, judge_process
 from steve.job import AttemptStatus, Claimed, Settled, Status
 from steve.outcome import Verdict
 from steve.settings import LET_IN, SETTLED_IN, SUSPICION
@@ -20,38 +19,99 @@ LEASE = 60.0
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def process(silent: float = 1.0, suspected: float | None = None, free: bool = False, id: int = 2) -> Process:
-    return Process(id, f"host:{id}", LEASE, silent, suspected, 1.5e9, free)
+BEATEN = 1.5e9
+
+
+def process(free: bool = False, id: int = 2, suspected_at: float | None = None, beaten_at: float = BEATEN) -> Process:
+    return Process(id, f"host:{id}", LEASE, beaten_at, suspected_at, free)
+
+
+def seen(silent: float = 1.0, suspected: float | None = None, free: bool = False, **more: Any) -> Sighting:
+    return Sighting(process(free)._replace(**more), silent, suspected)
 
 
 FATES = {
-    "lives": (process(), WELL, Fate.ALIVE),
-    "has just lost its session": (process(free=True), WELL, Fate.SUSPECT),
-    "is suspected, not long": (process(suspected=SUSPICION - 0.1, free=True), WELL, Fate.ALIVE),
-    "is suspected for long enough": (process(suspected=SUSPICION, free=True), WELL, Fate.DEAD),
-    "was suspected and has a session again": (process(suspected=SUSPICION), WELL, Fate.ALIVE),
-    "is silent, not for its lease": (process(silent=LEASE - 0.1), WELL, Fate.ALIVE),
-    "is silent for its lease": (process(silent=LEASE), WELL, Fate.STALLED),
-    "was found stalled a moment ago": (process(silent=LEASE + 1, suspected=1.0), WELL, Fate.ALIVE),
-    "was found stalled a lease ago": (process(silent=2 * LEASE, suspected=LEASE), WELL, Fate.STALLED),
-    "behind a pooler, silent for long": (process(silent=10 * LEASE)._replace(locked=False), WELL, Fate.DEAD),
-    "behind a pooler, silent not for long": (process(silent=10 * LEASE - 1)._replace(locked=False), WELL, Fate.STALLED),
-    "has its session, silent for long": (process(silent=10 * LEASE), WELL, Fate.STALLED),
-    "was found stalled, and has died since": (process(silent=LEASE + 5, suspected=5.0, free=True), WELL, Fate.DEAD),
-    "seen over a new connection": (process(free=True), WELL._replace(connected=SETTLED_IN - 0.1), Fate.ALIVE),
-    "dead, over a new connection": (process(1, 9, free=True), WELL._replace(connected=SETTLED_IN - 0.1), Fate.ALIVE),
-    "dead, the server is new": (process(1, 9, free=True), WELL._replace(server_up=LET_IN - 0.1), Fate.ALIVE),
-    "stalled, the server is new": (process(silent=99), WELL._replace(server_up=LEASE - 0.1), Fate.ALIVE),
-    "stalled, of a short lease, the server is new": (process(9)._replace(lease=1.0), WELL._replace(server_up=9), Fate.ALIVE),
-    "stalled, of a short lease, and so were we": (process(9)._replace(lease=1.0), WELL._replace(unbroken=4), Fate.ALIVE),
-    "stalled, and so were we": (process(silent=99), WELL._replace(unbroken=LEASE - 0.1), Fate.ALIVE),
-    "dead, and we were stalled": (process(1, 9, free=True), WELL._replace(unbroken=0.0), Fate.DEAD),
+    "lives": (seen(), WELL, Fate.ALIVE),
+    "has just lost its session": (seen(free=True), WELL, Fate.SUSPECT),
+    "is suspected, not long": (seen(suspected=SUSPICION - 0.1, free=True), WELL, Fate.ALIVE),
+    "is suspected for long enough": (seen(suspected=SUSPICION, free=True), WELL, Fate.DEAD),
+    "was suspected and has a session again": (seen(suspected=SUSPICION), WELL, Fate.ALIVE),
+    "is silent, not for its lease": (seen(silent=LEASE - 0.1), WELL, Fate.ALIVE),
+    "is silent for its lease": (seen(silent=LEASE), WELL, Fate.STALLED),
+    "was found stalled a moment ago": (seen(silent=LEASE + 1, suspected=1.0), WELL, Fate.ALIVE),
+    "was found stalled a lease ago": (seen(silent=2 * LEASE, suspected=LEASE), WELL, Fate.STALLED),
+    "behind a pooler, silent for long": (seen(silent=10 * LEASE, locked=False), WELL, Fate.DEAD),
+    "behind a pooler, silent not for long": (seen(silent=10 * LEASE - 1, locked=False), WELL, Fate.STALLED),
+    "has its session, silent for long": (seen(silent=10 * LEASE), WELL, Fate.STALLED),
+    "was found stalled, and has died since": (seen(silent=LEASE + 5, suspected=5.0, free=True), WELL, Fate.DEAD),
+    "seen over a new connection": (seen(free=True), WELL._replace(connected=SETTLED_IN - 0.1), Fate.ALIVE),
+    "dead, over a new connection": (seen(1, 9, free=True), WELL._replace(connected=SETTLED_IN - 0.1), Fate.ALIVE),
+    "dead, the server is new": (seen(1, 9, free=True), WELL._replace(server_up=LET_IN - 0.1), Fate.ALIVE),
+    "stalled, the server is new": (seen(silent=99), WELL._replace(server_up=LEASE - 0.1), Fate.ALIVE),
+    "stalled, of a short lease, the server is new": (seen(9, lease=1.0), WELL._replace(server_up=9), Fate.ALIVE),
+    "stalled, of a short lease, and so were we": (seen(9, lease=1.0), WELL._replace(unbroken=4), Fate.ALIVE),
+    "stalled, and so were we": (seen(silent=99), WELL._replace(unbroken=LEASE - 0.1), Fate.ALIVE),
+    "dead, and we were stalled": (seen(1, 9, free=True), WELL._replace(unbroken=0.0), Fate.DEAD),
 }
 
 
-@pytest.mark.parametrize(("seen", "own", "fate"), FATES.values(), ids=FATES)
-def test_a_process_that(seen: Process, own: Vantage, fate: Fate) -> None:
-    assert judge_process(seen, own) is fate
+@pytest.mark.parametrize(("sighting", "own", "fate"), FATES.values(), ids=FATES)
+def test_a_process_that(sighting: Sighting, own: Vantage, fate: Fate) -> None:
+    assert judge_process(sighting, own) is fate
+
+
+# -- for how long, by the own clock ---------------------------------------------------------------------------------------
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("steve._rescue.time.monotonic", clock)
+    return clock
+
+
+def test_silence_begins_when_a_heartbeat_is_first_seen_whatever_time_it_bears(clock: Clock) -> None:
+    sightings = Sightings()
+    assert sightings.see([process(beaten_at=BEATEN - 90 * 86_400)])[0].silent == 0.0
+    clock.now += 50.0
+    assert sightings.see([process(beaten_at=BEATEN - 90 * 86_400)])[0].silent == 50.0
+    clock.now += 5.0
+    assert sightings.see([process(beaten_at=BEATEN + 3_600)])[0].silent == 0.0, "the server's clock was set forward"
+    clock.now += 5.0
+    assert sightings.see([process(beaten_at=BEATEN)])[0].silent == 0.0, "and back"
+
+
+def test_a_suspicion_is_as_old_as_it_has_been_seen(clock: Clock) -> None:
+    sightings = Sightings()
+    suspected = process(free=True, suspected_at=BEATEN - 3_600)
+    assert sightings.see([suspected])[0].suspected == 0.0
+    clock.now += 3.5
+    assert sightings.see([suspected])[0].suspected == 3.5
+    assert sightings.see([process()])[0].suspected is None
+    assert sightings.see([suspected])[0].suspected == 0.0
+
+
+def test_its_own_suspicion_a_process_knows_from_the_moment_that_it_was_written(clock: Clock) -> None:
+    sightings = Sightings()
+    sightings.see([process(free=True)])
+    sightings.suspects(2, BEATEN + 1)
+    clock.now += 2.0
+    assert sightings.see([process(free=True, suspected_at=BEATEN + 1)])[0].suspected == 2.0
+
+
+def test_of_a_process_that_is_gone_nothing_is_remembered(clock: Clock) -> None:
+    sightings = Sightings()
+    sightings.see([process(suspected_at=BEATEN)])
+    sightings.see([])
+    clock.now += 9.0
+    assert sightings.see([process(suspected_at=BEATEN)]) == [Sighting(process(suspected_at=BEATEN), 0.0, 0.0)]
 
 
 def verdict(number: int, status: Status) -> tuple[Verdict, Settled]:
@@ -67,32 +127,28 @@ def verdict(number: int, status: Status) -> tuple[Verdict, Settled]:
 class Ward:
     """A rescue, and what it did."""
 
-    def __init__(self, lease: float = LEASE) -> None:
+    def __init__(self) -> None:
         self.suspected: list[Process] = []
         self.asked: list[tuple[int, bool]] = []
         self.held = [[verdict(1, Status.PENDING), verdict(2, Status.FAILED)], [verdict(3, Status.PENDING)]]
         self.told: list[tuple[str, int]] = []
-        self.adopted = itertools.count()
-        self.rescue = Rescue(
-            self.suspected.append,
-            self._take,
-            lambda: [next(self.adopted)],
-            lambda process, verdict, settled: self.told.append((process.name, verdict.job.id)),
-            lease,
-        )
+        self.rescue = Rescue(self._suspect, self._take, lambda name, verdict, settled: self.told.append((name, verdict.job.id)))
+
+    def _suspect(self, process: Process) -> float:
+        self.suspected.append(process)
+        return BEATEN + 1
 
     def _take(self, process: Process, dead: bool, reason: str) -> Sequence[tuple[Verdict, Settled]]:
         self.asked.append((process.id, dead))
         return self.held.pop(0) if self.held else []
 
 
-def look(*others: Process) -> Look:
-    return Look(process(id=1), list(others), True, 1000.0)
-
-
-def test_what_was_seen_is_done_once() -> None:
+def test_what_was_seen_is_done_once(clock: Clock) -> None:
     ward = Ward()
-    ward.rescue.look(look(process(), process(free=True, id=3), process(1, 9, free=True, id=4)), 1000.0, 1000.0)
+    dead = process(free=True, id=4, suspected_at=BEATEN)
+    ward.rescue.look([dead], WELL)
+    clock.now += SUSPICION
+    ward.rescue.look([process(), process(free=True, id=3), dead], WELL)
     assert ward.rescue.work()
     assert [one.id for one in ward.suspected] == [3]
     assert ward.asked == [(4, True)] * 3  # until there is nothing more
@@ -101,15 +157,27 @@ def test_what_was_seen_is_done_once() -> None:
 
 def test_of_two_looks_the_later_one_counts() -> None:
     ward = Ward()
-    ward.rescue.look(look(process(1, 9, free=True)), 1000.0, 1000.0)
-    ward.rescue.look(look(process()), 1000.0, 1000.0)
+    ward.rescue.look([process(free=True)], WELL)
+    ward.rescue.look([process()], WELL)
     assert not ward.rescue.work()
-    assert ward.asked == []
+    assert ward.suspected == []
 
 
-def test_who_listens_hears_of_the_jobs_that_failed(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_process_that_it_suspects_itself_is_dead_after_the_time_that_it_was_given(clock: Clock) -> None:
     ward = Ward()
-    ward.rescue.look(look(process(silent=99)), 1000.0, 1000.0)
+    ward.rescue.look([process(free=True)], WELL)
+    ward.rescue.work()
+    clock.now += SUSPICION
+    ward.rescue.look([process(free=True, suspected_at=BEATEN + 1)], WELL)
+    ward.rescue.work()
+    assert ward.asked == [(2, True)] * 3
+
+
+def test_who_listens_hears_of_the_jobs_that_failed(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    ward = Ward()
+    ward.rescue.look([process()], WELL)
+    clock.now += 99.0
+    ward.rescue.look([process()], WELL)
     ward.rescue.work()
     assert ward.asked == [(2, False)] * 3
     assert ward.told == [("host:2", 2)]
@@ -117,29 +185,3 @@ def test_who_listens_hears_of_the_jobs_that_failed(caplog: pytest.LogCaptureFixt
         (logging.ERROR, f"job {UUID(int=2)} failed: it died"),
         (logging.WARNING, "process host:2 gave no sign of life for 99 s: of its jobs 2 are pending again, 1 failed"),
     ]
-
-
-def test_processes_without_a_row_get_one_once_a_lease() -> None:
-    ward = Ward(lease=0.0)
-    assert ward.rescue.adopt()
-    assert ward.rescue.adopt()
-    assert next(ward.adopted) == 2
-    assert not Ward().rescue.adopt()
-
-
-def test_an_adoption_that_fails_is_tried_again_soon_and_not_after_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steve._rescue.AGAIN_SECONDS", 0.0)
-    tried: list[int] = []
-
-    def adopt() -> list[int]:
-        tried.append(1)
-        if len(tried) == 1:
-            raise Weather("the database is away")
-        return []
-
-    rescue = Rescue(lambda process: None, lambda *_: [], adopt, lambda *_: None, lease=60.0)
-    rescue._adopted_at -= 60.0
-    with pytest.raises(Weather):
-        rescue.adopt()
-    assert rescue.adopt()
-    assert not rescue.adopt()

@@ -15,8 +15,7 @@ from steve._settle import Landed, Pile, Settler
 from steve.errors import Misconfigured, Refused, Trouble, Unexplained, Unknown, Weather
 from steve.job import Claimed, Settled
 from steve.listeners import Event
-from steve.outcome import Raised, Returned, Snoozed, Verdict, judge
-from steve.settings import UNEXPLAINED_MOST
+from steve.outcome import NotBegun, Outcome, Raised, Returned, Snoozed, Verdict, judge
 from tests.conftest import until
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,17 +43,33 @@ class Ledger:
         self.answer: Callable[[Landed], Landed] = lambda landed: landed
         self.pile = Pile()
         self.begun: list[Event] = []
-        self.settler = Settler(self.pile, self._write, self._witness, self._told, self.begun.append, Outage(), self.ended.set)
+        self.rehearsed: list[Verdict] = []
+        self.log: set[int] = set()  # jobs with a row of the log under their lease, of another life
+        self.dropped = 0
+        self.outage = Outage()
+        self.settler = Settler(self.pile, self, self._told, self._drop, self.begun.append, self.outage, self.ended.set)
         self.thread = threading.Thread(target=self.settler.run)
 
-    def _write(self, group: Sequence[Verdict], now: float) -> Landed:
+    def _drop(self) -> None:
+        self.dropped += 1
+
+    def rehearse(self, verdict: Verdict) -> None:
+        self.rehearsed.append(verdict)
+        self.on_write([verdict])
+
+    def forget_attempt(self, verdict: Verdict) -> None:
+        self.log.discard(verdict.job.id)
+
+    def write(self, group: Sequence[Verdict], now: float) -> Landed:
         self.groups.append([one.job.id for one in group])
         self.on_write(group)
+        if self.log.intersection(one.job.id for one in group):
+            raise Refused("duplicate key", "23505", "attempt_pkey")
         new = [one for one in group if one.job.id not in self.rows]  # the fence: nobody is settled twice
         self.rows |= {one.job.id: one for one in new}
         return self.answer({(one.job.id, one.job.lease_no): settled(one) for one in new})
 
-    def _witness(self, group: Sequence[Verdict]) -> Landed:
+    def witness(self, group: Sequence[Verdict]) -> Landed:
         self.witnessed.append([one.job.id for one in group])
         there = [one for one in group if self.rows.get(one.job.id) == one]
         return {(one.job.id, one.job.lease_no): settled(one) for one in there}
@@ -99,14 +114,26 @@ def trouble_times(times: int, error: Exception, *, written: bool = False) -> Cal
     return raise_or_pass
 
 
-def refuse(*numbers: int, error: Exception | None = None, always: bool = False) -> Callable[[Sequence[Verdict]], None]:
-    """Refuses every group in which one of these jobs is completed (`always`: or has another outcome)."""
+def refuse(*numbers: int, error: Exception | None = None) -> Callable[[Sequence[Verdict]], None]:
+    """Refuses every group in which one of these jobs has a result."""
 
     def check(group: Sequence[Verdict]) -> None:
-        if any(one.job.id in numbers and (always or one.status is Status.COMPLETED) for one in group):
+        if any(one.job.id in numbers and one.result is not None for one in group):
             raise error or Refused("it says more than we may: the data", "22P05")
 
     return check
+
+
+class Barrier:
+    """Refuses every group with one of these jobs, whatever its outcome, until it is let down: no data is the cause."""
+
+    def __init__(self, *numbers: int, error: Exception) -> None:
+        self.numbers = set(numbers)
+        self.error = error
+
+    def __call__(self, group: Sequence[Verdict]) -> None:
+        if self.numbers.intersection(one.job.id for one in group):
+            raise self.error
 
 
 @pytest.fixture(autouse=True)
@@ -339,14 +366,17 @@ def test_what_is_not_ours_any_more_is_dropped_with_a_warning_and_nobody_is_told(
     assert (record.job_uid, record.job_type, record.job_attempt) == (str(taken.job.uid), "a", 1)  # type: ignore[attr-defined]
     assert ledger.witnessed == []
 
+    assert ledger.dropped == 1, "by the tables this process may hold the job still"
 
-def test_a_second_attempt_row_for_the_same_lease_means_that_the_fence_failed_and_the_verdict_is_dropped(
+
+def test_a_row_of_the_log_under_the_same_lease_is_of_another_life_and_keeps_no_outcome_from_being_written(
     ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ledger.on_write = refuse(2, error=Refused("duplicate key", "23505"), always=True)
-    assert ledger.settle(*map(verdict, range(4))) == [0, 1, 3]
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert f"job {UUID(int=2)} was taken from this process" in caplog.text
+    """After a truncate, a restore or a failover ids and lease_nos are given out again; or somebody wrote it by hand."""
+    ledger.log = {1, 2}
+    assert ledger.settle(*map(verdict, range(4))) == [0, 1, 2, 3]
+    assert {one.status for one in ledger.told} == {Status.COMPLETED}
+    assert caplog.records == []
 
 
 # -- what PostgreSQL will never take --------------------------------------------------------------------------------------
@@ -366,7 +396,7 @@ def test_a_group_that_is_refused_is_halved_until_the_poisoned_ones_fail_alone(
         assert (told.status, told.attempt_status, told.result) == (Status.FAILED, AttemptStatus.ERROR, None)
         assert told.begun == verdict(number).begun
         assert told.error == (
-            "ResultNotStorable: the handler finished, but its outcome cannot be stored: PostgreSQL refused it (SQLSTATE 22P05)"
+            "ResultNotStorable: the handler finished, but its result cannot be stored: PostgreSQL refused it (SQLSTATE 22P05)"
         )
     errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
     assert len(errors) == len(poisoned)
@@ -379,16 +409,6 @@ def test_whatever_else_a_write_raises_hurts_only_the_verdict_that_causes_it(ledg
     assert ledger.settle(*map(verdict, range(8))) == list(range(8))
     assert [one.job.id for one in ledger.told if one.status is Status.FAILED] == [5]
     assert (ledger.told[5].error or "").endswith(f"cannot be stored: {type(error).__name__}")
-
-
-def test_one_that_cannot_even_fail_is_left_with_an_error_and_its_neighbours_are_settled(
-    ledger: Ledger, caplog: pytest.LogCaptureFixture
-) -> None:
-    ledger.on_write = refuse(2, always=True)
-    assert ledger.settle(*map(verdict, range(4))) == [0, 1, 3]
-    assert [record.message for record in caplog.records if record.levelno == logging.ERROR][-1] == (
-        f"job {UUID(int=2)} cannot be settled at all: PostgreSQL refused it (SQLSTATE 22P05)"
-    )
 
 
 def test_an_error_that_is_refused_is_left_out_and_the_job_is_tried_again(ledger: Ledger) -> None:
@@ -407,20 +427,136 @@ def test_an_error_that_is_refused_is_left_out_and_the_job_is_tried_again(ledger:
     )
 
 
-def test_what_fails_for_no_reason_that_is_known_is_tried_again_alone(ledger: Ledger) -> None:
-    """An internal error, say: it may pass."""
-    ledger.on_write = trouble_times(3, Unexplained("internal error", "XX000"))
-    assert ledger.settle(*map(verdict, range(4))) == [0, 1, 2, 3]
-    assert ledger.groups[:4] == [[0, 1, 2, 3], [0, 1], [0], [0]]
-    assert ledger.told == list(map(verdict, range(4)))
+def test_an_error_keeps_its_words_where_only_their_letters_cannot_be_stored(ledger: Ledger) -> None:
+    raised = judge(verdict(1).job, Raised("refused \u2192 giving up", "Traceback: \u2192"), begun=0.0)
+
+    def check(group: Sequence[Verdict]) -> None:
+        if not (group[0].error or "").isascii() or not (group[0].details or "").isascii():
+            raise Refused("no such letter in LATIN1", "22P05")
+
+    ledger.on_write = check
+    assert ledger.settle(raised) == [1]
+    assert (ledger.told[0].error, ledger.told[0].details) == (r"refused \u2192 giving up", r"Traceback: \u2192")
+    assert ledger.told[0].status is Status.PENDING
 
 
-def test_but_not_for_ever(ledger: Ledger) -> None:
-    ledger.on_write = refuse(2, error=Unexplained("internal error", "XX000"))
-    assert ledger.settle(*map(verdict, range(4))) == [0, 1, 2, 3]
-    assert [one.status for one in ledger.told] == [Status.COMPLETED] * 2 + [Status.FAILED, Status.COMPLETED]
-    assert (ledger.told[2].error or "").endswith("PostgreSQL refused it (SQLSTATE XX000)")
-    assert ledger.groups.count([2]) == UNEXPLAINED_MOST + 1
+# -- what PostgreSQL does not take, and no data is the cause --------------------------------------------------------------
+
+CAUSES = [
+    Refused("a trigger raises", "P0001"),
+    Refused("a constraint of the house's", "23514"),
+    Unexplained("too many notifications, or the wraparound of transaction ids", "54000"),
+    Unexplained("internal error", "XX000"),
+    MemoryError(),
+]
+OUTCOMES = [Returned('"a result"'), Returned(None), Raised("no", "details"), Snoozed(0.0), NotBegun()]
+
+
+@pytest.mark.parametrize("error", CAUSES, ids=str)
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
+def test_an_outcome_is_kept_as_it_is_until_it_is_taken(ledger: Ledger, error: Exception, outcome: Outcome) -> None:
+    kept = judge(verdict(2).job, outcome, begun=0.0)
+    barrier = ledger.on_write = Barrier(2, error=error)
+    ledger.start()
+    ledger.put(verdict(1), kept, verdict(3))
+    until(lambda: ledger.groups.count([2]) >= 3)
+    assert sorted(one.job.id for one in ledger.told) == [1, 3], "the others do not wait for it"
+    assert ledger.settler.waiting() == 1
+    assert ledger.settler.claims() >= {(2, 7)}
+    assert ledger.settler.oldest() > 0
+    barrier.numbers = set()
+    until(lambda: len(ledger.told) == 3)
+    assert ledger.told[-1] == kept
+    assert ledger.settler.waiting() == 0
+
+
+def test_what_lies_aside_is_said_once_and_counts_as_waiting(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    ledger.on_write = Barrier(2, error=CAUSES[0])
+    ledger.start()
+    ledger.put(verdict(2))
+    until(lambda: ledger.groups.count([2]) >= 5)
+    lines = [record.getMessage() for record in caplog.records if "cannot be written now" in record.getMessage()]
+    assert lines == [
+        f"job {UUID(int=2)}: the outcome of attempt 1 cannot be written now and will be tried again: a trigger raises"
+    ]
+    assert ledger.outage.now()[0] == ["settling"]
+    ledger.put(verdict(1))
+    until(lambda: ledger.told == [verdict(1)])
+    assert ledger.outage.now()[0] == [], "the database takes outcomes"
+    ledger.on_write = lambda group: None
+
+
+def test_where_nothing_is_taken_not_each_is_tried(ledger: Ledger) -> None:
+    barrier = ledger.on_write = Barrier(*range(500), error=CAUSES[2])
+    ledger.start()
+    ledger.put(*map(verdict, range(500)))
+    until(lambda: ledger.settler.waiting() == 500 and not len(ledger.pile) and len(ledger.pile.aside) == 500)
+    assert len(ledger.groups) < 50
+    barrier.numbers = set()
+    until(lambda: len(ledger.told) == 500)
+    assert {one.status for one in ledger.told} == {Status.COMPLETED}
+
+
+def test_however_many_are_not_taken_the_others_are(ledger: Ledger) -> None:
+    barrier = ledger.on_write = Barrier(*range(40), error=CAUSES[1])
+    ledger.start()
+    ledger.put(*map(verdict, range(80)))
+    until(lambda: len(ledger.told) == 40, 30)
+    assert {one.job.id for one in ledger.told} == set(range(40, 80))
+    barrier.numbers = set()
+    until(lambda: len(ledger.told) == 80)
+
+
+def test_too_much_that_lies_aside_puts_the_brake_on(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._settle.PILE_MOST", 10)
+    barrier = ledger.on_write = Barrier(*range(10), error=CAUSES[0])
+    ledger.start()
+    ledger.put(*map(verdict, range(10)))
+    until(lambda: len(ledger.pile.aside) == 10)
+    assert ledger.pile.brake.check()
+    barrier.numbers = set()
+    until(lambda: not ledger.pile.brake.check())
+
+
+def test_a_cause_that_passes_while_it_is_looked_for_is_not_the_data(ledger: Ledger) -> None:
+    """The outcome without its result can be written, and by then the one with it can be, too."""
+    ledger.on_write = trouble_times(1, Refused("for once", "22012"))
+    assert ledger.settle(verdict(1)) == [1]
+    assert ledger.told == [verdict(1)]
+    assert [one.result for one in ledger.rehearsed] == [None, "1"]
+
+
+def test_a_connection_that_is_lost_while_the_cause_is_looked_for_proves_nothing(ledger: Ledger) -> None:
+    errors = iter([Refused("no", "22012"), None, Unknown("lost")])
+
+    def check(group: Sequence[Verdict]) -> None:
+        if (error := next(errors, None)) is not None:
+            raise error
+
+    ledger.on_write = check
+    assert ledger.settle(verdict(1)) == [1]
+    assert ledger.told == [verdict(1)]
+
+
+def test_the_end_waits_for_what_lies_aside(ledger: Ledger) -> None:
+    barrier = ledger.on_write = Barrier(1, error=CAUSES[0])
+    ledger.start()
+    ledger.put(verdict(1), verdict(2))
+    ledger.pile.end()
+    until(lambda: ledger.groups.count([1]) >= 3)
+    assert not ledger.ended.is_set()
+    barrier.numbers = set()
+    until(ledger.ended.is_set)
+    assert {one.job.id for one in ledger.told} == {1, 2}
+
+
+def test_but_not_for_ever(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("steve._settle.SETTLE_SECONDS", 0.1)
+    ledger.on_write = Barrier(1, error=CAUSES[0])
+    ledger.settler.last_chance()
+    assert ledger.settle(verdict(1), verdict(2)) == [2]
+    assert ledger.settler.waiting() == 1, "its process's row stays for that, and others rescue the job"
+    assert "did not take the outcome of 1 attempts" in caplog.text
 
 
 def test_the_settler_goes_on_after_a_refusal(ledger: Ledger) -> None:
@@ -445,7 +581,7 @@ def test_a_manager_that_stops_while_the_database_is_away_gives_up_after_a_while(
     ledger.settler.last_chance()
     assert ledger.settle(*map(verdict, range(5))) == []
     assert ledger.settler.waiting() == 5
-    assert "the outcome of 5 attempts is not recorded" in caplog.text
+    assert "did not take the outcome of 5 attempts" in caplog.text
 
 
 def test_what_was_settled_before_it_gave_up_is_not_counted_as_lost(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
