@@ -8,7 +8,7 @@ it holds without knowing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ._connection import Connection
 from ._heartbeat import Heartbeat
@@ -93,6 +93,7 @@ class Alive:
         if started != self._server_started or connected < self._connected:
             # Another server, perhaps behind a pooler; or this one after a crash: it may have forgotten something.
             self.doubt_everything()
+        self._lines.heartbeat.pooler.met_server(started)
         now = time.monotonic()
         if self._server_seen_at is None or started != self._server_started:
             self._server_up, self._server_seen_at = max(look.seen_at - started, 0.0), now
@@ -157,11 +158,13 @@ class Alive:
                 logger.error("job %s failed: %s", verdict.job.uid, verdict.error, extra=verdict.job.log_extra())
                 self._tell(self._name, verdict, settled)
 
-    def _take_jobs(self, process: Process, dead: bool, reason: str) -> Sequence[tuple[Verdict, Settled]]:
+    def _take_jobs(
+        self, process: Process, dead: bool, reason: str, taken: Collection[int]
+    ) -> Sequence[tuple[Verdict, Settled]]:
         most, notify = self._settings.max_crashes, self._settings.notify
 
         def rescue(connection: Connection) -> Sequence[tuple[Verdict, Settled]]:
-            return self._processes.rescue_jobs(connection, process, dead, reason, max_crashes=most, notify=notify)
+            return self._processes.rescue_jobs(connection, process, dead, reason, taken, max_crashes=most, notify=notify)
 
         return self._lines.scan.call(rescue)
 

@@ -7,10 +7,14 @@ threads create at once only some announce themselves, and pay for the others.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from ._log import logger
 from .errors import SteveError, Trouble
+
+CARRY_SECONDS = 10.0
+"""After so long an INSERT does not keep others from carrying a notification: something may have broken off its thread."""
 
 
 class Announcer:
@@ -25,16 +29,17 @@ class Announcer:
         self._notify = notify
         self._lock = threading.Lock()  # protects the three below; held for no longer than it takes to read and write them
         self._under_way = 0
-        self._carrying = False
+        self._carrying_until = 0.0  # a carrier that something broke off is forgotten then
         self._owed = False
 
     def begin(self) -> bool:
         """One INSERT is about to be sent: whether it carries the notification. `end` must follow."""
         with self._lock:
             self._under_way += 1
-            if self._carrying:
+            now = time.monotonic()
+            if now < self._carrying_until:
                 return False
-            self._carrying = True
+            self._carrying_until = now + CARRY_SECONDS
             self._owed = False
             return True
 
@@ -43,7 +48,7 @@ class Announcer:
         with self._lock:
             self._under_way -= 1
             if carried:
-                self._carrying = False
+                self._carrying_until = 0.0
             else:
                 self._owed = True
             pay = self._take_debt()

@@ -24,6 +24,7 @@ FOR_CALLS = {
     "default_transaction_isolation": "read committed",
     "array_nulls": "on",  # else a null in an array of ours is the word
     "exit_on_error": "off",  # else an error that is ours to handle looks like a lost connection
+    "client_connection_check_interval": "10s",  # a statement that waits for a lock notices that its client has given up
     "enable_indexscan": "on",
     "enable_indexonlyscan": "on",
     "enable_tidscan": "on",
@@ -53,12 +54,15 @@ it. Generic plans know neither. And no time limit of the role's, which is meant 
 long they have nothing to do.
 """
 SET_FOR_LOOPS = """\
-select pg_catalog.set_config(name, value, true)
+select
+  pg_catalog.set_config(name, value, true),
+  extract(epoch from pg_catalog.pg_postmaster_start_time())::double precision
 from unnest(%(names)s::pg_catalog.text[], %(values)s::pg_catalog.text[]) as setting (name, value)
 where pg_catalog.current_setting(name, true) is not null
+  and (name <> 'client_connection_check_interval' or pg_catalog.version() !~ '(mingw|msvc|Visual|windows)')
 """
-"""The same for one transaction, where a pooler gives every transaction another session. A server that does not know a setting
-is not asked for it."""
+"""The same for one transaction, where a pooler gives every transaction another session. A server that does not know a setting,
+or refuses it on its system, is not asked for it."""
 
 
 def settings(values: dict[str, str]) -> dict[str, Any]:

@@ -43,5 +43,7 @@ class Calls:
                 raise SchemaError(
                     flaw or "the sequence of the jobs' ids gave out one that is there already: try again"
                 ) from None
+            if error.sqlstate == "23502":  # no statement of ours leaves out what has no default
+                raise SchemaError(f"the tables are not as migrations made them ({error}): check_health() tells more") from None
             kind = SteveError if sent is None else InvalidJob
             raise kind(f"PostgreSQL refused it: {error}") from None

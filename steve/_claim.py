@@ -14,7 +14,6 @@ from collections.abc import Callable
 from datetime import datetime
 from math import inf
 from queue import Empty, SimpleQueue
-from random import uniform
 
 from ._log import logger
 from ._lost import LostClaims
@@ -34,6 +33,7 @@ from .settings import (
     POLL_MOST,
     TICK_SECONDS,
     WORTH_SECONDS,
+    chance,
 )
 
 Claim = Callable[[Demand], Claims]
@@ -145,7 +145,7 @@ class Hand:
     def stand_back_seconds(self) -> float:
         """How long to leave a notification unheard. Of many processes that hear of one job all but one come too late, or have
         no handler for it: those let the one that was first the last time have the processors, and come at different times."""
-        return min(self._late * LATE_SECONDS, LATE_MOST) * uniform(0.5, 1.0)
+        return min(self._late * LATE_SECONDS, LATE_MOST) * chance.uniform(0.5, 1.0)
 
     def expect(self, seconds: float) -> None:
         """A job of ours comes due in so many seconds."""
@@ -223,7 +223,7 @@ class Hand:
         look_in = 0.0
         if not cut_off:
             # jittered, so that processes do not poll in step
-            look_in = min(self._poll_interval * uniform(0.9, 1.1), POLL_MOST)
+            look_in = min(self._poll_interval * chance.uniform(0.9, 1.1), POLL_MOST)
             if demand.marks is not None and not self.marks.slow:  # a short scan does not say that there is nothing
                 look_in = min(look_in, self.marks.full_scan_in())
             if claims.next_due_in is not None:

@@ -49,14 +49,14 @@ def conninfo_of(db: object) -> str:
             "db must be a conninfo string, an open psycopg_pool.ConnectionPool, an open psycopg.Connection or None, "
             f"not {_kind(db)}: {_psycopg3_or('steve is synchronous and takes no async connection or pool', db)}"
         )
-    return _sound("db", db)
+    return _settled(_sound("db", db))
 
 
 def listen_conninfo_of(listen_db: object) -> str | None:
     """The conninfo of a string; None: the listener takes the way of all others."""
     if listen_db is not None and not isinstance(listen_db, str):
         raise TypeError(f"listen_db must be a conninfo string or None, not {type(listen_db).__name__}")
-    return None if listen_db is None else _sound("listen_db", listen_db)
+    return None if listen_db is None else _settled(_sound("listen_db", listen_db))
 
 
 def _sound(keyword: str, conninfo: str) -> str:
@@ -69,6 +69,20 @@ def _sound(keyword: str, conninfo: str) -> str:
     if not sound:  # not chained: libpq's message repeats the text, password and all
         raise ValueError(f"{keyword} is not a valid conninfo (not shown, it may hold a password): {_mistake(conninfo)}")
     return conninfo
+
+
+def _settled(conninfo: str) -> str:
+    """With what the environment adds to it now: where a manager leads is settled when it is made, whatever becomes of the
+    environment. A service's parameters stand in a file, behind the conninfo and before the environment: then it stays as it
+    is."""
+    given: dict[str, Any] = conninfo_to_dict(conninfo)
+    options = pq.Conninfo.get_defaults()
+    added = {
+        option.keyword.decode(): option.val.decode()
+        for option in options
+        if option.val is not None and option.envvar is not None and option.envvar.decode() in os.environ
+    }
+    return conninfo if "service" in given or "service" in added else make_conninfo(**(added | given))
 
 
 _OF_OTHERS = (
@@ -128,7 +142,10 @@ def _psycopg3_or(otherwise: str, value: object) -> str:
 def connect_arguments(conninfo: str, timeout: float) -> dict[str, Any]:
     """How to connect: the conninfo, with what the user left unset. `timeout`: who waits for it gives up after so long."""
     given = conninfo_to_dict(conninfo)
-    ours = {"fallback_application_name": "steve", "connect_timeout": min(CONNECT_SECONDS, math.ceil(timeout))}
+    # libpq gives each host so long, one after the other, and none less than two seconds.
+    hosts = str(given.get("host") or given.get("hostaddr") or "").count(",") + 1
+    share = math.ceil(timeout) if hosts == 1 else max(2, math.floor(timeout / hosts))
+    ours = {"fallback_application_name": "steve", "connect_timeout": min(CONNECT_SECONDS, share)}
     if "service" not in given:  # what that sets cannot be asked: it stands in a file, and libpq puts it behind the conninfo
         ours |= NOTICING
     unset = {option.keyword.decode() for option in pq.Conninfo.get_defaults() if option.val is None}  # by the environment
@@ -137,10 +154,43 @@ def connect_arguments(conninfo: str, timeout: float) -> dict[str, Any]:
     return ours | given | {"client_encoding": "utf8", "autocommit": True}
 
 
-def connect(conninfo: str, timeout: float, prepare: Callable[[Connection], None] = lambda connection: None) -> Connection:
+class Way:
+    """Which of several hosts answered last: it is asked first the next time. Else each connection would wait anew for one that
+    is dead and listed first."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, str] | None = None
+
+    def order(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The same arguments of psycopg.connect, the host that answered last in front."""
+        lists = {name: str(arguments[name]).split(",") for name in ("host", "hostaddr", "port") if arguments.get(name)}
+        count = max(map(len, lists.values()), default=1)
+        if self._last is None or count == 1 or arguments.get("load_balance_hosts", "disable") != "disable":
+            return arguments
+        places = list(range(count))
+        # One port may stand for all hosts.
+        ports = lists.get("port", [""])
+        at = [(lists.get("host", lists.get("hostaddr", [""] * count))[i], ports[i % len(ports)]) for i in places]
+        if self._last in at:
+            places.insert(0, places.pop(at.index(self._last)))
+        ordered = {name: ",".join(values[i] for i in places) for name, values in lists.items() if len(values) == count}
+        return arguments | ordered
+
+    def led_to(self, connection: Connection) -> None:
+        self._last = (connection.info.host or connection.info.hostaddr, str(connection.info.port))
+
+
+def connect(
+    conninfo: str,
+    timeout: float,
+    prepare: Callable[[Connection], None] = lambda connection: None,
+    way: Way | None = None,
+) -> Connection:
     """A new connection of our own, its session prepared for what it is for. Raises psycopg.Error."""
+    way = way or Way()
     try:
-        connection = psycopg.connect(**connect_arguments(conninfo, timeout))
+        connection = psycopg.connect(**way.order(connect_arguments(conninfo, timeout)))
+        way.led_to(connection)
     except psycopg.Error as error:
         # An attempt that timed out is held by psycopg's frames, and these by the error, in a circle: its socket would stay open
         # until the garbage collector comes by, which in an idle process takes long.
@@ -164,6 +214,16 @@ class Pooler:
 
     def __init__(self) -> None:
         self.found = False
+        self._server_started: float | None = None
+        self.generation = 0
+        """Raised when the way leads to another server, or to the same one started anew. Connections of an earlier one are given
+        up: an address may move, and what is claimed on one server cannot be settled on the other."""
+
+    def met_server(self, started: float) -> None:
+        """When the server started that a connection leads to, by its clock. From any thread: of two at once one may count."""
+        if started != self._server_started:
+            self.generation += self._server_started is not None
+            self._server_started = started
 
     def met(self) -> None:
         if not self.found:
@@ -187,7 +247,10 @@ _PREPARE = SET_FOR_LOOPS.replace("value, true)", "value, false)") + "and pg_cata
 def _prepare(connection: Connection, pooler: Pooler, values: dict[str, str]) -> None:
     # One statement, that sets nothing in a session that is not the one which was promised when the connection was opened.
     parameters = settings(values) | {"session": connection.info.backend_pid}
-    if pooler.found or not ask(connection, _PREPARE, parameters, prepare=False):
+    rows = [] if pooler.found else ask(connection, _PREPARE, parameters, prepare=False)
+    if rows:
+        pooler.met_server(rows[0][1])
+    else:
         pooler.met()
         # What is left needs no session: UTF-8 is agreed on when connecting, callers get times of any zone in UTC, and
         # the statements that are prepared elsewhere bring their settings along (`Store`).
@@ -242,6 +305,7 @@ class Line:
         self.answered_at: float | None = None
         """time.monotonic() of the last statement that had its answer."""
         self._connection: Connection | None = None
+        self._generation = 0
 
     def call(self, statement: Callable[[Connection], T]) -> T:
         """What `statement` makes of the connection. Raises `Trouble`."""
@@ -261,11 +325,14 @@ class Line:
 
     def connection(self) -> Connection:
         """The connection, opened if need be. Raises `Trouble`."""
+        if self._connection is not None and self._generation != self.pooler.generation:
+            self.close()
         if self._connection is None:
             try:
                 self._connection = self._open()
             except psycopg.Error as error:
                 raise trouble(error) from error
+            self._generation = self.pooler.generation
         return self._connection
 
     def cut(self) -> None:

@@ -15,7 +15,7 @@ from ._connection import Connection
 from ._enqueue import as_job
 from ._pool import Connections, Sent
 from ._store import Insert, Inserted, Store
-from .errors import InvalidJob, Refused, Trouble, Unexplained
+from .errors import InvalidJob, Refused, SteveError, Trouble, Unexplained
 from .job import Job
 from .settings import ANSWER_SECONDS, CREATE_PACE
 
@@ -39,8 +39,9 @@ class Creator:
         sent = Sent(1, job.uid_number)
         if not wake:
             return self._calls.call(lambda ours: self._insert(ours, job, False, self._store.insert_job), sent)
-        carries = self._announcer.begin()
+        carries = False
         try:
+            carries = self._announcer.begin()
             return self._calls.call(lambda ours: self._insert(ours, job, carries, self._store.insert_job), sent)
         finally:
             self._announcer.end(carries)
@@ -76,7 +77,9 @@ class Creator:
                 self._store.check_payload(connection, job.payload)
             raise
         if inserted is None:  # stored by an earlier try, its reply lost
-            inserted = self._store.find_inserted(connection, [job.uid])[job.uid]
+            inserted = self._store.find_inserted(connection, [job.uid]).get(job.uid)
+        if inserted is None:
+            raise SteveError("the job was not stored: a trigger on the table job swallowed it")
         return as_job(job, *inserted)
 
     def _copy(self, connection: Connection, jobs: Sequence[Insert]) -> list[Job]:

@@ -22,6 +22,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 
@@ -41,7 +42,7 @@ from ._reconcile import Held
 from ._settle import Pile, Settler
 from ._settlement import Settlement
 from ._store import Claims, Demand, Store
-from ._threads import Threads
+from ._threads import Threads, aside
 from ._worker import Crew, log_stacks
 from .errors import SchemaError, Trouble, Unknown
 from .handlers import Handlers
@@ -50,7 +51,9 @@ from .listeners import Dispatcher, Event, Listeners
 from .outcome import Verdict
 from .settings import (
     HAND_AGE,
+    LOG_SECONDS,
     LOST_CHECK,
+    ONCE_MOST,
     PARTING_SECONDS,
     REPLACE_SECONDS,
     SCAN_CHECK,
@@ -115,6 +118,11 @@ class Engine:
             lambda c: processes.register_process(c, process_id, self.process, settings.lease, lines.heartbeat.session(c))
         )
         self._process_id = registered.id
+        if lines.claim.pooler is not lines.heartbeat.pooler and not lines.claim.call(
+            lambda c: processes.is_registered(c, process_id)
+        ):
+            lines.heartbeat.call(lambda c: store.deregister_process(c, process_id))
+            raise SchemaError("listen_db leads to another database than db: the row that this process wrote there is not here")
         if registered.restricted and (problems := lines.claim.call(lambda c: store.check_access(c, worker=True))):
             self._deregister()
             raise SchemaError(f'schema "{settings.schema}" cannot be worked on: {"; ".join(problems)}')
@@ -175,6 +183,7 @@ class Engine:
                 Duty("look everywhere", SCAN_CHECK, self._scan_when_slow),
                 Duty("rescue", SCAN_CHECK, self._rescue),
                 Duty("take up what was lost", LOST_CHECK, self._crew.take_up_lost),
+                Duty("forget who waits for others", settings.lease, self._forget_once),
             ]
         )
         self._watcher = Maintenance([Duty("watch the health", WATCH_SECONDS, self._watch_health)])
@@ -225,8 +234,9 @@ class Engine:
         self._maintenance.ask_to_stop()
 
     def is_own_thread(self) -> bool:
-        """Whether the calling thread is one of the manager's, which the end of an engine waits for."""
-        return hasattr(self._own_threads, "mark")
+        """Whether the calling thread is one of the manager's, which the end of an engine waits for; or works for a handler,
+        which waits for it, in a context that was copied from the handler's (asyncio.to_thread)."""
+        return hasattr(self._own_threads, "mark") or self._crew.signals.are_of_current_run()
 
     def health(self) -> Health:
         """Without asking anybody: cheap, and never waiting."""
@@ -268,7 +278,7 @@ class Engine:
         complete = not self.is_own_thread() and self._ended.wait(timeout)
         still_running = list(self._crew.running.values())
         if not complete and not self.is_own_thread():
-            log_stacks(still_running)
+            aside(lambda: log_stacks(still_running), LOG_SECONDS)
         return StopReport(
             complete=complete and not self._settler.waiting(),
             still_running=tuple(one.job.job(_json.decode_or_text, Status.RUNNING) for one in still_running),
@@ -307,7 +317,7 @@ class Engine:
             # session is gone, and others see that.
             if not self._settler.waiting() and not self._hand.in_doubt() and not self._outage.now()[0]:
                 self._deregister()
-        except Trouble as error:
+        except Exception as error:  # whatever it is, this is the end: the loops that are told of it must not wait
             logger.warning("this process could not be deregistered: %s", error)
         finally:
             self._maintenance.end()  # not before: it cuts what has no answer
@@ -392,6 +402,14 @@ class Engine:
             self._parting_at = time.monotonic() + PARTING_SECONDS
             for line in (self._lines.claim, self._lines.scan, self._lines.settle):
                 line.cut()
+
+    def _forget_once(self) -> None:
+        """On the scanner's thread: on_done= of jobs that another process has finished."""
+        uids = self._listeners.once()[:ONCE_MOST]  # the oldest
+        if uids:
+            with suppress(Trouble):
+                found = self._lines.scan.call(lambda c: self._store.find_open(c, uids))
+                self._listeners.forget_over(set(uids) - found)
 
     def _warn_of_horizon(self, seconds: float) -> None:
         holders = self._lines.scan.call(self._store.find_horizon)

@@ -208,4 +208,9 @@ def _run_at(at: object) -> datetime | None:
         raise InvalidJob(f"run_at must say its time zone: {at.isoformat()} has none (datetime.now(UTC) + timedelta(...) has)")
     if in_utc >= _LAST_DAY:
         raise InvalidJob(f"run_at must lie before the year 9999, not {at.isoformat()}")
-    return in_utc
+    if type(in_utc) is datetime:
+        return in_utc
+    # Of pandas, say, whose nanoseconds are not stored.
+    return datetime(
+        in_utc.year, in_utc.month, in_utc.day, in_utc.hour, in_utc.minute, in_utc.second, in_utc.microsecond, tzinfo=UTC
+    )

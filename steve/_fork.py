@@ -11,6 +11,7 @@ from typing import Protocol
 from weakref import WeakSet
 
 from ._exit import interpreter
+from ._log import logger
 
 
 class Forkable(Protocol):
@@ -31,10 +32,24 @@ def leave_alone(*parents: object) -> None:
     _left_alone.extend(parents)
 
 
+_pid = os.getpid()
+
+
+def notice_fork() -> None:
+    """Where something forks without telling Python, as uWSGI does, nobody calls the hook below: the next call of ours does."""
+    if os.getpid() != _pid:
+        _in_child()
+
+
 def _in_child() -> None:
+    global _pid
+    _pid = os.getpid()
     interpreter.forget()
     for one in list(_forkables):
-        one._begin_anew()
+        try:
+            one._begin_anew()
+        except Exception:  # the next one's locks are held just the same
+            logger.exception("a manager could not be made anew in the child of a fork")
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork

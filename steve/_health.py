@@ -116,3 +116,4 @@ class Watch:
                     end_child(raised)
                 if raised is not None:  # neither the next one nor the thread may suffer from it
                     logger.error("a listener for health raised", exc_info=raised)
+                    raised = None  # its traceback leads to this frame

@@ -8,7 +8,6 @@ sees goes to `_rescue`; when others may have taken this process for dead, `_aliv
 from __future__ import annotations
 
 import contextlib
-import random
 import selectors
 import socket
 import threading
@@ -16,10 +15,11 @@ import time
 from collections.abc import Callable
 
 from ._log import logger
+from ._notifier import Selector
 from ._outage import Backoff, Outage
 from ._processes import Look
 from .errors import Trouble
-from .settings import LOOK_SECONDS, PARTING_SECONDS
+from .settings import LOOK_SECONDS, PARTING_SECONDS, chance
 
 
 class Heartbeat:
@@ -88,7 +88,7 @@ class Heartbeat:
             except Exception as error:
                 # A session that lives keeps its lock: whatever keeps the beat from being written, a right that is missing for a
                 # moment, say, this process is not to look dead.
-                if not (isinstance(error, Trouble) and self._is_open()):
+                if not self._is_open():
                     self._drop()
                 if isinstance(error, Trouble):
                     self._outage.failed("the heartbeat", error)
@@ -131,7 +131,7 @@ class Heartbeat:
         if not self._beaten_at:
             return 0.0
         # jittered, so that processes do not look in step
-        return min(LOOK_SECONDS * random.uniform(0.75, 1.25), self._interval)
+        return min(LOOK_SECONDS * chance.uniform(0.75, 1.25), self._interval)
 
     def _drop(self) -> None:
         self._connected_at = None
@@ -141,7 +141,7 @@ class Heartbeat:
 
     def _wait(self, descriptor: int | None, seconds: float) -> None:
         """So long, or until the connection has something to say (its end, most likely), or until the end."""
-        with selectors.DefaultSelector() as selector:
+        with Selector() as selector:
             selector.register(self._near_end, selectors.EVENT_READ)
             if descriptor is not None:
                 selector.register(descriptor, selectors.EVENT_READ)

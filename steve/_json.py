@@ -17,6 +17,7 @@ MAX_INT_BITS = 10_000
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_EXPONENT = re.compile(r"\de[+-](\d{2,3})(?!\d)")
 _decode = json.JSONDecoder().raw_decode
 
 
@@ -71,8 +72,11 @@ def encode(value: Any, place: str, *, clean: bool = False) -> str:
 
 
 def size(text: str) -> int:
-    """How many bytes of UTF-8 it takes."""
-    return len(text) if text.isascii() else len(text.encode())
+    """How many bytes of UTF-8 it takes, as PostgreSQL gives it back: that writes 1e300 with all its zeros."""
+    count = len(text) if text.isascii() else len(text.encode())
+    if "e+" in text or "e-" in text:
+        count += sum(int(exponent) for exponent in _EXPONENT.findall(text))  # an upper bound, also of what stands in a string
+    return count
 
 
 def in_ascii(text: str) -> str:

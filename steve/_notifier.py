@@ -17,9 +17,10 @@ from ._outage import Backoff, Outage
 from .errors import Trouble
 from .settings import PROOF_SECONDS
 
-# An idle process waits anew for each job that others create: poll costs one system call a wait, epoll five. One epoll kept for
-# all waits would go on reporting a socket that is closed here and still open in the child of a fork.
-_Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
+# An idle process waits anew for each job that others create: poll costs one system call a wait, epoll five, and a descriptor
+# that a process may have no more of. One epoll kept for all waits would go on reporting a socket that is closed here and still
+# open in the child of a fork.
+Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
 
 
 class Notifier:
@@ -89,7 +90,7 @@ class Notifier:
 
     def _wait(self, descriptor: int | None, seconds: float | None) -> bool:
         """Until there is something to hear, or the end; whether it is not the end."""
-        with _Selector() as selector:
+        with Selector() as selector:
             selector.register(self._near_end, selectors.EVENT_READ)
             if descriptor is not None:
                 selector.register(descriptor, selectors.EVENT_READ)

@@ -6,13 +6,12 @@ Each loop of the engine has its own `Backoff`; all of a process share one `Outag
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 
 from ._log import logger
 from .errors import Misconfigured, Trouble
-from .settings import BACKOFF_FIRST, BACKOFF_MOST
+from .settings import BACKOFF_FIRST, BACKOFF_MOST, chance
 
 
 class Backoff:
@@ -32,7 +31,7 @@ class Backoff:
         delay, self._delay = self._delay, min(self._delay * 2, BACKOFF_MOST)
         now = time.monotonic()
         took = max(now - self._over_at, 0.0)
-        seconds = max(delay - took, BACKOFF_FIRST) * random.uniform(0.5, 1.5)
+        seconds = max(delay - took, BACKOFF_FIRST) * chance.uniform(0.5, 1.5)
         self._over_at = now + seconds
         return seconds
 

@@ -23,6 +23,7 @@ from ._connection import (
     Connection,
     Line,
     Pooler,
+    Way,
     connect,
     connect_arguments,
     conninfo_of,
@@ -32,7 +33,7 @@ from ._connection import (
     prepare_for_loop,
     use,
 )
-from ._fork import leave_alone
+from ._fork import leave_alone, notice_fork
 from ._log import logger
 from ._outage import Backoff
 from ._watchdog import watchdog
@@ -99,9 +100,12 @@ class Connections:
             self._conninfo = conninfo_of(db)
         self._listen_conninfo = listen_conninfo_of(listen_db)
         self._pooler = Pooler()
+        self._way = Way()
+        self._refused = ""  # why the last connection of the pool could not be opened
         self._forked = ""  # in the child of a fork: what the first call says
-        self._lock = threading.Lock()  # protects _ours and _close_ours
+        self._lock = threading.Lock()  # protects _ours, _close_ours and _borrowed
         self._ours: AnyPool | None = None
+        self._borrowed = Borrowed()
         self._close_ours: Callable[[], object] = lambda: None
 
     # -- for callers ----------------------------------------------------------------------------------------------------
@@ -129,7 +133,7 @@ class Connections:
                     if unknown and sent is not None:
                         raise OutcomeUnknown(
                             f"the connection broke while {sent} was sent, and the database stayed away: it may have been "
-                            f"stored ({error}); find(uid) tells when the database is back",
+                            f"stored ({self._reason(error)}); find(uid) tells when the database is back",
                             sent.uid,
                         ) from None  # see _calls
                     raise Unavailable(
@@ -138,23 +142,48 @@ class Connections:
                 time.sleep(delay)
 
     def _reason(self, error: Trouble) -> str:
-        """A pool says only that it had no connection in time; asked once more, libpq says why."""
-        if self._theirs is None and isinstance(error.__cause__, PoolTimeout):
-            try:
-                connect(self._conninfo, self._timeout).close()
-            except psycopg.Error as refused:
-                return str(refused)
+        """A pool says only that it had no connection in time; the last attempt to connect knows why."""
+        if self._theirs is None and isinstance(error.__cause__, PoolTimeout) and self._refused:
+            return self._refused
         return str(error)
+
+    def _connection_class(self) -> type[Connection]:
+        """Remembers which host answered, and why none did."""
+        connections = weakref.ref(self)  # the pool must not hold on to what closes it
+
+        class Ours(psycopg.Connection[Any]):
+            @classmethod
+            def connect(cls, *args: Any, **kwargs: Any) -> Any:
+                one = connections()
+                try:
+                    connection = super().connect(*args, **(kwargs if one is None else one._way.order(kwargs)))
+                except psycopg.Error as error:
+                    if one is not None:
+                        one._refused = str(error)
+                    raise
+                if one is not None:
+                    one._way.led_to(connection)
+                return connection
+
+        return Ours
 
     def once(self, statement: Callable[[Connection], T], timeout: float, answer_in: float | None = ANSWER_SECONDS) -> T:
         """The same, tried once: with a connection that comes within `timeout` seconds. Raises Trouble."""
-        pool, timeout = self._pool(), max(timeout, 0.01)
         try:
-            with _borrowed(pool, timeout) if self._theirs is None else _as_ours(pool, timeout) as connection:
+            pool, timeout = self._pool(), max(timeout, 0.01)
+        except RuntimeError as error:  # the system starts no thread now, of which a pool needs two
+            raise Weather(str(error)) from error
+        borrowed = self._borrowed
+        try:
+            with borrowed.of(pool, timeout) if self._theirs is None else _as_ours(pool, timeout) as connection:
                 if answer_in is None:
                     return use(connection, statement)
                 seconds = answer_in
                 return use(connection, lambda connection: watchdog.call(statement, connection, seconds))
+        except PoolTimeout as error:
+            if self._theirs is None and borrowed.has_lost(pool):
+                self._replace(pool)
+            raise trouble(error) from error
         except PoolClosed as error:
             if self._theirs is not None:
                 raise SteveError("the pool given as db was closed: open it, or make a manager on another") from error
@@ -177,18 +206,18 @@ class Connections:
         self._pool()
 
     def _pool(self) -> AnyPool:
+        notice_fork()
         if self._theirs is not None:
             if self._forked:
                 raise ForkedProcessError(self._forked)
             return self._theirs
         with self._lock:
-            if self._forked:
-                logger.warning("%s", self._forked)
-                self._forked = ""
+            forked, self._forked = self._forked, ""
             if self._ours is None or self._ours.closed:
                 pooler = self._pooler  # the pool must not hold on to what closes it
                 pool: AnyPool = ConnectionPool(
                     kwargs=connect_arguments(self._conninfo, self._timeout),
+                    connection_class=self._connection_class(),
                     min_size=0,
                     max_size=POOL_MOST,
                     reconnect_timeout=POOL_GIVES_UP_SECONDS,
@@ -200,7 +229,11 @@ class Connections:
                 self._ours = pool
                 # At the interpreter's exit too: a pool left open delays that by 20 seconds on Python 3.13.
                 self._close_ours = weakref.finalize(self, _close, pool, os.getpid())
-            return self._ours
+                self._borrowed = Borrowed()
+            ours = self._ours
+        if forked:
+            logger.warning("%s", forked)  # without the lock: a handler of the application's may create a job
+        return ours
 
     def begin_anew(self, started: bool) -> None:
         """In the child of a fork: no pool, and nothing of the parent's touched. `started`: the manager was, there."""
@@ -217,6 +250,14 @@ class Connections:
                 "the manager was started before this process was forked off: it runs in the parent, and here it is "
                 "one that was never started"
             )
+
+    def _replace(self, pool: AnyPool) -> None:
+        """It counts connections as lent that nobody has: the next call opens another."""
+        with self._lock:
+            if self._ours is not pool:
+                return
+        logger.warning("the pool of connections lost some to threads that were interrupted while they waited: it is replaced")
+        self.close()
 
     def close(self) -> None:
         """Close the pool of our own; the next call opens another."""
@@ -280,7 +321,7 @@ class Connections:
         pool = self._theirs
         if pool is None:
             return Line(
-                lambda: connect(self._conninfo, self._timeout, prepare),
+                lambda: connect(self._conninfo, self._timeout, prepare, self._way),
                 Connection.close,
                 self._pooler,
                 watchdog.call,
@@ -315,14 +356,29 @@ def _watched(connection: Connection, prepare: Callable[[Connection, Pooler], Non
     watchdog.call(lambda connection: prepare(connection, pooler), connection, ANSWER_SECONDS)
 
 
-@contextmanager
-def _borrowed(pool: AnyPool, timeout: float) -> Iterator[Connection]:
-    """A connection of the pool of our own, for one call: pool.connection() without its commit, which is for transactions."""
-    connection: Connection = pool.getconn(timeout)
-    try:
-        yield connection
-    finally:
-        pool.putconn(connection)
+class Borrowed:
+    """What is lent of a pool of our own. A thread that something interrupts while it waits for a connection (Ctrl-C in a shell,
+    a time limit by a signal) stays in the pool's queue and is given one all the same, which nobody ever gives back."""
+
+    def __init__(self) -> None:
+        self._lent: set[Connection] = set()  # each operation is atomic
+
+    @contextmanager
+    def of(self, pool: AnyPool, timeout: float) -> Iterator[Connection]:
+        """A connection for one call: pool.connection() without its commit, which is for transactions."""
+        connection: Connection = pool.getconn(timeout)
+        try:
+            self._lent.add(connection)
+            yield connection
+        finally:
+            self._lent.discard(connection)
+            pool.putconn(connection)
+
+    def has_lost(self, pool: AnyPool) -> bool:
+        """Whether the pool is full and has no connection left, and we have not that many."""
+        stats = pool.get_stats()
+        full = stats["pool_size"] >= stats["pool_max"] and not stats["pool_available"]
+        return full and len(self._lent) < stats["pool_size"]
 
 
 @contextmanager

@@ -85,6 +85,9 @@ class Processes(Store):
         ((locked, started, restricted),) = self._rows(connection, "register_process", self._identity(id, name, lease, session))
         return Registered(id, connection.fileno() if locked else None, started, restricted)
 
+    def is_registered(self, connection: Connection, id: int) -> bool:
+        return bool(self._rows(connection, "find_process", {"id": id}))
+
     def beat(self, connection: Connection, id: int, name: str, lease: float, session: int, *, beat: bool, locked: bool) -> Look:
         """`session`: as `Line.session`; `beat`: not only to look; `locked`: this session holds the lock already."""
         rows = self._rows(connection, "beat", self._identity(id, name, lease, session) | {"beat": beat, "locked": locked})
@@ -114,12 +117,19 @@ class Processes(Store):
         return rows[0][0] if rows else None
 
     def rescue_jobs(
-        self, connection: Connection, process: Process, dead: bool, reason: str, *, max_crashes: int, notify: bool
+        self,
+        connection: Connection,
+        process: Process,
+        dead: bool,
+        reason: str,
+        taken: Collection[int],
+        *,
+        max_crashes: int,
+        notify: bool,
     ) -> list[tuple[Verdict, Settled]]:
-        """Some of its jobs, with what became of them; none: there are no more, or it has beaten since."""
-        return self._rescue(
-            connection, process.id, reason, max_crashes, notify, heartbeat_at=process.heartbeat_at, dead=dead, own=False
-        )
+        """Some of its jobs but those `taken`, with what became of them; none: there are no more, or it has beaten since."""
+        more = {"heartbeat_at": process.heartbeat_at, "dead": dead, "own": False, "ids": array(taken)}
+        return self._rescue(connection, process.id, reason, max_crashes, notify, **more)
 
     def free_jobs(
         self,

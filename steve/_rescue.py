@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -115,11 +115,11 @@ class Rescue:
     def __init__(
         self,
         suspect: Callable[[Process], float | None],
-        rescue: Callable[[Process, bool, str], Sequence[tuple[Verdict, Settled]]],
+        rescue: Callable[[Process, bool, str, Collection[int]], Sequence[tuple[Verdict, Settled]]],
         tell: Callable[[str, Verdict, Settled], None],
     ) -> None:
-        """`suspect(process)` writes the suspicion down and returns when, by the server's clock; `rescue(process, dead, reason)`
-        takes some of its jobs and returns them; `tell` hears of each, with the name of the process."""
+        """`suspect(process)` writes the suspicion down and returns when, by the server's clock; `rescue(process, dead, reason,
+        taken)` takes some of its jobs and returns them; `tell` hears of each, with the name of the process."""
         self._suspect = suspect
         self._rescue = rescue
         self._tell = tell
@@ -148,8 +148,10 @@ class Rescue:
         what = "died" if process.lock_is_free else silent
         reason = f"ProcessCrashed: process {process.name} {what} while it held the job"
         pending = failed = 0
-        while rescued := self._rescue(process, dead, reason):
+        taken: set[int] = set()
+        while rescued := self._rescue(process, dead, reason, taken):
             for verdict, settled in rescued:
+                taken.add(verdict.job.id)
                 if verdict.status is Status.FAILED:
                     failed += 1
                     uid, extra = verdict.job.uid, verdict.job.log_extra()

@@ -58,6 +58,10 @@ class Signals:
     def is_lost(self, claim: Claim) -> bool:
         return claim in self._lost
 
+    def are_of_current_run(self) -> bool:
+        run = _current.get(None)
+        return run is not None and run._signals is self
+
     def wait(self, claim: Claim, seconds: float) -> bool:
         """Until one of them turns true, at most so long; whether one is."""
         with self._changed:

@@ -10,7 +10,6 @@ and is tried again; only where the same outcome without its data can be written 
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
@@ -25,7 +24,7 @@ from .errors import Misconfigured, Trouble, Unexplained, Unknown, Weather
 from .job import AttemptStatus, Settled, Status
 from .listeners import Event
 from .outcome import Verdict
-from .settings import GROUP_BYTES, GROUP_MOST, HOPELESS, PILE_BYTES, PILE_MOST, SETTLE_SECONDS
+from .settings import GROUP_BYTES, GROUP_MOST, HOPELESS, PILE_BYTES, PILE_MOST, SETTLE_SECONDS, chance
 
 Claim = tuple[int, int]
 """(job id, lease_no)."""
@@ -348,13 +347,14 @@ class Settler:
 
     def _try_asides(self) -> None:
         # By chance in another order each time: however many cannot be written, the others come before HOPELESS of them.
-        asides = random.sample(self._pile.aside, len(self._pile.aside))
+        asides = chance.sample(self._pile.aside, len(self._pile.aside))
         self._tried = {_claim(one.verdict): one for one in asides}
         self._open_since = min(one.since for one in asides)
         self._open.extend([one.verdict for one in asides])
         self._pile.aside = []
         self._settle_all([one.verdict for one in asides], any(one.doubtful for one in asides))
         self._tried = {}
+        self._pile.brake.ease()
         if not self._pile.aside:
             self._asides_backoff.reset()
 

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from importlib.resources import files
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
@@ -23,7 +23,7 @@ from ._ask import FOR_LOOPS, SET_FOR_LOOPS, Cursor, ask, place_schema, quoted, s
 from ._hints import Hints
 from ._literals import array, copied, text_array, words
 from ._log import logger
-from .errors import Refused, Unexplained
+from .errors import Refused, SteveError, Unexplained
 from .job import Attempt, AttemptStatus, Claimed, Job, Settled, Status
 from .outcome import Verdict, hint
 from .settings import LANE_LEAST
@@ -32,6 +32,10 @@ Connection = psycopg.Connection[Any]
 T = TypeVar("T")
 
 COPY_ROWS = 1_000  # sent at a time
+
+INDEXES = ["job_pkey", "job_uid_key", "job_ready", "job_suspect", "job_claimed", "attempt_pkey", "process_pkey"]
+DEFAULTS = ["id", "status", "attempts", "crashes", "lease_no", "created_at", "updated_at"]
+"""What the statements rely on: `check_tables`."""
 
 
 class Terms(NamedTuple):
@@ -133,7 +137,7 @@ class Store:
     def __init__(self, schema: str) -> None:
         self.schema = schema
         self.channel = "steve_" + hashlib.sha256(schema.encode()).hexdigest()[:16]
-        self._sql: dict[str, str] = {}
+        self._sql = {name: place_schema(text, schema) for name, text in _texts().items()}
         self._hints = Hints()
         self._left_out: set[str] = set()
 
@@ -163,15 +167,23 @@ class Store:
         """
         reserved = {"table": self._table("job"), "count": len(jobs)}
         at, ids = self._rows(connection, "reserve_ids", reserved)[0]
+        if ids[0] is None:
+            raise Refused("the column id of the table job has no sequence of its own", "23502")
         at = _utc(at)
         results: list[T] = []
         statement = self._statement("insert_jobs").replace("%%", "%")  # without parameters psycopg looks for no placeholders
-        with translated(connection), Cursor(connection).copy(statement.encode()) as copy:
+        cursor = Cursor(connection)
+        with translated(connection), cursor.copy(statement.encode()) as copy:
             for start in range(0, len(jobs), COPY_ROWS):
                 some, some_ids = jobs[start : start + COPY_ROWS], ids[start : start + COPY_ROWS]
                 run_ats = [at if job.terms.run_at is None else max(at, job.terms.run_at) for job in some]
                 copy.write("".join(_copy_lines(some, some_ids, run_ats, at)).encode())
                 results += map(made, some, some_ids, repeat(at), repeat(at), run_ats)  # while PostgreSQL reads these
+        if cursor.rowcount != len(jobs):
+            raise SteveError(
+                f"of {len(jobs)} jobs {cursor.rowcount} were stored: a trigger on the table job swallowed the others; "
+                "find(uid) tells which, or roll back where they are part of your transaction"
+            )
         return results
 
     def notify(self, connection: Connection) -> None:
@@ -196,6 +208,11 @@ class Store:
             f"of the rows: as the owner, run select setval('{sequence}', {greatest})"
         )
 
+    def check_tables(self, connection: Connection) -> list[str]:
+        """Which keys, indexes and defaults they lack, a sentence each."""
+        parameters = {"schema": quoted(self.schema), "job": self._table("job"), "indexes": INDEXES, "defaults": DEFAULTS}
+        return [row[0] for row in self._rows(connection, "check_tables", parameters, prepare=False)]
+
     def check_access(self, connection: Connection, *, worker: bool) -> list[str]:
         """What keeps this role from a worker's work, a sentence each. Else: from what it has a right to."""
         needs = [("job", "select"), ("job", "insert"), ("attempt", "select")]
@@ -215,6 +232,10 @@ class Store:
     def find_inserted(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Inserted]:
         """What those that are there were given when they were stored."""
         return {row[0]: _inserted(row[1:]) for row in self._rows(connection, "find_inserted", {"uids": array(uids)})}
+
+    def find_open(self, connection: Connection, uids: Sequence[UUID]) -> set[UUID]:
+        """Those that have not ended."""
+        return {row[0] for row in self._rows(connection, "find_open", {"uids": array(uids)}, prepare=False)}
 
     def list_jobs(self, connection: Connection, page: Page) -> list[Job]:
         return [_job(row) for row in self._rows(connection, "list_jobs", page._asdict(), prepare=False)]
@@ -400,10 +421,14 @@ class Store:
         return f"{quoted(self.schema)}.{name}"
 
     def _statement(self, name: str) -> str:
-        statement = self._sql.get(name)
-        if statement is None:  # twice by two threads at once: the same text
-            statement = self._sql[name] = place_schema(files("steve").joinpath("sql", f"{name}.sql").read_text(), self.schema)
-        return statement
+        return self._sql[name]
+
+
+@cache
+def _texts() -> dict[str, str]:
+    """Of all files at once, when the first manager is made: a deploy may remove or replace them under a running process."""
+    folder = files("steve").joinpath("sql")
+    return {file.name.removesuffix(".sql"): file.read_text() for file in folder.iterdir() if file.name.endswith(".sql")}
 
 
 # Half the time of Claimed(*row): a row has the fields in their order.

@@ -142,3 +142,15 @@ class Threads:
         loops = [name for name in tuple(self._unfinished) if not self._loops[name].is_alive()]
         workers = [] if self._ended.is_set() else [thread.name for thread in self._members if not thread.is_alive()]
         return loops + workers
+
+
+def aside(call: Callable[[], object], seconds: float) -> None:
+    """Call it on a thread of its own, and wait for it no longer than that: it may block. Here, where no thread can be
+    started."""
+    thread = threading.Thread(target=call, name="steve-aside", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        call()
+    else:
+        thread.join(seconds)

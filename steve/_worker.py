@@ -9,7 +9,6 @@ and are roused by whoever claims jobs for them. The last chain to end gives back
 from __future__ import annotations
 
 import logging
-import random
 import sys
 import threading
 import time
@@ -25,7 +24,7 @@ from .handlers import Handler, Handlers
 from .job import Claimed, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import NotBegun, Outcome, Raised, Verdict, judge
-from .settings import IDLE_SECONDS, TICK_SECONDS, TURN_SECONDS
+from .settings import IDLE_SECONDS, TICK_SECONDS, TURN_SECONDS, chance
 
 
 class Running(NamedTuple):
@@ -209,7 +208,10 @@ class Crew:
             del self.running[job.id, job.lease_no]
         if ended is not None:
             self._hand.pace.took(job.type, ended.seconds)
-            _log(*ended)  # last: a handler of the application's may take its time
+            try:
+                _log(*ended)  # last: a handler of the application's may take its time
+            finally:
+                del ended  # the traceback of its error leads to this frame: the handler's locals would live until a collection
 
     def _run(self, job: Claimed, handler: Handler) -> Ended:
         begun = time.monotonic()
@@ -221,7 +223,10 @@ class Crew:
         except BaseException as error:  # raised into this thread from outside: the job must not be lost with it
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun
-        return Ended(judge(job, outcome, begun, random.random()), outcome, seconds)
+        try:
+            return Ended(judge(job, outcome, begun, chance.random()), outcome, seconds)
+        finally:
+            del outcome  # as in _work
 
     # -- the chains -----------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -111,6 +111,7 @@ class Listeners:
         self._entries: tuple[_Entry, ...] = ()
         # on_done= of create: one uid, one call. dict operations are atomic, whoever pops it tells it.
         self._once: dict[UUID, Listener] = {}
+        self._over: set[UUID] = set()  # of these, which were found to have ended by the last look
 
     def begin_anew(self) -> None:
         """In the child of a fork: the same listeners; the parent tells those of single jobs, which are its own."""
@@ -135,6 +136,12 @@ class Listeners:
     def once(self) -> list[UUID]:
         """Whose on_done has not been told yet."""
         return list(self._once)
+
+    def forget_over(self, over: Collection[UUID]) -> None:
+        """These jobs have ended, or are gone. Those that had when this was called last will not be told here any more: another
+        process has finished them."""
+        self.drop_once(*self._over.intersection(over))
+        self._over = set(over)
 
     def drop_once(self, *uids: UUID) -> None:
         for uid in uids:
@@ -185,6 +192,7 @@ class Listeners:
                 "a listener raised: %s, told of job %s", _name(callback), event.job.uid,
                 exc_info=raised, extra=event.job.log_extra(),
             )  # fmt: skip
+            raised = None  # its traceback leads to this frame
 
 
 class Dispatcher:

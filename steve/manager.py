@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 from uuid import UUID
 
 from . import _enqueue, _fork, _lookup, _prune, migrations
+from . import _threads as threads
 from ._ask import translated
 from ._calls import Calls
 from ._connection import Connection, caller_connection
@@ -30,7 +32,7 @@ from .errors import Misconfigured, NotRunning, SteveError, Trouble, Unavailable,
 from .handlers import Handler
 from .job import Attempt, Job, NewJob, Status
 from .retry import RetryPolicy
-from .settings import Settings, check_workers
+from .settings import LOG_SECONDS, Settings, check_workers
 
 
 class JobManager(Registers):
@@ -87,16 +89,18 @@ class JobManager(Registers):
 
     def _begin_anew(self) -> None:
         """In the child of a fork: be as one that was never started. The parent's threads are not here; locks may be held."""
-        _fork.leave_alone(self._engines, self._calls, self._creator)
-        for engine in self._engines:
-            engine.leave_to_parent()
-        self._connections.begin_anew(started=any(not engine.has_ended() for engine in self._engines))
+        engines = self._engines
+        _fork.leave_alone(engines, self._calls, self._creator)
+        self._connections.begin_anew(started=any(not engine.has_ended() for engine in engines))
         self._handlers.begin_anew()
         self._listeners.begin_anew()
         self._watch.begin_anew()
         _restore(self._signals_before)  # run() waits for them in the parent
         self._signals_before = {}
         self._begin()
+        for engine in engines:  # last: it may fail, where there is no /dev/null or no descriptor left
+            with contextlib.suppress(OSError):
+                engine.leave_to_parent()
 
     def _begin(self) -> None:
         self._calls = Calls(self._connections, self._store)
@@ -134,20 +138,27 @@ class JobManager(Registers):
         refused connection, at the latest after `create_timeout` seconds.
         """
         check_workers(workers)
+        _fork.notice_fork()
         with self._starting:
-            if self._running_engine() is not None:
-                logger.warning("start() was called while the manager runs: nothing changed")
-                return
-            self._asked_to_stop = False
-            self._connections.open(self._settings.notify)
-            engine = self._make_engine(workers, migrate)
-            unended = tuple(earlier for earlier in self._engines if not earlier.has_ended())
-            self._engines = (*unended, engine)
-            engine.start()
-            # Since this began. Looked at after the engine can be seen: who asks does the two the other way round.
-            if self._asked_to_stop:
-                engine.ask_to_stop()
-        logger.info("started: %d workers, schema %r", workers, self._settings.schema)
+            runs = self._running_engine() is not None
+            if not runs:
+                self._start(workers, migrate)
+        # Without the lock: a handler of the application's may call us.
+        if runs:
+            logger.warning("start() was called while the manager runs: nothing changed")
+        else:
+            logger.info("started: %d workers, schema %r", workers, self._settings.schema)
+
+    def _start(self, workers: int, migrate: bool) -> None:
+        self._asked_to_stop = False
+        self._connections.open(self._settings.notify)
+        engine = self._make_engine(workers, migrate)
+        unended = tuple(earlier for earlier in self._engines if not earlier.has_ended())
+        self._engines = (*unended, engine)
+        engine.start()
+        # Since this began. Looked at after the engine can be seen: who asks does the two the other way round.
+        if self._asked_to_stop:
+            engine.ask_to_stop()
 
     def request_stop(self) -> None:
         """Ask for what `stop()` does, and return at once. It takes no lock and logs nothing, so a signal handler may call it.
@@ -193,15 +204,23 @@ class JobManager(Registers):
         if threading.current_thread() is not threading.main_thread():
             raise ValueError("run() waits for signals, which Python delivers to the main thread only: call start() and stop()")
         signals: SimpleQueue[int] = SimpleQueue()  # its put may interrupt anything
-        before = {number: signal.signal(number, lambda n, _: signals.put(n)) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         self._signals_before = before
         left = False
         try:
-            self.start(workers)
+            try:
+                self.start(workers)
+                for number in before:
+                    signal.signal(number, lambda n, _: signals.put(n))
+            except _Interrupted as interrupted:  # while it may wait for the database
+                signals.put(interrupted.number)
+                for number in before:
+                    signal.signal(number, lambda n, _: signals.put(n))
             while self._running_engine() is not None:  # a handler may have asked for the end
                 with contextlib.suppress(Empty):
-                    name = signal.Signals(signals.get(timeout=0.5)).name
-                    logger.info("stopping: got %s; once more to wait no longer for what runs", name)
+                    text = f"stopping: got {signal.Signals(signals.get(timeout=0.5)).name}; once more to wait no longer"
+                    self.request_stop()  # before the log, which may be a pipe that nobody reads
+                    threads.aside(partial(logger.info, text), LOG_SECONDS)
                     break
             self.request_stop()
             began = time.monotonic()
@@ -241,7 +260,8 @@ class JobManager(Registers):
         health = Health(ok=True) if engine is None else engine.health()
         try:
             self._calls.call(lambda connection: self._ensure(connection, migrate=False))
-            flaws = self._calls.call(lambda connection: self._store.check_access(connection, worker=engine is not None))
+            flaws = self._calls.call(self._store.check_tables)
+            flaws += self._calls.call(lambda connection: self._store.check_access(connection, worker=engine is not None))
             sequence = self._calls.call(self._store.check_sequence)
         except SteveError as error:
             flaws, sequence = [str(error)], None
@@ -387,6 +407,9 @@ class JobManager(Registers):
                 lines = self._connections.lines(self._settings.notify)
                 on_failure.callback(lines.close)
                 self._ensure(lines.claim.connection(), migrate)  # for as long as it takes
+                lines.settle.connection()  # nothing is claimed by a process that cannot write down what becomes of it
+                if lines.claim.pooler.found:
+                    lines.claim.call(_try_transaction)
                 engine = Engine(
                     self._settings,
                     self._store,
@@ -403,6 +426,24 @@ class JobManager(Registers):
                 raise Unavailable(f"the database cannot be used: {error}") from error
             on_failure.pop_all()
         return engine
+
+
+def _try_transaction(connection: Connection) -> None:
+    """A pooler may refuse them (PgBouncer's pool_mode=statement), and then no statement that is prepared could ever be sent."""
+    with translated(connection), connection.transaction():
+        connection.execute("select")
+
+
+class _Interrupted(KeyboardInterrupt):
+    """A signal has come while run() starts. psycopg ends what it waits for as it does for Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise _Interrupted(number)
 
 
 def _restore(signals: Mapping[signal.Signals, Any]) -> None:

@@ -5,11 +5,19 @@
 
 from __future__ import annotations
 
+import os
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .errors import shown
 from .retry import RetryPolicy
+
+chance = random.Random()
+"""Not the generator of the random module, which an application may seed: its processes would retry in step, and we would take
+numbers that it expects."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=chance.seed)
 
 # The hand (_claim.py)
 HAND_MOST = 500
@@ -73,6 +81,8 @@ RESTART_PAUSE, RESTART_PAUSE_MOST = 0.1, 5.0
 """Seconds until a loop that broke off begins again: the first time, and where doubling ends."""
 REPLACE_SECONDS = 0.5
 """Seconds between the looks for dead workers."""
+LOG_SECONDS = 0.5
+"""How long a stop waits for a line of its own log: it may be a pipe that nobody reads."""
 WATCH_SECONDS = 1.0
 """Seconds between the looks at the own health, for those who asked to be told."""
 HINT_PAUSE = 10.0
@@ -104,6 +114,8 @@ STORED_MOST = 1 << 28
 """Bytes that a limit may be at most: PostgreSQL's jsonb holds no more."""
 
 # Listeners (listeners.py)
+ONCE_MOST = 10_000
+"""Of the jobs with an on_done= of their own, how many are looked for at a time that another process may have finished."""
 EVENTS_MOST = 10_000
 """Events waiting to be told, above which nothing is claimed."""
 

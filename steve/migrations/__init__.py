@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -50,8 +51,9 @@ class Step(NamedTuple):
     sql: str
 
 
-def load() -> list[Migration]:
-    """The migrations that this version of steve knows, in order."""
+@cache
+def load() -> tuple[Migration, ...]:
+    """The migrations that this version of steve knows, in order. Read once: a deploy may replace the files meanwhile."""
     migrations = []
     for file in files(__name__).iterdir():
         name, dot, ending = file.name.partition(".")
@@ -59,7 +61,7 @@ def load() -> list[Migration]:
             number, kind, _ = name.split("_", 2)
             sql = file.read_text()
             migrations.append(Migration(int(number), name, kind, sql, hashlib.sha256(sql.encode()).hexdigest()))
-    return sorted(migrations)
+    return tuple(sorted(migrations))
 
 
 def read(connection: Connection, schema: str) -> list[Applied] | None:

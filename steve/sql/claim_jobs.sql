@@ -21,12 +21,13 @@
 -- another one kills its process. One more crash would be the last for a job on its last chance: it is claimed only `alone`, by
 -- a process that runs nothing else. `last_chance` says whether one is due.
 --
+-- `only`: a place, ctid, names a row of one table; in a child table by inheritance, an archive say, it names another row.
 -- now(), never clock_timestamp(): a volatile function would be a filter instead of the end of the index scan.
 -- A parameter has its type where it stands first: psycopg remembers how it parsed a statement of up to 4,096 bytes.
 with recursive lane as (
   (
     select queue, type, priority, run_at, id
-    from {schema}.job
+    from only {schema}.job
     where status = 'pending' and %(full)s
     order by queue, type, priority, run_at, id
     limit 1
@@ -36,7 +37,7 @@ with recursive lane as (
   from lane
   cross join lateral (
     select queue, type, priority, run_at, id
-    from {schema}.job
+    from only {schema}.job
     where status = 'pending' and (queue, type, priority) > (lane.queue, lane.type, lane.priority)
     order by queue, type, priority, run_at, id
     limit 1
@@ -51,7 +52,7 @@ with recursive lane as (
   ) as mark (queue, type, priority, run_at, id)
   cross join lateral (
     select run_at, id
-    from {schema}.job
+    from only {schema}.job
     where status = 'pending' and queue = mark.queue and type = mark.type and priority = mark.priority
       and (run_at, id) > (mark.run_at, mark.id)
     order by run_at, id
@@ -73,7 +74,7 @@ with recursive lane as (
   from busy
   cross join lateral (
     select ctid as place, id, run_at
-    from {schema}.job
+    from only {schema}.job
     where status = 'pending' and crashes = 0 and queue = busy.queue and type = busy.type and priority = busy.priority
       and (run_at, id) >= (busy.run_at, busy.id) and run_at <= pg_catalog.now()
     order by run_at, id
@@ -84,7 +85,7 @@ with recursive lane as (
   limit %(n)s
 ), suspect as materialized (
   select ctid as place
-  from {schema}.job
+  from only {schema}.job
   where status = 'pending' and crashes > 0 and run_at <= pg_catalog.now()
     and (crashes + 1 >= %(max_crashes)s) = %(alone)s
     and (type = any(%(known_types)s) or %(any_type)s)
@@ -93,7 +94,7 @@ with recursive lane as (
   limit %(suspects)s
   for no key update skip locked
 ), claimed as (
-  update {schema}.job
+  update only {schema}.job
   set status = 'running',
       process_id = %(process_id)s,
       claimed_at = pg_catalog.now(),
@@ -104,7 +105,7 @@ with recursive lane as (
   -- By place, not by id, which would go through the index a second time: a row that this statement has locked stays where it
   -- is. One that was changed after the snapshot and before the lock has a place that the snapshot does not know; it is not
   -- claimed, and the next claim finds it. any(array(...)), not a join: the planner cannot turn it into a scan of the table.
-  where ctid = any(array(select place from found union all select place from suspect))
+  where ctid = any(array(select place from found union all select place from suspect)) and (status = 'pending') is true
   returning
     id, uid, queue, type, priority, payload::pg_catalog.text as payload, error, attempts, crashes, max_attempts,
     backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at
@@ -114,7 +115,7 @@ with recursive lane as (
      from served
      cross join lateral (
        select run_at
-       from {schema}.job
+       from only {schema}.job
        where status = 'pending' and queue = served.queue and type = served.type and priority = served.priority
          and run_at > pg_catalog.now()
        order by run_at
@@ -129,7 +130,7 @@ with recursive lane as (
      where %(full)s) as heads,
     exists (
       select
-      from {schema}.job
+      from only {schema}.job
       where status = 'pending' and crashes > 0 and run_at <= pg_catalog.now() and crashes + 1 >= %(max_crashes)s
         and (type = any(%(known_types)s) or %(any_type)s)
         and (%(served_queues)s is null or queue = any(%(served_queues)s))

@@ -5,22 +5,23 @@
 -- statement by statement: one pass over the table, however much of it is old.
 -- Only jobs that have ended are locked, which no claim and no settle wants. SKIP LOCKED lets several prunes pass each other by,
 -- and leaves alone what somebody is changing by hand; what was changed meanwhile is looked at anew under the lock.
+-- `only`: a child table by inheritance is an archive of the owner's.
 -- The age is compared, not the time: no older_than is too long for now() to be taken back by.
 with looked_at as materialized (
   select id, status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s as old
-  from {schema}.job
+  from only {schema}.job
   where id > %(after)s
   order by id
   limit %(most)s
 ), found as materialized (
   select id
-  from {schema}.job
+  from only {schema}.job
   -- any(array(...)), not a join: the planner cannot turn it into a scan of the table
   where id = any(array(select id from looked_at where old))
     and status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s
   for update skip locked
 ), pruned as (
-  delete from {schema}.job
+  delete from only {schema}.job
   where id = any(array(select id from found))
   returning id
 ), forgotten as (

@@ -4,7 +4,8 @@
 --
 -- From another process only if it has not beaten since it was judged, and, where it was judged dead, while the lock of its row
 -- is free: this statement holds that lock, and the row's own, to its end. A heartbeat waits for it, then inserts its row again.
--- From the own process (`own`) only the claims that are named.
+-- From the own process (`own`) only the claims that are named; from another all but the jobs that are named: what it claims
+-- anew meanwhile, if it lives after all, is not lost twice for one verdict.
 --
 -- A row of the log, `crashed`, stands under the lease_no of the claim; then lease_no is raised, so that whatever the process
 -- still sends about the job does not match. A row of the log may be there already (`do nothing`): by hand, or from another life
@@ -26,7 +27,10 @@ with culprit as materialized (
   select id, lease_no, attempts, claimed_at
   from {schema}.job
   where status = 'running' and process_id = (select id from culprit)
-    and (not %(own)s or (id, lease_no) in (select * from unnest(%(ids)s::bigint[], %(lease_nos)s::bigint[])))
+    and case
+      when %(own)s then (id, lease_no) in (select * from unnest(%(ids)s::bigint[], %(lease_nos)s::bigint[]))
+      else id <> all(%(ids)s)
+    end
   limit %(n)s
   for no key update skip locked
 ), rescued as (

@@ -1,7 +1,7 @@
 """Who is taken for dead, as a table; and what a rescue does about it, given lists in place of the database."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -138,8 +138,9 @@ class Ward:
         self.suspected.append(process)
         return BEATEN + 1
 
-    def _take(self, process: Process, dead: bool, reason: str) -> Sequence[tuple[Verdict, Settled]]:
+    def _take(self, process: Process, dead: bool, reason: str, taken: Collection[int]) -> Sequence[tuple[Verdict, Settled]]:
         self.asked.append((process.id, dead))
+        self.taken = set(taken)
         return self.held.pop(0) if self.held else []
 
 
@@ -152,6 +153,7 @@ def test_what_was_seen_is_done_once(clock: Clock) -> None:
     assert ward.rescue.work()
     assert [one.id for one in ward.suspected] == [3]
     assert ward.asked == [(4, True)] * 3  # until there is nothing more
+    assert ward.taken == {1, 2, 3}, "what it claims anew meanwhile is not lost twice for one verdict"
     assert not ward.rescue.work()
 
 

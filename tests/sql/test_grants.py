@@ -146,8 +146,8 @@ def test_a_producer_whose_reply_was_lost_sends_again_and_learns_what_it_stored(
     theirs = make_manager(producer.url)
     insert = checked(NewJob("a", {"n": 1}), Settings())
     with psycopg.connect(producer.url, autocommit=True) as connection:
-        first = theirs._creator._insert(connection, insert, False)
-        assert theirs._creator._insert(connection, insert, False) == first
+        first = theirs._creator._insert(connection, insert, False, theirs._store.insert_job)
+        assert theirs._creator._insert(connection, insert, False, theirs._store.insert_job) == first
         inserts = [checked(NewJob("b"), Settings()) for _ in range(3)]
         stored = theirs._creator._copy(connection, inserts)
         assert theirs._creator._copy(connection, inserts) == stored

@@ -65,7 +65,7 @@ def claim(store: Store, connection: psycopg.Connection, process_id: int, n: int)
 
 def register(processes: Processes, connection: psycopg.Connection) -> int:
     """A process, whose heartbeat's session that of this connection is: it holds the lock of its row."""
-    process_id, descriptor, _ = processes.register_process(connection, "p", 60.0, connection.info.backend_pid)
+    process_id, descriptor, *_ = processes.register_process(connection, 7, "p", 60.0, connection.info.backend_pid)
     assert descriptor is not None
     return process_id
 
@@ -83,7 +83,7 @@ def seen(processes: Processes, conn: psycopg.Connection) -> Process:
 
 def rescue(processes: Processes, connection: psycopg.Connection, process: Process, *, dead: bool) -> list[int]:
     """The ids of the jobs that it took."""
-    rescued = processes.rescue_jobs(connection, process, dead, "it died", max_crashes=3, notify=False)
+    rescued = processes.rescue_jobs(connection, process, dead, "it died", (), max_crashes=3, notify=False)
     return [verdict.job.id for verdict, _ in rescued]
 
 

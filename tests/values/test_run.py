@@ -353,6 +353,15 @@ def circular() -> list[Any]:
     return value
 
 
+class Awaitable:
+    def __await__(self) -> Any:
+        yield
+
+
+async def asynchronous_generator() -> Any:
+    yield 1
+
+
 async def asynchronous() -> None:
     """Nobody awaits it."""
 
@@ -374,8 +383,6 @@ UNSTORABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "a circular list": (circular, "is nested more than 100 levels deep, or contains itself"),
     "101 levels": (lambda: nested(101), "is nested more than 100 levels deep, or contains itself"),
     "100,000 levels": (lambda: nested(100_000), "is nested more than 100 levels deep, or contains itself"),
-    "a generator": (lambda: (n for n in "abc"), "result is a generator, which JSON cannot hold"),
-    "a coroutine": (asynchronous, "result is a coroutine, which JSON cannot hold"),
     "an exception": (lambda: ValueError("no"), "result is a ValueError, which JSON cannot hold"),
     "a dict whose items() raises": (
         lambda: dict_with(method_raising(lambda: LookupError("no items"))),
@@ -420,7 +427,18 @@ def test_what_a_handler_returns_becomes_the_result(make: Callable[[], Any], resu
         assert decode(outcome.result) == result
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("make", [asynchronous, lambda: (n for n in "abc"), asynchronous_generator, Awaitable])
+def test_a_handler_that_returns_what_nobody_awaits_has_run_nothing_and_fails_as_one_that_raised(
+    make: Callable[[], Any],
+) -> None:
+    """Not as a finished one, whose job would fail for good: after a deploy that mends it the job runs."""
+    outcome = outcome_of(returning(make))
+    assert type(outcome) is Raised
+    assert outcome.message.startswith("HandlerNotRun: the handler returned a ")
+    assert "nothing was run" in outcome.message
+
+
 @pytest.mark.parametrize(("make", "message"), UNSTORABLE.values(), ids=UNSTORABLE)
 def test_a_result_that_cannot_be_stored_is_unusable_and_the_message_says_what_and_where(
     make: Callable[[], Any], message: str

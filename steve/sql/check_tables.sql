@@ -1,0 +1,21 @@
+-- Which of the indexes, keys and defaults are missing that the statements rely on, as after a copy of the tables that left them
+-- out; an index that is not valid counts as missing.
+select 'the index or key ' || expected.name || ' is missing or not valid'
+from pg_catalog.unnest(%(indexes)s::pg_catalog.text[]) as expected (name)
+where not exists (
+  select
+  from pg_catalog.pg_index
+  join pg_catalog.pg_class on pg_class.oid = indexrelid
+  where pg_class.relname = expected.name and pg_class.relnamespace = pg_catalog.to_regnamespace(%(schema)s) and indisvalid
+)
+union all
+select 'the column id of job has no sequence of its own'
+where pg_catalog.pg_get_serial_sequence(%(job)s, 'id') is null
+union all
+select 'the column ' || expected.name || ' of job has no default'
+from pg_catalog.unnest(%(defaults)s::pg_catalog.text[]) as expected (name)
+where not exists (
+  select
+  from pg_catalog.pg_attribute
+  where attrelid = pg_catalog.to_regclass(%(job)s) and attname = expected.name and (atthasdef or attidentity <> '')
+)
