@@ -46,4 +46,5 @@ class Calls:
             if error.sqlstate == "23502":  # no statement of ours leaves out what has no default
                 raise SchemaError(f"the tables are not as migrations made them ({error}): check_health() tells more") from None
             kind = SteveError if sent is None else InvalidJob
-            raise kind(f"PostgreSQL refused it: {error}") from None
+            text = f"PostgreSQL refused it (SQLSTATE {error.sqlstate})"
+            raise kind(text if "SQLSTATE" in str(error) else f"{text}: {error}") from None

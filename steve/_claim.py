@@ -15,6 +15,7 @@ from datetime import datetime
 from math import inf
 from queue import Empty, SimpleQueue
 
+from ._chance import chance
 from ._log import logger
 from ._lost import LostClaims
 from ._marks import Marks
@@ -33,7 +34,6 @@ from .settings import (
     POLL_MOST,
     TICK_SECONDS,
     WORTH_SECONDS,
-    chance,
 )
 
 Claim = Callable[[Demand], Claims]

@@ -315,7 +315,7 @@ class Engine:
             self._alive.heartbeat.end()  # before the row is deleted: a heartbeat would insert it again
             # Else it may hold jobs, and its row says which process does. Where the database is away the row stays, too: the
             # session is gone, and others see that.
-            if not self._settler.waiting() and not self._hand.in_doubt() and not self._outage.now()[0]:
+            if not self._settler.waiting() and not self._hand.in_doubt() and self._outage.now()[1] < PARTING_SECONDS / 2:
                 self._deregister()
         except Exception as error:  # whatever it is, this is the end: the loops that are told of it must not wait
             logger.warning("this process could not be deregistered: %s", error)

@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Callable
 
+from ._chance import chance
 from ._log import logger
 from ._notifier import Selector
 from ._outage import Backoff, Outage
 from ._processes import Look
 from .errors import Trouble
-from .settings import LOOK_SECONDS, PARTING_SECONDS, chance
+from .settings import LOOK_SECONDS, PARTING_SECONDS
 
 
 class Heartbeat:

@@ -9,9 +9,10 @@ import logging
 import threading
 import time
 
+from ._chance import chance
 from ._log import logger
 from .errors import Misconfigured, Trouble
-from .settings import BACKOFF_FIRST, BACKOFF_MOST, chance
+from .settings import BACKOFF_FIRST, BACKOFF_MOST
 
 
 class Backoff:

@@ -18,13 +18,14 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
 
 from ._brake import Brake
+from ._chance import chance
 from ._log import logger
 from ._outage import Backoff, Outage
 from .errors import Misconfigured, Trouble, Unexplained, Unknown, Weather
 from .job import AttemptStatus, Settled, Status
 from .listeners import Event
 from .outcome import Verdict
-from .settings import GROUP_BYTES, GROUP_MOST, HOPELESS, PILE_BYTES, PILE_MOST, SETTLE_SECONDS, chance
+from .settings import GROUP_BYTES, GROUP_MOST, HOPELESS, PILE_BYTES, PILE_MOST, SETTLE_SECONDS
 
 Claim = tuple[int, int]
 """(job id, lease_no)."""

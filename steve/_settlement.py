@@ -23,9 +23,7 @@ class Settlement:
 
     def write(self, verdicts: Sequence[Verdict], now: float) -> Landed:
         times = any(map(self._want, verdicts))
-        return self._line.call(
-            lambda c: self._store.settle_jobs(c, self._process, verdicts, now, notify=self._notify, times=times)
-        )
+        return self._line.call(lambda c: self._store.settle_jobs(c, self._process, verdicts, now, self._notify, times))
 
     def witness(self, verdicts: Sequence[Verdict]) -> Landed:
         return self._line.call(lambda c: self._store.find_settled(c, verdicts))

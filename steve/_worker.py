@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ._chance import chance
 from ._claim import Claim, Hand
 from ._log import logger
 from ._run import Signals, run
@@ -24,7 +25,7 @@ from .handlers import Handler, Handlers
 from .job import Claimed, Status
 from .listeners import Dispatcher, Event, Listeners
 from .outcome import NotBegun, Outcome, Raised, Verdict, judge
-from .settings import IDLE_SECONDS, TICK_SECONDS, TURN_SECONDS, chance
+from .settings import IDLE_SECONDS, TICK_SECONDS, TURN_SECONDS
 
 
 class Running(NamedTuple):

@@ -5,19 +5,11 @@
 
 from __future__ import annotations
 
-import os
-import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .errors import shown
 from .retry import RetryPolicy
-
-chance = random.Random()
-"""Not the generator of the random module, which an application may seed: its processes would retry in step, and we would take
-numbers that it expects."""
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=chance.seed)
 
 # The hand (_claim.py)
 HAND_MOST = 500

@@ -701,7 +701,7 @@ def test_the_jobs_of_a_killed_process_are_run_by_others(reader: Reader) -> None:
         killed="""
             import time
             from steve import JobManager
-            JobManager("postgresql://localhost/shop", handler=lambda job: time.sleep(60)).start()
+            JobManager("postgresql://localhost/shop", handler=lambda job: time.sleep(60)).run()
         """
     )
     job = reader.manager.create("welcome", {"email": "ada@example.com"})

@@ -946,7 +946,7 @@ def test_only_what_stores_a_job_can_say_that_it_is_invalid(
     error: type[Exception],
 ) -> None:
     def refuse(*arguments: object) -> None:
-        raise Refused("the data", "22P02")
+        raise Refused("InvalidTextRepresentation: SQLSTATE 22P02", "22P02")
 
     monkeypatch.setattr(shop._store, statement, refuse)
     with pytest.raises(SteveError, match=r"^PostgreSQL refused it \(SQLSTATE 22P02\)$") as caught:

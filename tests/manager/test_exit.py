@@ -29,10 +29,10 @@ manager = JobManager(sys.argv[1], schema=sys.argv[2])
 
 WAITING = """
 ending = threading.Event()
-threading._register_atexit(ending.set)  # called first of all when the main thread has come to its end
 
 @manager.handler("waits")
 def waits(job):
+    threading._register_atexit(ending.set)  # called first of all when the main thread has come to its end
     say("begun", job.payload["n"])
     assert ending.wait(30)
     time.sleep(0.1)

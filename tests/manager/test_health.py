@@ -143,7 +143,7 @@ def raising_once(function: Callable[..., Any]) -> Callable[..., Any]:
 LOOPS = {
     "heartbeat": lambda engine: (engine._alive.heartbeat, "_beat"),
     "notifier": lambda engine: (engine._notifier, "_hear"),
-    "settler": lambda engine: (engine._settler, "_write"),
+    "settler": lambda engine: (engine._settler._database, "write"),
     "dispatcher": lambda engine: (engine._dispatcher.brake, "ease"),
     "maintenance": lambda engine: (engine._hand, "give_back"),
     "scanner": lambda engine: (engine._alive, "work"),
@@ -182,7 +182,7 @@ def test_a_settler_that_is_broken_off_writes_what_it_had_in_hand(
     manager.start(workers=4)
     (engine,) = manager._engines
     settler = engine._settler
-    written = settler._write
+    written = settler._database.write
     calls: list[int] = []
 
     def write(verdicts: Any, now: float) -> Any:
@@ -192,7 +192,7 @@ def test_a_settler_that_is_broken_off_writes_what_it_had_in_hand(
             raise SystemExit  # it is in the database already, and the settler will not know
         return landed
 
-    monkeypatch.setattr(settler, "_write", write)
+    monkeypatch.setattr(settler._database, "write", write)
     jobs = manager.create_many([("a", {"n": n}) for n in range(20)])
     until(lambda: {manager.find(job).status for job in jobs} == {Status.COMPLETED})
     until(lambda: len(done) == 20)

@@ -335,7 +335,9 @@ def test_a_manager_that_stops_while_the_database_is_away_gives_up_in_time_and_sa
         report = manager.stop(timeout=20)
         assert time.monotonic() - before < 10
         assert (report.complete, report.unsettled, report.still_running) == (False, 3, ())
-        assert [record.levelname for record in lines(caplog, "the outcome of 3 attempts is not recorded")] == ["ERROR"]
+        assert [record.levelname for record in lines(caplog, "did not take the outcome of 3 attempts: it is not recorded")] == [
+            "ERROR"
+        ]
         up.start()
         assert counts(manager, Status.RUNNING, Status.COMPLETED) == [3, 0]  # for a rescue
         assert [manager.history(job) for job in jobs] == [[], [], []]

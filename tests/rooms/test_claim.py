@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-import steve.settings
+import steve._chance
 from steve import Status
 from steve._claim import Hand
 from steve._outage import Outage
@@ -150,7 +150,7 @@ def test_the_poll_comes_when_it_is_time_a_tenth_more_or_less() -> None:
 
 
 def test_the_poll_comes_within_the_time_for_which_nobody_is_notified(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steve.settings.chance, "uniform", lambda low, high: high)
+    monkeypatch.setattr(steve._chance.chance, "uniform", lambda low, high: high)
     desk = Desk(poll=POLL_MOST)
     desk.hand.refill(2)
     assert desk.hand._next_look <= time.monotonic() + POLL_MOST
@@ -263,7 +263,7 @@ def test_nobody_waits_for_anothers_claim(desk: Desk) -> None:
 def test_who_is_woken_in_vain_hears_later_each_time_until_it_was_first_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, chance: int
 ) -> None:
-    monkeypatch.setattr(steve.settings.chance, "uniform", lambda *bounds: bounds[chance])
+    monkeypatch.setattr(steve._chance.chance, "uniform", lambda *bounds: bounds[chance])
     desk.fill(1)
     seconds = []
     for _ in range(12):

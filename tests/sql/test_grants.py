@@ -118,7 +118,7 @@ CHANGES = [
         "values (1, 1, 1, 'p', now(), now(), 'success')"
     ),
     "delete from attempt",
-    "insert into process (name, version) values ('a', '1')",
+    "insert into process (id, name, version) values (7, 'a', '1')",
     "update process set heartbeat_at = now()",
     "delete from process",
 ]
