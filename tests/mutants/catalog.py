@@ -63,7 +63,7 @@ MUTANTS = (
         "an outcome is written though the job was taken away: no lease_no in the fence",
         "manager/test_logging.py::test_the_outcome_of_a_job_that_was_taken_away_is_dropped_with_one_warning",
         Edit("sql/settle_jobs.sql", "and job.lease_no = verdict.lease_no", ""),
-        Edit("sql/settle_jobs.sql", "and job.claimed_at = any(%(claimed_ats)s::timestamptz[])", ""),
+        Edit("sql/settle_jobs.sql", "and job.claimed_at = any(%(claimed_ats)s::pg_catalog.timestamptz[])", ""),
         note="Both, since the time of the claim fences, too.",
     ),
     Mutant(
@@ -84,13 +84,21 @@ MUTANTS = (
         "M2b",
         "a process that beat since it was judged is rescued from all the same",
         "sql/test_holding.py::test_who_has_beaten_since_it_was_judged_keeps_its_jobs",
-        Edit("sql/rescue_jobs.sql", "and extract(epoch from heartbeat_at)::float8 = %(heartbeat_at)s", ""),
+        Edit(
+            "sql/rescue_jobs.sql",
+            "and (%(own)s or extract(epoch from heartbeat_at)::double precision = %(heartbeat_at)s)",
+            "and (%(own)s or %(heartbeat_at)s::double precision is not null)",
+        ),
     ),
     Mutant(
         "M2c",
         "a process that holds the lock of its row is rescued from as dead",
         "sql/test_holding.py::test_who_holds_the_lock_of_its_row_is_not_dead",
-        Edit("sql/rescue_jobs.sql", "and (not %(dead)s or pg_try_advisory_xact_lock(hashtextextended(%(lock)s || id, 0)))", ""),
+        Edit(
+            "sql/rescue_jobs.sql",
+            "pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s || id, 0))",
+            "%(lock)s || id is not null",
+        ),
     ),
     Mutant(
         "M3",
@@ -153,7 +161,7 @@ MUTANTS = (
         "rooms/test_settle.py::test_without_a_stop_it_never_gives_up",
         Edit(
             "_settle.py",
-            "if self._last_chance is not None and",
+            'self._outage.failed("settling", error)\n        if self._last_chance is not None and',
             "self._tries = getattr(self, '_tries', 0) + 1\n        if self._tries > 3 or self._last_chance is not None and",
         ),
     ),
@@ -167,13 +175,17 @@ MUTANTS = (
         "M6c",
         "after a lost reply nobody asks what was written",
         "manager/test_outage.py::test_a_settlement_whose_answer_is_lost_is_told_once_and_logged_once",
-        Edit("_settle.py", "landed |= self._witness(group)", "pass"),
+        Edit("_settle.py", "landed |= self._database.witness(group)", "pass"),
     ),
     Mutant(
         "M6d",
         "an outcome that PostgreSQL refuses takes its neighbours with it",
         "rooms/test_settle.py::test_a_group_that_is_refused_is_halved_until_the_poisoned_ones_fail_alone",
-        Edit("_settle.py", "self._settle(group[:middle], doubtful)", "self._refuse(group[0], error, doubtful)"),
+        Edit(
+            "_settle.py",
+            "self._settle(group[:middle], doubtful)",
+            "[self._settle_alone(one, error, doubtful) for one in group[:middle]]",
+        ),
     ),
     Mutant(
         "M7",
@@ -181,9 +193,9 @@ MUTANTS = (
         "manager/test_outage.py::test_a_create_whose_answer_is_lost_stores_each_job_once",
         Edit(
             "_create.py",
-            "lambda ours: self._insert(ours, job, carries)",
+            "lambda ours: self._insert(ours, job, carries, ",
             "lambda ours, tries=iter((job, job._replace(uid_number=__import__('uuid').uuid4().int))): "
-            "self._insert(ours, next(tries), carries)",
+            "self._insert(ours, next(tries), carries, ",
         ),
     ),
     Mutant(
@@ -192,8 +204,8 @@ MUTANTS = (
         "manager/test_connections.py::test_a_job_is_stored_in_the_callers_transaction",
         Edit(
             "_create.py",
-            "return self._insert(theirs, job, wake)",
-            "return self._calls.call(lambda ours: self._insert(ours, job, wake))",
+            "return self._insert(theirs, _as_sent_by(theirs, job), wake, self._store.insert_job_for_caller)",
+            "return self._calls.call(lambda ours: self._insert(ours, job, wake, self._store.insert_job))",
         ),
     ),
     Mutant(
@@ -211,7 +223,7 @@ MUTANTS = (
         "M8b",
         "who asks what a lost claim took gets also what it has at hand already",
         "sql/test_holding.py::test_what_an_answered_claim_brought_is_not_taken_up_again",
-        Edit("sql/find_claimed.sql", "and claimed_at <> all(%(answered)s::timestamptz[])", ""),
+        Edit("sql/find_claimed.sql", "and claimed_at <> all(%(answered)s::pg_catalog.timestamptz[])", ""),
     ),
     # -- alive or not -------------------------------------------------------------------------------------------------------
     Mutant(
@@ -231,13 +243,13 @@ MUTANTS = (
         "after a restart of the server those are rescued who are not back yet: no grace",
         "rooms/test_rescue.py::test_a_process_that",
         Edit("_rescue.py", " and own.server_up >= LET_IN", ""),
-        Edit("_rescue.py", "and own.server_up >= max(seen.lease, LET_IN)", ""),
+        Edit("_rescue.py", "and own.server_up >= max(process.lease, LET_IN)", ""),
     ),
     Mutant(
         "M13",
         "a process counts as silent since its start, not since its heartbeat",
         "manager/test_alive.py::test_a_process_whose_handlers_outlive_stop_beats_on",
-        Edit("sql/beat.sql", "now() - heartbeat_at)::float8 as silent", "now() - started_at)::float8 as silent"),
+        Edit("sql/beat.sql", "epoch from heartbeat_at)::double precision as", "epoch from started_at)::double precision as"),
         note="A rescue goes by the heartbeat of a process and its session's lock; no job has a lease of its own.",
     ),
     Mutant(
@@ -250,7 +262,11 @@ MUTANTS = (
         "M17b",
         "one more process may die than max_crashes says",
         "manager/test_alive.py::test_a_job_that_kills_its_process_fails_and_its_neighbours_complete",
-        Edit("_alive.py", "most, notify = self._settings.max_crashes,", "most, notify = self._settings.max_crashes + 1,"),
+        Edit(
+            "_alive.py",
+            "most, notify = self._settings.max_crashes, self._settings.notify\n\n        def rescue(",
+            "most, notify = self._settings.max_crashes + 1, self._settings.notify\n\n        def rescue(",
+        ),
     ),
     Mutant(
         "M17c",
@@ -337,8 +353,8 @@ MUTANTS = (
         "sql/test_migrations.py::test_of_ten_processes_that_meet_an_empty_database_one_makes_the_tables_and_all_go_on",
         Edit(
             "migrations/__init__.py",
-            "pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
-            "hashtextextended(%s, 0) is not null",
+            "pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%s, 0))",
+            "pg_catalog.hashtextextended(%s, 0) is not null",
         ),
     ),
     Mutant(
@@ -374,5 +390,60 @@ MUTANTS = (
         "what PostgreSQL quotes of a payload is repeated to who called",
         "manager/test_secrets.py::test_what_postgresql_says_of_a_payload_is_not_repeated",
         Edit("_calls.py", "(SQLSTATE {error.sqlstate})", "({error.__cause__})"),
+    ),
+    # -- what the world does to it --------------------------------------------------------------------------------------------
+    Mutant(
+        "M23",
+        "an outcome that PostgreSQL does not take fails its job, whatever the cause",
+        "rooms/test_settle.py::test_an_outcome_is_kept_as_it_is_until_it_is_taken",
+        Edit("_settle.py", "if self._can_be_written(less) and not self._can_be_written(verdict):", "if True:"),
+    ),
+    Mutant(
+        "M23b",
+        "an outcome that PostgreSQL does not take at present is given up",
+        "rooms/test_settle.py::test_an_outcome_is_kept_as_it_is_until_it_is_taken",
+        Edit("_settle.py", "self._pile.aside = [*self._pile.aside, Aside(verdict, since, doubtful, said)]", "pass"),
+    ),
+    Mutant(
+        "M23c",
+        "a row that another life of the job has left in the log keeps its outcome from being written",
+        "rooms/test_settle.py::test_a_row_of_the_log_under_the_same_lease_is_of_another_life_and_keeps_no_outcome_from_being_written",
+        Edit("_settle.py", "self._database.forget_attempt(verdict)", "pass"),
+    ),
+    Mutant(
+        "M24",
+        "what a process holds by the tables and not in fact is looked for only where there is a cause",
+        "rooms/test_reconcile.py::test_once_an_interval_it_looks_without_a_cause",
+        Edit("_reconcile.py", "if now >= self._next_at and", "if False and"),
+    ),
+    Mutant(
+        "M24b",
+        "a job that is being drawn is freed: one look is enough",
+        "rooms/test_reconcile.py::test_a_job_that_was_claimed_between_the_looks_is_none_of_it",
+        Edit("_reconcile.py", "(lost := unknown & first.unknown)", "(lost := unknown)"),
+    ),
+    Mutant(
+        "M24c",
+        "a process whose outcome was dropped does not look at the tables",
+        "rooms/test_settle.py::test_what_is_not_ours_any_more_is_dropped_with_a_warning_and_nobody_is_told",
+        Edit("_settle.py", "self._dropped()\n", "pass\n"),
+    ),
+    Mutant(
+        "M25",
+        "silence is judged by the server's clock: by the time that a heartbeat bears",
+        "rooms/test_rescue.py::test_silence_begins_when_a_heartbeat_is_first_seen_whatever_time_it_bears",
+        Edit("_rescue.py", "known is not None and known[0] == value", "known is not None and known[0] >= value"),
+    ),
+    Mutant(
+        "M25b",
+        "a heartbeat that cannot be written lets go of the session, and the process looks dead",
+        "rooms/test_heartbeat.py::test_a_beat_that_cannot_be_written_over_a_session_that_lives_lets_go_of_nothing",
+        Edit("_heartbeat.py", "if not self._is_open():", "if True:"),
+    ),
+    Mutant(
+        "M25c",
+        "of a process that is taken for dead and lives, jobs are lost twice for one verdict",
+        "rooms/test_rescue.py::test_what_was_seen_is_done_once",
+        Edit("_rescue.py", "taken.add(verdict.job.id)", "pass"),
     ),
 )

@@ -370,9 +370,11 @@ def test_what_is_not_ours_any_more_is_dropped_with_a_warning_and_nobody_is_told(
 
 
 def test_a_row_of_the_log_under_the_same_lease_is_of_another_life_and_keeps_no_outcome_from_being_written(
-    ledger: Ledger, caplog: pytest.LogCaptureFixture
+    ledger: Ledger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a truncate, a restore or a failover ids and lease_nos are given out again; or somebody wrote it by hand."""
+    monkeypatch.setattr("steve._settle.SETTLE_SECONDS", 1.0)
+    ledger.settler.last_chance()
     ledger.log = {1, 2}
     assert ledger.settle(*map(verdict, range(4))) == [0, 1, 2, 3]
     assert {one.status for one in ledger.told} == {Status.COMPLETED}
