@@ -375,9 +375,10 @@ class Hand:
                 self._recover()
             except Trouble as error:
                 self._outage.failed("claiming", error)
-                if time.monotonic() >= deadline:
+                left = deadline - time.monotonic()
+                if left <= 0:
                     return
-                time.sleep(self._backoff.next())
+                time.sleep(min(self._backoff.next(), left))
             except Exception:
                 logger.exception("what a claim took whose reply was lost cannot be read")
 

@@ -64,7 +64,7 @@ HOPELESS = 3
 """How many verdicts in a row are found to be untakeable one by one before the others of a group are set aside with them."""
 SETTLE_SECONDS = 30.0
 """How long a stopping manager goes on trying to write down what was done while the database is away."""
-PARTING_SECONDS = 1.5
+PARTING_SECONDS = 1.0
 """How long it goes on trying to find what a claim took whose reply was lost, and waits for a statement that has no answer,
 where no outcome is to be written down: others find by the tables what it held."""
 
