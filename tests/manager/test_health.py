@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -199,3 +200,64 @@ def test_a_settler_that_is_broken_off_writes_what_it_had_in_hand(
     assert manager.health().restarted_threads == 1
     assert manager.stop(timeout=20).complete
     assert sorted(result["n"] for result in done) == list(range(20))
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_claim_that_fails_for_no_fault_of_the_databases_shows_and_only_a_claim_that_worked_ends_it(
+    make_manager: Callable[..., JobManager], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = make_manager(handler=lambda job: None, poll_interval=0.05)
+    failing = threading.Event()
+    claim = manager._store.claim_jobs
+
+    def fail(*arguments: Any) -> Any:
+        if failing.is_set():
+            raise UnicodeEncodeError("latin-1", "\u2192", 0, 1, "no such letter")
+        return claim(*arguments)
+
+    monkeypatch.setattr(manager._store, "claim_jobs", fail)
+    manager.start()
+    job = manager.create("a")
+    until(lambda: manager.find(job).status is Status.COMPLETED)
+    failing.set()
+    until(lambda: any("claiming cannot use the database" in problem for problem in manager.health().problems))
+    seen = [manager.health().ok for _ in range(50)]
+    assert not any(seen), "it does not flap while every claim fails"
+    failing.clear()
+    until(lambda: manager.health().ok)
+
+
+@pytest.mark.usefixtures("soon")
+def test_slow_listeners_that_hold_up_the_claims_show(
+    make_manager: Callable[..., JobManager], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steve.listeners.EVENTS_MOST", 2)
+    manager = make_manager(handler=lambda job: None, poll_interval=0.05)
+    gate = threading.Event()
+    manager.on_done(None, lambda job: gate.wait(30))
+    try:
+        manager.start()
+        manager.create_many([("a", None)] * 20)
+        until(lambda: any("slow listeners" in problem for problem in manager.health().problems))
+    finally:
+        gate.set()
+    until(lambda: manager.health().ok)
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_job_on_its_last_chance_that_keeps_others_from_beginning_shows(
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
+) -> None:
+    gate = threading.Event()
+    manager = make_manager(handlers={"long": lambda job: gate.wait(30) and None, "a": lambda job: None}, poll_interval=0.05)
+    try:
+        manager.start(workers=2)
+        long = manager.create("long")
+        until(lambda: manager.find(long).status is Status.RUNNING)
+        last = manager.create("a", run_at=datetime.now(UTC) + timedelta(days=1))
+        conn.execute(f"update {schema}.job set attempts = 2, crashes = 2, run_at = now() where uid = %s", [last.uid])
+        until(lambda: any("on its last chance" in problem for problem in manager.health().problems), 20)
+    finally:
+        gate.set()
+    until(lambda: manager.find(last).status is Status.COMPLETED)
+    until(lambda: manager.health().ok)

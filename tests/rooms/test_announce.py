@@ -72,3 +72,9 @@ def test_a_notification_that_cannot_be_sent_is_left_to_the_poll(caplog: pytest.L
 
     Announcer(fail).owe()
     assert [record.levelname for record in caplog.records] == ["DEBUG"]
+
+
+def test_a_carrier_that_something_broke_off_keeps_no_other_from_carrying_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._announce.CARRY_SECONDS", 0.0)
+    announcer = Counted()
+    assert [announcer.begin(), announcer.begin()] == [True, True]
