@@ -30,8 +30,10 @@ from .settings import GROUP_BYTES, GROUP_MOST, HOPELESS, PILE_BYTES, PILE_MOST, 
 Claim = tuple[int, int]
 """(job id, lease_no)."""
 
-Landed = dict[Claim, Settled | None]
-"""What stands in the database of a group of verdicts. None: it does, and nobody wanted to hear of it."""
+Landed = dict[int, Settled | None]
+"""What stands in the database of a group of verdicts, by their place in it, from 1: an id and its lease_no may have been given
+out again while a job of them still ran, so that two of a group have the same. None: it does, and nobody wanted to hear of
+it."""
 
 
 class SettlePort(Protocol):
@@ -274,11 +276,10 @@ class Settler:
         self._outage.worked("settling")
         self._backoff.reset()
         self._hopeless = 0
-        for verdict in group:
+        for place, verdict in enumerate(group, 1):
             self._open.popleft()
-            claim = _claim(verdict)
-            if claim in landed:
-                self._told(verdict, landed[claim])
+            if place in landed:
+                self._told(verdict, landed[place])
             elif not doubtful or verdict.attempt_status is not None:
                 logger.warning(
                     "job %s was taken from this process while attempt %d ran: its outcome (%s) is dropped",

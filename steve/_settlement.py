@@ -9,7 +9,7 @@ from ._store import Store
 from .job import Settled
 from .outcome import Verdict
 
-Landed = dict[tuple[int, int], Settled | None]
+Landed = dict[int, Settled | None]
 
 
 class Settlement:

@@ -327,9 +327,9 @@ class Store:
 
     def settle_jobs(
         self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool, times: bool
-    ) -> dict[tuple[int, int], Settled | None]:
-        """Those that were still ours, by (id, lease_no). `now`: time.monotonic() of this try. Without `times`, which are slow
-        to read, only which they are."""
+    ) -> dict[int, Settled | None]:
+        """Those that were still ours, by their place, from 1. `now`: time.monotonic() of this try. Without `times`, which are
+        slow to read, only which they are."""
         text = hint(verdicts) if notify else None
         return self._hints.send(
             text is not None,
@@ -344,7 +344,8 @@ class Store:
 
     def _settle_jobs(
         self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, hint: str | None, times: bool
-    ) -> dict[tuple[int, int], Settled | None]:
+    ) -> dict[int, Settled | None]:
+        instants, claims = _claims_of(verdicts)
         parameters = {
             "process": process,
             "channel": self.channel,
@@ -360,12 +361,13 @@ class Store:
             "begun_agos": array([None if verdict.begun is None else int((now - verdict.begun) * 1e6) for verdict in verdicts]),
             "attempt_statuses": words([verdict.attempt_status or "null" for verdict in verdicts]),
             "error_details": text_array([verdict.details for verdict in verdicts]),
-            "claimed_ats": text_array(at.isoformat() for at in _claims_of(verdicts)),
+            "claims": array(claims),
+            "claimed_ats": text_array(at.isoformat() for at in instants),
         }
         rows = self._rows(connection, "settle_jobs", parameters, prepare=True)
-        return {row[:2]: _settled(row[:-1]) for row in rows} if times else {row[:2]: None for row in rows}
+        return {row[0]: _settled(row[1:-1]) for row in rows} if times else {row[0]: None for row in rows}
 
-    def find_settled(self, connection: Connection, verdicts: Sequence[Verdict]) -> dict[tuple[int, int], Settled | None]:
+    def find_settled(self, connection: Connection, verdicts: Sequence[Verdict]) -> dict[int, Settled | None]:
         """The witness: of these verdicts those that an earlier try wrote."""
         jobs = [verdict.job for verdict in verdicts]
         claims = {
@@ -373,7 +375,7 @@ class Store:
             "lease_nos": array(job.lease_no for job in jobs),
             "claimed_ats": text_array(job.claimed_at.isoformat() for job in jobs),
         }
-        return {row[:2]: _settled(row) for row in self._rows(connection, "find_settled", claims)}
+        return {row[0]: _settled(row[1:]) for row in self._rows(connection, "find_settled", claims)}
 
     def forget_attempt(self, connection: Connection, verdict: Verdict) -> None:
         """A row in the log under the lease of this verdict, which is held, is of another life of the job."""
@@ -436,16 +438,20 @@ _claimed: Callable[[tuple[Any, ...]], Claimed] = partial(tuple.__new__, Claimed)
 _settled: Callable[[tuple[Any, ...]], Settled] = partial(tuple.__new__, Settled)
 
 
-def _claims_of(verdicts: Sequence[Verdict]) -> list[datetime]:
-    """The instants at which these were claimed: few, for a claim brings many."""
+def _claims_of(verdicts: Sequence[Verdict]) -> tuple[list[datetime], list[int]]:
+    """The instants at which these were claimed, which are few, for a claim brings many; and for each its place among them."""
     instants: list[datetime] = []
+    claims: list[int] = []
     last = None
+    claim = 0
     for verdict in verdicts:
         if (at := verdict.job.claimed_at) != last:
             last = at
             if at not in instants:
                 instants.append(at)
-    return instants
+            claim = instants.index(at) + 1
+        claims.append(claim)
+    return instants, claims
 
 
 def _head(values: list[Any]) -> tuple[Lane, Mark]:

@@ -73,8 +73,9 @@ class Crew:
         self._on_end = on_end
         self._max_result_bytes = max_result_bytes
         self.signals = Signals()
-        # By (id, lease_no): a job that is due again at once may be running anew before its earlier run has left here.
-        self.running: dict[tuple[int, int], Running] = {}
+        # By id() of the claimed job: a job that is due again at once may be running anew before its earlier run has left here,
+        # and an id and its lease_no may be given out again, by a truncate say, while the earlier job of them runs.
+        self.running: dict[int, Running] = {}
         # Protects _active (how many chains have a turn, submitted or under way), _ended and broken. Held to count, not to call.
         self._counting = threading.Lock()
         self._active = 0
@@ -114,12 +115,12 @@ class Crew:
 
     def claims(self) -> list[tuple[int, int]]:
         """(id, lease_no) of the jobs whose handlers have not returned."""
-        return list(self.running)
+        return [(one.job.id, one.job.lease_no) for one in list(self.running.values())]
 
     def lose(self, lost: set[tuple[int, int]]) -> None:
         """Others have taken these."""
-        for claim in lost:
-            if (one := self.running.get(claim)) is not None:
+        for one in list(self.running.values()):
+            if (one.job.id, one.job.lease_no) in lost:
                 logger.warning(
                     "job %s was taken from this process while attempt %d runs: its outcome will be dropped",
                     one.job.uid, one.job.attempts,
@@ -197,7 +198,7 @@ class Crew:
         if handler is None:  # unregistered since the claim
             self._pile.put(judge(job, NotBegun(), None))
             return
-        self.running[job.id, job.lease_no] = Running(job, threading.get_ident())
+        self.running[id(job)] = Running(job, threading.get_ident())
         try:
             # Looked at after entering: who goes alone looks at the two the other way round, and one of us sees the other.
             ended = self._run(job, handler) if alone or not self._hand.last_chance else None
@@ -206,7 +207,7 @@ class Crew:
         finally:  # whatever breaks this off: a job that is not here is looked for
             if len(self.running) >= self._workers:
                 self.freed_at = time.monotonic()
-            del self.running[job.id, job.lease_no]
+            del self.running[id(job)]
         if ended is not None:
             self._hand.pace.took(job.type, ended.seconds)
             try:

@@ -2,10 +2,10 @@
 -- was written in the same statement as the job's, after the claim: an older one is of another life of that id and lease_no.
 -- Not `crashed`: that row a rescue wrote, under the lease it ended.
 -- `= any(array[...])`: see settle_jobs.sql.
-select attempt.job_id, attempt.lease_no, job.run_at, job.started_at, attempt.completed_at, job.completed_at, attempt.started_at
+select given.place, attempt.job_id, attempt.lease_no, job.run_at, job.started_at, attempt.completed_at, job.completed_at, attempt.started_at
 from unnest(
   (select %(ids)s::bigint[]), %(lease_nos)s::bigint[], %(claimed_ats)s::pg_catalog.timestamptz[]
-) as given (id, lease_no, claimed_at)
+) with ordinality as given (id, lease_no, claimed_at, place)
 join {schema}.attempt
   on attempt.job_id = any(array[given.id]) and attempt.lease_no = given.lease_no
   and attempt.status <> 'crashed' and attempt.completed_at >= given.claimed_at

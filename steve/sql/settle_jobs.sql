@@ -17,8 +17,8 @@ with verdict as materialized (
   from unnest(
     %(ids)s::bigint[], %(lease_nos)s::bigint[], %(statuses)s::pg_catalog.text[], %(results)s::pg_catalog.jsonb[],
     %(errors)s::pg_catalog.text[], %(delays)s::double precision[], %(begun_agos)s::bigint[],
-    %(attempt_statuses)s::pg_catalog.text[], %(error_details)s::pg_catalog.text[]
-  ) as t (id, lease_no, status, result, error, delay, begun_ago, attempt_status, error_details)
+    %(attempt_statuses)s::pg_catalog.text[], %(error_details)s::pg_catalog.text[], %(claims)s::smallint[]
+  ) with ordinality as t (id, lease_no, status, result, error, delay, begun_ago, attempt_status, error_details, claim, place)
 ), settled as (
   update {schema}.job
   set status = verdict.status,
@@ -39,9 +39,9 @@ with verdict as materialized (
   where job.id = any(array[verdict.id])
     and job.lease_no = verdict.lease_no
     and (job.status = 'running') is true
-    and job.claimed_at = any(%(claimed_ats)s::pg_catalog.timestamptz[])
+    and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]
   returning
-    job.id, verdict.lease_no, job.attempts, job.run_at, job.started_at, job.updated_at, job.completed_at,
+    verdict.place, job.id, verdict.lease_no, job.attempts, job.run_at, job.started_at, job.updated_at, job.completed_at,
     job.updated_at - verdict.begun_ago * interval '1 microsecond' as begun_at,
     verdict.attempt_status, verdict.error, verdict.error_details
 ), logged as (
@@ -53,8 +53,9 @@ with verdict as materialized (
   where attempt_status is not null
 )
 select
-  id,
-  lease_no,
+  place,
+  case when %(times)s then id end,
+  case when %(times)s then lease_no end,
   case when %(times)s then run_at end,
   case when %(times)s then started_at end,
   case when %(times)s then updated_at end,

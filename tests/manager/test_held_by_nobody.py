@@ -123,20 +123,88 @@ def test_after_a_truncate_that_gives_ids_out_again_new_jobs_complete_whatever_is
     assert shop.health().ok
 
 
-def test_a_run_that_outlives_a_truncate_writes_nothing_over_the_new_job_of_its_id(
-    shop: JobManager, gates: Gates, run: Run
-) -> None:
-    old = begin_waiting(shop, gates)
+class Doors:
+    """A handler: each run waits at a door of its own, that of its payload's name, and returns the name."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self._doors = {name: threading.Event() for name in ("old", "new", "third")}
+
+    def __call__(self, job: Job) -> str:
+        name: str = job.payload["name"]
+        self.begun.append(name)
+        self._doors[name].wait(60)
+        return name
+
+    def open(self, *names: str) -> None:
+        for name in names:
+            self._doors[name].set()
+
+
+@pytest.fixture
+def doors(make_manager: Callable[..., JobManager]) -> Iterator[Doors]:
+    doors = Doors()
+    yield doors
+    doors.open("old", "new", "third")
+
+
+def begin_old_and_new(manager: JobManager, doors: Doors, run: Run) -> tuple[Job, Job]:
+    """Two runs of jobs that have the same id and the same lease_no: a truncate came in between."""
+    old = manager.create("a", {"name": "old"})
+    until(lambda: doors.begun == ["old"])
     run("truncate job restart identity")
-    new = shop.create("waits", {"n": "new"})
+    new = manager.create("a", {"name": "new"})
+    until(lambda: doors.begun == ["old", "new"])
     assert new.id == old.id
-    until(lambda: len(gates.begun) == 2)
-    gates.open.set()
-    found = end(shop, new)
-    assert (found.result, found.attempts, found.crashes) == ({"n": "new"}, 1, 0)
-    assert shop.find(old) is None
-    assert len(gates.begun) == 2
-    assert shop.stop(timeout=20).complete
+    return old, new
+
+
+def test_a_run_that_outlives_a_truncate_does_not_have_the_new_job_of_its_id_taken_for_lost(
+    make_manager: Callable[..., JobManager], doors: Doors, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = make_manager(handler=doors, **PERIODS)
+    manager.start(workers=3)
+    old, new = begin_old_and_new(manager, doors, run)
+    doors.open("old", "third")
+    until(lambda: any("its outcome" in record.getMessage() for record in caplog.records))  # it is dropped
+    ((uid,),) = run(INSERT_RUNNING.replace("(type,", "(payload, type,").replace("select", """select '{"name": "third"}',"""))
+    end(manager, uid)  # what really is lost was found: the process has looked
+    assert doors.begun.count("new") == 1
+    doors.open("new")
+    found = end(manager, new)
+    assert (found.result, found.attempts, found.crashes) == ("new", 1, 0)
+    assert manager.find(old) is None
+    assert doors.begun == ["old", "new", "third"]
+    assert manager.health().restarted_threads == 0
+
+
+@pytest.mark.parametrize("order", [("old", "new"), ("new", "old")], ids=["old first", "new first"])
+def test_a_run_that_outlives_a_truncate_writes_nothing_over_the_new_job_of_its_id_in_one_statement(
+    make_manager: Callable[..., JobManager], doors: Doors, run: Run, database_url: str, schema: str, order: tuple[str, str]
+) -> None:
+    manager = make_manager(handler=doors, **PERIODS)
+    told: list[tuple[str, object]] = []
+    manager.on_done(None, lambda job: told.append((job.payload["name"], job.result)))
+    manager.start(workers=3)
+    _, new = begin_old_and_new(manager, doors, run)
+    third = manager.create("a", {"name": "third"})
+    until(lambda: len(doors.begun) == 3)
+    waiting = manager._engines[0]._settler.waiting
+    with psycopg.connect(database_url) as other:
+        other.execute(sql.SQL("select from {}.job where id = %s for update").format(sql.Identifier(schema)), [third.id])
+        doors.open("third")  # its outcome waits for that lock, so that the next two come to lie together
+        until(
+            lambda: run("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query ~ 'verdict'") != [(0,)]
+        )
+        for count, name in enumerate(order, start=2):
+            doors.open(name)
+            until(lambda count=count: waiting() == count)
+    found = end(manager, new)
+    assert (found.result, found.attempts, found.crashes) == ("new", 1, 0)
+    assert end(manager, third).result == "third"
+    assert manager.health().restarted_threads == 0
+    assert manager.stop(timeout=20).complete
+    assert sorted(told) == [("new", "new"), ("third", "third")]
 
 
 @pytest.mark.parametrize("log", ["with its log", "without its log"])

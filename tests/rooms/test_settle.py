@@ -65,14 +65,13 @@ class Ledger:
         self.on_write(group)
         if self.log.intersection(one.job.id for one in group):
             raise Refused("duplicate key", "23505", "attempt_pkey")
-        new = [one for one in group if one.job.id not in self.rows]  # the fence: nobody is settled twice
-        self.rows |= {one.job.id: one for one in new}
-        return self.answer({(one.job.id, one.job.lease_no): settled(one) for one in new})
+        new = {place: one for place, one in enumerate(group, 1) if one.job.id not in self.rows}  # nobody is settled twice
+        self.rows |= {one.job.id: one for one in new.values()}
+        return self.answer({place: settled(one) for place, one in new.items()})
 
     def witness(self, group: Sequence[Verdict]) -> Landed:
         self.witnessed.append([one.job.id for one in group])
-        there = [one for one in group if self.rows.get(one.job.id) == one]
-        return {(one.job.id, one.job.lease_no): settled(one) for one in there}
+        return {place: settled(one) for place, one in enumerate(group, 1) if self.rows.get(one.job.id) == one}
 
     def _told(self, verdict: Verdict, row: Settled | None) -> None:
         assert row is None or (row.id, row.lease_no) == (verdict.job.id, verdict.job.lease_no)
