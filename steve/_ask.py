@@ -150,7 +150,8 @@ def trouble(error: psycopg.Error, connection: Connection | None = None) -> Troub
     diagnosis = error.diag
     # Not all of its text: DETAIL and CONTEXT quote the data, a payload, say. Where the data may be at fault, PostgreSQL quotes
     # it in the message itself, and so may a trigger of the user's.
-    text = f"SQLSTATE {state}" if (state or "")[:2] in _QUOTING else diagnosis.message_primary or error
+    quotes = (state or "")[:2] in _QUOTING or (diagnosis.source_file or "").startswith(_OF_USERS)
+    text = f"SQLSTATE {state}" if quotes else diagnosis.message_primary or error
     message = f"{type(error).__name__}: {text}"
     if connection is not None and (connection.closed or (state or "").startswith("57P")):
         return Unknown(message, state)
@@ -162,6 +163,8 @@ def trouble(error: psycopg.Error, connection: Connection | None = None) -> Troub
 
 
 _QUOTING = {"22", "P0"}
+_OF_USERS = ("pl_exec", "plpy", "plperl", "pltcl")
+"""Where PostgreSQL raises what a function of the user's wants raised, under whatever SQLSTATE."""
 
 _KINDS: dict[str, type[Trouble]] = {
     # lost, read-only, contention, full disks, locks, timeouts; plans and prepared statements that hold no more (0A, 26)

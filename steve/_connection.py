@@ -246,6 +246,8 @@ _PREPARE = SET_FOR_LOOPS.replace("value, true)", "value, false)") + "and pg_cata
 
 def _prepare(connection: Connection, pooler: Pooler, values: dict[str, str]) -> None:
     # One statement, that sets nothing in a session that is not the one which was promised when the connection was opened.
+    if connection.pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
+        values = values | {"client_encoding": "SQL_ASCII"}  # else PostgreSQL refuses to send a row whose bytes are no UTF-8
     parameters = settings(values) | {"session": connection.info.backend_pid}
     rows = [] if pooler.found else ask(connection, _PREPARE, parameters, prepare=False)
     if rows:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 
 from . import _json
 from ._announce import Announcer
+from ._ask import translated
 from ._calls import Calls
 from ._connection import Connection
 from ._enqueue import as_job
 from ._pool import Connections, Sent
 from ._store import Insert, Inserted, Store
-from .errors import InvalidJob, Refused, SteveError, Trouble, Unexplained
+from .errors import InvalidJob, Refused, SteveError, Trouble, Unexplained, Weather
 from .job import Job
 from .settings import ANSWER_SECONDS, CREATE_PACE
 
@@ -85,6 +86,12 @@ class Creator:
     def _copy(self, connection: Connection, jobs: Sequence[Insert]) -> list[Job]:
         try:
             return self._store.insert_jobs(connection, jobs, as_job)
+        except Weather as error:
+            if error.sqlstate != "0A000":
+                raise
+            # Under row level security PostgreSQL takes no COPY.
+            with translated(connection), connection.transaction():
+                return [self._insert(connection, job, False, self._store.insert_job) for job in jobs]
         except Refused as error:
             if error.sqlstate != "23505":
                 raise

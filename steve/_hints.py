@@ -22,9 +22,10 @@ class Hints:
         self._not_before = 0.0  # assigned, not counted: from several threads
         self._said = False
 
-    def send(self, wanted: bool, statement: Callable[[bool], T]) -> T:
+    def send(self, wanted: bool, statement: Callable[[bool], T], clean_up: Callable[[], object]) -> T:
         """What `statement(notify)` makes; where it fails with the notification, without, and for HINT_PAUSE seconds none is
-        tried again. It must have done nothing where it raises Unexplained."""
+        tried again. It must have done nothing where it raises Unexplained. `clean_up` has PostgreSQL throw away what all have
+        read: it does so by itself only when notifications are added, and none is to a queue that is full."""
         if not wanted or time.monotonic() < self._not_before:
             return statement(False)
         try:
@@ -32,6 +33,7 @@ class Hints:
         except Unexplained as error:
             if error.sqlstate != "54000":
                 raise
+            clean_up()
             result = statement(False)  # raises where the limit is another one
             self._not_before = time.monotonic() + HINT_PAUSE
             if not self._said:

@@ -124,7 +124,9 @@ class Connections:
         while True:
             try:
                 left = deadline - time.monotonic()
-                return self.once(statement, min(left, ASK_AGAIN_SECONDS) if self._theirs is None else left, answer_in)
+                # Twice at least: where the pool has lost its connections, the first time finds that out.
+                patience = min(left, ASK_AGAIN_SECONDS, self._timeout / 2) if self._theirs is None else left
+                return self.once(statement, patience, answer_in)
             except (Weather, Unknown) as error:
                 unknown = unknown or isinstance(error, Unknown)
                 # Who has waited for a connection has waited.

@@ -160,7 +160,9 @@ class Processes(Store):
             "channel": self.channel,
             "lock": self._lock,
         } | more
-        rows = self._hints.send(notify, lambda notify: self._rows(connection, "rescue_jobs", parameters | {"notify": notify}))
+        rows = self._hinting(
+            connection, notify, lambda notify: self._rows(connection, "rescue_jobs", parameters | {"notify": notify})
+        )
         return [_rescued(row) for row in rows]
 
     def review_claims(self, connection: Connection, id: int, lease: float) -> Review:

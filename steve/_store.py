@@ -147,7 +147,7 @@ class Store:
 
     def insert_job(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
         """None: a job of that uid is there already."""
-        return self._hints.send(notify, lambda notify: self._insert_job(connection, job, notify, sparing=False))
+        return self._hinting(connection, notify, lambda notify: self._insert_job(connection, job, notify, sparing=False))
 
     def insert_job_for_caller(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
         """The same in the caller's transaction, whose commit is not to fail for a notification."""
@@ -331,7 +331,8 @@ class Store:
         """Those that were still ours, by their place, from 1. `now`: time.monotonic() of this try. Without `times`, which are
         slow to read, only which they are."""
         text = hint(verdicts) if notify else None
-        return self._hints.send(
+        return self._hinting(
+            connection,
             text is not None,
             lambda notify: self._settle_jobs(connection, process, verdicts, now, text if notify else None, times),
         )
@@ -405,6 +406,9 @@ class Store:
             return [notification.payload for notification in connection.notifies(timeout=0)]
 
     # -------------------------------------------------------------------------------------------------------------------
+
+    def _hinting(self, connection: Connection, notify: bool, statement: Callable[[bool], T]) -> T:
+        return self._hints.send(notify, statement, lambda: self._rows(connection, "clean_notifications", {}))
 
     def _rows(
         self, connection: Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None

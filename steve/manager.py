@@ -182,6 +182,7 @@ class JobManager(Registers):
             raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
         if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
             raise ValueError(f"timeout must be 0 or more seconds, not {shown(timeout)}")
+        _fork.notice_fork()
         self._asked_to_stop = True
         engines = self._engines  # as they are now: start() replaces the tuple
         for engine in engines:
@@ -395,6 +396,7 @@ class JobManager(Registers):
         return _prune.prune(lambda *batch: self._calls.call(lambda ours: self._store.prune_jobs(ours, age, *batch)))
 
     def _running_engine(self) -> Engine | None:
+        _fork.notice_fork()
         return next((engine for engine in self._engines if not engine.stopping), None)
 
     def _ensure(self, connection: Connection, migrate: bool) -> None:

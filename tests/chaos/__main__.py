@@ -30,6 +30,8 @@ from . import (  # noqa: F401 - imported, they have registered
     server,
     skew,
     soak,
+    states,
+    tables,
 )
 from .cluster import Cluster, opened
 from .faults import FAULTS, Fault, Site, Skipped, chosen

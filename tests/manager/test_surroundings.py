@@ -6,7 +6,6 @@ Where it is the process that matters, a real program runs, prints what happens i
 
 import asyncio
 import gc
-import inspect
 import logging
 import os
 import random
@@ -34,7 +33,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import steve
 from steve import InvalidJob, Job, JobManager, Status, embedded
-from steve.errors import Unavailable
+from steve.errors import OutcomeUnknown, Unavailable
 from tests.conftest import until
 
 PATIENCE = 30.0
@@ -56,9 +55,10 @@ CAN_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system canno
 class Program:
     """A running program, whose lines are read in the order in which it prints them."""
 
-    def __init__(self, source: str, *arguments: str, **options: Any) -> None:
+    def __init__(self, source: str, *arguments: str, first: str = "", **options: Any) -> None:
+        """`first`: what it does before it imports steve."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        command = [sys.executable, "-c", BEGINNING + source, *arguments]
+        command = [sys.executable, "-c", first + BEGINNING + source, *arguments]
         self._process = subprocess.Popen(command, text=True, start_new_session=True, **(pipes | options))
 
     def read(self) -> str:
@@ -79,7 +79,7 @@ class Program:
 
     def wait(self) -> int:
         """Its exit code. What it waits to read does not come."""
-        return self._process.wait(PATIENCE)
+        return self._process.wait(15)
 
     def let_end(self) -> tuple[int, list[str], str]:
         """Let it go on, with all that it may want to read, and wait for its end: exit code, lines not read yet, stderr."""
@@ -437,45 +437,55 @@ def test_stop_returns_in_time_while_the_log_blocks(
 FULL_STDERR = """
 import logging
 
-logging.basicConfig(level=logging.INFO)
+logging.basicConfig(level=LEVEL)
 
-def fill():
+@manager.handler("fills")
+def fills(job):
     os.set_blocking(2, False)
     try:
         while True:
             os.write(2, b"." * 512)
     except BlockingIOError:
         os.set_blocking(2, True)
-
-@manager.handler("fills")
-def fills(job):
-    fill()
     say("full")
     if job.payload["waits"]:
         say("stopping", current_run().wait(60))
         sys.stdin.readline()
 
 manager.run(1, stop_timeout=1)
+say("returned")
 """
 
 
-@pytest.mark.parametrize("waits", [False, True], ids=["that has ended", "that runs"])
-def test_sigterm_ends_a_run_whose_stderr_is_a_full_pipe_beside_a_handler(
-    waits: bool, program: Callable[..., Program], manager: JobManager
-) -> None:
+@pytest.fixture(
+    params=[("WARNING", False), ("WARNING", True), ("INFO", False), ("INFO", True)],
+    ids=["warnings, idle", "warnings, a handler runs", "all, idle", "all, a handler runs"],
+)
+def unread(request: pytest.FixtureRequest, program: Callable[..., Program], manager: JobManager) -> Iterator[Program]:
+    """A program under run() that was sent SIGTERM, whose stderr is a full pipe that nobody reads."""
+    level, waits = request.param
     unread, stderr = os.pipe()
     try:
-        running = program(FULL_STDERR, stderr=stderr)
+        running = program(FULL_STDERR.replace("LEVEL", f"logging.{level}"), stderr=stderr)
         manager.create("fills", {"waits": waits})
         assert running.read() == "full"
         running.send(signal.SIGTERM)
         if waits:
             assert running.read() == "stopping True"
-            running.write_line()
-        running.wait()
+        yield running
     finally:
         os.close(stderr)
         os.close(unread)
+
+
+def test_run_returns_in_time_although_its_log_is_a_full_pipe(unread: Program) -> None:
+    assert unread.read() == "returned"
+
+
+def test_sigterm_ends_a_process_whose_log_is_a_full_pipe(unread: Program) -> None:
+    assert unread.read() == "returned"
+    unread.write_line()  # a handler that runs comes to its end
+    assert unread.wait() == 0
 
 
 # -- what the program is made of goes away ----------------------------------------------------------------------------------
@@ -584,7 +594,6 @@ manager.on_done(None, lambda job: say("told", job.status))
 manager.run(2)
 """)
     assert running.read() == "hoarded True"
-    query = f"select max(heartbeat_at - clock_timestamp()) from {schema}.process where name not like %s"
     ours = f"%:{os.getpid()}"
     ((began,),) = conn.execute("select clock_timestamp()").fetchall()
     query = f"select from {schema}.process where name not like %s and heartbeat_at > %s + interval '4 s'"
@@ -606,8 +615,15 @@ manager.run(2)
 
 # -- forks ------------------------------------------------------------------------------------------------------------------
 
+UNTOLD = """
+import asyncio, logging, os, random, threading
+os.register_at_fork = lambda **hooks: None
+"""
+"""Before steve is imported: then nothing of it hears of a fork, as of one in C. What is Python's own does: where libc alone
+forks, that hears nothing either, and a child hangs now and then, whatever it does with threads."""
+
 FORKED = """
-import ctypes, logging
+import logging
 
 class Heard(logging.Handler):
     def emit(self, record):
@@ -677,11 +693,12 @@ FIRST_CALLS = {
 
 @CAN_FORK
 @pytest.mark.parametrize("call", FIRST_CALLS)
-def test_a_fork_that_tells_python_nothing_leaves_a_child_on_connections_of_its_own(
+def test_a_fork_that_steve_does_not_hear_of_leaves_a_child_on_connections_of_its_own(
     call: str, program: Callable[..., Program], manager: JobManager
 ) -> None:
-    """As uWSGI forks, in C: the first call in the child finds out, whichever that is."""
-    running = program(f"""{FORKED}
+    """The first call in the child finds out, whichever that is."""
+    running = program(
+        f"""{FORKED}
 def refused():
     try:
         manager.create("a", on_done=print)
@@ -690,7 +707,7 @@ def refused():
 
 manager.start(1)
 before = session()
-pid = ctypes.PyDLL(None).fork()
+pid = os.fork()
 if pid == 0:
     try:
         child(lambda: ({FIRST_CALLS[call]}))
@@ -698,8 +715,10 @@ if pid == 0:
         os._exit(1)
 parent(pid)
 manager.stop()
-""")
-    code, lines, errors = running.let_end()
+""",
+        first=UNTOLD,
+    )
+    code, lines, _ = running.let_end()
     says = {
         "health": ["health False"],
         "check_health": ["health False"],
@@ -711,12 +730,13 @@ manager.stop()
 
 
 @CAN_FORK
-def test_a_fork_that_tells_python_nothing_of_a_manager_that_was_not_started_is_no_cause_to_warn(
+def test_a_fork_that_steve_does_not_hear_of_is_no_cause_to_warn_where_nothing_was_started(
     program: Callable[..., Program], manager: JobManager
 ) -> None:
-    running = program(f"""{FORKED}
+    running = program(
+        f"""{FORKED}
 before = session()
-pid = ctypes.PyDLL(None).fork()
+pid = os.fork()
 if pid == 0:
     try:
         child(lambda: None)
@@ -725,7 +745,9 @@ if pid == 0:
 manager.start(1)
 parent(pid)
 manager.stop()
-""")
+""",
+        first=UNTOLD,
+    )
     code, lines, _ = running.let_end()
     assert (code, lines) == (0, expected(0))
 
@@ -819,12 +841,13 @@ class Interrupted(BaseException):
     """What a time limit of the application's raises in its signal handler."""
 
 
+@pytest.mark.parametrize("create_timeout", [1.0, 3.0])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, Interrupted])
 def test_calls_that_were_interrupted_while_they_waited_for_a_connection_keep_none(
-    kind: type[BaseException], server: embedded.Server, make_manager: Callable[..., JobManager]
+    kind: type[BaseException], create_timeout: float, server: embedded.Server, make_manager: Callable[..., JobManager]
 ) -> None:
     """More than the pool has connections."""
-    manager = make_manager(server.conninfo, create_timeout=1.0)
+    manager = make_manager(server.conninfo, create_timeout=create_timeout)
     manager.migrate()
     main = threading.main_thread().ident
     assert main is not None
@@ -846,7 +869,7 @@ def test_calls_that_were_interrupted_while_they_waited_for_a_connection_keep_non
                 while True:
                     try:
                         manager.create("a")
-                    except Unavailable:  # the interruption comes too late for this one
+                    except (Unavailable, OutcomeUnknown):  # the interruption comes too late for this one
                         pass
             interrupter.join()
     finally:
@@ -908,11 +931,10 @@ def test_a_manager_keeps_the_database_of_the_environment_that_it_was_made_in(
     gone = sessions(conn, application)
     assert len(gone) >= 4
     conn.execute("select pg_terminate_backend(pid) from unnest(%s::int[]) pid", [list(gone)])
-    until(lambda: len(sessions(conn, application) - gone) >= 4, timeout=PATIENCE)
     second = manager.create("a", {"n": 2})
     until(lambda: status(manager, second) == "completed", timeout=PATIENCE)
+    assert not sessions(conn, application) & gone
     assert manager.stop().complete
-    assert processes(conn, schema) == 0
 
 
 # -- Python's own state -----------------------------------------------------------------------------------------------------
@@ -923,16 +945,18 @@ class Big:
 
 
 @pytest.fixture
-def uncollected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[Big]]]:
+def uncollected() -> Iterator[list[weakref.ref[Big]]]:
     """References to objects that are to go without the garbage collector; pytest, too, keeps no record of the log."""
-    monkeypatch.setattr(logging.getLogger("steve"), "propagate", False)
-    nowhere = logging.NullHandler()
-    logging.getLogger("steve").addHandler(nowhere)
+
+    def drop(record: logging.LogRecord) -> bool:
+        return False
+
+    logging.getLogger("steve").addFilter(drop)
     gc.collect()
     gc.disable()
     yield []
     gc.enable()
-    logging.getLogger("steve").removeHandler(nowhere)
+    logging.getLogger("steve").removeFilter(drop)
 
 
 @pytest.mark.parametrize("max_attempts", [1, 2])
@@ -994,7 +1018,10 @@ def test_a_listener_for_health_that_raises_leaves_no_cycle_with_its_locals(
     until(lambda: [reference() for reference in uncollected] == [None] * len(uncollected))
 
 
-def test_the_numbers_of_the_random_module_are_the_applications_own(make_manager: Callable[..., JobManager]) -> None:
+@pytest.mark.parametrize("creates", [False, True], ids=["that runs jobs", "that creates jobs too"])
+def test_the_numbers_of_the_random_module_are_the_applications_own_beside_a_manager(
+    creates: bool, make_manager: Callable[..., JobManager]
+) -> None:
     random.seed(1)
     numbers = [random.random() for _ in range(5)]
 
@@ -1003,9 +1030,13 @@ def test_the_numbers_of_the_random_module_are_the_applications_own(make_manager:
 
     retry = steve.RetryPolicy(max_attempts=3, base=1.0, max_delay=0.01, jitter=0.5)
     manager = make_manager(handler=handler, retry=retry, heartbeat=0.1, lease=1.0)
+    manager.migrate()
+    jobs = manager.create_many([("a", None)] * 5)
+    if creates:
+        manager.stop()  # what it has opened until now it opens again
     random.seed(1)
     manager.start()
-    jobs = manager.create_many([("a", None)] * 5)
+    jobs += [manager.create("a")] if creates else []
     until(lambda: {status(manager, job) for job in jobs} == {"failed"}, timeout=PATIENCE)
     assert [random.random() for _ in range(5)] == numbers
     assert manager.stop().complete
@@ -1035,7 +1066,10 @@ def test_a_run_at_of_a_kind_of_its_own_comes_back_as_a_plain_datetime(days: int,
         assert type(job.run_at) is datetime
         assert type(job.created_at) is datetime
         assert job.run_at.utcoffset() == timedelta(0)
-        assert abs(job.run_at - plain) < timedelta(milliseconds=1) or (days < 0 and job.run_at == job.created_at)
+        if days > 0:
+            assert abs(job.run_at - plain) < timedelta(milliseconds=1)
+        else:
+            assert job.run_at > plain + timedelta(hours=23)  # now
     assert created[::-1] == manager.fetch_all()
 
 
@@ -1238,7 +1272,7 @@ Psycopg2Connection.__qualname__ = Psycopg2Connection.__name__ = "connection"
     ids=["db", "create", "create_many"],
 )
 def test_a_connection_of_psycopg2_is_refused_by_name(use: Callable[[object], object]) -> None:
-    with pytest.raises(TypeError, match="psycopg2.extensions.connection: steve needs psycopg 3") as caught:
+    with pytest.raises(TypeError, match=r"psycopg2\.extensions\.connection: steve needs psycopg 3") as caught:
         use(Psycopg2Connection())
     assert PASSWORD not in str(caught.value)
 
@@ -1256,7 +1290,7 @@ def test_a_payload_of_huge_floats_is_measured_as_postgresql_gives_it_back(
     many = [1e300] * 4_000
     ((size,),) = conn.execute("select octet_length(%s::jsonb::text)", [str(many).replace("+", "")]).fetchall()
     assert size > 1 << 20
-    with pytest.raises(InvalidJob, match=r"max_payload_bytes=1048576|1048576"):
+    with pytest.raises(InvalidJob, match="1048576"):
         manager.create("a", {"numbers": many})
     with pytest.raises(InvalidJob):
         manager.create_many([("a", {"numbers": many})])

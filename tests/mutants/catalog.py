@@ -63,7 +63,7 @@ MUTANTS = (
         "an outcome is written though the job was taken away: no lease_no in the fence",
         "manager/test_logging.py::test_the_outcome_of_a_job_that_was_taken_away_is_dropped_with_one_warning",
         Edit("sql/settle_jobs.sql", "and job.lease_no = verdict.lease_no", ""),
-        Edit("sql/settle_jobs.sql", "and job.claimed_at = any(%(claimed_ats)s::pg_catalog.timestamptz[])", ""),
+        Edit("sql/settle_jobs.sql", "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]", ""),
         note="Both, since the time of the claim fences, too.",
     ),
     Mutant(
@@ -445,5 +445,36 @@ MUTANTS = (
         "of a process that is taken for dead and lives, jobs are lost twice for one verdict",
         "rooms/test_rescue.py::test_what_was_seen_is_done_once",
         Edit("_rescue.py", "taken.add(verdict.job.id)", "pass"),
+    ),
+    Mutant(
+        "M1c",
+        "the outcome of a run lands on another job that was given its id and lease_no: no time of the claim in the fence",
+        "manager/test_held_by_nobody.py::test_a_run_that_outlives_a_truncate_writes_nothing_over_the_new_job_of_its_id_in_one_statement",
+        Edit("sql/settle_jobs.sql", "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]", ""),
+    ),
+    Mutant(
+        "M1d",
+        "a run that ends takes another off the list that was given its id and lease_no",
+        "manager/test_held_by_nobody.py::test_a_run_that_outlives_a_truncate_does_not_have_the_new_job_of_its_id_taken_for_lost",
+        Edit("_worker.py", "self.running[id(job)] = Running", "self.running[job.id] = Running"),
+        Edit("_worker.py", "del self.running[id(job)]", "self.running.pop(job.id, None)"),
+    ),
+    Mutant(
+        "M26",
+        "a rescue and a look at the tables never meet: a process frees nothing",
+        "manager/test_held_by_nobody.py::test_a_row_that_is_put_back_as_it_was_while_it_ran_runs_again",
+        Edit("_reconcile.py", "self._free(lost)", "pass"),
+    ),
+    Mutant(
+        "M27",
+        "values are turned into PostgreSQL's by what the application has registered",
+        "manager/test_administration.py::test_adapters_that_the_application_registers_change_nothing",
+        Edit("_ask.py", "return _lenient_adapters() if unchecked else _adapters()", "return super().adapters"),
+    ),
+    Mutant(
+        "M28",
+        "a role's array_nulls makes words of the nulls in an outcome",
+        "manager/test_session_settings.py::test_jobs_live_well_whatever_their_role_has_set",
+        Edit("_ask.py", '"array_nulls": "on",', ""),
     ),
 )
