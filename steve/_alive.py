@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Sequence
 from ._connection import Connection
 from ._heartbeat import Heartbeat
 from ._log import logger
-from ._outage import Outage
+from ._outage import Backoff, Outage
 from ._pool import Lines
-from ._processes import Look, Process, Processes, Registered
+from ._processes import Look, Process, Processes, Registered, Review
 from ._reconcile import Claims, Held, Reconcile
 from ._rescue import Rescue, Vantage
 from ._worker import Crew
@@ -50,7 +50,10 @@ class Alive:
         self._rescue = Rescue(
             lambda process: lines.scan.call(lambda c: self._processes.suspect_process(c, process)), self._take_jobs, tell
         )
-        self._reconcile = Reconcile(self._review, held, self._free, settings.lease)
+        self._held = held
+        self._reconcile = Reconcile(self._review, self._free, settings.lease)
+        self._backoff = Backoff()
+        self._not_before = 0.0
         # When the server started, for how long it had run when that was first seen here, and when that was. By the own clock
         # from then on: the server's may be set.
         self._server_started = registered.server_started
@@ -62,6 +65,7 @@ class Alive:
         """What keeps this role from its work, a sentence each: rights that it lost, row level security."""
         self._restricted = registered.restricted
         self._look_at_access = False
+        self._access_at = time.monotonic()
         self.heartbeat = Heartbeat(
             self._beat,
             lines.heartbeat.close,
@@ -73,17 +77,21 @@ class Alive:
             registered.descriptor,
         )
 
-    def work(self, *, stopping: bool, slow: bool) -> None:
-        """On the scanner's thread. `slow`: dead rows make looking through the table slow."""
+    def work(self, *, stopping: bool) -> None:
+        """On the scanner's thread."""
+        if time.monotonic() < self._not_before:
+            return
         try:
             self._check_access()
             worked = self._look_for_lost()
-            worked = self._reconcile.work() or worked
+            worked = self._reconcile.work(self._held().settled) or worked
             if not stopping:  # whom a stopping process told of would not be told for certain
                 worked = self._rescue.work() or worked
             if worked:
                 self._outage.worked("the rescue")
+                self._backoff.reset()
         except Trouble as error:
+            self._not_before = time.monotonic() + self._backoff.next()
             self._outage.failed("the rescue", error)
             self._reconcile.begin()  # whose question tells when it is over
 
@@ -99,7 +107,9 @@ class Alive:
             self._server_up, self._server_seen_at = max(look.seen_at - started, 0.0), now
         self._server_started, self._connected = started, connected
         if look.restricted is not None:
-            self._look_at_access = look.restricted or self._restricted
+            # What is restricted may be enough: then once a lease.
+            again = look.restricted and now >= self._access_at + self._settings.lease
+            self._look_at_access = self._look_at_access or again or look.restricted is not self._restricted
             self._restricted = look.restricted
         self._rescue.look(look.others, Vantage(connected, unbroken, self._server_up + now - self._server_seen_at))
 
@@ -119,6 +129,7 @@ class Alive:
     def _check_access(self) -> None:
         if self._look_at_access:
             self._look_at_access = False
+            self._access_at = time.monotonic()
             self.access = self._lines.scan.call(lambda c: self._processes.check_access(c, worker=True))
 
     def _look_for_lost(self) -> bool:
@@ -137,11 +148,16 @@ class Alive:
             self._crew.lose(set(running) - held)
         return True
 
-    def _review(self) -> Claims:
-        review = self._lines.scan.call(lambda c: self._processes.review_claims(c, self._process_id, self._settings.lease))
+    def _review(self) -> tuple[Held, Claims]:
+        def look(connection: Connection) -> tuple[Held, Review]:
+            # After the connection was opened, and before the question: what is settled meanwhile is not found.
+            held = self._held()
+            return held, self._processes.review_claims(connection, self._process_id, self._settings.lease)
+
+        held, review = self._lines.scan.call(look)
         if review.adopted:
             logger.warning("processes without a row hold jobs: %s; if they do not beat, these are rescued", review.adopted)
-        return review.own
+        return held, review.own
 
     def _free(self, claims: Claims) -> None:
         most, notify = self._settings.max_crashes, self._settings.notify

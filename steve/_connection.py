@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ._ask import FOR_CALLS, FOR_LOOPS, SET_FOR_LOOPS, ask, settings, trouble
 from ._log import logger
-from .errors import Trouble
+from .errors import Trouble, Weather
 
 T = TypeVar("T")
 Connection = psycopg.Connection[Any]
@@ -78,7 +78,7 @@ def _settled(conninfo: str) -> str:
     given: dict[str, Any] = conninfo_to_dict(conninfo)
     options = pq.Conninfo.get_defaults()
     added = {
-        option.keyword.decode(): option.val.decode()
+        option.keyword.decode(): os.fsdecode(option.val)
         for option in options
         if option.val is not None and option.envvar is not None and option.envvar.decode() in os.environ
     }
@@ -165,11 +165,14 @@ class Way:
         """The same arguments of psycopg.connect, the host that answered last in front."""
         lists = {name: str(arguments[name]).split(",") for name in ("host", "hostaddr", "port") if arguments.get(name)}
         count = max(map(len, lists.values()), default=1)
-        if self._last is None or count == 1 or arguments.get("load_balance_hosts", "disable") != "disable":
+        balanced = arguments.get("load_balance_hosts", "disable") != "disable"
+        # Without it the order says which host is meant: a standby that answered once is not to come first for ever.
+        any_will_do = arguments.get("target_session_attrs", "any") == "any"
+        if self._last is None or count == 1 or balanced or any_will_do:
             return arguments
         places = list(range(count))
         # One port may stand for all hosts.
-        ports = lists.get("port", [""])
+        ports = [port or "5432" for port in lists.get("port", [""])]
         at = [(lists.get("host", lists.get("hostaddr", [""] * count))[i], ports[i % len(ports)]) for i in places]
         if self._last in at:
             places.insert(0, places.pop(at.index(self._last)))
@@ -327,14 +330,18 @@ class Line:
 
     def connection(self) -> Connection:
         """The connection, opened if need be. Raises `Trouble`."""
-        if self._connection is not None and self._generation != self.pooler.generation:
+        generation = self.pooler.generation  # before the connection is opened, which may raise it
+        if self._connection is not None and self._generation != generation:
             self.close()
+            self._generation = generation
+            # As a connection that broke: who keeps something of the session, a lock or what it listens to, begins anew.
+            raise Weather("the way leads to another server now")
         if self._connection is None:
+            self._generation = generation
             try:
                 self._connection = self._open()
             except psycopg.Error as error:
                 raise trouble(error) from error
-            self._generation = self.pooler.generation
         return self._connection
 
     def cut(self) -> None:

@@ -21,7 +21,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -111,6 +111,7 @@ class Engine:
         self._was_ok = True
         self._restarted = 0
         self._parting_at = inf
+        self._once_put = 0  # events, when it was last looked for on_done= of others
         self._ended = threading.Event()
         processes = Processes(store.schema)
         process_id = secrets.randbits(62)
@@ -195,7 +196,29 @@ class Engine:
 
     def start(self) -> None:
         """Raises RuntimeError where the system starts no more threads. Whatever it raises, nothing of this run is left then."""
-        loops = [
+        try:
+            interpreter.ends_after(self)
+            self._threads.start_workers()
+            for name, run, daemon in self._loops():
+                self._threads.loop(name, run, daemon=daemon)
+            self._crew.start()
+        except BaseException:
+            self.give_up()
+            raise
+
+    def give_up(self) -> None:
+        """It could not be started as a whole."""
+        self.ask_to_stop()
+        self._crew.stop()
+        # What has got no thread comes to its end on this one; each is ended by one before it.
+        for name, run, _ in self._loops():
+            if not self._threads.has_loop(name):
+                run()
+        self._ended.wait()
+
+    def _loops(self) -> list[tuple[str, Callable[[], None], bool]]:
+        """Name, function, and whether it is a daemon."""
+        loops: list[tuple[str, Callable[[], None], bool]] = [
             ("steve-settler", self._settler.run, False),
             ("steve-dispatcher", self._dispatcher.run, False),
             ("steve-maintenance", self._maintenance.run, True),
@@ -205,21 +228,7 @@ class Engine:
         ]
         if self._notifier is not None:
             loops.append(("steve-notifier", self._notifier.run, True))
-        interpreter.ends_after(self)
-        try:
-            self._threads.start_workers()
-            while loops:
-                name, run, daemon = loops[0]
-                self._threads.loop(name, run, daemon=daemon)
-                del loops[0]
-            self._crew.start()
-        except BaseException:
-            self.ask_to_stop()
-            self._crew.stop()
-            for _, run, _ in loops:  # what has got no thread comes to its end on this one; each is ended by one before it
-                run()
-            self._ended.wait()
-            raise
+        return loops
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 
@@ -383,7 +392,7 @@ class Engine:
             self._watch.tell(health)
 
     def _rescue(self) -> None:
-        self._alive.work(stopping=self.stopping, slow=self._hand.marks.slow)
+        self._alive.work(stopping=self.stopping)
 
     def _on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
         """A job that a rescue failed: after the commit, on the scanner's thread."""
@@ -406,6 +415,10 @@ class Engine:
     def _forget_once(self) -> None:
         """On the scanner's thread: on_done= of jobs that another process has finished."""
         uids = self._listeners.once()[:ONCE_MOST]  # the oldest
+        put, told = self._dispatcher.progress()
+        if told < self._once_put:
+            return  # an event that was put by the last look waits to be told
+        self._once_put = put
         if uids:
             with suppress(Trouble):
                 found = self._lines.scan.call(lambda c: self._store.find_open(c, uids))

@@ -363,24 +363,27 @@ class Borrowed:
     a time limit by a signal) stays in the pool's queue and is given one all the same, which nobody ever gives back."""
 
     def __init__(self) -> None:
-        self._lent: set[Connection] = set()  # each operation is atomic
+        self.interrupted = False
 
     @contextmanager
     def of(self, pool: AnyPool, timeout: float) -> Iterator[Connection]:
         """A connection for one call: pool.connection() without its commit, which is for transactions."""
-        connection: Connection = pool.getconn(timeout)
         try:
-            self._lent.add(connection)
+            connection: Connection = pool.getconn(timeout)
+        except psycopg.Error:
+            raise
+        except BaseException:
+            self.interrupted = True
+            raise
+        try:
             yield connection
         finally:
-            self._lent.discard(connection)
             pool.putconn(connection)
 
     def has_lost(self, pool: AnyPool) -> bool:
-        """Whether the pool is full and has no connection left, and we have not that many."""
+        """Whether that has happened, and the pool is full and has no connection left."""
         stats = pool.get_stats()
-        full = stats["pool_size"] >= stats["pool_max"] and not stats["pool_available"]
-        return full and len(self._lent) < stats["pool_size"]
+        return self.interrupted and stats["pool_size"] >= stats["pool_max"] and not stats["pool_available"]
 
 
 @contextmanager

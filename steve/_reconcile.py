@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .settings import AGAIN_SECONDS
+from .settings import AGAIN_SECONDS, LOOKS
 
 Claims = set[tuple[int, int]]
 """(id, lease_no)."""
@@ -32,60 +32,59 @@ class Held(NamedTuple):
     """Of these, how many the settler has done with, or set aside."""
 
 
-class _First(NamedTuple):
-    """What the first look found."""
+class _Last(NamedTuple):
+    """What the last look found that this process did not know of."""
 
     asked: object
     unknown: Claims
     put: int
     at: float
+    looks: int
 
 
 class Reconcile:
-    """Looks twice, and frees what it finds both times. In between whatever was moving has arrived where it is seen: a job that
-    had been drawn runs, a claim's reply is read, and the outcomes that lay on the pile are written.
+    """Looks three times, and frees what it finds each time. In between whatever was moving has arrived where it is seen: a job
+    that had been drawn runs, a claim's reply is read, and the outcomes that had been put on the pile by the look before are
+    written.
     """
 
-    def __init__(
-        self, look: Callable[[], Claims], held: Callable[[], Held], free: Callable[[Claims], object], interval: float
-    ) -> None:
-        """`look()`: what is this process's by the tables; `held()`: what it knows of; `interval`: seconds from one look to the
-        next where nothing else gives cause."""
+    def __init__(self, look: Callable[[], tuple[Held, Claims]], free: Callable[[Claims], object], interval: float) -> None:
+        """`look()`: what this process knows of, and after that what is its own by the tables; `interval`: seconds from one look
+        to the next where nothing else gives cause."""
         self._look = look
-        self._held = held
         self._free = free
         self._interval = interval
         # A new one for each cause (assigned, not counted: causes come from several threads), and the one that is over.
         self._asked = self._done = object()
-        self._first = _First(object(), set(), 0, 0.0)
+        self._last = _Last(object(), set(), 0, 0.0, 0)
         self._next_at = time.monotonic() + interval
 
     def begin(self) -> None:
         """There is cause to look. From any thread."""
         self._asked = object()
 
-    def work(self) -> bool:
-        """On one thread, often; whether there was anything to do. Raises Trouble."""
+    def work(self, settled: int) -> bool:
+        """On one thread, often; whether there was anything to do. `settled`: as in Held. Raises Trouble."""
         now = time.monotonic()
         if now >= self._next_at and self._asked is self._done:
             self.begin()
         asked = self._asked
         if asked is self._done:
             return False
-        held = self._held()  # before the question: what is settled meanwhile is not found
-        first = self._first
-        is_second = first.asked is asked
-        if is_second and (now < first.at + AGAIN_SECONDS or held.settled < first.put):
+        last = self._last
+        begun = last.asked is asked
+        if begun and (now < last.at + AGAIN_SECONDS or settled < last.put):
             return False
-        self._next_at = now + AGAIN_SECONDS  # should the question fail
-        unknown = self._look() - held.claims
+        held, own = self._look()
         self._next_at = time.monotonic() + self._interval
-        if not is_second and unknown:
-            self._first = _First(asked, unknown, held.put, time.monotonic())
-            return True
-        if is_second and (lost := unknown & first.unknown):
-            self._free(lost)
-            self._first = first._replace(at=time.monotonic())  # and looks again: a row may have been locked just now
-            return True
-        self._done = asked
+        unknown = own - held.claims
+        if begun:
+            unknown &= last.unknown
+        looks = 1 + (last.looks if begun else 0)
+        if unknown and looks >= LOOKS:
+            self._free(unknown)  # and looks once more: a row may have been locked just now
+        if unknown:
+            self._last = _Last(asked, unknown, held.put, time.monotonic(), looks)
+        else:
+            self._done = asked
         return True

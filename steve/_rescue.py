@@ -94,8 +94,7 @@ def judge_process(seen: Sighting, own: Vantage) -> Fate:
     if process.lock_is_free and own.connected >= SETTLED_IN and own.server_up >= LET_IN:
         if seen.suspected is None:
             return Fate.SUSPECT
-        if seen.suspected >= SUSPICION:
-            return Fate.DEAD
+        return Fate.DEAD if seen.suspected >= SUSPICION else Fate.ALIVE
     # Its jobs were taken from a stalled process when it was marked as suspected. Before it wakes up and beats it may claim
     # again, and stall again: so it is looked after once more after each further lease.
     if (

@@ -239,7 +239,7 @@ class Settler:
         self._forgotten.clear()
         before = self._pile.aside
         self._settle(group, doubtful)
-        if self._pile.aside is not before:
+        if self._pile.aside and not before:
             self._asides_due = time.monotonic() + self._asides_backoff.next()
 
     def _settle(self, group: Sequence[Verdict], doubtful: bool) -> None:
@@ -348,8 +348,10 @@ class Settler:
         return max(self._asides_due - time.monotonic(), 0.0) if self._pile.aside else None
 
     def _try_asides(self) -> None:
-        # By chance in another order each time: however many cannot be written, the others come before HOPELESS of them.
+        # First those that were never tried by themselves, and by chance in another order each time: however many cannot be
+        # written, the others come before HOPELESS of them.
         asides = chance.sample(self._pile.aside, len(self._pile.aside))
+        asides.sort(key=lambda one: one.was_said)
         self._tried = {_claim(one.verdict): one for one in asides}
         self._open_since = min(one.since for one in asides)
         self._open.extend([one.verdict for one in asides])

@@ -200,9 +200,14 @@ class Store:
     def check_sequence(self, connection: Connection) -> str | None:
         """What is wrong with the sequence of the ids, and how to mend it; None: nothing, or this role may not know."""
         rows = self._rows(connection, "check_sequence", {"table": self._table("job")})
-        if not rows:
+        if not rows or not rows[0][1]:
             return None
-        sequence, next_id, greatest = rows[0]
+        sequence, _, greatest = rows[0]
+        with translated(connection):  # the name is PostgreSQL's, with its quotes
+            ((last, is_called),) = ask(connection, f"select last_value, is_called from {sequence}", prepare=False)
+        next_id = last + is_called
+        if next_id > greatest:
+            return None
         return (
             f"the sequence {sequence} gives out the id {next_id} next, but there are jobs up to {greatest}, as after a copy "
             f"of the rows: as the owner, run select setval('{sequence}', {greatest})"

@@ -59,6 +59,10 @@ class Threads:
         self._loops[name] = thread
         thread.start()
 
+    def has_loop(self, name: str) -> bool:
+        """Whether its thread was started."""
+        return name in self._loops and self._loops[name].ident is not None
+
     # -- workers --------------------------------------------------------------------------------------------------------
 
     def start_workers(self) -> None:

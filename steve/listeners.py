@@ -205,6 +205,13 @@ class Dispatcher:
         self.brake = Brake(lambda: self._events.qsize() / EVENTS_MOST, _warn_of_slow_listeners)
         """For who claims. Settling is never held up: what is done must be written down."""
         self._ended = False
+        self._is_idle = False  # before the first
+        self._taken = 0  # from the queue, and told but for the last
+
+    def progress(self) -> tuple[int, int]:
+        """How many events were ever put here, about, and how many of these are told."""
+        taken = self._taken
+        return taken + self.waiting(), max(taken - 1, 0) + self._is_idle
 
     def put(self, event: Event) -> None:
         self._events.put(event)
@@ -220,7 +227,10 @@ class Dispatcher:
     def run(self) -> None:
         with suppress(Empty):  # whoever is broken off while he waits for the end marker may have taken it
             while (event := self._events.get(block=not self._ended)) is not None:
+                self._is_idle = False
+                self._taken += 1
                 self._listeners.tell(event)
+                self._is_idle = True
                 self.brake.ease()
         self._on_end()
 

@@ -95,9 +95,10 @@ class JobManager(Registers):
         self._handlers.begin_anew()
         self._listeners.begin_anew()
         self._watch.begin_anew()
-        _restore(self._signals_before)  # run() waits for them in the parent
-        self._signals_before = {}
+        signals, self._signals_before = self._signals_before, {}
         self._begin()
+        with contextlib.suppress(ValueError):  # on another thread, where the fork was noticed late
+            _restore(signals)  # run() waits for them in the parent
         for engine in engines:  # last: it may fail, where there is no /dev/null or no descriptor left
             with contextlib.suppress(OSError):
                 engine.leave_to_parent()
@@ -153,9 +154,14 @@ class JobManager(Registers):
         self._asked_to_stop = False
         self._connections.open(self._settings.notify)
         engine = self._make_engine(workers, migrate)
-        unended = tuple(earlier for earlier in self._engines if not earlier.has_ended())
-        self._engines = (*unended, engine)
-        engine.start()
+        try:
+            unended = tuple(earlier for earlier in self._engines if not earlier.has_ended())
+            self._engines = (*unended, engine)
+            engine.start()
+        except BaseException:  # also what a signal raises between two lines
+            if not engine.has_ended():
+                engine.give_up()
+            raise
         # Since this began. Looked at after the engine can be seen: who asks does the two the other way round.
         if self._asked_to_stop:
             engine.ask_to_stop()
@@ -204,23 +210,23 @@ class JobManager(Registers):
         """
         if threading.current_thread() is not threading.main_thread():
             raise ValueError("run() waits for signals, which Python delivers to the main thread only: call start() and stop()")
-        signals: SimpleQueue[int] = SimpleQueue()  # its put may interrupt anything
-        before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-        self._signals_before = before
-        left = False
+        signals = _Signals()
+        before: dict[signal.Signals, Any] = {}
+        hurried = False
         try:
             try:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    before[number] = signal.signal(number, signals)
+                self._signals_before = before
                 self.start(workers)
-                for number in before:
-                    signal.signal(number, lambda n, _: signals.put(n))
-            except _Interrupted as interrupted:  # while it may wait for the database
-                signals.put(interrupted.number)
-                for number in before:
-                    signal.signal(number, lambda n, _: signals.put(n))
+            except _Interrupted:
+                pass  # it counts as a signal that came just after the start
+            finally:
+                signals.starting = False
             while self._running_engine() is not None:  # a handler may have asked for the end
-                with contextlib.suppress(Empty):
-                    text = f"stopping: got {signal.Signals(signals.get(timeout=0.5)).name}; once more to wait no longer"
+                if (got := signals.get(0.5)) is not None:
                     self.request_stop()  # before the log, which may be a pipe that nobody reads
+                    text = f"stopping: got {got.name}; once more to wait no longer"
                     threads.aside(partial(logger.info, text), LOG_SECONDS)
                     break
             self.request_stop()
@@ -228,21 +234,19 @@ class JobManager(Registers):
             while stop_timeout is None or time.monotonic() < began + stop_timeout:
                 if all(engine.wait_for_end(0.1) for engine in self._engines):
                     break
-                if not signals.empty():
+                if signals.count >= 2:
                     # From now on as without us: one more ends the process.
-                    left = True
+                    hurried = True
                     for number in before:
                         signal.signal(number, signal.SIG_DFL)
-                    logger.warning(
-                        "hurrying: handlers that have not returned are not waited for; a third signal ends the process"
-                    )
+                    text = "hurrying: handlers that have not returned are not waited for; a third signal ends the process"
+                    threads.aside(partial(logger.warning, text), LOG_SECONDS)
                     break
-            return self.stop(
-                0.0 if left else None if stop_timeout is None else max(0.0, began + stop_timeout - time.monotonic())
-            )
+            left = None if stop_timeout is None else max(0.0, began + stop_timeout - time.monotonic())
+            return self.stop(0.0 if hurried else left)
         finally:
             self._signals_before = {}
-            if not left:
+            if not hurried:
                 _restore(before)
 
     def health(self) -> Health:
@@ -423,7 +427,10 @@ class JobManager(Registers):
                     self._watch,
                 )
             except Misconfigured as error:
-                raise migrations.describe_missing(lines.claim.connection(), self._settings.schema, error) from error
+                met = error
+                raise self._connections.call(
+                    lambda ours: migrations.describe_missing(ours, self._settings.schema, met)
+                ) from error
             except Trouble as error:
                 raise Unavailable(f"the database cannot be used: {error}") from error
             on_failure.pop_all()
@@ -439,13 +446,28 @@ def _try_transaction(connection: Connection) -> None:
 class _Interrupted(KeyboardInterrupt):
     """A signal has come while run() starts. psycopg ends what it waits for as it does for Ctrl-C."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
 
+class _Signals:
+    """Those that run() got. Called by the interpreter between any two lines of the main thread."""
 
-def _interrupt(number: int, frame: object) -> None:
-    raise _Interrupted(number)
+    def __init__(self) -> None:
+        self.starting = True
+        """It is to break off what may wait for the database."""
+        self.count = 0
+        self._queue: SimpleQueue[int] = SimpleQueue()  # its put may interrupt anything
+
+    def __call__(self, number: int, frame: object) -> None:
+        self.count += 1
+        self._queue.put(number)
+        if self.starting:
+            self.starting = False
+            raise _Interrupted
+
+    def get(self, seconds: float) -> signal.Signals | None:
+        try:
+            return signal.Signals(self._queue.get(timeout=seconds))
+        except Empty:
+            return None
 
 
 def _restore(signals: Mapping[signal.Signals, Any]) -> None:

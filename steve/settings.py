@@ -95,9 +95,9 @@ BURIED_AFTER = 10
 """Leases of silence after which a process without a session of its own, behind a pooler, counts as dead."""
 LET_IN = 15.0
 """Seconds that the server must be up: after a restart all processes come back, and must be let in first."""
-AGAIN_SECONDS = 2.0
-"""Seconds between the two looks for jobs that a process holds and does not know of (_reconcile.py), and until an adoption that
-failed is tried again."""
+LOOKS, AGAIN_SECONDS = 3, 1.0
+"""How often a process must find a job that it holds and does not know of until it frees it (_reconcile.py), and the seconds
+between these looks."""
 RESCUE_MOST = 500
 """Jobs rescued in one statement, at most."""
 

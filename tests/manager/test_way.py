@@ -18,7 +18,7 @@ class Led:
 def ordered(last: tuple[str, int], **arguments: str) -> dict[str, str]:
     way = Way()
     way.led_to(Led(*last))  # type: ignore[arg-type]
-    return way.order(arguments)
+    return way.order({"target_session_attrs": "read-write"} | arguments)
 
 
 def test_before_any_connection_the_hosts_are_in_the_order_that_was_given() -> None:
@@ -31,6 +31,7 @@ def test_before_any_connection_the_hosts_are_in_the_order_that_was_given() -> No
     [
         (("b", 2), {"host": "a,b,c", "port": "1,2,3"}, "b,a,c", "2,1,3"),
         (("b", 5432), {"host": "a,b", "port": "5432"}, "b,a", "5432"),
+        (("b", 5432), {"host": "a,b", "port": ""}, "b,a", ""),
         (("h", 2), {"host": "h,h", "port": "1,2"}, "h,h", "2,1"),
         (("gone", 1), {"host": "a,b", "port": "1,2"}, "a,b", "1,2"),
         (("a", 1), {"host": "a", "port": "1"}, "a", "1"),
@@ -42,9 +43,10 @@ def test_the_host_that_answered_last_is_asked_first(last: tuple[str, int], given
     assert (found["host"], found["port"]) == (host, port)
 
 
-def test_hosts_that_are_to_be_balanced_stay_as_they_are() -> None:
-    given = {"host": "a,b", "port": "1,2", "load_balance_hosts": "random"}
-    assert ordered(("b", 2), **given) == given
+@pytest.mark.parametrize("how", [{"load_balance_hosts": "random"}, {"target_session_attrs": "any"}], ids=str)
+def test_hosts_whose_order_means_something_stay_as_they_are(how: dict[str, str]) -> None:
+    """A standby that answered while the primary was away is not to be first for ever."""
+    assert ordered(("b", 2), host="a,b", port="1,2", **how)["host"] == "a,b"
 
 
 def test_several_hosts_share_the_time_that_one_would_have() -> None:
@@ -58,7 +60,8 @@ def test_several_hosts_share_the_time_that_one_would_have() -> None:
 def test_a_connection_remembers_the_host_that_it_was_made_to(database_url: str) -> None:
     way = Way()
     parts = conninfo_to_dict(database_url)
-    both = make_conninfo(database_url, host=f"/nowhere,{parts['host']}", port=f"{parts.get('port', 5432)}")
+    host, port = f"/nowhere,{parts['host']}", f"{parts.get('port', 5432)}"
+    both = make_conninfo(database_url, host=host, port=port, target_session_attrs="read-write")
     with psycopg.connect(database_url) as there:
         connection = connect(both, 10, way=way)
         assert connection.info.server_version == there.info.server_version

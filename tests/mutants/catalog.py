@@ -418,9 +418,10 @@ MUTANTS = (
     ),
     Mutant(
         "M24b",
-        "a job that is being drawn is freed: one look is enough",
+        "a job that was claimed while it was looked for is freed: what was found before does not count",
         "rooms/test_reconcile.py::test_a_job_that_was_claimed_between_the_looks_is_none_of_it",
-        Edit("_reconcile.py", "(lost := unknown & first.unknown)", "(lost := unknown)"),
+        Edit("_reconcile.py", "unknown &= last.unknown", "pass"),
+        Edit("_reconcile.py", "looks >= LOOKS", "looks >= 2"),
     ),
     Mutant(
         "M24c",
@@ -463,7 +464,7 @@ MUTANTS = (
         "M26",
         "a rescue and a look at the tables never meet: a process frees nothing",
         "manager/test_held_by_nobody.py::test_a_row_that_is_put_back_as_it_was_while_it_ran_runs_again",
-        Edit("_reconcile.py", "self._free(lost)", "pass"),
+        Edit("_reconcile.py", "self._free(unknown)", "pass"),
     ),
     Mutant(
         "M27",

@@ -43,6 +43,7 @@ FATES = {
     "behind a pooler, silent for long": (seen(silent=10 * LEASE, locked=False), WELL, Fate.DEAD),
     "behind a pooler, silent not for long": (seen(silent=10 * LEASE - 1, locked=False), WELL, Fate.STALLED),
     "has its session, silent for long": (seen(silent=10 * LEASE), WELL, Fate.STALLED),
+    "has lost its session, and its lease is short": (seen(9, 1.0, free=True, lease=1.0), WELL, Fate.ALIVE),
     "was found stalled, and has died since": (seen(silent=LEASE + 5, suspected=5.0, free=True), WELL, Fate.DEAD),
     "seen over a new connection": (seen(free=True), WELL._replace(connected=SETTLED_IN - 0.1), Fate.ALIVE),
     "dead, over a new connection": (seen(1, 9, free=True), WELL._replace(connected=SETTLED_IN - 0.1), Fate.ALIVE),
