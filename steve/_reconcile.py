@@ -32,20 +32,10 @@ class Held(NamedTuple):
     """Of these, how many the settler has done with, or set aside."""
 
 
-class _Last(NamedTuple):
-    """What the last look found that this process did not know of."""
-
-    asked: object
-    unknown: Claims
-    put: int
-    at: float
-    looks: int
-
-
 class Reconcile:
-    """Looks three times, and frees what it finds each time. In between whatever was moving has arrived where it is seen: a job
-    that had been drawn runs, a claim's reply is read, and the outcomes that had been put on the pile by the look before are
-    written.
+    """Looks some times, and frees what it finds LOOKS times in a row. In between whatever was moving has arrived where it is
+    seen: a job that had been drawn runs, a claim's reply is read, and the outcomes that had been put on the pile by the look
+    before are written.
     """
 
     def __init__(self, look: Callable[[], tuple[Held, Claims]], free: Callable[[Claims], object], interval: float) -> None:
@@ -54,9 +44,12 @@ class Reconcile:
         self._look = look
         self._free = free
         self._interval = interval
-        # A new one for each cause (assigned, not counted: causes come from several threads), and the one that is over.
-        self._asked = self._done = object()
-        self._last = _Last(object(), set(), 0, 0.0, 0)
+        # A new one for each cause (assigned, not counted: causes come from several threads), and the one that was seen last.
+        self._asked = self._begun = object()
+        self._looks_left = 0
+        self._unknown: dict[tuple[int, int], int] = {}  # how often in a row each was found by the last looks
+        self._put = 0  # as in Held, at the last look
+        self._again_at = 0.0
         self._next_at = time.monotonic() + interval
 
     def begin(self) -> None:
@@ -66,25 +59,19 @@ class Reconcile:
     def work(self, settled: int) -> bool:
         """On one thread, often; whether there was anything to do. `settled`: as in Held. Raises Trouble."""
         now = time.monotonic()
-        if now >= self._next_at and self._asked is self._done:
-            self.begin()
         asked = self._asked
-        if asked is self._done:
-            return False
-        last = self._last
-        begun = last.asked is asked
-        if begun and (now < last.at + AGAIN_SECONDS or settled < last.put):
+        if asked is not self._begun or now >= self._next_at:
+            self._begun, self._next_at = asked, now + self._interval
+            self._looks_left = LOOKS
+        if not self._looks_left or now < self._again_at or (self._unknown and settled < self._put):
             return False
         held, own = self._look()
-        self._next_at = time.monotonic() + self._interval
-        unknown = own - held.claims
-        if begun:
-            unknown &= last.unknown
-        looks = 1 + (last.looks if begun else 0)
-        if unknown and looks >= LOOKS:
-            self._free(unknown)  # and looks once more: a row may have been locked just now
-        if unknown:
-            self._last = _Last(asked, unknown, held.put, time.monotonic(), looks)
-        else:
-            self._done = asked
+        self._again_at = time.monotonic() + AGAIN_SECONDS
+        self._put = held.put
+        self._unknown = {claim: self._unknown.get(claim, 0) + 1 for claim in own - held.claims}
+        if lost := {claim for claim, looks in self._unknown.items() if looks >= LOOKS}:
+            self._free(lost)  # and looks once more: a row may have been locked just now
+        # What was found twice is looked for until it is gone, or freed. Under load others are found once at every look.
+        again = any(looks > 1 for looks in self._unknown.values())
+        self._looks_left = max(self._looks_left - 1, int(again)) if self._unknown else 0
         return True

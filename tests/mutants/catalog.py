@@ -414,14 +414,13 @@ MUTANTS = (
         "M24",
         "what a process holds by the tables and not in fact is looked for only where there is a cause",
         "rooms/test_reconcile.py::test_once_an_interval_it_looks_without_a_cause",
-        Edit("_reconcile.py", "if now >= self._next_at and", "if False and"),
+        Edit("_reconcile.py", " or now >= self._next_at", ""),
     ),
     Mutant(
         "M24b",
         "a job that was claimed while it was looked for is freed: what was found before does not count",
         "rooms/test_reconcile.py::test_a_job_that_was_claimed_between_the_looks_is_none_of_it",
-        Edit("_reconcile.py", "unknown &= last.unknown", "pass"),
-        Edit("_reconcile.py", "looks >= LOOKS", "looks >= 2"),
+        Edit("_reconcile.py", "{claim: self._unknown.get(claim, 0) + 1 for", "{claim: len(self._unknown) and LOOKS for"),
     ),
     Mutant(
         "M24c",
@@ -464,7 +463,7 @@ MUTANTS = (
         "M26",
         "a rescue and a look at the tables never meet: a process frees nothing",
         "manager/test_held_by_nobody.py::test_a_row_that_is_put_back_as_it_was_while_it_ran_runs_again",
-        Edit("_reconcile.py", "self._free(unknown)", "pass"),
+        Edit("_reconcile.py", "self._free(lost)", "pass"),
     ),
     Mutant(
         "M27",

@@ -70,6 +70,7 @@ def test_what_cannot_be_freed_just_now_is_freed_later(desk: Desk) -> None:
 
 
 def test_once_an_interval_it_looks_without_a_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steve._reconcile.AGAIN_SECONDS", 0.0)
     desk = Desk(interval=0.0)
     assert desk.work()
     assert desk.work()
@@ -107,8 +108,22 @@ def test_a_job_that_was_claimed_between_the_looks_is_none_of_it(desk: Desk) -> N
     desk.work()
     desk.table = {(1, 2), (3, 1)}
     assert desk.work()
-    assert not desk.work()
+    desk.table = {(1, 3), (4, 1)}
+    assert desk.work()
+    assert not desk.work(), "under load others are found at every look"
     assert desk.freed == []
+
+
+def test_what_comes_up_during_the_looks_is_found_in_the_same_round(desk: Desk) -> None:
+    desk.table = {(1, 1)}
+    desk.reconcile.begin()
+    desk.work()
+    desk.table = {(1, 1), (2, 1)}
+    desk.work()
+    desk.work()
+    assert desk.freed == [{(1, 1)}]
+    desk.work()
+    assert desk.freed == [{(1, 1)}, {(2, 1)}]
 
 
 def test_it_waits_until_what_lay_on_the_pile_is_settled(desk: Desk) -> None:
@@ -138,16 +153,11 @@ def test_an_outcome_that_came_to_lie_on_the_pile_after_the_first_look_is_waited_
     assert desk.freed == []
 
 
-def test_another_cause_begins_it_anew(desk: Desk) -> None:
+def test_causes_that_come_again_and_again_put_nothing_off(desk: Desk) -> None:
     desk.table = {(1, 1)}
-    desk.reconcile.begin()
-    desk.work()
-    desk.work()
-    desk.reconcile.begin()
-    desk.work()
-    desk.work()
-    assert desk.freed == []  # the first look again
-    desk.work()
+    for _ in range(3):
+        desk.reconcile.begin()
+        assert desk.work()
     assert desk.freed == [{(1, 1)}]
 
 
