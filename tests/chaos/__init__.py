@@ -1,12 +1,12 @@
 """Nothing lost: what breaks is broken here, on purpose and under load. `python -m tests.chaos --help`, or `make chaos`.
 
 Where to read: faults.py says what a fault is, and starts, harms and ends the processes. Each group of faults is a file:
-server.py, failover.py, auto_failover.py, deaths.py, cuts.py, network.py, limits.py, notify.py, schemas.py, rollout.py, skew.py,
-forks.py, clocks.py, states.py, tables.py, soak.py, misuse.py, bad.py (with misdeeds.py). Real processes work, create and migrate (worker.py,
-creator.py, migrator.py; from the driver's side processes.py; warden.py outlives it by a moment) on a PostgreSQL of their own
-(cluster.py), some through a proxy that cuts connections at a chosen statement (proxy.py). They write down what happened in
-ledger.py's files; checker.py holds these against the tables, and report.py says what came of it. Only the checker has tests of
-its own, which `make test` runs.
+server.py, failover.py, auto_failover.py, deaths.py, cuts.py, network.py, limits.py, notify.py, schemas.py, rollout.py,
+skew.py, forks.py, clocks.py, states.py, tables.py, soak.py, misuse.py, bad.py (with misdeeds.py). Real processes work, create
+and migrate (worker.py, creator.py, migrator.py; from the driver's side processes.py; warden.py outlives it by a moment) on a
+PostgreSQL of their own (cluster.py), some through a proxy that cuts connections at a chosen statement (proxy.py). They write
+down what happened in ledger.py's files; checker.py holds these against the tables, and report.py says what came of it. Only
+the checker has tests of its own, which `make test` runs.
 
 A new fault is a function with the decorator `@fault`, in the file of its group:
 
