@@ -196,7 +196,6 @@ RESULTS: dict[str, Misdeed] = {
             "B9: a set": (lambda: {1}, "result is a set"),
             "B9: bytes": (lambda: [b"a"], "result[0] is a bytes"),
             "B9: an object": (object, "result is a object"),
-            "B9: a generator": (lambda: (n for n in [1]), "result is a generator"),
             "B9: an open file": (lambda: sys.stderr, "result is a TextIOWrapper"),
             "B9: a list that contains itself": (_circular, "result[0][0]"),
             "B9: 1,000 levels": (lambda: _nested(1000), "result[0][0]"),
@@ -205,6 +204,7 @@ RESULTS: dict[str, Misdeed] = {
             "B9: a dict that raises SystemExit when read": (Endless, "its result cannot be read: SystemExit: no items"),
         }.items()
     },
+    "B9: a generator": Misdeed(lambda scene: (n for n in [1]), "HandlerNotRun: the handler returned a generator"),
 }
 
 RAISES: dict[str, Misdeed] = {
