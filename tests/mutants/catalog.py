@@ -116,6 +116,7 @@ MUTANTS = (
             "where ctid = any(array(select place from found union all select place from suspect))",
             "where id = any(array(select id from {schema}.job where ctid = any(array(select place from found))))",
         ),
+        Edit("sql/claim_jobs.sql", " and (status = 'pending') is true", ""),
         note="And by id: a row that another claim has changed is not found again at its place.",
     ),
     # -- what a handler and a listener may do -------------------------------------------------------------------------------
@@ -250,6 +251,7 @@ MUTANTS = (
         "a process counts as silent since its start, not since its heartbeat",
         "manager/test_alive.py::test_a_process_whose_handlers_outlive_stop_beats_on",
         Edit("sql/beat.sql", "epoch from heartbeat_at)::double precision as", "epoch from started_at)::double precision as"),
+        Edit("sql/rescue_jobs.sql", "extract(epoch from heartbeat_at)", "extract(epoch from started_at)"),
         note="A rescue goes by the heartbeat of a process and its session's lock; no job has a lease of its own.",
     ),
     Mutant(
