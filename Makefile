@@ -11,12 +11,13 @@ VENV := .venv
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null || echo missing)
 PYTHON_STAMP := $(VENV)/.python-$(VERSION)
 DEMO_STAMP := $(VENV)/.demo
+DOCS_STAMP := $(VENV)/.docs
 DEV_STAMP := $(VENV)/.dev
 RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-fast demo bench bench-peers peers chaos mutants format clean
+.PHONY: help check test test-fast demo docs bench bench-peers peers chaos mutants format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | while IFS=@ read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -35,6 +36,10 @@ test-fast: $(DEV_STAMP) ## the tests of the pure values only: seconds, no databa
 
 demo: $(DEMO_STAMP) ## one job for every file of Python's standard library, on an embedded PostgreSQL
 	$(RUN) steve demo $(ARGS)
+
+docs: $(DOCS_STAMP) ## build the documentation into docs/_build, with warnings as errors
+	$(RUN) sphinx --builder html --fail-on-warning --nitpicky --keep-going --quiet docs docs/_build $(ARGS)
+	@echo "open docs/_build/index.html"
 
 bench: $(DEV_STAMP) ## how fast it is, next to pgbench on the same PostgreSQL
 	$(RUN) tests.benchmarks $(ARGS)
@@ -56,7 +61,7 @@ format: $(DEV_STAMP) ## format the code and mend what lint can mend
 	$(RUN) ruff format .
 
 clean: ## remove everything that make made
-	rm -rf $(VENV) .peers .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .peers docs/_build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
 	find steve tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PYTHON_STAMP):
@@ -67,9 +72,13 @@ $(PYTHON_STAMP):
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-# pip takes the newest of everything, so the two sets of extras agree and may share the environment.
+# pip takes the newest of everything, so the sets of extras agree and may share the environment.
 $(DEMO_STAMP): pyproject.toml $(PYTHON_STAMP)
 	$(INSTALL) '.[demo]'
+	@touch $@
+
+$(DOCS_STAMP): pyproject.toml $(PYTHON_STAMP)
+	$(INSTALL) '.[docs]'
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml $(PYTHON_STAMP)
