@@ -31,7 +31,7 @@ nitpick_ignore_regex = [("py:.*", rf"(?!steve\.({'|'.join(steve.__all__)})\b).*"
 
 
 def collect_attribute_docs() -> None:
-    """Public classes say that they are of `steve`, so autodoc looks for the docstrings of their fields there: put them there."""
+    """Put the docstrings of fields where autodoc looks for them: in `steve`, the module that public classes say they are of."""
     title = ModuleAnalyzer.for_module("steve")
     title.analyze()
     for found in pkgutil.walk_packages(steve.__path__, "steve."):

@@ -1,0 +1,567 @@
+"""Every block of every page runs as it stands, and what the page says of it is true."""
+
+import logging
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from steve import InvalidJob, Job, JobManager, RetryPolicy, Snooze, Status, SteveError, current_run
+from tests.conftest import until
+from tests.docs.pages import PAGES, README, all_blocks, how_to, page
+from tests.docs.reader import Reader, ends_well
+
+TUTORIAL = "docs/tutorial.md"
+TYPED = sorted({block.page for page in PAGES.values() for block in page.typed()} - {README, TUTORIAL})
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_a_page_can_be_typed_from_top_to_bottom(shop: Reader, name: str) -> None:
+    shop.type(page(name))
+
+
+def test_the_files_of_every_page_are_run_by_a_test() -> None:
+    saved = " ".join(re.findall(r"reader\.save\(([^=]*)", Path(__file__).read_text()))
+    pages = {block.page for page in PAGES.values() for block in page.files()}
+    called = {README: "page(README)", TUTORIAL: "page(TUTORIAL)"}
+    called |= {name: f'how_to("{Path(name).stem}")' for name in pages if "/how-to/" in name}
+    assert [name for name in pages if called[name] not in saved] == []
+
+
+def test_every_sql_block_is_taken_by_postgresql(shop: Reader, count: Callable[[str], int]) -> None:
+    shop.open_first_page()
+    shop.manager.migrate()
+    blocks = all_blocks("sql", "plpgsql", "postgresql")
+    assert blocks
+    with psycopg.connect(shop.url, autocommit=True) as connection:
+        for block in blocks:
+            text = block.text.replace(" steve.", f' "{shop.schema}".').replace("'steve'", f"'{shop.schema}'")
+            connection.execute(text.encode())
+        before = count("job")
+        connection.execute("insert into customers (email) values ('eve@example.com')")
+    assert count("job") == before + 1, "the trigger of the page creates a job"
+
+
+# -- the README and the tutorial -------------------------------------------------------------------------------------------
+
+
+def test_the_first_page_sends_its_mail_and_tells_its_listener(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = reader.open_first_page()
+    reader.execute(before)
+    (job,) = reader.manager.fetch_all()
+    assert (job.max_attempts, job.backoff_strategy) == (5, "exp")
+    # The page's "..." is where the reader's program goes on; here it waits.
+    assert reader.see(job, "completed").result == {"sent": True}
+    reader.execute(after)
+    assert reader.mails == [("ada@example.com", "Welcome!")]
+    assert reader.pages == []
+    assert capsys.readouterr().out == "{'sent': True}\n"
+    assert len(page(README).typed()) == 1
+
+
+def test_the_first_job_of_a_newcomer_prints_what_the_readme_says(reader: Reader) -> None:
+    reader.save(page(README))
+    lines = ends_well(reader.run("first.py")).splitlines()
+    assert lines == ["mail to ada@example.com", "completed {'sent': True}"]
+    assert [line for line in lines if f"`{line}`" not in page(README).text] == []
+
+
+def test_the_tutorial_prints_what_it_says(shop: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.open_first_page()
+    for block in page(TUTORIAL).typed():
+        shop.type_block(block)
+        if "manager.create(" in block.text:
+            until(lambda: shop.manager.find(shop.namespace["job"]).status in ("completed", "failed"))
+    written = capsys.readouterr().out.splitlines()
+    said = re.findall(r"prints `([^`]+)`", page(TUTORIAL).text)
+    assert len(said) == 3
+    assert [line for line in said if line not in written] == []
+    assert written[-2:] == ["1 error ConnectionError: the shop is closed", "2 error ConnectionError: the shop is closed"]
+    assert [address for address, _ in shop.mails] == ["ada@example.com", "bob@example.com"]
+
+
+def test_the_process_of_the_tutorial_works_until_sigterm(reader: Reader) -> None:
+    reader.save(page(TUTORIAL), shop__mail="def send_mail(address, text): print('mail to', address, text)")
+    works_until_sigterm(reader)
+
+
+def works_until_sigterm(reader: Reader) -> None:
+    reader.open_first_page()
+    reader.manager.migrate()
+    worker = reader.run("worker.py")
+    try:
+        reader.see(reader.manager.create("welcome", {"email": "ada@example.com"}), "completed")
+    finally:
+        written = ends_well(worker, signal_number=signal.SIGTERM)
+    assert "mail to ada@example.com Welcome!" in written
+    assert "INFO:steve:started: 8 workers" in written
+
+
+# -- the how-to guides -----------------------------------------------------------------------------------------------------
+
+
+def test_jobs_are_created_as_the_page_says(reader: Reader) -> None:
+    reader.type(how_to("creating-jobs"))
+    jobs = reader.manager.fetch_all(limit=1000)
+    assert len(jobs) == 3 + 2 + 100
+    assert {job.status for job in jobs} == {Status.PENDING}
+    (remind,) = reader.manager.fetch_all(type="remind")
+    assert 86_000 < (remind.run_at - remind.created_at).total_seconds() < 87_000
+    (report,) = reader.manager.fetch_all(queue="slow")
+    assert report.priority == -10
+    resized = reader.manager.fetch_all(queue="images")
+    assert [job.payload["image"] for job in resized] == list(reversed(range(100)))
+    assert {job.max_attempts for job in resized} == {1}
+
+
+def test_a_payload_that_json_cannot_hold_gets_the_message_of_the_page(reader: Reader) -> None:
+    reader.open_first_page()
+    with pytest.raises(InvalidJob) as error:
+        reader.manager.create("welcome", {"items": [1, 2, 3, {4}]})
+    assert f"```text\n{error.value}\n```" in how_to("creating-jobs").text
+
+
+def test_an_order_and_its_job_are_committed_together(shop: Reader, count: Callable[[str], int]) -> None:
+    shop.type(how_to("transactions"))
+    assert count("orders") == count("job") == 1
+
+
+def test_an_order_and_its_job_are_committed_by_sqlalchemy(shop: Reader, count: Callable[[str], int]) -> None:
+    count_orders = shop.type(how_to("sqlalchemy"))["count_orders"]
+    assert (count("orders"), count("job")) == (1, 2)  # the other is of engine.begin()
+    assert count_orders(shop.manager.create("count-orders")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "instead"),
+    [
+        ("transactions", "connection=connection)\n", "connection=connection)\n    raise LookupError\n"),
+        ("sqlalchemy", "session.commit()", "raise LookupError"),
+    ],
+)
+def test_if_anything_raises_neither_the_order_nor_its_job_ever_existed(
+    shop: Reader, count: Callable[[str], int], name: str, given: str, instead: str
+) -> None:
+    shop.open_first_page()
+    shop.manager.migrate()
+    block = how_to(name).typed()[0]
+    assert given in block.text
+    with pytest.raises(LookupError):
+        shop.execute(block.text.replace(given, instead), block.line)
+    assert count("orders") == count("job") == 0
+
+
+@pytest.mark.parametrize(("begin", "stored"), [("begin", 1), ("connect", 0)])
+def test_sqlalchemy_must_know_of_the_transaction(reader: Reader, count: Callable[[str], int], begin: str, stored: int) -> None:
+    reader.open_first_page()
+    reader.manager.migrate()
+    engine = how_to("sqlalchemy").typed()[0].text.partition("with ")[0]
+    reader.execute(
+        f"{engine}with engine.{begin}() as connection:\n"
+        "    manager.create('welcome', connection=connection.connection.driver_connection)\n"
+        "    connection.commit()\n"
+    )
+    assert count("job") == stored
+
+
+def test_a_handler_does_its_rows_and_is_put_off_while_there_are_none(reader: Reader) -> None:
+    reader.type(how_to("handlers"))
+    reader.manager.start()
+
+    job = reader.manager.create("import", {"url": "https://example.com/rows"})
+    assert reader.see(job, "completed").result == {"rows": 3}
+    assert reader.rows == [(job.uid, 0, "one"), (job.uid, 1, "two"), (job.uid, 2, "three")]
+
+    reader.fetched = None
+    job = reader.manager.create("import", {"url": "https://example.com/rows"})
+    snoozed = until(lambda: found if (found := reader.manager.find(job)) and found.started_at else None)
+    assert (snoozed.status, snoozed.attempts) == (Status.PENDING, 0)
+    assert 50 < (snoozed.run_at - snoozed.created_at).total_seconds() < 80
+    assert reader.manager.history(job) == []
+
+
+def test_a_handler_that_sees_the_manager_stop_leaves_the_rest_to_the_next(reader: Reader) -> None:
+    def store_row(*row: Any) -> None:
+        reader.rows.append(row)
+        reader.manager.request_stop()
+        until(lambda: current_run().stopping)
+
+    reader.namespace["store_row"] = store_row
+    reader.type(how_to("handlers"))
+    reader.manager.start()
+    job = reader.manager.create("import", {"url": "https://example.com/rows"})
+    until(lambda: reader.rows)
+    assert reader.manager.stop().complete
+    found = reader.see(job, "pending")
+    assert (len(reader.rows), found.attempts, found.run_at <= found.updated_at) == (1, 0, True)
+
+
+def test_the_handler_that_is_said_to_be_idempotent_is(
+    reader: Reader, create_table: Callable[[str], None], count: Callable[[str], int]
+) -> None:
+    create_table("payments (job uuid primary key, amount integer)")
+    charge = reader.type(how_to("handlers"))["charge"]
+    job = reader.manager.create("charge", {"amount": 12})
+    reader.manager.start()
+    reader.see(job, "completed")
+    charge(job)
+    assert count("payments") == 1
+
+
+def test_retries_are_stored_with_each_job_as_the_page_says(reader: Reader) -> None:
+    patient = reader.type(how_to("retries"))["patient"]
+    jobs = {job.payload["shop"]: (job.max_attempts, job.backoff_strategy) for job in reader.manager.fetch_all(type="sync")}
+    assert jobs == {1: (10, "exp"), 2: (3, "none"), 3: (5, "exp")}
+    assert patient.create("sync").max_attempts == 20
+
+
+def test_the_table_of_delays_is_that_of_retry_policy() -> None:
+    policies = (RetryPolicy(backoff_strategy="none"), RetryPolicy(), RetryPolicy(base=3, max_delay=600))
+    for failures, *delays in how_to("retries").table("failed so far"):
+        number = int(failures.split()[0])
+        assert [float(delay) for delay in delays] == [policy.delay(number) for policy in policies], failures
+
+
+def test_listeners_hear_what_the_page_says(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    def send_mail(address: str, text: str) -> None:
+        raise OSError("no route to host")
+
+    reader.type(how_to("listeners"))
+    (sent,) = reader.manager.fetch_all()
+    reader.see(sent, "completed")
+    reader.namespace["send_mail"] = send_mail
+    failed = reader.manager.create("welcome", {"email": "bob@example.com"}, max_attempts=1)
+    reader.see(failed, "failed")
+    reader.manager.stop()  # all are told
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if str(sent.uid) in line] == [
+        f"{sent.uid} running 1 running",
+        f"{sent.uid} completed 1 success",
+    ]
+    assert [line for line in lines if str(failed.uid) in line] == [
+        f"{failed.uid} running 1 running",
+        f"{failed.uid} failed 1 error",
+    ]
+    assert lines.count("{'sent': True}") == 2  # on_success of the first page, and on_done= of this one
+    assert len(lines) == 6, "the listener that was removed heard something"
+    assert reader.pages == ["OSError: no route to host", f"welcome {failed.uid}: OSError: no route to host"]
+
+
+def test_a_manager_works_on_its_queue_by_priority(reader: Reader) -> None:
+    namespace = reader.type(how_to("queues"), "Use queues and priorities")
+    mails: JobManager = namespace["mails"]
+    elsewhere = namespace["everything"].create("welcome", {"email": "eve@example.com"}, priority=100)
+    mails.set_handler("welcome", reader.namespace["welcome"])
+    mails.start(workers=1)
+    until(lambda: len(reader.mails) == 2)
+    mails.stop()
+    assert [address for address, _ in reader.mails] == ["vip@example.com", "ada@example.com"]
+    assert reader.see(elsewhere, "pending")
+
+
+def test_a_flask_view_creates_a_job_that_its_process_does_after_a_fork(reader: Reader) -> None:
+    reader.save(
+        how_to("flask"),
+        shop__mail="def send_mail(address, text): print('mail to', address, text)",
+        server="""
+            # What gunicorn --preload does: load the application, fork, call the hook in the child, which serves requests.
+            import os, runpy, sys, threading
+            from shop.app import app
+
+            child = os.fork()
+            if child:
+                sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+            from shop.jobs import manager
+            done = threading.Event()
+            manager.on_success("welcome", lambda job: done.set())
+            runpy.run_path("gunicorn.conf.py")["post_worker_init"](None)
+            answer = app.test_client().post("/signup", data={"email": "ada@example.com"})
+            assert answer.status_code == 202, answer
+            assert done.wait(30)
+            assert manager.find(answer.json["job"]).status == "completed"
+            # and no stop(): it ends by itself
+        """,
+    )
+    assert "mail to ada@example.com Welcome!" in ends_well(reader.run("server.py"))
+
+
+def test_the_dedicated_process_works_until_sigterm(reader: Reader) -> None:
+    reader.save(
+        how_to("processes"), how_to("flask"), shop__mail="def send_mail(address, text): print('mail to', address, text)"
+    )
+    works_until_sigterm(reader)
+
+
+def test_a_fastapi_endpoint_creates_a_job_that_its_process_does(reader: Reader) -> None:
+    reader.save(
+        how_to("fastapi"),
+        shop__mail="def send_mail(address, text): print('mail to', address, text)",
+        client="""
+            from fastapi.testclient import TestClient
+            from shop.api import app
+            from tests.conftest import until
+
+            with TestClient(app) as client:
+                answer = client.post("/signup", params={"email": "ada@example.com"})
+                assert answer.status_code == 202, answer
+                job = "/jobs/" + answer.json()["job"]
+                until(lambda: client.get(job).json() == {"status": "completed"})
+                assert client.get("/jobs/00000000-0000-0000-0000-000000000000").json() == {"status": None}
+        """,
+    )
+    assert "mail to ada@example.com Welcome!" in ends_well(reader.run("client.py"))
+
+
+def test_the_tests_of_the_testing_page_pass(reader: Reader) -> None:
+    reader.save(how_to("testing"), shop__mail="def send_mail(address, text): raise OSError('no mail from a test')")
+    written = ends_well(reader.run("-m", "pytest", "-p", "no:cacheprovider", "tests"))
+    assert "3 passed" in written
+
+
+SETTINGS = """
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+    from psycopg.conninfo import conninfo_to_dict
+
+    assert is_psycopg3
+    parts = conninfo_to_dict("postgresql://localhost/shop")
+    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    DATABASES = {"default": {
+        "ENGINE": "django.db.backends.postgresql",
+        **{ours: parts.pop(theirs) for theirs, ours in names.items() if theirs in parts},
+        "OPTIONS": parts,
+    }}
+    INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "shop"]
+    DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    ALLOWED_HOSTS = ["*"]
+    ROOT_URLCONF = "shop.urls"
+    SECRET_KEY = "not one"
+    USE_TZ = True
+"""
+
+
+def test_a_django_view_commits_the_user_and_the_job_and_a_command_does_it(
+    reader: Reader, count: Callable[[str], int], conn: psycopg.Connection
+) -> None:
+    reader.save(
+        how_to("django"),
+        shop__settings=SETTINGS,
+        shop__urls="""
+            from django.db import transaction
+            from django.urls import path
+            from shop.jobs import manager
+            from shop.views import signup
+
+            @transaction.atomic
+            def signup_and_fail(request):
+                signup(request)
+                assert manager.fetch_all() == []  # not before the commit
+                raise LookupError
+
+            urlpatterns = [path("signup", signup), path("fail", signup_and_fail)]
+        """,
+        client="""
+            import django
+            django.setup()
+            from django.core.management import call_command
+            from django.test import Client
+            from shop.jobs import manager
+
+            call_command("migrate", verbosity=0)
+            manager.migrate()
+            client = Client(raise_request_exception=False)
+            assert client.post("/fail", {"name": "bob", "email": "bob@example.com"}).status_code == 500
+            answer = client.post("/signup", {"name": "ada", "email": "ada@example.com"})
+            assert answer.status_code == 202, answer.content
+            assert manager.find(answer.json()["job"]).payload
+        """,
+    )
+    ends_well(reader.run("client.py"))
+    assert count("auth_user") == count("job") == 1
+
+    worker = reader.run("-m", "django", "work")
+    status = sql.SQL("select status from {}").format(sql.Identifier(reader.schema, "job"))
+    try:
+        until(lambda: conn.execute(status).fetchone() == ("completed",), timeout=30)
+    finally:
+        written = ends_well(worker, signal_number=signal.SIGTERM)
+    assert "To: ada@example.com" in written
+    assert "Hello ada, good to have you." in written
+    assert "bob" not in written
+
+
+def test_stopping_is_as_the_page_says(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    namespace = reader.type(how_to("deploys"))
+    assert namespace["report"].complete
+    assert "still running" not in capsys.readouterr().out
+    (job,) = namespace["other"].fetch_all()  # a stopped manager goes on answering
+    assert job.type == "welcome"
+
+
+def test_health_is_told_as_the_page_says(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    reader.open_first_page()
+    namespace = reader.type(how_to("health"))
+    assert capsys.readouterr().out == "True ()\n"
+    assert namespace["report"].ok
+    namespace["raise_alarm"](namespace["health"])
+    assert reader.pages == ["jobs are not done: ()"]
+
+
+def test_looking_at_jobs_shows_what_failed_page_by_page(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    reader.open_first_page()
+    reader.namespace["send_mail"] = lambda address, text: 1 / 0
+    reader.manager.start(workers=4)
+    failed = reader.manager.create_many([("welcome", {"email": "bob@example.com"})] * 51, max_attempts=1)
+    for job in failed:
+        reader.see(job, "failed")
+    reader.manager.stop()
+    for block in how_to("finding-jobs").typed():
+        reader.type_block(block)
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == "pending 0 None"
+    assert [line.split()[0] for line in others] == [str(job.uid) for job in reversed(failed)]
+    assert all(line.endswith("ZeroDivisionError: division by zero") for line in others)
+
+
+@pytest.fixture
+def role(conn: psycopg.Connection, schema: str) -> Iterator[str]:
+    """A role without any right, gone at the end."""
+    superuser = conn.info.parameter_status("is_superuser") == "on"
+    if not superuser:
+        pytest.skip("making a role, and working as it, takes a superuser")
+    name = f"{schema}_role"
+    conn.execute(sql.SQL("create role {}").format(sql.Identifier(name)))
+    yield name
+    conn.execute(sql.SQL("drop owned by {}").format(sql.Identifier(name)))
+    conn.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
+
+
+def as_role(database_url: str, role: str) -> str:
+    return make_conninfo(database_url, options=f"-c role={role}")
+
+
+def test_the_rights_of_the_page_are_enough_to_work(
+    reader: Reader, conn: psycopg.Connection, database_url: str, schema: str, role: str
+) -> None:
+    JobManager(database_url, schema=schema).migrate()
+    manager = JobManager(as_role(database_url, role), handler=lambda job: 1, schema=schema)
+    with pytest.raises(SteveError):
+        manager.create("a type")
+    namespace = reader.type(how_to("roles"))
+    conn.execute(re.sub('"jobs"', f'"{role}"', re.sub('"steve"', f'"{schema}"', only_for("jobs", namespace["sql"]))).encode())
+    manager.start()
+    job = manager.create("a type")
+    until(lambda: len(manager.history(job)) == 1)
+    assert manager.stop().complete
+
+
+def only_for(role: str, grants: str) -> str:
+    return "".join(f"{statement};" for statement in grants.split(";") if statement.endswith(f'"{role}"'))
+
+
+def test_what_ended_long_ago_is_pruned(reader: Reader, conn: psycopg.Connection, schema: str) -> None:
+    reader.open_first_page()
+    reader.manager.migrate()
+    jobs = reader.manager.create_many([("welcome", {"email": "ada@example.com"})] * 3)
+    conn.execute(f"update {schema}.job set status = 'completed', completed_at = now() - id * interval '20 days'".encode())
+    (block,) = how_to("pruning").typed()
+    reader.type_block(block)
+    assert reader.namespace["count"] == 2
+    assert reader.manager.fetch_all() == [reader.manager.find(jobs[0])]
+
+
+@pytest.fixture
+def steve_logger() -> Iterator[logging.Logger]:
+    """As it is before anybody sets it up, and again afterwards."""
+    logger = logging.getLogger("steve")
+    before = logger.level, logger.handlers[:]
+    yield logger
+    logger.level, logger.handlers[:] = before
+
+
+def test_every_end_of_an_attempt_is_logged_at_the_level_of_the_page(
+    reader: Reader, steve_logger: logging.Logger, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def raising(job: Job) -> None:
+        raise LookupError("no such order")
+
+    def snoozing(job: Job) -> None:
+        raise Snooze(3600)
+
+    reader.type(how_to("logging"))
+    for type, handler in {"fine": lambda job: None, "bad": raising, "later": snoozing}.items():
+        reader.manager.set_handler(type, handler)
+    reader.manager.start()
+    jobs = [
+        reader.manager.create("fine"),
+        reader.manager.create("later"),
+        reader.manager.create("bad", backoff_strategy=RetryPolicy(base=1000)),
+        reader.manager.create("bad", max_attempts=1),
+    ]
+
+    def ends() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if hasattr(record, "job_uid")]
+
+    until(lambda: len(ends()) == 4)
+    reader.manager.stop()
+    levels = {record.job_uid: record.levelname for record in ends()}
+    assert [levels[str(job.uid)] for job in jobs] == ["INFO", "INFO", "WARNING", "ERROR"]
+    assert {(record.job_type, record.job_attempt) for record in ends()} == {("fine", 1), ("later", 1), ("bad", 1)}
+    tracebacks = [record.levelname for record in ends() if record.exc_info]
+    assert sorted(tracebacks) == ["ERROR", "WARNING"]
+    assert {record.levelname for record in caplog.records if record.getMessage().startswith("started")} == {"INFO"}
+    assert " INFO started: 2 workers" in capsys.readouterr().err
+
+
+def test_the_jobs_of_a_killed_process_are_run_by_others(reader: Reader) -> None:
+    reader.open_first_page()
+    reader.manager.migrate()
+    reader.save(
+        killed="""
+            import time
+            from steve import JobManager
+            JobManager("postgresql://localhost/shop", handler=lambda job: time.sleep(60)).run()
+        """
+    )
+    job = reader.manager.create("welcome", {"email": "ada@example.com"})
+    process = reader.run("killed.py")
+    try:
+        reader.see(job, "running")
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+    reader.manager.start()
+    until(lambda: reader.manager.find(job).status == "completed", timeout=30)  # the server may be new, and so is the manager
+    assert [attempt.status for attempt in reader.manager.history(job)] == ["crashed", "success"]
+
+
+# -- the new pages ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_function_that_was_a_task_elsewhere_keeps_its_arguments(reader: Reader) -> None:
+    namespace = reader.type(how_to("migrating"))
+    reader.manager.start()
+    assert reader.see(namespace["job"], "completed").result == 3
+
+
+def test_the_table_is_read_by_a_dry_run_and_by_a_migration_alike(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    reader.open_first_page()
+    for block in how_to("migrations").typed():
+        reader.type_block(block)
+    dry, applied = capsys.readouterr().out.splitlines()
+    assert "create table" in dry
+    assert "0001_expand" in applied
+    assert reader.manager.migrate() == []
+
+
+def test_the_conninfo_of_the_failover_page_is_one() -> None:
+    (block,) = [block for block in how_to("failover").blocks if block.language == "text"]
+    assert conninfo_to_dict(block.text.strip())["target_session_attrs"] == "read-write"
