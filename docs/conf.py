@@ -1,7 +1,6 @@
 """How `make docs` builds the pages in this folder. The API pages come from the docstrings."""
 
-import importlib
-import pkgutil
+import sys
 
 from sphinx.pycode import ModuleAnalyzer
 
@@ -24,6 +23,7 @@ myst_heading_anchors = 3  # so that [a link](page.md#a-heading) works here as on
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 100
 python_use_unqualified_type_names = True
 
 # Names of other packages, and types without a page of their own, have nowhere to lead: what is public here is steve.
@@ -34,15 +34,12 @@ def collect_attribute_docs() -> None:
     """Put the docstrings of fields where autodoc looks for them: in `steve`, the module that public classes say they are of."""
     title = ModuleAnalyzer.for_module("steve")
     title.analyze()
-    for found in pkgutil.walk_packages(steve.__path__, "steve."):
-        if found.name.startswith(("steve.demo", "steve.__main__")):
-            continue  # it needs what only `steve-jobs[demo]` installs
-        importlib.import_module(found.name)
-        module = ModuleAnalyzer.for_module(found.name)
+    for name in [name for name in sys.modules if name.startswith("steve.")]:  # `import steve` has imported what is public
+        module = ModuleAnalyzer.for_module(name)
         module.analyze()
-        for (scope, name), lines in module.attr_docs.items():
-            if scope.partition(".")[0] in steve.__all__:
-                title.attr_docs[scope, name] = lines
+        for (scope, attribute), lines in module.attr_docs.items():
+            if scope in steve.__all__:
+                title.attr_docs[scope, attribute] = lines
 
 
 collect_attribute_docs()

@@ -254,6 +254,17 @@ def test_the_tests_database_of_the_page_is_that_of_compose_yaml() -> None:
     assert url in (ROOT / "compose.yaml").read_text()
 
 
+# -- what no other test looks at -------------------------------------------------------------------------------------------
+
+
+def test_every_block_is_in_a_language_that_a_test_checks() -> None:
+    blocks = [block for name in PAGES for block in page(name).blocks]
+    assert {block.language for block in blocks} <= {"python", "console", "sql", "plpgsql", "text"}
+    texts = {block.page for block in blocks if block.language == "text"}
+    checked = {f"docs/how-to/{name}.md" for name in ("creating-jobs", "failover", "testing")} | {"docs/reference/errors.md"}
+    assert texts - {"docs/internals.md"} == checked, "a picture of threads is all that is not checked"
+
+
 # -- figures and files -----------------------------------------------------------------------------------------------------
 
 
