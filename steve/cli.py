@@ -75,9 +75,9 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser(
         "demo",
-        help="watch it work: one job for every file under a folder",
-        description="Hashes, measures and counts every file under a folder, one job each, on a throw-away PostgreSQL. "
-        "Those that are no text fail, are retried, and are listed at the end.",
+        help="watch it work: one job for every text file under a folder",
+        description="Hashes every text file under a folder and counts its words, one job each, on a throw-away PostgreSQL. "
+        "Shows how jobs are retried, which of them fail and why, and how long they take.",
     )
     demo.add_argument("path", metavar="PATH", nargs="?", type=Path, help="default: Python's standard library")
     demo.add_argument("--database-url", metavar="URL", help="this PostgreSQL instead of a throw-away one")

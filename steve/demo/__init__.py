@@ -1,51 +1,61 @@
-"""The demo: one job for every file under a folder, watched while it runs and summed up from the database.
+"""The demo: one job for every text file under a folder, watched while it runs and summed up from the database.
 
 Called by `python -m steve demo`; written as any user of steve would write it, with its public names only.
 
-    files.py      which files there are, and which type of job is for which
-    database.py   where to work: an embedded PostgreSQL, or a schema of our own in yours
-    measure.py    the handlers: hash, measure and count one file
-    progress.py   what the listeners tell, while it runs
+    files.py      which text files there are, and which type of job is for which
+    database.py   where to work: an embedded PostgreSQL, or a schema of its own in yours
+    catalog.py    what every job needs, and what is closed for a moment: the reason for the retries
+    measure.py    the handlers: hash and count one file, and enter it into the catalog
+    broken.py     three files that cannot be decoded, for folders that have none
+    progress.py   counts what the listeners tell while the jobs run
+    display.py    draws these counts in a terminal, or prints a line now and then
     summary.py    what the database says in the end
+    tuning.py     the numbers that tests make smaller
+    interrupt.py  Ctrl-C and SIGTERM
+    logs.py       steve's warnings, above the progress display
 """
 
-import logging
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.logging import RichHandler
+from rich.text import Text
 
-from steve import JobManager, NewJob, RetryPolicy
+from steve import JobManager, NewJob
 
+from .broken import broken_files
+from .catalog import Catalog
 from .database import prepared
+from .display import Display
 from .files import Found, find_files, type_of
-from .measure import HANDLERS
+from .interrupt import interruptible_once
+from .logs import warnings_on
+from .measure import handlers_with
 from .progress import Progress
 from .summary import print_summary
-
-RETRY = RetryPolicy(max_attempts=3, backoff_strategy="exp", base=1.5, jitter=0.3)
-"""Short waits (about 1.5 and 2.3 s): what cannot be read fails while you watch. Your own jobs may well wait longer."""
-
-AT_ONCE = 1000
-"""Jobs created in one call: few enough that the first are worked on while the rest are being created."""
+from .tuning import DEFAULTS, Tuning
 
 
-def run(folder: Path | None, database_url: str | None, *, schema: str, workers: int) -> int:
+def run(
+    folder: Path | None,
+    database_url: str | None,
+    *,
+    schema: str,
+    workers: int,
+    console: Console | None = None,
+    tuning: Tuning = DEFAULTS,
+) -> int:
     """Runs the demo and returns its exit code. `folder`: None for the standard library of the running Python."""
-    console = Console(highlight=False)
+    console = console or Console(highlight=False)
     found = find_files(folder)
-    console.print(f"{len(found.files):,} files under {found.folder}", markup=False)
-    for reason, number in found.left_out.items():
-        console.print(f"{number:,} left out: {reason}")
+    _introduce(found, tuning, console)
     try:
-        with _interruptible_once(), _warnings_on(console), prepared(database_url, schema) as database:
-            console.print(f"{database.description}, {workers} worker{'s' * (workers != 1)}", markup=False)
-            manager = JobManager(database.conninfo, handlers=HANDLERS, schema=schema, retry=RETRY)
+        with interruptible_once(), warnings_on(console), prepared(database_url, schema) as database:
+            title = f"{database.description}, {workers} worker{'s' * (workers != 1)}"
+            catalog = Catalog(closes_after=len(found.files) // 4, seconds=tuning.closed_seconds)
+            manager = JobManager(database.conninfo, handlers=handlers_with(catalog), schema=schema, retry=tuning.retry)
             try:
-                _work(manager, found, workers, console)
+                _work(manager, found, workers, title, console, tuning)
             finally:
                 manager.stop(timeout=30)
     except KeyboardInterrupt:
@@ -54,48 +64,35 @@ def run(folder: Path | None, database_url: str | None, *, schema: str, workers: 
     return 0
 
 
-def _work(manager: JobManager, found: Found, workers: int, console: Console) -> None:
-    files = found.files
-    with Progress(manager, len(files), console) as progress:
+def _introduce(found: Found, tuning: Tuning, console: Console) -> None:
+    console.print(Text(f"{len(found.files):,} text files under {found.folder}", "bold"))
+    if found.left_out:
+        console.print(Text("Left out: " + "; ".join(f"{what} ({number:,})" for what, number in found.left_out.items()), "dim"))
+    console.print(
+        "One job for each file hashes it, counts its lines and words, and enters it into a catalog. On the way the demo closes "
+        f"the catalog for {tuning.closed_seconds:g} s: a job that needs it then raises an error, and steve tries the job again "
+        f"later. A job whose file cannot be decoded fails for good after {tuning.retry.max_attempts} attempts."
+    )
+
+
+def _work(manager: JobManager, found: Found, workers: int, title: str, console: Console, tuning: Tuning) -> None:
+    with Progress(manager, found.label) as progress:
         manager.start(workers)
-        for first in range(0, len(files), AT_ONCE):
-            manager.create_many(NewJob(type_of(path), {"path": str(path)}) for path in files[first : first + AT_ONCE])
-            progress.show()
-        progress.wait()
-    print_summary(manager, found.folder, console)
+        with Display(progress, title, console, tuning.line_seconds) as display:
+            _run_jobs(manager, found.files, progress, display, tuning)
+            if not progress.failed:
+                with broken_files() as broken:
+                    console.print(f"None of these jobs failed, so the demo adds {len(broken)} broken files of its own.")
+                    _run_jobs(manager, broken, progress, display, tuning)
+    print_summary(manager, found.label, console, tuning.page)
 
 
-@contextmanager
-def _interruptible_once() -> Iterator[None]:
-    """Ctrl-C, or a supervisor's SIGTERM, raises KeyboardInterrupt; another one does not keep us from cleaning up."""
-
-    def interrupt(*_: object) -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _warnings_on(console: Console) -> Iterator[None]:
-    """steve's warnings above the progress bar. What it says of single jobs is left out: the tables will show it."""
-
-    def not_of_a_job(record: logging.LogRecord) -> bool:
-        return not hasattr(record, "job_uid")
-
-    logger = logging.getLogger("steve")
-    handler = RichHandler(console=console, level=logging.WARNING, show_path=False)
-    handler.addFilter(not_of_a_job)
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
+def _run_jobs(manager: JobManager, files: Sequence[Path], progress: Progress, display: Display, tuning: Tuning) -> None:
+    """Creates a job for each of the files and returns when all of them have ended."""
+    progress.expect(len(files))
+    for first in range(0, len(files), tuning.jobs_at_once):
+        some = files[first : first + tuning.jobs_at_once]
+        manager.create_many(NewJob(type_of(path), {"path": str(path)}) for path in some)
+        display.show()
+    while not progress.wait(0.1):
+        display.show()

@@ -1,4 +1,4 @@
-"""Which files the demo works on, and which type of job is for which. Feeds `run`, which creates the jobs."""
+"""Which text files the demo works on, and which type of job is for which. Feeds `run`, which creates the jobs."""
 
 import os
 import sysconfig
@@ -10,9 +10,14 @@ from steve import SteveError
 
 _PYTHON = frozenset({".py", ".pyi", ".pyw"})
 _BINARY = frozenset(
-    {".pyc", ".so", ".pyd", ".dll", ".dylib", ".exe", ".a", ".o", ".zip", ".whl", ".gz", ".bz2", ".xz"}
-    | {".gif", ".ico", ".jpg", ".jpeg", ".png", ".webp", ".pdf", ".au", ".mp3", ".wav", ".mp4"}
+    {".pyc", ".so", ".pyd", ".dll", ".dylib", ".exe", ".a", ".o", ".zip", ".whl", ".gz", ".bz2", ".xz", ".zst", ".tar"}
+    | {".gif", ".ico", ".jpg", ".jpeg", ".png", ".webp", ".pdf", ".au", ".mp3", ".wav", ".mp4", ".pickle", ".pck"}
 )
+_FOLDERS_LEFT_OUT = frozenset({"__pycache__", "node_modules"})
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+
+_HEAD = 8192
+"""Bytes of a file that are looked at: a NUL among them makes it binary, as for git."""
 
 
 @dataclass(frozen=True)
@@ -21,43 +26,65 @@ class Found:
 
     folder: Path
     files: list[Path] = field(default_factory=list)
-    """Regular files, in order; symbolic links are not followed."""
+    """Regular files that are text, in order; symbolic links are not followed."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Why -> how many."""
+    """What -> how many."""
+
+    def label(self, path: str) -> str:
+        """The name of a file for people: its path from the folder on."""
+        if Path(path).is_relative_to(self.folder):
+            return str(Path(path).relative_to(self.folder))
+        return f"{Path(path).name} (made by the demo)"
 
 
 def find_files(folder: Path | None) -> Found:
-    """Every file under `folder`; None: Python's standard library, without what was installed into it."""
-    without = set() if folder else {"site-packages", "dist-packages"}
+    """Every text file under `folder`; None: Python's standard library, without what was installed into it.
+
+    Hidden folders, such as .git, and those in which programs keep what they made are left out without being counted.
+    """
     found = Found((folder or Path(sysconfig.get_path("stdlib"))).expanduser().absolute())
+    without = _FOLDERS_LEFT_OUT if folder else _FOLDERS_LEFT_OUT | _INSTALLED
     _list(found.folder)
 
     def unreadable(_: OSError) -> None:
         found.left_out["folders that may not be read"] += 1
 
     for parent, folders, names in os.walk(found.folder, onerror=unreadable):
-        folders[:] = sorted(set(folders) - without)
+        folders[:] = sorted(name for name in folders if name not in without and not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
-            if path.is_symlink() or not path.is_file():
-                found.left_out["symbolic links, sockets, devices and the like"] += 1
-            elif not _is_text(str(path)):
-                found.left_out["names that are not UTF-8, which JSON cannot hold"] += 1
-            else:
+            reason = _why_not(path)
+            if reason is None:
                 found.files.append(path)
+            else:
+                found.left_out[reason] += 1
     if not found.files:
-        raise SteveError(f"there is no file under {found.folder}")
+        raise SteveError(f"there is no text file under {found.folder}")
     return found
 
 
 def type_of(path: Path) -> str:
-    """The type of the job for this file, by the name's ending: python, binary, or text."""
-    ending = path.suffix.lower()
-    return "python" if ending in _PYTHON else "binary" if ending in _BINARY else "text"
+    """The type of the job for this file, by the end of its name: python or text."""
+    return "python" if path.suffix.lower() in _PYTHON else "text"
+
+
+def _why_not(path: Path) -> str | None:
+    """The reason to leave a file out; None: there is none."""
+    if path.is_symlink() or not path.is_file():
+        return "symbolic links, sockets, devices and the like"
+    if not _is_unicode(str(path)):
+        return "names that are not UTF-8, which JSON cannot hold"
+    if path.suffix.lower() in _BINARY:
+        return "binary files"
+    try:
+        with path.open("rb") as file:
+            return "binary files" if b"\0" in file.read(_HEAD) else None
+    except OSError:
+        return "files that may not be read"
 
 
 def _list(folder: Path) -> None:
-    # os.walk() is silent about a folder that it cannot open; for the one that was asked for, silence is no answer.
+    # os.walk() says nothing about a folder that it cannot open. The user named this one and is told.
     try:
         os.scandir(folder).close()
     except FileNotFoundError:
@@ -68,7 +95,7 @@ def _list(folder: Path) -> None:
         raise SteveError(f"cannot read the folder {folder}: {error.strerror}") from None
 
 
-def _is_text(name: str) -> bool:
+def _is_unicode(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -1,12 +1,11 @@
-"""The demo's handlers: hash, measure and count one file. What they return is kept as `job.result`.
+"""The demo's handlers: hash and count one file, then enter it into the catalog. What they return is kept as `job.result`.
 
-A file that is no text raises UnicodeDecodeError, half way through and unguarded, as a handler may: steve tries it again
-and in the end calls the job failed.
+A file that cannot be decoded raises UnicodeDecodeError or SyntaxError, unguarded, as a handler may: steve tries the job again
+and in the end calls it failed.
 """
 
 import codecs
 import hashlib
-import time
 import tokenize
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,31 +13,35 @@ from typing import Any
 
 from steve import Job, Snooze, current_run
 
+from .catalog import Catalog
+
 _CHUNK = 1 << 18
 
 
-def measure_python(job: Job) -> dict[str, Any]:
-    """Source code says itself in which encoding it is; one that says nonsense raises SyntaxError."""
-    path = Path(job.payload["path"])
-    with path.open("rb") as file:
-        encoding, _ = tokenize.detect_encoding(file.readline)
-    return _measure(path, encoding)
+def handlers_with(catalog: Catalog) -> Mapping[str, Callable[[Job], dict[str, Any]]]:
+    """The handler for each type of job. All of them use the same catalog."""
 
+    def measure_python(job: Job) -> dict[str, Any]:
+        """Source code declares its encoding; a declaration that makes no sense raises SyntaxError."""
+        path = Path(job.payload["path"])
+        with path.open("rb") as file:
+            # The lambda hides the file's name, which the error would repeat: the job has it already.
+            encoding, _ = tokenize.detect_encoding(lambda: file.readline())
+        return enter(path, _measure(path, encoding))
 
-def measure_text(job: Job) -> dict[str, Any]:
-    """Everything else ought to be UTF-8."""
-    return _measure(Path(job.payload["path"]), "utf-8")
+    def measure_text(job: Job) -> dict[str, Any]:
+        """Every other file ought to be UTF-8."""
+        path = Path(job.payload["path"])
+        return enter(path, _measure(path, "utf-8"))
 
+    def enter(path: Path, result: dict[str, Any]) -> dict[str, Any]:
+        catalog.enter(str(path), result["sha256"])
+        return result
 
-HANDLERS: Mapping[str, Callable[[Job], Any]] = {
-    "python": measure_python,
-    "text": measure_text,
-    "binary": measure_text,  # which cannot end well, and shows how a job fails
-}
+    return {"python": measure_python, "text": measure_text}
 
 
 def _measure(path: Path, encoding: str) -> dict[str, Any]:
-    begun = time.perf_counter()
     run = current_run()
     digest = hashlib.sha256()
     decoder = codecs.getincrementaldecoder(encoding)()
@@ -47,7 +50,7 @@ def _measure(path: Path, encoding: str) -> dict[str, Any]:
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             if run.stopping:
-                raise Snooze(0)  # a file may be long: not now, and this attempt does not count
+                raise Snooze(0)  # a file may be long: the job goes back, and this attempt is not counted
             digest.update(chunk)
             size += len(chunk)
             text.add(decoder.decode(chunk))
@@ -58,7 +61,6 @@ def _measure(path: Path, encoding: str) -> dict[str, Any]:
         "lines": text.lines,
         "words": text.words,
         "encoding": "ascii" if text.ascii else encoding,
-        "milliseconds": round((time.perf_counter() - begun) * 1000, 3),
     }
 
 
@@ -73,11 +75,11 @@ class Text:
 
     @property
     def lines(self) -> int:
-        """A last line without an end counts too."""
+        """The number of lines; a last line without an end counts too."""
         return self._newlines + (self._last != "\n")
 
     def add(self, piece: str) -> None:
-        """The next piece."""
+        """Counts the next piece."""
         if not piece:
             return
         cut_in_two = not self._last.isspace() and not piece[0].isspace()

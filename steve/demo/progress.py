@@ -1,83 +1,90 @@
-"""What steve's listeners tell while the jobs run: a progress bar, or a line now and then where no terminal is.
+"""Counts what steve's listeners tell while the jobs run.
 
-The listeners run on steve's dispatcher thread and only count; the main thread looks at the counts and draws.
+The listeners run on steve's dispatcher thread and only count; the main thread reads the counts, and display.py draws them.
 """
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Self
-
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
 from steve import Attempt, Job, JobManager, Status
 
-_LINE_EVERY = 5.0
-"""Seconds between lines where there is no terminal."""
-
 
 class Progress:
-    """Counts what becomes of `total` jobs, from entering the `with` block to leaving it."""
+    """What has become of the jobs, from entering the `with` block to leaving it. `label`: a file's path -> its name."""
 
-    def __init__(self, manager: JobManager, total: int, console: Console) -> None:
-        self._total = total
-        self._console = console
-        self._done = 0
-        self._failed = 0
+    def __init__(self, manager: JobManager, label: Callable[[str], str]) -> None:
+        self.total = 0
+        self.done = 0
+        self.failed = 0
+        self.retries = 0
+        """Attempts that raised and will be followed by another."""
+        self.latest: tuple[str, str] | None = None
+        """The file and the error of the latest of them."""
+        self._manager = manager
+        self._label = label
         self._retrying: set[int] = set()
-        self._finished = threading.Event()
-        self._begun = self._last_line = time.monotonic()
-        columns = (BarColumn(bar_width=20), TextColumn("{task.description}"), TimeElapsedColumn())
-        self._bar = Bar(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("", total=total)
-        self._listeners = (
-            manager.on_success(None, self._count_done),
-            manager.on_failure(None, self._count_failed),
-            manager.on_attempt(None, self._count_retrying),
-        )
+        self._all_ended = threading.Event()
+        self._begun = time.monotonic()
+        self._listeners: tuple[Callable[[], None], ...] = ()
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._listeners = (
+            self._manager.on_success(None, self._count_done),
+            self._manager.on_failure(None, self._count_failed),
+            self._manager.on_attempt(None, self._count_retry),
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
         for remove in self._listeners:
             remove()
-        self.show(last=True)
-        self._bar.stop()
 
-    def wait(self) -> None:
-        """Returns when every job has ended, one way or the other."""
-        while not self._finished.wait(0.1):
-            self.show()
+    @property
+    def ended(self) -> int:
+        """Jobs that are done or failed."""
+        return self.done + self.failed
 
-    def show(self, last: bool = False) -> None:
-        """Draws what is known now."""
-        ended = self._done + self._failed
-        self._bar.update(self._task, completed=ended, description=self._text(ended))
-        now = time.monotonic()
-        if not self._console.is_terminal and (last or now - self._last_line >= _LINE_EVERY):
-            self._last_line = now
-            self._console.print(f"{ended:,} of {self._total:,}: {self._text(ended)}")
+    @property
+    def retrying(self) -> int:
+        """Jobs that raised and have not ended yet."""
+        return len(self._retrying)
 
-    def _text(self, ended: int) -> str:
-        speed = ended / max(time.monotonic() - self._begun, 0.001)
-        return f"{self._done:,} done, {self._failed:,} failed, {len(self._retrying):,} retrying, {speed:,.0f} jobs/s"
+    @property
+    def seconds(self) -> float:
+        """Time since the beginning."""
+        return time.monotonic() - self._begun
+
+    @property
+    def jobs_per_second(self) -> float:
+        """Jobs that ended, on average since the beginning."""
+        return self.ended / max(self.seconds, 0.001)
+
+    def expect(self, number: int) -> None:
+        """So many more jobs are about to be created. Only while none is under way."""
+        self.total += number
+        self._all_ended.clear()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until every job has ended, but not longer than this; whether they have."""
+        return self._all_ended.wait(seconds)
 
     def _count_done(self, job: Job) -> None:
-        self._done += 1
-        self._ended(job)
+        self.done += 1
+        self._end(job)
 
     def _count_failed(self, job: Job) -> None:
-        self._failed += 1
-        self._ended(job)
+        self.failed += 1
+        self._end(job)
 
-    def _count_retrying(self, job: Job, attempt: Attempt) -> None:
+    def _count_retry(self, job: Job, attempt: Attempt) -> None:
         if attempt.completed_at is not None and job.status is Status.PENDING:  # it raised and will be tried again
+            self.retries += 1
+            self.latest = self._label(job.payload["path"]), attempt.error_message or ""
             self._retrying.add(job.id)
 
-    def _ended(self, job: Job) -> None:
+    def _end(self, job: Job) -> None:
         self._retrying.discard(job.id)
-        if self._done + self._failed == self._total:
-            self._finished.set()
+        if self.ended == self.total:
+            self._all_ended.set()

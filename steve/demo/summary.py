@@ -1,82 +1,125 @@
-"""What the database says when all jobs have ended, as tables: read back with `fetch_all` and `history`."""
+"""What the database says when all jobs have ended: two tables, the errors, the throughput. Read with `fetch_all`, `history`."""
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from heapq import nlargest
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from steve import Job, JobManager, Status
 
-_PAGE = 1000
-_SUMS = ("jobs", "attempts", "bytes", "lines", "words")
+_MOST_REASONS = 5
+_COLORS = {"completed": "green", "success": "green", "failed": "red", "error": "yellow"}
 
 
-def print_summary(manager: JobManager, folder: Path, console: Console) -> None:
-    """Reads every job once and prints the tables; files are named from `folder` on."""
-    jobs = list(_all_jobs(manager))
-    failed = [job for job in jobs if job.status is Status.FAILED]
+def print_summary(manager: JobManager, label: Callable[[str], str], console: Console, page: int) -> None:
+    """Reads every job once, `page` at a time, and prints. `label`: a file's path -> its name."""
+    jobs = list(_all_jobs(manager, page))
+    console.print()
     console.print(_by_type(jobs))
-    console.print(_slowest([job for job in jobs if job.status is Status.COMPLETED], folder))
-    if failed:
-        console.print(_errors(failed, folder))
-        console.print(_history(manager, failed[-1], folder))
+    console.print(Text("Times are from a job's first attempt to its end, waits before retries included.", "dim"))
+    _print_errors([job for job in jobs if job.status is Status.FAILED], label, console)
+    lives = [job for job in jobs if job.attempts > 1]
+    if lives:
+        console.print()
+        # Of the jobs that were retried, one that was done in the end says more than one that failed.
+        console.print(_life(manager, max(lives, key=lambda job: (job.status is Status.COMPLETED, job.attempts)), label))
+    console.print(_throughput(jobs))
 
 
-def _all_jobs(manager: JobManager) -> Iterator[Job]:
-    page = manager.fetch_all(limit=_PAGE)
+def _all_jobs(manager: JobManager, size: int) -> Iterator[Job]:
+    page = manager.fetch_all(limit=size)
     while page:
         yield from page
-        page = manager.fetch_all(limit=_PAGE, before=page[-1])
+        page = manager.fetch_all(limit=size, before=page[-1])
 
 
-def _by_type(jobs: list[Job]) -> Table:
-    sums: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+def _by_type(jobs: Sequence[Job]) -> Table:
+    groups: dict[tuple[str, str], list[Job]] = defaultdict(list)
     for job in jobs:
-        counted = {name: job.result[name] for name in ("bytes", "lines", "words")} if job.result else {}
-        for group in ((job.type, str(job.status)), ("all", "")):
-            sums[group].update(jobs=1, attempts=job.attempts, **counted)
-    everything = sums.pop(("all", ""))
-    table = _table("By type and status", "type", "status", *(f">{name}" for name in _SUMS))
-    for (type_, status), row in sorted(sums.items()):
-        table.add_row(type_, status, *(f"{row[name]:,}" for name in _SUMS))
+        groups[job.type, str(job.status)].append(job)
+    table = _table("Jobs by type and status", "type", "status", ">jobs", ">attempts", ">retried", ">median", ">longest")
+    for (type_, status), group in sorted(groups.items()):
+        table.add_row(type_, _colored(status), *_figures(group))
     table.add_section()
-    table.add_row("all", "", *(f"{everything[name]:,}" for name in _SUMS))
+    table.add_row("all", "", *_figures(jobs))
     return table
 
 
-def _slowest(completed: list[Job], folder: Path) -> Table:
-    table = _table("The slowest that completed", ">ms", ">bytes", "encoding", "file")
-    for job in nlargest(5, completed, key=lambda job: job.result["milliseconds"]):
-        result = job.result
-        table.add_row(f"{result['milliseconds']:,.1f}", f"{result['bytes']:,}", result["encoding"], _file(job, folder))
-    return table
+def _figures(jobs: Sequence[Job]) -> list[str]:
+    counts = (len(jobs), sum(job.attempts for job in jobs), sum(job.attempts > 1 for job in jobs))
+    seconds = [_seconds(job) for job in jobs]
+    return [*(f"{count:,}" for count in counts), _duration(median(seconds)), _duration(max(seconds))]
 
 
-def _errors(failed: list[Job], folder: Path) -> Table:
-    """Errors that differ only in which byte it was, and where, share a row."""
+def _seconds(job: Job) -> float:
+    """From the first attempt to the end; 0 if one of them is not known."""
+    if job.started_at is None or job.completed_at is None:
+        return 0.0
+    return (job.completed_at - job.started_at).total_seconds()
+
+
+def _print_errors(failed: Sequence[Job], label: Callable[[str], str], console: Console) -> None:
+    """Errors that differ only in which byte it was, and where, are printed once."""
+    if not failed:
+        return
     groups: dict[str, list[Job]] = defaultdict(list)
     for job in failed:
-        groups[re.sub(r"\b(byte|position) [\w-]+", r"\1 …", job.error or "")].append(job)
-    table = _table("Why the others failed", ">jobs", "error", "the first of them")
-    for error, jobs in sorted(groups.items(), key=lambda group: -len(group[1]))[:10]:
-        table.add_row(f"{len(jobs):,}", Text(error), _file(jobs[-1], folder))
+        groups[re.sub(r"\b(bytes?|position) [\w-]+", r"\1 …", job.error or "")].append(job)
+    console.print()
+    console.print(Text(f"{len(failed):,} failed, after {max(job.attempts for job in failed)} attempts each", "bold"))
+    most_first = sorted(groups.values(), key=len, reverse=True)
+    for jobs in most_first[:_MOST_REASONS]:
+        first = jobs[-1]  # the oldest: pages come newest first
+        others = f", and {len(jobs) - 1:,} like it" * (len(jobs) > 1)
+        console.print(Padding(Text.assemble((label(first.payload["path"]), "red"), others), (0, 0, 0, 2)))
+        console.print(Padding(Text(first.error or ""), (0, 0, 0, 6)))
+    if rest := sum(map(len, most_first[_MOST_REASONS:])):
+        console.print(Padding(Text(f"{rest:,} more, for other reasons"), (0, 0, 0, 2)))
+
+
+def _life(manager: JobManager, job: Job, label: Callable[[str], str]) -> Table:
+    """What `history` knows of one job: each attempt, and how long steve waited in between."""
+    table = _table(
+        f"One job, attempt by attempt: {label(job.payload['path'])}", ">attempt", ">began", ">took", "status", "error"
+    )
+    for attempt in (attempts := manager.history(job)):
+        began = (attempt.started_at - attempts[0].started_at).total_seconds()
+        took = (attempt.completed_at - attempt.started_at).total_seconds() if attempt.completed_at else 0.0
+        table.add_row(
+            f"{attempt.number}",
+            f"+{began:.2f} s",
+            _duration(took),
+            _colored(str(attempt.status)),
+            Text(attempt.error_message or ""),
+        )
     return table
 
 
-def _history(manager: JobManager, job: Job, folder: Path) -> Table:
-    """What `history` knows of one job, and with it how long steve waited between the attempts."""
-    attempts = manager.history(job)
-    table = _table(f"One of them, attempt by attempt: {_file(job, folder)}", ">attempt", ">seconds", "status", "error")
-    for attempt in attempts:
-        since = (attempt.started_at - attempts[0].started_at).total_seconds()
-        table.add_row(f"{attempt.number}", f"+{since:.2f}", str(attempt.status), Text(attempt.error_message or ""))
-    return table
+def _throughput(jobs: Sequence[Job]) -> Text:
+    """By the database's clock, from the first job's creation to the last one's end."""
+    ends = [job.completed_at for job in jobs if job.completed_at is not None]
+    begun = min(job.created_at for job in jobs)
+    seconds = max((max(ends) - begun).total_seconds(), 0.001)
+    busiest = max(Counter(int((end - begun).total_seconds()) for end in ends).values())
+    return Text(
+        f"{len(jobs):,} jobs in {seconds:.1f} s, waits included: {len(jobs) / seconds:,.0f} jobs/s, "
+        f"{busiest:,} in the busiest second",
+        "bold",
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1000:,.1f} ms" if seconds < 1 else f"{seconds:,.2f} s"
+
+
+def _colored(status: str) -> Text:
+    return Text(status, _COLORS.get(status, ""))
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -85,9 +128,3 @@ def _table(title: str, *columns: str) -> Table:
     for name in columns:
         table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left")
     return table
-
-
-def _file(job: Job, folder: Path) -> Text:
-    return Text(
-        str(Path(job.payload["path"]).relative_to(folder)), overflow="fold"
-    )  # Text: a path may hold [brackets], which rich takes for markup

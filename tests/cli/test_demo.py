@@ -1,113 +1,190 @@
 """The demo, from the command line to the tables at its end; whatever happens it leaves nothing behind."""
 
-import hashlib
+import os
+import pty
 import re
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
-from threading import Event
-from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
+from rich.console import Console
 
-from steve import Job, JobManager, RetryPolicy, Status, cli, current_run, demo
-from steve.demo.measure import HANDLERS, measure_text
+from steve import RetryPolicy, cli, demo
+from steve.demo.tuning import Tuning
 from tests.cli.conftest import python
-from tests.conftest import until
 
-# Files by name, and how often each is tried.
+# Files by name, and whether their jobs end well. The last three get no job.
 FILES = {
-    "latin.py": (b"# coding: latin-1\n# caf\xe9\n", 1),
-    "nonsense.py": (b"# coding: no-such-encoding\n", 3),
-    "utf8.txt": ("Füße zählen, drei Wörter\nmehr".encode(), 1),
-    "ascii.txt": (b"one two three\n" * 50_000, 1),  # more than is read at a time
-    "empty": (b"", 1),
-    "image.png": (b"\x89PNG\r\n", 3),
-    "deep/er/cut-off.txt": ("ü".encode()[:1], 3),
-    "[bold]brackets.txt": (b"x", 1),
+    "latin.py": (b"# coding: latin-1\n# caf\xe9\n", True),
+    "nonsense.py": (b"# coding: no-such-encoding\n", False),
+    "utf8.txt": ("Füße zählen, drei Wörter\nmehr".encode(), True),
+    "ascii.txt": (b"one two three\n" * 50_000, True),  # more than is read at a time
+    "empty": (b"", True),
+    "latin.txt": (b"caf\xe9 noir\n", False),
+    "deep/er/cut-off.txt": ("ü".encode()[:1], False),
+    "[bold]brackets.txt": (b"x", True),
+    "image.png": (b"\x89PNG\r\n\0", None),
+    "__pycache__/x.py": (b"", None),
+    ".git/config": (b"", None),
 }
+BROKEN = [name for name, (_, ends_well) in FILES.items() if ends_well is False]
+
+QUICK = Tuning(RetryPolicy(max_attempts=3, max_delay=0.1), closed_seconds=0.05, jobs_at_once=3, page=3, line_seconds=0.0)
+"""The demo with short waits, a page for every three jobs, and a line for every look at the progress."""
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
     for name, (content, _) in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    (tmp_path / "link").symlink_to(tmp_path / "empty")
-    return tmp_path
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "link").symlink_to(folder / "empty")
+    return folder
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo's retries without their waits, and a page for every three jobs."""
-    monkeypatch.setattr(demo, "RETRY", RetryPolicy(max_attempts=3, backoff_strategy="none"))
-    monkeypatch.setattr(demo, "AT_ONCE", 3)
-    monkeypatch.setattr(demo.summary, "_PAGE", 3)
-    monkeypatch.setenv("COLUMNS", "200")
+def sound_folder(folder: Path) -> Path:
+    """Without the files that cannot be decoded."""
+    for name in BROKEN:
+        (folder / name).unlink()
+    return folder
 
 
 def exists(conn: psycopg.Connection, schema: str) -> bool:
     return conn.execute("select from pg_namespace where nspname = %s", [schema]).fetchone() is not None
 
 
-@pytest.mark.usefixtures("impatient")
-def test_one_job_for_every_file_and_a_summary_from_the_database(
-    folder: Path, database_url: str, schema: str, conn: psycopg.Connection, capsys: pytest.CaptureFixture[str]
+def run(folder: Path, database_url: str, schema: str, *, workers: int = 4, terminal: bool = False, width: int = 200) -> str:
+    """Runs the demo to its end; what it printed."""
+    printed = StringIO()
+    console = Console(file=printed, width=width, force_terminal=terminal, highlight=False)
+    assert demo.run(folder, database_url, schema=schema, workers=workers, console=console, tuning=QUICK) == 0
+    return printed.getvalue()
+
+
+def rows(printed: str) -> dict[str, list[str]]:
+    """The table of jobs: what is before the figures -> jobs, attempts, retried."""
+    pattern = r"^ +(python +\w+|text +\w+|all) +([\d,]+) +([\d,]+) +([\d,]+) +[\d.,]+ m?s +[\d.,]+ m?s *$"
+    return {" ".join(label.split()): figures for label, *figures in re.findall(pattern, printed, re.MULTILINE)}
+
+
+def test_one_job_for_every_text_file_and_a_summary_from_the_database(
+    folder: Path, database_url: str, schema: str, conn: psycopg.Connection
 ) -> None:
-    assert cli.main(["demo", str(folder), "--database-url", database_url, "--schema", schema]) == 0
-    printed = capsys.readouterr().out
-    assert f"8 files under {folder}" in printed
-    assert "1 left out: symbolic links" in printed
-    size = sum(len(content) for content, attempts in FILES.values() if attempts == 1)
-    rows = [line.replace(",", "").split() for line in printed.splitlines()]
-    assert ["python", "completed", "1", "1", "25", "2", "5"] in rows
-    assert ["python", "failed", "1", "3", "0", "0", "0"] in rows
-    assert ["binary", "failed", "1", "3", "0", "0", "0"] in rows
-    assert ["text", "failed", "1", "3", "0", "0", "0"] in rows
-    assert ["text", "completed", "4", "4", str(size - 25), "50003", "150006"] in rows
-    assert ["all", "8", "14", str(size), "50005", "150011"] in rows
-    assert "iso-8859-1" in printed
-    assert "[bold]brackets.txt" in printed
-    assert re.search(r"'utf-8' codec can't decode byte … in position …: invalid start byte", printed)
-    assert "unexpected end of data" in printed
-    assert "no-such-encoding" in printed
-    assert len(re.findall(r"^ +\d +\+\d+\.\d\d +error", printed, re.MULTILINE)) == 3
+    printed = run(folder, database_url, schema)
+    assert f"8 text files under {folder}" in printed
+    assert "Left out: binary files (1); symbolic links, sockets, devices and the like (1)\n" in printed
+    assert f"schema {schema}, 4 workers\n" in printed
+    table = {label: [int(figure) for figure in figures] for label, figures in rows(printed).items()}
+    assert {label: jobs for label, (jobs, _, _) in table.items()} == {
+        "python completed": 1,
+        "python failed": 1,
+        "text completed": 4,
+        "text failed": 2,
+        "all": 8,
+    }
+    assert table["python failed"] == [1, 3, 1]
+    assert table["text failed"] == [2, 6, 2]
+    _, attempts, retried = table["all"]
+    assert sum(figures[1] for figures in table.values()) == 2 * attempts
+    assert sum(figures[2] for figures in table.values()) == 2 * retried
+    assert retried > 3, "only those that failed"
+    assert re.search(r"^8 jobs in \d\.\d s, waits included: \d+ jobs/s, [1-8] in the busiest second\n\Z", printed, re.MULTILINE)
     assert not exists(conn, schema)
 
 
-def test_what_a_handler_returns_is_right(folder: Path, database_url: str, schema: str) -> None:
-    with JobManager(database_url, handlers=HANDLERS, schema=schema) as manager:
-        job = manager.create("text", {"path": str(folder / "ascii.txt")})
-        until(lambda: manager.find(job).completed_at)
-        content, _ = FILES["ascii.txt"]
-        result = manager.find(job).result
-    assert result.pop("milliseconds") > 0
-    assert result == {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": 700_000,
-        "lines": 50_000,
-        "words": 150_000,
-        "encoding": "ascii",
-    }
+def test_the_jobs_that_failed_are_listed_with_their_errors(folder: Path, database_url: str, schema: str) -> None:
+    (folder / "latin-too.txt").write_bytes(b"a longer text, caf\xe9 noir\n")
+    for number in range(3):
+        (folder / f"nonsense-{number}.py").write_bytes(b"# coding: no-such-encoding-%d\n" % number)
+    printed = run(folder, database_url, schema)
+    assert "7 failed, after 3 attempts each\n" in printed
+    errors = printed.split("attempts each\n")[1].split("One job")[0].splitlines()
+    lines = [line.strip() for line in errors if line.strip()]
+    assert lines[:2] == [  # they differ only in where it was, so one stands for both
+        "latin-too.txt, and 1 like it",
+        "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9 in position 18: invalid continuation byte",
+    ]
+    assert "deep/er/cut-off.txt" in lines
+    assert "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xc3 in position 0: unexpected end of data" in lines
+    assert [line for line in lines if line.startswith("SyntaxError: unknown encoding: no-such-encoding")]
+    assert lines[-1] == "1 more, for other reasons"
 
 
-def test_a_manager_that_stops_does_not_wait_for_a_long_file(folder: Path, make_manager: Callable[..., JobManager]) -> None:
-    def begins_late(job: Job) -> Any:
-        begun.set()
-        current_run().wait(60)
-        return measure_text(job)
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_life_of_a_job_that_found_the_catalog_closed_is_shown(
+    sound_folder: Path, database_url: str, schema: str, workers: int
+) -> None:
+    printed = run(sound_folder, database_url, schema, workers=workers)
+    life = printed.split("One job, attempt by attempt: ")[1]
+    name, *_ = life.splitlines()
+    assert (sound_folder / name.strip()).exists()
+    attempts = re.findall(r"^ +(\d) +\+(\d+\.\d\d) s +[\d.]+ m?s +(\w+) +(.*?) *$", life, re.MULTILINE)
+    assert [(number, status, error) for number, _, status, error in attempts] == [
+        ("1", "error", "CatalogClosed: closed for 0.05 s"),
+        ("2", "success", ""),
+    ]
+    assert float(attempts[0][1]) == 0
+    assert float(attempts[1][1]) >= 0.1, "before the backoff had passed"
 
-    begun = Event()
-    manager = make_manager(handlers={"text": begins_late})
-    manager.start(1)
-    job = manager.create("text", {"path": str(folder / "ascii.txt")})
-    assert begun.wait(10)
-    assert manager.stop(timeout=10).complete
-    stored = manager.find(job)
-    assert (stored.status, stored.attempts) == (Status.PENDING, 0)
+
+def test_where_no_job_fails_the_demo_adds_broken_files_and_says_so(sound_folder: Path, database_url: str, schema: str) -> None:
+    printed = run(sound_folder, database_url, schema)
+    assert "None of these jobs failed, so the demo adds 3 broken files of its own." in printed
+    assert "8 of 8: 5 done, 3 failed, 0 retrying" in printed
+    for name in ("unknown-encoding.py", "not-utf-8.txt", "cut-short.txt"):
+        assert f"  {name} (made by the demo)\n" in re.sub(" +\n", "\n", printed)
+
+
+def test_where_jobs_fail_the_demo_adds_nothing(folder: Path, database_url: str, schema: str) -> None:
+    assert "made by the demo" not in run(folder, database_url, schema)
+
+
+def test_names_with_brackets_are_not_taken_for_markup(tmp_path: Path, database_url: str, schema: str) -> None:
+    (tmp_path / "[bold]brackets.txt").write_bytes(b"\xff")
+    printed = run(tmp_path, database_url, schema)
+    assert "  [bold]brackets.txt" in printed
+    assert "One job, attempt by attempt: [bold]brackets.txt" in printed
+
+
+def test_without_a_terminal_the_progress_is_plain_lines(folder: Path, database_url: str, schema: str) -> None:
+    printed = run(folder, database_url, schema)
+    lines = re.findall(r"^(\d) of 8: (\d) done, (\d) failed, (\d) retrying, [\d,]+ jobs/s$", printed, re.MULTILINE)
+    assert len(lines) >= 2
+    assert lines[-1] == ("8", "5", "3", "0")
+    assert any(int(retrying) for *_, retrying in lines)
+    assert "\x1b" not in printed
+
+
+def test_in_a_terminal_the_progress_is_a_panel_that_is_drawn_again(
+    folder: Path, database_url: str, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    printed = run(folder, database_url, schema, terminal=True, width=90)
+    assert "\x1b[?25l" in printed, "the cursor is hidden"
+    assert printed.rindex("\x1b[?25h") > printed.rindex("\x1b[?25l"), "and shown again"
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed)
+    assert len(re.findall("╭─.* 4 workers ─+╮", drawn)) > 1
+    assert re.search("│ +no retries yet +│", drawn)
+    assert re.search(r"│ +[━╸╺ ]+8 of 8 +\d+\.\d s +│", drawn)
+    assert re.search(r"│ +5 done +3 failed +0 retrying +\d+ jobs/s +│", drawn)
+    assert re.search(r"│ +\d+ retries  latest: .+: \w+: .+│", drawn)
+    assert max(len(line) for line in drawn.splitlines()) <= 90
+
+
+def test_a_dumb_terminal_gets_plain_lines(
+    folder: Path, database_url: str, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    printed = run(folder, database_url, schema, terminal=True)
+    assert "8 of 8: 5 done" in printed
+    assert "╭" not in printed
 
 
 def test_with_an_embedded_server_nothing_is_left_behind(folder: Path, home: Path) -> None:
@@ -128,7 +205,32 @@ def test_ctrl_c_and_sigterm_end_it_cleanly(folder: Path, home: Path, number: sig
         process.send_signal(number)  # people press it twice
         printed, errors = process.communicate()
     assert (process.returncode, errors) == (130, "")
-    assert "Interrupted" in printed
+    assert printed.endswith("Interrupted: the jobs that ran have ended, nothing is left behind.\n")
+
+
+def test_ctrl_c_in_a_terminal_gives_the_cursor_back(folder: Path, home: Path) -> None:
+    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "steve", "demo", str(folder)]
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=unmeasured | {"TERM": "xterm"}
+    )
+    os.close(theirs)
+    printed = b""
+    with process:
+        while b" done" not in printed:
+            printed += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        try:
+            while chunk := os.read(ours, 4096):
+                printed += chunk
+        except OSError:  # so Linux says that the other end is closed
+            pass
+    os.close(ours)
+    assert process.returncode == 130
+    assert printed.rindex(b"\x1b[?25h") > printed.rindex(b"\x1b[?25l")
+    assert b"Traceback" not in printed
+    assert b"Interrupted" in printed
 
 
 def test_a_schema_that_is_there_is_left_alone(
@@ -156,7 +258,18 @@ def test_a_database_that_is_not_there_is_reported_without_the_password(
     assert "sesame" not in error
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("workers", ["0", "1001"])
+def test_a_number_of_workers_that_cannot_be_is_an_error_of_one_line(
+    folder: Path, database_url: str, schema: str, conn: psycopg.Connection, workers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["demo", str(folder), "--database-url", database_url, "--schema", schema, "--workers", workers]
+    assert cli.main(arguments) == 1
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"steve: .*1000.*\n", printed.err)
+    assert "0 of 0" not in printed.out
+    assert not exists(conn, schema)
+
+
 def test_a_schema_name_that_cannot_be_is_an_error(folder: Path, database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["demo", str(folder), "--database-url", database_url, "--schema", "pg_mine"]) == 1
     assert "pg_mine" in capsys.readouterr().err
