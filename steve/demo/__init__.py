@@ -47,17 +47,18 @@ def run(
 ) -> int:
     """Runs the demo and returns its exit code. `folder`: None for the standard library of the running Python."""
     console = console or Console(highlight=False)
-    found = find_files(folder)
-    _introduce(found, tuning, console)
     try:
-        with interruptible_once(), warnings_on(console), prepared(database_url, schema) as database:
-            title = f"{database.description}, {workers} worker{'s' * (workers != 1)}"
-            catalog = Catalog(closes_after=len(found.files) // 4, seconds=tuning.closed_seconds)
-            manager = JobManager(database.conninfo, handlers=handlers_with(catalog), schema=schema, retry=tuning.retry)
-            try:
-                _work(manager, found, workers, title, console, tuning)
-            finally:
-                manager.stop(timeout=30)
+        with interruptible_once(), warnings_on(console):
+            found = find_files(folder)
+            _introduce(found, tuning, console)
+            with prepared(database_url, schema) as database:
+                title = f"{database.description}, {workers} worker{'s' * (workers != 1)}"
+                catalog = Catalog(closes_after=len(found.files) // 4, seconds=tuning.closed_seconds)
+                manager = JobManager(database.conninfo, handlers=handlers_with(catalog), schema=schema, retry=tuning.retry)
+                try:
+                    _work(manager, found, workers, title, console, tuning)
+                finally:
+                    manager.stop(timeout=30)
     except KeyboardInterrupt:
         console.print("Interrupted: the jobs that ran have ended, nothing is left behind.")
         return 130
@@ -78,18 +79,19 @@ def _introduce(found: Found, tuning: Tuning, console: Console) -> None:
 def _work(manager: JobManager, found: Found, workers: int, title: str, console: Console, tuning: Tuning) -> None:
     with Progress(manager, found.label) as progress:
         manager.start(workers)
+        progress.expect(len(found.files))
         with Display(progress, title, console, tuning.line_seconds) as display:
             _run_jobs(manager, found.files, progress, display, tuning)
             if not progress.failed:
                 with broken_files() as broken:
                     console.print(f"None of these jobs failed, so the demo adds {len(broken)} broken files of its own.")
+                    progress.expect(len(broken))
                     _run_jobs(manager, broken, progress, display, tuning)
     print_summary(manager, found.label, console, tuning.page)
 
 
 def _run_jobs(manager: JobManager, files: Sequence[Path], progress: Progress, display: Display, tuning: Tuning) -> None:
-    """Creates a job for each of the files and returns when all of them have ended."""
-    progress.expect(len(files))
+    """Creates a job for each of the files, which `progress` expects, and returns when all of them have ended."""
     for first in range(0, len(files), tuning.jobs_at_once):
         some = files[first : first + tuning.jobs_at_once]
         manager.create_many(NewJob(type_of(path), {"path": str(path)}) for path in some)

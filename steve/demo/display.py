@@ -33,6 +33,7 @@ class Display:
         if self._live:
             self._console.print()
             self._live.start()
+            self.show()
         else:
             self._console.print(self._title, markup=False)
         return self
