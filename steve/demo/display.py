@@ -32,16 +32,22 @@ class Display:
     def __enter__(self) -> Self:
         if self._live:
             self._console.print()
-            self._live.start()
-            self.show()
+            try:
+                self._live.start()
+                self.show()
+            except BaseException:  # Ctrl-C comes at any moment, and the block is not entered yet: __exit__ will not be called
+                self._live.stop()
+                raise
         else:
             self._console.print(self._title, markup=False)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
-        self.show(last=True)
-        if self._live:
-            self._live.stop()
+        try:
+            self.show(last=True)
+        finally:
+            if self._live:
+                self._live.stop()
 
     def show(self, last: bool = False) -> None:
         """Draws what is known now. `last`: a line is printed even though the one before is recent."""
