@@ -34,7 +34,7 @@ test: $(DEV_STAMP) ## the whole suite on a real PostgreSQL, with coverage (STEVE
 test-fast: $(DEV_STAMP) ## the tests of the pure values only: seconds, no database
 	$(RUN) pytest tests/values $(ARGS)
 
-demo: $(DEMO_STAMP) ## watch it work: one job for every text file of Python's standard library, on an embedded PostgreSQL
+demo: $(DEMO_STAMP) ## one job for every text file of Python's standard library, on an embedded PostgreSQL
 	$(RUN) steve demo $(ARGS)
 
 docs: $(DOCS_STAMP) ## build the documentation into docs/_build, with warnings as errors
