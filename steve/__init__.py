@@ -1,21 +1,35 @@
 """steve: background jobs for synchronous Python, kept in the PostgreSQL that an application already has.
 
-Where to read, in the order of a job's life. A job is created: manager.py, _enqueue.py, sql/insert_job.sql. It is claimed:
-_claim.py, sql/claim_jobs.sql. It is run: _worker.py, _run.py. What becomes of it: outcome.py, retry.py. That is written down:
-_settle.py, sql/settle_jobs.sql. Who wants to know is told: listeners.py. How these are wired, and how they end: _engine.py.
+Where to read. The values that users name are the files beside this one. The rest, in the order in which each builds on the one
+before:
+
+    _model/       the rules, pure: what becomes of a job (outcome.py), who is alive (process.py), names, JSON, settings
+    _runtime/     what a process has once: its log, its source of chance, its exit, its forks
+    _database/    the only SQL: connections, statements and their files, migrations, rights, failures
+    _client/      what callers ask: create, find, prune, migrate
+    _engine/      what works between start() and stop(): wiring.py first, then claim/ work/ settle/ events/ liveness/ upkeep/
+    manager.py    JobManager, the front door
+    cli.py demo/ embedded.py    programs that use steve as any other would
 """
 
-from ._engine import StopReport
-from ._grants import grants
-from ._health import Health
-from ._run import Run, current_run
-from ._version import __version__
-from .errors import ForkedProcessError, InvalidJob, NotRunning, OutcomeUnknown, SchemaError, Snooze, SteveError, Unavailable
-from .job import Attempt, AttemptStatus, Job, NewJob, Status
-from .manager import JobManager
-from .retry import RetryPolicy
-
-JobManager.__module__ = grants.__module__ = "steve"
+from steve._database.grants import grants
+from steve._version import __version__
+from steve.errors import (
+    ForkedProcessError,
+    InvalidJob,
+    NotRunning,
+    OutcomeUnknown,
+    SchemaError,
+    Snooze,
+    SteveError,
+    Unavailable,
+)
+from steve.health import Health
+from steve.job import Attempt, AttemptStatus, Job, NewJob, Status
+from steve.manager import JobManager
+from steve.report import StopReport
+from steve.retry import RetryPolicy
+from steve.run import Run, current_run
 
 __all__ = [
     "Attempt",
@@ -40,3 +54,7 @@ __all__ = [
     "current_run",
     "grants",
 ]
+
+for _name in __all__:
+    if _name != "__version__":
+        globals()[_name].__module__ = "steve"  # a traceback says steve.InvalidJob, the name that users import

@@ -11,7 +11,7 @@
     Snooze (BaseException)             raised by a handler: not now, again in so many seconds
 
 Messages name the thing, the value (never a payload's, never a password) and what to do.
-Trouble and its kinds stay inside steve: they are all that the rooms know of the database; `_ask` makes them.
+What the database layer raises inside steve stands in `_database/failures.py`.
 """
 
 from __future__ import annotations
@@ -68,40 +68,6 @@ class Snooze(BaseException):
             raise ValueError(f"Snooze(seconds) must be between 0 and 31536000 (a year), not {shown(seconds)}")
         super().__init__(seconds)
         self.seconds = float(seconds)
-
-
-for _public in (SteveError, InvalidJob, SchemaError, NotRunning, Unavailable, OutcomeUnknown, ForkedProcessError, Snooze):
-    _public.__module__ = "steve"  # a traceback says steve.InvalidJob, the name that users import
-
-
-class Trouble(Exception):
-    """What the database layer raises to the rooms: one of those below. `sqlstate`, `constraint`: PostgreSQL's, None if it did
-    not say."""
-
-    def __init__(self, message: str, sqlstate: str | None = None, constraint: str | None = None) -> None:
-        super().__init__(message)
-        self.sqlstate = sqlstate
-        self.constraint = constraint
-
-
-class Weather(Trouble):
-    """Nothing was written and the same call may succeed later: try again."""
-
-
-class Unexplained(Weather):
-    """Nothing was written, and the reason may lie in the data or in the server: a limit, no memory, an internal error."""
-
-
-class Unknown(Trouble):
-    """The connection broke after the statement was sent: it may have been done or not."""
-
-
-class Refused(Trouble):
-    """PostgreSQL did not take this data: it cannot hold it, or a constraint or a trigger is against it."""
-
-
-class Misconfigured(Trouble):
-    """The schema or the role's rights are wrong: nothing works until somebody mends them."""
 
 
 def shown(value: object) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .errors import shown
+from steve.errors import shown
 
 MAX_ATTEMPTS = 10_000
 """The most that max_attempts may be."""
@@ -56,6 +56,3 @@ class RetryPolicy:
         except OverflowError:  # 2.0 ** 1024; max_attempts may be 10,000
             delay = self.max_delay
         return delay * (1 - self.jitter + 2 * self.jitter * chance)
-
-
-RetryPolicy.__module__ = "steve"

@@ -16,7 +16,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from steve import JobManager, embedded
+from steve import embedded
+from steve import JobManager
 
 T = TypeVar("T")
 

@@ -51,7 +51,7 @@ def layer_of(module: str) -> str:
 
 
 def imports_of(file: Path) -> Iterator[str]:
-    """The absolute names that a file imports: `steve._store.Store`, `psycopg.sql`, `os`."""
+    """The absolute names that a file imports: `steve._database.statements.store.Store`, `psycopg.sql`, `os`."""
     package = ["steve", *file.relative_to(STEVE).parent.parts]
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):

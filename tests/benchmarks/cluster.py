@@ -22,7 +22,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from steve import JobManager, SteveError, embedded
+from steve import embedded
+from steve import JobManager, SteveError
 
 SETTINGS = {
     "shared_buffers": "1GB",

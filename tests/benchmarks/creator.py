@@ -19,10 +19,10 @@ from typing import Any
 import psycopg
 
 from steve import JobManager, NewJob
-from steve._ask import place_schema
-from steve._enqueue import checked
-from steve._store import Store
-from steve.settings import Settings
+from steve._database.execute import read_statement
+from steve._client.enqueue import checked
+from steve._database.statements.store import Store
+from steve._model.settings import Settings
 
 from .board import Board
 from .options import CreatorOptions
@@ -65,7 +65,7 @@ def by_create(options: CreatorOptions) -> float:
 
 def by_insert(options: CreatorOptions) -> float:
     """The same INSERT by psycopg alone, a connection a thread, all parameters made before the clock starts."""
-    statement = place_schema(files("steve").joinpath("sql", "insert_job.sql").read_text(), options.schema)
+    statement = read_statement(files("steve").joinpath("sql", "insert_job.sql").read_text(), options.schema)
     fixed = {"notify": options.notify is not False, "channel": Store(options.schema).channel}
 
     def parameters(type: str, i: int) -> dict[str, Any]:

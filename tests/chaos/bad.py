@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from steve import InvalidJob, Job, JobManager
-from tests.manager.test_bad_input import CONSTRUCTOR, CREATE, LOOKING, MANY, NOWHERE, TEXTS
+from tests.behaviour.test_bad_input import CONSTRUCTOR, CREATE, LOOKING, MANY, NOWHERE, TEXTS
 
 from .faults import Site, fault
 from .misdeeds import BORROWS, CHANGES, CLOSES, FORKS, HUGE, RAISES, RESULTS

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.bouncer import PGBOUNCER, SESSIONS, bouncer
-from tests.manager.proxy import Proxy
+from tests.behaviour.proxy import Proxy
 
 from .faults import Site, Skipped, fault
 

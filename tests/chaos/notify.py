@@ -106,7 +106,7 @@ def junk(site: Site) -> None:
 
 
 def _channel(site: Site) -> str:
-    from steve._store import Store
+    from steve._database.statements.store import Store
 
     return Store(site.schema).channel
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 from steve import JobManager
-from steve.settings import LET_IN
+from steve._model.settings import LET_IN
 
 from .clocks import LIBRARIES
 from .cluster import Cluster, opened, temporary_directory

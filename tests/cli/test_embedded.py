@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from steve import SteveError, embedded
+from steve import embedded
+from steve import SteveError
 from tests.cli.conftest import processes_in, python
 
 

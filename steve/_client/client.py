@@ -1,0 +1,129 @@
+"""What callers ask of the tables: create jobs, find them, prune them, migrate. Works in a process that never starts a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from steve._client import enqueue, lookup, prune
+from steve._client.calls import Calls
+from steve._client.create import Creator
+from steve._database import migrations
+from steve._database.connections import Connections
+from steve._database.conninfo import caller_connection
+from steve._database.failures import Connection, translated
+from steve._database.statements import Statements
+from steve._database.statements.jobs import Insert
+from steve._model.settings import Settings
+from steve._runtime import fork
+from steve.errors import SteveError
+from steve.job import Attempt, Job, NewJob
+
+T = TypeVar("T")
+
+
+class Client:
+    """Its methods raise what `JobManager`'s of the same names do."""
+
+    def __init__(self, *, settings: Settings, statements: Statements, connections: Connections) -> None:
+        self._settings = settings
+        self._statements = statements
+        self._connections = connections
+        self._calls = Calls(connections, statements)
+        self._creator = self._make_creator()
+        fork.register(self)
+
+    def reset_after_fork(self) -> None:
+        """In the child of a fork: a thread that does not exist here may have held a lock of the creator's."""
+        fork.leave_alone(self._creator)
+        self._creator = self._make_creator()
+
+    def _make_creator(self) -> Creator:
+        return Creator(
+            statements=self._statements,
+            calls=self._calls,
+            connections=self._connections,
+            tuning=self._settings.tuning,
+        )
+
+    # -- creating -------------------------------------------------------------------------------------------------------
+
+    def check(self, new: NewJob) -> Insert:
+        return enqueue.checked(new, self._settings)
+
+    def create(self, insert: Insert, *, notify: bool | None, connection: object) -> Job:
+        wake = enqueue.notified(notify, self._settings.notify, insert)
+        return self._creator.create(insert, wake, _theirs(connection))
+
+    def create_many(self, jobs: object, defaults: NewJob, *, notify: bool | None, connection: object) -> list[Job]:
+        inserts = enqueue.checked_many(jobs, defaults, self._settings)
+        wake = enqueue.notified(notify, self._settings.notify, *inserts)
+        theirs = _theirs(connection)
+        return self._creator.create_many(inserts, wake, theirs) if inserts else []
+
+    # -- looking --------------------------------------------------------------------------------------------------------
+
+    def find(self, job: Job | UUID | str) -> Job | None:
+        uid = lookup.uid_of(job)
+        return self._calls.call(lambda ours: self._statements.jobs.find_jobs(ours, [uid]).get(uid))
+
+    def history(self, job: Job | UUID | str) -> list[Attempt]:
+        uid = lookup.uid_of(job)
+        return self._calls.call(lambda ours: self._statements.jobs.list_attempts(ours, uid))
+
+    def fetch_all(self, status: object, *, type: object, queue: object, limit: object, before: object) -> list[Job]:
+        page = lookup.page(status, type, queue, limit, before)
+        return self._calls.call(lambda ours: self._statements.jobs.list_jobs(ours, page), more_seconds=None)
+
+    # -- tables ---------------------------------------------------------------------------------------------------------
+
+    def prune(self, older_than: timedelta) -> int:
+        age = prune.check_age(older_than)
+        most = self._settings.tuning.prune_most
+
+        def batch(after: int) -> tuple[int, int | None]:
+            return self._calls.call(lambda ours: self._statements.jobs.prune_jobs(ours, age, after, most))
+
+        return prune.prune(batch)
+
+    def migrate(self, *, contract: bool, dry_run: bool) -> list[str]:
+        def migrate(connection: Connection) -> list[str]:
+            with translated(connection):
+                return migrations.migrate(
+                    connection,
+                    self._settings.schema,
+                    contract=contract,
+                    dry_run=dry_run,
+                    patience=self._settings.tuning.migrate_patience,
+                )
+
+        return self._calls.call(migrate, more_seconds=None)
+
+    def find_flaws(self, *, worker: bool) -> Sequence[str]:
+        """What keeps this process from its work in the database now, a sentence each. `worker`: its work is to run jobs too.
+        Raises nothing for what is found."""
+        checks = self._statements.checks
+        questions: list[Callable[[Connection], list[str]]] = [
+            self._ensure,
+            checks.check_tables,
+            lambda ours: checks.check_access(ours, worker=worker),
+            checks.check_sequence,
+        ]
+        flaws: list[str] = []
+        try:
+            for question in questions:
+                flaws += self._calls.call(question)
+        except SteveError as error:
+            return [str(error)]
+        return flaws
+
+    def _ensure(self, connection: Connection) -> list[str]:
+        with translated(connection):
+            migrations.ensure(connection, self._settings.schema, apply=False)
+        return []
+
+
+def _theirs(connection: object) -> Connection | None:
+    return None if connection is None else caller_connection(connection)

@@ -1,0 +1,216 @@
+"""Makes jobs to insert out of the arguments of `create` and `create_many`: checks all of them, merges the defaults, encodes the
+payload and makes the uid, before anything is sent. Whatever is wrong is an InvalidJob.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from steve._database.statements.jobs import Insert, Terms
+from steve._model import json as _json
+from steve._model.names import name_flaw
+from steve._model.settings import Settings
+from steve.errors import InvalidJob, shown
+from steve.job import Job, NewJob, Status, make_job
+from steve.retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
+
+NOTIFY_WITHIN = timedelta(hours=2)
+"""A job that is due later wakes no process: the longest poll is little more than an hour, and clocks may differ by the rest."""
+
+_LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def checked(new: NewJob, settings: Settings) -> Insert:
+    """The job to insert. The settings' `retry` says what `new` leaves open. Raises InvalidJob."""
+    uid = uuid7(_now(), int.from_bytes(os.urandom(8), "big"))
+    return Insert(uid, _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry))
+
+
+def checked_many(jobs: object, defaults: NewJob, settings: Settings) -> list[Insert]:
+    """The same for an iterable of ("type", payload) pairs or NewJobs; errors name the place: jobs[3]."""
+    if isinstance(jobs, str | bytes | dict) or not isinstance(jobs, Iterable):
+        raise InvalidJob(f'jobs must be an iterable of ("type", payload) pairs or NewJobs, not {type(jobs).__name__}')
+    retry, most = settings.retry, settings.max_payload_bytes
+    _terms(defaults, retry)  # also where there is no job to carry them
+    inserts = []
+    uids = _uids()
+    pairs_terms: dict[str, Terms] = {}  # by type: checked once for a hundred thousand pairs
+    for position, item in enumerate(jobs):
+        try:
+            if isinstance(item, NewJob):
+                payload, terms = item.payload, _terms(_merged(item, defaults), retry)
+            elif isinstance(item, (tuple, list)) and len(item) == 2:  # not their union: it would be made for each
+                name, payload = item
+                known = pairs_terms.get(name) if isinstance(name, str) else None
+                if known is None:
+                    known = pairs_terms[name] = _terms(replace(defaults, type=name), retry)
+                terms = known
+            else:
+                raise InvalidJob(f'must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
+            inserts.append(Insert(next(uids), _payload(payload, most), terms))
+        except InvalidJob as error:
+            raise InvalidJob(f"jobs[{position}]: {error}") from None
+    return inserts
+
+
+def notified(notify: object, default: bool, *jobs: Insert) -> bool:
+    """Whether to wake waiting processes: they claim then, and learn when the next job is due. Raises InvalidJob."""
+    if notify is None:
+        notify = default
+    if not isinstance(notify, bool):
+        raise InvalidJob(f"notify must be True, False or None, not {shown(notify)}")
+    return notify and any(job.terms.run_at is None or job.terms.run_at < datetime.now(UTC) + NOTIFY_WITHIN for job in jobs)
+
+
+def as_job(insert: Insert, id: int, created_at: datetime, updated_at: datetime, run_at: datetime) -> Job:
+    """What was stored, as the database has it."""
+    terms = insert.terms
+    return make_job(
+        id,
+        insert.uid,
+        terms.queue,
+        terms.type,
+        terms.priority,
+        _json.decode(insert.payload),
+        None,  # result
+        None,  # error
+        Status.PENDING,
+        0,  # attempts
+        0,  # crashes
+        terms.max_attempts,
+        terms.backoff_strategy,
+        created_at,
+        updated_at,
+        run_at,
+        None,  # claimed_at
+        None,  # started_at
+        None,  # completed_at
+    )
+
+
+def uuid7(ticks: int, chance: int) -> int:
+    """A UUID version 7 (RFC 9562) as an integer: 48 bits of milliseconds, 12 of their fraction, 62 of chance. They are in the order
+    of time, so that the index on them grows at one end: random ones cost two to three times the WAL at a million rows.
+
+    `ticks`: of `_now()`. `chance`: 64 bits of os.urandom.
+    """
+    head = (ticks >> 12 & 0xFFFF_FFFF_FFFF) << 16 | 7 << 12 | ticks & 0xFFF
+    return head << 64 | 0b10 << 62 | chance >> 2
+
+
+def _now() -> int:
+    """In 4,096ths of a millisecond."""
+    return time.time_ns() * 4096 // 1_000_000
+
+
+def _uids() -> Iterator[int]:
+    """Any number of them, ascending. The clock and the source of chance are read once for a thousand; in between they are counted
+    up, and a thousand ticks are a quarter of a millisecond."""
+    ticks = 0
+    while True:
+        ticks = max(ticks, _now())
+        for (chance,) in struct.iter_unpack("Q", os.urandom(8_000)):
+            yield uuid7(ticks, chance)
+            ticks += 1
+
+
+def _merged(item: NewJob, defaults: NewJob) -> NewJob:
+    return NewJob(
+        item.type,
+        None,
+        defaults.max_attempts if item.max_attempts is None else item.max_attempts,
+        defaults.backoff_strategy if item.backoff_strategy is None else item.backoff_strategy,
+        defaults.run_at if item.run_at is None else item.run_at,
+        defaults.queue if item.queue is None else item.queue,
+        defaults.priority if item.priority is None else item.priority,
+    )
+
+
+def _payload(payload: object, most: int) -> str:
+    if payload is None:
+        return "{}"
+    if not isinstance(payload, dict):
+        raise InvalidJob(f"payload must be a dict with str keys (a JSON object), not {type(payload).__name__}")
+    try:
+        text = _json.encode(payload, "payload")
+    except _json.NotStorable as flaw:
+        raise InvalidJob(str(flaw)) from None
+    except Exception as error:  # a dict of a class of its own may do anything, and be another at each look
+        raise InvalidJob(f"payload cannot be read: {type(error).__name__[:60]}") from error
+    if (size := _json.size(text)) > most:
+        raise InvalidJob(f"payload has {size} bytes as JSON, more than max_payload_bytes={most}")
+    return text
+
+
+def _terms(new: NewJob, retry: RetryPolicy) -> Terms:
+    priority = 0 if new.priority is None else new.priority
+    if type(priority) is not int or not -100 <= priority <= 100:
+        raise InvalidJob(f"priority must be an int of -100 to 100 (higher first), not {shown(priority)}")
+    policy = _policy(new.backoff_strategy, retry)
+    return Terms(
+        _name("queue", "default" if new.queue is None else new.queue),
+        _name("type", new.type),
+        priority,
+        _max_attempts(new.max_attempts, new.backoff_strategy, retry),
+        str.__str__(policy.backoff_strategy),  # as in `_name`
+        policy.base,
+        policy.max_delay,
+        policy.jitter,
+        _run_at(new.run_at),
+    )
+
+
+def _name(what: str, name: object) -> str:
+    if flaw := name_flaw(name):
+        raise InvalidJob(f"{what} {flaw}")
+    return str.__str__(name)  # not str(): of a str that is an Enum, that is another text
+
+
+def _policy(strategy: object, retry: RetryPolicy) -> RetryPolicy:
+    """The policy whose delays are stored with the job."""
+    if strategy is None:
+        return retry
+    if isinstance(strategy, RetryPolicy):
+        return strategy
+    if isinstance(strategy, str) and strategy in STRATEGIES:
+        return RetryPolicy(retry.max_attempts, strategy, retry.base, retry.max_delay, retry.jitter)
+    raise InvalidJob(f'backoff_strategy must be "none", "exp" or a RetryPolicy, not {shown(strategy)}')
+
+
+def _max_attempts(given: object, strategy: object, retry: RetryPolicy) -> int:
+    if given is None:
+        return strategy.max_attempts if isinstance(strategy, RetryPolicy) else retry.max_attempts
+    if type(given) is not int or not 1 <= given <= MAX_ATTEMPTS:  # type, not isinstance: True is no number of attempts
+        raise InvalidJob(f"max_attempts must be an int of 1 to {MAX_ATTEMPTS}, not {shown(given)}")
+    return given
+
+
+def _run_at(at: object) -> datetime | None:
+    if at is None:
+        return None
+    if not isinstance(at, datetime):
+        raise InvalidJob(f"run_at must be an aware datetime, not {type(at).__name__}")
+    try:
+        aware = at.utcoffset() is not None
+        in_utc = at.astimezone(UTC) if aware else at
+    except OverflowError:
+        if at.year == 1:  # before the first instant: past
+            return None
+        raise InvalidJob(f"run_at must lie before the year 9999, not {at.isoformat()}") from None
+    except Exception as error:  # a time zone of the caller's own
+        raise InvalidJob(f"run_at has a time zone that cannot say its offset: {type(error).__name__[:60]}") from error
+    if not aware:
+        raise InvalidJob(f"run_at must say its time zone: {at.isoformat()} has none (datetime.now(UTC) + timedelta(...) has)")
+    if in_utc >= _LAST_DAY:
+        raise InvalidJob(f"run_at must lie before the year 9999, not {at.isoformat()}")
+    if type(in_utc) is datetime:
+        return in_utc
+    # Of pandas, say, whose nanoseconds are not stored.
+    return datetime(
+        in_utc.year, in_utc.month, in_utc.day, in_utc.hour, in_utc.minute, in_utc.second, in_utc.microsecond, tzinfo=UTC
+    )

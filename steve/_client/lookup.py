@@ -1,0 +1,49 @@
+"""Checks the arguments of `find`, `history` and `fetch_all`, before anything is sent."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from steve._database.statements.jobs import Page
+from steve._model.names import check_name
+from steve.errors import shown
+from steve.job import Job, Status
+
+PAGE_MOST = 10_000
+
+
+def uid_of(job: object) -> UUID:
+    """Raises TypeError or ValueError for what names no job."""
+    if isinstance(job, Job):
+        return job.uid
+    if isinstance(job, UUID):
+        return job
+    if isinstance(job, str):
+        try:
+            return UUID(job)
+        except ValueError:
+            raise ValueError(f"a job's uid must be a UUID, not {shown(job)}") from None
+    raise TypeError(f"job must be a Job, its uid or that as a str, not {type(job).__name__}")
+
+
+def page(status: object, type: object, queue: object, limit: object, before: object) -> Page:
+    """Raises TypeError or ValueError for the first argument that is wrong."""
+    if status is not None and status not in list(Status):
+        raise ValueError(f"status must be one of {', '.join(Status)} or None, not {shown(status)}")
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise TypeError(f"limit must be an int, not {limit.__class__.__name__}")
+    if not 1 <= limit <= PAGE_MOST:
+        raise ValueError(f"limit must be between 1 and {PAGE_MOST}, not {shown(limit)}")
+    if before is not None and not isinstance(before, Job):
+        raise TypeError(f"before must be a Job (the last of the page before) or None, not {before.__class__.__name__}")
+    return Page(
+        None if status is None else str(status),
+        _name("type", type),
+        _name("queue", queue),
+        limit,
+        None if before is None else before.id,
+    )
+
+
+def _name(what: str, name: object) -> str | None:
+    return None if name is None else check_name(what, name)

@@ -1,0 +1,36 @@
+"""How long a loop waits before it tries to reach the database again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from steve._model.tuning import Tuning
+from steve._runtime.chance import chance
+
+
+class Backoff:
+    """Doubles from `backoff_first` up to `backoff_most`. Each loop has one of its own."""
+
+    def __init__(self, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
+        self._first = self._delay = tuning.backoff_first
+        self._most = tuning.backoff_most
+        self._clock = clock
+        self._over_at = 0.0
+        """When the last wait was over and a try began, by the clock."""
+
+    def next(self) -> float:
+        """Seconds, by chance half more or less, so that processes do not come back in step.
+
+        The time that the last try took counts: an attempt to connect that had no answer for ten seconds was a wait, and the
+        database may be back.
+        """
+        delay, self._delay = self._delay, min(self._delay * 2, self._most)
+        now = self._clock()
+        took = max(now - self._over_at, 0.0)
+        seconds = max(delay - took, self._first) * chance.uniform(0.5, 1.5)
+        self._over_at = now + seconds
+        return seconds
+
+    def reset(self) -> None:
+        self._delay = self._first

@@ -1,0 +1,57 @@
+"""Statements that say what is wrong with the tables, and with the rights on them."""
+
+from __future__ import annotations
+
+from steve._database.execute import execute, quoted
+from steve._database.failures import Connection, translated
+from steve._database.statements.script import Script
+
+INDEXES = ["job_pkey", "job_uid_key", "job_ready", "job_suspect", "job_claimed", "attempt_pkey", "process_pkey"]
+
+DEFAULTS = ["id", "status", "attempts", "crashes", "lease_no", "created_at", "updated_at"]
+"""What the statements rely on: `check_tables`."""
+
+
+class CheckStatements:
+    """Each answer is a sentence for people."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def check_sequence(self, connection: Connection) -> list[str]:
+        """What is wrong with the sequence of the ids, and how to mend it. Nothing also where this role may not know."""
+        rows = self._script.rows(connection, "check_sequence", {"table": self._script.table("job")})
+        if not rows or not rows[0][1]:
+            return []
+        sequence, _, greatest = rows[0]
+        with translated(connection):  # the name is PostgreSQL's, with its quotes
+            ((last, is_called),) = execute(connection, f"select last_value, is_called from {sequence}", prepare=False)
+        next_id = last + is_called
+        if next_id > greatest:
+            return []
+        return [
+            f"the sequence {sequence} gives out the id {next_id} next, but there are jobs up to {greatest}, as after a copy "
+            f"of the rows: as the owner, run select setval('{sequence}', {greatest})"
+        ]
+
+    def check_tables(self, connection: Connection) -> list[str]:
+        """The keys, indexes and defaults that the tables lack."""
+        parameters = {
+            "schema": quoted(self._script.schema),
+            "job": self._script.table("job"),
+            "indexes": INDEXES,
+            "defaults": DEFAULTS,
+        }
+        return [row[0] for row in self._script.rows(connection, "check_tables", parameters, prepare=False)]
+
+    def check_access(self, connection: Connection, *, worker: bool) -> list[str]:
+        """What keeps this role from running jobs (`worker`), or from what it has a right to."""
+        needs = [("job", "select"), ("job", "insert"), ("attempt", "select")]
+        if worker:
+            needs = [("job", "select"), ("job", "update"), ("attempt", "insert"), ("process", "select"), ("process", "update")]
+        parameters = {
+            "tables": [self._script.table(table) for table, _ in needs],
+            "rights": [right for _, right in needs],
+            "worker": worker,
+        }
+        return [row[0] for row in self._script.rows(connection, "check_access", parameters, prepare=False)]

@@ -1,0 +1,205 @@
+"""Statements that create, find and prune jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import repeat
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from steve._database.execute import Cursor
+from steve._database.failures import Connection, Refused, Unexplained, translated
+from steve._database.literals import array, copied
+from steve._database.statements.rows import in_utc, known
+from steve._database.statements.script import Script
+from steve._model import json as _json
+from steve.errors import SteveError
+from steve.job import Attempt, AttemptStatus, Job, Status
+
+T = TypeVar("T")
+
+COPY_ROWS = 1_000
+"""Sent at a time."""
+
+
+class Terms(NamedTuple):
+    """What many jobs may have in common: all of a new job except its uid and its payload."""
+
+    queue: str
+    type: str
+    priority: int
+    max_attempts: int
+    backoff_strategy: str
+    backoff_base: float
+    backoff_max: float
+    backoff_jitter: float
+    run_at: datetime | None
+
+
+class Insert(NamedTuple):
+    """A job as it is sent."""
+
+    uid_number: int
+    """The uid as an integer. The UUIDs of many jobs are made while PostgreSQL reads the COPY."""
+    payload: str
+    """JSON."""
+    terms: Terms
+
+    @property
+    def uid(self) -> UUID:
+        return UUID(int=self.uid_number)
+
+
+class Inserted(NamedTuple):
+    """What the database added to a job."""
+
+    id: int
+    created_at: datetime
+    updated_at: datetime
+    run_at: datetime
+
+
+class Page(NamedTuple):
+    """Which jobs to list."""
+
+    status: str | None
+    type: str | None
+    queue: str | None
+    limit: int
+    before: int | None
+    """Only ids below this one."""
+
+
+class JobStatements:
+    """Creating, finding and pruning jobs.
+
+    Statements that look for jobs are never prepared: the connection may be the caller's, whose session is not ours. A plan that was
+    kept from a small table would read all of one that has grown; a plan for a page walks down from the newest job.
+    """
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def insert_job(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
+        """None: there is a job with that uid already."""
+
+        def insert(notify: bool) -> Inserted | None:
+            return self._insert_job(connection, job, notify, sparing=False)
+
+        return self._script.with_notification(connection, notify, insert)
+
+    def insert_job_for_caller(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
+        """The same in the caller's transaction, whose commit must not fail because of a notification."""
+        return self._insert_job(connection, job, notify, sparing=True)
+
+    def _insert_job(self, connection: Connection, job: Insert, notify: bool, *, sparing: bool) -> Inserted | None:
+        parameters = {
+            "uid": job.uid,
+            "payload": job.payload,
+            "notify": notify,
+            "sparing": sparing,
+            "channel": self._script.channel,
+        }
+        rows = self._script.rows(connection, "insert_job", parameters | job.terms._asdict())
+        return _inserted(rows[0]) if rows else None
+
+    def insert_jobs(
+        self, connection: Connection, jobs: Sequence[Insert], made: Callable[[Insert, int, datetime, datetime, datetime], T]
+    ) -> list[T]:
+        """Insert all or none. Returns, in their order, what `made` makes of each job and the fields of its Inserted, as four more
+        arguments.
+
+        Refused with SQLSTATE 23505: some are there already.
+        """
+        reserved = {"table": self._script.table("job"), "count": len(jobs)}
+        at, ids = self._script.rows(connection, "reserve_ids", reserved)[0]
+        if ids[0] is None:
+            raise Refused("the column id of the table job has no sequence of its own", "23502")
+        at = in_utc(at)
+        results: list[T] = []
+        statement = self._script.text("insert_jobs").replace("%%", "%")  # without parameters psycopg looks for no placeholders
+        cursor = Cursor(connection)
+        with translated(connection), cursor.copy(statement.encode()) as copy:
+            for start in range(0, len(jobs), COPY_ROWS):
+                some, some_ids = jobs[start : start + COPY_ROWS], ids[start : start + COPY_ROWS]
+                run_ats = [at if job.terms.run_at is None else max(at, job.terms.run_at) for job in some]
+                copy.write("".join(_copy_lines(some, some_ids, run_ats, at)).encode())
+                results += map(made, some, some_ids, repeat(at), repeat(at), run_ats)  # while PostgreSQL reads these
+        if cursor.rowcount != len(jobs):
+            raise SteveError(
+                f"of {len(jobs)} jobs {cursor.rowcount} were stored: a trigger on the table job swallowed the others; "
+                "find(uid) tells which, or roll back where they are part of your transaction"
+            )
+        return results
+
+    def check_payload(self, connection: Connection, payload: str) -> None:
+        """Raises Refused where PostgreSQL cannot hold this payload, whatever else may be wrong at present."""
+        try:
+            self._script.rows(connection, "check_payload", {"payload": payload}, prepare=False)
+        except Unexplained as error:
+            raise Refused(str(error), error.sqlstate) from error
+
+    def find_jobs(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Job]:
+        rows = self._script.rows(connection, "find_jobs", {"uids": array(uids)}, prepare=False)
+        return {row[1]: _job(row) for row in rows}
+
+    def find_inserted(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Inserted]:
+        """Of the jobs with these uids that exist: what the database added to each."""
+        return {row[0]: _inserted(row[1:]) for row in self._script.rows(connection, "find_inserted", {"uids": array(uids)})}
+
+    def find_open(self, connection: Connection, uids: Sequence[UUID]) -> set[UUID]:
+        """Those of these jobs that have not ended."""
+        return {row[0] for row in self._script.rows(connection, "find_open", {"uids": array(uids)}, prepare=False)}
+
+    def list_jobs(self, connection: Connection, page: Page) -> list[Job]:
+        return [_job(row) for row in self._script.rows(connection, "list_jobs", page._asdict(), prepare=False)]
+
+    def list_attempts(self, connection: Connection, uid: UUID) -> list[Attempt]:
+        rows = self._script.rows(connection, "list_attempts", {"uid": uid}, prepare=False)
+        return [
+            Attempt(row[0], row[1], row[2], in_utc(row[3]), in_utc(row[4]), known(AttemptStatus, row[5]), row[6], row[7])
+            for row in rows
+        ]
+
+    def prune_jobs(self, connection: Connection, older_than: timedelta, after: int, most: int) -> tuple[int, int | None]:
+        """How many jobs were deleted, and the last id that was looked at; None: there is none above `after`."""
+        parameters = {"older_than": older_than, "after": after, "most": most}
+        # planned anew each time: a plan kept from a small table might read all of a large one, batch by batch
+        count, last = self._script.rows(connection, "prune_jobs", parameters, prepare=False)[0]
+        return count, last
+
+
+def _copy_lines(jobs: Sequence[Insert], ids: Sequence[int], run_ats: Sequence[datetime], at: datetime) -> Iterator[str]:
+    """In the order of the columns in insert_jobs.sql. `at`: when they are created."""
+    created_at = at.isoformat(" ")  # PostgreSQL takes longer over a T
+    terms = None
+    for job, id, run_at in zip(jobs, ids, run_ats, strict=True):
+        if job.terms is not terms:
+            terms = job.terms
+            columns = _copy_terms(terms)
+        due = created_at if run_at is at else run_at.isoformat(" ")
+        yield f"{id}\t{job.uid_number:032x}\t{copied(job.payload)}\t{columns}\t{due}\t{created_at}\t{created_at}\n"
+
+
+@lru_cache(maxsize=100)
+def _copy_terms(terms: Terms) -> str:
+    """All but its run_at: the same for most jobs of a call, or for those of a type."""
+    return "\t".join(copied(str(value)) for value in terms[:-1])
+
+
+def _inserted(row: tuple[Any, ...]) -> Inserted:
+    return Inserted(row[0], in_utc(row[1]), in_utc(row[2]), in_utc(row[3]))
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    """Of the columns that find_jobs.sql and list_jobs.sql select: Job's own, in its order."""
+    given = dict(zip(Job.__slots__, row, strict=True))
+    given["payload"] = _json.decode_or_text(given["payload"])
+    given["result"] = None if given["result"] is None else _json.decode_or_text(given["result"])
+    given["status"] = known(Status, given["status"])
+    return Job(**given | {name: in_utc(given[name]) for name in _TIMES})
+
+
+_TIMES = ("created_at", "updated_at", "run_at", "claimed_at", "started_at", "completed_at")

@@ -1,0 +1,185 @@
+"""Statements about processes: which are alive, which are dead, and what becomes of the jobs of the dead."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from steve._database.failures import Connection
+from steve._database.literals import array
+from steve._database.statements.script import Script
+from steve._model.claimed import Claimed, ClaimKey, Settled
+from steve._model.outcome import Verdict
+from steve._model.process import Process
+from steve._version import __version__
+from steve.job import AttemptStatus, Status
+
+
+class Registered(NamedTuple):
+    """What a process learns when it registers."""
+
+    id: int
+    descriptor: int | None
+    """The number of the heartbeat connection's socket, if its session holds the lock of the process's row."""
+    server_started: float
+    """By the server's clock, in seconds since its epoch."""
+    restricted: bool
+    """Whether rights or row level security may keep jobs from this role: `check_access` tells."""
+
+
+class Look(NamedTuple):
+    """What a heartbeat saw."""
+
+    own: Process | None
+    """The process's own row as it was before the heartbeat; None: it was gone."""
+    others: list[Process]
+    locked: bool
+    """Whether this session holds the lock of its own row."""
+    seen_at: float
+    """By the server's clock, in seconds: to be compared with other times of that clock only."""
+    server_started: float | None = None
+    """When the server started, by its clock. Another server, or one that has started again, has another time. None: unknown."""
+    restricted: bool | None = None
+    """As in Registered; None: only a beat asks."""
+
+
+class Review(NamedTuple):
+    """What the tables say about the processes that hold jobs."""
+
+    adopted: list[int]
+    """The ids of processes that hold jobs and had no row: each has one now."""
+    own: set[ClaimKey]
+    """The claims of this process."""
+
+
+TIME_LIMITS = [
+    "statement_timeout",
+    "lock_timeout",
+    "idle_session_timeout",
+    "idle_in_transaction_session_timeout",
+    "transaction_timeout",  # PostgreSQL 17
+]
+"""The heartbeat's session is freed of these limits that a role may have."""
+
+
+class ProcessStatements:
+    """Registering, beating, suspecting, rescuing, reviewing."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def register_process(self, connection: Connection, id: int, name: str, lease: float, session: int) -> Registered:
+        """`session`: as `LoopConnection.session`."""
+        ((locked, started, restricted),) = self._script.rows(
+            connection, "register_process", self._identity(id, name, lease, session)
+        )
+        return Registered(id, connection.fileno() if locked else None, started, restricted)
+
+    def is_registered(self, connection: Connection, id: int) -> bool:
+        return bool(self._script.rows(connection, "find_process", {"id": id}))
+
+    def beat(self, connection: Connection, id: int, name: str, lease: float, session: int, *, beat: bool, locked: bool) -> Look:
+        """`session`: as `LoopConnection.session`; `beat`: not only to look; `locked`: this session holds the lock already."""
+        rows = self._script.rows(
+            connection, "beat", self._identity(id, name, lease, session) | {"beat": beat, "locked": locked}
+        )
+        seen = [Process(*row[:7]) for row in rows]
+        own = next((one for one in seen if one.id == id), None)
+        # Where there is no row yet there is nothing to be judged either: of the first beat after a loss nothing more is asked.
+        seen_at, started, locked, restricted = rows[0][7:] if rows else (0.0, None, locked, None)
+        return Look(own, [one for one in seen if one.id != id], locked, seen_at, started, restricted)
+
+    def _identity(self, id: int, name: str, lease: float, session: int) -> dict[str, Any]:
+        return {
+            "id": id,
+            "name": name,
+            "version": __version__,
+            "lease": lease,
+            "lock": self._lock,
+            "session": session,
+            "time_limits": TIME_LIMITS,
+            "job": self._script.table("job"),
+            "attempt": self._script.table("attempt"),
+        }
+
+    def suspect_process(self, connection: Connection, process: Process) -> float | None:
+        """When that was written down, by the server's clock; None: it has beaten since, or somebody else did it."""
+        parameters = {"id": process.id, "heartbeat_at": process.heartbeat_at, "lock": self._lock}
+        rows = self._script.rows(connection, "suspect_process", parameters)
+        return rows[0][0] if rows else None
+
+    def rescue_jobs(
+        self,
+        connection: Connection,
+        process: Process,
+        dead: bool,
+        reason: str,
+        taken: Collection[int],
+        *,
+        max_crashes: int,
+        notify: bool,
+    ) -> list[tuple[Verdict, Settled]]:
+        """Some of its jobs but those `taken`, with what became of them; none: there are no more, or it has beaten since."""
+        more = {"heartbeat_at": process.heartbeat_at, "dead": dead, "own": False, "ids": array(taken)}
+        return self._rescue(connection, process.id, reason, max_crashes, notify, **more)
+
+    def free_jobs(
+        self,
+        connection: Connection,
+        id: int,
+        claims: Collection[ClaimKey],
+        reason: str,
+        *,
+        max_crashes: int,
+        notify: bool,
+    ) -> list[tuple[Verdict, Settled]]:
+        """The same with what the process `id`, this one, holds by these claims; none while its row is locked."""
+        keys = {"ids": array(id for id, _ in claims), "lease_nos": array(lease_no for _, lease_no in claims)}
+        return self._rescue(connection, id, reason, max_crashes, notify, own=True, **keys)
+
+    def _rescue(
+        self, connection: Connection, id: int, reason: str, max_crashes: int, notify: bool, **more: Any
+    ) -> list[tuple[Verdict, Settled]]:
+        parameters = {
+            "id": id,
+            "heartbeat_at": None,
+            "dead": False,
+            "ids": "{}",
+            "lease_nos": "{}",
+            "reason": reason,
+            "max_crashes": max_crashes,
+            "n": self._script.tuning.rescue_most,
+            "channel": self._script.channel,
+            "lock": self._lock,
+        } | more
+        rows = self._script.with_notification(
+            connection, notify, lambda notify: self._script.rows(connection, "rescue_jobs", parameters | {"notify": notify})
+        )
+        return [_rescued(row) for row in rows]
+
+    def review_claims(self, connection: Connection, id: int, lease: float) -> Review:
+        """For the process `id`; `lease`: of processes that get a row by this."""
+        ((adopted, ids, lease_nos),) = self._script.rows(connection, "review_claims", {"process_id": id, "lease": lease})
+        return Review(adopted, set(zip(ids, lease_nos, strict=True)))
+
+    def find_held(self, connection: Connection, claims: Sequence[ClaimKey]) -> set[ClaimKey]:
+        """Those of these (id, lease_no) that still hold."""
+        parameters = {"ids": array(id for id, _ in claims), "lease_nos": array(lease_no for _, lease_no in claims)}
+        return {(row[0], row[1]) for row in self._script.rows(connection, "find_held", parameters)}
+
+    def deregister_process(self, connection: Connection, process_id: int) -> None:
+        self._script.rows(connection, "deregister_process", {"id": process_id})
+
+    @property
+    def _lock(self) -> str:
+        """With the id of a process, what the key of its lock is made from."""
+        return f"steve {self._script.schema} "
+
+
+def _rescued(row: tuple[Any, ...]) -> tuple[Verdict, Settled]:
+    job = Claimed(*row[: len(Claimed._fields)])
+    updated_at, completed_at, status = row[len(Claimed._fields) : -1]
+    verdict = Verdict(job, None, Status(status), AttemptStatus.CRASHED, error=job.error, delay=None)
+    started_at = job.started_at or job.claimed_at
+    settled = Settled(job.id, job.lease_no, job.run_at, started_at, updated_at, completed_at, job.claimed_at)
+    return verdict, settled

@@ -1,0 +1,99 @@
+"""Statements that write outcomes down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+from steve._database.execute import Cursor
+from steve._database.failures import Connection, translated
+from steve._database.literals import array, text_array, words
+from steve._database.statements.rows import settled_row
+from steve._database.statements.script import Script
+from steve._model.claimed import Settled
+from steve._model.outcome import Verdict, notification
+
+
+class SettlementStatements:
+    """Writing outcomes down."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def settle_jobs(
+        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool, times: bool
+    ) -> dict[int, Settled | None]:
+        """Write these, and return those whose jobs were still ours, by their place, from 1. `now`: time.monotonic(). Without
+        `times`, which are slow to read, only which they are."""
+        text = notification(verdicts) if notify else None
+        return self._script.with_notification(
+            connection,
+            text is not None,
+            lambda notify: self._settle_jobs(connection, process, verdicts, now, text if notify else None, times),
+        )
+
+    def rehearse_settlement(self, connection: Connection, process: str, verdict: Verdict) -> None:
+        """Write it in a transaction that is rolled back."""
+        with translated(connection), connection.transaction(force_rollback=True):
+            self._settle_jobs(connection, process, [verdict], time.monotonic(), None, False)
+            Cursor(connection).execute("set constraints all immediate")  # the user's, which wait for the commit
+
+    def _settle_jobs(
+        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, hint: str | None, times: bool
+    ) -> dict[int, Settled | None]:
+        instants, claims = _claims_of(verdicts)
+        parameters = {
+            "process": process,
+            "channel": self._script.channel,
+            "hint": hint,
+            "times": times,
+            "ids": array([verdict.job.id for verdict in verdicts]),
+            "lease_nos": array([verdict.job.lease_no for verdict in verdicts]),
+            "statuses": words([verdict.status for verdict in verdicts]),
+            "results": text_array([verdict.result for verdict in verdicts]),
+            "errors": text_array([verdict.error for verdict in verdicts]),
+            "delays": array([verdict.due_in for verdict in verdicts]),
+            # Whole microseconds: PostgreSQL keeps no more, and to print a float takes twice as long.
+            "begun_agos": array([None if verdict.begun is None else int((now - verdict.begun) * 1e6) for verdict in verdicts]),
+            "attempt_statuses": words([verdict.attempt_status or "null" for verdict in verdicts]),
+            "error_details": text_array([verdict.details for verdict in verdicts]),
+            "claims": array(claims),
+            "claimed_ats": text_array(at.isoformat() for at in instants),
+        }
+        rows = self._script.rows(connection, "settle_jobs", parameters, prepare=True)
+        return {row[0]: settled_row(row[1:-1]) for row in rows} if times else {row[0]: None for row in rows}
+
+    def find_settled(self, connection: Connection, verdicts: Sequence[Verdict]) -> dict[int, Settled | None]:
+        """Those of these verdicts that an earlier try has written."""
+        jobs = [verdict.job for verdict in verdicts]
+        claims = {
+            "ids": array(job.id for job in jobs),
+            "lease_nos": array(job.lease_no for job in jobs),
+            "claimed_ats": text_array(job.claimed_at.isoformat() for job in jobs),
+        }
+        return {row[0]: settled_row(row[1:]) for row in self._script.rows(connection, "find_settled", claims)}
+
+    def forget_attempt(self, connection: Connection, verdict: Verdict) -> None:
+        """Delete the row of the log under the lease of this verdict. The lease is held, so that row is from another life of the
+        job."""
+        job = verdict.job
+        claim = {"id": job.id, "lease_no": job.lease_no, "claimed_at": job.claimed_at.isoformat()}
+        self._script.rows(connection, "forget_attempt", claim)
+
+
+def _claims_of(verdicts: Sequence[Verdict]) -> tuple[list[datetime], list[int]]:
+    """The times at which these were claimed, which are few, because a claim brings many; and for each verdict the place of its
+    time among them."""
+    instants: list[datetime] = []
+    claims: list[int] = []
+    last = None
+    claim = 0
+    for verdict in verdicts:
+        if (at := verdict.job.claimed_at) != last:
+            last = at
+            if at not in instants:
+                instants.append(at)
+            claim = instants.index(at) + 1
+        claims.append(claim)
+    return instants, claims

@@ -1,0 +1,259 @@
+"""Claims jobs into the buffer. The worker that finds the buffer low claims, while the others go on with their jobs.
+
+How much a claim asks for: `sizer.py`. Where it looks: `watermarks.py` and `sql/claim_jobs.sql`. When it is due: `schedule.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from steve._database.failures import DatabaseFailure, InDoubt, Misconfigured, Transient
+from steve._engine.claim.buffer import JobBuffer
+from steve._engine.claim.in_doubt import InDoubtClaims
+from steve._engine.claim.port import ClaimPort
+from steve._engine.claim.schedule import ClaimSchedule
+from steve._engine.claim.sizer import ClaimSizer
+from steve._engine.claim.watermarks import Watermarks
+from steve._engine.upkeep.outage import Outage
+from steve._model.claim import ClaimReply, Demand
+from steve._model.claimed import Claimed
+from steve._model.tuning import Tuning
+from steve._runtime.log import logger
+
+
+class Claimer:
+    def __init__(
+        self,
+        *,
+        database: ClaimPort,
+        buffer: JobBuffer,
+        schedule: ClaimSchedule,
+        sizer: ClaimSizer,
+        outage: Outage,
+        tuning: Tuning,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.buffer = buffer
+        self.schedule = schedule
+        self.sizer = sizer
+        self.watermarks = Watermarks(tuning=tuning, clock=clock)
+        self.in_doubt = InDoubtClaims(tuning=tuning, clock=clock)
+        self._database = database
+        self._outage = outage
+        self._tuning = tuning
+        self._clock = clock
+        # The claim lock: one claim at a time. A thread that does not get it at once does something else. Held across the
+        # statement, it also protects the claim's connection and all that the schedule calls "under the claim lock".
+        # Lock order: claim lock, scan lock, then the locks of the schedule and of the outage.
+        self._claiming = threading.Lock()
+        # The scan lock: held by a full scan beside the claims, and by the question what an unanswered claim took. What a scan
+        # brings must be in the buffer before anybody asks.
+        self._scanning = threading.Lock()
+        self.last_chance_is_due = False
+        """A job on its last chance is due, or runs: nothing else may begin. Only the worker that runs it ends this."""
+        self.alone_since = 0.0
+        """Since when, by time.monotonic()."""
+        self._alone_not_before = 0.0
+
+    def wake(self, *, full_scan: bool = False) -> None:
+        """There may be new jobs, with `full_scan` anywhere in their lanes. From any thread."""
+        if full_scan:
+            self.watermarks.reset()
+        self.schedule.wake()
+
+    def stand_back_seconds(self) -> float:
+        return self.schedule.stand_back_seconds()
+
+    # -- claiming -------------------------------------------------------------------------------------------------------
+
+    def refill(self, idle: int) -> int:
+        """Claim, if a claim is due and no other is under way; returns how many jobs that brought. Never waits for another
+        thread's claim."""
+        if not self.schedule.is_due() or not self._claiming.acquire(blocking=False):
+            return 0  # a wake-up stays: the holder of the lock looks at it at the end
+        try:
+            return 0 if self.buffer.is_closed else self._claim(idle)
+        finally:
+            self._end_claim()
+
+    def wait(self, seconds: float) -> bool:
+        """For the one idle worker: return when a claim is due or the bell rings, at the latest after so many seconds; whether
+        one of these happened."""
+        # While a claim is under way there is nothing to do but wait for its end, which rings if another one is due.
+        claiming = self._claiming.locked()
+        if self.schedule.is_due() and self.buffer.is_low() and not claiming:
+            return True
+        if self.buffer:
+            seconds = self._tuning.tick
+        elif not claiming:
+            seconds = min(seconds, self.schedule.seconds_to_next())
+        return self.schedule.wait_for_ring(seconds) or self.schedule.is_due()
+
+    def _end_claim(self) -> None:
+        self._claiming.release()
+        # After the release, so that an idle worker that saw the lock taken, and sleeps, hears of what came meanwhile, and of a
+        # claim that is due before it would wake up by itself.
+        if self.schedule.seconds_to_next() < self._tuning.idle_wait or self.schedule.is_due():
+            self.schedule.ring()
+
+    def _claim(self, idle: int) -> int:
+        schedule = self.schedule
+        woken = schedule.begin()
+        demand = self.sizer.demand(idle=idle, buffered=len(self.buffer), watermarks=self.watermarks.now())
+        if not demand.mosts and not demand.any_type:
+            schedule.nothing_to_claim()
+            return 0
+        schedule.send()
+        try:
+            found = self._ask_what_was_lost() if self.in_doubt.is_due() else 0
+            reply, cut_off = self._take(self._database.claim, demand)
+        except Exception as error:
+            schedule.failed()
+            self.watermarks.reset()  # the next connection may lead to another server, whose clock differs
+            self._outage.failed("claiming", error)
+            if not isinstance(error, DatabaseFailure):
+                raise
+            return 0
+        self._outage.worked("claiming")
+        schedule.answered(woken=woken, jobs=len(reply.jobs))
+        self.buffer.expect(demand.n)
+        if cut_off:
+            schedule.next_in(0.0)
+        else:
+            # A scan above the watermarks does not say that there is nothing below them.
+            is_short = demand.watermarks is not None and not self.watermarks.is_slow
+            schedule.next_in(reply.next_due_in, self.watermarks.full_scan_in() if is_short else None)
+        return found + len(reply.jobs)
+
+    def full_scan(self, idle: int) -> int:
+        """A full scan beside the claims, by the scanner on a connection of its own; returns how many jobs it brought.
+
+        Raises DatabaseFailure.
+        """
+        demand = self.sizer.demand(idle=idle, buffered=len(self.buffer), watermarks=None)
+        with self._scanning:
+            if self.buffer.is_closed or self.last_chance_is_due:
+                return 0
+            return len(self._take(self._database.scan, demand)[0].jobs)
+
+    def _take(self, claim: Callable[[Demand], ClaimReply], demand: Demand) -> tuple[ClaimReply, bool]:
+        """Claim into the buffer. Returns what that brought, and whether there may be more."""
+        try:
+            reply = claim(demand)
+            cut_off = self.sizer.was_cut_off(demand, reply.jobs)
+            self.watermarks.claimed(reply, full_scan=demand.watermarks is None, cut_off=cut_off)
+            self._put_into_buffer(reply.jobs)
+            if reply.last_chance and self._clock() >= self._alone_not_before:
+                if not self.last_chance_is_due:
+                    self.alone_since = self._clock()
+                self.last_chance_is_due = True
+                self.schedule.ring()
+        except (Transient, Misconfigured):
+            raise  # it took nothing
+        except BaseException:  # it may have taken jobs: the connection broke, or the reply could not be read
+            self.in_doubt.lose()
+            raise
+        if reply.jobs:
+            logger.debug("claimed %d jobs", len(reply.jobs))
+        return reply, cut_off
+
+    def _put_into_buffer(self, jobs: list[Claimed]) -> None:
+        if jobs:
+            self.in_doubt.answered(jobs)
+            self.buffer.add(jobs, self.sizer.claimed(jobs))
+
+    # -- a job on its last chance ---------------------------------------------------------------------------------------
+
+    def claim_alone(self, *, quiet: bool) -> Claimed | None:
+        """For the one worker that runs jobs on their last chance: claim one, if this process holds nothing else (`quiet`);
+        otherwise look, once a poll, whether one is still due."""
+        schedule = self.schedule
+        is_early = schedule.is_backing_off() if quiet else schedule.seconds_to_next() > 0.0
+        if is_early or not self._claiming.acquire(blocking=False):
+            return None
+        try:
+            demand = self.sizer.demand(idle=1, buffered=0, watermarks={})
+            demand = demand._replace(n=0, crashed=int(quiet), alone=True)
+            if self.buffer.is_closed:
+                jobs, is_due = [], False
+            else:
+                reply, _ = self._take(self._database.claim, demand)
+                jobs, is_due = reply.jobs, reply.last_chance
+            self._outage.worked("claiming")
+            schedule.answered(woken=False, jobs=0)
+            next_at = schedule.next_after_poll()
+            if not jobs and (quiet or not is_due):  # there is none any more, or another process has it
+                self.last_chance_is_due = False
+                self._alone_not_before = next_at
+                self.wake(full_scan=True)
+            # The job lies at the end of the buffer, unless a worker took it that had not seen yet that one is due; that worker
+            # gives it back.
+            if jobs and self.buffer.take_last(jobs[0]):
+                return jobs[0]
+        except DatabaseFailure as error:
+            schedule.failed()
+            self._outage.failed("claiming", error)
+        finally:
+            self._end_claim()
+        return None
+
+    # -- claims whose reply was lost ------------------------------------------------------------------------------------
+
+    def recover(self) -> int:
+        """Ask what an unanswered claim took, if that is due and no claim is under way; returns how many jobs that brought. For
+        a thread that is no worker: all workers may be busy with long jobs."""
+        if not self.in_doubt.is_due() or not self._claiming.acquire(blocking=False):
+            return 0
+        try:
+            return 0 if self.buffer.is_closed else self._ask_what_was_lost()
+        except DatabaseFailure as error:
+            self._outage.failed("claiming", error)
+            return 0
+        finally:
+            self._end_claim()
+
+    def _ask_what_was_lost(self) -> int:
+        """Take up the jobs of this process that came with no reply. Under the claim lock and the scan lock, so that no claim
+        under way is mistaken for a lost one."""
+        with self._scanning:
+            first, answered = self.in_doubt.begin()
+            try:
+                jobs = self._database.find_claimed(answered)
+            except (Transient, InDoubt, Misconfigured):
+                self.in_doubt.lose()
+                raise  # any other failure, such as a row that cannot be read, must not hold up all claims: asked again later
+            self.in_doubt.end(first)
+            self._put_into_buffer(jobs)
+        if jobs:
+            logger.warning("the reply to a claim was lost; the %d jobs that it took are in the buffer", len(jobs))
+        return len(jobs)
+
+    # -- the end --------------------------------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """Give back all that is in the buffer, all that a scan under way brings, and all that a lost claim took. Nothing comes
+        after this."""
+        self.buffer.close()
+        with self._claiming:
+            if self.in_doubt.exist():
+                self._ask_at_last()
+        with self._scanning:
+            self.buffer.give_back()
+
+    def _ask_at_last(self) -> None:
+        """No claim comes after this question. Gives up while the database stays away: then a rescue finds the jobs."""
+        deadline = self._clock() + self._tuning.shutdown_grace
+        self.in_doubt.lose()
+        while self.in_doubt.are_new():
+            try:
+                self._ask_what_was_lost()
+            except DatabaseFailure as error:
+                self._outage.failed("claiming", error)
+                left = deadline - self._clock()
+                if left <= 0:
+                    return
+                time.sleep(min(self.schedule.pause(), left))
+            except Exception:
+                logger.exception("the jobs of a claim whose reply was lost cannot be read")

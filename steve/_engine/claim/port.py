@@ -1,0 +1,22 @@
+"""What the claimer asks of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from steve._model.claim import ClaimReply, Demand
+from steve._model.claimed import Claimed
+
+
+class ClaimPort(Protocol):
+    """All methods raise DatabaseFailure."""
+
+    def claim(self, demand: Demand) -> ClaimReply: ...
+
+    def scan(self, demand: Demand) -> ClaimReply:
+        """The same on a connection of its own, for a full scan that claims must not wait for."""
+
+    def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
+        """The jobs that this process has claimed since the first of these times, except those claimed at one of them."""

@@ -1,0 +1,138 @@
+"""When the next claim is due: at once after a wake-up, when a known job comes due, at the latest after `poll_interval`; and not
+before the back-off after a failure is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from math import inf
+from queue import Empty, SimpleQueue
+
+from steve._database.backoff import Backoff
+from steve._model.settings import POLL_MOST
+from steve._model.tuning import Tuning
+from steve._runtime.chance import chance
+
+
+class ClaimSchedule:
+    """Any thread may wake it; only the holder of the claim lock reports claims. Also the bell for the idle worker."""
+
+    def __init__(self, *, poll_interval: float, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
+        self._poll_interval = poll_interval
+        self._tuning = tuning
+        self._clock = clock
+        self._is_woken = True
+        self._next_at = 0.0
+        self._not_before = 0.0
+        # Protects _expected and every write of _next_at. A retry of ours may be settled while a claim is under way that does not
+        # see it, and the end of that claim would set a later time. Nothing is called under this lock.
+        self._expecting = threading.Lock()
+        self._expected = inf
+        self._backoff = Backoff(tuning, clock)
+        self._late = 0  # how many wake-ups in a row brought nothing
+        # Rung for the idle worker. A SimpleQueue, because its put is safe wherever Python runs, in a signal handler too.
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self.answered_at = clock()
+        """When a claim last had its answer, whether it brought jobs or not."""
+
+    # -- from any thread ------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """There may be a new job: claim at once."""
+        self._is_woken = True
+        self.ring()
+
+    def expect(self, seconds: float) -> None:
+        """A job will be due in so many seconds."""
+        if seconds <= 0.0:
+            self.wake()
+            return
+        at = self._clock() + seconds
+        with self._expecting:
+            self._expected = min(self._expected, at)
+            is_sooner = at < self._next_at
+            if is_sooner:
+                self._next_at = at
+        if is_sooner:
+            self.ring()
+
+    def is_due(self) -> bool:
+        now = self._clock()
+        return (self._is_woken or now >= self._next_at) and now >= self._not_before
+
+    def seconds_to_next(self) -> float:
+        now = self._clock()
+        return max(self._next_at - now, self._not_before - now, 0.0)
+
+    def is_backing_off(self) -> bool:
+        return self._clock() < self._not_before
+
+    def stand_back_seconds(self) -> float:
+        """How long to leave the next notification unread. Of the many processes that hear of one job, all but one come too late
+        or have no handler for it. They leave the processors to the process that was first the last time, and come back at
+        different times."""
+        tuning = self._tuning
+        return min(self._late * tuning.stand_back, tuning.stand_back_most) * chance.uniform(0.5, 1.0)
+
+    # -- the bell -------------------------------------------------------------------------------------------------------
+
+    def ring(self) -> None:
+        if self._bell.empty():  # one ring that nobody has heard yet is enough
+            self._bell.put(None)
+
+    def wait_for_ring(self, seconds: float) -> bool:
+        """Whether it rang within so many seconds."""
+        with contextlib.suppress(Empty):
+            self._bell.get(timeout=seconds)
+            return True
+        return False
+
+    # -- under the claim lock -------------------------------------------------------------------------------------------
+
+    def begin(self) -> bool:
+        """A claim begins; whether a wake-up caused it. Cleared before the statement is sent: a wake-up that comes while the
+        statement runs may be for a row that it does not see."""
+        is_woken, self._is_woken = self._is_woken, False
+        return is_woken
+
+    def send(self) -> None:
+        """The statement is about to be sent. What came due before is in the database already, where the claim sees it."""
+        with self._expecting:
+            self._expected = inf
+
+    def answered(self, *, woken: bool, jobs: int) -> None:
+        self._backoff.reset()
+        self.answered_at = self._clock()
+        self._late = 0 if jobs else self._late + woken
+
+    def next_in(self, *seconds: float | None) -> None:
+        """The next claim is due after the least of these, or the poll."""
+        # By chance a little more or less, so that processes do not poll in step.
+        least = min(self._poll_interval * chance.uniform(0.9, 1.1), POLL_MOST)
+        for one in seconds:
+            if one is not None and one < least:
+                least = one
+        with self._expecting:
+            self._next_at = min(self._clock() + least, self._expected)
+
+    def next_after_poll(self) -> float:
+        """Look again after one poll, neither sooner nor later; when that is."""
+        with self._expecting:
+            self._next_at = self._clock() + self._poll_interval
+            return self._next_at
+
+    def failed(self) -> None:
+        with self._expecting:
+            self._not_before = self._next_at = self._clock() + self._backoff.next()
+
+    def nothing_to_claim(self) -> None:
+        """No type has a handler yet."""
+        self.answered_at = self._clock()
+        self.next_after_poll()
+
+    def pause(self) -> float:
+        """Seconds to wait after a failure, for a thread that sleeps itself."""
+        return self._backoff.next()

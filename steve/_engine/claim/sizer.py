@@ -1,0 +1,80 @@
+"""How much a claim asks for, from how long handlers take and how large payloads are.
+
+A job that was claimed ahead must not wait behind a slow neighbour while another process idles. So a claim brings what the idle
+workers take at once, and what all workers begin within `Tuning.claim_ahead`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import inf
+
+from steve._engine.work.handlers import Handlers
+from steve._model.claim import Demand, Lane, Watermark
+from steve._model.claimed import Claimed
+from steve._model.tuning import Tuning
+
+
+class ClaimSizer:
+    """Keeps moving averages: the seconds that a handler takes, by type and over all, and the bytes of a payload.
+
+    All workers write them without a lock: an average that misses a value now and then is still an average.
+    """
+
+    def __init__(self, *, handlers: Handlers, workers: int, tuning: Tuning) -> None:
+        self._handlers = handlers
+        self._workers = workers
+        self._tuning = tuning
+        self._seconds_by_type: dict[str, float] = {}
+        self._mean_seconds: float | None = None
+        self._mean_bytes = 0.0
+
+    def ran(self, type: str, seconds: float) -> None:
+        """A job of this type took so long."""
+        known = self._seconds_by_type.get(type)
+        if known is None and len(self._seconds_by_type) >= self._tuning.types_most:
+            self._seconds_by_type = {}
+        self._seconds_by_type[type] = seconds if known is None else known + (seconds - known) * 0.2
+        mean = self._mean_seconds
+        self._mean_seconds = seconds if mean is None else mean + (seconds - mean) * 0.2
+
+    def claimed(self, jobs: Sequence[Claimed]) -> float:
+        """A claim brought these jobs. Returns the seconds that one worker is expected to take for each; infinity where one of
+        them may take any time."""
+        size = sum(len(job.payload) for job in jobs) / len(jobs)
+        self._mean_bytes += (size - self._mean_bytes) * 0.5
+        counts = Counter(job.type for job in jobs)
+        return sum(self._seconds_by_type.get(type, inf) * count for type, count in counts.items()) / len(jobs)
+
+    def demand(self, *, idle: int, buffered: int, watermarks: Mapping[Lane, Watermark] | None) -> Demand:
+        """What to ask for while so many workers are idle and so many jobs are in the buffer. Of a type that has never run, as
+        many as workers are idle."""
+        tuning = self._tuning
+        ahead = tuning.claim_ahead * self._workers
+
+        def most(seconds: float | None) -> int:
+            return idle if seconds is None else min(idle + int(ahead / max(seconds, 1e-6)), tuning.claim_most)
+
+        types = set(self._handlers.types())
+        if self._handlers.fallback is not None:
+            types |= self._seconds_by_type.keys()
+        fits = int(tuning.claim_bytes / max(self._mean_bytes, 1.0))
+        return Demand(
+            n=max(1, min(most(self._mean_seconds), fits) - buffered),
+            mosts={type: most(self._seconds_by_type.get(type)) for type in types},
+            unknown_most=idle,
+            any_type=self._handlers.fallback is not None,
+            watermarks=watermarks,
+            crashed=idle if watermarks is None else 0,
+        )
+
+    def was_cut_off(self, demand: Demand, jobs: Sequence[Claimed]) -> bool:
+        """Whether a limit ended the claim, and not the lack of due jobs: then there may be more."""
+        if len(jobs) >= min(demand.n, self._tuning.lane_least):
+            return True
+        crashed = sum(job.crashes > 0 for job in jobs)
+        counts = Counter(job.type for job in jobs)
+        return crashed >= demand.crashed > 0 or any(
+            count >= demand.mosts.get(type, demand.unknown_most) for type, count in counts.items()
+        )

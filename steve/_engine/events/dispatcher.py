@@ -1,0 +1,56 @@
+"""The queue of events, and the thread that tells the listeners, one event after the other, in the order of the commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+from steve._engine.events.event import Event
+from steve._engine.events.listeners import Listeners
+from steve._engine.upkeep.backpressure import Backpressure
+from steve._model.tuning import Tuning
+from steve._runtime.log import logger
+
+
+class Dispatcher:
+    def __init__(self, *, listeners: Listeners, on_all_told: Callable[[], None], tuning: Tuning) -> None:
+        """`on_all_told()` is called at the end, on the dispatcher's thread."""
+        self._listeners = listeners
+        self._on_all_told = on_all_told
+        self._most = tuning.events_most
+        self._events: SimpleQueue[Event | None] = SimpleQueue()
+        self.backpressure = Backpressure(level=lambda: self._events.qsize() / self._most, on_full=self._warn)
+        """Holds up the claims, never the settling: what was done must be written down."""
+        self._is_ended = False
+        self._is_idle = False  # before the first event
+        self._taken = 0  # events taken from the queue; all of them are told except perhaps the last
+
+    def put(self, event: Event) -> None:
+        self._events.put(event)
+
+    def end(self) -> None:
+        """No event comes after this."""
+        self._is_ended = True
+        self._events.put(None)
+
+    def waiting(self) -> int:
+        return max(0, self._events.qsize() - self._is_ended)  # the end marker is no event
+
+    def progress(self) -> tuple[int, int]:
+        """About how many events were ever put here, and how many of these are told."""
+        taken = self._taken
+        return taken + self.waiting(), max(taken - 1, 0) + self._is_idle
+
+    def run(self) -> None:
+        with suppress(Empty):  # if something broke this thread off while it waited for the end marker, the marker may be gone
+            while (event := self._events.get(block=not self._is_ended)) is not None:
+                self._is_idle = False
+                self._taken += 1
+                self._listeners.tell(event)
+                self._is_idle = True
+                self.backpressure.release_if_drained()
+        self._on_all_told()
+
+    def _warn(self) -> None:
+        logger.warning("%d events wait for slow listeners: nothing is claimed until half are told", self._most)

@@ -1,0 +1,54 @@
+"""What listeners are told of: a run that begins, or an outcome that is committed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from steve._model import json as _json
+from steve._model.claimed import Claimed, Settled
+from steve._model.outcome import Verdict
+from steve.job import Attempt, AttemptStatus, Job, Status
+
+
+class Event(NamedTuple):
+    """A run that begins (no verdict), or one that is settled."""
+
+    job: Claimed
+    process: str
+    verdict: Verdict | None
+    settled: Settled | None
+
+    def is_final(self) -> bool:
+        return self.verdict is not None and self.verdict.is_final
+
+    def make_job(self) -> Job:
+        """The job as the database has it, decoded anew, so that no listener sees what another one did to it."""
+        if self.verdict is None or self.settled is None:
+            return self.job.job(_json.decode, Status.RUNNING)
+        verdict, settled = self.verdict, self.settled
+        return self.job.job(
+            _json.decode_or_text,  # the job failed because its payload cannot be decoded, and its listeners hear of it
+            verdict.status,
+            result=None if verdict.result is None else _json.decode(verdict.result),
+            error=verdict.error,
+            updated_at=settled.updated_at,
+            run_at=settled.run_at,
+            claimed_at=self.job.claimed_at if verdict.is_final else None,
+            started_at=settled.started_at,
+            completed_at=settled.completed_at,
+        )
+
+    def make_attempt(self) -> Attempt:
+        job, verdict, settled = self.job, self.verdict, self.settled
+        if verdict is None or settled is None or verdict.attempt_status is None:
+            return Attempt(job.id, job.attempts, self.process, job.claimed_at, None, AttemptStatus.RUNNING, None, None)
+        return Attempt(
+            job.id,
+            job.attempts,
+            self.process,
+            settled.begun_at,
+            settled.updated_at,
+            verdict.attempt_status,
+            verdict.error,
+            verdict.details,
+        )

@@ -1,0 +1,166 @@
+"""The registry of listeners: the users' functions that are told of jobs, always after the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from types import TracebackType
+from typing import Any, Literal
+from uuid import UUID
+
+from steve._engine.events.event import Event
+from steve._model.names import check_name
+from steve._model.outcome import Verdict
+from steve._runtime.copy_on_write import CopyOnWrite
+from steve._runtime.guard import call_guarded
+from steve._runtime.log import logger
+from steve.errors import shown
+from steve.job import Status
+
+Kind = Literal["success", "failure", "done", "attempt"]
+Listener = Callable[..., Any]
+
+
+class Subscription:
+    """What `on_success` and its siblings return: call it, or leave its `with` block, to remove the listener."""
+
+    def __init__(self, listeners: Listeners, entry: _Entry) -> None:
+        self._listeners = listeners
+        self._entry = entry
+
+    def __call__(self) -> None:
+        self._listeners.remove(self._entry)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self()
+
+
+class _Entry:
+    """One listener. Compared by identity, so that the same function may listen twice."""
+
+    __slots__ = ("callback", "kind", "types")
+
+    def __init__(self, kind: Kind, types: frozenset[str] | None, callback: Listener) -> None:
+        self.kind = kind
+        self.types = types
+        self.callback = callback
+
+    def wants(self, type: str, kinds: tuple[Kind, ...]) -> bool:
+        return self.kind in kinds and (self.types is None or type in self.types)
+
+
+class Listeners:
+    """Any thread may add and remove listeners at any time, also a listener."""
+
+    def __init__(self) -> None:
+        self._entries: CopyOnWrite[tuple[_Entry, ...]] = CopyOnWrite(())
+        # on_done= of create: one call for one uid. Operations on a dict are atomic: the thread that pops a listener calls it.
+        self._once: dict[UUID, Listener] = {}
+        self._ended_elsewhere: set[UUID] = set()  # those of them that had ended when they were last looked up
+
+    def __len__(self) -> int:
+        return len(self._entries.value)
+
+    def reset_after_fork(self) -> None:
+        """In the child of a fork: the same listeners, without those of single jobs, which the parent calls."""
+        self._entries.reset_after_fork()
+        self._once = {}
+
+    def add(self, kind: Kind, types: str | Iterable[str] | None, callback: Listener) -> Subscription:
+        if not callable(callback):
+            raise TypeError(f"a listener must be callable, not {type(callback).__name__}")
+        entry = _Entry(kind, check_types(types), callback)
+        self._entries.replace(lambda entries: (*entries, entry))
+        return Subscription(self, entry)
+
+    def remove(self, entry: _Entry) -> None:
+        self._entries.replace(lambda entries: tuple(other for other in entries if other is not entry))
+
+    # -- on_done= of single jobs ----------------------------------------------------------------------------------------
+
+    def add_once(self, uid: UUID, callback: Listener) -> None:
+        self._once[uid] = callback
+
+    def waiting_once(self) -> list[UUID]:
+        """The jobs whose on_done= has not been called, the oldest first."""
+        return list(self._once)
+
+    def drop_once(self, *uids: UUID) -> None:
+        for uid in uids:
+            self._once.pop(uid, None)
+
+    def drop_ended(self, ended: Collection[UUID]) -> None:
+        """These jobs have ended, or are gone. Those that had already when this was called the last time will not be told here
+        any more: another process has finished them."""
+        self.drop_once(*self._ended_elsewhere.intersection(ended))
+        self._ended_elsewhere = set(ended)
+
+    # -- telling --------------------------------------------------------------------------------------------------------
+
+    def want_begin(self, type: str) -> bool:
+        entries = self._entries.value
+        return bool(entries) and any(entry.wants(type, ("attempt",)) for entry in entries)
+
+    def want(self, verdict: Verdict) -> bool:
+        """Whether a listener wants to know. Asked for every job: it costs nothing where there is none."""
+        entries = self._entries.value
+        if not entries and not self._once:
+            return False
+        if verdict.job.uid in self._once and verdict.is_final:
+            return True
+        kinds = _kinds(verdict)
+        return any(entry.wants(verdict.job.type, kinds) for entry in entries)
+
+    def tell(self, event: Event) -> None:
+        """Call the listeners that want to know, each guarded. On the dispatcher's thread."""
+        kinds: tuple[Kind, ...] = ("attempt",) if event.verdict is None else _kinds(event.verdict)
+        for entry in self._entries.value:
+            # looked up again for each: a listener may have removed another one
+            if entry.wants(event.job.type, kinds) and entry in self._entries.value:
+                _call(entry.callback, event, with_attempt=entry.kind == "attempt")
+        if event.is_final():
+            once = self._once.pop(event.job.uid, None)
+            if once is not None:
+                _call(once, event, with_attempt=False)
+
+
+def _call(callback: Listener, event: Event, *, with_attempt: bool) -> None:
+    try:
+        job = event.make_job()
+    except (ValueError, RecursionError):
+        return  # the payload cannot be decoded: the run will not begin after all, and its end is told
+    raised = call_guarded(callback, job, *([event.make_attempt()] if with_attempt else []))
+    if raised is not None:
+        # Whatever it is: the job, which is settled, the next listener and this thread do not suffer from it.
+        logger.error(
+            "a listener raised: %s, told of job %s", _name(callback), event.job.uid,
+            exc_info=raised, extra=event.job.log_extra(),
+        )  # fmt: skip
+        del raised  # its traceback leads to this frame
+
+
+def check_types(types: str | Iterable[str] | None) -> frozenset[str] | None:
+    """Raises TypeError or ValueError for what cannot be types of jobs."""
+    if types is None:
+        return None
+    names = frozenset([types] if isinstance(types, str) else types)
+    for name in names:
+        check_name("a listener's type", name)
+    return names
+
+
+def _name(callback: Listener) -> str:
+    try:
+        return str(callback.__qualname__)
+    except Exception:  # it has none, or raises anything when it is asked
+        return shown(callback)
+
+
+def _kinds(verdict: Verdict) -> tuple[Kind, ...]:
+    if verdict.status is Status.COMPLETED:
+        return ("success", "done", "attempt")
+    if verdict.status is Status.FAILED:
+        return ("failure", "done", "attempt")
+    return ("attempt",) if verdict.counts else ()

@@ -1,0 +1,157 @@
+"""The thread that shows that this process lives, on a connection with nothing else on it. Each beat also looks at the others.
+
+The session of that connection holds the lock of the process's row (`sql/beat.sql`): the others see within seconds when it is
+gone. So this thread waits for the loss of the connection as it waits for the next beat, and the first thing that it does on a
+new connection is to beat. What it sees goes to `rescue.py`; when others may have taken this process for dead, `liveness.py`
+looks which jobs it has lost.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Protocol
+
+from steve._database.backoff import Backoff
+from steve._database.failures import DatabaseFailure
+from steve._database.statements.processes import Look
+from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.selector import SocketWait
+from steve._model.tuning import Tuning
+from steve._runtime.chance import chance
+from steve._runtime.log import logger
+
+LOOP = "the heartbeat"
+
+
+class BeatPort(Protocol):
+    """The heartbeat's connection."""
+
+    def beat(self, *, beat: bool, locked: bool) -> tuple[Look, int]:
+        """Look at the other processes, with `beat` also beat; open the connection if need be. `locked`: this session holds the
+        lock of the row. Returns what it saw, and the number of the connection's socket. Raises DatabaseFailure."""
+
+    def is_open(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class LookPort(Protocol):
+    """Who hears what the heartbeat saw, on its thread."""
+
+    def on_look(self, look: Look, *, connected: float, unbroken: float) -> None:
+        """`connected`, `unbroken`: seconds, as in `Observer`."""
+
+    def on_doubt(self) -> None:
+        """Other processes may have taken jobs of this one, until the beat that was just made."""
+
+
+class Heartbeat:
+    def __init__(
+        self,
+        *,
+        database: BeatPort,
+        looks: LookPort,
+        interval: float,
+        descriptor: int | None,
+        outage: Outage,
+        tuning: Tuning,
+    ) -> None:
+        """`descriptor`: the number of the socket whose session has just taken the lock; None: none has."""
+        self._database = database
+        self._looks = looks
+        self._interval = interval
+        self._outage = outage
+        self._tuning = tuning
+        self._backoff = Backoff(tuning)
+        self._descriptor = descriptor
+        self._connected_at = None if descriptor is None else time.monotonic()
+        self._locked = descriptor is not None
+        self._beaten_at = self._unbroken_since = self._connected_at or 0.0
+        # Registering was the first beat. Unlike _beaten_at, never set back to make a beat due at once.
+        self._beat_at = time.monotonic()
+        # Held through a beat. After `end` has had it, no beat comes any more that would insert the row again.
+        self._beating = threading.Lock()
+        self._is_ended = False
+        self._wait = SocketWait()
+
+    def end(self) -> None:
+        """No beat comes after this. One that hangs is not waited for very long."""
+        self._is_ended = True
+        if self._beating.acquire(timeout=self._tuning.shutdown_grace):
+            self._beating.release()
+        self._wait.wake()
+
+    def age(self) -> float:
+        """Seconds since the last beat that had its answer."""
+        return time.monotonic() - self._beat_at
+
+    def run(self) -> None:
+        try:
+            self._run()
+        except BaseException:
+            self._drop()  # nobody knows any more whether the session holds the lock
+            raise
+
+    def _run(self) -> None:
+        if self._locked:
+            self._wait.wait(self._descriptor, self._seconds_to_next())
+        while not self._is_ended:
+            try:
+                descriptor = self._once()
+                self._outage.worked(LOOP)
+                self._backoff.reset()
+                self._wait.wait(descriptor, self._seconds_to_next())
+            except Exception as error:
+                # A session that lives keeps its lock: this process must not look dead when a beat cannot be written, because a
+                # right is missing for a moment, say.
+                if not self._database.is_open():
+                    self._drop()
+                if isinstance(error, DatabaseFailure):
+                    self._outage.failed(LOOP, error)
+                else:
+                    logger.exception("a heartbeat failed; the next will come")
+                self._wait.wait(None, self._backoff.next())
+        self._drop()
+        self._wait.close()
+
+    def _once(self) -> int | None:
+        with self._beating:
+            if self._is_ended:
+                return None
+            began = time.monotonic()
+            if self._connected_at is None:
+                self._connected_at = began
+            beats = self._is_beat_due(began)
+            look, descriptor = self._database.beat(beat=beats, locked=self._locked)
+        own = look.own
+        # By the server's clock: the clock of this machine may have stood still with it.
+        if beats and (own is None or own.suspected_at is not None or look.seen_at - own.heartbeat_at >= own.lease):
+            self._looks.on_doubt()
+        if beats:
+            self._locked = look.locked
+            # After a pause of its own (stopped, or starved by a handler) this process knows nothing of the others either.
+            if began - self._beaten_at > 2 * self._interval + self._tuning.look_interval:
+                self._unbroken_since = began
+            self._beaten_at = self._beat_at = began
+        elif own is None or own.suspected_at is not None:
+            self._beaten_at = 0.0  # a beat is due at once, which puts the row right
+        connected, unbroken = began - self._connected_at, began - self._unbroken_since
+        self._looks.on_look(look, connected=connected, unbroken=unbroken)
+        return descriptor
+
+    def _is_beat_due(self, now: float) -> bool:
+        """Beats are made with looks: one is due if the next look may come too late for it."""
+        return not self._locked or now + self._tuning.look_interval * 1.25 >= self._beaten_at + self._interval
+
+    def _seconds_to_next(self) -> float:
+        if not self._beaten_at:
+            return 0.0
+        # By chance a little more or less, so that processes do not look in step.
+        return min(self._tuning.look_interval * chance.uniform(0.75, 1.25), self._interval)
+
+    def _drop(self) -> None:
+        self._connected_at = None
+        self._locked = False
+        self._unbroken_since = self._beaten_at = 0.0
+        self._database.close()

@@ -1,0 +1,179 @@
+"""Who is alive, wired: this process's heartbeat, the rescue of other processes' jobs, the jobs that this process has lost to such
+a rescue, and the jobs that it holds without knowing.
+
+The heartbeat has a thread of its own; the rest is a duty of the scanner.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from steve._database.backoff import Backoff
+from steve._database.failures import DatabaseFailure
+from steve._database.statements.processes import Look, Registered
+from steve._engine.liveness.database import DatabaseLiveness
+from steve._engine.liveness.heartbeat import Heartbeat
+from steve._engine.liveness.reconcile import Held, Reconcile
+from steve._engine.liveness.rescue import Rescue
+from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.periodic import Duty
+from steve._engine.work.running import RunningJobs
+from steve._model.claimed import ClaimKey, Settled
+from steve._model.outcome import Verdict
+from steve._model.process import Observer
+from steve._model.settings import Settings
+from steve._runtime.log import logger
+from steve.job import Status
+
+LOOP = "the rescue"
+
+
+class HoldingPort(Protocol):
+    """The engine, as liveness sees it."""
+
+    process: str
+    """The name of this process."""
+    stopping: bool
+
+    def held(self) -> Held: ...
+
+    def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
+        """A job failed because the process with this name died with it, or lost it. After the commit, on the scanner's
+        thread."""
+
+
+class Liveness:
+    def __init__(
+        self,
+        *,
+        database: DatabaseLiveness,
+        registered: Registered,
+        running: RunningJobs,
+        engine: HoldingPort,
+        outage: Outage,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._running = running
+        self._engine = engine
+        self._outage = outage
+        self._settings = settings
+        tuning = settings.tuning
+        self._rescue = Rescue(database=database, tell=engine.on_rescued, tuning=tuning)
+        self._reconcile = Reconcile(look=self._review, free=self._free, interval=settings.lease, tuning=tuning)
+        self._backoff = Backoff(tuning)
+        self._not_before = 0.0
+        # When the server started, by its clock; for how long it had run when that was first seen here, and when that was. From
+        # then on by the clock of this process: the server's may be set.
+        self._server_started = registered.server_started
+        self._server_up = 0.0
+        self._server_seen_at: float | None = None
+        self._connected = 0.0
+        self._may_have_lost = False
+        self.access: list[str] = []
+        """What keeps this role from its work, a sentence each: rights that it lost, row level security."""
+        self._restricted = registered.restricted
+        self._access_is_due = False
+        self._access_at = time.monotonic()
+        self.heartbeat = Heartbeat(
+            database=database,
+            looks=self,
+            interval=settings.heartbeat,
+            descriptor=registered.descriptor,
+            outage=outage,
+            tuning=tuning,
+        )
+
+    def duties(self) -> list[Duty]:
+        return [Duty("rescue", self._settings.tuning.scan_check, self._work)]
+
+    # -- from any thread ------------------------------------------------------------------------------------------------
+
+    def doubt_everything(self) -> None:
+        """Other processes may have jobs that this one runs, and it may hold jobs without knowing."""
+        self._may_have_lost = True
+        self._reconcile.begin()
+
+    def doubt_tables(self) -> None:
+        """An outcome was dropped: by the tables this process may still hold the job."""
+        self._reconcile.begin()
+
+    # -- on the heartbeat's thread --------------------------------------------------------------------------------------
+
+    def on_look(self, look: Look, *, connected: float, unbroken: float) -> None:
+        started = self._server_started if look.server_started is None else look.server_started
+        if started != self._server_started or connected < self._connected:
+            # Another server, perhaps behind a pooler; or the same one after a crash: it may have forgotten something.
+            self.doubt_everything()
+        self._database.met_server(started)
+        now = time.monotonic()
+        if self._server_seen_at is None or started != self._server_started:
+            self._server_up, self._server_seen_at = max(look.seen_at - started, 0.0), now
+        self._server_started, self._connected = started, connected
+        if look.restricted is not None:
+            # What is left to a restricted role may be enough: asked again once a lease.
+            again = look.restricted and now >= self._access_at + self._settings.lease
+            self._access_is_due = self._access_is_due or again or look.restricted is not self._restricted
+            self._restricted = look.restricted
+        self._rescue.look(look.others, Observer(connected, unbroken, self._server_up + now - self._server_seen_at))
+
+    def on_doubt(self) -> None:
+        self._may_have_lost = True
+
+    # -- on the scanner's thread ----------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            self._check_access()
+            worked = self._look_for_lost()
+            worked = self._reconcile.work(self._engine.held().settled) or worked
+            if not self._engine.stopping:  # a stopping process cannot promise to tell of what it rescues
+                worked = self._rescue.work() or worked
+            if worked:
+                self._outage.worked(LOOP)
+                self._backoff.reset()
+        except DatabaseFailure as error:
+            self._not_before = time.monotonic() + self._backoff.next()
+            self._outage.failed(LOOP, error)
+            self._reconcile.begin()  # its question tells when the outage is over
+
+    def _check_access(self) -> None:
+        if self._access_is_due:
+            self._access_is_due = False
+            self._access_at = time.monotonic()
+            self.access = self._database.check_access()
+
+    def _look_for_lost(self) -> bool:
+        """Find out which running jobs a rescue has taken, if there is cause; returns whether there was. No rescue is under way
+        any more: the beat was made, and had to wait for it. Raises DatabaseFailure."""
+        if not self._may_have_lost:
+            return False
+        self._may_have_lost = False  # before the question: a doubt that arises meanwhile stays
+        running = self._running.claims()
+        if running:
+            try:
+                held = self._database.find_held(running)
+            except BaseException:
+                self._may_have_lost = True
+                raise
+            self._running.lose(set(running) - held)
+        return True
+
+    def _review(self) -> tuple[Held, set[ClaimKey]]:
+        held, review = self._database.review(self._engine.held)
+        if review.adopted:
+            logger.warning("processes without a row hold jobs: %s; if they do not beat, these are rescued", review.adopted)
+        return held, review.own
+
+    def _free(self, claims: set[ClaimKey]) -> None:
+        name = self._engine.process
+        freed = self._database.free(claims, f"JobLost: process {name} held the job by the tables and did not run it")
+        if freed:
+            logger.warning("this process held %d jobs by the tables and did not run them: they are freed", len(freed))
+        for verdict, settled in freed:
+            if verdict.status is Status.FAILED:
+                logger.error("job %s failed: %s", verdict.job.uid, verdict.error, extra=verdict.job.log_extra())
+                self._engine.on_rescued(name, verdict, settled)

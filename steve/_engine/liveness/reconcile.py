@@ -1,0 +1,85 @@
+"""Frees the jobs that this process holds by the tables and does not run: they run again, here or elsewhere.
+
+The tables and a process disagree about a job when the outcome was forgotten (a standby is promoted before it received
+everything, a crash under `synchronous_commit = off`), when rows were put back from a dump or changed by hand, when a truncate
+or a sequence gave an id out again, or when something broke a thread off that had just taken a job. By the tables the job is
+then run by a process that lives and does not run it: no rescue would ever come for it.
+
+So each process looks at the tables once a lease, and whenever there is cause for doubt: an outcome was dropped, the heartbeat
+lost its connection, a thread broke off. The same look makes rows for processes that hold jobs and have none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from steve._model.claimed import ClaimKey
+from steve._model.tuning import Tuning
+
+
+class Held(NamedTuple):
+    """What a process knows that it holds."""
+
+    claims: set[ClaimKey]
+    """In the buffer, running, or with an outcome that is being written or deferred."""
+    put: int
+    """How many outcomes were ever put into the settler's queue."""
+    settled: int
+    """How many of these the settler has done with, or has deferred."""
+
+
+class Reconcile:
+    """Looks a few times, and frees what it finds `reconcile_looks` times in a row. Between two looks, everything that was moving
+    has arrived where the next look sees it: a job that a worker had taken runs, the reply to a claim is read, and the outcomes
+    that were in the settler's queue at the last look are written.
+    """
+
+    def __init__(
+        self,
+        *,
+        look: Callable[[], tuple[Held, set[ClaimKey]]],
+        free: Callable[[set[ClaimKey]], object],
+        interval: float,
+        tuning: Tuning,
+    ) -> None:
+        """`look()` returns what this process knows that it holds, and then what it holds by the tables; `interval`: seconds from
+        one look to the next where nothing gives cause for another."""
+        self._look = look
+        self._free = free
+        self._interval = interval
+        self._tuning = tuning
+        # One object for each cause, and the one that was acted on last. Assigned rather than counted, because causes come from
+        # several threads.
+        self._asked = self._begun = object()
+        self._looks_left = 0
+        self._unknown: dict[ClaimKey, int] = {}  # how often in a row the last looks found each
+        self._put = 0  # as in Held, at the last look
+        self._again_at = 0.0
+        self._next_at = time.monotonic() + interval
+
+    def begin(self) -> None:
+        """There is cause to look. From any thread."""
+        self._asked = object()
+
+    def work(self, settled: int) -> bool:
+        """To be called often, on one thread. Returns whether there was anything to do. `settled`: as in Held. Raises
+        DatabaseFailure."""
+        now = time.monotonic()
+        asked = self._asked
+        if asked is not self._begun or now >= self._next_at:
+            self._begun, self._next_at = asked, now + self._interval
+            self._looks_left = self._tuning.reconcile_looks
+        if not self._looks_left or now < self._again_at or (self._unknown and settled < self._put):
+            return False
+        held, own = self._look()
+        self._again_at = time.monotonic() + self._tuning.reconcile_pause
+        self._put = held.put
+        self._unknown = {claim: self._unknown.get(claim, 0) + 1 for claim in own - held.claims}
+        if lost := {claim for claim, looks in self._unknown.items() if looks >= self._tuning.reconcile_looks}:
+            self._free(lost)  # and look once more: a row may have been locked just now
+        # A job that was found twice is looked for until it is gone or freed. Under load, every look finds others once.
+        again = any(looks > 1 for looks in self._unknown.values())
+        self._looks_left = max(self._looks_left - 1, int(again)) if self._unknown else 0
+        return True

@@ -1,0 +1,113 @@
+"""Takes the jobs of processes that are dead or stalled. Which are: `_model/process.py`.
+
+Each heartbeat brings a look at the other processes. It is judged on the heartbeat's thread and left here. To act on it may mean
+to wait for locks, so the scanner does that, on another connection, and the database checks again whether it still holds:
+`sql/rescue_jobs.sql`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from steve._model.claimed import Settled
+from steve._model.outcome import Verdict
+from steve._model.process import Observation, Observer, Process, ProcessState, judge_process
+from steve._model.tuning import Tuning
+from steve._runtime.log import logger
+from steve.job import Status
+
+
+class RescuePort(Protocol):
+    """What a rescue asks of the database. Both methods raise DatabaseFailure."""
+
+    def suspect(self, process: Process) -> float | None:
+        """Write the suspicion down. Returns when, by the server's clock; None: the process has beaten since, or another one has
+        written it."""
+
+    def rescue(self, process: Process, *, dead: bool, reason: str, taken: Collection[int]) -> Sequence[tuple[Verdict, Settled]]:
+        """Take some of its jobs, except those `taken`, and return them; none: there are no more."""
+
+
+class Observations:
+    """Remembers since when each process has looked as it does. Used on the heartbeat's thread, except `suspected`."""
+
+    def __init__(self) -> None:
+        self._beats: dict[int, tuple[float, float]] = {}
+        # The scanner writes here as well, each time a whole entry.
+        self._suspicions: dict[int, tuple[float, float]] = {}
+
+    def suspected(self, id: int, suspected_at: float) -> None:
+        """This process has just written the suspicion itself."""
+        self._suspicions[id] = (suspected_at, time.monotonic())
+
+    def see(self, processes: Sequence[Process]) -> list[Observation]:
+        now = time.monotonic()
+        seen = []
+        beats: dict[int, tuple[float, float]] = {}
+        for process in processes:
+            beats[process.id] = _since(self._beats.get(process.id), process.heartbeat_at, now)
+            suspected = None
+            if process.suspected_at is None:
+                self._suspicions.pop(process.id, None)
+            else:
+                known = _since(self._suspicions.get(process.id), process.suspected_at, now)
+                self._suspicions[process.id] = known
+                suspected = now - known[1]
+            seen.append(Observation(process, now - beats[process.id][1], suspected))
+        self._beats = beats
+        for gone in self._suspicions.keys() - beats.keys():
+            self._suspicions.pop(gone, None)
+        return seen
+
+
+def _since(known: tuple[float, float] | None, value: float, now: float) -> tuple[float, float]:
+    return known if known is not None and known[0] == value else (value, now)
+
+
+class Rescue:
+    def __init__(self, *, database: RescuePort, tell: Callable[[str, Verdict, Settled], None], tuning: Tuning) -> None:
+        """`tell` hears of each job that is rescued and failed by it, with the name of the process that held it."""
+        self._database = database
+        self._tell = tell
+        self._tuning = tuning
+        self._observations = Observations()
+        # Replaced as a whole: of two looks the later one counts.
+        self._findings: list[tuple[Observation, ProcessState]] = []
+
+    def look(self, others: Sequence[Process], own: Observer) -> None:
+        """On the heartbeat's thread: judge what it saw, and leave it for `work`."""
+        judged = [(seen, judge_process(seen, own, self._tuning)) for seen in self._observations.see(others)]
+        self._findings = [(seen, state) for seen, state in judged if state is not ProcessState.ALIVE]
+
+    def work(self) -> bool:
+        """On the scanner's thread. Returns whether there was anything to do. Raises DatabaseFailure."""
+        findings, self._findings = self._findings, []
+        for seen, state in findings:
+            if state is not ProcessState.SUSPECT:
+                self._take_jobs(seen, dead=state is ProcessState.DEAD)
+            elif (suspected_at := self._database.suspect(seen.process)) is not None:
+                self._observations.suspected(seen.process.id, suspected_at)
+        return bool(findings)
+
+    def _take_jobs(self, seen: Observation, *, dead: bool) -> None:
+        process = seen.process
+        what = "died" if process.lock_is_free else f"gave no sign of life for {seen.silent:.0f} s"
+        reason = f"ProcessCrashed: process {process.name} {what} while it held the job"
+        pending = failed = 0
+        taken: set[int] = set()
+        while rescued := self._database.rescue(process, dead=dead, reason=reason, taken=taken):
+            for verdict, settled in rescued:
+                taken.add(verdict.job.id)
+                if verdict.status is Status.FAILED:
+                    failed += 1
+                    logger.error("job %s failed: %s", verdict.job.uid, verdict.error, extra=verdict.job.log_extra())
+                    self._tell(process.name, verdict, settled)
+                else:
+                    pending += 1
+        logger.log(
+            logging.WARNING if dead or pending or failed else logging.INFO,
+            "process %s %s: of its jobs %d are pending again, %d failed", process.name, what, pending, failed,
+        )  # fmt: skip

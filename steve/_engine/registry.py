@@ -1,0 +1,61 @@
+"""What a manager is told by decorators, before it starts or while it runs: handlers, and listeners for jobs and for health."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from steve._engine.events.health_listeners import HealthListeners
+from steve._engine.events.listeners import Kind, Listener, Listeners, check_types
+from steve._engine.work.handlers import Handler, Handlers, check_type
+
+H = TypeVar("H", bound=Handler)
+L = TypeVar("L", bound=Listener)
+
+
+class Registry:
+    def __init__(self, *, fallback: Handler | None, handlers: Mapping[str, Handler] | None) -> None:
+        self.handlers = Handlers(fallback, handlers)
+        self.listeners = Listeners()
+        self.health_listeners = HealthListeners()
+        self._on_handlers_changed: Callable[[], None] = lambda: None
+
+    def when_handlers_change(self, callback: Callable[[], None]) -> None:
+        """Workers at work ask for other types then."""
+        self._on_handlers_changed = callback
+
+    def reset_after_fork(self) -> None:
+        self.handlers.reset_after_fork()
+        self.listeners.reset_after_fork()
+        self.health_listeners.reset_after_fork()
+
+    def handler(self, type: str) -> Callable[[H], H]:
+        """As `JobManager.handler`."""
+        check_type(type)
+
+        def register(function: H) -> H:
+            self.handlers.add(type, function)
+            self._on_handlers_changed()
+            return function
+
+        return register
+
+    def set_handler(self, type: str, handler: Handler | None) -> None:
+        self.handlers.set(type, handler)
+        self._on_handlers_changed()
+
+    def reset_handlers(self) -> None:
+        self.handlers.clear()
+        self._on_handlers_changed()
+
+    def listen(self, kind: Kind, types: str | Iterable[str] | None, callback: Listener | None) -> Any:
+        """As `JobManager.on_success` and its siblings: without a callback, a decorator."""
+        if callback is not None:
+            return self.listeners.add(kind, types, callback)
+        check_types(types)
+
+        def register(function: L) -> L:
+            self.listeners.add(kind, types, function)
+            return function
+
+        return register

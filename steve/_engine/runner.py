@@ -1,0 +1,166 @@
+"""Starts and stops a manager's engines: the last start's, and those of earlier ones whose handlers have not returned yet."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+from steve._database import migrations
+from steve._database.connections import Connections
+from steve._database.failures import Connection, DatabaseFailure, Misconfigured, translated
+from steve._database.loop_connection import LoopConnections
+from steve._database.statements import Statements
+from steve._engine.engine import Engine, stop_all
+from steve._engine.health import STOPPED
+from steve._engine.registry import Registry
+from steve._engine.wiring import build
+from steve._model.settings import Settings, check_workers
+from steve._runtime import fork
+from steve._runtime.log import logger
+from steve.errors import Unavailable, shown
+from steve.health import Health
+from steve.report import StopReport
+
+
+class Runner:
+    """Its methods raise what `JobManager`'s of the same names do."""
+
+    def __init__(self, *, settings: Settings, statements: Statements, connections: Connections, registry: Registry) -> None:
+        self._settings = settings
+        self._statements = statements
+        self._connections = connections
+        self._registry = registry
+        self._reset()
+        registry.when_handlers_change(self._wake)
+        fork.register(self)
+
+    def _reset(self) -> None:
+        # One start at a time. Protects the setting of _engines; stop() does not take it. The first in the order of locks.
+        self._starting = threading.Lock()
+        # The last start's engine, behind those of earlier starts that were asked to stop and have not ended.
+        self._engines: tuple[Engine, ...] = ()
+        self._is_asked_to_stop = False  # since the last start began
+        self._own_threads = threading.local()
+
+    def reset_after_fork(self) -> None:
+        """In the child of a fork: become as if never started. The parent's threads do not exist here; locks may be held."""
+        engines = self._engines
+        fork.leave_alone(engines)
+        self._connections.reset_after_fork(started=any(not engine.has_ended() for engine in engines))
+        self._registry.reset_after_fork()
+        self._reset()
+        for engine in engines:  # last: it may fail, where there is no /dev/null or no descriptor left
+            with contextlib.suppress(OSError):
+                engine.leave_to_parent()
+
+    # -- starting -------------------------------------------------------------------------------------------------------
+
+    def start(self, workers: int, *, migrate: bool) -> None:
+        check_workers(workers)
+        fork.notice_fork()
+        with self._starting:
+            is_running = self.engine() is not None
+            if not is_running:
+                self._start(workers, migrate)
+        # Without the lock: a log handler of the application may call us.
+        if is_running:
+            logger.warning("start() was called while the manager runs: nothing changed")
+        else:
+            logger.info("started: %d workers, schema %r", workers, self._settings.schema)
+
+    def _start(self, workers: int, migrate: bool) -> None:
+        self._is_asked_to_stop = False
+        self._connections.open()
+        engine = self._build(workers, migrate)
+        try:
+            running = tuple(earlier for earlier in self._engines if not earlier.has_ended())
+            self._engines = (*running, engine)
+            engine.start()
+        except BaseException:  # also what a signal raises between two lines
+            if not engine.has_ended():
+                engine.give_up()
+            raise
+        # A stop since this began. Looked at after the engine can be seen; request_stop() does the two in the other order.
+        if self._is_asked_to_stop:
+            engine.ask_to_stop()
+
+    def _build(self, workers: int, migrate: bool) -> Engine:
+        with contextlib.ExitStack() as on_failure:
+            try:
+                loops = self._connections.for_loops()
+                on_failure.callback(loops.close)
+                self._prepare(loops, migrate)
+                engine = build(
+                    settings=self._settings,
+                    statements=self._statements,
+                    registry=self._registry,
+                    connections=loops,
+                    workers=workers,
+                    own_threads=self._own_threads,
+                )
+            except Misconfigured as error:
+                met, schema = error, self._settings.schema
+                raise self._connections.call(lambda ours: migrations.describe_missing(ours, schema, met)) from error
+            except DatabaseFailure as error:
+                raise Unavailable(f"the database cannot be used: {error}") from error
+            on_failure.pop_all()
+        return engine
+
+    def _prepare(self, loops: LoopConnections, migrate: bool) -> None:
+        connection = loops.claim.connection()
+        with translated(connection):  # without a limit: a migration takes as long as it takes
+            patience = self._settings.tuning.migrate_patience
+            migrations.ensure(connection, self._settings.schema, apply=migrate, patience=patience)
+        loops.settle.connection()  # a process that cannot write outcomes down must not claim
+        if loops.claim.route.has_pooler:
+            loops.claim.call(_try_transaction)
+
+    # -- stopping -------------------------------------------------------------------------------------------------------
+
+    def request_stop(self) -> None:
+        self._is_asked_to_stop = True
+        for engine in self._engines:
+            engine.ask_to_stop()
+
+    def stop(self, timeout: float | None) -> StopReport:
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
+            raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
+        if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+            raise ValueError(f"timeout must be 0 or more seconds, not {shown(timeout)}")
+        fork.notice_fork()
+        self._is_asked_to_stop = True
+        engines = self._engines  # as they are now: start() replaces the tuple
+        for engine in engines:
+            engine.ask_to_stop()
+        untold = self._registry.listeners.waiting_once()  # now: a start() meanwhile may add others
+        report = stop_all(engines, timeout)
+        if not any(engine.is_own_thread() for engine in engines):
+            self._registry.listeners.drop_once(*untold)
+            if report.complete:  # otherwise handlers and listeners at work may still call us
+                self._connections.close()
+        return report
+
+    def has_ended(self, seconds: float) -> bool:
+        """Whether all engines end within so many seconds."""
+        return all(engine.wait_for_end(seconds) for engine in self._engines)
+
+    # -- asking ---------------------------------------------------------------------------------------------------------
+
+    def engine(self) -> Engine | None:
+        """The one that runs."""
+        fork.notice_fork()
+        return next((engine for engine in self._engines if not engine.stopping), None)
+
+    def health(self) -> Health:
+        engine = self.engine()
+        return STOPPED if engine is None else engine.health()
+
+    def _wake(self) -> None:
+        for engine in self._engines:
+            engine.wake()
+
+
+def _try_transaction(connection: Connection) -> None:
+    """A pooler may refuse them (PgBouncer's pool_mode=statement), and then no prepared statement could ever be sent."""
+    with translated(connection), connection.transaction():
+        connection.execute("select")

@@ -1,0 +1,51 @@
+"""What follows from a commit: listeners are told, and the claimer learns when a retry of ours is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from steve._engine.claim.schedule import ClaimSchedule
+from steve._engine.events.dispatcher import Dispatcher
+from steve._engine.events.event import Event
+from steve._engine.events.listeners import Listeners
+from steve._model.claimed import Settled
+from steve._model.outcome import Verdict
+
+
+class Commits:
+    """`CommitPort`, and the same for jobs that a rescue failed."""
+
+    def __init__(
+        self,
+        *,
+        process: str,
+        schedule: ClaimSchedule,
+        listeners: Listeners,
+        dispatcher: Dispatcher,
+        doubt_tables: Callable[[], None],
+    ) -> None:
+        self._process = process
+        self._schedule = schedule
+        self._listeners = listeners
+        self._dispatcher = dispatcher
+        self._doubt_tables = doubt_tables
+
+    def on_begun(self, event: Event) -> None:
+        self._dispatcher.put(event)
+
+    def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
+        if verdict.due_in is not None:
+            self._schedule.expect(verdict.due_in)
+        if settled is not None:  # None: no listener wanted to know when the statement was sent
+            self.on_rescued(self._process, verdict, settled)
+
+    def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
+        """`process`: the name of the process that ran it."""
+        if self._listeners.want(verdict):
+            self._dispatcher.put(Event(verdict.job, process, verdict, settled))
+
+    def on_dropped(self) -> None:
+        self._doubt_tables()
+
+    def on_all_settled(self) -> None:
+        self._dispatcher.end()

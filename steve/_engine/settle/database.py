@@ -1,0 +1,43 @@
+"""`SettlePort` in statements, on the connection that is kept for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from steve._database.loop_connection import LoopConnection
+from steve._database.statements.settlement import SettlementStatements
+from steve._engine.settle.settler import Landed
+from steve._model.outcome import Verdict
+
+
+class DatabaseSettlement:
+    def __init__(
+        self,
+        *,
+        connection: LoopConnection,
+        statements: SettlementStatements,
+        process: str,
+        notify: bool,
+        is_wanted: Callable[[Verdict], bool],
+    ) -> None:
+        """`process`: the name of this process, for the log of attempts; `is_wanted(verdict)`: whether a listener is to be told
+        of it."""
+        self._connection = connection
+        self._statements = statements
+        self._process = process
+        self._notify = notify
+        self._is_wanted = is_wanted
+
+    def write(self, verdicts: Sequence[Verdict], now: float) -> Landed:
+        times = any(map(self._is_wanted, verdicts))
+        settle = self._statements.settle_jobs
+        return self._connection.call(lambda ours: settle(ours, self._process, verdicts, now, self._notify, times))
+
+    def find_written(self, verdicts: Sequence[Verdict]) -> Landed:
+        return self._connection.call(lambda ours: self._statements.find_settled(ours, verdicts))
+
+    def rehearse(self, verdict: Verdict) -> None:
+        self._connection.call(lambda ours: self._statements.rehearse_settlement(ours, self._process, verdict))
+
+    def forget_attempt(self, verdict: Verdict) -> None:
+        self._connection.call(lambda ours: self._statements.forget_attempt(ours, verdict))

@@ -1,0 +1,126 @@
+"""The settler's queue: verdicts that wait to be written down, and the ones that PostgreSQL does not take at present.
+
+One-way: what was put here is settled or, when the fence says so, dropped. Verdicts wait here while the database is away, and
+workers begin nothing more when too many do.
+"""
+
+from __future__ import annotations
+
+import threading
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from steve._engine.events.event import Event
+from steve._engine.upkeep.backpressure import Backpressure
+from steve._model.outcome import Verdict
+from steve._model.tuning import Tuning
+
+
+class Batch(NamedTuple):
+    """What the settler takes at once."""
+
+    verdicts: list[Verdict]
+    begun: list[Event]
+    """Runs that began meanwhile: told before the end of any of them, and after all that was taken earlier."""
+    ended: bool
+    """Nothing will come after this."""
+
+
+class Deferred(NamedTuple):
+    """A verdict that PostgreSQL does not take at present."""
+
+    verdict: Verdict
+    since: float
+    """time.monotonic() of the first try."""
+    doubtful: bool
+    """An earlier try may have written it."""
+    was_logged: bool
+
+
+class SettleQueue:
+    def __init__(self, *, tuning: Tuning) -> None:
+        self._tuning = tuning
+        self._verdicts: SimpleQueue[Verdict | Event | None] = SimpleQueue()
+        self._weighing = threading.Lock()  # protects the four below; the last lock that a thread takes
+        self._put = 0
+        self._count = 0
+        self._taken = 0
+        self._bytes = 0
+        self._is_ended = False
+        self.deferred: list[Deferred] = []
+        """Replaced as a whole, by the settler. Counted with what waits, so that workers stop before too much lies here."""
+        self.backpressure = Backpressure(level=self._level)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _level(self) -> float:
+        waiting = self._count + len(self.deferred)
+        return max(waiting / self._tuning.unsettled_most, self._bytes / self._tuning.unsettled_bytes)
+
+    # -- from any thread ------------------------------------------------------------------------------------------------
+
+    def put(self, verdict: Verdict) -> None:
+        with self._weighing:
+            self._put += 1
+            self._count += 1
+            self._bytes += verdict.size
+            self._verdicts.put(verdict)  # under the lock for reset_if_empty()
+
+    def announce(self, event: Event) -> None:
+        """A run begins. Told through this queue, since the end of the attempt before it may still be on its way."""
+        self._verdicts.put(event)
+
+    def end(self) -> None:
+        """No verdict comes after this."""
+        self._is_ended = True  # besides the marker, which a thread that was broken off while it waited may have taken
+        self._verdicts.put(None)
+
+    def progress(self) -> tuple[int, int]:
+        """How many verdicts were ever put here, and how many of these are in the database, deferred or given up."""
+        with self._weighing:
+            return self._put, self._put - self._count - self._taken
+
+    def is_settled(self) -> bool:
+        """Whether all verdicts that were ever put here are in the database, deferred or given up."""
+        with self._weighing:
+            return not self._count and not self._taken
+
+    # -- on the settler's thread ----------------------------------------------------------------------------------------
+
+    def take(self, seconds: float | None = None) -> Batch:
+        """Wait for something, at most so long, and take all that lies here with it, up to the size of one statement. What was
+        taken before is done with."""
+        with self._weighing:
+            self._taken = 0
+        verdicts: list[Verdict] = []
+        begun: list[Event] = []
+        size = 0
+        ended = False
+        try:
+            next = self._verdicts.get(block=not self._is_ended, timeout=seconds)
+            while next is not None:
+                if isinstance(next, Event):
+                    begun.append(next)
+                else:
+                    verdicts.append(next)
+                    size += next.size
+                    if len(verdicts) >= self._tuning.group_most or size >= self._tuning.group_bytes:
+                        break
+                next = self._verdicts.get_nowait()
+            else:
+                ended = True
+        except Empty:
+            ended = self._is_ended
+        with self._weighing:
+            self._count -= len(verdicts)
+            self._taken = len(verdicts)
+            self._bytes -= size
+        self.backpressure.release_if_drained()
+        return Batch(verdicts, begun, ended)
+
+    def reset_if_empty(self) -> None:
+        """Reset the counters when the queue is empty: an interrupted take() may have left them too high."""
+        with self._weighing:
+            if self._verdicts.empty():
+                self._count = self._bytes = 0

@@ -1,0 +1,69 @@
+"""How the settler reacts to an error, and what it may write instead of an outcome that PostgreSQL cannot hold. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+
+from steve._database.failures import DatabaseFailure, InDoubt, Misconfigured, Transient, Unexplained
+from steve._model.outcome import Verdict
+from steve.job import AttemptStatus, Status
+
+
+class Reaction(Enum):
+    WAIT = "the same group will be taken when this is over"
+    WAIT_IN_DOUBT = "the same, and this try may have written it"
+    LOOK_CLOSER = "one of the verdicts may be the cause: try fewer at a time"
+
+
+def reaction_to(error: Exception) -> Reaction:
+    if isinstance(error, InDoubt):
+        return Reaction.WAIT_IN_DOUBT
+    if isinstance(error, Transient | Misconfigured) and not isinstance(error, Unexplained):
+        return Reaction.WAIT  # it says nothing about what was sent
+    # Refused; or for a reason that PostgreSQL cannot explain; or no answer of PostgreSQL's: memory, a defect of the driver
+    return Reaction.LOOK_CLOSER
+
+
+def may_have_been_written(error: Exception) -> bool:
+    """An error that is not PostgreSQL's may have been raised when the answer was there."""
+    return not isinstance(error, DatabaseFailure)
+
+
+def is_left_from_another_life(error: Exception) -> bool:
+    """Whether a row of the log is in the way: its key, (job_id, lease_no), is the only unique one that is written here."""
+    return isinstance(error, DatabaseFailure) and error.sqlstate == "23505"
+
+
+def reason_of(error: Exception) -> str:
+    """Without the error's text, in which PostgreSQL quotes the data."""
+    state = error.sqlstate if isinstance(error, DatabaseFailure) else None
+    return f"PostgreSQL refused it (SQLSTATE {state})" if state else type(error).__name__
+
+
+def text_of(error: Exception) -> object:
+    """For the log."""
+    return error if isinstance(error, DatabaseFailure) else reason_of(error)
+
+
+def without_data(verdict: Verdict, reason: str) -> Iterator[tuple[Verdict, Verdict]]:
+    """The same outcome with less in it that PostgreSQL may not be able to hold, and what to write if that data is the cause.
+    An error keeps its words as long as possible, and what becomes of its job stays as it is. A job whose result cannot be
+    stored fails."""
+    if verdict.attempt_status is AttemptStatus.ERROR:
+        text = f"ErrorNotStorable: the attempt failed, but its error cannot be stored: {reason}"
+        # First for a database in another encoding than UTF-8.
+        for less in (
+            verdict._replace(error=_in_ascii(verdict.error), details=_in_ascii(verdict.details)),
+            verdict._replace(error=text, details=None),
+        ):
+            if less != verdict:
+                yield less, less
+    elif verdict.result is not None:
+        text = f"ResultNotStorable: the handler finished, but its result cannot be stored: {reason}"
+        failed = Verdict(verdict.job, verdict.begun, Status.FAILED, AttemptStatus.ERROR, error=text)
+        yield verdict._replace(result=None), failed
+
+
+def _in_ascii(text: str | None) -> str | None:
+    return None if text is None else text.encode("ascii", "backslashreplace").decode()

@@ -1,0 +1,294 @@
+"""The thread that writes outcomes down: it takes the verdicts that wait, writes them in one statement, and takes what has come
+meanwhile. Groups form by themselves under load; a lone verdict goes at once.
+
+No outcome is given up while the manager runs. A verdict that PostgreSQL does not take is deferred, where it holds up no other,
+and tried again. Only where the same outcome without its data can be written, and with it cannot, is the data the cause.
+
+How it reacts to which error: `reactions.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from steve._database.backoff import Backoff
+from steve._database.failures import DatabaseFailure
+from steve._engine.events.event import Event
+from steve._engine.settle.queue import Deferred, SettleQueue
+from steve._engine.settle.reactions import (
+    Reaction,
+    is_left_from_another_life,
+    may_have_been_written,
+    reaction_to,
+    reason_of,
+    text_of,
+    without_data,
+)
+from steve._engine.upkeep.outage import Outage
+from steve._model.claimed import ClaimKey, Settled
+from steve._model.outcome import Verdict
+from steve._model.tuning import Tuning
+from steve._runtime.chance import chance
+from steve._runtime.log import logger
+
+LOOP = "settling"
+
+Landed = dict[int, Settled | None]
+"""What the database holds of a group of verdicts, by their place in the group, from 1. By place, because an id and its lease_no
+may have been given out again while a job of them still ran: two verdicts of a group may have the same. None: it is written, and
+no listener wants to hear of it."""
+
+
+class SettlePort(Protocol):
+    """What the settler asks of the database. All methods raise DatabaseFailure."""
+
+    def write(self, verdicts: Sequence[Verdict], now: float) -> Landed:
+        """Write these, and return those whose jobs were still ours. `now`: time.monotonic()."""
+
+    def find_written(self, verdicts: Sequence[Verdict]) -> Landed:
+        """Those that are in the database already."""
+
+    def rehearse(self, verdict: Verdict) -> None:
+        """Write it in a transaction that is rolled back."""
+
+    def forget_attempt(self, verdict: Verdict) -> None:
+        """Delete a row of the log that another life of the job has left under this lease."""
+
+
+class CommitPort(Protocol):
+    """Who hears what the settler did, on its thread."""
+
+    def on_begun(self, event: Event) -> None: ...
+
+    def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
+        """After the commit."""
+
+    def on_dropped(self) -> None:
+        """A verdict was not ours to write any more."""
+
+    def on_all_settled(self) -> None:
+        """Nothing comes after this."""
+
+
+class Settler:
+    def __init__(
+        self, *, queue: SettleQueue, database: SettlePort, commits: CommitPort, outage: Outage, tuning: Tuning
+    ) -> None:
+        self._queue = queue
+        self._database = database
+        self._commits = commits
+        self._outage = outage
+        self._tuning = tuning
+        self._backoff = Backoff(tuning)
+        self._deadline: float | None = None
+        # What was taken from the queue and is not done with, in order. Whatever breaks this thread off, it goes on with these.
+        self._open: deque[Verdict] = deque()
+        self._open_since = 0.0
+        self._is_ended = False
+        # When the deferred verdicts are tried again; while they are tried, what is known of each.
+        self._retry_at = 0.0
+        self._retry_backoff = Backoff(tuning)
+        self._retried: dict[ClaimKey, Deferred] = {}
+        self._refused = 0  # how many were refused in a row
+        self._forgotten: set[ClaimKey] = set()  # verdicts of this group whose row in the log was looked for
+
+    # -- from any thread ------------------------------------------------------------------------------------------------
+
+    def waiting(self) -> int:
+        """How many verdicts are not in the database yet."""
+        return len(self._queue) + len(self._open) + len(self._queue.deferred)
+
+    def claims(self) -> set[ClaimKey]:
+        """Of the verdicts that are being written or are deferred."""
+        return {one.job.key() for one in self._open.copy()} | {one.verdict.job.key() for one in self._queue.deferred}
+
+    def oldest(self) -> float:
+        """For how many seconds the oldest of these has waited."""
+        since = [one.since for one in self._queue.deferred]
+        if self._open:
+            since.append(self._open_since)
+        return time.monotonic() - min(since) if since else 0.0
+
+    def set_deadline(self) -> None:
+        """The manager stops. If the database is away, give up after `settle_deadline` rather than keep the process for ever."""
+        self._deadline = time.monotonic() + self._tuning.settle_deadline
+
+    # -- the loop -------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        try:
+            self._queue.reset_if_empty()
+            if self._open:
+                self._settle_all(list(self._open), doubtful=True)
+            while not self._is_ended:
+                self._take_and_settle()
+            while self._queue.deferred:
+                if self._is_past_deadline():
+                    raise _GivenUp
+                time.sleep(self._seconds_to_retry() or 0.0)
+                self._retry_deferred()
+        except _GivenUp:
+            logger.error("the database did not take the outcome of %d attempts: it is not recorded", self.waiting())
+        self._commits.on_all_settled()
+
+    def _take_and_settle(self) -> None:
+        batch = self._queue.take(self._seconds_to_retry())
+        self._is_ended = batch.ended
+        if batch.verdicts:
+            self._open_since = time.monotonic()  # set before there is something that could have waited
+            self._open.extend(batch.verdicts)
+        for event in batch.begun:
+            self._commits.on_begun(event)
+        if batch.verdicts:
+            self._settle_all(batch.verdicts, doubtful=False)
+        if self._queue.deferred and not self._seconds_to_retry():
+            self._retry_deferred()
+
+    def _settle_all(self, group: Sequence[Verdict], doubtful: bool) -> None:
+        self._refused = 0
+        self._forgotten.clear()
+        before = self._queue.deferred
+        self._settle(group, doubtful)
+        if self._queue.deferred and not before:
+            self._retry_at = time.monotonic() + self._retry_backoff.next()
+
+    def _settle(self, group: Sequence[Verdict], doubtful: bool) -> None:
+        """Write a group, or defer those of it that cannot be written. `doubtful`: an earlier try may have written it."""
+        while self._refused < self._tuning.refusals_in_a_row:
+            try:
+                landed = self._database.write(group, time.monotonic())
+                if doubtful and len(landed) < len(group):
+                    # A statement after the write, which has waited for the row locks of the lost try.
+                    landed |= self._database.find_written(group)
+            except Exception as error:
+                reaction = reaction_to(error)
+                if reaction is Reaction.LOOK_CLOSER:
+                    self._look_closer(group, error, doubtful or may_have_been_written(error))
+                    return
+                doubtful = doubtful or reaction is Reaction.WAIT_IN_DOUBT
+                self._wait(error)
+            else:
+                self._on_written(group, landed, doubtful)
+                return
+        for verdict in group:  # nothing is taken at present, so they are not tried one by one
+            self._defer(verdict, doubtful, None)
+
+    def _on_written(self, group: Sequence[Verdict], landed: Landed, doubtful: bool) -> None:
+        self._outage.worked(LOOP)
+        self._backoff.reset()
+        self._refused = 0
+        for place, verdict in enumerate(group, 1):
+            self._open.popleft()
+            if place in landed:
+                self._commits.on_settled(verdict, landed[place])
+            elif not doubtful or verdict.counts:
+                logger.warning(
+                    "job %s was taken from this process while attempt %d ran: its outcome (%s) is dropped",
+                    verdict.job.uid, verdict.job.attempts, verdict.status,
+                    extra=verdict.job.log_extra(),
+                )  # fmt: skip
+                self._commits.on_dropped()
+            # else: an attempt that does not count leaves no row in the log that could tell. The try whose reply was lost has
+            # written it, and nobody is told.
+
+    def _look_closer(self, group: Sequence[Verdict], error: Exception, doubtful: bool) -> None:
+        if len(group) == 1:
+            self._settle_alone(group[0], error, doubtful)
+        else:  # halved until the verdict that is refused stands alone
+            middle = len(group) // 2
+            self._settle(group[:middle], doubtful)
+            self._settle(group[middle:], doubtful)
+
+    def _settle_alone(self, verdict: Verdict, error: Exception, doubtful: bool) -> None:
+        """PostgreSQL does not take this verdict. Either something that is in the way can be removed; or the data is proven to
+        be the cause, because the same outcome can be written without it and not with it. Otherwise the verdict is deferred,
+        whatever the cause is."""
+        claim = verdict.job.key()
+        try:
+            if is_left_from_another_life(error) and claim not in self._forgotten:
+                self._forgotten.add(claim)
+                self._database.forget_attempt(verdict)
+                self._settle([verdict], doubtful)
+                return
+            for less, instead in without_data(verdict, reason_of(error)):
+                if self._can_be_written(less) and not self._can_be_written(verdict):
+                    logger.error(
+                        "job %s: the outcome of attempt %d cannot be stored: %s",
+                        verdict.job.uid, verdict.job.attempts, reason_of(error),
+                        extra=verdict.job.log_extra(),
+                    )  # fmt: skip
+                    self._open[0] = instead
+                    self._settle([instead], doubtful)
+                    return
+        except DatabaseFailure as met:
+            error = met
+        self._defer(verdict, doubtful, error)
+
+    def _can_be_written(self, verdict: Verdict) -> bool:
+        """Raises DatabaseFailure where that says nothing about the verdict."""
+        try:
+            self._database.rehearse(verdict)
+        except Exception as error:
+            if reaction_to(error) is not Reaction.LOOK_CLOSER:
+                raise
+            return False
+        return True
+
+    # -- deferred verdicts ----------------------------------------------------------------------------------------------
+
+    def _defer(self, verdict: Verdict, doubtful: bool, error: Exception | None) -> None:
+        """`error`: the reason; None: no other verdict is taken either."""
+        self._refused += 1
+        before = self._retried.get(verdict.job.key())
+        was_logged = before is not None and before.was_logged
+        if error is not None:
+            if isinstance(error, DatabaseFailure):
+                self._outage.failed(LOOP, error)
+            if not was_logged:
+                logger.warning(
+                    "job %s: the outcome of attempt %d cannot be written now and will be tried again: %s",
+                    verdict.job.uid, verdict.job.attempts, text_of(error),
+                    extra=verdict.job.log_extra(),
+                )  # fmt: skip
+                was_logged = True
+        since = self._open_since if before is None else before.since
+        # Removed first: if something breaks this thread off here, the verdict is lost and its job is freed; it is not written
+        # and told twice.
+        self._open.popleft()
+        self._queue.deferred = [*self._queue.deferred, Deferred(verdict, since, doubtful, was_logged)]
+
+    def _seconds_to_retry(self) -> float | None:
+        return max(self._retry_at - time.monotonic(), 0.0) if self._queue.deferred else None
+
+    def _retry_deferred(self) -> None:
+        # First those that were never tried alone, and in another order each time: however many cannot be written, the others
+        # come before so many of them are refused in a row that the rest is not tried.
+        deferred = chance.sample(self._queue.deferred, len(self._queue.deferred))
+        deferred.sort(key=lambda one: one.was_logged)
+        self._retried = {one.verdict.job.key(): one for one in deferred}
+        self._open_since = min(one.since for one in deferred)
+        self._open.extend([one.verdict for one in deferred])
+        self._queue.deferred = []
+        self._settle_all([one.verdict for one in deferred], any(one.doubtful for one in deferred))
+        self._retried = {}
+        self._queue.backpressure.release_if_drained()
+        if not self._queue.deferred:
+            self._retry_backoff.reset()
+
+    # -- waiting for the database ---------------------------------------------------------------------------------------
+
+    def _wait(self, error: Exception) -> None:
+        self._outage.failed(LOOP, error)
+        if self._is_past_deadline():
+            raise _GivenUp
+        time.sleep(self._backoff.next())
+
+    def _is_past_deadline(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+
+class _GivenUp(Exception):
+    """The database took nothing for too long after the manager was told to stop."""

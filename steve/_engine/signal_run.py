@@ -1,0 +1,116 @@
+"""`JobManager.run()`: starts, waits for SIGINT or SIGTERM, and stops. The only place where steve installs signal handlers."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from steve._engine.runner import Runner
+from steve._engine.upkeep.threads import call_aside
+from steve._runtime import fork
+from steve._runtime.log import logger
+from steve.report import StopReport
+
+
+class SignalRun:
+    """One call of `run()`."""
+
+    def __init__(self, *, runner: Runner, log_patience: float) -> None:
+        self._runner = runner
+        self._log_patience = log_patience
+        self._signals = _Signals()
+        self._before: dict[signal.Signals, Any] = {}
+        self._is_hurried = False
+
+    def reset_after_fork(self) -> None:
+        """In the child of a fork: run() waits for the signals in the parent."""
+        before, self._before = self._before, {}
+        with contextlib.suppress(ValueError):  # on another thread, where the fork was noticed late
+            _restore(before)
+
+    def run(self, workers: int, stop_timeout: float | None) -> StopReport:
+        """On the main thread only."""
+        if threading.current_thread() is not threading.main_thread():
+            raise ValueError("run() waits for signals, which Python delivers to the main thread only: call start() and stop()")
+        fork.register(self)
+        try:
+            self._start(workers)
+            self._wait_for_signal()
+            self._runner.request_stop()
+            return self._stop(stop_timeout)
+        finally:
+            before, self._before = self._before, {}
+            if not self._is_hurried:
+                _restore(before)
+
+    def _start(self, workers: int) -> None:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._signals)
+            self._runner.start(workers, migrate=True)
+        except _Interrupted:
+            pass  # it counts as a signal that came just after the start
+        finally:
+            self._signals.starting = False
+
+    def _wait_for_signal(self) -> None:
+        while self._runner.engine() is not None:  # a handler may ask for the end
+            if (got := self._signals.get(0.5)) is not None:
+                self._runner.request_stop()  # before the log, which may be a pipe that nobody reads
+                self._log(logger.info, f"stopping: got {got.name}; once more to wait no longer")
+                return
+
+    def _stop(self, timeout: float | None) -> StopReport:
+        began = time.monotonic()
+        while timeout is None or time.monotonic() < began + timeout:
+            if self._runner.has_ended(0.1):
+                break
+            if self._signals.count >= 2:
+                self._is_hurried = True
+                for number in self._before:  # from now on as without us: one more signal ends the process
+                    signal.signal(number, signal.SIG_DFL)
+                text = "hurrying: handlers that have not returned are not waited for; a third signal ends the process"
+                self._log(logger.warning, text)
+                return self._runner.stop(0.0)
+        return self._runner.stop(None if timeout is None else max(0.0, began + timeout - time.monotonic()))
+
+    def _log(self, log: Any, text: str) -> None:
+        call_aside(partial(log, text), self._log_patience)
+
+
+class _Interrupted(KeyboardInterrupt):
+    """A signal came while run() starts. psycopg ends its waits for it as it does for Ctrl-C."""
+
+
+class _Signals:
+    """The signals that run() got. The interpreter calls it between any two lines of the main thread."""
+
+    def __init__(self) -> None:
+        self.starting = True
+        """Break off whatever may wait for the database."""
+        self.count = 0
+        self._queue: SimpleQueue[int] = SimpleQueue()  # its put may interrupt anything
+
+    def __call__(self, number: int, frame: object) -> None:
+        self.count += 1
+        self._queue.put(number)
+        if self.starting:
+            self.starting = False
+            raise _Interrupted
+
+    def get(self, seconds: float) -> signal.Signals | None:
+        try:
+            return signal.Signals(self._queue.get(timeout=seconds))
+        except Empty:
+            return None
+
+
+def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler or signal.SIG_DFL)  # None: one that Python did not install and cannot put back

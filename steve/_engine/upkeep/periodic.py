@@ -1,0 +1,59 @@
+"""A thread for periodic duties. One of these threads also carries out a request to stop: it is never busy with a handler, nor
+with the database.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from steve._runtime.log import logger
+
+
+class Duty(NamedTuple):
+    """Something to do every so many seconds. What it raises is logged, and its turn comes again."""
+
+    name: str
+    interval: float
+    work: Callable[[], object]
+
+
+class Periodic:
+    def __init__(self, *, duties: Iterable[Duty], on_stop: Callable[[], None] = lambda: None) -> None:
+        """`on_stop()` is called on this thread after `ask_to_stop()`."""
+        self._duties = list(duties)
+        self._on_stop = on_stop
+        # A SimpleQueue, because a signal handler may call its put(), whatever lock was held when the signal came.
+        self._requests: SimpleQueue[str] = SimpleQueue()
+
+    def ask_to_stop(self) -> None:
+        """Takes no lock and logs nothing."""
+        self._requests.put("stop")
+
+    def end(self) -> None:
+        self._requests.put("end")
+
+    def run(self) -> None:
+        now = time.monotonic()
+        due = {duty: now + duty.interval for duty in self._duties}
+        while True:
+            try:
+                request = self._requests.get(timeout=max(0.0, min(due.values()) - time.monotonic()))
+            except Empty:
+                for duty in self._duties:
+                    if due[duty] <= time.monotonic():
+                        due[duty] = time.monotonic() + duty.interval  # before the work: it comes again whatever that raises
+                        _guarded(duty.name, duty.work)
+            else:
+                if request == "end":
+                    return
+                _guarded("stopping", self._on_stop)
+
+
+def _guarded(name: str, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Exception:
+        logger.exception("the duty %r failed; its turn will come again", name)

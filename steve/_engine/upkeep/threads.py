@@ -1,0 +1,163 @@
+"""The threads of an engine, and their supervision: a loop that broke off, whatever broke it, begins again on its thread, and the
+executor is replaced when one of its threads has died. Both are counted, so that `health()` tells.
+
+An executor does not replace its dead threads: it goes on with the rest, in the end with none, and says nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from steve._model.tuning import Tuning
+from steve._runtime.log import logger
+
+Turn = Callable[[], None]
+
+
+class Threads:
+    def __init__(self, *, workers: int, own_threads: threading.local, tuning: Tuning) -> None:
+        """`own_threads`: gets a mark on each of these threads."""
+        self.workers = workers
+        self._tuning = tuning
+        self._own_threads = own_threads
+        self._counting = threading.Lock()  # protects the counting up of the next; nothing is called under it
+        self.restarted = 0
+        """How many threads broke off and began again, or were replaced."""
+        self._loops: dict[str, threading.Thread] = {}
+        self._unfinished: set[str] = set()
+        self._members: list[threading.Thread] = []
+        self._executor: ThreadPoolExecutor | None = None
+        self._turns: set[Future[None]] = set()  # submitted and not over
+        self._ended = threading.Event()
+
+    # -- loops ----------------------------------------------------------------------------------------------------------
+
+    def loop(self, name: str, run: Callable[[], None], *, daemon: bool) -> None:
+        """Start a thread that calls `run`, and calls it again when it raises. Raises RuntimeError where the system starts no more
+        threads."""
+
+        def body() -> None:
+            self._own_threads.mark = True
+            self._unfinished.add(name)
+            pause = 0.0
+            while True:
+                began = time.monotonic()
+                try:
+                    run()
+                    self._unfinished.discard(name)
+                    return
+                except BaseException:
+                    self._count()
+                    logger.exception("the thread %s broke off and begins again", name)
+                    # Whatever breaks it off again and again, such as a handler that closed all files, must not fill the log.
+                    most = self._tuning.restart_pause_most
+                    is_again = pause and time.monotonic() - began < most
+                    pause = min(2 * pause, most) if is_again else self._tuning.restart_pause
+                    time.sleep(pause)
+
+        thread = threading.Thread(target=body, name=name, daemon=daemon)
+        self._loops[name] = thread
+        thread.start()
+
+    def has_loop(self, name: str) -> bool:
+        """Whether its thread was started."""
+        return name in self._loops and self._loops[name].ident is not None
+
+    # -- workers --------------------------------------------------------------------------------------------------------
+
+    def start_workers(self) -> None:
+        """Raises RuntimeError where the system starts no more threads."""
+        self._executor, self._members = self._make_executor()
+
+    def submit(self, turn: Turn) -> None:
+        """Raises RuntimeError when the interpreter exits."""
+        while True:
+            executor = self._executor
+            assert executor is not None
+            try:
+                future = executor.submit(turn)
+            except RuntimeError:
+                if executor is self._executor:  # else it was replaced meanwhile
+                    raise
+            else:
+                self._turns.add(future)
+                future.add_done_callback(self._turns.discard)
+                return
+
+    def replace_dead(self) -> int:
+        """If a worker's thread has died, make a new executor. Returns how many turns must be submitted again: those that waited
+        in the old one, and what a thread took from its queue before it died. A turn that runs there goes on to its end."""
+        if self._ended.is_set() or all(thread.is_alive() for thread in self._members):
+            return 0
+        dead = sum(not thread.is_alive() for thread in self._members)
+        old = self._executor
+        assert old is not None
+        try:
+            new = self._make_executor()
+        except RuntimeError as error:
+            # Either the interpreter exits, which ends all executors and this engine with them; or the system starts no more
+            # threads at present.
+            if "shutdown" in str(error):
+                self._ended.set()
+            return 0
+        self._executor, self._members = new  # before the old one is shut down: `submit` always finds one that is open
+        old.shutdown(wait=False)
+        if self._ended.is_set():  # looked at after the new one was put in place; `end_workers` does the two in the other order
+            self._executor.shutdown(wait=False)
+        cancelled = sum(turn.cancel() for turn in tuple(self._turns))  # not those that run
+        self._count(dead)
+        logger.error("%d of %d worker threads had died: all are replaced", dead, self.workers)
+        return cancelled
+
+    def end_workers(self) -> None:
+        """No turn comes after this."""
+        self._ended.set()
+        if self._executor is not None:
+            self._executor.shutdown(wait=False)
+
+    def _make_executor(self) -> tuple[ThreadPoolExecutor, list[threading.Thread]]:
+        """All its threads are started at once, so that a later submit() fails for one reason only: the interpreter exits."""
+        members: list[threading.Thread] = []
+        all_started = threading.Event()
+
+        def enter() -> None:
+            self._own_threads.mark = True
+            members.append(threading.current_thread())
+
+        executor = ThreadPoolExecutor(self.workers, "steve-worker", initializer=enter)
+        try:
+            for _ in range(self.workers):
+                executor.submit(all_started.wait)
+        except BaseException:
+            executor.shutdown(wait=False)
+            raise
+        finally:
+            all_started.set()
+        return executor, members
+
+    # -- what health() asks ---------------------------------------------------------------------------------------------
+
+    def _count(self, threads: int = 1) -> None:
+        with self._counting:
+            self.restarted += threads
+
+    def dead(self) -> list[str]:
+        """The names of threads that ended before their time and will not come back by themselves."""
+        loops = [name for name in tuple(self._unfinished) if not self._loops[name].is_alive()]
+        workers = [] if self._ended.is_set() else [thread.name for thread in self._members if not thread.is_alive()]
+        return loops + workers
+
+
+def call_aside(call: Callable[[], object], seconds: float) -> None:
+    """Call it on a thread of its own, because it may block, and wait for it no longer than that. On this thread where the system
+    starts no more threads."""
+    thread = threading.Thread(target=call, name="steve-aside", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        call()
+    else:
+        thread.join(seconds)

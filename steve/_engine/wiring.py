@@ -1,0 +1,243 @@
+"""Puts an engine together: the stages that a job passes, their threads and their connections.
+
+    claim/ --Claimed--> work/ --Verdict--> settle/ --Event--> events/
+    JobBuffer           Worker: run, judge    SettleQueue, Settler    Dispatcher, Listeners
+
+Each arrow is a queue; the thread that fills it does not wait for an answer. No lock is held while a user's function runs.
+
+Who ends whom, in the same order: the last worker gives back the buffer and ends the settler's queue; the settler settles the rest
+and ends the dispatcher; the dispatcher tells the rest and ends all others.
+
+Workers, settler and dispatcher are not daemons: an interpreter that exits without `stop()` waits until what was begun is
+committed and told. The others are daemons: the notifier; the heartbeat, which goes on while a last handler runs; the periodic
+duties, which never wait for the database; the scanner, whose duties may take long there; and the health watch.
+
+The order of locks, from the first that a thread may take to the last. Each is described where it is made.
+
+    Runner._starting             one start at a time; nothing else waits for it
+    Claimer._claiming            one claim at a time; held across the statement
+    Claimer._scanning            one question about lost replies, or one full scan beside the claims; across the statement
+    JobBuffer._giving_back       one thread gives back at a time
+    Heartbeat._beating           one beat at a time; held across the statement
+    LoopConnection: no lock      used by one thread at a time, as the locks above and the loops see to
+    Turns._counting, RunSignals._changed, ClaimSchedule._expecting, SettleQueue._weighing, Outage._lock,
+    Threads._counting, Backpressure._lock, CopyOnWrite._lock, Watchdog._lock
+                                 the last: held to move data; no other lock is taken under one of these
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+
+from steve._database.failures import Connection
+from steve._database.loop_connection import LoopConnections
+from steve._database.statements import Statements
+from steve._database.statements.processes import Registered
+from steve._engine.claim.buffer import JobBuffer
+from steve._engine.claim.claimer import Claimer
+from steve._engine.claim.database import DatabaseClaims
+from steve._engine.claim.full_scans import FullScans
+from steve._engine.claim.notifier import DatabaseListener, Notifier
+from steve._engine.claim.schedule import ClaimSchedule
+from steve._engine.claim.sizer import ClaimSizer
+from steve._engine.engine import Component, Engine, Parts
+from steve._engine.events.dispatcher import Dispatcher
+from steve._engine.events.on_done import ForgetEndedElsewhere
+from steve._engine.liveness.database import DatabaseLiveness
+from steve._engine.liveness.liveness import Liveness
+from steve._engine.registry import Registry
+from steve._engine.settle.commits import Commits
+from steve._engine.settle.database import DatabaseSettlement
+from steve._engine.settle.queue import SettleQueue
+from steve._engine.settle.settler import Settler
+from steve._engine.upkeep.abandonment import Abandonment
+from steve._engine.upkeep.health_watch import HealthWatch
+from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.periodic import Duty, Periodic
+from steve._engine.upkeep.replacement import Replacement
+from steve._engine.upkeep.threads import Threads
+from steve._engine.work.pool import WorkerPool
+from steve._engine.work.running import RunningJobs
+from steve._engine.work.turns import Turns
+from steve._engine.work.worker import Worker
+from steve._model.settings import Settings
+from steve.errors import SchemaError
+
+
+def register(settings: Settings, statements: Statements, connections: LoopConnections) -> tuple[str, Registered]:
+    """Write the row of this process. Returns its name, and what it learned. Raises DatabaseFailure and SchemaError."""
+    host = socket.gethostname().encode("ascii", "backslashreplace").decode()  # a database in LATIN1 holds nothing else
+    name = f"{host}:{os.getpid()}"
+    id = secrets.randbits(62)
+    heartbeat, claim = connections.heartbeat, connections.claim
+
+    def write(connection: Connection) -> Registered:
+        return statements.processes.register_process(connection, id, name, settings.lease, heartbeat.session(connection))
+
+    registered = heartbeat.call(write)
+    flaw = ""
+    if claim.route is not heartbeat.route and not claim.call(lambda ours: statements.processes.is_registered(ours, id)):
+        flaw = "listen_db leads to another database than db: the row that this process wrote there is not here"
+    elif registered.restricted and (problems := claim.call(lambda ours: statements.checks.check_access(ours, worker=True))):
+        flaw = f'schema "{settings.schema}" cannot be worked on: {"; ".join(problems)}'
+    if flaw:
+        heartbeat.call(lambda ours: statements.processes.deregister_process(ours, id))
+        raise SchemaError(flaw)
+    return name, registered
+
+
+def build(
+    *,
+    settings: Settings,
+    statements: Statements,
+    registry: Registry,
+    connections: LoopConnections,
+    workers: int,
+    own_threads: threading.local,
+) -> Engine:
+    """An engine that is not started. `own_threads`: gets a mark on the engine's threads. Raises DatabaseFailure and
+    SchemaError."""
+    tuning = settings.tuning
+    process, registered = register(settings, statements, connections)
+    engine = Engine(process=process, process_id=registered.id, settings=settings, own_threads=own_threads)
+    outage = Outage()
+    threads = Threads(workers=workers, own_threads=own_threads, tuning=tuning)
+
+    # events and settle, which claim and work feed
+    dispatcher = Dispatcher(listeners=registry.listeners, on_all_told=engine.on_all_told, tuning=tuning)
+    schedule = ClaimSchedule(poll_interval=settings.poll_interval, tuning=tuning)
+    commits = Commits(
+        process=process,
+        schedule=schedule,
+        listeners=registry.listeners,
+        dispatcher=dispatcher,
+        doubt_tables=engine.doubt_tables,
+    )
+    queue = SettleQueue(tuning=tuning)
+    settlement = DatabaseSettlement(
+        connection=connections.settle,
+        statements=statements.settlement,
+        process=process,
+        notify=settings.notify,
+        is_wanted=registry.listeners.want,
+    )
+    settler = Settler(queue=queue, database=settlement, commits=commits, outage=outage, tuning=tuning)
+
+    # claim
+    claims = DatabaseClaims(statements=statements.claims, connections=connections, process_id=registered.id, settings=settings)
+    claimer = Claimer(
+        database=claims,
+        buffer=JobBuffer(put_verdict=queue.put, tuning=tuning),
+        schedule=schedule,
+        sizer=ClaimSizer(handlers=registry.handlers, workers=workers, tuning=tuning),
+        outage=outage,
+        tuning=tuning,
+    )
+
+    # work
+    running = RunningJobs(workers=workers)
+    worker = Worker(
+        process=process,
+        registry=registry,
+        claimer=claimer,
+        queue=queue,
+        running=running,
+        max_result_bytes=settings.max_result_bytes,
+    )
+    turns = Turns(threads=threads, signals=running.signals, engine=engine)
+    pool = WorkerPool(
+        claimer=claimer,
+        worker=worker,
+        turns=turns,
+        outcomes=queue,
+        events=dispatcher.backpressure,
+        tuning=tuning,
+    )
+
+    # liveness and upkeep
+    presence = DatabaseLiveness(
+        statements=statements, connections=connections, process_id=registered.id, name=process, settings=settings
+    )
+    liveness = Liveness(
+        database=presence,
+        registered=registered,
+        running=running,
+        engine=engine,
+        outage=outage,
+        settings=settings,
+    )
+    full_scans = FullScans(
+        watermarks=claimer.watermarks,
+        workers=pool,
+        statements=statements.claims,
+        connections=connections,
+        outage=outage,
+        tuning=tuning,
+    )
+    on_done = ForgetEndedElsewhere(
+        listeners=registry.listeners,
+        dispatcher=dispatcher,
+        connection=connections.scan,
+        statements=statements.jobs,
+        settings=settings,
+    )
+    health_watch = HealthWatch(engine=engine, listeners=registry.health_listeners, tuning=tuning)
+    replacement = Replacement(threads=threads, turns=turns, doubt_everything=liveness.doubt_everything, tuning=tuning)
+    abandonment = Abandonment(connections=connections, is_anything_owed=engine.is_anything_owed, tuning=tuning)
+    give_back_old = Duty("give back old jobs", tuning.buffer_age / 4, claimer.buffer.give_back_old)
+    periodic = Periodic(duties=[give_back_old, *abandonment.duties(), *replacement.duties()], on_stop=engine.on_stop)
+    scanner = Periodic(duties=[*full_scans.duties(), *liveness.duties(), *on_done.duties()])
+    watcher = Periodic(duties=health_watch.duties())
+
+    def scan() -> None:
+        scanner.run()
+        connections.scan.close()
+
+    heartbeat = liveness.heartbeat
+    components = [  # in the order in which they end
+        Component("steve-settler", settler.run, queue.end, daemon=False, vitals=lambda: {"oldest_unsettled": settler.oldest()}),
+        Component("steve-dispatcher", dispatcher.run, dispatcher.end, daemon=False),
+    ]
+    if settings.notify:
+        notifier = Notifier(
+            database=DatabaseListener(connection=connections.listen, statements=statements.notifications),
+            claimer=claimer,
+            outage=outage,
+            tuning=tuning,
+        )
+
+        def listening() -> dict[str, object]:
+            return {"listening": None if connections.listen.route.has_pooler else notifier.is_listening}
+
+        components.append(Component("steve-notifier", notifier.run, notifier.end, vitals=listening))
+    components += [
+        Component("steve-scanner", scan, scanner.end, vitals=lambda: {"scan_seconds": claimer.watermarks.scan_seconds}),
+        Component("steve-watcher", watcher.run, watcher.end),
+        # ends before the row of the process is deleted: a heartbeat would insert it again
+        Component("steve-heartbeat", heartbeat.run, heartbeat.end, vitals=lambda: {"heartbeat_age": heartbeat.age()}),
+        Component("steve-maintenance", periodic.run, periodic.end),
+    ]
+    engine.assemble(
+        Parts(
+            components=components,
+            threads=threads,
+            connections=connections,
+            processes=statements.processes,
+            claimer=claimer,
+            workers=pool,
+            running=running,
+            queue=queue,
+            settler=settler,
+            commits=commits,
+            dispatcher=dispatcher,
+            liveness=liveness,
+            periodic=periodic,
+            replacement=replacement,
+            abandonment=abandonment,
+            outage=outage,
+        )
+    )
+    return engine

@@ -1,0 +1,99 @@
+"""The registry of handlers: which function does the jobs of which type. Users fill it through the manager; a worker looks into
+it before each run, and `claim/sizer.py` before each claim.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from steve._model.names import check_name
+from steve._runtime.copy_on_write import CopyOnWrite
+from steve.job import Job
+
+Handler = Callable[[Job], Any]
+
+
+class Handlers:
+    """Types and their handlers, and one handler for all other types (`fallback`)."""
+
+    def __init__(self, fallback: Handler | None, handlers: Mapping[str, Handler] | None) -> None:
+        if fallback is not None:
+            check_handler(fallback)
+        if handlers is not None and not isinstance(handlers, Mapping):
+            raise TypeError(f"handlers must be a mapping of type to handler, not {type(handlers).__name__}")
+        for name, handler in (handlers or {}).items():
+            check_type(name)
+            check_handler(handler)
+        self.fallback = fallback
+        self._by_type: CopyOnWrite[Mapping[str, Handler]] = CopyOnWrite(MappingProxyType(dict(handlers or {})))
+
+    def reset_after_fork(self) -> None:
+        self._by_type.reset_after_fork()
+
+    def __contains__(self, type: str) -> bool:
+        return self.fallback is not None or type in self._by_type.value
+
+    def get(self, type: str) -> Handler | None:
+        return self._by_type.value.get(type, self.fallback)
+
+    def has(self, type: str) -> bool:
+        """Whether the type has a handler of its own."""
+        return type in self._by_type.value
+
+    def types(self) -> list[str]:
+        """The types that have a handler of their own."""
+        return list(self._by_type.value)
+
+    def add(self, type: str, handler: Handler) -> None:
+        """Raises ValueError when the type has one already: two functions for one type are a mistake, unless `set` says so."""
+        check_type(type)
+        check_handler(handler)
+
+        def add(by_type: Mapping[str, Handler]) -> Mapping[str, Handler]:
+            if type in by_type:
+                raise ValueError(f"the type {type!r} has a handler already: use set_handler to replace it")
+            return MappingProxyType({**by_type, type: handler})
+
+        self._by_type.replace(add)
+
+    def set(self, type: str, handler: Handler | None) -> None:
+        check_type(type)
+        if handler is not None:
+            check_handler(handler)
+
+        def set(by_type: Mapping[str, Handler]) -> Mapping[str, Handler]:
+            others = {name: other for name, other in by_type.items() if name != type}
+            return MappingProxyType(others if handler is None else {**others, type: handler})
+
+        self._by_type.replace(set)
+
+    def clear(self) -> None:
+        self._by_type.replace(lambda by_type: MappingProxyType({}))
+
+
+def check_type(name: object) -> None:
+    """Raises TypeError or ValueError for what cannot be a job's type."""
+    check_name("a job's type", name)
+
+
+def check_handler(handler: object) -> None:
+    """Raises TypeError for what cannot be called with a job and return when the job is done."""
+    if not callable(handler):
+        raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+    called: Any = handler
+    while isinstance(called, functools.partial):
+        called = called.func
+    if not inspect.isroutine(called):
+        called = getattr(called, "__call__", called)  # noqa: B004 - an object's own, which may be async
+    name = getattr(handler, "__qualname__", type(handler).__name__)
+    if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
+        raise TypeError(
+            f"{name} is an async function, but handlers run in threads: "
+            "make it a plain function, or wrap it: lambda job: asyncio.run(function(job))"
+        )
+    if inspect.isgeneratorfunction(called):
+        raise TypeError(f"{name} is a generator function: called with a job it would run nothing; make it a plain function")

@@ -1,0 +1,162 @@
+"""The walk of a worker: claim if the buffer is low, take a job, run it, and so on; wait where there is none.
+
+How the walks go on: `turns.py`. What becomes of one job: `worker.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from steve._engine.claim.claimer import Claimer
+from steve._engine.upkeep.backpressure import Backpressure
+from steve._engine.work.turns import Turns
+from steve._engine.work.worker import Worker
+from steve._model.tuning import Tuning
+
+
+class OutcomesPort(Protocol):
+    """The settler's queue, as the workers see it."""
+
+    backpressure: Backpressure
+
+    def is_settled(self) -> bool: ...
+
+
+class WorkerPool:
+    """So many chains of turns, hence at most so many jobs at a time."""
+
+    def __init__(
+        self,
+        *,
+        claimer: Claimer,
+        worker: Worker,
+        turns: Turns,
+        outcomes: OutcomesPort,
+        events: Backpressure,
+        tuning: Tuning,
+    ) -> None:
+        """`events`: holds up the claims while listeners are slow."""
+        self._claimer = claimer
+        self._buffer = claimer.buffer
+        self._worker = worker
+        self._turns = turns
+        self._running = worker.running
+        self._outcomes = outcomes
+        self._events = events
+        self._tuning = tuning
+
+    def start(self) -> None:
+        self._turns.begin(self._walk, self._look_after_parking)
+
+    def stop(self) -> None:
+        """Begin nothing more; running handlers go on to their end. Not for signal handlers: it takes locks."""
+        self._buffer.close()
+        self._running.signals.stop()
+        self._claimer.wake()
+        self._turns.end_if_last()
+
+    def is_stopping(self) -> bool:
+        return self._running.signals.is_stopping()
+
+    # -- for the scanner ------------------------------------------------------------------------------------------------
+
+    def full_scan(self) -> None:
+        """A full scan beside the claims. Raises DatabaseFailure."""
+        if not self._events.engage_if_full():
+            self._rouse(self._claimer.full_scan(self._free_workers()))
+
+    def take_up_lost(self) -> None:
+        """Take up the jobs of a claim whose reply was lost, while no worker claims."""
+        self._rouse(self._claimer.recover())
+
+    # -- the walk -------------------------------------------------------------------------------------------------------
+
+    def _walk(self) -> bool:
+        """One turn's work. Returns whether the chain goes on with another turn; otherwise it is parked."""
+        until = time.monotonic() + self._tuning.turn
+        while not self.is_stopping():
+            if self._outcomes.backpressure.engage_if_full():
+                self._outcomes.backpressure.wait(self._tuning.idle_wait)
+                return True
+            if self._claimer.last_chance_is_due:
+                return self._see_to_last_chance()
+            if self._buffer.is_low() and not self._events.engage_if_full():
+                self._refill()
+            # Where the others suffice, this chain becomes the idle one rather than take the interpreter from them.
+            job = None if self._buffer.is_enough_for(self._turns.at_work() - 1) else self._buffer.take()
+            if job is not None:
+                self._worker.work(job)
+                if time.monotonic() >= until:
+                    return True
+            elif not self._turns.become_idle():
+                return False
+            elif not self._idle():
+                return True
+        return True
+
+    def _refill(self) -> None:
+        if self._buffer and self._turns.has_idle():
+            self._claimer.schedule.ring()  # the idle chain claims while this one goes on
+        else:
+            brought = self._claimer.refill(self._free_workers())
+            self._rouse(min(brought, 1) if self._buffer.is_enough_for(1) else brought)
+
+    def _idle(self) -> bool:
+        """Wait for something to do, at most `idle_wait`; returns whether there may be something."""
+        try:
+            if self._events.engage_if_full():
+                self._events.wait(self._tuning.idle_wait)
+                return False
+            is_due = self._claimer.wait(self._tuning.idle_wait)
+        finally:
+            self._turns.leave_idle()
+        if self._buffer.has_stalled():
+            self._rouse(len(self._buffer))
+            return True
+        return is_due
+
+    def _see_to_last_chance(self) -> bool:
+        """A job on its last chance is due: one worker runs it, alone; the others are parked."""
+        if not self._turns.become_idle():
+            self._claimer.schedule.ring()  # the worker that sees to it waits for this one to end
+            return False
+        try:
+            self._run_alone()
+        finally:
+            self._turns.leave_idle()
+        return True
+
+    def _run_alone(self) -> None:
+        """Begin nothing, and when this process holds no other job any more, claim that job and run it. If it kills this process
+        too, it was the job's doing, and no other job pays for it. Nor does it pay for another job: nothing else begins before
+        its outcome is in the database.
+        """
+        self._buffer.give_back()
+        is_running = len(self._running) > 0
+        # In this order: a verdict is in the queue before its run is over.
+        quiet = not is_running and self._outcomes.is_settled()
+        job = self._claimer.claim_alone(quiet=quiet) if quiet or is_running else None
+        if job is not None:
+            self._worker.work(job, alone=True)
+        elif self._claimer.last_chance_is_due:
+            # The end of a run rings; the end of the settlement, or of another thread's claim, does not.
+            self._claimer.schedule.wait_for_ring(self._tuning.idle_wait if is_running else self._tuning.tick)
+
+    # -- turns ----------------------------------------------------------------------------------------------------------
+
+    def _free_workers(self) -> int:
+        return self._turns.workers - len(self._running)
+
+    def _rouse(self, jobs: int) -> None:
+        """So many jobs wait in the buffer: wake the idle chain, and give a turn to one parked chain for each."""
+        if jobs and self._turns.has_idle():
+            self._claimer.schedule.ring()
+        if not self._claimer.last_chance_is_due:
+            self._turns.give(jobs)
+
+    def _look_after_parking(self) -> None:
+        # Looked at after leaving: a thread that brought jobs, or an idle chain that ended its wait, before that has counted
+        # this chain as one at work.
+        if not self._buffer.is_enough_for(self._turns.at_work()) or not self._turns.has_idle():
+            self._rouse(1)

@@ -1,0 +1,126 @@
+"""Calls one handler. The result is always an Outcome, whatever the handler raises, returns or does to its context.
+
+`worker.py` calls `run` with a job that it took; `_model/outcome.py` says what the outcome means.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import traceback
+from contextvars import Context
+
+from steve._engine.work.handlers import Handler
+from steve._engine.work.signals import RunSignals
+from steve._model import json as _json
+from steve._model.claimed import Claimed
+from steve._model.outcome import Outcome, Raised, Returned, Snoozed, Unusable
+from steve._runtime.exit import is_refused
+from steve._runtime.fork import end_child
+from steve._runtime.log import logger
+from steve.errors import Snooze
+from steve.job import Status
+from steve.run import Run, current
+
+MESSAGE_BYTES = 10_000
+DETAILS_BYTES = 64_000
+
+
+def run(claimed: Claimed, handler: Handler, signals: RunSignals, max_result_bytes: int) -> Outcome:
+    try:
+        job = claimed.job(_json.decode, Status.RUNNING)
+    except (ValueError, RecursionError) as error:
+        return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
+    # A context of its own: the next handler on this thread does not see what this one sets in it.
+    return Context().run(_call, handler, Run(job, claimed.key(), signals), max_result_bytes)
+
+
+def _call(handler: Handler, this: Run, most: int) -> Outcome:
+    current.set(this)
+    pid = os.getpid()
+    try:
+        try:
+            result = handler(this.job)
+        finally:
+            if os.getpid() != pid:  # the handler forked, and this is the child
+                end_child(sys.exception())
+    except Snooze as snooze:
+        try:
+            return Snoozed(Snooze(snooze.seconds).seconds)  # checked again: the handler may have set the attribute
+        except BaseException:
+            return _raised(snooze)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end the handler, not its thread
+        if is_refused(error):
+            logger.warning(
+                "job %s: the program has ended, so Python starts no threads any more: the attempt is not counted; call stop() "
+                "before the end, or use `with manager:`",
+                this.job.uid,
+            )
+            return Snoozed(0.0)
+        return _raised(error)
+    if result is None:
+        return Returned(None)
+    if type(result) not in _PLAIN and (awaited := _unawaited(result)) is not None:
+        return Raised(f"HandlerNotRun: the handler returned {awaited}, so nothing was run; wrap it: {_HOW_TO_WRAP}", "")
+    try:
+        text = _json.encode(result, "result", clean=True)
+    except _json.NotStorable as flaw:
+        return Unusable(f"ResultNotStorable: the handler finished, but {flaw}")
+    except BaseException as error:  # a subclass of dict may raise anything
+        message = f"ResultNotStorable: the handler finished, but its result cannot be read: {_message(error)}"
+        return Unusable(_bounded(message, MESSAGE_BYTES))
+    if (size := _json.size(text)) > most:
+        return Unusable(
+            f"ResultNotStorable: the handler finished, but its result has {size} bytes, more than max_result_bytes={most}"
+        )
+    return Returned(text)
+
+
+_PLAIN = frozenset({dict, list, str, int, float, bool})
+_HOW_TO_WRAP = "lambda job: asyncio.run(function(job))"
+
+
+def _unawaited(result: object) -> str | None:
+    """What the handler returned where it should have run something, as a plain function that calls an async one may."""
+    if inspect.iscoroutine(result) or inspect.isgenerator(result):
+        result.close()  # otherwise Python warns that nobody awaited it
+        return f"a {type(result).__name__}"
+    if inspect.isasyncgen(result) or inspect.isawaitable(result):
+        return f"a {type(result).__name__}"
+    return None
+
+
+def _raised(error: BaseException) -> Raised:
+    details, printable = _details(error)
+    return Raised(_message(error), details, error if printable else None)
+
+
+def _message(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        text = "".join([str(error)])  # str() may return a subclass, which may do anything
+    except BaseException as failure:
+        text = f"<its str() raised {type(failure).__name__}>"
+    return _bounded(f"{name}: {text}" if text else name, MESSAGE_BYTES)
+
+
+def _details(error: BaseException) -> tuple[str, bool]:
+    """The traceback from the handler's own frame on, and whether the log may print the error itself."""
+    try:
+        own = error.__traceback__
+        text = "".join(traceback.format_exception(type(error), error, own.tb_next if own else None))
+    except BaseException as failure:
+        return f"the traceback cannot be printed: {type(failure).__name__}", False
+    details = _bounded(text, DETAILS_BYTES)
+    return details, details == text
+
+
+def _bounded(text: str, size: int) -> str:
+    """At most `size` bytes of UTF-8 that PostgreSQL can store: the beginning and the end, which says what was raised."""
+    data = _json.readable(text).encode()
+    if len(data) <= size:
+        return data.decode()
+    half = (size - 60) // 2
+    head, tail = data[:half].decode(errors="ignore"), data[-half:].decode(errors="ignore")
+    return f"{head}\n... {len(data) - 2 * half} bytes left out ...\n{tail}"

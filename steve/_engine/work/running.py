@@ -1,0 +1,72 @@
+"""The jobs whose handlers have not returned."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from steve._engine.work.signals import RunSignals
+from steve._model.claimed import Claimed, ClaimKey
+from steve._runtime.log import logger
+
+
+class RunningJob(NamedTuple):
+    job: Claimed
+    thread: int
+    """threading.get_ident() of the thread that runs it."""
+
+
+class RunningJobs:
+    def __init__(self, *, workers: int) -> None:
+        self.workers = workers
+        self.signals = RunSignals()
+        # By id() of the claimed job. A job that is due again at once may run anew before its earlier run has left here; and an
+        # id and its lease_no may be given out again, after a truncate say, while the earlier job of them runs. Single
+        # operations on a dict are atomic.
+        self._jobs: dict[int, RunningJob] = {}
+        self.freed_at = 0.0
+        """time.monotonic() when a worker was last free after all had been busy."""
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def all(self) -> list[RunningJob]:
+        return list(self._jobs.values())
+
+    def add(self, job: Claimed) -> None:
+        self._jobs[id(job)] = RunningJob(job, threading.get_ident())
+
+    def remove(self, job: Claimed) -> None:
+        if len(self._jobs) >= self.workers:
+            self.freed_at = time.monotonic()
+        del self._jobs[id(job)]
+
+    def claims(self) -> list[ClaimKey]:
+        return [one.job.key() for one in self.all()]
+
+    def lose(self, lost: Collection[ClaimKey]) -> None:
+        """Other processes have taken these."""
+        for one in self.all():
+            if one.job.key() in lost:
+                logger.warning(
+                    "job %s was taken from this process while attempt %d runs: its outcome will be dropped",
+                    one.job.uid, one.job.attempts,
+                    extra=one.job.log_extra(),
+                )  # fmt: skip
+        self.signals.lose(lost, self.claims())
+
+
+def log_stacks(running: Sequence[RunningJob]) -> None:
+    """Log where the handlers are that have not returned."""
+    frames = sys._current_frames()
+    for one in running:
+        frame = frames.get(one.thread)
+        stack = "".join(traceback.format_stack(frame)) if frame is not None else "it has just returned\n"
+        logger.warning(
+            "job %s (%s) is still running, here:\n%s", one.job.uid, one.job.type, stack,
+            extra=one.job.log_extra(),
+        )  # fmt: skip

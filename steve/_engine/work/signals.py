@@ -1,0 +1,46 @@
+"""What the running handlers of a manager may learn: that it stops, and which of them have lost their job to another process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+
+from steve._model.claimed import ClaimKey
+from steve.run import current
+
+
+class RunSignals:
+    """One for all runs: an event for each would cost every job a tenth of its time."""
+
+    def __init__(self) -> None:
+        # Protects the two below; a thread that only reads them needs no lock. Nothing is called under it.
+        self._changed = threading.Condition()
+        self._is_stopping = False
+        self._lost: frozenset[ClaimKey] = frozenset()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+
+    def is_stopping(self) -> bool:
+        return self._is_stopping
+
+    def lose(self, lost: Collection[ClaimKey], running: Collection[ClaimKey]) -> None:
+        """These are lost; of those that were lost before, only what is still running is kept."""
+        with self._changed:
+            self._lost = self._lost.intersection(running).union(lost)
+            self._changed.notify_all()
+
+    def is_lost(self, claim: ClaimKey) -> bool:
+        return claim in self._lost
+
+    def wait(self, claim: ClaimKey, seconds: float) -> bool:
+        """Return when the manager stops or the job is lost, at the latest after so many seconds; whether one of these is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._is_stopping or claim in self._lost, seconds)
+
+    def are_of_this_run(self) -> bool:
+        """Whether the calling code belongs to a handler of this engine."""
+        run = current.get(None)
+        return run is not None and run.is_of(self)

@@ -1,0 +1,117 @@
+"""Runs one claimed job: calls the handler, has the outcome judged, puts the verdict into the settler's queue, and logs a line."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import NamedTuple, Protocol
+
+from steve._engine.claim.claimer import Claimer
+from steve._engine.events.event import Event
+from steve._engine.registry import Registry
+from steve._engine.work.handlers import Handler
+from steve._engine.work.run import run
+from steve._engine.work.running import RunningJobs
+from steve._model.claimed import Claimed
+from steve._model.outcome import NotBegun, Outcome, Raised, Verdict, judge
+from steve._runtime.chance import chance
+from steve._runtime.log import logger
+from steve.job import Status
+
+
+class VerdictPort(Protocol):
+    """Where verdicts go."""
+
+    def put(self, verdict: Verdict) -> None: ...
+
+    def announce(self, event: Event) -> None:
+        """A run begins. It takes the same way, because the end of the attempt before may not have been told yet."""
+
+
+class FinishedRun(NamedTuple):
+    verdict: Verdict
+    outcome: Outcome
+    seconds: float
+
+
+class Worker:
+    """All worker threads share one."""
+
+    def __init__(
+        self,
+        *,
+        process: str,
+        registry: Registry,
+        claimer: Claimer,
+        queue: VerdictPort,
+        running: RunningJobs,
+        max_result_bytes: int,
+    ) -> None:
+        """`process`: the name of this process, for listeners."""
+        self.running = running
+        self._process = process
+        self._registry = registry
+        self._claimer = claimer
+        self._queue = queue
+        self._max_result_bytes = max_result_bytes
+
+    def work(self, job: Claimed, *, alone: bool = False) -> None:
+        """`alone`: the job is on its last chance."""
+        handler = self._registry.handlers.get(job.type)
+        if handler is None:  # unregistered since the claim
+            self._queue.put(judge(job, NotBegun(), None))
+            return
+        finished = None
+        self.running.add(job)
+        try:
+            # Looked at after entering. The worker that waits to run a job alone looks at the two in the other order, so that
+            # one of the two threads sees the other.
+            if alone or not self._claimer.last_chance_is_due:
+                finished = self._run(job, handler)
+            self._queue.put(judge(job, NotBegun(), None) if finished is None else finished.verdict)
+        finally:  # whatever broke this off: a job that is in no list is looked for
+            self.running.remove(job)
+        if finished is not None:
+            self._claimer.sizer.ran(job.type, finished.seconds)
+            try:
+                _log(*finished)  # last: a log handler of the application may take its time
+            finally:
+                del finished  # the traceback of its error leads to this frame: it would keep the handler's locals alive
+
+    def _run(self, job: Claimed, handler: Handler) -> FinishedRun:
+        begun = time.monotonic()
+        try:
+            if self._registry.listeners.want_begin(job.type):
+                self._queue.announce(Event(job, self._process, None, None))
+            begun = time.monotonic()
+            outcome = run(job, handler, self.running.signals, self._max_result_bytes)
+        except BaseException as error:  # raised into this thread from outside: the job must not be lost with it
+            outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
+        seconds = time.monotonic() - begun
+        try:
+            return FinishedRun(judge(job, outcome, begun, chance.random()), outcome, seconds)
+        finally:
+            del outcome  # as in work()
+
+
+def _log(verdict: Verdict, outcome: Outcome, seconds: float) -> None:
+    """One line for the end of each attempt."""
+    level = logging.INFO
+    if verdict.error is not None:
+        level = logging.ERROR if verdict.status is Status.FAILED else logging.WARNING
+    if not logger.isEnabledFor(level):
+        return
+    job = verdict.job
+    text = "job %s (%s) attempt %d of %d %s after %.3f s"
+    values: list[object] = [job.uid, job.type, job.attempts - job.crashes, job.max_attempts, _what(verdict), seconds]
+    error = outcome.error if isinstance(outcome, Raised) else None
+    if verdict.error is not None and error is None:  # not to be printed as it is: as it is stored, within bounds
+        text += "\n%s"
+        values.append(verdict.details or verdict.error)
+    logger.log(level, text, *values, exc_info=error, extra=job.log_extra())
+
+
+def _what(verdict: Verdict) -> str:
+    if verdict.is_final:
+        return str(verdict.status)
+    return f"{'snoozed' if verdict.error is None else 'failed, to be tried again'} (in {verdict.delay:.1f} s)"

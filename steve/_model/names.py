@@ -1,0 +1,45 @@
+"""What may be the name of a schema, a role, a type or a queue."""
+
+from __future__ import annotations
+
+from steve.errors import shown
+
+
+def check_schema(schema: object) -> str:
+    """Raises TypeError or ValueError for what cannot be the name of a PostgreSQL schema."""
+    name = check_identifier("schema", schema)
+    if name.startswith("pg_"):
+        raise ValueError(f'schema must not begin with "pg_", which PostgreSQL keeps for itself: {name!r}')
+    return name
+
+
+def check_identifier(what: str, name: object) -> str:
+    """Raises TypeError or ValueError for what PostgreSQL would not keep as it is."""
+    if not isinstance(name, str):
+        raise TypeError(f"{what} must be a str, not {type(name).__name__}")
+    if "\x00" in name or any("\ud800" <= c <= "\udfff" for c in name):
+        raise ValueError(f"{what} contains a NUL character or a lone surrogate")
+    if not 1 <= len(name.encode()) <= 63:
+        raise ValueError(f"{what} must be 1 to 63 bytes of UTF-8, not {len(name.encode())}: PostgreSQL would cut it off")
+    return name
+
+
+def name_flaw(name: object) -> str | None:
+    """What is wrong with the name of a type or a queue, as the end of a sentence; None: nothing."""
+    if not isinstance(name, str):
+        return f"must be a str, not {type(name).__name__}"
+    if not 1 <= len(name) <= 255:
+        return f"must have 1 to 255 characters, not {len(name)}"
+    if not name.isprintable() and any(c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" for c in name):
+        return f"must not contain control characters or lone surrogates: {shown(name)}"
+    if name.strip() != name:
+        return f"must not begin or end with a blank: {shown(name)}"
+    return None
+
+
+def check_name(what: str, name: object) -> str:
+    """`what`: what it names, such as "a job's type". Raises TypeError or ValueError."""
+    if flaw := name_flaw(name):
+        raise (ValueError if isinstance(name, str) else TypeError)(f"{what} {flaw}")
+    assert isinstance(name, str)
+    return str.__str__(name)  # not str(): an Enum that is a str may print another text

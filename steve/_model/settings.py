@@ -1,0 +1,101 @@
+"""The keywords of `JobManager` that are neither a connection nor a handler: checked at once, frozen, global to nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from steve._model.names import check_name, check_schema
+from steve._model.tuning import Tuning
+from steve.errors import shown
+from steve.retry import RetryPolicy
+
+POLL_MOST = 3600.0
+"""Seconds between polls, at most: nobody is notified of a job that is due later than that, since a poll comes first
+(insert_job.sql)."""
+WORKERS_MOST = 1_000
+STORED_MOST = 1 << 28
+"""Bytes of a payload or a result, at most: PostgreSQL's jsonb holds no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Raises TypeError or ValueError for the first value that is wrong."""
+
+    schema: str = "steve"
+    """The PostgreSQL schema of the tables: 1 to 63 bytes of UTF-8, not beginning with pg_."""
+    queues: tuple[str, ...] | None = None
+    """The queues to work on, any iterable of names; None: all."""
+    poll_interval: float = 1.0
+    """Seconds between looks at the database when no notification comes, 0.05 to 3600."""
+    retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
+    """For jobs created without `max_attempts` and `backoff_strategy` of their own."""
+    lease: float = 60.0
+    """Seconds without a heartbeat after which a process that is still connected loses its jobs to others, up to 86,400."""
+    heartbeat: float = 5.0
+    """Seconds between heartbeats at most, 0.1 or more; at most a third of the lease."""
+    max_crashes: int = 3
+    """How many processes may die while they hold a job before it fails, 1 to 10,000."""
+    notify: bool = True
+    """Wake waiting processes with NOTIFY when a job is created, and listen for it."""
+    max_payload_bytes: int = 1 << 20
+    """Of a payload as JSON in UTF-8, 2 to 268,435,456: a larger one is an InvalidJob."""
+    max_result_bytes: int = 1 << 20
+    """The same of a result: the job of a larger one fails."""
+    create_timeout: float = 10.0
+    """Seconds, 0.05 to 3600, for which a call tries again to reach the database; `start` gives up no later."""
+    tuning: Tuning = field(default=Tuning(), repr=False)  # noqa: RUF009 - frozen
+
+    def __post_init__(self) -> None:
+        check_schema(self.schema)
+        self._become("queues", _queues(self.queues))
+        self._become("poll_interval", _seconds("poll_interval", self.poll_interval, 0.05, POLL_MOST))
+        if not isinstance(self.retry, RetryPolicy):
+            raise TypeError(f"retry must be a RetryPolicy, not {type(self.retry).__name__}")
+        self._become("heartbeat", _seconds("heartbeat", self.heartbeat, 0.1, 28_800))
+        self._become("lease", _seconds("lease", self.lease, 0.3, 86_400))
+        # Two heartbeats in a row may be late without anybody being dead. Rounded, because 3 * 0.1 is more than 0.3.
+        if self.lease < round(3 * self.heartbeat, 6):
+            raise ValueError(f"lease must be at least three heartbeats of {self.heartbeat:g} s, not {shown(self.lease)}")
+        _check_int("max_crashes", self.max_crashes, 1, 10_000)
+        if not isinstance(self.notify, bool):
+            raise TypeError(f"notify must be True or False, not {type(self.notify).__name__}")
+        _check_int("max_payload_bytes", self.max_payload_bytes, 2, STORED_MOST)
+        _check_int("max_result_bytes", self.max_result_bytes, 2, STORED_MOST)
+        self._become("create_timeout", _seconds("create_timeout", self.create_timeout, 0.05, 3600))
+
+    def _become(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+
+def check_workers(workers: object) -> None:
+    """Raises TypeError or ValueError for what is no number of workers."""
+    _check_int("workers", workers, 1, WORKERS_MOST)
+
+
+def _queues(queues: object) -> tuple[str, ...] | None:
+    if queues is None:
+        return None
+    if isinstance(queues, str) or not isinstance(queues, Iterable):
+        raise TypeError(f'queues must be a list of names such as ["default"] or None, not {type(queues).__name__}')
+    names = tuple(queues)
+    if not names:
+        raise ValueError("queues is empty: name at least one, or pass None for all")
+    for name in names:
+        check_name("queues: a queue's name", name)
+    return names
+
+
+def _seconds(name: str, value: object, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be between {least:g} and {most:g} seconds, not {shown(value)}")
+    return float(value)
+
+
+def _check_int(name: str, value: object, least: int, most: int) -> None:
+    if type(value) is not int:  # not isinstance: True is no number of anything
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be between {least} and {most}, not {shown(value)}")

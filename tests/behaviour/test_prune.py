@@ -1,0 +1,208 @@
+"""`manager.prune`: which jobs go, that their attempts go with them and nothing else does, and beside whom it works."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from steve._client import prune as _prune
+from steve import Job, JobManager, SchemaError, Status
+from tests.conftest import until
+
+DAY = timedelta(days=1)
+FINAL = ["completed", "failed", "cancelled"]
+
+END = """
+update {}.job set status = %(status)s, completed_at = now() - %(age)s, attempts = 1, lease_no = 1 where id = any(%(ids)s)
+"""
+LOG = """
+insert into {}.attempt (job_id, lease_no, number, process, started_at, completed_at, status)
+select id, number, number, 'p', now(), now(), 'error' from {}.job, generate_series(1, 2) as number where id = any(%s)
+"""
+
+
+class Tables:
+    """What stands in them, and jobs of the past."""
+
+    def __init__(self, conn: psycopg.Connection, schema: str, manager: JobManager) -> None:
+        self._conn = conn
+        self._schema = sql.Identifier(schema)
+        self._manager = manager
+
+    def execute(self, query: str, parameters: Any = None) -> list[Any]:
+        cursor = self._conn.execute(sql.SQL(query).format(*[self._schema] * query.count("{}")), parameters)
+        return cursor.fetchall() if cursor.description else []
+
+    def ended(self, age: timedelta, status: str = "completed", count: int = 1) -> list[Job]:
+        """So many jobs that ended so long ago, after two attempts."""
+        jobs = self._manager.create_many([("past", None)] * count)
+        ids = [job.id for job in jobs]
+        self.execute(END, {"status": status, "age": age, "ids": ids})
+        self.execute(LOG, [ids])
+        return jobs
+
+    def jobs(self) -> set[int]:
+        return {id for (id,) in self.execute("select id from {}.job")}
+
+    def logged(self) -> set[int]:
+        return {id for (id,) in self.execute("select job_id from {}.attempt")}
+
+
+@pytest.fixture
+def tables(conn: psycopg.Connection, schema: str, manager: JobManager) -> Tables:
+    return Tables(conn, schema, manager)
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_prune, "PRUNE_MOST", 3)
+
+
+@pytest.mark.parametrize("status", FINAL)
+def test_what_ended_long_ago_goes_with_its_attempts_and_what_ended_later_stays_with_them(
+    status: str, manager: JobManager, tables: Tables
+) -> None:
+    old = tables.ended(DAY * 31, status, count=2)
+    (young,) = tables.ended(DAY * 29, status)
+    assert manager.prune(older_than=DAY * 30) == 2
+    assert tables.jobs() == tables.logged() == {young.id}
+    assert manager.find(old[0]) is None
+    assert manager.history(old[0]) == []
+    assert len(manager.history(young)) == 2
+    assert manager.prune(older_than=DAY * 30) == 0
+
+
+def test_what_has_not_ended_stays_however_old_it_is(manager: JobManager, tables: Tables) -> None:
+    pending, running = manager.create_many([("a", None)] * 2)
+    tables.execute("update {}.job set created_at = '2001-01-01', updated_at = '2001-01-01', run_at = '2001-01-01'")
+    tables.execute(
+        "update {}.job set status = 'running', process_id = 1, claimed_at = '2001-01-01' where id = %s", [running.id]
+    )
+    tables.ended(timedelta(0))
+    assert manager.prune(older_than=timedelta(0)) == 1
+    assert tables.jobs() == {pending.id, running.id}
+
+
+def test_nothing_is_deleted_unless_asked(manager: JobManager, tables: Tables) -> None:
+    (old,) = tables.ended(DAY * 10_000)
+    told: list[Job] = []
+    manager.set_handler("a", lambda job: None)
+    manager.on_done("a", told.append)
+    manager.migrate()
+    manager.start()
+    manager.create("a")
+    until(lambda: told)
+    manager.stop()
+    assert tables.jobs() == {old.id, told[0].id}
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_many_go_in_many_batches_wherever_the_old_ones_lie(manager: JobManager, tables: Tables) -> None:
+    stay: set[int] = set()
+    for _ in range(3):  # batches of old ones alone, of young ones alone, and mixed
+        tables.ended(DAY * 2, count=4)
+        stay |= {job.id for job in tables.ended(timedelta(0), count=7)}
+    assert manager.prune(older_than=DAY) == 12
+    assert tables.jobs() == tables.logged() == stay
+
+
+def test_a_table_without_jobs_is_pruned_too(manager: JobManager) -> None:
+    assert manager.prune(older_than=timedelta(0)) == 0
+    assert manager.prune(older_than=timedelta.max) == 0
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_several_prune_at_once_and_each_job_is_counted_once(make_manager: Callable[..., JobManager], tables: Tables) -> None:
+    tables.ended(DAY * 2, count=300)
+    counts: list[int] = []
+    managers = [make_manager() for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda one=one: counts.append(one.prune(older_than=DAY)))  # type: ignore[misc]
+        for one in managers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(counts) == 300
+    assert tables.jobs() == tables.logged() == set()
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_what_was_deleted_before_an_interruption_stays_deleted_and_the_rest_stays(
+    manager: JobManager, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = tables.ended(DAY * 2, count=10)
+    batch = manager._store.prune_jobs
+
+    def interrupted(connection: Any, older_than: timedelta, after: int, most: int) -> Any:
+        if after >= jobs[5].id:
+            raise KeyboardInterrupt
+        return batch(connection, older_than, after, most)
+
+    monkeypatch.setattr(manager._store, "prune_jobs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        manager.prune(older_than=DAY)
+    assert tables.jobs() == tables.logged() == {job.id for job in jobs[6:]}
+    monkeypatch.undo()
+    assert manager.prune(older_than=DAY) == 4
+
+
+@pytest.fixture
+def other(database_url: str) -> Iterator[psycopg.Connection]:
+    """Another session, in a transaction."""
+    with psycopg.connect(database_url) as connection:
+        yield connection
+
+
+def test_what_another_session_holds_is_left_and_not_waited_for(
+    manager: JobManager, tables: Tables, other: psycopg.Connection, schema: str
+) -> None:
+    held, free = tables.ended(DAY * 2, "failed", count=2)
+    change = "update {}.job set status = 'pending', completed_at = null where id = %s"
+    other.execute(sql.SQL(change).format(sql.Identifier(schema)), [held.id])
+    assert manager.prune(older_than=DAY) == 1
+    other.commit()  # tried again by hand
+    assert tables.jobs() == {held.id}
+    assert free.id not in tables.jobs()
+    assert manager.prune(older_than=DAY) == 0
+    assert manager.find(held).status == Status.PENDING  # type: ignore[union-attr]
+
+
+def test_no_claim_waits_for_a_prune(manager: JobManager, tables: Tables, other: psycopg.Connection, schema: str) -> None:
+    """The batch is done and not committed: all the locks that it takes are held."""
+    tables.ended(DAY * 2, count=10)
+    told: list[Job] = []
+    manager.set_handler("a", lambda job: None)
+    manager.on_done("a", told.append)
+    manager.start()
+    manager.create("a")
+    assert manager._store.prune_jobs(other, DAY, 0, 1_000)[0] == 10
+    manager.create_many([("a", None)] * 10)
+    until(lambda: len(told) == 11)
+    other.rollback()
+    assert len(tables.jobs()) == 21
+
+
+@pytest.mark.parametrize(
+    ("older_than", "error", "message"),
+    [
+        (30, TypeError, "older_than must be a datetime.timedelta, not int"),
+        (None, TypeError, "older_than must be a datetime.timedelta, not NoneType"),
+        ("30d", TypeError, "older_than must be a datetime.timedelta, not str"),
+        (timedelta(microseconds=-1), ValueError, "older_than must be 0 or more, not datetime.timedelta("),
+    ],
+)
+def test_what_is_no_age_is_refused_before_anything_is_sent(older_than: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        JobManager("host=127.0.0.1 port=1").prune(older_than=older_than)
+    assert message in str(caught.value)
+
+
+def test_without_tables_there_is_nothing_to_prune_and_the_error_says_so(make_manager: Callable[..., JobManager]) -> None:
+    with pytest.raises(SchemaError, match="is missing"):
+        make_manager().prune(older_than=DAY)

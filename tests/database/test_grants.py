@@ -1,0 +1,329 @@
+"""`steve.grants`: what each kind of role can do with the rights that it prints, and what PostgreSQL then refuses it.
+
+The roles are real ones that log in, and the library runs as each of them; schema and roles have names that want quoting.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from steve._database import migrations
+from steve import Job, JobManager, SchemaError, Snooze, Status, grants
+from steve._client.enqueue import checked
+from steve._database.statements.store import Store
+from steve.job import NewJob
+from steve._model.settings import Settings
+from tests.conftest import until
+
+MakeManager = Callable[..., JobManager]
+
+SECRET = "sesame"
+
+ODD = 'o"d; drop table x; -- {role} %s\\'
+"""What the names of the roles begin with."""
+
+
+@pytest.fixture
+def schema(database_url: str) -> Iterator[str]:
+    """The name of a schema that does not exist yet, and does not exist after the test."""
+    name = f'Ten ant"{uuid4().hex[:6]}; -- {{schema}} %s'
+    yield name
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(name)))
+
+
+class Role(NamedTuple):
+    name: str
+    url: str
+    """A conninfo by which it logs in."""
+
+
+@pytest.fixture
+def roles(conn: psycopg.Connection, database_url: str) -> Iterator[dict[str, Role]]:
+    """One of each kind, without any rights but to connect."""
+    made = {}
+    try:
+        for kind in ("producer", "worker", "reader"):
+            name = f"{ODD}{kind} {uuid4().hex[:8]}"
+            conn.execute(sql.SQL("create role {} login password {}").format(sql.Identifier(name), SECRET))
+            made[kind] = Role(name, make_conninfo(database_url, user=name, password=SECRET))
+    except psycopg.errors.InsufficientPrivilege:
+        pytest.skip("the role of the tests may not create roles")
+    yield made
+    for role in made.values():
+        conn.execute(sql.SQL("drop owned by {0} cascade; drop role {0}").format(sql.Identifier(role.name)))
+
+
+@pytest.fixture
+def granted(conn: psycopg.Connection, manager: JobManager, schema: str, roles: dict[str, Role]) -> dict[str, Role]:
+    """The roles, with the rights that steve.grants prints for each."""
+    conn.execute(grants(schema, **{kind: role.name for kind, role in roles.items()}).encode())
+    return roles
+
+
+def assert_forbidden(call: Callable[[], object], role: Role) -> None:
+    with pytest.raises(SchemaError) as caught:
+        call()
+    assert "permission denied" in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def assert_denied(role: Role, schema: str, statements: list[str]) -> None:
+    """PostgreSQL refuses the role each of them."""
+    with psycopg.connect(role.url, autocommit=True) as theirs:
+        theirs.execute(sql.SQL("set search_path = {}").format(sql.Identifier(schema)))
+        for statement in statements:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                pytest.fail(f"{statement}: {theirs.execute(statement.encode()).statusmessage}")
+
+
+BEYOND_ALL = [
+    "update job set payload = '{}'",
+    "update job set type = 'b'",
+    "update job set queue = 'b', priority = 1",
+    "update job set max_attempts = 10000",
+    "update job set uid = gen_random_uuid()",
+    "update job set created_at = now()",
+    "insert into job (uid, type, status, completed_at) values (gen_random_uuid(), 'a', 'completed', now())",
+    "insert into job (uid, type, attempts) values (gen_random_uuid(), 'a', 3)",
+    "insert into job (uid, type, result) values (gen_random_uuid(), 'a', '1')",
+    "update attempt set error_message = null",
+    "insert into migration (number, name, kind, checksum) values (99, 'x', 'contract', '')",
+    "delete from migration",
+    "truncate job",
+    "truncate attempt",
+    "alter table job add column x text",
+    "drop table job",
+    "create table mine (x text)",
+    "create function mine() returns text language sql as 'select 1::text'",
+    "create trigger mine before insert on job for each row execute function suppress_redundant_updates_trigger()",
+    "select setval('job_id_seq', 1)",
+    "alter sequence job_id_seq restart",
+]
+"""No role but the owner may do these."""
+
+CHANGES = [
+    "update job set status = 'running', process_id = 1",
+    "update job set status = 'cancelled', completed_at = now()",
+    "update job set run_at = now()",
+    "select from job for update",
+    "delete from job",
+    (
+        "insert into attempt (job_id, lease_no, number, process, started_at, completed_at, status) "
+        "values (1, 1, 1, 'p', now(), now(), 'success')"
+    ),
+    "delete from attempt",
+    "insert into process (id, name, version) values (7, 'a', '1')",
+    "update process set heartbeat_at = now()",
+    "delete from process",
+]
+"""A worker's."""
+
+
+def test_a_producer_creates_jobs_alone_and_in_its_own_transaction(
+    granted: dict[str, Role], make_manager: MakeManager, manager: JobManager
+) -> None:
+    producer = granted["producer"]
+    theirs = make_manager(producer.url)
+    jobs = [theirs.create("a", {"n": 1}), *theirs.create_many([("a", {"n": 2}), ("b", None)], queue="other", priority=3)]
+    with psycopg.connect(producer.url) as connection:
+        jobs.append(theirs.create("a", {"n": 3}, connection=connection))
+        jobs += theirs.create_many([("a", {"n": 4})], connection=connection)
+        assert manager.find(jobs[-1]) is None
+    assert [manager.find(job) for job in jobs] == jobs
+    assert theirs.migrate() == []  # it sees that there is nothing to do
+
+
+def test_a_producer_whose_reply_was_lost_sends_again_and_learns_what_it_stored(
+    granted: dict[str, Role], make_manager: MakeManager, manager: JobManager
+) -> None:
+    producer = granted["producer"]
+    theirs = make_manager(producer.url)
+    insert = checked(NewJob("a", {"n": 1}), Settings())
+    with psycopg.connect(producer.url, autocommit=True) as connection:
+        first = theirs._creator._insert(connection, insert, False, theirs._store.insert_job)
+        assert theirs._creator._insert(connection, insert, False, theirs._store.insert_job) == first
+        inserts = [checked(NewJob("b"), Settings()) for _ in range(3)]
+        stored = theirs._creator._copy(connection, inserts)
+        assert theirs._creator._copy(connection, inserts) == stored
+    assert manager.fetch_all() == [*reversed(stored), first]
+
+
+def test_a_producer_can_do_nothing_else_and_is_told_so(
+    granted: dict[str, Role], make_manager: MakeManager, manager: JobManager, schema: str
+) -> None:
+    producer = granted["producer"]
+    job = manager.create("a", {"word": "a secret"})
+    theirs = make_manager(producer.url, handler=lambda job: None)
+    for call in (
+        lambda: theirs.find(job),
+        lambda: theirs.history(job),
+        theirs.fetch_all,
+        lambda: theirs.prune(older_than=timedelta(0)),
+        theirs.start,
+    ):
+        assert_forbidden(call, producer)
+    with pytest.raises(SchemaError) as caught:
+        theirs.find(job)
+    for words in (f'schema "{schema}"', f"does not let the role {producer.name!r} do this", "table job", "steve.grants()"):
+        assert words in str(caught.value)
+    columns = ("payload", "result", "error", "status", "type", "*", "job", "row_to_json(job)")
+    assert_denied(
+        producer,
+        schema,
+        [
+            *(f"select {column} from job" for column in columns),
+            "insert into job (uid, type) values (gen_random_uuid(), 'a') returning *",
+            "insert into job (uid, type) values (gen_random_uuid(), 'a') on conflict (uid) do update set type = 'b'",
+            "copy job to stdout",
+            "select 1 from job where payload ->> 'word' like 'a%'",
+            "select from attempt",
+            "select from process",
+            *CHANGES,
+            *BEYOND_ALL,
+        ],
+    )
+    assert manager.find(job) == job
+
+
+def test_a_worker_does_all_that_a_manager_does_but_migrate(
+    granted: dict[str, Role], make_manager: MakeManager, conn: psycopg.Connection, schema: str
+) -> None:
+    def handler(job: Job) -> str:
+        if job.payload["do"] == "raise":
+            raise LookupError("no")
+        if job.payload["do"] == "snooze":
+            raise Snooze(3600)
+        return "done"
+
+    theirs = make_manager(granted["worker"].url, handler=handler)
+    theirs.start()
+    done = theirs.create("a", {"do": "return"})
+    failed, put_off = theirs.create_many(
+        [("a", {"do": "raise"}), ("a", {"do": "snooze"})], max_attempts=2, backoff_strategy="none"
+    )
+    until(lambda: theirs.find(done).result == "done")
+    until(lambda: theirs.find(failed).status is Status.FAILED)
+    until(lambda: (job := theirs.find(put_off)).status is Status.PENDING and job.run_at > put_off.run_at)
+    assert [attempt.status for attempt in theirs.history(failed)] == ["error", "error"]
+    assert len(theirs.fetch_all()) == 3
+    assert theirs.stop().complete
+    assert conn.execute(sql.SQL("select from {}.process").format(sql.Identifier(schema))).fetchall() == []
+    assert theirs.prune(older_than=timedelta(0)) == 2
+    assert [job.uid for job in theirs.fetch_all()] == [put_off.uid]
+    assert theirs.history(failed) == []
+
+
+def test_a_worker_finds_out_what_became_of_a_statement_whose_reply_was_lost(granted: dict[str, Role], schema: str) -> None:
+    store = Store(schema)
+    with psycopg.connect(granted["worker"].url, autocommit=True) as connection:
+        assert store.find_claimed(connection, 1, []) == []
+        assert store.find_settled(connection, []) == {}
+        assert store.find_inserted(connection, [uuid4()]) == {}
+        store.find_horizon(connection)
+
+
+def test_a_worker_cannot_change_what_a_job_is_nor_the_log_nor_the_tables(
+    granted: dict[str, Role], manager: JobManager, schema: str
+) -> None:
+    job = manager.create("a", {"n": 1})
+    assert_denied(granted["worker"], schema, BEYOND_ALL)
+    assert manager.find(job) == job
+
+
+def test_a_reader_looks_and_does_nothing_else(
+    granted: dict[str, Role], make_manager: MakeManager, manager: JobManager, schema: str
+) -> None:
+    job = manager.create("a", {"n": 1})
+    reader = granted["reader"]
+    theirs = make_manager(reader.url, handler=lambda job: None)
+    assert theirs.find(job) == job
+    assert theirs.history(job) == []
+    assert theirs.fetch_all() == [job]
+    for call in (
+        lambda: theirs.create("a"),
+        lambda: theirs.create_many([("a", None)]),
+        lambda: theirs.prune(older_than=timedelta(0)),
+        theirs.start,
+    ):
+        assert_forbidden(call, reader)
+    assert_denied(
+        reader,
+        schema,
+        [
+            "insert into job (uid, type) values (gen_random_uuid(), 'a')",
+            "copy job (id, uid, type) from stdin",
+            "select nextval('job_id_seq')",
+            *CHANGES,
+            *BEYOND_ALL,
+        ],
+    )
+    assert manager.find(job) == job
+
+
+def test_what_the_tables_lack_is_told_to_a_role_that_may_not_mend_it(
+    granted: dict[str, Role], make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each role may read which migrations were applied."""
+    newer = [
+        *migrations.load(),
+        migrations.Migration(9999, "9999_expand_x", "expand", "alter table {schema}.job add x text;", ""),
+    ]
+    monkeypatch.setattr(migrations, "load", lambda: newer)
+    for role in granted.values():
+        for call in (make_manager(role.url).start, make_manager(role.url).migrate):
+            with pytest.raises(SchemaError, match="9999_expand_x"):
+                call()
+
+
+def test_a_role_of_one_kind_gets_no_right_of_another(
+    roles: dict[str, Role], conn: psycopg.Connection, manager: JobManager, schema: str
+) -> None:
+    def rights() -> set[tuple[str, ...]]:
+        query = "select grantee, table_name, column_name, privilege_type from information_schema.column_privileges"
+        names = [role.name for role in roles.values()]
+        return set(conn.execute(f"{query} where grantee = any(%s) and table_schema = %s", [names, schema]).fetchall())
+
+    together: set[tuple[str, ...]] = set()
+    for kind, role in roles.items():
+        conn.execute(grants(schema, **{kind: role.name}).encode())
+        conn.execute(grants(schema, **{kind: role.name}).encode())  # again changes nothing
+        assert {grantee for grantee, *_ in rights() - together} == {role.name}
+        together = rights()
+
+
+def test_what_is_printed_is_grants_and_nothing_else() -> None:
+    text = grants("jobs", producer="web", worker="work", reader="eve")
+    statements = [" ".join(statement.split()) for statement in text.split(";")]
+    assert statements.pop() == ""
+    assert all(statement.startswith("grant ") for statement in statements)
+    assert {statement.rpartition(" to ")[2] for statement in statements} == {'"web"', '"work"', '"eve"'}
+    assert not any(word in text for word in ("function", "trigger", "definer", " all ", "public", "with grant"))
+    assert "steve" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, ValueError, "name at least one role: producer=, worker= or reader="),
+        ({"worker": ""}, ValueError, "worker must be 1 to 63 bytes"),
+        ({"worker": "w" * 64}, ValueError, "worker must be 1 to 63 bytes"),
+        ({"reader": "a\x00b"}, ValueError, "reader contains a NUL"),
+        ({"producer": 5}, TypeError, "producer must be a str, not int"),
+        ({"producer": ["web"]}, TypeError, "producer must be a str, not list"),
+        ({"reader": "public"}, ValueError, 'reader must be a role: "public" would be everybody'),
+        ({"schema": "pg_jobs", "worker": "w"}, ValueError, 'schema must not begin with "pg_"'),
+        ({"schema": None, "worker": "w"}, TypeError, "schema must be a str, not NoneType"),
+        ({"schema": "s" * 64, "worker": "w"}, ValueError, "schema must be 1 to 63 bytes"),
+    ],
+)
+def test_what_is_no_name_is_refused(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        grants(**arguments)
+    assert str(caught.value).startswith(message)

@@ -1,0 +1,115 @@
+"""The maintenance thread: duties come again whatever they raise, and a request to stop is carried out at once."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from steve._engine.upkeep.periodic import Duty, Periodic
+from tests.conftest import until
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Periodic]]:
+    """`start(duty, ..., on_stop=...)`: running; ended after the test."""
+    started: list[tuple[Periodic, threading.Thread]] = []
+
+    def start(*duties: Duty, on_stop: Callable[[], None] = lambda: None) -> Periodic:
+        maintenance = Periodic(list(duties), on_stop)
+        thread = threading.Thread(target=maintenance.run)
+        thread.start()
+        started.append((maintenance, thread))
+        return maintenance
+
+    yield start
+    for maintenance, thread in started:
+        maintenance.end()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_each_duty_comes_again_at_its_own_interval(start: Callable[..., Periodic]) -> None:
+    often: list[float] = []
+    seldom: list[float] = []
+    start(
+        Duty("often", 0.02, lambda: often.append(time.monotonic())),
+        Duty("seldom", 0.2, lambda: seldom.append(time.monotonic())),
+    )
+    began = time.monotonic()
+    until(lambda: len(seldom) == 2)
+    assert seldom[0] - began >= 0.19
+    assert seldom[1] - seldom[0] >= 0.19
+    assert len(often) > len(seldom)
+
+
+def test_a_duty_that_raises_is_logged_and_comes_again_and_hinders_no_other(
+    start: Callable[..., Periodic], caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[int] = []
+    others: list[int] = []
+
+    def fail() -> None:
+        tries.append(1)
+        raise RuntimeError("no")
+
+    start(Duty("the failing one", 0.01, fail), Duty("another", 0.01, lambda: others.append(1)))
+    until(lambda: len(tries) >= 3 and len(others) >= 3)
+    records = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert records[0].message == "the duty 'the failing one' failed; its turn will come again"
+    assert records[0].exc_info
+
+
+def test_a_request_to_stop_is_carried_out_at_once_as_often_as_it_is_made(start: Callable[..., Periodic]) -> None:
+    stops: list[float] = []
+    maintenance = start(Duty("far away", 3600, lambda: None), on_stop=lambda: stops.append(time.monotonic()))
+    began = time.monotonic()
+    maintenance.ask_to_stop()
+    until(lambda: stops)
+    assert stops[0] - began < 5
+    maintenance.ask_to_stop()
+    until(lambda: len(stops) == 2)
+
+
+def test_a_stop_that_raises_is_logged_and_may_be_asked_for_again(
+    start: Callable[..., Periodic], caplog: pytest.LogCaptureFixture
+) -> None:
+    stops: list[int] = []
+
+    def fail_at_first() -> None:
+        stops.append(1)
+        if len(stops) == 1:
+            raise RuntimeError("no")
+
+    maintenance = start(Duty("far away", 3600, lambda: None), on_stop=fail_at_first)
+    maintenance.ask_to_stop()
+    maintenance.ask_to_stop()
+    until(lambda: len(stops) == 2)
+    assert "RuntimeError: no" in caplog.text
+
+
+def test_duties_go_on_after_a_request_to_stop_until_the_end(start: Callable[..., Periodic]) -> None:
+    """A last handler may run for long: what is owed meanwhile is still done."""
+    done: list[int] = []
+    maintenance = start(Duty("often", 0.01, lambda: done.append(1)))
+    maintenance.ask_to_stop()
+    before = len(done)
+    until(lambda: len(done) >= before + 3)
+
+
+def test_after_the_end_nothing_is_done(start: Callable[..., Periodic]) -> None:
+    done: list[int] = []
+    maintenance = Periodic([Duty("often", 0.01, lambda: done.append(1))], lambda: None)
+    maintenance.end()
+    maintenance.run()  # returns
+    assert done == []
+
+
+def test_requests_are_heard_however_fast_duties_come(start: Callable[..., Periodic]) -> None:
+    """A duty that takes longer than its interval is due again at once, for ever."""
+    stops: list[int] = []
+    slow = threading.Event()
+    maintenance = start(Duty("slow", 0.001, lambda: slow.wait(0.01)), on_stop=lambda: stops.append(1))
+    maintenance.ask_to_stop()
+    until(lambda: stops, timeout=5)

@@ -1,0 +1,159 @@
+"""judge(): every rule about what becomes of a job, as a table: what the handler did, and the verdict."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from steve import AttemptStatus, RetryPolicy, Status
+from steve._model.claimed import Claimed
+from steve._model.outcome import NotBegun, Outcome, Raised, Returned, Snoozed, Unusable, Verdict, judge
+
+NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
+BEGUN = 123.0
+ERROR = Raised("ValueError: no", "Traceback ...")
+
+
+def claimed(**columns: Any) -> Claimed:
+    """A job on its first attempt of three, to be tried again after 2^failures seconds."""
+    row = Claimed(
+        id=7,
+        uid=UUID(int=7),
+        queue="default",
+        type="a",
+        priority=0,
+        payload="{}",
+        error=None,
+        attempts=1,
+        crashes=0,
+        max_attempts=3,
+        backoff_strategy="exp",
+        backoff_base=2.0,
+        backoff_max=3600.0,
+        backoff_jitter=0.0,
+        lease_no=1,
+        claimed_at=NOON,
+        created_at=NOON,
+        run_at=NOON,
+        started_at=None,
+    )
+    return row._replace(**columns)
+
+
+def verdict(status: Status, attempt_status: AttemptStatus | None, **more: Any) -> dict[str, Any]:
+    """What a verdict says of a job, besides which."""
+    nothing = {"begun": BEGUN, "result": None, "error": None, "details": None, "delay": 0.0}
+    return nothing | {"status": status, "attempt_status": attempt_status} | more
+
+
+def completed(result: str | None) -> dict[str, Any]:
+    return verdict(Status.COMPLETED, AttemptStatus.SUCCESS, result=result)
+
+
+def again(delay: float) -> dict[str, Any]:
+    return verdict(Status.PENDING, AttemptStatus.ERROR, error=ERROR.message, details=ERROR.details, delay=delay)
+
+
+FAILED = verdict(Status.FAILED, AttemptStatus.ERROR, error=ERROR.message, details=ERROR.details)
+BACK = verdict(Status.PENDING, None, begun=None, delay=None)
+
+RULES: dict[str, tuple[dict[str, Any], Outcome, dict[str, Any]]] = {
+    # the job, what the handler did, the verdict
+    "it returned": ({}, Returned('{"a":1}'), completed('{"a":1}')),
+    "it returned None": ({}, Returned(None), completed(None)),
+    "it returned at the last attempt": ({"attempts": 3}, Returned("1"), completed("1")),
+    "it returned beyond the last attempt": ({"attempts": 9}, Returned("1"), completed("1")),
+    "it returned after an error": ({"attempts": 2, "error": "before"}, Returned(None), completed(None)),
+    "exp, first failure": ({}, ERROR, again(2.0)),
+    "exp, second failure": ({"attempts": 2}, ERROR, again(4.0)),
+    "exp, third and last": ({"attempts": 3}, ERROR, FAILED),
+    "exp, more than the last": ({"attempts": 4}, ERROR, FAILED),
+    "exp, eleventh failure": ({"attempts": 11, "max_attempts": 99}, ERROR, again(2048.0)),
+    "exp, an hour at most": ({"attempts": 12, "max_attempts": 99}, ERROR, again(3600.0)),
+    "exp, an hour at most, also far out": ({"attempts": 9_999, "max_attempts": 10_000}, ERROR, again(3600.0)),
+    "exp, the last of ten thousand": ({"attempts": 10_000, "max_attempts": 10_000}, ERROR, FAILED),
+    "none, first failure": ({"backoff_strategy": "none"}, ERROR, again(0.0)),
+    "none, second failure": ({"backoff_strategy": "none", "attempts": 2}, ERROR, again(0.0)),
+    "none, third and last": ({"backoff_strategy": "none", "attempts": 3}, ERROR, FAILED),
+    "one attempt only": ({"max_attempts": 1}, ERROR, FAILED),
+    "one attempt only, none": ({"max_attempts": 1, "backoff_strategy": "none"}, ERROR, FAILED),
+    "numbers of its own": ({"attempts": 2, "backoff_base": 3.0}, ERROR, again(9.0)),
+    "a cap of its own": ({"attempts": 2, "backoff_max": 1.5}, ERROR, again(1.5)),
+    "jitter, by chance in the middle": ({"backoff_jitter": 0.5}, ERROR, again(2.0)),
+    "a crash spends no attempt": ({"attempts": 3, "crashes": 1}, ERROR, again(4.0)),
+    "nor do two": ({"attempts": 3, "crashes": 2}, ERROR, again(2.0)),
+    "the last attempt after two crashes": ({"attempts": 5, "crashes": 2}, ERROR, FAILED),
+    "the only attempt after a crash": ({"attempts": 2, "crashes": 1, "max_attempts": 1}, ERROR, FAILED),
+    "it snoozed": ({}, Snoozed(90.0), verdict(Status.PENDING, None, delay=90.0)),
+    "it snoozed for no time": ({}, Snoozed(0.0), verdict(Status.PENDING, None, delay=0.0)),
+    "it snoozed at the last attempt": ({"attempts": 3}, Snoozed(5.0), verdict(Status.PENDING, None, delay=5.0)),
+    "it snoozed beyond the last attempt": ({"attempts": 9}, Snoozed(5.0), verdict(Status.PENDING, None, delay=5.0)),
+    "it was not begun": ({}, NotBegun(), BACK),
+    "it was not begun at the last attempt": ({"attempts": 3}, NotBegun(), BACK),
+    "unusable is final at the first attempt": (
+        {},
+        Unusable("ResultNotStorable: no"),
+        verdict(Status.FAILED, AttemptStatus.ERROR, error="ResultNotStorable: no"),
+    ),
+    "unusable is final however many are left": (
+        {"max_attempts": 10_000, "backoff_strategy": "none"},
+        Unusable("PayloadNotDecodable: no", "why"),
+        verdict(Status.FAILED, AttemptStatus.ERROR, error="PayloadNotDecodable: no", details="why"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("columns", "outcome", "expected"), RULES.values(), ids=RULES)
+def test_the_verdict(columns: dict[str, Any], outcome: Outcome, expected: dict[str, Any]) -> None:
+    job = claimed(**columns)
+    judged = judge(job, outcome, BEGUN)
+    assert judged._asdict() == {"job": job} | expected
+
+
+@pytest.mark.parametrize(("chance", "delay"), [(0.0, 3.0), (0.25, 3.5), (0.5, 4.0), (1.0, 5.0)])
+def test_chance_places_a_retry_within_the_jobs_jitter(chance: float, delay: float) -> None:
+    assert judge(claimed(attempts=2, backoff_jitter=0.25), ERROR, BEGUN, chance).delay == delay
+
+
+def test_a_job_is_tried_as_often_as_promised_and_waits_as_its_policy_says() -> None:
+    policy = RetryPolicy(max_attempts=5, base=3.0, max_delay=30.0)
+    job = claimed(max_attempts=5, backoff_base=3.0, backoff_max=30.0)
+    delays = []
+    while (judged := judge(job, ERROR, BEGUN)).status is Status.PENDING:
+        delays.append(judged.delay)
+        job = job._replace(attempts=job.attempts + 1)
+    assert judged.status is Status.FAILED
+    assert job.attempts == 5
+    assert delays == [policy.delay(failures) for failures in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"backoff_jitter": 0.10000000149011612},  # what a real in PostgreSQL makes of 0.1
+        {"backoff_base": 1.0, "backoff_max": 0.0},
+        {"backoff_base": 1000.0, "backoff_max": 31_536_000.0, "backoff_jitter": 1.0},
+    ],
+)
+def test_what_the_table_may_hold_of_a_policy_can_be_judged(numbers: dict[str, float]) -> None:
+    assert judge(claimed(**numbers), ERROR, BEGUN).status is Status.PENDING
+
+
+def test_only_what_goes_back_unbegun_is_given_back() -> None:
+    given_back = {
+        name for name, (columns, outcome, _) in RULES.items() if judge(claimed(**columns), outcome, BEGUN).delay is None
+    }
+    assert given_back == {"it was not begun", "it was not begun at the last attempt"}
+
+
+def test_the_size_of_a_verdict_counts_its_texts() -> None:
+    bare = judge(claimed(), Returned(None), BEGUN).size
+    assert 0 < bare < 1_000
+    assert judge(claimed(), Returned("x" * 1_000), BEGUN).size == bare + 1_000
+    assert judge(claimed(), Raised("m" * 100, "d" * 50), BEGUN).size == bare + 150
+
+
+def test_a_verdict_is_a_value() -> None:
+    assert judge(claimed(), ERROR, BEGUN) == judge(claimed(), ERROR, BEGUN)
+    assert isinstance(judge(claimed(), ERROR, BEGUN), Verdict)
