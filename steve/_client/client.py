@@ -1,4 +1,5 @@
-"""What callers ask of the tables: create jobs, find them, prune them, migrate. Works in a process that never starts a worker."""
+"""What callers ask of the tables: create jobs, find them, prune them, migrate. Works in a process that never starts a
+worker."""
 
 from __future__ import annotations
 

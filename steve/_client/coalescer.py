@@ -19,9 +19,10 @@ from steve.errors import SteveError
 class NotifyCoalescer:
     """One INSERT at a time carries a notification. The others go without, and owe one.
 
-    An INSERT that is sent after a job was committed wakes workers for that job too: the next one to begin pays what is owed. One
-    that is under way does not, because its notification may be heard before the job can be seen. An INSERT that ends while no
-    other is under way pays at once, with a statement of its own: no job waits for the poll because its notification was left out.
+    An INSERT that is sent after a job was committed wakes workers for that job too: the next one to begin pays what is owed.
+    One that is under way does not, because its notification may be heard before the job can be seen. An INSERT that ends while
+    no other is under way pays at once, with a statement of its own: no job waits for the poll because its notification was left
+    out.
     """
 
     def __init__(self, *, notify: Callable[[], object], tuning: Tuning) -> None:

@@ -94,8 +94,8 @@ def as_job(insert: Insert, id: int, created_at: datetime, updated_at: datetime, 
 
 
 def uuid7(ticks: int, chance: int) -> int:
-    """A UUID version 7 (RFC 9562) as an integer: 48 bits of milliseconds, 12 of their fraction, 62 of chance. They are in the order
-    of time, so that the index on them grows at one end: random ones cost two to three times the WAL at a million rows.
+    """A UUID version 7 (RFC 9562) as an integer: 48 bits of milliseconds, 12 of their fraction, 62 of chance. They are in the
+    order of time, so that the index on them grows at one end: random ones cost two to three times the WAL at a million rows.
 
     `ticks`: of `_now()`. `chance`: 64 bits of os.urandom.
     """
@@ -109,8 +109,8 @@ def _now() -> int:
 
 
 def _uids() -> Iterator[int]:
-    """Any number of them, ascending. The clock and the source of chance are read once for a thousand; in between they are counted
-    up, and a thousand ticks are a quarter of a millisecond."""
+    """Any number of them, ascending. The clock and the source of chance are read once for a thousand; in between they are
+    counted up, and a thousand ticks are a quarter of a millisecond."""
     ticks = 0
     while True:
         ticks = max(ticks, _now())

@@ -13,8 +13,8 @@ from steve.errors import shown
 def prune(batch: Callable[[int], tuple[int, int | None]]) -> int:
     """Go from the lowest id up to the end of the table. Returns how many jobs were deleted.
 
-    `batch(after)` deletes among the next jobs above the id `after`. It returns how many, and the last id that it looked at; None:
-    there was none.
+    `batch(after)` deletes among the next jobs above the id `after`. It returns how many, and the last id that it looked at;
+    None: there was none.
     """
     total = 0
     last: int | None = 0

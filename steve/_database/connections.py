@@ -79,8 +79,8 @@ class Connections:
         """Call `statement` with a connection, and again while that is lost, until `create_timeout` is over. It must bear being
         done twice.
 
-        `sent`: the jobs that it stores. `more_seconds`: the connection counts as lost when the statement has taken so much longer
-        than `Tuning.answer_within`; None: never. Raises Unavailable, OutcomeUnknown, Refused and Misconfigured.
+        `sent`: the jobs that it stores. `more_seconds`: the connection counts as lost when the statement has taken so much
+        longer than `Tuning.answer_within`; None: never. Raises Unavailable, OutcomeUnknown, Refused and Misconfigured.
         """
         deadline = time.monotonic() + self._timeout
         backoff = Backoff(self._tuning)

@@ -94,7 +94,8 @@ def _mistake(conninfo: str) -> str:
 
 
 def _has_stray_at(conninfo: str) -> bool:
-    """Whether a URL has another @ than the one between the password and the host: one in a password that is not percent-encoded.
+    """Whether a URL has another @ than the one between the password and the host: one in a password that is not
+    percent-encoded.
 
     libpq would take a part of the password for the host, and its messages name hosts.
     """
@@ -129,8 +130,8 @@ def _psycopg3_or(otherwise: str, value: object) -> str:
 
 
 def connect_arguments(conninfo: str, timeout: float) -> dict[str, Any]:
-    """How to connect: the conninfo, and our values for what the user left unset. `timeout`: seconds after which the caller gives
-    up."""
+    """How to connect: the conninfo, and our values for what the user left unset. `timeout`: seconds after which the caller
+    gives up."""
     given = conninfo_to_dict(conninfo)
     # libpq gives each host its share, one after the other, and none less than two seconds.
     hosts = str(given.get("host") or given.get("hostaddr") or "").count(",") + 1

@@ -27,9 +27,9 @@ FOR_CALLS = {
 }
 """Settings that the statements rely on, and that a database or a role may set otherwise: each session of ours gets these.
 
-Those that only decide how values are written (DateStyle, IntervalStyle, extra_float_digits) are not among them: values travel in
-binary, or in a form that reads the same under all styles. search_path is not either, because a user's triggers on the tables may
-need it: the statements call functions and types by their full names instead."""
+Those that only decide how values are written (DateStyle, IntervalStyle, extra_float_digits) are not among them: values travel
+in binary, or in a form that reads the same under all styles. search_path is not either, because a user's triggers on the tables
+may need it: the statements call functions and types by their full names instead."""
 
 FOR_LOOPS = FOR_CALLS | {
     "plan_cache_mode": "force_generic_plan",
@@ -72,8 +72,8 @@ def quoted(schema: str) -> str:
 
 
 def read_statement(sql: str, schema: str) -> str:
-    """The statement in the text of a file: without comments and indentation, {schema} replaced by the schema's name. A % in that
-    is doubled, because psycopg would take it for a placeholder."""
+    """The statement in the text of a file: without comments and indentation, {schema} replaced by the schema's name. A % in
+    that is doubled, because psycopg would take it for a placeholder."""
     lines = (line.split("--")[0].strip() for line in sql.splitlines())
     # psycopg remembers how it parsed a statement of up to 4,096 bytes: with the comments it would parse it at every call.
     return "\n".join(line for line in lines if line).replace("{schema}", quoted(schema).replace("%", "%%"))

@@ -63,8 +63,8 @@ def failure_of(error: psycopg.Error, connection: Connection | None = None) -> Da
     """What psycopg's error means for the caller; `connection`: the one that the statement was sent on."""
     state = error.sqlstate
     diagnosis = error.diag
-    # Not all of its text: DETAIL and CONTEXT quote the data, such as a payload. Where the data may be at fault, PostgreSQL quotes
-    # it in the message itself, and so may a trigger of the user's.
+    # Not all of its text: DETAIL and CONTEXT quote the data, such as a payload. Where the data may be at fault, PostgreSQL
+    # quotes it in the message itself, and so may a trigger of the user's.
     quotes = (state or "")[:2] in _QUOTING or (diagnosis.source_file or "").startswith(_OF_USERS)
     text = f"SQLSTATE {state}" if quotes else diagnosis.message_primary or error
     message = f"{type(error).__name__}: {text}"

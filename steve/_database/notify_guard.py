@@ -24,7 +24,8 @@ class NotifyGuard:
         self._was_logged = False
 
     def call(self, wanted: bool, statement: Callable[[bool], T], clean_up: Callable[[], object]) -> T:
-        """Call `statement(notify)`. Where it fails because of the notification, call it without, and for a pause all others too.
+        """Call `statement(notify)`. Where it fails because of the notification, call it without, and for a pause all others
+        too.
 
         Where it raises Unexplained it must have done nothing. `clean_up()` has PostgreSQL throw away the notifications that all
         sessions have read. By itself it does that only when one is added, and nothing can be added to a full queue."""

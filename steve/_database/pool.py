@@ -1,7 +1,7 @@
 """Connections for the threads of callers: out of a psycopg ConnectionPool of our own, or out of the user's.
 
-A pool of our own is opened by `start()` or the first call. It is closed by `stop()`, by the exit of the interpreter, or with the
-last reference to the manager. A pool of the user's is used and never closed.
+A pool of our own is opened by `start()` or the first call. It is closed by `stop()`, by the exit of the interpreter, or with
+the last reference to the manager. A pool of the user's is used and never closed.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class OwnPool:
         except psycopg.Error as error:  # also PoolClosed, by stop() in another thread: the next try opens another pool
             raise failure_of(error) from error
         except BaseException:
-            # A thread that is interrupted while it waits (Ctrl-C in a shell, a time limit by a signal) stays in the pool's queue
-            # and is given a connection all the same, which is never given back.
+            # A thread that is interrupted while it waits (Ctrl-C in a shell, a time limit by a signal) stays in the pool's
+            # queue and is given a connection all the same, which is never given back.
             self._was_interrupted = True
             raise
         try:

@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 class Watchdog:
     def __init__(self) -> None:
-        # Protects all below. A thread takes its connection out before that may be closed: so under the lock each connection that
-        # is in has its own socket, and not another one that got its number.
+        # Protects all below. A thread takes its connection out before that may be closed: so under the lock each connection
+        # that is in has its own socket, and not another one that got its number.
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._deadlines: dict[Connection, float] = {}

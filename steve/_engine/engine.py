@@ -149,8 +149,8 @@ class Engine:
         return self._has_ended.wait(seconds)
 
     def is_own_thread(self) -> bool:
-        """Whether the engine's end would wait for the calling thread: it is one of the manager's; or it works for a handler that
-        waits for it, in a context that was copied from the handler's (asyncio.to_thread)."""
+        """Whether the engine's end would wait for the calling thread: it is one of the manager's; or it works for a handler
+        that waits for it, in a context that was copied from the handler's (asyncio.to_thread)."""
         return hasattr(self._own_threads, "mark") or self._parts.running.signals.are_of_this_run()
 
     def leave_to_parent(self) -> None:

@@ -42,7 +42,8 @@ class Snoozed(NamedTuple):
 
 
 class NotBegun(NamedTuple):
-    """The job was claimed and not run: it lay in the buffer too long, the manager stops, or its type has no handler any more."""
+    """The job was claimed and not run: it lay in the buffer too long, the manager stops, or its type has no handler any
+    more."""
 
 
 Outcome = Returned | Raised | Unusable | Snoozed | NotBegun

@@ -44,7 +44,7 @@ class Settings:
     """The same of a result: the job of a larger one fails."""
     create_timeout: float = 10.0
     """Seconds, 0.05 to 3600, for which a call tries again to reach the database; `start` gives up no later."""
-    tuning: Tuning = field(default=Tuning(), repr=False)  # noqa: RUF009 - frozen
+    tuning: Tuning = field(default=Tuning(), repr=False)
 
     def __post_init__(self) -> None:
         check_schema(self.schema)

@@ -1,5 +1,5 @@
-"""steve's own source of chance, for pauses and retries. Not the generator of the random module: an application may seed that, and
-then its processes would retry in step, and we would use up numbers that it expects.
+"""steve's own source of chance, for pauses and retries. Not the generator of the random module: an application may seed that,
+and then its processes would retry in step, and we would use up numbers that it expects.
 """
 
 import os

@@ -36,8 +36,8 @@ _pid = os.getpid()
 
 
 def notice_fork() -> None:
-    """Something may fork without telling Python, as uWSGI does. Then the hook below is not called, and the next call of ours does
-    its work."""
+    """Something may fork without telling Python, as uWSGI does. Then the hook below is not called, and the next call of ours
+    does its work."""
     if os.getpid() != _pid:
         _in_child()
 

@@ -171,7 +171,9 @@ def test_a_time_limit_of_the_role_ends_nothing_that_the_loops_do(
     locked = threading.Event()
     troubles: list[str] = []
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("steve._engine.upkeep.outage.Outage.failed", lambda outage, loop, error: troubles.append(f"{loop}: {error}"))
+        monkeypatch.setattr(
+            "steve._engine.upkeep.outage.Outage.failed", lambda outage, loop, error: troubles.append(f"{loop}: {error}")
+        )
         with conn.transaction():
             limited.start(workers=1, migrate=False)
             until(lambda: manager.find(job).status == "running")

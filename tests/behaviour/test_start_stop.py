@@ -380,7 +380,9 @@ def test_jobs_not_begun_are_given_back_at_once_though_a_slow_scan_is_under_way(
     manager: JobManager, gate: Gate, conn: psycopg.Connection, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("steve._engine.engine.HAND_AGE", 60.0)
-    monkeypatch.setattr("steve._engine.claim.watermarks.SLOW_SCAN", -1.0)  # whatever they take, scans are left to the other thread
+    monkeypatch.setattr(
+        "steve._engine.claim.watermarks.SLOW_SCAN", -1.0
+    )  # whatever they take, scans are left to the other thread
     claim, scanning = manager._store.claim_jobs, threading.Event()
 
     def slow(*arguments: object) -> object:

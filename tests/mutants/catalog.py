@@ -147,7 +147,9 @@ MUTANTS = (
         "M5b",
         "what is raised into a worker's thread from outside loses its job",
         "engine/work/test_pool.py::test_what_is_raised_into_a_run_from_outside_is_its_outcome",
-        Edit("_engine/work/pool.py", "except BaseException as error:  # raised into", "except Exception as error:  # raised into"),
+        Edit(
+            "_engine/work/pool.py", "except BaseException as error:  # raised into", "except Exception as error:  # raised into"
+        ),
     ),
     Mutant(
         "M14",
@@ -250,7 +252,9 @@ MUTANTS = (
         "M13",
         "a process counts as silent since its start, not since its heartbeat",
         "behaviour/test_alive.py::test_a_process_whose_handlers_outlive_stop_beats_on",
-        Edit("database/beat.sql", "epoch from heartbeat_at)::double precision as", "epoch from started_at)::double precision as"),
+        Edit(
+            "database/beat.sql", "epoch from heartbeat_at)::double precision as", "epoch from started_at)::double precision as"
+        ),
         Edit("database/rescue_jobs.sql", "extract(epoch from heartbeat_at)", "extract(epoch from started_at)"),
         note="A rescue goes by the heartbeat of a process and its session's lock; no job has a lease of its own.",
     ),
@@ -404,7 +408,9 @@ MUTANTS = (
         "M23b",
         "an outcome that PostgreSQL does not take at present is given up",
         "engine/settle/test_settler.py::test_an_outcome_is_kept_as_it_is_until_it_is_taken",
-        Edit("_engine/settle/settler.py", "self._pile.aside = [*self._pile.aside, Aside(verdict, since, doubtful, said)]", "pass"),
+        Edit(
+            "_engine/settle/settler.py", "self._pile.aside = [*self._pile.aside, Aside(verdict, since, doubtful, said)]", "pass"
+        ),
     ),
     Mutant(
         "M23c",
@@ -422,7 +428,11 @@ MUTANTS = (
         "M24b",
         "a job that was claimed while it was looked for is freed: what was found before does not count",
         "engine/liveness/test_reconcile.py::test_a_job_that_was_claimed_between_the_looks_is_none_of_it",
-        Edit("_engine/liveness/reconcile.py", "{claim: self._unknown.get(claim, 0) + 1 for", "{claim: len(self._unknown) and LOOKS for"),
+        Edit(
+            "_engine/liveness/reconcile.py",
+            "{claim: self._unknown.get(claim, 0) + 1 for",
+            "{claim: len(self._unknown) and LOOKS for",
+        ),
     ),
     Mutant(
         "M24c",
@@ -434,7 +444,9 @@ MUTANTS = (
         "M25",
         "silence is judged by the server's clock: by the time that a heartbeat bears",
         "engine/liveness/test_rescue.py::test_silence_begins_when_a_heartbeat_is_first_seen_whatever_time_it_bears",
-        Edit("_engine/liveness/rescue.py", "known is not None and known[0] == value", "known is not None and known[0] >= value"),
+        Edit(
+            "_engine/liveness/rescue.py", "known is not None and known[0] == value", "known is not None and known[0] >= value"
+        ),
     ),
     Mutant(
         "M25b",

@@ -127,8 +127,8 @@ def migrate(
 ) -> list[str]:
     """Apply what is missing and return the names; with `dry_run` apply nothing and return the SQL.
 
-    `connection`: in autocommit. `patience`: seconds to wait for another process that migrates, or for a lock on a table. Raises SchemaError, with PostgreSQL's own words where it is against a migration, and
-    psycopg.Error when the connection fails.
+    `connection`: in autocommit. `patience`: seconds to wait for another process that migrates, or for a lock on a table. Raises
+    SchemaError, with PostgreSQL's own words where it is against a migration, and psycopg.Error when the connection fails.
     """
     known = load() if known is None else known
     deadline = time.monotonic() + patience

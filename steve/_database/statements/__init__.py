@@ -1,5 +1,5 @@
-"""steve's statements: a set for each thing that they are about. A method sends the file of sql/ that has its name, or one for each
-case, and makes values of the rows. Each takes the connection to use, and leaves its transaction alone.
+"""steve's statements: a set for each thing that they are about. A method sends the file of sql/ that has its name, or one for
+each case, and makes values of the rows. Each takes the connection to use, and leaves its transaction alone.
 """
 
 from __future__ import annotations

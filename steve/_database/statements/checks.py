@@ -29,10 +29,11 @@ class CheckStatements:
         next_id = last + is_called
         if next_id > greatest:
             return []
-        return [
+        flaw = (
             f"the sequence {sequence} gives out the id {next_id} next, but there are jobs up to {greatest}, as after a copy "
             f"of the rows: as the owner, run select setval('{sequence}', {greatest})"
-        ]
+        )
+        return [flaw]
 
     def check_tables(self, connection: Connection) -> list[str]:
         """The keys, indexes and defaults that the tables lack."""

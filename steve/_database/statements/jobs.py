@@ -75,8 +75,8 @@ class Page(NamedTuple):
 class JobStatements:
     """Creating, finding and pruning jobs.
 
-    Statements that look for jobs are never prepared: the connection may be the caller's, whose session is not ours. A plan that was
-    kept from a small table would read all of one that has grown; a plan for a page walks down from the newest job.
+    Statements that look for jobs are never prepared: the connection may be the caller's, whose session is not ours. A plan that
+    was kept from a small table would read all of one that has grown; a plan for a page walks down from the newest job.
     """
 
     def __init__(self, script: Script) -> None:
@@ -108,8 +108,8 @@ class JobStatements:
     def insert_jobs(
         self, connection: Connection, jobs: Sequence[Insert], made: Callable[[Insert, int, datetime, datetime, datetime], T]
     ) -> list[T]:
-        """Insert all or none. Returns, in their order, what `made` makes of each job and the fields of its Inserted, as four more
-        arguments.
+        """Insert all or none. Returns, in their order, what `made` makes of each job and the fields of its Inserted, as four
+        more arguments.
 
         Refused with SQLSTATE 23505: some are there already.
         """

@@ -27,8 +27,8 @@ class ClaimSchedule:
         self._is_woken = True
         self._next_at = 0.0
         self._not_before = 0.0
-        # Protects _expected and every write of _next_at. A retry of ours may be settled while a claim is under way that does not
-        # see it, and the end of that claim would set a later time. Nothing is called under this lock.
+        # Protects _expected and every write of _next_at. A retry of ours may be settled while a claim is under way that does
+        # not see it, and the end of that claim would set a later time. Nothing is called under this lock.
         self._expecting = threading.Lock()
         self._expected = inf
         self._backoff = Backoff(tuning, clock)

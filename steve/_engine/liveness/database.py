@@ -1,5 +1,5 @@
-"""The ports of the heartbeat, the rescue and the review in statements: the heartbeat's on its own connection, the others' on the
-scanner's, where they may wait for locks.
+"""The ports of the heartbeat, the rescue and the review in statements: the heartbeat's on its own connection, the others' on
+the scanner's, where they may wait for locks.
 """
 
 from __future__ import annotations

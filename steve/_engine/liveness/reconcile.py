@@ -31,9 +31,9 @@ class Held(NamedTuple):
 
 
 class Reconcile:
-    """Looks a few times, and frees what it finds `reconcile_looks` times in a row. Between two looks, everything that was moving
-    has arrived where the next look sees it: a job that a worker had taken runs, the reply to a claim is read, and the outcomes
-    that were in the settler's queue at the last look are written.
+    """Looks a few times, and frees what it finds `reconcile_looks` times in a row. Between two looks, everything that was
+    moving has arrived where the next look sees it: a job that a worker had taken runs, the reply to a claim is read, and the
+    outcomes that were in the settler's queue at the last look are written.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class Reconcile:
         interval: float,
         tuning: Tuning,
     ) -> None:
-        """`look()` returns what this process knows that it holds, and then what it holds by the tables; `interval`: seconds from
-        one look to the next where nothing gives cause for another."""
+        """`look()` returns what this process knows that it holds, and then what it holds by the tables; `interval`: seconds
+        from one look to the next where nothing gives cause for another."""
         self._look = look
         self._free = free
         self._interval = interval

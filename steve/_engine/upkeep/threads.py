@@ -1,5 +1,5 @@
-"""The threads of an engine, and their supervision: a loop that broke off, whatever broke it, begins again on its thread, and the
-executor is replaced when one of its threads has died. Both are counted, so that `health()` tells.
+"""The threads of an engine, and their supervision: a loop that broke off, whatever broke it, begins again on its thread, and
+the executor is replaced when one of its threads has died. Both are counted, so that `health()` tells.
 
 An executor does not replace its dead threads: it goes on with the rest, in the end with none, and says nothing.
 """
@@ -36,8 +36,8 @@ class Threads:
     # -- loops ----------------------------------------------------------------------------------------------------------
 
     def loop(self, name: str, run: Callable[[], None], *, daemon: bool) -> None:
-        """Start a thread that calls `run`, and calls it again when it raises. Raises RuntimeError where the system starts no more
-        threads."""
+        """Start a thread that calls `run`, and calls it again when it raises. Raises RuntimeError where the system starts no
+        more threads."""
 
         def body() -> None:
             self._own_threads.mark = True
@@ -152,8 +152,8 @@ class Threads:
 
 
 def call_aside(call: Callable[[], object], seconds: float) -> None:
-    """Call it on a thread of its own, because it may block, and wait for it no longer than that. On this thread where the system
-    starts no more threads."""
+    """Call it on a thread of its own, because it may block, and wait for it no longer than that. On this thread where the
+    system starts no more threads."""
     thread = threading.Thread(target=call, name="steve-aside", daemon=True)
     try:
         thread.start()

@@ -1,4 +1,5 @@
-"""Runs one claimed job: calls the handler, has the outcome judged, puts the verdict into the settler's queue, and logs a line."""
+"""Runs one claimed job: calls the handler, has the outcome judged, puts the verdict into the settler's queue, and logs a
+line."""
 
 from __future__ import annotations
 

@@ -23,7 +23,20 @@ from steve._database.failures import Misconfigured, Refused, DatabaseFailure, In
 from steve._engine.work.handlers import Handlers
 from steve._model.claimed import Claimed
 from steve._model.outcome import Verdict
-from steve._model.settings import FULL_SCAN_EVERY, HAND_BYTES, HAND_MOST, HAND_SECONDS, LANE_LEAST, LANES_MOST, LATE_MOST, LATE_SECONDS, OVERDUE, PACES_MOST, POLL_MOST, SLOW_SCAN
+from steve._model.settings import (
+    FULL_SCAN_EVERY,
+    HAND_BYTES,
+    HAND_MOST,
+    HAND_SECONDS,
+    LANE_LEAST,
+    LANES_MOST,
+    LATE_MOST,
+    LATE_SECONDS,
+    OVERDUE,
+    PACES_MOST,
+    POLL_MOST,
+    SLOW_SCAN,
+)
 from tests.conftest import until
 
 FAR = 60.0
@@ -485,7 +498,9 @@ def test_only_so_many_marks_are_kept(scans: Scans) -> None:
 # -- trouble --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [Transient("away"), InDoubt("lost"), Misconfigured("no table")], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "error", [Transient("away"), InDoubt("lost"), Misconfigured("no table")], ids=lambda e: type(e).__name__
+)
 def test_after_a_claim_that_failed_the_next_one_waits_whoever_wakes(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, error: DatabaseFailure
 ) -> None:

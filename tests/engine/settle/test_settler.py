@@ -263,7 +263,9 @@ def test_the_brake_is_on_while_too_much_waits_and_off_when_half_of_it_is_settled
 # -- trouble that passes --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [Transient("away"), Transient("read-only", "25006"), Misconfigured("no table", "42P01")], ids=str)
+@pytest.mark.parametrize(
+    "error", [Transient("away"), Transient("read-only", "25006"), Misconfigured("no table", "42P01")], ids=str
+)
 def test_a_write_that_cannot_be_done_now_is_done_when_it_can(
     ledger: Ledger, caplog: pytest.LogCaptureFixture, error: DatabaseFailure
 ) -> None:
