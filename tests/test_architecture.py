@@ -1,4 +1,4 @@
-"""The layers of steve/: imports point one way, and every file says what it is. Read from the source, nothing is run."""
+"""The shape of steve/: imports point one way, from folder to folder, and classes stay small. Read from the source, nothing runs."""
 
 import ast
 import sys
@@ -8,97 +8,155 @@ from pathlib import Path
 import pytest
 
 STEVE = Path(__file__).parent.parent / "steve"
+FILES = sorted(STEVE.rglob("*.py"))
+TITLE = ast.parse((STEVE / "__init__.py").read_text())
 
-# From the bottom up: a module imports from its own layer and from those before it.
-LAYERS = {
-    "values": {"errors", "job", "retry", "outcome", "settings", "_json", "_version"},
-    "process": {"_log", "_chance", "_exit", "_fork"},
-    "database": {"_hints", "_ask", "_store", "_processes", "_literals", "_connection", "_grants", "migrations"},
-    "rooms": {
-        *("handlers", "listeners", "_enqueue", "_claim", "_run", "_settle", "_worker", "_notifier", "_heartbeat", "_rescue"),
-        *("_maintenance", "_outage", "_brake", "_pace", "_marks", "_announce", "_lookup", "_prune", "_registers", "_health"),
-        *("_reconcile", "_lost", "_settlement"),
-    },
-    "front": {"manager", "_engine", "_alive", "_pool", "_calls", "_create", "_watchdog", "_threads"},
-    "title": {"__init__"},
-    "users": {"__main__", "cli", "demo", "embedded"},
-}
+# From the bottom up. A floor imports from itself and from those before it; _client and _engine, which share one, not each other.
+FLOORS = [
+    {"errors", "job", "retry", "health", "report", "run", "_version"},  # the values that users name
+    {"_model"},
+    {"_runtime"},
+    {"_database"},
+    {"_client", "_engine"},
+    {"manager"},
+    {"__init__"},
+    {"__main__", "cli", "demo", "embedded"},  # programs, which use steve as any other would
+]
+PROGRAMS = FLOORS[-1]
 
-# What a layer imports from elsewhere: the standard library but for these ...
+# What a floor imports from elsewhere: the standard library except these ...
 FORBIDDEN = {
-    "values": {"threading", "time", "random", "concurrent", "socket", "logging"},
-    "database": {"threading", "concurrent"},
-    "rooms": {"concurrent"},
+    "_model": {"threading", "time", "random", "concurrent", "socket", "logging"},
+    "_database": {"concurrent"},
+    "_client": {"concurrent", "socket"},
 }
 # ... and these.
-PACKAGES = {
-    "database": {"psycopg"},
-    "front": {"psycopg", "psycopg_pool"},
-    "users": {"psycopg", "rich"},
+PACKAGES = {"_database": {"psycopg", "psycopg_pool"}, "demo": {"psycopg", "rich"}, "embedded": {"psycopg"}, "cli": {"psycopg"}}
+
+MOST_LINES, MOST_METHODS, MOST_ARGUMENTS = 200, 15, 6
+LARGE = {
+    "manager.JobManager": "the front door: one method for each thing that users do, each a call of a part; its keywords are the settings",
 }
-
-TITLE = ast.parse((STEVE / "__init__.py").read_text())
-FILES = sorted(STEVE.rglob("*.py"))
+"""Classes that are larger, and why."""
 
 
-def module_of(file: Path) -> str:
-    """The module, or the package, directly under steve/ that a file belongs to."""
-    return file.relative_to(STEVE).parts[0].removesuffix(".py")
+def name_of(file: Path) -> str:
+    return ".".join(file.relative_to(STEVE).with_suffix("").parts)
 
 
-def layer_of(module: str) -> str:
-    return next((layer for layer, modules in LAYERS.items() if module in modules), "none")
+def part_of(module: str) -> str:
+    """The module, or the folder, directly under steve/."""
+    return module.split(".")[0]
+
+
+def floor_of(part: str) -> int:
+    return next((number for number, floor in enumerate(FLOORS) if part in floor), -1)
 
 
 def imports_of(file: Path) -> Iterator[str]:
-    """The absolute names that a file imports: `steve._database.statements.store.Store`, `psycopg.sql`, `os`."""
-    package = ["steve", *file.relative_to(STEVE).parent.parts]
+    """The absolute names that a file imports: `steve._model.outcome.judge`, `psycopg.sql`, `os`."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            origin = [*above, *([node.module] if node.module else [])]
-            yield from (".".join([*origin, alias.name]) for alias in node.names)
+            assert not node.level, "a relative import: folders are told apart by absolute ones"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def public_names() -> list[list[str]]:
-    names = [alias.asname or alias.name for node in ast.walk(TITLE) if isinstance(node, ast.ImportFrom) for alias in node.names]
-    return [[name] for name in (*names, "__version__")]
+def public_names() -> set[str]:
+    names = {alias.asname or alias.name for node in ast.walk(TITLE) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return names | {"__version__"}
 
 
 def faults(file: Path) -> Iterator[str]:
     """What a file imports and must not."""
-    module = module_of(file)
-    layer = layer_of(module)
-    below = set().union(*list(LAYERS.values())[: list(LAYERS).index(layer) + 1])
+    part = part_of(name_of(file))
+    floor = floor_of(part)
     for name in imports_of(file):
         top, *inside = name.split(".")
         if top != "steve":
-            stdlib = top in sys.stdlib_module_names and top not in FORBIDDEN.get(layer, set())
-            if not stdlib and top not in PACKAGES.get(layer, set()):
+            standard = top in sys.stdlib_module_names and top not in FORBIDDEN.get(part, set())
+            if not standard and top not in PACKAGES.get(part, set()):
                 yield name
-        elif layer == "users":
+        elif part in PROGRAMS:
             # As any program would: `from steve import Job`, never `from steve.job import Job`. And one another.
-            if inside[0] not in LAYERS["users"] and inside not in public_names():
+            if inside[0] not in PROGRAMS and not (len(inside) == 1 and inside[0] in public_names()):
                 yield name
-        elif inside[0] not in below:
+        elif inside[0] != part and not 0 <= floor_of(inside[0]) <= floor - (
+            inside[0] not in FLOORS[0] or part not in FLOORS[0]
+        ):
             yield name
 
 
-def test_every_module_has_its_place_in_the_table() -> None:
-    modules = {module_of(file) for file in FILES}
-    table = set().union(*LAYERS.values())
-    assert modules - table == set(), "not in the table"
-    assert table - modules == set(), "in the table only"
+def classes() -> Iterator[tuple[str, ast.ClassDef]]:
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                yield f"{name_of(file)}.{node.name}", node
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(STEVE)))
-def test_a_module_imports_only_what_its_layer_may(file: Path) -> None:
+CLASSES = dict(classes())
+
+
+def methods_of(node: ast.ClassDef) -> list[ast.FunctionDef]:
+    return [one for one in node.body if isinstance(one, ast.FunctionDef)]
+
+
+def sizes(node: ast.ClassDef) -> tuple[int, int, int]:
+    """Lines, methods (without the special ones) and the arguments of the constructor (without self)."""
+    methods = methods_of(node)
+    constructors = [one.args for one in methods if one.name == "__init__"]
+    arguments = [len(args.posonlyargs) + len(args.args) + len(args.kwonlyargs) - 1 for args in constructors]
+    assert node.end_lineno is not None
+    return (
+        node.end_lineno - node.lineno + 1,
+        len([one for one in methods if not one.name.startswith("__")]),
+        max(arguments, default=0),
+    )
+
+
+def test_every_module_has_its_floor() -> None:
+    parts = {part_of(name_of(file)) for file in FILES}
+    assert parts - set().union(*FLOORS) == set(), "on no floor"
+    assert set().union(*FLOORS) - parts == set(), "on a floor only"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_a_module_imports_only_what_its_floor_may(file: Path) -> None:
     assert list(faults(file)) == []
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(STEVE)))
+@pytest.mark.parametrize("file", [file for file in FILES if file.stat().st_size], ids=name_of)
 def test_a_file_opens_with_what_it_is(file: Path) -> None:
-    source = file.read_text()
-    assert ast.get_docstring(ast.parse(source)), "no docstring at its head"
+    assert ast.get_docstring(ast.parse(file.read_text())), "no docstring at its head"
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({file.parent for file in FILES} - {STEVE}), ids=lambda path: str(path.relative_to(STEVE))
+)
+def test_a_folder_says_what_it_is(folder: Path) -> None:
+    assert (folder / "__init__.py").stat().st_size, "its __init__.py has no header"
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_class_stays_small(name: str) -> None:
+    lines, methods, arguments = sizes(CLASSES[name])
+    if name in LARGE:
+        assert lines > MOST_LINES or methods > MOST_METHODS or arguments > MOST_ARGUMENTS, "it is not large any more"
+        return
+    assert lines <= MOST_LINES
+    assert methods <= MOST_METHODS
+    assert arguments <= MOST_ARGUMENTS
+
+
+@pytest.mark.parametrize("name", [name for name in CLASSES if part_of(name) == "_engine"])
+def test_a_constructor_of_the_engine_takes_keywords_and_connects_nothing(name: str) -> None:
+    for method in methods_of(CLASSES[name]):
+        if method.name == "__init__":
+            called = {
+                node.func.attr
+                for node in ast.walk(method)
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            }
+            assert len(method.args.args) - 1 <= 2, "more than two positional arguments"
+            assert called.isdisjoint({"call", "execute", "connect", "open"}), "it asks the database"

@@ -4,70 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from steve._database.failures import Connection, InDoubt
-from steve._database.loop_connection import LoopConnections
-from steve._database.statements.processes import ProcessStatements
-from steve._engine.claim.claimer import Claimer
-from steve._engine.events.dispatcher import Dispatcher
+from steve._engine.ending import Ending
 from steve._engine.health import Idle, Outages, judge_health
-from steve._engine.liveness.liveness import Liveness
 from steve._engine.liveness.reconcile import Held
-from steve._engine.settle.commits import Commits
-from steve._engine.settle.queue import SettleQueue
-from steve._engine.settle.settler import Settler
-from steve._engine.upkeep.abandonment import Abandonment
-from steve._engine.upkeep.outage import Outage
-from steve._engine.upkeep.periodic import Periodic
-from steve._engine.upkeep.replacement import Replacement
-from steve._engine.upkeep.threads import Threads, call_aside
-from steve._engine.work.pool import WorkerPool
-from steve._engine.work.running import RunningJobs, log_stacks
+from steve._engine.parts import Parts
+from steve._engine.upkeep.threads import call_aside
+from steve._engine.work.running import log_stacks
 from steve._model import json as _json
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict
 from steve._model.settings import Settings
 from steve._runtime.exit import interpreter
-from steve._runtime.log import logger
 from steve.health import Health
 from steve.job import Status
 from steve.report import StopReport
-
-
-class Component(NamedTuple):
-    """A part of the engine that has a thread."""
-
-    name: str
-    run: Callable[[], None]
-    end: Callable[[], None]
-    """`run` returns soon after it."""
-    daemon: bool = True
-    vitals: Callable[[], Mapping[str, Any]] = dict
-    """The fields of `Health` that it knows."""
-
-
-class Parts(NamedTuple):
-    """What the engine starts, stops and asks."""
-
-    components: Sequence[Component]
-    """In the order in which they end."""
-    threads: Threads
-    connections: LoopConnections
-    processes: ProcessStatements
-    claimer: Claimer
-    workers: WorkerPool
-    running: RunningJobs
-    queue: SettleQueue
-    settler: Settler
-    commits: Commits
-    dispatcher: Dispatcher
-    liveness: Liveness
-    periodic: Periodic
-    replacement: Replacement
-    abandonment: Abandonment
-    outage: Outage
 
 
 class Engine:
@@ -75,14 +28,13 @@ class Engine:
         """`process`: its name, host:pid; `own_threads`: has a mark on the threads of all engines of the manager."""
         self.process = process
         self.stopping = False
-        self._process_id = process_id
+        self.ending = Ending(process_id=process_id, shutdown_grace=settings.tuning.shutdown_grace)
         self._settings = settings
         self._own_threads = own_threads
-        self._has_ended = threading.Event()
         self._parts: Parts
 
     def assemble(self, parts: Parts) -> None:
-        self._parts = parts
+        self._parts = self.ending.parts = parts
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 
@@ -109,7 +61,7 @@ class Engine:
         for component in parts.components:
             if not parts.threads.has_loop(component.name):
                 component.run()
-        self._has_ended.wait()
+        self.ending.has_ended.wait()
 
     def wake(self) -> None:
         """The handlers have changed."""
@@ -127,7 +79,7 @@ class Engine:
         parts = self._parts
         self.ask_to_stop()
         is_own = self.is_own_thread()
-        has_ended = not is_own and self._has_ended.wait(timeout)
+        has_ended = not is_own and self.ending.has_ended.wait(timeout)
         still_running = parts.running.all()
         if not has_ended and not is_own:
             call_aside(lambda: log_stacks(still_running), self._settings.tuning.log_patience)
@@ -141,12 +93,9 @@ class Engine:
             seconds=time.monotonic() - began,
         )
 
-    def has_ended(self) -> bool:
-        return self._has_ended.is_set()
-
     def wait_for_end(self, seconds: float | None = None) -> bool:
         """At most so long; returns whether the end has come."""
-        return self._has_ended.wait(seconds)
+        return self.ending.has_ended.wait(seconds)
 
     def is_own_thread(self) -> bool:
         """Whether the engine's end would wait for the calling thread: it is one of the manager's; or it works for a handler
@@ -189,66 +138,23 @@ class Engine:
 
     # -- what the parts ask ---------------------------------------------------------------------------------------------
 
+    def on_last_worker(self) -> None:
+        self.ending.on_last_worker()
+
     def held(self) -> Held:
         """In the order in which a job moves: only a job that is being taken from the buffer at this moment can be missed."""
         parts = self._parts
         buffered = {job.key() for job in parts.claimer.buffer.jobs()}
         return Held(buffered | set(parts.running.claims()) | parts.settler.claims(), *parts.queue.progress())
 
-    def is_anything_owed(self) -> bool:
-        return len(self._parts.running) > 0 or self._parts.settler.waiting() > 0
+    def ask_what_was_lost(self) -> bool:
+        """If the reply to a claim was lost lately, have the claimer ask now what that claim took; returns whether it was."""
+        in_doubt = self._parts.claimer.in_doubt
+        in_doubt.ask_now()
+        return in_doubt.exist()
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
         self._parts.commits.on_rescued(process, verdict, settled)
-
-    def doubt_tables(self) -> None:
-        self._parts.liveness.doubt_tables()
-
-    # -- the end, in the order in which a job moves ---------------------------------------------------------------------
-
-    def on_stop(self) -> None:
-        """On the thread of the periodic duties: the workers may all be busy, and the buffer must not wait for them."""
-        self._parts.abandonment.begin()
-        self._parts.workers.stop()
-        self._parts.claimer.buffer.give_back()
-
-    def on_last_worker(self) -> None:
-        parts = self._parts
-        parts.settler.set_deadline()  # first: the end of the claims may have to wait for the database, too, though not as long
-        parts.claimer.end()  # gives back what a claim under way brought
-        parts.queue.end()
-        parts.threads.end_workers()
-
-    def on_all_told(self) -> None:
-        """Everything is settled and told: end the other components. The last one abandons statements without an answer, so it
-        ends after the last statement."""
-        parts = self._parts
-        *others, last = (one for one in parts.components if one.daemon)
-        try:
-            for component in others:
-                component.end()
-            # A process that may hold jobs leaves its row, which says whose they are. So does one whose database is away: its
-            # session is gone, and the others see that.
-            is_away = parts.outage.now()[1] >= self._settings.tuning.shutdown_grace / 2
-            if not parts.settler.waiting() and not parts.claimer.in_doubt.exist() and not is_away:
-                self._deregister()
-        except Exception as error:  # whatever it is, this is the end: the loops that are told of it must not wait
-            logger.warning("this process could not be deregistered: %s", error)
-        finally:
-            last.end()
-            parts.connections.claim.close()
-            parts.connections.settle.close()
-            self._has_ended.set()
-
-    def _deregister(self) -> None:
-        def deregister(connection: Connection) -> None:
-            self._parts.processes.deregister_process(connection, self._process_id)
-
-        settle = self._parts.connections.settle
-        try:
-            settle.call(deregister)
-        except InDoubt:  # it may have broken long ago, when nothing was to be settled: once more on a new one
-            settle.call(deregister)
 
 
 def stop_all(engines: Sequence[Engine], timeout: float | None) -> StopReport:

@@ -46,7 +46,7 @@ class Runner:
         """In the child of a fork: become as if never started. The parent's threads do not exist here; locks may be held."""
         engines = self._engines
         fork.leave_alone(engines)
-        self._connections.reset_after_fork(started=any(not engine.has_ended() for engine in engines))
+        self._connections.reset_after_fork(started=any(not engine.wait_for_end(0) for engine in engines))
         self._registry.reset_after_fork()
         self._reset()
         for engine in engines:  # last: it may fail, where there is no /dev/null or no descriptor left
@@ -73,11 +73,11 @@ class Runner:
         self._connections.open()
         engine = self._build(workers, migrate)
         try:
-            running = tuple(earlier for earlier in self._engines if not earlier.has_ended())
+            running = tuple(earlier for earlier in self._engines if not earlier.wait_for_end(0))
             self._engines = (*running, engine)
             engine.start()
         except BaseException:  # also what a signal raises between two lines
-            if not engine.has_ended():
+            if not engine.wait_for_end(0):
                 engine.give_up()
             raise
         # A stop since this began. Looked at after the engine can be seen; request_stop() does the two in the other order.

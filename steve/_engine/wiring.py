@@ -43,11 +43,12 @@ from steve._engine.claim.full_scans import FullScans
 from steve._engine.claim.notifier import DatabaseListener, Notifier
 from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.claim.sizer import ClaimSizer
-from steve._engine.engine import Component, Engine, Parts
+from steve._engine.engine import Engine
 from steve._engine.events.dispatcher import Dispatcher
 from steve._engine.events.on_done import ForgetEndedElsewhere
 from steve._engine.liveness.database import DatabaseLiveness
 from steve._engine.liveness.liveness import Liveness
+from steve._engine.parts import Component, Parts
 from steve._engine.registry import Registry
 from steve._engine.settle.commits import Commits
 from steve._engine.settle.database import DatabaseSettlement
@@ -107,14 +108,14 @@ def build(
     threads = Threads(workers=workers, own_threads=own_threads, tuning=tuning)
 
     # events and settle, which claim and work feed
-    dispatcher = Dispatcher(listeners=registry.listeners, on_all_told=engine.on_all_told, tuning=tuning)
+    dispatcher = Dispatcher(listeners=registry.listeners, on_all_told=engine.ending.on_all_told, tuning=tuning)
     schedule = ClaimSchedule(poll_interval=settings.poll_interval, tuning=tuning)
     commits = Commits(
         process=process,
         schedule=schedule,
         listeners=registry.listeners,
         dispatcher=dispatcher,
-        doubt_tables=engine.doubt_tables,
+        doubt_tables=lambda: liveness.doubt_tables(),
     )
     queue = SettleQueue(tuning=tuning)
     settlement = DatabaseSettlement(
@@ -186,9 +187,9 @@ def build(
     )
     health_watch = HealthWatch(engine=engine, listeners=registry.health_listeners, tuning=tuning)
     replacement = Replacement(threads=threads, turns=turns, doubt_everything=liveness.doubt_everything, tuning=tuning)
-    abandonment = Abandonment(connections=connections, is_anything_owed=engine.is_anything_owed, tuning=tuning)
+    abandonment = Abandonment(connections=connections, is_anything_owed=engine.ending.is_anything_owed, tuning=tuning)
     give_back_old = Duty("give back old jobs", tuning.buffer_age / 4, claimer.buffer.give_back_old)
-    periodic = Periodic(duties=[give_back_old, *abandonment.duties(), *replacement.duties()], on_stop=engine.on_stop)
+    periodic = Periodic(duties=[give_back_old, *abandonment.duties(), *replacement.duties()], on_stop=engine.ending.on_stop)
     scanner = Periodic(duties=[*full_scans.duties(), *liveness.duties(), *on_done.duties()])
     watcher = Periodic(duties=health_watch.duties())
 

@@ -22,18 +22,17 @@ from rich.console import Console
 from rich.text import Text
 
 from steve import JobManager, NewJob
-
-from .broken import broken_files
-from .catalog import Catalog
-from .database import prepared
-from .display import Display
-from .files import Found, find_files, type_of
-from .interrupt import interruptible_once
-from .logs import warnings_on
-from .measure import handlers_with
-from .progress import Progress
-from .summary import print_summary
-from .tuning import DEFAULTS, Tuning
+from steve.demo.broken import broken_files
+from steve.demo.catalog import Catalog
+from steve.demo.database import prepared
+from steve.demo.display import Display
+from steve.demo.files import Found, find_files, type_of
+from steve.demo.interrupt import interruptible_once
+from steve.demo.logs import warnings_on
+from steve.demo.measure import handlers_with
+from steve.demo.progress import Progress
+from steve.demo.summary import print_summary
+from steve.demo.tuning import DEFAULTS, Tuning
 
 
 def run(

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .progress import Progress
+from steve.demo.progress import Progress
 
 _WIDEST = 100
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from steve import Job, Snooze, current_run
-
-from .catalog import Catalog
+from steve.demo.catalog import Catalog
 
 _CHUNK = 1 << 18
 

@@ -22,8 +22,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from steve import embedded
-from steve import JobManager, SteveError
+from steve import JobManager, SteveError, embedded
 
 SETTINGS = {
     "shared_buffers": "1GB",

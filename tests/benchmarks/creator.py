@@ -19,9 +19,9 @@ from typing import Any
 import psycopg
 
 from steve import JobManager, NewJob
-from steve._database.execute import read_statement
 from steve._client.enqueue import checked
-from steve._database.statements.store import Store
+from steve._database.execute import read_statement
+from steve._database.statements.script import channel_of
 from steve._model.settings import Settings
 
 from .board import Board
@@ -65,8 +65,8 @@ def by_create(options: CreatorOptions) -> float:
 
 def by_insert(options: CreatorOptions) -> float:
     """The same INSERT by psycopg alone, a connection a thread, all parameters made before the clock starts."""
-    statement = read_statement(files("steve").joinpath("sql", "insert_job.sql").read_text(), options.schema)
-    fixed = {"notify": options.notify is not False, "channel": Store(options.schema).channel}
+    statement = read_statement(files("steve._database").joinpath("sql", "insert_job.sql").read_text(), options.schema)
+    fixed = {"notify": options.notify is not False, "channel": channel_of(options.schema)}
 
     def parameters(type: str, i: int) -> dict[str, Any]:
         insert = checked(NewJob(type, {"i": i}), Settings())

@@ -120,7 +120,8 @@ def check(
         raised = {end["attempt"] for end in ends[k] if not end["ok"]}
         if any(attempt.status == "error" and attempt.number not in raised for attempt in logged):
             flaws["spent"].append(k)
-        if any(attempt.status == "crashed" and attempt.pid not in harmed for attempt in logged):
+        # A process frees an undone job, which it holds by the tables again and does not run; that counts as a crash.
+        if any(attempt.status == "crashed" and attempt.pid not in harmed for attempt in logged) and k not in undone:
             flaws["crashed_unharmed"].append(k)
         if told[k] > 1 and k not in undone:
             flaws["listener_dup"].append(k)

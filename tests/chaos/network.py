@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.bouncer import PGBOUNCER, SESSIONS, bouncer
 from tests.behaviour.proxy import Proxy
+from tests.bouncer import PGBOUNCER, SESSIONS, bouncer
 
 from .faults import Site, Skipped, fault
 

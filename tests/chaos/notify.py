@@ -106,9 +106,9 @@ def junk(site: Site) -> None:
 
 
 def _channel(site: Site) -> str:
-    from steve._database.statements.store import Store
+    from steve._database.statements.script import channel_of
 
-    return Store(site.schema).channel
+    return channel_of(site.schema)
 
 
 def _created(site: Site) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 from steve import JobManager
-from steve._model.settings import LET_IN
+from steve._model.tuning import Tuning
 
 from .clocks import LIBRARIES
 from .cluster import Cluster, opened, temporary_directory
@@ -26,7 +26,7 @@ LEASE = 5.0
 QUICK = {"lease": LEASE, "heartbeat": 1.0}
 """Keywords of the managers that these faults are tried on."""
 
-SEEN_SECONDS = max(LEASE, LET_IN) + 2.0
+SEEN_SECONDS = max(LEASE, Tuning().server_age) + 2.0
 """How long the server must be up, and all must have seen each other, until anybody could be taken for dead."""
 
 FREED_SECONDS = LEASE + 5.0

@@ -150,4 +150,8 @@ def test_what_a_standby_never_received_is_not_lost_and_what_it_received_in_part_
     rows = [job("b", by="b.again")], [attempt("b")]
     assert flaws(check(events, *rows)) == {"lost": ["a"], "unexplained": ["b"], "listener_dup": ["b"]}
     assert flaws(check(events, *rows, {"a"}, {"b"})) == {}
+    freed = [enq("c"), start("c"), end("c"), start("c", 2), end("c", 2), told("c")]
+    rows = [job("c", by="c.2")], [attempt("c", 1, "crashed"), attempt("c", 2)]
+    assert flaws(check(freed, *rows, undone={"c"})) == {}
+    assert flaws(check(freed, *rows)) == {"crashed_unharmed": ["c"]}
     assert flaws(check(events, [job("b", "running")], [], {"a"}, {"b"})) == {"lost": ["b"]}

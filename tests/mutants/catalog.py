@@ -62,22 +62,22 @@ MUTANTS = (
         "M1",
         "an outcome is written though the job was taken away: no lease_no in the fence",
         "behaviour/test_logging.py::test_the_outcome_of_a_job_that_was_taken_away_is_dropped_with_one_warning",
-        Edit("database/settle_jobs.sql", "and job.lease_no = verdict.lease_no", ""),
-        Edit("database/settle_jobs.sql", "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]", ""),
+        Edit("_database/sql/settle_jobs.sql", "and job.lease_no = verdict.lease_no", ""),
+        Edit("_database/sql/settle_jobs.sql", "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]", ""),
         note="Both, since the time of the claim fences, too.",
     ),
     Mutant(
         "M1b",
         "an outcome is written on a job that is not running any more: no status in the fence",
         "behaviour/test_outage.py::test_a_settlement_whose_answer_is_lost_is_told_once_and_logged_once",
-        Edit("database/settle_jobs.sql", "and (job.status = 'running') is true", ""),
+        Edit("_database/sql/settle_jobs.sql", "and (job.status = 'running') is true", ""),
     ),
     Mutant(
         "M2",
         "a rescue takes a job whose outcome is being written: neither locks it nor looks at its status again",
         "database/test_holding.py::test_a_rescue_passes_by_a_job_whose_outcome_is_being_written",
-        Edit("database/rescue_jobs.sql", "limit %(n)s\n  for no key update skip locked", "limit %(n)s"),
-        Edit("database/rescue_jobs.sql", "and (status = 'running') is true", ""),
+        Edit("_database/sql/rescue_jobs.sql", "limit %(n)s\n  for no key update skip locked", "limit %(n)s"),
+        Edit("_database/sql/rescue_jobs.sql", "and (status = 'running') is true", ""),
         note="Either of the two is enough: only without both is the outcome lost.",
     ),
     Mutant(
@@ -85,7 +85,7 @@ MUTANTS = (
         "a process that beat since it was judged is rescued from all the same",
         "database/test_holding.py::test_who_has_beaten_since_it_was_judged_keeps_its_jobs",
         Edit(
-            "database/rescue_jobs.sql",
+            "_database/sql/rescue_jobs.sql",
             "and (%(own)s or extract(epoch from heartbeat_at)::double precision = %(heartbeat_at)s)",
             "and (%(own)s or %(heartbeat_at)s::double precision is not null)",
         ),
@@ -95,7 +95,7 @@ MUTANTS = (
         "a process that holds the lock of its row is rescued from as dead",
         "database/test_holding.py::test_who_holds_the_lock_of_its_row_is_not_dead",
         Edit(
-            "database/rescue_jobs.sql",
+            "_database/sql/rescue_jobs.sql",
             "pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s || id, 0))",
             "%(lock)s || id is not null",
         ),
@@ -104,19 +104,19 @@ MUTANTS = (
         "M3",
         "a claim waits for another that is under way: no SKIP LOCKED",
         "database/test_holding.py::test_a_claim_passes_by_what_another_is_taking",
-        Edit("database/claim_jobs.sql", "skip locked\n  ) candidate", ") candidate"),
+        Edit("_database/sql/claim_jobs.sql", "skip locked\n  ) candidate", ") candidate"),
     ),
     Mutant(
         "M3b",
         "two claims at once take the same jobs: no row lock",
         "database/test_holding.py::test_two_claims_at_once_never_take_the_same_job",
-        Edit("database/claim_jobs.sql", "for no key update skip locked\n  ) candidate", ") candidate"),
+        Edit("_database/sql/claim_jobs.sql", "for no key update skip locked\n  ) candidate", ") candidate"),
         Edit(
-            "database/claim_jobs.sql",
+            "_database/sql/claim_jobs.sql",
             "where ctid = any(array(select place from found union all select place from suspect))",
             "where id = any(array(select id from {schema}.job where ctid = any(array(select place from found))))",
         ),
-        Edit("database/claim_jobs.sql", " and (status = 'pending') is true", ""),
+        Edit("_database/sql/claim_jobs.sql", " and (status = 'pending') is true", ""),
         note="And by id: a row that another claim has changed is not found again at its place.",
     ),
     # -- what a handler and a listener may do -------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ MUTANTS = (
         "M8b",
         "who asks what a lost claim took gets also what it has at hand already",
         "database/test_holding.py::test_what_an_answered_claim_brought_is_not_taken_up_again",
-        Edit("database/find_claimed.sql", "and claimed_at <> all(%(answered)s::pg_catalog.timestamptz[])", ""),
+        Edit("_database/sql/find_claimed.sql", "and claimed_at <> all(%(answered)s::pg_catalog.timestamptz[])", ""),
     ),
     # -- alive or not -------------------------------------------------------------------------------------------------------
     Mutant(
@@ -253,16 +253,16 @@ MUTANTS = (
         "a process counts as silent since its start, not since its heartbeat",
         "behaviour/test_alive.py::test_a_process_whose_handlers_outlive_stop_beats_on",
         Edit(
-            "database/beat.sql", "epoch from heartbeat_at)::double precision as", "epoch from started_at)::double precision as"
+            "_database/sql/beat.sql", "epoch from heartbeat_at)::double precision as", "epoch from started_at)::double precision as"
         ),
-        Edit("database/rescue_jobs.sql", "extract(epoch from heartbeat_at)", "extract(epoch from started_at)"),
+        Edit("_database/sql/rescue_jobs.sql", "extract(epoch from heartbeat_at)", "extract(epoch from started_at)"),
         note="A rescue goes by the heartbeat of a process and its session's lock; no job has a lease of its own.",
     ),
     Mutant(
         "M17",
         "a crash is not counted",
         "behaviour/test_alive.py::test_the_job_of_a_killed_process_is_at_work_elsewhere_within_ten_seconds",
-        Edit("database/rescue_jobs.sql", "crashes = least(crashes + 1, attempts, 10000)", "crashes = crashes"),
+        Edit("_database/sql/rescue_jobs.sql", "crashes = least(crashes + 1, attempts, 10000)", "crashes = crashes"),
     ),
     Mutant(
         "M17b",
@@ -278,8 +278,8 @@ MUTANTS = (
         "M17c",
         "a job on its last chance is claimed like any other",
         "behaviour/test_alive.py::test_a_job_on_its_last_chance_runs_alone",
-        Edit("database/claim_jobs.sql", "and (crashes + 1 >= %(max_crashes)s) = %(alone)s", ""),
-        Edit("database/claim_jobs.sql", "exists (\n      select\n", "false and exists (\n      select\n"),
+        Edit("_database/sql/claim_jobs.sql", "and (crashes + 1 >= %(max_crashes)s) = %(alone)s", ""),
+        Edit("_database/sql/claim_jobs.sql", "exists (\n      select\n", "false and exists (\n      select\n"),
         note="The first edit alone changes nothing: who has claimed it gives it back when it hears what it is.",
     ),
     Mutant(
@@ -304,14 +304,14 @@ MUTANTS = (
         "M13b",
         "a heartbeat that finds its row gone leaves it at that",
         "behaviour/test_alive.py::test_a_heartbeat_that_finds_its_row_gone_inserts_it_again",
-        Edit("database/beat.sql", "where %(beat)s and not exists (select from beaten)", "where false"),
+        Edit("_database/sql/beat.sql", "where %(beat)s and not exists (select from beaten)", "where false"),
     ),
     # -- what wakes whom, and when ------------------------------------------------------------------------------------------
     Mutant(
         "M12",
         "jobs are claimed that this process has no handler for",
         "behaviour/test_queues_and_priorities.py::test_types_without_a_handler_stay_pending_and_no_attempt_is_counted",
-        Edit("database/claim_jobs.sql", "where (known.type is not null or %(any_type)s)", "where true"),
+        Edit("_database/sql/claim_jobs.sql", "where (known.type is not null or %(any_type)s)", "where true"),
     ),
     Mutant(
         "M15",
@@ -358,7 +358,7 @@ MUTANTS = (
         "processes migrate without waiting for one another: no advisory lock",
         "database/test_migrations.py::test_of_ten_processes_that_meet_an_empty_database_one_makes_the_tables_and_all_go_on",
         Edit(
-            "migrations/__init__.py",
+            "_database/migrations/__init__.py",
             "pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%s, 0))",
             "pg_catalog.hashtextextended(%s, 0) is not null",
         ),
@@ -374,7 +374,7 @@ MUTANTS = (
         "a snooze, and what is given back, spend an attempt",
         "behaviour/test_retrying.py::test_a_snooze_puts_the_job_off_without_an_attempt_and_without_a_trace_in_the_history",
         Edit(
-            "database/settle_jobs.sql",
+            "_database/sql/settle_jobs.sql",
             "attempts = job.attempts - (verdict.attempt_status is null)::integer",
             "attempts = job.attempts",
         ),
@@ -389,7 +389,7 @@ MUTANTS = (
         "M21",
         "an urgent job waits for its turn: no priority in the order of a claim",
         "behaviour/test_queues_and_priorities.py::test_a_higher_priority_goes_first_and_of_equal_ones_the_older",
-        Edit("database/claim_jobs.sql", "order by busy.priority desc, candidate.run_at", "order by candidate.run_at"),
+        Edit("_database/sql/claim_jobs.sql", "order by busy.priority desc, candidate.run_at", "order by candidate.run_at"),
     ),
     Mutant(
         "M22",
@@ -464,7 +464,7 @@ MUTANTS = (
         "M1c",
         "the outcome of a run lands on another job that was given its id and lease_no: no time of the claim in the fence",
         "behaviour/test_held_by_nobody.py::test_a_run_that_outlives_a_truncate_writes_nothing_over_the_new_job_of_its_id_in_one_statement",
-        Edit("database/settle_jobs.sql", "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]", ""),
+        Edit("_database/sql/settle_jobs.sql", "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]", ""),
     ),
     Mutant(
         "M1d",

@@ -22,7 +22,7 @@ class Script:
     def __init__(self, schema: str, tuning: Tuning) -> None:
         self.schema = schema
         self.tuning = tuning
-        self.channel = "steve_" + hashlib.sha256(schema.encode()).hexdigest()[:16]
+        self.channel = channel_of(schema)
         self._texts = {name: read_statement(text, schema) for name, text in _texts().items()}
         self._guard = NotifyGuard(tuning)
 
@@ -53,6 +53,11 @@ class Script:
     def with_notification(self, connection: Connection, notify: bool, statement: Callable[[bool], T]) -> T:
         """Call `statement(notify)`, or `statement(False)` where PostgreSQL takes no notification."""
         return self._guard.call(notify, statement, lambda: self.rows(connection, "clean_notifications", {}))
+
+
+def channel_of(schema: str) -> str:
+    """The channel of the notifications for the tables in this schema."""
+    return "steve_" + hashlib.sha256(schema.encode()).hexdigest()[:16]
 
 
 @cache

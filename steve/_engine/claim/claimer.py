@@ -6,12 +6,11 @@ How much a claim asks for: `sizer.py`. Where it looks: `watermarks.py` and `sql/
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
-from steve._database.failures import DatabaseFailure, InDoubt, Misconfigured, Transient
+from steve._database.failures import DatabaseFailure, Misconfigured, Transient
 from steve._engine.claim.buffer import JobBuffer
-from steve._engine.claim.in_doubt import InDoubtClaims
+from steve._engine.claim.lost_replies import LostReplies
 from steve._engine.claim.port import ClaimPort
 from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.claim.sizer import ClaimSizer
@@ -33,24 +32,21 @@ class Claimer:
         sizer: ClaimSizer,
         outage: Outage,
         tuning: Tuning,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.buffer = buffer
         self.schedule = schedule
         self.sizer = sizer
+        clock = self._clock = schedule.clock
         self.watermarks = Watermarks(tuning=tuning, clock=clock)
-        self.in_doubt = InDoubtClaims(tuning=tuning, clock=clock)
+        self._lost_replies = LostReplies(database=database, take_up=self._put_into_buffer, tuning=tuning, clock=clock)
+        self.in_doubt = self._lost_replies.in_doubt
         self._database = database
         self._outage = outage
         self._tuning = tuning
-        self._clock = clock
         # The claim lock: one claim at a time. A thread that does not get it at once does something else. Held across the
         # statement, it also protects the claim's connection and all that the schedule calls "under the claim lock".
-        # Lock order: claim lock, scan lock, then the locks of the schedule and of the outage.
+        # Lock order: claim lock, scan lock (of the lost replies), then the locks of the schedule and of the outage.
         self._claiming = threading.Lock()
-        # The scan lock: held by a full scan beside the claims, and by the question what an unanswered claim took. What a scan
-        # brings must be in the buffer before anybody asks.
-        self._scanning = threading.Lock()
         self.last_chance_is_due = False
         """A job on its last chance is due, or runs: nothing else may begin. Only the worker that runs it ends this."""
         self.alone_since = 0.0
@@ -105,9 +101,8 @@ class Claimer:
         if not demand.mosts and not demand.any_type:
             schedule.nothing_to_claim()
             return 0
-        schedule.send()
         try:
-            found = self._ask_what_was_lost() if self.in_doubt.is_due() else 0
+            found = self._lost_replies.ask() if self.in_doubt.is_due() else 0
             reply, cut_off = self._take(self._database.claim, demand)
         except Exception as error:
             schedule.failed()
@@ -133,7 +128,7 @@ class Claimer:
         Raises DatabaseFailure.
         """
         demand = self.sizer.demand(idle=idle, buffered=len(self.buffer), watermarks=None)
-        with self._scanning:
+        with self._lost_replies.scan_lock:
             if self.buffer.is_closed or self.last_chance_is_due:
                 return 0
             return len(self._take(self._database.scan, demand)[0].jobs)
@@ -207,28 +202,12 @@ class Claimer:
         if not self.in_doubt.is_due() or not self._claiming.acquire(blocking=False):
             return 0
         try:
-            return 0 if self.buffer.is_closed else self._ask_what_was_lost()
+            return 0 if self.buffer.is_closed else self._lost_replies.ask()
         except DatabaseFailure as error:
             self._outage.failed("claiming", error)
             return 0
         finally:
             self._end_claim()
-
-    def _ask_what_was_lost(self) -> int:
-        """Take up the jobs of this process that came with no reply. Under the claim lock and the scan lock, so that no claim
-        under way is mistaken for a lost one."""
-        with self._scanning:
-            first, answered = self.in_doubt.begin()
-            try:
-                jobs = self._database.find_claimed(answered)
-            except (Transient, InDoubt, Misconfigured):
-                self.in_doubt.lose()
-                raise  # any other failure, such as a row that cannot be read, must not hold up all claims: asked again later
-            self.in_doubt.end(first)
-            self._put_into_buffer(jobs)
-        if jobs:
-            logger.warning("the reply to a claim was lost; the %d jobs that it took are in the buffer", len(jobs))
-        return len(jobs)
 
     # -- the end --------------------------------------------------------------------------------------------------------
 
@@ -238,22 +217,7 @@ class Claimer:
         self.buffer.close()
         with self._claiming:
             if self.in_doubt.exist():
-                self._ask_at_last()
-        with self._scanning:
+                # Where the database stays away, a rescue finds the jobs.
+                self._lost_replies.ask_at_last(self._outage, self.schedule.pause)
+        with self._lost_replies.scan_lock:
             self.buffer.give_back()
-
-    def _ask_at_last(self) -> None:
-        """No claim comes after this question. Gives up while the database stays away: then a rescue finds the jobs."""
-        deadline = self._clock() + self._tuning.shutdown_grace
-        self.in_doubt.lose()
-        while self.in_doubt.are_new():
-            try:
-                self._ask_what_was_lost()
-            except DatabaseFailure as error:
-                self._outage.failed("claiming", error)
-                left = deadline - self._clock()
-                if left <= 0:
-                    return
-                time.sleep(min(self.schedule.pause(), left))
-            except Exception:
-                logger.exception("the jobs of a claim whose reply was lost cannot be read")

@@ -43,6 +43,11 @@ class InDoubtClaims:
         """Whether this process may hold jobs that it does not know of."""
         return self._is_lost or self._second_look < inf
 
+    def ask_now(self) -> None:
+        """Let the second question come now. From any thread."""
+        if self.exist():
+            self._second_look = 0.0
+
     def are_new(self) -> bool:
         """Whether nobody has asked yet."""
         return self._is_lost

@@ -23,7 +23,7 @@ class ClaimSchedule:
     def __init__(self, *, poll_interval: float, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
         self._poll_interval = poll_interval
         self._tuning = tuning
-        self._clock = clock
+        self.clock = clock
         self._is_woken = True
         self._next_at = 0.0
         self._not_before = 0.0
@@ -50,7 +50,7 @@ class ClaimSchedule:
         if seconds <= 0.0:
             self.wake()
             return
-        at = self._clock() + seconds
+        at = self.clock() + seconds
         with self._expecting:
             self._expected = min(self._expected, at)
             is_sooner = at < self._next_at
@@ -60,15 +60,15 @@ class ClaimSchedule:
             self.ring()
 
     def is_due(self) -> bool:
-        now = self._clock()
+        now = self.clock()
         return (self._is_woken or now >= self._next_at) and now >= self._not_before
 
     def seconds_to_next(self) -> float:
-        now = self._clock()
+        now = self.clock()
         return max(self._next_at - now, self._not_before - now, 0.0)
 
     def is_backing_off(self) -> bool:
-        return self._clock() < self._not_before
+        return self.clock() < self._not_before
 
     def stand_back_seconds(self) -> float:
         """How long to leave the next notification unread. Of the many processes that hear of one job, all but one come too late
@@ -93,19 +93,17 @@ class ClaimSchedule:
     # -- under the claim lock -------------------------------------------------------------------------------------------
 
     def begin(self) -> bool:
-        """A claim begins; whether a wake-up caused it. Cleared before the statement is sent: a wake-up that comes while the
-        statement runs may be for a row that it does not see."""
+        """A claim begins; returns whether a wake-up caused it. Called before the statement is sent: a wake-up that comes while
+        it runs may be for a row that it does not see. What came due before is in the database already, where the claim sees
+        it."""
         is_woken, self._is_woken = self._is_woken, False
-        return is_woken
-
-    def send(self) -> None:
-        """The statement is about to be sent. What came due before is in the database already, where the claim sees it."""
         with self._expecting:
             self._expected = inf
+        return is_woken
 
     def answered(self, *, woken: bool, jobs: int) -> None:
         self._backoff.reset()
-        self.answered_at = self._clock()
+        self.answered_at = self.clock()
         self._late = 0 if jobs else self._late + woken
 
     def next_in(self, *seconds: float | None) -> None:
@@ -116,21 +114,21 @@ class ClaimSchedule:
             if one is not None and one < least:
                 least = one
         with self._expecting:
-            self._next_at = min(self._clock() + least, self._expected)
+            self._next_at = min(self.clock() + least, self._expected)
 
     def next_after_poll(self) -> float:
         """Look again after one poll, neither sooner nor later; when that is."""
         with self._expecting:
-            self._next_at = self._clock() + self._poll_interval
+            self._next_at = self.clock() + self._poll_interval
             return self._next_at
 
     def failed(self) -> None:
         with self._expecting:
-            self._not_before = self._next_at = self._clock() + self._backoff.next()
+            self._not_before = self._next_at = self.clock() + self._backoff.next()
 
     def nothing_to_claim(self) -> None:
         """No type has a handler yet."""
-        self.answered_at = self._clock()
+        self.answered_at = self.clock()
         self.next_after_poll()
 
     def pause(self) -> float:

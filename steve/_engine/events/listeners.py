@@ -42,7 +42,7 @@ class _Entry:
 
     __slots__ = ("callback", "kind", "types")
 
-    def __init__(self, kind: Kind, types: frozenset[str] | None, callback: Listener) -> None:
+    def __init__(self, *, kind: Kind, types: frozenset[str] | None, callback: Listener) -> None:
         self.kind = kind
         self.types = types
         self.callback = callback
@@ -71,7 +71,7 @@ class Listeners:
     def add(self, kind: Kind, types: str | Iterable[str] | None, callback: Listener) -> Subscription:
         if not callable(callback):
             raise TypeError(f"a listener must be callable, not {type(callback).__name__}")
-        entry = _Entry(kind, check_types(types), callback)
+        entry = _Entry(kind=kind, types=check_types(types), callback=callback)
         self._entries.replace(lambda entries: (*entries, entry))
         return Subscription(self, entry)
 

@@ -38,6 +38,9 @@ class HoldingPort(Protocol):
 
     def held(self) -> Held: ...
 
+    def ask_what_was_lost(self) -> bool:
+        """Whether the reply to a claim was lost lately. What that claim took is then asked for now."""
+
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
         """A job failed because the process with this name died with it, or lost it. After the commit, on the scanner's
         thread."""
@@ -169,6 +172,8 @@ class Liveness:
         return held, review.own
 
     def _free(self, claims: set[ClaimKey]) -> None:
+        if self._engine.ask_what_was_lost():
+            return  # they may be what that claim took: then they run here, and no crash is counted
         name = self._engine.process
         freed = self._database.free(claims, f"JobLost: process {name} held the job by the tables and did not run it")
         if freed:

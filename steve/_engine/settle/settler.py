@@ -9,6 +9,7 @@ How it reacts to which error: `reactions.py`.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -185,27 +186,22 @@ class Settler:
             if place in landed:
                 self._commits.on_settled(verdict, landed[place])
             elif not doubtful or verdict.counts:
-                logger.warning(
-                    "job %s was taken from this process while attempt %d ran: its outcome (%s) is dropped",
-                    verdict.job.uid, verdict.job.attempts, verdict.status,
-                    extra=verdict.job.log_extra(),
-                )  # fmt: skip
+                text = "job %s was taken from this process while attempt %d ran: its outcome (%s) is dropped"
+                _log(logging.WARNING, text, verdict, verdict.status)
                 self._commits.on_dropped()
             # else: an attempt that does not count leaves no row in the log that could tell. The try whose reply was lost has
             # written it, and nobody is told.
 
     def _look_closer(self, group: Sequence[Verdict], error: Exception, doubtful: bool) -> None:
-        if len(group) == 1:
-            self._settle_alone(group[0], error, doubtful)
-        else:  # halved until the verdict that is refused stands alone
+        """PostgreSQL does not take this group. It is halved until the verdict that is refused stands alone. Then either something
+        that is in the way can be removed; or the data is proven to be the cause, because the same outcome can be written without
+        it and not with it. Otherwise the verdict is deferred, whatever the cause is."""
+        if len(group) > 1:
             middle = len(group) // 2
             self._settle(group[:middle], doubtful)
             self._settle(group[middle:], doubtful)
-
-    def _settle_alone(self, verdict: Verdict, error: Exception, doubtful: bool) -> None:
-        """PostgreSQL does not take this verdict. Either something that is in the way can be removed; or the data is proven to
-        be the cause, because the same outcome can be written without it and not with it. Otherwise the verdict is deferred,
-        whatever the cause is."""
+            return
+        (verdict,) = group
         claim = verdict.job.key()
         try:
             if is_left_from_another_life(error) and claim not in self._forgotten:
@@ -214,28 +210,15 @@ class Settler:
                 self._settle([verdict], doubtful)
                 return
             for less, instead in without_data(verdict, reason_of(error)):
-                if self._can_be_written(less) and not self._can_be_written(verdict):
-                    logger.error(
-                        "job %s: the outcome of attempt %d cannot be stored: %s",
-                        verdict.job.uid, verdict.job.attempts, reason_of(error),
-                        extra=verdict.job.log_extra(),
-                    )  # fmt: skip
+                if _can_be_written(self._database, less) and not _can_be_written(self._database, verdict):
+                    text = "job %s: the outcome of attempt %d cannot be stored: %s"
+                    _log(logging.ERROR, text, verdict, reason_of(error))
                     self._open[0] = instead
                     self._settle([instead], doubtful)
                     return
         except DatabaseFailure as met:
             error = met
         self._defer(verdict, doubtful, error)
-
-    def _can_be_written(self, verdict: Verdict) -> bool:
-        """Raises DatabaseFailure where that says nothing about the verdict."""
-        try:
-            self._database.rehearse(verdict)
-        except Exception as error:
-            if reaction_to(error) is not Reaction.LOOK_CLOSER:
-                raise
-            return False
-        return True
 
     # -- deferred verdicts ----------------------------------------------------------------------------------------------
 
@@ -248,11 +231,8 @@ class Settler:
             if isinstance(error, DatabaseFailure):
                 self._outage.failed(LOOP, error)
             if not was_logged:
-                logger.warning(
-                    "job %s: the outcome of attempt %d cannot be written now and will be tried again: %s",
-                    verdict.job.uid, verdict.job.attempts, text_of(error),
-                    extra=verdict.job.log_extra(),
-                )  # fmt: skip
+                text = "job %s: the outcome of attempt %d cannot be written now and will be tried again: %s"
+                _log(logging.WARNING, text, verdict, text_of(error))
                 was_logged = True
         since = self._open_since if before is None else before.since
         # Removed first: if something breaks this thread off here, the verdict is lost and its job is freed; it is not written
@@ -288,6 +268,22 @@ class Settler:
 
     def _is_past_deadline(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
+
+
+def _can_be_written(database: SettlePort, verdict: Verdict) -> bool:
+    """Raises DatabaseFailure where that says nothing about the verdict."""
+    try:
+        database.rehearse(verdict)
+    except Exception as error:
+        if reaction_to(error) is not Reaction.LOOK_CLOSER:
+            raise
+        return False
+    return True
+
+
+def _log(level: int, text: str, verdict: Verdict, *values: object) -> None:
+    job = verdict.job
+    logger.log(level, text, job.uid, job.attempts, *values, extra=job.log_extra())
 
 
 class _GivenUp(Exception):

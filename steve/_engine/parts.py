@@ -1,0 +1,56 @@
+"""What an engine is made of. `wiring.py` makes it; `engine.py` and `ending.py` start, ask and end it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from steve._database.loop_connection import LoopConnections
+from steve._database.statements.processes import ProcessStatements
+from steve._engine.claim.claimer import Claimer
+from steve._engine.events.dispatcher import Dispatcher
+from steve._engine.liveness.liveness import Liveness
+from steve._engine.settle.commits import Commits
+from steve._engine.settle.queue import SettleQueue
+from steve._engine.settle.settler import Settler
+from steve._engine.upkeep.abandonment import Abandonment
+from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.periodic import Periodic
+from steve._engine.upkeep.replacement import Replacement
+from steve._engine.upkeep.threads import Threads
+from steve._engine.work.pool import WorkerPool
+from steve._engine.work.running import RunningJobs
+
+
+class Component(NamedTuple):
+    """A part of the engine that has a thread."""
+
+    name: str
+    run: Callable[[], None]
+    end: Callable[[], None]
+    """`run` returns soon after it."""
+    daemon: bool = True
+    vitals: Callable[[], Mapping[str, Any]] = dict
+    """The fields of `Health` that it knows."""
+
+
+class Parts(NamedTuple):
+    """What the engine starts, stops and asks."""
+
+    components: Sequence[Component]
+    """In the order in which they end."""
+    threads: Threads
+    connections: LoopConnections
+    processes: ProcessStatements
+    claimer: Claimer
+    workers: WorkerPool
+    running: RunningJobs
+    queue: SettleQueue
+    settler: Settler
+    commits: Commits
+    dispatcher: Dispatcher
+    liveness: Liveness
+    periodic: Periodic
+    replacement: Replacement
+    abandonment: Abandonment
+    outage: Outage
