@@ -38,7 +38,7 @@ class JobManager:
     `listen_db`: a conninfo for the connections that hear of new jobs and beat, where `db` leads through a pooler.
     `handler`: for every type that has no handler of its own; without it only types with a handler are claimed.
     `handlers`: a mapping of type to handler.
-    `schema`: the PostgreSQL schema of the tables, 1 to 63 bytes of UTF-8, not beginning with pg_.
+    `schema`: the PostgreSQL schema of the tables, 1 to 63 bytes of UTF-8, not beginning with `pg_`.
     `queues`: the queues to work on; None: all.
     `poll_interval`: seconds between looks at the database when no notification comes, 0.05 to 3600.
     `retry`: for jobs created without `max_attempts` and `backoff_strategy` of their own.

@@ -113,7 +113,7 @@ MUTANTS = (
         Edit("_database/sql/claim_jobs.sql", "for no key update skip locked\n  ) candidate", ") candidate"),
         Edit(
             "_database/sql/claim_jobs.sql",
-            "where ctid = any(array(select place from found union all select place from suspect))",
+            "where ctid = any(array(select place from found union all select place from crashed))",
             "where id = any(array(select id from {schema}.job where ctid = any(array(select place from found))))",
         ),
         Edit("_database/sql/claim_jobs.sql", " and (status = 'pending') is true", ""),
@@ -124,7 +124,7 @@ MUTANTS = (
         "M4",
         "what a listener raises comes through",
         "engine/events/test_listeners.py::test_the_dispatcher_survives_whatever_a_listener_raises",
-        Edit("_engine/events/listeners.py", "except BaseException", "except ()"),
+        Edit("_runtime/guard.py", "except BaseException", "except ()"),
         note="Listeners are called by a thread of their own, after the commit, so that there is no `try` to move them into.",
     ),
     Mutant(
@@ -132,9 +132,9 @@ MUTANTS = (
         "listeners are called by the thread that settles",
         "behaviour/test_listeners.py::test_a_slow_listener_delays_the_others_but_not_the_settling",
         Edit(
-            "_engine/engine.py",
-            "self._dispatcher.put(Event(verdict.job, self.process, verdict, settled))",
-            "self._listeners.tell(Event(verdict.job, self.process, verdict, settled))",
+            "_engine/settle/commits.py",
+            "self._dispatcher.put(Event(verdict.job, process, verdict, settled))",
+            "self._listeners.tell(Event(verdict.job, process, verdict, settled))",
         ),
     ),
     Mutant(
@@ -148,7 +148,7 @@ MUTANTS = (
         "what is raised into a worker's thread from outside loses its job",
         "engine/work/test_pool.py::test_what_is_raised_into_a_run_from_outside_is_its_outcome",
         Edit(
-            "_engine/work/pool.py", "except BaseException as error:  # raised into", "except Exception as error:  # raised into"
+            "_engine/work/worker.py", "except BaseException as error:  # raised into", "except Exception as error:  # raised into"
         ),
     ),
     Mutant(
@@ -164,21 +164,21 @@ MUTANTS = (
         "engine/settle/test_settler.py::test_without_a_stop_it_never_gives_up",
         Edit(
             "_engine/settle/settler.py",
-            'self._outage.failed("settling", error)\n        if self._last_chance is not None and',
-            "self._tries = getattr(self, '_tries', 0) + 1\n        if self._tries > 3 or self._last_chance is not None and",
+            "self._outage.failed(LOOP, error)\n        if self._is_past_deadline():",
+            "self._tries = getattr(self, '_tries', 0) + 1\n        if self._tries > 3 or self._is_past_deadline():",
         ),
     ),
     Mutant(
         "M6b",
         "an outcome is dropped when the connection breaks while it is written",
         "engine/settle/test_settler.py::test_a_write_that_was_lost_with_its_connection_is_written_again_without_a_witness",
-        Edit("_engine/settle/settler.py", "doubtful = True\n                self._wait(error)", "return"),
+        Edit("_engine/settle/settler.py", "self._wait(error)\n            else", "return\n            else"),
     ),
     Mutant(
         "M6c",
         "after a lost reply nobody asks what was written",
         "behaviour/test_outage.py::test_a_settlement_whose_answer_is_lost_is_told_once_and_logged_once",
-        Edit("_engine/settle/settler.py", "landed |= self._database.witness(group)", "pass"),
+        Edit("_engine/settle/settler.py", "landed |= self._database.find_written(group)", "pass"),
     ),
     Mutant(
         "M6d",
@@ -187,7 +187,7 @@ MUTANTS = (
         Edit(
             "_engine/settle/settler.py",
             "self._settle(group[:middle], doubtful)",
-            "[self._settle_alone(one, error, doubtful) for one in group[:middle]]",
+            "[self._look_closer([one], error, doubtful) for one in group[:middle]]",
         ),
     ),
     Mutant(
@@ -207,8 +207,8 @@ MUTANTS = (
         "behaviour/test_connections.py::test_a_job_is_stored_in_the_callers_transaction",
         Edit(
             "_client/create.py",
-            "return self._insert(theirs, _as_sent_by(theirs, job), wake, self._store.insert_job_for_caller)",
-            "return self._calls.call(lambda ours: self._insert(ours, job, wake, self._store.insert_job))",
+            "return self._insert(theirs, _as_sent_by(theirs, job), wake, self._jobs.insert_job_for_caller)",
+            "return self._calls.call(lambda ours: self._insert(ours, job, wake, self._jobs.insert_job))",
         ),
     ),
     Mutant(
@@ -216,9 +216,9 @@ MUTANTS = (
         "a claim whose reply was lost is made again, and nobody asks what it took",
         "behaviour/test_outage.py::test_a_claim_whose_answer_is_lost_loses_no_job",
         Edit(
-            "_engine/claim/buffer.py",
-            "could not be read\n            self._lost.lost = True",
-            "could not be read\n            self._lost.lost = False",
+            "_engine/claim/claimer.py",
+            "could not be read\n            self.in_doubt.lose()",
+            "could not be read\n            pass",
         ),
         note="A claim is known by its claimed_at, so that what it took can be asked for.",
     ),
@@ -234,10 +234,10 @@ MUTANTS = (
         "the heartbeat waits for a connection of the pool that callers have",
         "behaviour/test_alive.py::test_it_beats_while_callers_hold_every_connection_of_the_pool",
         Edit(
-            "_database/pool.py",
-            "heartbeat=self._line(None",
-            "heartbeat=(lambda *how: [line := self._line(*how), "
-            "setattr(line, 'call', lambda statement: self.once(statement, 5.0))][0])(None",
+            "_database/connections.py",
+            "heartbeat=self._loop(None",
+            "heartbeat=(lambda *how: [loop := self._loop(*how), "
+            "setattr(loop, 'call', lambda statement: self.call_once(statement, timeout=5.0))][0])(None",
         ),
         note="It has a connection of its own, that it never gives back: the mutant takes it away.",
     ),
@@ -245,8 +245,8 @@ MUTANTS = (
         "M10",
         "after a restart of the server those are rescued who are not back yet: no grace",
         "engine/liveness/test_rescue.py::test_a_process_that",
-        Edit("_engine/liveness/rescue.py", " and own.server_up >= LET_IN", ""),
-        Edit("_engine/liveness/rescue.py", "and own.server_up >= max(process.lease, LET_IN)", ""),
+        Edit("_model/process.py", " and own.server_up >= tuning.server_age", ""),
+        Edit("_model/process.py", "and own.server_up >= max(process.lease, tuning.server_age)", ""),
     ),
     Mutant(
         "M13",
@@ -269,9 +269,9 @@ MUTANTS = (
         "one more process may die than max_crashes says",
         "behaviour/test_alive.py::test_a_job_that_kills_its_process_fails_and_its_neighbours_complete",
         Edit(
-            "_engine/liveness/liveness.py",
-            "most, notify = self._settings.max_crashes, self._settings.notify\n\n        def rescue(",
-            "most, notify = self._settings.max_crashes + 1, self._settings.notify\n\n        def rescue(",
+            "_engine/liveness/database.py",
+            "dead, reason, taken, max_crashes=self._max_crashes",
+            "dead, reason, taken, max_crashes=self._max_crashes + 1",
         ),
     ),
     Mutant(
@@ -286,13 +286,13 @@ MUTANTS = (
         "M17d",
         "a job on its last chance begins while others run",
         "behaviour/test_alive.py::test_a_job_on_its_last_chance_runs_alone",
-        Edit("_engine/work/pool.py", "quiet = not running and self._pile.is_settled()", "quiet = True"),
+        Edit("_engine/work/pool.py", "quiet = not is_running and self._outcomes.is_settled()", "quiet = True"),
     ),
     Mutant(
         "M17e",
         "a job on its last chance begins while outcomes of others are not in the database yet",
         "engine/work/test_pool.py::test_a_job_on_its_last_chance_begins_only_when_the_outcomes_of_others_are_written",
-        Edit("_engine/work/pool.py", "quiet = not running and self._pile.is_settled()", "quiet = not running"),
+        Edit("_engine/work/pool.py", "quiet = not is_running and self._outcomes.is_settled()", "quiet = not is_running"),
     ),
     Mutant(
         "M17f",
@@ -318,35 +318,35 @@ MUTANTS = (
         "a listening connection that was replaced does not listen",
         "behaviour/test_waking.py::test_a_listening_connection_that_breaks_is_replaced_and_a_look_is_taken",
         Edit(
-            "_engine/engine.py",
-            "self._store.listen(connection)",
-            "(hasattr(self, '_listened') or setattr(self, '_listened', self._store.listen(connection)) or True)",
+            "_engine/claim/notifier.py",
+            "if self._statements.listen(connection)",
+            "if hasattr(self, '_listened') or setattr(self, '_listened', self._statements.listen(connection)) or True",
         ),
     ),
     Mutant(
         "M15b",
         "a wake-up that comes while a claim is under way is forgotten",
         "engine/claim/test_claim.py::test_a_wake_up_while_a_claim_is_under_way_leads_to_another_claim",
-        Edit("_engine/claim/buffer.py", "self._target = demand.n\n", "self._target = demand.n\n        self._woken = False\n"),
+        Edit("_engine/claim/claimer.py", "self.buffer.expect(demand.n)\n", "self.buffer.expect(demand.n)\n        schedule.begin()\n"),
     ),
     Mutant(
         "M15c",
         "a job that was created beside others, without a notification, is never announced",
         "client/test_coalescer.py::test_who_goes_without_is_announced_when_the_last_one_ends",
-        Edit("_client/coalescer.py", "else:\n                self._owed = True", "else:\n                pass"),
+        Edit("_client/coalescer.py", "else:\n                self._is_owed = True", "else:\n                pass"),
     ),
     Mutant(
         "M15d",
         "a job that was committed late, below a mark, is never found: one full scan and no other",
         "behaviour/test_waking.py::test_a_job_in_a_transaction_wakes_nobody_before_the_commit",
-        Edit("_engine/claim/watermarks.py", "+ FULL_SCAN_EVERY * seconds", "+ 1e9"),
+        Edit("_engine/claim/watermarks.py", "+ self._tuning.full_scan_every * seconds", "+ 1e9"),
     ),
     Mutant(
         "M16",
         "a job is due by the clock of the process that creates it",
         "behaviour/test_clock.py::test_a_process_whose_clock_is_a_day_wrong_works_like_any_other",
         Edit(
-            "_database/statements/store.py",
+            "_database/statements/jobs.py",
             "parameters | job.terms._asdict()",
             "parameters | job.terms._asdict() | {'run_at': job.terms.run_at or datetime.now(UTC)}",
         ),
@@ -367,7 +367,7 @@ MUTANTS = (
         "M18",
         "what was claimed and not begun is not given back at a stop",
         "behaviour/test_start_stop.py::test_jobs_not_begun_are_given_back_at_once_though_a_handler_still_runs",
-        Edit("_engine/engine.py", "self._crew.stop()\n        self._hand.give_back()", "self._crew.stop()"),
+        Edit("_engine/ending.py", "self.parts.workers.stop()\n        self.parts.claimer.buffer.give_back()", "self.parts.workers.stop()"),
     ),
     Mutant(
         "M19",
@@ -402,14 +402,16 @@ MUTANTS = (
         "M23",
         "an outcome that PostgreSQL does not take fails its job, whatever the cause",
         "engine/settle/test_settler.py::test_an_outcome_is_kept_as_it_is_until_it_is_taken",
-        Edit("_engine/settle/settler.py", "if self._can_be_written(less) and not self._can_be_written(verdict):", "if True:"),
+        Edit("_engine/settle/settler.py", "if _can_be_written(self._database, less) and not _can_be_written(self._database, verdict):", "if True:"),
     ),
     Mutant(
         "M23b",
         "an outcome that PostgreSQL does not take at present is given up",
         "engine/settle/test_settler.py::test_an_outcome_is_kept_as_it_is_until_it_is_taken",
         Edit(
-            "_engine/settle/settler.py", "self._pile.aside = [*self._pile.aside, Aside(verdict, since, doubtful, said)]", "pass"
+            "_engine/settle/settler.py",
+            "self._queue.deferred = [*self._queue.deferred, Deferred(verdict, since, doubtful, was_logged)]",
+            "pass",
         ),
     ),
     Mutant(
@@ -431,14 +433,14 @@ MUTANTS = (
         Edit(
             "_engine/liveness/reconcile.py",
             "{claim: self._unknown.get(claim, 0) + 1 for",
-            "{claim: len(self._unknown) and LOOKS for",
+            "{claim: len(self._unknown) and self._tuning.reconcile_looks for",
         ),
     ),
     Mutant(
         "M24c",
         "a process whose outcome was dropped does not look at the tables",
         "engine/settle/test_settler.py::test_what_is_not_ours_any_more_is_dropped_with_a_warning_and_nobody_is_told",
-        Edit("_engine/settle/settler.py", "self._dropped()\n", "pass\n"),
+        Edit("_engine/settle/settler.py", "self._commits.on_dropped()\n", "pass\n"),
     ),
     Mutant(
         "M25",
@@ -452,7 +454,7 @@ MUTANTS = (
         "M25b",
         "a heartbeat that cannot be written lets go of the session, and the process looks dead",
         "engine/liveness/test_heartbeat.py::test_a_beat_that_cannot_be_written_over_a_session_that_lives_lets_go_of_nothing",
-        Edit("_engine/liveness/heartbeat.py", "if not self._is_open():", "if True:"),
+        Edit("_engine/liveness/heartbeat.py", "if not self._database.is_open():", "if True:"),
     ),
     Mutant(
         "M25c",
@@ -470,14 +472,20 @@ MUTANTS = (
         "M1d",
         "a run that ends takes another off the list that was given its id and lease_no",
         "behaviour/test_held_by_nobody.py::test_a_run_that_outlives_a_truncate_does_not_have_the_new_job_of_its_id_taken_for_lost",
-        Edit("_engine/work/pool.py", "self.running[id(job)] = Running", "self.running[job.id] = Running"),
-        Edit("_engine/work/pool.py", "del self.running[id(job)]", "self.running.pop(job.id, None)"),
+        Edit("_engine/work/running.py", "self._jobs[id(job)] = Running", "self._jobs[job.id] = Running"),
+        Edit("_engine/work/running.py", "del self._jobs[id(job)]", "self._jobs.pop(job.id, None)"),
     ),
     Mutant(
         "M26",
         "a rescue and a look at the tables never meet: a process frees nothing",
         "behaviour/test_held_by_nobody.py::test_a_row_that_is_put_back_as_it_was_while_it_ran_runs_again",
         Edit("_engine/liveness/reconcile.py", "self._free(lost)", "pass"),
+    ),
+    Mutant(
+        "M26b",
+        "a job that a claim took whose reply was lost is freed before the claimer asks for it, and a crash is counted",
+        "engine/liveness/test_liveness.py::test_while_the_reply_to_a_claim_is_lost_nothing_is_freed",
+        Edit("_engine/liveness/liveness.py", "if self._engine.ask_what_was_lost():", "if False:"),
     ),
     Mutant(
         "M27",

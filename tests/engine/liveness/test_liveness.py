@@ -1,0 +1,93 @@
+"""Liveness, given a database that says what this process holds: what it frees, and what it asks for first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import pytest
+
+from steve._database.statements.processes import Registered, Review
+from steve._engine.liveness.liveness import Liveness
+from steve._engine.liveness.reconcile import Held
+from steve._engine.upkeep.outage import Outage
+from steve._engine.work.running import RunningJobs
+from steve._model.claimed import ClaimKey
+from steve._model.settings import Settings
+from steve._model.tuning import Tuning
+
+
+class Tables:
+    """By these, the process holds the claim (1, 1)."""
+
+    def __init__(self) -> None:
+        self.freed: list[set[ClaimKey]] = []
+
+    def review(self, held: Callable[[], Held]) -> tuple[Held, Review]:
+        return held(), Review([], {(1, 1)})
+
+    def free(self, claims: Collection[ClaimKey], reason: str) -> list[object]:
+        self.freed.append(set(claims))
+        return []
+
+
+class Process:
+    """It knows of nothing that it holds."""
+
+    process = "host:1"
+    stopping = False
+    lost_a_reply = False
+
+    def held(self) -> Held:
+        return Held(set(), 0, 0)
+
+    def ask_what_was_lost(self) -> bool:
+        return self.lost_a_reply
+
+    def on_rescued(self, *_: object) -> None:
+        raise AssertionError
+
+
+@pytest.fixture
+def tables() -> Tables:
+    return Tables()
+
+
+@pytest.fixture
+def process() -> Process:
+    return Process()
+
+
+@pytest.fixture
+def work(tables: Tables, process: Process) -> Callable[[], object]:
+    """The duty of the scanner, after a cause to look at the tables."""
+    liveness = Liveness(
+        database=tables,  # type: ignore[arg-type]
+        registered=Registered(1, None, 0.0, restricted=False),
+        running=RunningJobs(workers=1),
+        engine=process,
+        outage=Outage(),
+        settings=Settings(tuning=Tuning(reconcile_pause=0.0)),
+    )
+    liveness.doubt_tables()
+    (duty,) = liveness.duties()
+    return duty.work
+
+
+def test_a_job_that_is_held_by_the_tables_only_is_freed(tables: Tables, work: Callable[[], object]) -> None:
+    for _ in range(3):
+        assert tables.freed == []
+        work()
+    assert tables.freed == [{(1, 1)}]
+
+
+def test_while_the_reply_to_a_claim_is_lost_nothing_is_freed(
+    tables: Tables, process: Process, work: Callable[[], object]
+) -> None:
+    """The job may be one that this claim took: it then runs here, and no crash is counted."""
+    process.lost_a_reply = True
+    for _ in range(6):
+        work()
+    assert tables.freed == []
+    process.lost_a_reply = False
+    work()
+    assert tables.freed == [{(1, 1)}]
