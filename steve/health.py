@@ -15,7 +15,7 @@ class Health:
     problems: tuple[str, ...] = ()
     """What is wrong, a sentence each, for people."""
     running: bool = False
-    """Started, and nobody has asked it to stop."""
+    """Started, and not asked to stop."""
     dead_threads: tuple[str, ...] = ()
     """Names of threads that are gone before their time."""
     restarted_threads: int = 0

@@ -1,4 +1,4 @@
-"""Who needs which rights: the GRANTs for a role that creates jobs, one that runs them, one that looks at them.
+"""The rights that a role needs which creates jobs, runs them or looks at them, as GRANTs.
 
 Exactly what the statements of sql/ need, column by column. There are no functions, triggers or policies behind it: what a
 role may do is what PostgreSQL's own rights let it do.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from steve._database.execute import quoted
 from steve._model.names import check_identifier, check_schema
 
-# To say which migrations are missing takes the table that tells.
+# The table that says which migrations are missing.
 _EVERYBODY = """\
 grant usage on schema {schema} to {role};
 grant select on {schema}.migration to {role};
@@ -26,7 +26,7 @@ grant select (id, uid, created_at, updated_at, run_at) on {schema}.job to {role}
 grant usage on sequence {schema}.job_id_seq to {role};
 """
 
-# What a job is (type, payload, queue and so on) nobody may change. Deleting is for prune.
+# No role may change what a job is (type, payload, queue and so on). Deleting is for prune.
 _WORK = """\
 grant select, delete on {schema}.job to {role};
 grant update (

@@ -1,4 +1,4 @@
-"""What works between one `start()` and the end after it. How it is put together, and who ends whom: `wiring.py`."""
+"""What works between one `start()` and the end after it. How it is put together: `wiring.py`. How it ends: `ending.py`."""
 
 from __future__ import annotations
 

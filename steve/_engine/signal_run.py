@@ -62,7 +62,7 @@ class SignalRun:
     def _wait_for_signal(self) -> None:
         while self._runner.engine() is not None:  # a handler may ask for the end
             if (got := self._signals.get(0.5)) is not None:
-                self._runner.request_stop()  # before the log, which may be a pipe that nobody reads
+                self._runner.request_stop()  # before the log, which may be a pipe that is not read
                 self._log(logger.info, f"stopping: got {got.name}; once more to wait no longer")
                 return
 

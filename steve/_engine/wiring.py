@@ -5,8 +5,8 @@
 
 Each arrow is a queue; the thread that fills it does not wait for an answer. No lock is held while a user's function runs.
 
-Who ends whom, in the same order: the last worker gives back the buffer and ends the settler's queue; the settler settles the
-rest and ends the dispatcher; the dispatcher tells the rest and ends all others.
+Each stage ends the next, in the same order: the last worker gives back the buffer and ends the settler's queue; the settler
+settles the rest and ends the dispatcher; the dispatcher tells the rest and ends all others.
 
 Workers, settler and dispatcher are not daemons: an interpreter that exits without `stop()` waits until what was begun is
 committed and told. The others are daemons: the notifier; the heartbeat, which goes on while a last handler runs; the periodic

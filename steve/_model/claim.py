@@ -37,7 +37,7 @@ class Demand(NamedTuple):
     crashed: int = 0
     """Besides these: at most so many jobs whose process died while it held them."""
     alone: bool = False
-    """Of the crashed ones only those on their last chance; else only the others."""
+    """True: of the crashed ones only those on their last chance. False: only the others."""
 
 
 class ClaimReply(NamedTuple):

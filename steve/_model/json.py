@@ -1,6 +1,6 @@
 """JSON as a payload or a result may be: checked for what JSON and PostgreSQL's jsonb can hold, and decoded with care.
 
-`_enqueue` encodes payloads, `_run` encodes results; whoever makes a Job decodes. Errors name the place, never the value.
+Errors name the place of a value, never the value.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _decode = json.JSONDecoder().raw_decode
 
 
 def _make_encode() -> Callable[[Any], str]:
-    """`JSONEncoder.encode` makes an encoder in C for each value, in more time than a small one takes: this makes one for all.
-    In an interpreter that has none, or another, it is json's own."""
+    """`JSONEncoder.encode` makes an encoder in C for each value, which takes longer than to encode a small one: this makes one
+    for all values. In an interpreter that has no such encoder, or another one, it is json's own."""
     encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
     try:
         chunks = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
@@ -42,7 +42,7 @@ class NotStorable(ValueError):
 
 
 class _Flaw(Exception):
-    """Found by the check; on its way up each level adds its key or index, so that a sound value pays for no path."""
+    """Raised by the check. On its way up each level adds its key or index, so that a sound value costs no path."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -72,7 +72,7 @@ def encode(value: Any, place: str, *, clean: bool = False) -> str:
 
 
 def size(text: str) -> int:
-    """How many bytes of UTF-8 it takes, as PostgreSQL gives it back: that writes 1e300 with all its zeros."""
+    """How many bytes of UTF-8 the text takes as PostgreSQL gives it back, which writes 1e300 with all its zeros."""
     count = len(text) if text.isascii() else len(text.encode())
     if "e+" in text or "e-" in text:
         count += sum(int(exponent) for exponent in _EXPONENT.findall(text))  # an upper bound, also of what stands in a string
@@ -103,7 +103,8 @@ def decode(text: str) -> Any:
 
 
 def decode_or_text(text: str) -> Any:
-    """The same for who shows a row: the text as it stands where Python cannot hold it, so that its page stays whole."""
+    """The same for a page that shows a row: where Python cannot hold the value, the text as it stands, so that the page stays
+    whole."""
     try:
         return decode(text)
     except (ValueError, RecursionError):

@@ -54,7 +54,7 @@ class Settings:
             raise TypeError(f"retry must be a RetryPolicy, not {type(self.retry).__name__}")
         self._become("heartbeat", _seconds("heartbeat", self.heartbeat, 0.1, 28_800))
         self._become("lease", _seconds("lease", self.lease, 0.3, 86_400))
-        # Two heartbeats in a row may be late without anybody being dead. Rounded, because 3 * 0.1 is more than 0.3.
+        # Two heartbeats in a row may be late while the process lives. Rounded, because 3 * 0.1 is more than 0.3.
         if self.lease < round(3 * self.heartbeat, 6):
             raise ValueError(f"lease must be at least three heartbeats of {self.heartbeat:g} s, not {shown(self.lease)}")
         _check_int("max_crashes", self.max_crashes, 1, 10_000)

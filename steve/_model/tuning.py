@@ -90,7 +90,7 @@ class Tuning:
     log_patience: float = 0.5
     """A stop waits so long for its own line in the log, which may be a pipe that nobody reads."""
     health_check: float = 1.0
-    """How often the manager looks at its own health, for those who asked to be told."""
+    """How often the manager looks at its own health, for the listeners."""
     unhealthy_after: float = 10.0
     """A loop without the database, or an outcome unwritten, for longer than this makes the manager unhealthy."""
     notify_pause: float = 10.0
@@ -102,7 +102,7 @@ class Tuning:
     look_interval: float = 2.0
     """How often each process looks at the others, by chance a quarter more or less."""
     suspicion: float = 3.0
-    """Between the suspicion that a process is dead and its rescue: time for it to make a lost connection anew."""
+    """Between the suspicion that a process is dead and its rescue: time for it to open a lost connection again."""
     observer_age: float = 5.0
     """A process's own heartbeat connection must be so old before it suspects others."""
     silent_leases: int = 10

@@ -15,7 +15,7 @@ from typing import Protocol
 from weakref import WeakSet
 
 
-class Ending(Protocol):
+class Stoppable(Protocol):
     def ask_to_stop(self) -> None:
         """Returns at once."""
 
@@ -27,9 +27,9 @@ class _Exit:
     def __init__(self) -> None:
         self.is_exiting = False
         self._registered = False
-        self._engines: WeakSet[Ending] = WeakSet()
+        self._engines: WeakSet[Stoppable] = WeakSet()
 
-    def ends_after(self, engine: Ending) -> None:
+    def ends_after(self, engine: Stoppable) -> None:
         """Have it end before the interpreter does."""
         self._engines.add(engine)
         register = getattr(threading, "_register_atexit", None)  # Python's own, since 3.9; not documented

@@ -216,7 +216,7 @@ select
 
 
 def _words(error: psycopg.Error) -> str:
-    """PostgreSQL's own: a migration sends nobody's data."""
+    """PostgreSQL's own words, which quote no data: a migration sends none."""
     return " ".join(text for text in (error.diag.message_primary, error.diag.message_hint) if text) or str(error)
 
 

@@ -166,7 +166,7 @@ class JobStatements:
     def prune_jobs(self, connection: Connection, older_than: timedelta, after: int, most: int) -> tuple[int, int | None]:
         """How many jobs were deleted, and the last id that was looked at; None: there is none above `after`."""
         parameters = {"older_than": older_than, "after": after, "most": most}
-        # planned anew each time: a plan kept from a small table might read all of a large one, batch by batch
+        # Planned each time: a plan that was kept from a small table might read all of a large one, batch by batch.
         count, last = self._script.rows(connection, "prune_jobs", parameters, prepare=False)[0]
         return count, last
 

@@ -103,7 +103,7 @@ class ProcessStatements:
         }
 
     def suspect_process(self, connection: Connection, process: Process) -> float | None:
-        """When that was written down, by the server's clock; None: it has beaten since, or somebody else did it."""
+        """When that was written down, by the server's clock; None: it has beaten since, or another process did it."""
         parameters = {"id": process.id, "heartbeat_at": process.heartbeat_at, "lock": self._lock}
         rows = self._script.rows(connection, "suspect_process", parameters)
         return rows[0][0] if rows else None

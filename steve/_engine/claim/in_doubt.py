@@ -22,7 +22,7 @@ class InDoubtClaims:
         self._tuning = tuning
         self._clock = clock
         self._is_lost = False
-        """A reply was lost, and nobody has asked yet what its claim took."""
+        """A reply was lost, and its claim has not been asked for yet."""
         self._second_look = inf
         self._answered: deque[datetime] = deque()
         """The database's times of the last answered claims: all jobs of a claim have one claimed_at."""
@@ -49,7 +49,7 @@ class InDoubtClaims:
             self._second_look = 0.0
 
     def are_new(self) -> bool:
-        """Whether nobody has asked yet."""
+        """Whether they have not been asked for yet."""
         return self._is_lost
 
     def is_due(self) -> bool:

@@ -24,8 +24,8 @@ class ListenPort(Protocol):
     """`listen` and `hear` raise DatabaseFailure."""
 
     def listen(self) -> int | None:
-        """Open the connection if need be, and listen. Returns the number of its socket; None: a pooler is in between, where
-        nobody can listen."""
+        """Open the connection if need be, and listen. Returns the number of its socket; None: a pooler is in between, which
+        passes no notifications on."""
 
     def hear(self) -> list[str]:
         """The payloads that have arrived."""

@@ -37,7 +37,7 @@ class BeatPort(Protocol):
 
 
 class LookPort(Protocol):
-    """Who hears what the heartbeat saw, on its thread."""
+    """Hears what the heartbeat saw, on its thread."""
 
     def on_look(self, look: Look, *, connected: float, unbroken: float) -> None:
         """`connected`, `unbroken`: seconds, as in `Observer`."""
@@ -90,7 +90,7 @@ class Heartbeat:
         try:
             self._run()
         except BaseException:
-            self._drop()  # nobody knows any more whether the session holds the lock
+            self._drop()  # it is unknown now whether the session holds the lock
             raise
 
     def _run(self) -> None:

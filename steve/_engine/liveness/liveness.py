@@ -1,5 +1,5 @@
-"""Who is alive, wired: this process's heartbeat, the rescue of other processes' jobs, the jobs that this process has lost to
-such a rescue, and the jobs that it holds without knowing.
+"""Which processes are alive, wired: this process's heartbeat, the rescue of other processes' jobs, the jobs that this process
+has lost to such a rescue, and the jobs that it holds without knowing.
 
 The heartbeat has a thread of its own; the rest is a duty of the scanner.
 """

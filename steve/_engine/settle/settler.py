@@ -60,7 +60,7 @@ class SettlePort(Protocol):
 
 
 class CommitPort(Protocol):
-    """Who hears what the settler did, on its thread."""
+    """Hears what the settler did, on its thread."""
 
     def on_begun(self, event: Event) -> None: ...
 
@@ -193,9 +193,9 @@ class Settler:
             # written it, and nobody is told.
 
     def _look_closer(self, group: Sequence[Verdict], error: Exception, doubtful: bool) -> None:
-        """PostgreSQL does not take this group. It is halved until the verdict that is refused stands alone. Then either something
-        that is in the way can be removed; or the data is proven to be the cause, because the same outcome can be written without
-        it and not with it. Otherwise the verdict is deferred, whatever the cause is."""
+        """PostgreSQL does not take this group. It is halved until the verdict that is refused stands alone. Then either
+        something that is in the way can be removed; or the data is proven to be the cause, because the same outcome can be
+        written without it and not with it. Otherwise the verdict is deferred, whatever the cause is."""
         if len(group) > 1:
             middle = len(group) // 2
             self._settle(group[:middle], doubtful)

@@ -1,4 +1,4 @@
-"""A wait for a socket, or for somebody who calls `wake()`: what the notifier and the heartbeat do most of the time."""
+"""A wait for a socket, or for a call of `wake()`: what the notifier and the heartbeat do most of the time."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import contextlib
 import selectors
 import socket
 
-# An idle process waits anew for each job that other processes create. poll costs one system call a wait; epoll costs five, and
-# a descriptor when the process may have none left. One epoll for all waits would go on reporting a socket that was closed here
-# and is still open in the child of a fork.
+# An idle process begins a new wait for each job that other processes create. poll costs one system call a wait; epoll costs
+# five, and a descriptor when the process may have none left. One epoll for all waits would go on reporting a socket that was
+# closed here and is still open in the child of a fork.
 Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
 
 

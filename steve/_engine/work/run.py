@@ -84,7 +84,7 @@ _HOW_TO_WRAP = "lambda job: asyncio.run(function(job))"
 def _unawaited(result: object) -> str | None:
     """What the handler returned where it should have run something, as a plain function that calls an async one may."""
     if inspect.iscoroutine(result) or inspect.isgenerator(result):
-        result.close()  # otherwise Python warns that nobody awaited it
+        result.close()  # otherwise Python warns that it was never awaited
         return f"a {type(result).__name__}"
     if inspect.isasyncgen(result) or inspect.isawaitable(result):
         return f"a {type(result).__name__}"

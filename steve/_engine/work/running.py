@@ -24,7 +24,7 @@ class RunningJobs:
     def __init__(self, *, workers: int) -> None:
         self.workers = workers
         self.signals = RunSignals()
-        # By id() of the claimed job. A job that is due again at once may run anew before its earlier run has left here; and an
+        # By id() of the claimed job. A job that is due again at once may run again before its earlier run has left here; and an
         # id and its lease_no may be given out again, after a truncate say, while the earlier job of them runs. Single
         # operations on a dict are atomic.
         self._jobs: dict[int, RunningJob] = {}

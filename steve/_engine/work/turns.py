@@ -119,7 +119,7 @@ class Turns:
     def _submit(self) -> bool:
         try:
             self._threads.submit(self._turn)
-        except RuntimeError:  # the interpreter exits, and nobody called stop(): all threads of the executor are started
+        except RuntimeError:  # the interpreter exits without a stop(): all threads of the executor are started
             self._signals.stop()
             self._engine.ask_to_stop()
             return False
