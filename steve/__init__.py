@@ -1,15 +1,16 @@
 """steve: background jobs for synchronous Python, kept in the PostgreSQL that an application already has.
 
-Where to read. The values that users name are the files beside this one. The rest, in the order in which each builds on the one
-before:
+Where to read. The files beside this one hold the public classes (job.py, retry.py, run.py, report.py, health.py, errors.py) and
+the front door (manager.py: JobManager, each of whose methods is a call of _client/ or _engine/). The folders, in the order in
+which each builds on the ones before it:
 
-    _model/       the rules, pure: what becomes of a job (outcome.py), who is alive (process.py), names, JSON, settings
-    _runtime/     what a process has once: its log, its source of chance, its exit, its forks
-    _database/    the only SQL: connections, statements and their files, migrations, rights, failures
-    _client/      what callers ask: create, find, prune, migrate
+    _model/       the rules, pure: what becomes of a job, whether a process is alive, what may be a name, a setting or JSON
+    _runtime/     what a process has one of, however many managers it has: its log, random numbers, exit hook and fork hook
+    _database/    everything about PostgreSQL: connections, statements, migrations, rights, the meaning of errors
+    _client/      what callers ask for: create, find, prune, migrate
     _engine/      what works between start() and stop(): wiring.py first, then claim/ work/ settle/ events/ liveness/ upkeep/
-    manager.py    JobManager, the front door
-    cli.py demo/ embedded.py    programs that use steve as any other would
+
+cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other program would.
 """
 
 from steve._database.grants import grants

@@ -1,1 +1,3 @@
-"""What callers ask, in any process: a module for each verb. client.py has them all; a new verb is a new module and a method."""
+"""What callers ask for, in any process: a module for each verb. The module checks the arguments (enqueue.py those of create)
+and sends a statement. A new verb is a new module, a method of client.py and one of manager.py, and a statement.
+"""

@@ -1,13 +1,19 @@
-"""What works between `start()` and `stop()`. wiring.py puts it together and says which thread feeds which; then, in the order
-in which a job passes them:
+"""What works between `start()` and `stop()`. wiring.py puts an engine together and says which thread feeds which. A job passes
+four stages:
 
-    claim/       takes due jobs from the database into the buffer
-    work/        runs them, and has a verdict made of each outcome
-    settle/      writes the verdicts down, in groups
-    events/      tells the listeners, after the commit
-    liveness/    beats, and rescues the jobs of processes that died
-    upkeep/      what the other stages share: threads, periodic duties, backpressure, outages, the watch over health
+    claim/       decides when and how many due jobs to take from the database, and keeps them in a buffer
+    work/        takes jobs from the buffer and calls their handlers; each outcome becomes a verdict, by `_model/outcome.py`
+    settle/      writes the verdicts into the database, in groups
+    events/      calls the listeners, after the commit
 
-runner.py starts and stops engines for the manager. A new verdict is a case of `_model/outcome.py`; a new periodic duty is a
-`duties()` that wiring.py gives to the scanner, if it asks the database, or to the periodic thread, if it never waits.
+Beside them:
+
+    liveness/    heartbeats, and the rescue of jobs whose process died
+    upkeep/      what all of these share: supervised threads, periodic duties, backpressure, outages, the watch over health
+
+runner.py starts and stops engines for the manager; ending.py says how an engine ends.
+
+A new kind of verdict is a case in `_model/outcome.py`. A new periodic duty is a module in the folder that it is about, with a
+method `duties()`; wiring.py gives its duties to one of two threads (upkeep/periodic.py): the scanner, for duties that ask the
+database, or the maintenance thread, for duties that never wait.
 """

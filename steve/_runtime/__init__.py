@@ -1,1 +1,3 @@
-"""What a process has once, whatever managers it has: its log, its source of chance, its exit and its forks."""
+"""What a process has one of, however many managers it has: its log, its random numbers (chance.py), the hook at its exit
+(exit.py), and what happens in the child of a fork (fork.py).
+"""

@@ -1,3 +1,3 @@
-"""Takes due jobs from the database into the buffer, from which the workers take them. Woken by notifications, by the poll, and
-by retries that come due. Fed by: the database. Feeds: work/.
+"""Takes due jobs from the database into the buffer. A claim is due after a notification, when a known job comes due, or when
+the poll interval is over. Jobs that lie in the buffer too long, or when the engine stops, are given back. Feeds: work/.
 """

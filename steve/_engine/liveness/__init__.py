@@ -1,3 +1,3 @@
-"""Shows that this process is alive, rescues the jobs of processes that are not, and frees jobs that this process holds by the
-tables only. Feeds: events/.
+"""Beats, so that other processes see that this one lives; takes the jobs of processes that died, by the rules of
+`_model/process.py`; and frees jobs that the tables say this process runs, and that it does not run. Feeds: events/.
 """

@@ -1,1 +1,3 @@
-"""What the other stages share: supervised threads, periodic duties, backpressure, outages, and the watch over health."""
+"""What the stages share: supervised threads, periodic duties, backpressure (a queue that is full holds up the threads that fill
+it), outages, and the watch over health.
+"""

@@ -1,1 +1,2 @@
-"""Runs the jobs of the buffer: calls the handler, judges the outcome. Fed by: claim/. Feeds: settle/, with verdicts."""
+"""Runs the jobs of the buffer: calls the handler, and has `_model/outcome.py` judge what it did. Fed by: claim/. Feeds:
+settle/."""
