@@ -1,11 +1,11 @@
 """steve: background jobs for synchronous Python, kept in the PostgreSQL that an application already has.
 
-Where to read. The files beside this one hold the public classes (job.py, retry.py, run.py, report.py, health.py, errors.py) and
-the front door (manager.py: JobManager, each of whose methods is a call of _client/ or _engine/). The folders, in the order in
-which each builds on the ones before it:
+Where to read. manager.py is the front door: JobManager, whose methods call _client/ or _engine/. The other files beside this one hold
+the public values: job.py (Job, Attempt, NewJob), retry.py (RetryPolicy), run.py (Run: what a handler sees of its own run), report.py
+(StopReport), health.py (Health) and errors.py. The folders, from the bottom up; each may import from those before it:
 
     _model/       the rules, pure: what becomes of a job, whether a process is alive, what may be a name, a setting or JSON
-    _runtime/     what a process has one of, however many managers it has: its log, random numbers, exit hook and fork hook
+    _runtime/     one of each in a process, even with several managers: the log, random numbers, the exit hook, the fork hook
     _database/    everything about PostgreSQL: connections, statements, migrations, rights, the meaning of errors
     _client/      what callers ask for: create, find, prune, migrate
     _engine/      what works between start() and stop(): wiring.py first, then claim/ work/ settle/ events/ liveness/ upkeep/

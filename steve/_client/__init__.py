@@ -1,3 +1,4 @@
-"""What callers ask for, in any process: a module for each verb. The module checks the arguments (enqueue.py those of create)
-and sends a statement. A new verb is a new module, a method of client.py and one of manager.py, and a statement.
+"""What callers ask for, in any process. There is a module for each verb; it checks the arguments and sends a statement (for create
+and create_many, enqueue.py checks and create.py sends). A new verb is a new module, a statement, a method of Client (client.py) and
+a method of JobManager (manager.py).
 """

@@ -1,3 +1,3 @@
-"""Writes verdicts into the database, in groups; only for jobs that this process still holds. Fed by: work/, and by claim/ with
-jobs that are given back. Feeds: events/, after the commit.
+"""Writes verdicts into the database, in groups, for jobs that this process still holds; settler.py first. Fed by: work/ and claim/.
+Feeds: events/, after the commit.
 """

@@ -1,3 +1,3 @@
-"""What the stages share: supervised threads, periodic duties, backpressure (a queue that is full holds up the threads that fill
-it), outages, and the watch over health.
+"""What the stages share: supervised threads (threads.py), periodic duties (periodic.py), backpressure (a queue that is full holds up
+the threads that fill it), outages of the database, and the watch over the engine's own health. Duties that are about no stage.
 """

@@ -1,2 +1,1 @@
-"""Runs the jobs of the buffer: calls the handler, and has `_model/outcome.py` judge what it did. Fed by: claim/. Feeds:
-settle/."""
+"""Runs the jobs of the buffer; pool.py first. run.py calls the handler. Fed by: claim/. Feeds: settle/, with verdicts."""
