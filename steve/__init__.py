@@ -1,8 +1,9 @@
 """steve: background jobs for synchronous Python, kept in the PostgreSQL that an application already has.
 
-Where to read. manager.py is the front door: JobManager, whose methods call _client/ or _engine/. The other files beside this one hold
-the public values: job.py (Job, Attempt, NewJob), retry.py (RetryPolicy), run.py (Run: what a handler sees of its own run), report.py
-(StopReport), health.py (Health) and errors.py. The folders, from the bottom up; each may import from those before it:
+Where to read. manager.py is the front door: JobManager, whose methods call _client/ or _engine/. The other files beside this
+one hold the public values: job.py (Job, Attempt, NewJob), retry.py (RetryPolicy), run.py (Run: what a handler sees of its own
+run), report.py (StopReport), health.py (Health) and errors.py. The folders, from the bottom up; each may import from those
+before it:
 
     _model/       the rules, pure: what becomes of a job, whether a process is alive, what may be a name, a setting or JSON
     _runtime/     one of each in a process, even with several managers: the log, random numbers, the exit hook, the fork hook
