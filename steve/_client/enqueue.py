@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -27,18 +27,21 @@ _LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 
 def checked(new: NewJob, settings: Settings) -> Insert:
     """The job to insert. The settings' `retry` says what `new` leaves open. Raises InvalidJob."""
-    uid = uuid7(_now(), int.from_bytes(os.urandom(8), "big"))
+    uid = uuid7(_ticks(time.time_ns()), int.from_bytes(os.urandom(8), "big"))
     return Insert(uid, _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry))
 
 
-def checked_many(jobs: object, defaults: NewJob, settings: Settings) -> list[Insert]:
-    """The same for an iterable of ("type", payload) pairs or NewJobs; errors name the place: jobs[3]."""
+def checked_many(
+    jobs: object, defaults: NewJob, settings: Settings, *, clock: Callable[[], int] = time.time_ns
+) -> list[Insert]:
+    """The same for an iterable of ("type", payload) pairs or NewJobs; errors name the place: jobs[3]. `clock()`: nanoseconds
+    since 1970."""
     if isinstance(jobs, str | bytes | dict) or not isinstance(jobs, Iterable):
         raise InvalidJob(f'jobs must be an iterable of ("type", payload) pairs or NewJobs, not {type(jobs).__name__}')
     retry, most = settings.retry, settings.max_payload_bytes
     _terms(defaults, retry)  # also where there is no job to carry them
     inserts = []
-    uids = _uids()
+    uids = _uids(clock)
     pairs_terms: dict[str, Terms] = {}  # by type: checked once for a hundred thousand pairs
     for position, item in enumerate(jobs):
         try:
@@ -97,23 +100,23 @@ def uuid7(ticks: int, chance: int) -> int:
     """A UUID version 7 (RFC 9562) as an integer: 48 bits of milliseconds, 12 of their fraction, 62 of chance. They are in the
     order of time, so that the index on them grows at one end: random ones cost two to three times the WAL at a million rows.
 
-    `ticks`: of `_now()`. `chance`: 64 bits of os.urandom.
+    `ticks`: 4,096ths of a millisecond since 1970. `chance`: 64 bits of os.urandom.
     """
     head = (ticks >> 12 & 0xFFFF_FFFF_FFFF) << 16 | 7 << 12 | ticks & 0xFFF
     return head << 64 | 0b10 << 62 | chance >> 2
 
 
-def _now() -> int:
+def _ticks(nanoseconds: int) -> int:
     """In 4,096ths of a millisecond."""
-    return time.time_ns() * 4096 // 1_000_000
+    return nanoseconds * 4096 // 1_000_000
 
 
-def _uids() -> Iterator[int]:
+def _uids(clock: Callable[[], int]) -> Iterator[int]:
     """Any number of them, ascending. The clock and the source of chance are read once for a thousand; in between they are
     counted up, and a thousand ticks are a quarter of a millisecond."""
     ticks = 0
     while True:
-        ticks = max(ticks, _now())
+        ticks = max(ticks, _ticks(clock()))
         for (chance,) in struct.iter_unpack("Q", os.urandom(8_000)):
             yield uuid7(ticks, chance)
             ticks += 1

@@ -34,17 +34,18 @@ class RescuePort(Protocol):
 class Observations:
     """Remembers since when each process has looked as it does. Used on the heartbeat's thread, except `suspected`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._beats: dict[int, tuple[float, float]] = {}
         # The scanner writes here as well, each time a whole entry.
         self._suspicions: dict[int, tuple[float, float]] = {}
 
     def suspected(self, id: int, suspected_at: float) -> None:
         """This process has just written the suspicion itself."""
-        self._suspicions[id] = (suspected_at, time.monotonic())
+        self._suspicions[id] = (suspected_at, self._clock())
 
     def see(self, processes: Sequence[Process]) -> list[Observation]:
-        now = time.monotonic()
+        now = self._clock()
         seen = []
         beats: dict[int, tuple[float, float]] = {}
         for process in processes:
@@ -68,12 +69,19 @@ def _since(known: tuple[float, float] | None, value: float, now: float) -> tuple
 
 
 class Rescue:
-    def __init__(self, *, database: RescuePort, tell: Callable[[str, Verdict, Settled], None], tuning: Tuning) -> None:
+    def __init__(
+        self,
+        *,
+        database: RescuePort,
+        tell: Callable[[str, Verdict, Settled], None],
+        tuning: Tuning,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`tell` hears of each job that is rescued and failed by it, with the name of the process that held it."""
         self._database = database
         self._tell = tell
         self._tuning = tuning
-        self._observations = Observations()
+        self._observations = Observations(clock=clock)
         # Replaced as a whole: of two looks the later one counts.
         self._findings: list[tuple[Observation, ProcessState]] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from steve._database.failures import DatabaseFailure, Misconfigured
 from steve._runtime.log import logger
@@ -13,7 +14,8 @@ from steve._runtime.log import logger
 class Outage:
     """Logs one line when an outage begins, at most one a second while it lasts, and one at its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()  # protects the four below; nothing is called under it
         self._failing: set[str] = set()
         self._since = 0.0
@@ -21,7 +23,7 @@ class Outage:
         self._was_logged = False
 
     def failed(self, loop: str, error: Exception) -> None:
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             if not self._failing:
                 self._since, self._was_logged = now, False
@@ -41,9 +43,9 @@ class Outage:
             self._failing.discard(loop)
             is_over = not self._failing and self._was_logged
         if is_over:
-            logger.warning("the database is back after %.1f s", time.monotonic() - self._since)
+            logger.warning("the database is back after %.1f s", self._clock() - self._since)
 
     def now(self) -> tuple[list[str], float]:
         """The loops that fail now, and for how many seconds the outage has lasted."""
         with self._lock:
-            return sorted(self._failing), time.monotonic() - self._since if self._failing else 0.0
+            return sorted(self._failing), self._clock() - self._since if self._failing else 0.0

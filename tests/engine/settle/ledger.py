@@ -1,0 +1,178 @@
+"""A settler with a dict in place of the database, and what it wrote and told."""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from steve._database.failures import Refused
+from steve._engine.events.event import Event
+from steve._engine.settle.queue import SettleQueue
+from steve._engine.settle.settler import Landed, Settler
+from steve._engine.upkeep.outage import Outage
+from steve._model.claimed import Claimed, Settled
+from steve._model.outcome import Returned, Verdict, judge
+from steve._model.tuning import Tuning
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def verdict(number: int, result: str = "1") -> Verdict:
+    """On the job with this id: it returned `result`."""
+    retry = (3, "exp", 2.0, 3600.0, 0.0)
+    job = Claimed(
+        number, UUID(int=number), "default", "a", 0, "{}", None, 1, 0, *retry, lease_no=7,
+        claimed_at=AT, created_at=AT, run_at=AT, started_at=None,
+    )  # fmt: skip
+    return judge(job, Returned(result), begun=0.0)
+
+
+def begun(verdict: Verdict, attempts: int = 1) -> Event:
+    """The run that leads to this verdict begins."""
+    return Event(verdict.job._replace(attempts=attempts), "host:1", None, None)
+
+
+def settled(verdict: Verdict) -> Settled:
+    return Settled(verdict.job.id, verdict.job.lease_no, AT, AT, AT, AT, AT)
+
+
+class Ledger:
+    """A settler, and both its ports: `SettlePort`, which takes every group unless a test says otherwise, and `CommitPort`."""
+
+    def __init__(self, **tuning: Any) -> None:
+        """`tuning`: fields of Tuning. The waits are a hundredth of the usual ones."""
+        values = Tuning(**{"backoff_first": 0.001, "backoff_most": 0.02} | tuning)
+        # what is written, and what goes wrong
+        self.rows: dict[int, Verdict] = {}
+        self.groups: list[list[int]] = []
+        self.looked_up: list[list[int]] = []
+        self.rehearsed: list[Verdict] = []
+        self.log: set[int] = set()  # jobs that have a row of the log under their lease, left by another life of the job
+        self.on_write: Callable[[Sequence[Verdict]], None] = lambda group: None
+        self.answer: Callable[[Landed], Landed] = lambda landed: landed
+        # what is told
+        self.told: list[Verdict] = []
+        self.order: list[str] = []
+        self.failing: list[list[str]] = []  # the loops that could not use the database when each verdict was told
+        self.dropped = 0
+        self.ended = threading.Event()
+
+        self.outage = Outage()
+        self.queue = SettleQueue(tuning=values)
+        self.settler = Settler(queue=self.queue, database=self, commits=self, outage=self.outage, tuning=values)
+        self.thread = threading.Thread(target=self.settler.run)
+
+    # -- SettlePort -----------------------------------------------------------------------------------------------------
+
+    def write(self, verdicts: Sequence[Verdict], now: float) -> Landed:
+        self.groups.append([one.job.id for one in verdicts])
+        self.on_write(verdicts)
+        if self.log.intersection(one.job.id for one in verdicts):
+            raise Refused("duplicate key", "23505", "attempt_pkey")
+        new = {place: one for place, one in enumerate(verdicts, 1) if one.job.id not in self.rows}  # no job is settled twice
+        self.rows |= {one.job.id: one for one in new.values()}
+        return self.answer({place: settled(one) for place, one in new.items()})
+
+    def find_written(self, verdicts: Sequence[Verdict]) -> Landed:
+        self.looked_up.append([one.job.id for one in verdicts])
+        return {place: settled(one) for place, one in enumerate(verdicts, 1) if self.rows.get(one.job.id) == one}
+
+    def rehearse(self, verdict: Verdict) -> None:
+        self.rehearsed.append(verdict)
+        self.on_write([verdict])
+
+    def forget_attempt(self, verdict: Verdict) -> None:
+        self.log.discard(verdict.job.id)
+
+    # -- CommitPort -----------------------------------------------------------------------------------------------------
+
+    def on_begun(self, event: Event) -> None:
+        self.order.append(f"beginning of {event.job.attempts}")
+
+    def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
+        assert settled is None or (settled.id, settled.lease_no) == verdict.job.key()
+        self.order.append(f"end of {verdict.job.attempts}")
+        self.failing.append(self.outage.now()[0])
+        self.told.append(verdict)
+
+    def on_dropped(self) -> None:
+        self.dropped += 1
+
+    def on_all_settled(self) -> None:
+        self.ended.set()
+
+    # -- for tests ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def put(self, *verdicts: Verdict) -> None:
+        for one in verdicts:
+            self.queue.put(one)
+
+    def settle(self, *verdicts: Verdict) -> list[int]:
+        """Put these into the queue, wait until the settler has ended, and return the ids of the jobs that were told."""
+        self.put(*verdicts)
+        self.queue.end()
+        self.start()
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+        assert self.ended.is_set()
+        return [one.job.id for one in self.told]
+
+    def close(self) -> None:
+        self.on_write = lambda group: None
+        self.queue.end()
+        if self.thread.is_alive():
+            self.thread.join(60)
+
+
+# -- what goes wrong ----------------------------------------------------------------------------------------------------
+
+
+def fails(times: int, error: Exception, *, written: bool = False) -> Callable[..., Any]:
+    """Raises the error so many times, and passes afterwards. `written`: only after rows were written."""
+    left = [times]
+
+    def raise_or_pass(value: Any) -> Any:
+        if left[0] > 0 and (value or not written):
+            left[0] -= 1
+            raise error
+        return value
+
+    return raise_or_pass
+
+
+def in_turn(*errors: Exception | None) -> Callable[[Any], Any]:
+    """Raises these errors in their order, passes for each None, and passes for ever afterwards."""
+    left = iter(errors)
+
+    def raise_or_pass(value: Any) -> Any:
+        if (error := next(left, None)) is not None:
+            raise error
+        return value
+
+    return raise_or_pass
+
+
+def refuses(*numbers: int, error: Exception | None = None) -> Callable[[Sequence[Verdict]], None]:
+    """Refuses every group in which one of these jobs has a result: its data is the cause."""
+
+    def check(group: Sequence[Verdict]) -> None:
+        if any(one.job.id in numbers and one.result is not None for one in group):
+            raise error or Refused("this text quotes the data", "22P05")
+
+    return check
+
+
+class Barrier:
+    """Refuses every group with one of these jobs, whatever its outcome, until `numbers` is emptied: no data is the cause."""
+
+    def __init__(self, *numbers: int, error: Exception) -> None:
+        self.numbers = set(numbers)
+        self.error = error
+
+    def __call__(self, group: Sequence[Verdict]) -> None:
+        if self.numbers.intersection(one.job.id for one in group):
+            raise self.error
