@@ -1,4 +1,4 @@
-"""The heartbeat's thread, given a function in place of the database: when it beats, what it does when a beat fails, and how it
+"""The heartbeat's thread with a socket in place of the database: when it beats, what it does when a beat fails, and how it
 ends.
 """
 
@@ -6,14 +6,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from steve._database.failures import Misconfigured, Transient
+from steve._database.statements.processes import Look
 from steve._engine.liveness.heartbeat import Heartbeat
 from steve._engine.upkeep.outage import Outage
-from steve._database.statements.processes import Look
 from steve._model.process import Process
-from steve._database.failures import Misconfigured, Transient
+from steve._model.tuning import Tuning
 from tests.conftest import until
 
 NOW = 1.5e9
@@ -25,103 +27,113 @@ def own(suspected_at: float | None = None, silent: float = 1.0) -> Process:
 
 
 class Ticker:
-    """A heartbeat; what it sent, and what it said."""
+    """A heartbeat, and both its ports: `BeatPort` on a pair of sockets, and `LookPort`."""
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, **tuning: Any) -> None:
         self.answer: Callable[[], Process | None] = own
         self.sent: list[tuple[float, bool, bool]] = []
-        self.looked: list[tuple[float, float]] = []
+        self.looks: list[tuple[float, float]] = []  # connected, unbroken
         self.closed = 0
         self.doubts = 0
         self.near, self.far = socket.socketpair()
-        self.is_open = False
-        self.heart = Heartbeat(
-            self._beat,
-            self._close,
-            lambda: self.is_open,
-            lambda look, *seconds: self.looked.append(seconds),
-            self._doubt,
-            Outage(),
-            interval,
+        self.is_alive = False
+        self.heartbeat = Heartbeat(
+            database=self, looks=self, interval=interval, descriptor=None, outage=Outage(), tuning=Tuning(**tuning)
         )
-        self.thread = threading.Thread(target=self.heart.run)
+        self.thread = threading.Thread(target=self.heartbeat.run)
 
-    def _beat(self, beat: bool, locked: bool) -> tuple[Look, int]:
+    # -- BeatPort -------------------------------------------------------------------------------------------------------
+
+    def beat(self, *, beat: bool, locked: bool) -> tuple[Look, int]:
         self.sent.append((time.monotonic(), beat, locked))
         return Look(self.answer(), [], True, NOW), self.near.fileno()
 
-    def _close(self) -> None:
+    def is_open(self) -> bool:
+        return self.is_alive
+
+    def close(self) -> None:
         self.closed += 1
 
-    def _doubt(self) -> None:
+    # -- LookPort -------------------------------------------------------------------------------------------------------
+
+    def on_look(self, look: Look, *, connected: float, unbroken: float) -> None:
+        self.looks.append((connected, unbroken))
+
+    def on_doubt(self) -> None:
         self.doubts += 1
+
+    # -- for tests ------------------------------------------------------------------------------------------------------
 
     @property
     def beats(self) -> list[float]:
         return [at for at, beat, _ in self.sent if beat]
 
+    def disturb(self) -> None:
+        """The socket has something to say."""
+        self.far.send(b".")
+
+
+MakeTicker = Callable[..., Ticker]
+
 
 @pytest.fixture
-def make_ticker() -> Iterator[Callable[..., Ticker]]:
+def make_ticker() -> Iterator[MakeTicker]:
+    """`make_ticker(interval, **tuning)`: running, and after its first beat."""
     tickers: list[Ticker] = []
 
-    def make(interval: float = 60.0) -> Ticker:
-        tickers.append(Ticker(interval))
-        tickers[-1].thread.start()
-        until(lambda: tickers[-1].sent)
-        return tickers[-1]
+    def make(interval: float = 60.0, **tuning: Any) -> Ticker:
+        ticker = Ticker(interval, **tuning)
+        tickers.append(ticker)
+        ticker.thread.start()
+        until(lambda: ticker.looks)
+        return ticker
 
     yield make
     for ticker in tickers:
-        ticker.heart.end()
-        ticker.thread.join(10)
+        ticker.heartbeat.end()
+        ticker.thread.join(60)
         ticker.near.close()
         ticker.far.close()
 
 
-def test_it_beats_at_once_and_then_in_time(make_ticker: Callable[..., Ticker], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steve._engine.liveness.heartbeat.LOOK_SECONDS", 0.04)
-    ticker = make_ticker(0.1)
-    until(lambda: len(ticker.beats) >= 5)
-    pauses = [later - earlier for earlier, later in zip(ticker.beats, ticker.beats[1:], strict=False)]
+def test_it_beats_at_once_and_then_in_time(make_ticker: MakeTicker) -> None:
+    ticker = make_ticker(0.1, look_interval=0.04)
+    until(lambda: len(ticker.beats) >= 5 and len(ticker.sent) > len(ticker.beats))  # it looks more often than it beats
+    sent = list(ticker.sent)
+    beats = [at for at, beat, _ in sent if beat]
+    pauses = [later - earlier for earlier, later in zip(beats, beats[1:], strict=False)]
     assert min(pauses) > 0.04
-    assert len(ticker.sent) > len(ticker.beats), "it looks more often than it beats"
-    assert ticker.sent[0][1:] == (True, False)
-    assert {locked for _, _, locked in ticker.sent[1:]} == {True}
-    assert ticker.looked[-1][0] > ticker.looked[1][0] > 0  # connected for longer and longer
+    assert sent[0][1:] == (True, False)
+    assert {locked for _, _, locked in sent[1:]} == {True}
+    assert ticker.looks[-1][0] > ticker.looks[1][0] > 0  # connected for longer and longer
     assert ticker.doubts == 0
 
 
-def test_a_lost_connection_is_noticed_at_once_and_the_next_beat_takes_the_lock_again(
-    make_ticker: Callable[..., Ticker],
-) -> None:
-    ticker = make_ticker()
-    until(lambda: ticker.looked)
-    answers: list[Process | None] = [own()]
+def test_a_lost_connection_is_noticed_at_once_and_the_lock_taken_again(make_ticker: MakeTicker) -> None:
+    """The next look would come in an hour."""
+    ticker = make_ticker(7_200.0, look_interval=3_600.0)
+    lost = (ticker.near, ticker.far)
 
     def fail_once() -> Process | None:
-        ticker.near, lost = socket.socketpair()
-        lost.close() if not answers else ticker.far.close()
-        ticker.far = lost
+        ticker.near, ticker.far = socket.socketpair()
         ticker.answer = own
         raise Transient("the connection is lost")
 
     ticker.answer = fail_once
-    began = time.monotonic()
-    ticker.far.send(b".")  # the end, as the socket shows it
-    until(lambda: len(ticker.beats) == 2)
-    assert time.monotonic() - began < 1
+    ticker.far.send(b".")  # the end of the connection, as its socket shows it
+    until(lambda: len(ticker.beats) == 2 and len(ticker.looks) == 2)
+    for end in lost:
+        end.close()
     assert ticker.closed == 1
     assert ticker.sent[-1][1:] == (True, False)
-    assert ticker.looked[-1][0] < 1, "connected anew"
+    assert ticker.looks[-1][0] == 0.0, "connected anew"
 
 
 @pytest.mark.parametrize("was", [None, own(suspected_at=NOW - 1)], ids=["gone", "suspected"])
-def test_who_looks_and_finds_itself_taken_for_dead_beats_at_once_and_doubts(
-    was: Process | None, make_ticker: Callable[..., Ticker], monkeypatch: pytest.MonkeyPatch
+def test_a_process_that_finds_itself_taken_for_dead_beats_at_once_and_doubts(
+    was: Process | None, make_ticker: MakeTicker
 ) -> None:
-    monkeypatch.setattr("steve._engine.liveness.heartbeat.LOOK_SECONDS", 0.02)
-    ticker = make_ticker()
+    ticker = make_ticker(look_interval=0.02)
     until(lambda: len(ticker.sent) >= 3)
     assert len(ticker.beats) == 1
     ticker.answer = lambda: was
@@ -130,27 +142,33 @@ def test_who_looks_and_finds_itself_taken_for_dead_beats_at_once_and_doubts(
     assert len(ticker.beats) >= 2
 
 
-def test_who_was_silent_for_its_lease_doubts(make_ticker: Callable[..., Ticker]) -> None:
+def test_a_process_that_was_silent_for_its_lease_doubts(make_ticker: MakeTicker) -> None:
     ticker = make_ticker(0.1)
     ticker.answer = lambda: own(silent=60.0)
     until(lambda: ticker.doubts)
 
 
-def test_after_a_pause_it_starts_to_count_its_heartbeats_anew(make_ticker: Callable[..., Ticker]) -> None:
-    ticker = make_ticker(0.1)
-    until(lambda: ticker.looked and ticker.looked[-1][1] > 0.3)
-    ticker.heart._beaten_at -= 60.0  # as if the process had been stopped
-    until(lambda: ticker.looked[-1][1] < 0.2)
-    assert ticker.looked[-1][0] > 0.3  # over the same connection
+def test_after_a_pause_it_counts_its_unbroken_heartbeats_anew(make_ticker: MakeTicker) -> None:
+    """A beat that stands still is like a process that was stopped: it knows nothing of the others meanwhile."""
+    ticker = make_ticker(0.1, look_interval=0.04)
+    until(lambda: ticker.looks[-1][1] > 0.3)
+
+    def stand_still() -> Process:
+        ticker.answer = own
+        until(lambda: time.monotonic() - ticker.sent[-1][0] > 1.0)
+        return own()
+
+    ticker.answer = stand_still
+    until(lambda: ticker.answer is own)
+    until(lambda: any(unbroken == 0.0 for _, unbroken in ticker.looks[1:]))
+    assert ticker.looks[-1][0] > 0.3, "over the same connection"
+    assert ticker.closed == 0
 
 
-def test_a_beat_that_cannot_be_written_over_a_session_that_lives_lets_go_of_nothing(
-    make_ticker: Callable[..., Ticker],
-) -> None:
+def test_a_beat_that_cannot_be_written_keeps_a_session_that_is_alive(make_ticker: MakeTicker) -> None:
     """A right that is missing for a moment: without the session's lock the others would take this process for dead."""
     ticker = make_ticker(0.1)
-    until(lambda: ticker.looked)
-    ticker.is_open = True
+    ticker.is_alive = True
     failed: list[float] = []
 
     def fail() -> Process:
@@ -160,13 +178,13 @@ def test_a_beat_that_cannot_be_written_over_a_session_that_lives_lets_go_of_noth
     ticker.answer = fail
     until(lambda: len(failed) >= 3)
     ticker.answer = own
-    before = len(ticker.looked)
-    until(lambda: len(ticker.looked) > before)
+    before = len(ticker.looks)
+    until(lambda: len(ticker.looks) > before)
     assert ticker.closed == 0
     assert {locked for _, _, locked in ticker.sent[1:]} == {True}
 
 
-def test_a_defect_does_not_end_it(make_ticker: Callable[..., Ticker], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_does_not_end_it(make_ticker: MakeTicker, caplog: pytest.LogCaptureFixture) -> None:
     ticker = make_ticker(0.1)
 
     def fail() -> Process:
@@ -179,24 +197,24 @@ def test_a_defect_does_not_end_it(make_ticker: Callable[..., Ticker], caplog: py
     until(lambda: len(ticker.beats) > before)
 
 
-def test_after_the_end_no_beat_comes(make_ticker: Callable[..., Ticker]) -> None:
-    ticker = make_ticker()
+def test_after_the_end_no_beat_comes(make_ticker: MakeTicker) -> None:
+    ticker = make_ticker(shutdown_grace=60.0)
     sending, answered = threading.Event(), threading.Event()
 
     def slow() -> Process:
         sending.set()
-        assert answered.wait(10)
+        assert answered.wait(60)
         return own()
 
     ticker.answer = slow
-    ticker.far.send(b".")
-    assert sending.wait(10)
-    ending = threading.Thread(target=ticker.heart.end)
+    ticker.disturb()
+    assert sending.wait(60)
+    ending = threading.Thread(target=ticker.heartbeat.end)
     ending.start()
-    assert ending.is_alive()  # it waits for the beat that is under way
+    assert ending.is_alive(), "it waits for the beat that is under way"
     answered.set()
-    ending.join(10)
+    ending.join(60)
     sent = len(ticker.sent)
-    ticker.thread.join(10)
+    ticker.thread.join(60)
     assert not ticker.thread.is_alive()
     assert len(ticker.sent) == sent

@@ -1,170 +1,173 @@
-"""Looks at what a process holds by the tables; what it does not know of three times it frees."""
+"""Reconcile looks at what a process holds by the tables, and frees what the process does not know of in three looks."""
+
+from collections.abc import Callable
 
 import pytest
 
-from steve._engine.liveness.reconcile import ClaimReply, Held, Reconcile
+from steve._engine.liveness.reconcile import Held, Reconcile
+from steve._model.claimed import ClaimKey
+from steve._model.tuning import Tuning
 
 
-class Desk:
-    """A process, as `Reconcile` sees it."""
+class Holder:
+    """A process, as `Reconcile` sees it, and the tables."""
 
-    def __init__(self, interval: float = 60.0) -> None:
-        self.held: ClaimReply = set()
+    def __init__(self, *, interval: float = 60.0, pause: float = 0.0) -> None:
+        self.held: set[ClaimKey] = set()
         self.put = self.settled = 0
-        self.table: ClaimReply = set()
+        self.table: set[ClaimKey] = set()
+        self.before_look: Callable[[], None] = lambda: None
         self.looks = 0
         self.locked = False
-        self.freed: list[ClaimReply] = []
-        self.reconcile = Reconcile(self._look, self._free, interval)
+        self.freed: list[set[ClaimKey]] = []
+        self.reconcile = Reconcile(
+            look=self._look, free=self._free, interval=interval, tuning=Tuning(reconcile_pause=pause)
+        )
 
     def work(self) -> bool:
         return self.reconcile.work(self.settled)
 
-    def _look(self) -> tuple[Held, ClaimReply]:
+    def _look(self) -> tuple[Held, set[ClaimKey]]:
+        self.before_look()
         self.looks += 1
         return Held(set(self.held), self.put, self.settled), set(self.table)
 
-    def _free(self, claims: ClaimReply) -> None:
+    def _free(self, claims: set[ClaimKey]) -> None:
         self.freed.append(claims)
         if not self.locked:
             self.table -= claims
 
 
 @pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr("steve._engine.liveness.reconcile.AGAIN_SECONDS", 0.0)
-    return Desk()
+def holder() -> Holder:
+    return Holder()
 
 
-def test_nothing_is_asked_without_a_cause(desk: Desk) -> None:
-    desk.table = {(1, 1)}
-    assert not desk.work()
-    assert desk.looks == 0
+def test_nothing_is_asked_without_a_cause(holder: Holder) -> None:
+    holder.table = {(1, 1)}
+    assert not holder.work()
+    assert holder.looks == 0
 
 
-def test_what_is_unknown_three_times_is_freed_once(desk: Desk) -> None:
-    desk.table = {(1, 1), (2, 1)}
-    desk.held = {(2, 1)}
-    desk.reconcile.begin()
-    assert desk.work()
-    assert desk.work()
-    assert desk.freed == []
-    assert desk.work()
-    assert desk.freed == [{(1, 1)}]
-    assert desk.work()  # and once more, whether it is gone
-    assert not desk.work()
-    assert desk.freed == [{(1, 1)}]
+def test_a_job_that_is_unknown_in_three_looks_is_freed_once(holder: Holder) -> None:
+    holder.table = {(1, 1), (2, 1)}
+    holder.held = {(2, 1)}
+    holder.reconcile.begin()
+    assert holder.work()
+    assert holder.work()
+    assert holder.freed == []
+    assert holder.work()
+    assert holder.freed == [{(1, 1)}]
+    assert holder.work()  # and once more, whether it is gone
+    assert not holder.work()
+    assert holder.freed == [{(1, 1)}]
 
 
-def test_what_cannot_be_freed_just_now_is_freed_later(desk: Desk) -> None:
-    desk.table = {(1, 1)}
-    desk.locked = True  # its row is
-    desk.reconcile.begin()
+def test_a_job_whose_row_is_locked_is_freed_later(holder: Holder) -> None:
+    holder.table = {(1, 1)}
+    holder.locked = True
+    holder.reconcile.begin()
     for _ in range(5):
-        assert desk.work()
-    assert desk.freed == [{(1, 1)}] * 3
-    desk.locked = False
-    assert desk.work()
-    assert desk.work()
-    assert not desk.work()
+        assert holder.work()
+    assert holder.freed == [{(1, 1)}] * 3
+    holder.locked = False
+    assert holder.work()
+    assert holder.work()
+    assert not holder.work()
 
 
-def test_once_an_interval_it_looks_without_a_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steve._engine.liveness.reconcile.AGAIN_SECONDS", 0.0)
-    desk = Desk(interval=0.0)
-    assert desk.work()
-    assert desk.work()
-    assert desk.looks == 2
+def test_once_an_interval_it_looks_without_a_cause() -> None:
+    holder = Holder(interval=0.0)
+    assert holder.work()
+    assert holder.work()
+    assert holder.looks == 2
 
 
-def test_a_look_that_fails_is_made_again(desk: Desk) -> None:
-    desk.reconcile.begin()
-    look = desk.reconcile._look
-
-    def fail() -> tuple[Held, ClaimReply]:
-        desk.reconcile._look = look
+def test_a_look_that_fails_is_made_again(holder: Holder) -> None:
+    def fail_once() -> None:
+        holder.before_look = lambda: None
         raise ConnectionError
 
-    desk.reconcile._look = fail
+    holder.before_look = fail_once
+    holder.reconcile.begin()
     with pytest.raises(ConnectionError):
-        desk.work()
-    assert desk.work()
-    assert not desk.work()
+        holder.work()
+    assert holder.work()
+    assert not holder.work()
 
 
-def test_a_job_that_was_being_drawn_at_the_first_look_runs_at_the_second(desk: Desk) -> None:
-    desk.table = {(1, 1)}
-    desk.reconcile.begin()
-    desk.work()
-    desk.held = {(1, 1)}
-    assert desk.work()
-    assert not desk.work()
-    assert desk.freed == []
+def test_a_job_that_was_being_taken_at_the_first_look_runs_at_the_second(holder: Holder) -> None:
+    holder.table = {(1, 1)}
+    holder.reconcile.begin()
+    holder.work()
+    holder.held = {(1, 1)}
+    assert holder.work()
+    assert not holder.work()
+    assert holder.freed == []
 
 
-def test_a_job_that_was_claimed_between_the_looks_is_none_of_it(desk: Desk) -> None:
-    desk.table = {(1, 1)}
-    desk.reconcile.begin()
-    desk.work()
-    desk.table = {(1, 2), (3, 1)}
-    assert desk.work()
-    desk.table = {(1, 3), (4, 1)}
-    assert desk.work()
-    assert not desk.work(), "under load others are found at every look"
-    assert desk.freed == []
+def test_jobs_that_were_claimed_between_the_looks_are_not_freed(holder: Holder) -> None:
+    holder.table = {(1, 1)}
+    holder.reconcile.begin()
+    holder.work()
+    holder.table = {(1, 2), (3, 1)}
+    assert holder.work()
+    holder.table = {(1, 3), (4, 1)}
+    assert holder.work()
+    assert not holder.work(), "under load others are found at every look"
+    assert holder.freed == []
 
 
-def test_what_comes_up_during_the_looks_is_found_in_the_same_round(desk: Desk) -> None:
-    desk.table = {(1, 1)}
-    desk.reconcile.begin()
-    desk.work()
-    desk.table = {(1, 1), (2, 1)}
-    desk.work()
-    desk.work()
-    assert desk.freed == [{(1, 1)}]
-    desk.work()
-    assert desk.freed == [{(1, 1)}, {(2, 1)}]
+def test_a_job_that_turns_up_during_the_looks_is_freed_in_the_same_round(holder: Holder) -> None:
+    holder.table = {(1, 1)}
+    holder.reconcile.begin()
+    holder.work()
+    holder.table = {(1, 1), (2, 1)}
+    holder.work()
+    holder.work()
+    assert holder.freed == [{(1, 1)}]
+    holder.work()
+    assert holder.freed == [{(1, 1)}, {(2, 1)}]
 
 
-def test_it_waits_until_what_lay_on_the_pile_is_settled(desk: Desk) -> None:
+def test_it_waits_until_the_outcomes_in_the_settlers_queue_are_settled(holder: Holder) -> None:
     """The database is away for a while: an outcome that waits is not one that was forgotten."""
-    desk.table = {(1, 1)}
-    desk.put, desk.settled = 5, 4
-    desk.reconcile.begin()
-    desk.work()
-    assert not desk.work()
-    desk.table = set()
-    desk.put, desk.settled = 9, 5
-    assert desk.work()
-    assert desk.freed == []
+    holder.table = {(1, 1)}
+    holder.put, holder.settled = 5, 4
+    holder.reconcile.begin()
+    holder.work()
+    assert not holder.work()
+    holder.table = set()
+    holder.put, holder.settled = 9, 5
+    assert holder.work()
+    assert holder.freed == []
 
 
-def test_an_outcome_that_came_to_lie_on_the_pile_after_the_first_look_is_waited_for_too(desk: Desk) -> None:
-    """Of a job that was claimed while the first look was asked, and done before the second."""
-    desk.table = {(1, 1)}
-    desk.reconcile.begin()
-    desk.work()
-    desk.put, desk.settled = 1, 0
-    assert desk.work()
-    assert not desk.work()
-    desk.table, desk.settled = set(), 1
-    assert desk.work()
-    assert not desk.work()
-    assert desk.freed == []
+def test_an_outcome_put_after_the_first_look_is_waited_for_too(holder: Holder) -> None:
+    """Its job was claimed while the first look was asked, and done before the second."""
+    holder.table = {(1, 1)}
+    holder.reconcile.begin()
+    holder.work()
+    holder.put, holder.settled = 1, 0
+    assert holder.work()
+    assert not holder.work()
+    holder.table, holder.settled = set(), 1
+    assert holder.work()
+    assert not holder.work()
+    assert holder.freed == []
 
 
-def test_causes_that_come_again_and_again_put_nothing_off(desk: Desk) -> None:
-    desk.table = {(1, 1)}
+def test_causes_that_come_again_and_again_delay_nothing(holder: Holder) -> None:
+    holder.table = {(1, 1)}
     for _ in range(3):
-        desk.reconcile.begin()
-        assert desk.work()
-    assert desk.freed == [{(1, 1)}]
+        holder.reconcile.begin()
+        assert holder.work()
+    assert holder.freed == [{(1, 1)}]
 
 
-def test_between_the_looks_lies_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steve._engine.liveness.reconcile.AGAIN_SECONDS", 60.0)
-    desk = Desk()
-    desk.table = {(1, 1)}
-    desk.reconcile.begin()
-    assert desk.work()
-    assert not desk.work()
+def test_there_is_a_pause_between_the_looks() -> None:
+    holder = Holder(pause=60.0)
+    holder.table = {(1, 1)}
+    holder.reconcile.begin()
+    assert holder.work()
+    assert not holder.work()
