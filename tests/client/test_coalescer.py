@@ -1,67 +1,69 @@
-"""Which of the jobs that are created at once announce themselves, and who pays for the others."""
+"""Which of the INSERTs that are sent at once carries the notification, and which one pays for the others."""
 
 import logging
 
 import pytest
 
 from steve._client.coalescer import NotifyCoalescer
+from steve._model.tuning import Tuning
 from steve.errors import Unavailable
 
 
 class Counted(NotifyCoalescer):
-    """Counts the notifications that it sends by themselves."""
+    """Counts the notifications that are sent by themselves."""
 
-    def __init__(self) -> None:
-        super().__init__(self._note)
+    def __init__(self, tuning: Tuning = Tuning()) -> None:  # noqa: B008 - frozen
+        super().__init__(notify=self._count, tuning=tuning)
         self.sent = 0
 
-    def _note(self) -> None:
+    def _count(self) -> None:
         self.sent += 1
 
 
-def test_who_creates_alone_carries_the_notification_and_nothing_more_is_sent() -> None:
-    announcer = Counted()
+@pytest.fixture
+def coalescer() -> Counted:
+    return Counted()
+
+
+def test_an_insert_without_others_carries_the_notification(coalescer: Counted) -> None:
     for _ in range(3):
-        assert announcer.begin()
-        announcer.end(True)
-    assert announcer.sent == 0
+        assert coalescer.begin()
+        coalescer.end(True)
+    assert coalescer.sent == 0
 
 
-def test_who_goes_without_is_announced_when_the_last_one_ends() -> None:
-    announcer = Counted()
-    assert [announcer.begin() for _ in range(3)] == [True, False, False]
-    announcer.end(False)
-    announcer.end(True)
-    assert announcer.sent == 0  # the last one may be stored only after what was sent now
-    announcer.end(False)
-    assert announcer.sent == 1
+def test_inserts_without_a_notification_are_paid_for_when_the_last_one_ends(coalescer: Counted) -> None:
+    assert [coalescer.begin() for _ in range(3)] == [True, False, False]
+    coalescer.end(False)
+    coalescer.end(True)
+    assert coalescer.sent == 0, "the last one may be stored only after a notification that is sent now"
+    coalescer.end(False)
+    assert coalescer.sent == 1
 
 
-def test_a_carrier_that_is_under_way_does_not_pay_but_the_next_one_does() -> None:
-    announcer = Counted()
-    assert [announcer.begin(), announcer.begin()] == [True, False]
-    announcer.end(False)
-    announcer.end(True)
-    assert announcer.sent == 1
-    assert [announcer.begin(), announcer.begin(), announcer.begin()] == [True, False, False]
-    announcer.end(False)
-    announcer.end(True)
-    assert announcer.begin()  # sent after the one that has ended
-    announcer.end(True)
-    assert announcer.sent == 1
-    announcer.end(False)
-    assert announcer.sent == 2
+def test_a_carrier_that_is_under_way_does_not_pay_but_the_next_one_does(coalescer: Counted) -> None:
+    assert [coalescer.begin(), coalescer.begin()] == [True, False]
+    coalescer.end(False)
+    coalescer.end(True)
+    assert coalescer.sent == 1
+    assert [coalescer.begin(), coalescer.begin(), coalescer.begin()] == [True, False, False]
+    coalescer.end(False)
+    coalescer.end(True)
+    assert coalescer.begin(), "sent after the one that has ended"
+    coalescer.end(True)
+    assert coalescer.sent == 1
+    coalescer.end(False)
+    assert coalescer.sent == 2
 
 
-def test_a_copy_is_announced_at_once_unless_others_are_under_way() -> None:
-    announcer = Counted()
-    announcer.owe()
-    assert announcer.sent == 1
-    announcer.begin()
-    announcer.owe()
-    assert announcer.sent == 1
-    announcer.end(True)
-    assert announcer.sent == 2
+def test_a_copy_is_notified_of_at_once_unless_inserts_are_under_way(coalescer: Counted) -> None:
+    coalescer.owe()
+    assert coalescer.sent == 1
+    coalescer.begin()
+    coalescer.owe()
+    assert coalescer.sent == 1
+    coalescer.end(True)
+    assert coalescer.sent == 2
 
 
 def test_a_notification_that_cannot_be_sent_is_left_to_the_poll(caplog: pytest.LogCaptureFixture) -> None:
@@ -70,11 +72,10 @@ def test_a_notification_that_cannot_be_sent_is_left_to_the_poll(caplog: pytest.L
     def fail() -> None:
         raise Unavailable("no")
 
-    NotifyCoalescer(fail).owe()
+    NotifyCoalescer(notify=fail, tuning=Tuning()).owe()
     assert [record.levelname for record in caplog.records] == ["DEBUG"]
 
 
-def test_a_carrier_that_something_broke_off_keeps_no_other_from_carrying_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steve._client.coalescer.CARRY_SECONDS", 0.0)
-    announcer = Counted()
-    assert [announcer.begin(), announcer.begin()] == [True, True]
+def test_a_carrier_whose_thread_was_broken_off_is_forgotten_after_a_while() -> None:
+    coalescer = Counted(Tuning(carry_most=0.0))
+    assert [coalescer.begin(), coalescer.begin()] == [True, True]

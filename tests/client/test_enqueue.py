@@ -1,6 +1,6 @@
 """A request becomes jobs to insert: names, numbers, times and policies checked, the defaults merged, a uid made.
 
-What cannot be stored, argument by argument and with a database behind it: tests/manager/test_bad_input.py.
+What cannot be stored, argument by argument and with a database behind it: tests/behaviour/test_bad_input.py.
 """
 
 import itertools
@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from enum import Enum, StrEnum
-from types import SimpleNamespace
 from typing import Any
 from uuid import RFC_4122
 from zoneinfo import ZoneInfo
@@ -20,7 +19,7 @@ import pytest
 
 from steve import InvalidJob, NewJob, RetryPolicy, Status
 from steve._client.enqueue import as_job, checked, checked_many
-from steve._database.statements.store import Insert
+from steve._database.statements.jobs import Insert
 from steve._model.settings import Settings
 
 RETRY = RetryPolicy(max_attempts=7, backoff_strategy="exp", base=3.0, max_delay=60.0, jitter=0.5)
@@ -53,7 +52,7 @@ def policy(insert: Insert) -> tuple[Any, ...]:
     return insert.terms[3:8]
 
 
-def test_what_is_left_open_is_the_managers_or_the_usual() -> None:
+def test_what_a_job_leaves_open_is_the_managers_or_the_default() -> None:
     insert = enqueue()
     assert {"payload": insert.payload} | insert.terms._asdict() == {
         "queue": "default",
@@ -82,19 +81,19 @@ def test_what_is_left_open_is_the_managers_or_the_usual() -> None:
         ({"backoff_strategy": OTHER, "max_attempts": 4}, (4, "none", 5.0, 9.0, 0.25)),
     ],
 )
-def test_whose_attempts_and_delays_are_stored(arguments: dict[str, Any], stored: tuple[Any, ...]) -> None:
+def test_the_jobs_own_attempts_and_delays_go_before_the_managers(arguments: dict[str, Any], stored: tuple[Any, ...]) -> None:
     assert policy(enqueue(**arguments)) == stored
 
 
 @pytest.mark.parametrize("name", [Kind.MAIL, OldKind.MAIL, Text("mail")], ids=["StrEnum", "str and Enum", "subclass"])
-def test_a_subclass_of_str_is_the_text_that_it_is(name: str) -> None:
+def test_a_name_of_a_subclass_of_str_is_stored_as_the_text_it_is(name: str) -> None:
     insert = enqueue(name, queue=name)
     assert (insert.terms.type, insert.terms.queue) == ("mail", "mail")
     assert type(insert.terms.type) is type(insert.terms.queue) is str
 
 
 @pytest.mark.parametrize("strategy", [OldKind.EXP, RetryPolicy(backoff_strategy=OldKind.EXP)], ids=["by name", "in a policy"])
-def test_so_is_a_strategy(strategy: Any) -> None:
+def test_a_strategy_of_a_subclass_of_str_is_stored_as_the_text_it_is(strategy: Any) -> None:
     stored = enqueue(backoff_strategy=strategy).terms.backoff_strategy
     assert (str(stored), type(stored)) == ("exp", str)
 
@@ -127,7 +126,7 @@ def test_a_payload_becomes_short_json(payload: Any, text: str) -> None:
     ],
     ids=str,
 )
-def test_a_payload_has_so_many_bytes_as_json_and_no_more_than_the_limit(payload: Any, size: int) -> None:
+def test_a_payload_has_no_more_bytes_as_json_than_the_limit(payload: Any, size: int) -> None:
     if size <= SETTINGS.max_payload_bytes:
         assert len(enqueue(payload=payload).payload.encode()) == size
         return
@@ -223,7 +222,7 @@ def test_an_argument_that_is_hard_to_show_is_refused_like_any_other(arguments: d
 
 
 class Odd(dict[str, Any]):
-    """Shows other items than it has to whoever looks at it as a whole: those that `shows` returns."""
+    """`items()` shows others than it has: those that `shows` returns."""
 
     shows: Callable[[], Any] = list
 
@@ -243,20 +242,20 @@ def odd(shows: Callable[[], Any]) -> Odd:
 
 
 def twofold() -> Odd:
-    """Sound when looked at first, with a NaN when looked at again."""
+    """Storable at the first look, with a NaN at the second."""
     looks = iter([[("a", 1)], [("a", float("nan"))]])
     return odd(lambda: next(looks))
 
 
 def growing() -> Odd:
-    """As a dict that another thread fills meanwhile."""
+    """Like a dict that another thread fills meanwhile."""
     payload = {"a": 1}
     return odd(lambda: (payload.update({str(len(payload)): 1}) or item for item in payload.items()))
 
 
 ODD: dict[str, Callable[[], Any]] = {
     "raises": lambda: odd(lambda: 1 // 0),
-    "raises nothing that Exception is": lambda: odd(lambda: sys.exit(3)),
+    "raises what is no Exception": lambda: odd(lambda: sys.exit(3)),
     "no items": lambda: odd(lambda: 5),
     "no pairs": lambda: odd(lambda: ["abc"]),
     "a key that is a tuple": lambda: odd(lambda: [((1,), 2)]),
@@ -268,15 +267,15 @@ ODD: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
-def test_a_payload_that_is_not_what_it_shows_is_refused_or_stored_as_it_shows_itself(make: Callable[[], Any]) -> None:
+def test_a_payload_of_an_odd_class_is_refused_or_stored_as_json(make: Callable[[], Any]) -> None:
     try:
         insert = enqueue("a", {"a": make()})
-    except (InvalidJob, SystemExit):  # what stops the program goes its way
+    except (InvalidJob, SystemExit):  # an exit is passed on
         return
     json.loads(insert.payload, parse_constant=pytest.fail)  # NaN and such are no JSON
 
 
-def test_what_every_job_has_and_says_itself() -> None:
+def test_a_job_of_many_takes_from_the_defaults_what_it_leaves_open() -> None:
     defaults = NewJob("unused", None, 4, OTHER, NOON, "mail", 9)
     pair, bare, own = checked_many(
         [("a", {"n": 1}), NewJob("b"), NewJob("c", {"n": 3}, 5, "exp", NOON + timedelta(days=1), "other", -1)],
@@ -319,13 +318,13 @@ def test_many_jobs_come_from_any_iterable(jobs: Any) -> None:
     assert [insert.terms.type for insert in checked_many(jobs, NewJob("unused"), SETTINGS)] == ["a", "b"]
 
 
-def test_no_jobs_are_fine_but_their_defaults_are_looked_at() -> None:
+def test_no_jobs_are_fine_but_their_defaults_are_checked() -> None:
     assert checked_many([], NewJob("unused"), SETTINGS) == []
     with pytest.raises(InvalidJob, match=r"^priority must be"):
         checked_many([], NewJob("unused", priority=101), SETTINGS)
 
 
-def test_what_raises_while_jobs_are_read_comes_through() -> None:
+def test_an_error_of_the_iterable_comes_through() -> None:
     with pytest.raises(ZeroDivisionError):
         checked_many((("a", {"n": 1 // n}) for n in (1, 0)), NewJob("unused"), SETTINGS)
 
@@ -340,23 +339,24 @@ def test_a_uid_is_a_uuid_of_version_7_that_says_when_it_was_made() -> None:
 def test_uids_are_in_the_order_of_time_and_never_the_same() -> None:
     uids = [enqueue().uid for _ in range(1_000)]
     assert len(set(uids)) == 1_000
-    stamps = [uid.int >> 64 for uid in uids]  # without the chance in the second half
+    stamps = [uid.int >> 64 for uid in uids]  # without the second half, which is random
     assert all(earlier <= later for earlier, later in itertools.pairwise(stamps))
 
 
-@pytest.mark.parametrize("clock", [time.time_ns, lambda: 1_800_000_000_000_000_000, itertools.count(2**60, -(10**9)).__next__])
-def test_the_uids_of_many_jobs_ascend_whatever_the_clock_does(
-    monkeypatch: pytest.MonkeyPatch, clock: Callable[[], int]
-) -> None:
-    monkeypatch.setattr("steve._client.enqueue.time", SimpleNamespace(time_ns=clock))
-    uids = [insert.uid for insert in checked_many([("a", None)] * 10_000, NewJob("unused"), SETTINGS)]
+@pytest.mark.parametrize(
+    "clock",
+    [time.time_ns, lambda: 1_800_000_000_000_000_000, itertools.count(2**60, -(10**9)).__next__],
+    ids=["the real one", "it stands still", "it runs backwards"],
+)
+def test_the_uids_of_many_jobs_ascend_whatever_the_clock_does(clock: Callable[[], int]) -> None:
+    uids = [insert.uid for insert in checked_many([("a", None)] * 10_000, NewJob("unused"), SETTINGS, clock=clock)]
     stamps = [uid.int >> 64 for uid in uids]
     assert all(earlier < later for earlier, later in itertools.pairwise(stamps))
     assert {uid.version for uid in uids} == {7}
     assert {uid.variant for uid in uids} == {RFC_4122}
 
 
-def test_what_was_stored_becomes_a_job() -> None:
+def test_the_job_that_is_returned_has_what_the_database_added() -> None:
     insert = enqueue("a", {"n": (1,)}, queue="mail", priority=3, backoff_strategy=OTHER)
     job = as_job(insert, 7, NOON, NOON + timedelta(minutes=1), NOON + timedelta(hours=1))
     assert (job.id, job.uid, job.type, job.queue, job.priority) == (7, insert.uid, "a", "mail", 3)

@@ -1,10 +1,10 @@
-"""What a job is: Status and AttemptStatus as text, the frozen values, and the claimed row that becomes a Job."""
+"""Status and AttemptStatus as text, and the frozen values that users get."""
 
 import copy
 import dataclasses
 import json
 import pickle
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +12,6 @@ import pytest
 
 import steve
 from steve import Attempt, AttemptStatus, Job, NewJob, Status
-from steve._model.json import decode, decode_or_text
-from steve._model.claimed import Claimed
 
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 
@@ -40,28 +38,6 @@ JOB = Job(
 )
 ATTEMPT = Attempt(7, 1, "host:1", NOON, NOON, AttemptStatus.ERROR, "ValueError: no", "Traceback ...")
 NEW = NewJob("a", {"n": [1]})
-CLAIMED = Claimed(
-    id=7,
-    uid=UUID(int=7),
-    queue="mail",
-    type="a",
-    priority=5,
-    payload='{"n":[1]}',
-    error="before",
-    attempts=2,
-    crashes=1,
-    max_attempts=3,
-    backoff_strategy="none",
-    backoff_base=2.0,
-    backoff_max=3600.0,
-    backoff_jitter=0.0,
-    lease_no=4,
-    claimed_at=NOON + timedelta(hours=1),
-    created_at=NOON,
-    run_at=NOON + timedelta(minutes=1),
-    started_at=NOON + timedelta(minutes=2),
-)
-
 VALUES = pytest.mark.parametrize("value", [JOB, ATTEMPT, NEW], ids=["Job", "Attempt", "NewJob"])
 
 
@@ -87,7 +63,7 @@ def test_a_status_is_its_text(status: Status | AttemptStatus, text: str) -> None
     assert {text: 1}[status] == 1
 
 
-def test_these_are_all_there_are() -> None:
+def test_these_are_all_statuses() -> None:
     assert list(Status) == ["pending", "running", "completed", "failed", "cancelled"]
     assert list(AttemptStatus) == ["running", "success", "error", "crashed"]
 
@@ -113,7 +89,7 @@ def test_jobs_that_differ_in_their_status_differ() -> None:
     assert dataclasses.replace(JOB, payload={}) != JOB
 
 
-def test_payload_and_result_do_not_count_in_the_hash_since_they_have_none() -> None:
+def test_the_payload_and_the_result_are_not_part_of_the_hash() -> None:
     assert hash(dataclasses.replace(JOB, payload={"other": []}, result=None)) == hash(JOB)
     assert hash(dataclasses.replace(NEW, payload=None)) == hash(NEW)
 
@@ -129,49 +105,3 @@ def test_a_new_job_leaves_open_what_it_does_not_say() -> None:
 def test_a_public_name_says_that_it_comes_from_steve(name: str) -> None:
     thing = getattr(steve, name)
     assert isinstance(thing, str) or thing.__name__ == "current_run" or thing.__module__ == "steve"
-
-
-def test_a_claimed_row_becomes_the_job_that_its_handler_gets() -> None:
-    job = CLAIMED.job(decode, Status.RUNNING)
-    assert dataclasses.asdict(job) == {
-        "id": 7,
-        "uid": UUID(int=7),
-        "queue": "mail",
-        "type": "a",
-        "priority": 5,
-        "payload": {"n": [1]},
-        "result": None,
-        "error": "before",
-        "status": "running",
-        "attempts": 2,
-        "crashes": 1,
-        "max_attempts": 3,
-        "backoff_strategy": "none",
-        "created_at": NOON,
-        "updated_at": CLAIMED.claimed_at,
-        "run_at": CLAIMED.run_at,
-        "claimed_at": CLAIMED.claimed_at,
-        "started_at": CLAIMED.started_at,
-        "completed_at": None,
-    }
-
-
-def test_each_job_made_of_a_claimed_row_has_a_payload_of_its_own() -> None:
-    one, other = (CLAIMED.job(decode, Status.RUNNING) for _ in range(2))
-    one.payload["n"].append(2)
-    assert other.payload == {"n": [1]}
-    empty = CLAIMED._replace(payload="{}")
-    empty.job(decode, Status.RUNNING).payload["n"] = 1
-    assert empty.job(decode, Status.RUNNING).payload == {}
-
-
-def test_what_is_known_by_now_takes_the_place_of_what_was_claimed() -> None:
-    job = CLAIMED.job(decode, Status.FAILED, error="no", completed_at=NOON)
-    assert (job.status, job.error, job.completed_at, job.attempts) == ("failed", "no", NOON, 2)
-
-
-def test_a_payload_that_cannot_be_decoded_raises_where_it_is_to_be_run_and_is_text_where_it_is_shown() -> None:
-    row = CLAIMED._replace(payload='{"n":' + "1" * 5_000 + "}")
-    with pytest.raises(ValueError, match="digits"):
-        row.job(decode, Status.RUNNING)
-    assert row.job(decode_or_text, Status.FAILED).payload == row.payload  # type: ignore[comparison-overlap]

@@ -105,7 +105,9 @@ RULES: dict[str, tuple[dict[str, Any], Outcome, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("columns", "outcome", "expected"), RULES.values(), ids=RULES)
-def test_the_verdict(columns: dict[str, Any], outcome: Outcome, expected: dict[str, Any]) -> None:
+def test_the_verdict_follows_from_the_job_and_the_outcome(
+    columns: dict[str, Any], outcome: Outcome, expected: dict[str, Any]
+) -> None:
     job = claimed(**columns)
     judged = judge(job, outcome, BEGUN)
     assert judged._asdict() == {"job": job} | expected
@@ -116,7 +118,7 @@ def test_chance_places_a_retry_within_the_jobs_jitter(chance: float, delay: floa
     assert judge(claimed(attempts=2, backoff_jitter=0.25), ERROR, BEGUN, chance).delay == delay
 
 
-def test_a_job_is_tried_as_often_as_promised_and_waits_as_its_policy_says() -> None:
+def test_a_job_is_tried_and_waits_as_its_policy_says() -> None:
     policy = RetryPolicy(max_attempts=5, base=3.0, max_delay=30.0)
     job = claimed(max_attempts=5, backoff_base=3.0, backoff_max=30.0)
     delays = []
@@ -136,14 +138,12 @@ def test_a_job_is_tried_as_often_as_promised_and_waits_as_its_policy_says() -> N
         {"backoff_base": 1000.0, "backoff_max": 31_536_000.0, "backoff_jitter": 1.0},
     ],
 )
-def test_what_the_table_may_hold_of_a_policy_can_be_judged(numbers: dict[str, float]) -> None:
+def test_any_policy_that_the_table_may_hold_can_be_judged(numbers: dict[str, float]) -> None:
     assert judge(claimed(**numbers), ERROR, BEGUN).status is Status.PENDING
 
 
-def test_only_what_goes_back_unbegun_is_given_back() -> None:
-    given_back = {
-        name for name, (columns, outcome, _) in RULES.items() if judge(claimed(**columns), outcome, BEGUN).delay is None
-    }
+def test_only_a_job_that_was_not_begun_goes_back() -> None:
+    given_back = {name for name, (columns, outcome, _) in RULES.items() if judge(claimed(**columns), outcome, BEGUN).goes_back}
     assert given_back == {"it was not begun", "it was not begun at the last attempt"}
 
 

@@ -35,7 +35,7 @@ DELAYS = [
 
 
 @pytest.mark.parametrize(("policy", "failures", "seconds"), DELAYS)
-def test_the_delay_after_so_many_failures(policy: dict[str, Any], failures: int, seconds: float) -> None:
+def test_the_delay_follows_from_the_policy_and_the_failures(policy: dict[str, Any], failures: int, seconds: float) -> None:
     assert RetryPolicy(**policy).delay(failures) == seconds
 
 
@@ -145,7 +145,7 @@ def test_the_limits_themselves_are_fine(arguments: dict[str, Any]) -> None:
     assert dataclasses.asdict(policy) == dataclasses.asdict(RetryPolicy()) | arguments
 
 
-def test_the_default_is_three_attempts_two_to_the_failures_at_most_an_hour_no_jitter() -> None:
+def test_the_default_is_three_attempts_and_delays_of_at_most_an_hour() -> None:
     assert RetryPolicy() == RetryPolicy(max_attempts=3, backoff_strategy="exp", base=2.0, max_delay=HOUR, jitter=0.0)
 
 

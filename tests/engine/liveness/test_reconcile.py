@@ -20,9 +20,7 @@ class Holder:
         self.looks = 0
         self.locked = False
         self.freed: list[set[ClaimKey]] = []
-        self.reconcile = Reconcile(
-            look=self._look, free=self._free, interval=interval, tuning=Tuning(reconcile_pause=pause)
-        )
+        self.reconcile = Reconcile(look=self._look, free=self._free, interval=interval, tuning=Tuning(reconcile_pause=pause))
 
     def work(self) -> bool:
         return self.reconcile.work(self.settled)

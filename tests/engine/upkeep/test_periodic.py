@@ -1,4 +1,4 @@
-"""The maintenance thread: duties come again whatever they raise, and a request to stop is carried out at once."""
+"""A thread for periodic duties: they come again whatever they raise, and a request to stop is carried out at once."""
 
 import logging
 import threading
@@ -10,42 +10,43 @@ import pytest
 from steve._engine.upkeep.periodic import Duty, Periodic
 from tests.conftest import until
 
+Start = Callable[..., Periodic]
+
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Periodic]]:
+def start() -> Iterator[Start]:
     """`start(duty, ..., on_stop=...)`: running; ended after the test."""
     started: list[tuple[Periodic, threading.Thread]] = []
 
     def start(*duties: Duty, on_stop: Callable[[], None] = lambda: None) -> Periodic:
-        maintenance = Periodic(list(duties), on_stop)
-        thread = threading.Thread(target=maintenance.run)
+        periodic = Periodic(duties=duties, on_stop=on_stop)
+        thread = threading.Thread(target=periodic.run)
         thread.start()
-        started.append((maintenance, thread))
-        return maintenance
+        started.append((periodic, thread))
+        return periodic
 
     yield start
-    for maintenance, thread in started:
-        maintenance.end()
-        thread.join(10)
+    for periodic, thread in started:
+        periodic.end()
+        thread.join(60)
         assert not thread.is_alive()
 
 
-def test_each_duty_comes_again_at_its_own_interval(start: Callable[..., Periodic]) -> None:
+def test_each_duty_comes_again_at_its_own_interval(start: Start) -> None:
     often: list[float] = []
     seldom: list[float] = []
+    began = time.monotonic()
     start(
         Duty("often", 0.02, lambda: often.append(time.monotonic())),
         Duty("seldom", 0.2, lambda: seldom.append(time.monotonic())),
     )
-    began = time.monotonic()
-    until(lambda: len(seldom) == 2)
+    until(lambda: len(seldom) >= 2 and len(often) > len(seldom))
     assert seldom[0] - began >= 0.19
     assert seldom[1] - seldom[0] >= 0.19
-    assert len(often) > len(seldom)
 
 
 def test_a_duty_that_raises_is_logged_and_comes_again_and_hinders_no_other(
-    start: Callable[..., Periodic], caplog: pytest.LogCaptureFixture
+    start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     tries: list[int] = []
     others: list[int] = []
@@ -61,20 +62,17 @@ def test_a_duty_that_raises_is_logged_and_comes_again_and_hinders_no_other(
     assert records[0].exc_info
 
 
-def test_a_request_to_stop_is_carried_out_at_once_as_often_as_it_is_made(start: Callable[..., Periodic]) -> None:
-    stops: list[float] = []
-    maintenance = start(Duty("far away", 3600, lambda: None), on_stop=lambda: stops.append(time.monotonic()))
-    began = time.monotonic()
-    maintenance.ask_to_stop()
-    until(lambda: stops)
-    assert stops[0] - began < 5
-    maintenance.ask_to_stop()
+def test_a_request_to_stop_is_carried_out_at_once_as_often_as_it_is_made(start: Start) -> None:
+    """The next duty is due in an hour."""
+    stops: list[int] = []
+    periodic = start(Duty("far away", 3600, lambda: None), on_stop=lambda: stops.append(1))
+    periodic.ask_to_stop()
+    until(lambda: len(stops) == 1)
+    periodic.ask_to_stop()
     until(lambda: len(stops) == 2)
 
 
-def test_a_stop_that_raises_is_logged_and_may_be_asked_for_again(
-    start: Callable[..., Periodic], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_stop_that_raises_is_logged_and_may_be_asked_for_again(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     stops: list[int] = []
 
     def fail_at_first() -> None:
@@ -82,34 +80,34 @@ def test_a_stop_that_raises_is_logged_and_may_be_asked_for_again(
         if len(stops) == 1:
             raise RuntimeError("no")
 
-    maintenance = start(Duty("far away", 3600, lambda: None), on_stop=fail_at_first)
-    maintenance.ask_to_stop()
-    maintenance.ask_to_stop()
+    periodic = start(Duty("far away", 3600, lambda: None), on_stop=fail_at_first)
+    periodic.ask_to_stop()
+    periodic.ask_to_stop()
     until(lambda: len(stops) == 2)
     assert "RuntimeError: no" in caplog.text
 
 
-def test_duties_go_on_after_a_request_to_stop_until_the_end(start: Callable[..., Periodic]) -> None:
+def test_duties_go_on_after_a_request_to_stop_until_the_end(start: Start) -> None:
     """A last handler may run for long: what is owed meanwhile is still done."""
     done: list[int] = []
-    maintenance = start(Duty("often", 0.01, lambda: done.append(1)))
-    maintenance.ask_to_stop()
+    periodic = start(Duty("often", 0.01, lambda: done.append(1)))
+    periodic.ask_to_stop()
     before = len(done)
     until(lambda: len(done) >= before + 3)
 
 
-def test_after_the_end_nothing_is_done(start: Callable[..., Periodic]) -> None:
+def test_after_the_end_nothing_is_done() -> None:
     done: list[int] = []
-    maintenance = Periodic([Duty("often", 0.01, lambda: done.append(1))], lambda: None)
-    maintenance.end()
-    maintenance.run()  # returns
+    periodic = Periodic(duties=[Duty("often", 0.01, lambda: done.append(1))])
+    periodic.end()
+    periodic.run()  # returns
     assert done == []
 
 
-def test_requests_are_heard_however_fast_duties_come(start: Callable[..., Periodic]) -> None:
+def test_requests_are_heard_however_fast_duties_come(start: Start) -> None:
     """A duty that takes longer than its interval is due again at once, for ever."""
     stops: list[int] = []
     slow = threading.Event()
-    maintenance = start(Duty("slow", 0.001, lambda: slow.wait(0.01)), on_stop=lambda: stops.append(1))
-    maintenance.ask_to_stop()
-    until(lambda: stops, timeout=5)
+    periodic = start(Duty("slow", 0.001, lambda: slow.wait(0.01)), on_stop=lambda: stops.append(1))
+    periodic.ask_to_stop()
+    until(lambda: stops)

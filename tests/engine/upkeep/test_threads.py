@@ -1,32 +1,43 @@
-"""Threads that break off, for real: an executor's by an item of work that it cannot take, which ends its thread, and a loop by
-an exception that nobody expects. Not by PyThreadState_SetAsyncExc, which may stop the interpreter for ever (CPython 3.11).
+"""Threads that break off, for real: a worker's by an item of work that ends the thread that takes it, a loop's by an exception
+that nothing expects. Not by PyThreadState_SetAsyncExc, which may stop the interpreter for ever (CPython 3.11).
 """
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import thread as executors
 
 import pytest
 
 from steve._engine.upkeep.threads import Threads
+from steve._model.tuning import Tuning
 from tests.conftest import until
 
 
 class Poison:
-    """Ends the thread that takes it."""
+    """An item of work that ends the thread that takes it."""
 
-    def run(self) -> None:
+    def run(self, *context: object) -> None:
         raise SystemExit
 
 
-def kill_worker(threads: Threads) -> None:
-    assert threads._executor is not None
-    threads._executor._work_queue.put(Poison())  # type: ignore[arg-type]
+def kill(workers: list[threading.Thread]) -> None:
+    """End these workers, all of one executor; the others of it must be busy."""
+    for worker in workers:
+        executors._threads_queues[worker].put(Poison())  # type: ignore[attr-defined] - the standard library's
+    until(lambda: not any(worker.is_alive() for worker in workers))
+
+
+def workers() -> list[threading.Thread]:
+    """Of the only Threads that there is."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("steve-worker")]
 
 
 @pytest.fixture
 def threads() -> Iterator[Threads]:
-    threads = Threads(3, threading.local())
+    until(lambda: not workers())
+    threads = Threads(workers=3, own_threads=threading.local(), tuning=Tuning(restart_pause=0.001))
     threads.start_workers()
+    until(lambda: len(workers()) == 3)
     yield threads
     threads.end_workers()
 
@@ -42,53 +53,46 @@ def test_a_loop_that_raises_begins_again_and_is_counted(threads: Threads) -> Non
         over.set()
 
     threads.loop("a loop", run, daemon=True)
-    assert over.wait(10)
+    assert over.wait(60)
     assert threads.restarted == 2
-    until(lambda: not threads._loops["a loop"].is_alive())
-    assert threads.dead() == []  # it came to its end
+    until(lambda: "a loop" not in [thread.name for thread in threading.enumerate()])
+    assert threads.dead() == [], "it came to its end"
 
 
-def test_dead_workers_are_replaced_and_what_waited_for_them_is_to_be_submitted_anew(threads: Threads) -> None:
-    until(lambda: len(threads._members) == 3)
-    members = list(threads._members)
-    for _ in members:
-        kill_worker(threads)
-    until(lambda: not any(thread.is_alive() for thread in members))
+def test_dead_workers_are_replaced_and_their_waiting_turns_counted(threads: Threads) -> None:
+    kill(workers())
     ran: list[int] = []
     for n in range(5):
-        threads.submit(lambda n=n: ran.append(n))  # for which nobody is left
+        threads.submit(lambda n=n: ran.append(n))  # there is no thread left to run it
     assert len(threads.dead()) == 3
     assert threads.replace_dead() == 5
     assert ran == []
     assert threads.restarted == 3
     assert threads.replace_dead() == 0
     meeting = threading.Barrier(3)
+    met: list[int] = []
     for _ in range(3):
-        threads.submit(lambda: meeting.wait(10) and None)  # there are three of them again
-    until(lambda: not threads._turns)
-    assert not meeting.broken
+        threads.submit(lambda: met.append(meeting.wait(60)))  # there are three of them again
+    until(lambda: len(met) == 3)
     assert threads.dead() == []
 
 
-def test_a_turn_under_way_goes_on_while_the_dead_are_replaced(threads: Threads) -> None:
-    until(lambda: len(threads._members) == 3)
-    here: list[threading.Thread] = []
+def test_a_turn_under_way_goes_on_while_dead_workers_are_replaced(threads: Threads) -> None:
+    before = workers()
+    busy: list[threading.Thread] = []
     entered, go_on, over = threading.Event(), threading.Event(), threading.Event()
 
     def turn() -> None:
-        here.append(threading.current_thread())
+        busy.append(threading.current_thread())
         entered.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         over.set()
 
     threads.submit(turn)
-    assert entered.wait(10)
-    others = [thread for thread in threads._members if thread not in here]
-    for _ in others:
-        kill_worker(threads)
-    until(lambda: not any(thread.is_alive() for thread in others))
+    assert entered.wait(60)
+    kill([worker for worker in before if worker not in busy])
     threads.replace_dead()
-    assert here[0].is_alive()
+    assert busy[0].is_alive()
     go_on.set()
-    assert over.wait(10)
-    until(lambda: not here[0].is_alive())  # its executor is not in use any more
+    assert over.wait(60)
+    until(lambda: not busy[0].is_alive())  # its executor is not in use any more
