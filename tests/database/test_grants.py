@@ -5,7 +5,7 @@ The roles are real ones that log in, and the library runs as each of them; schem
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import uuid4
 
 import psycopg
@@ -13,12 +13,16 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from steve._database import migrations
 from steve import Job, JobManager, SchemaError, Snooze, Status, grants
+from steve._client.calls import Calls
+from steve._client.create import Creator
 from steve._client.enqueue import checked
-from steve._database.statements.store import Store
-from steve.job import NewJob
+from steve._database import migrations
+from steve._database.connections import Connections
+from steve._database.statements import statements_for
 from steve._model.settings import Settings
+from steve._model.tuning import Tuning
+from steve.job import NewJob
 from tests.conftest import until
 
 MakeManager = Callable[..., JobManager]
@@ -140,19 +144,29 @@ def test_a_producer_creates_jobs_alone_and_in_its_own_transaction(
     assert theirs.migrate() == []  # it sees that there is nothing to do
 
 
-def test_a_producer_whose_reply_was_lost_sends_again_and_learns_what_it_stored(
-    granted: dict[str, Role], make_manager: MakeManager, manager: JobManager
+class TwiceSent:
+    """In place of the connections of a manager: the reply to the first try of each call is lost."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def call(self, statement: Callable[[psycopg.Connection], Any], **more: Any) -> Any:
+        first = statement(self._connection)
+        again = statement(self._connection)
+        assert again == first
+        return again
+
+
+def test_a_producer_whose_reply_was_lost_learns_what_it_stored(
+    granted: dict[str, Role], manager: JobManager, schema: str
 ) -> None:
-    producer = granted["producer"]
-    theirs = make_manager(producer.url)
-    insert = checked(NewJob("a", {"n": 1}), Settings())
-    with psycopg.connect(producer.url, autocommit=True) as connection:
-        first = theirs._creator._insert(connection, insert, False, theirs._store.insert_job)
-        assert theirs._creator._insert(connection, insert, False, theirs._store.insert_job) == first
-        inserts = [checked(NewJob("b"), Settings()) for _ in range(3)]
-        stored = theirs._creator._copy(connection, inserts)
-        assert theirs._creator._copy(connection, inserts) == stored
-    assert manager.fetch_all() == [*reversed(stored), first]
+    statements = statements_for(Settings(schema=schema))
+    with psycopg.connect(granted["producer"].url, autocommit=True) as connection:
+        twice = cast(Connections, TwiceSent(connection))
+        creator = Creator(statements=statements, calls=Calls(twice, statements), connections=twice, tuning=Tuning())
+        one = creator.create(checked(NewJob("a", {"n": 1}), Settings()), False, None)
+        many = creator.create_many([checked(NewJob("b"), Settings()) for _ in range(3)], False, None)
+    assert manager.fetch_all() == [*reversed(many), one]
 
 
 def test_a_producer_can_do_nothing_else_and_is_told_so(
@@ -220,16 +234,16 @@ def test_a_worker_does_all_that_a_manager_does_but_migrate(
     assert theirs.history(failed) == []
 
 
-def test_a_worker_finds_out_what_became_of_a_statement_whose_reply_was_lost(granted: dict[str, Role], schema: str) -> None:
-    store = Store(schema)
+def test_a_worker_may_look_up_a_statement_whose_reply_was_lost(granted: dict[str, Role], schema: str) -> None:
+    statements = statements_for(Settings(schema=schema))
     with psycopg.connect(granted["worker"].url, autocommit=True) as connection:
-        assert store.find_claimed(connection, 1, []) == []
-        assert store.find_settled(connection, []) == {}
-        assert store.find_inserted(connection, [uuid4()]) == {}
-        store.find_horizon(connection)
+        assert statements.claims.find_claimed(connection, 1, []) == []
+        assert statements.settlement.find_settled(connection, []) == {}
+        assert statements.jobs.find_inserted(connection, [uuid4()]) == {}
+        statements.claims.find_horizon(connection)
 
 
-def test_a_worker_cannot_change_what_a_job_is_nor_the_log_nor_the_tables(
+def test_a_worker_cannot_change_a_jobs_data_the_log_or_the_tables(
     granted: dict[str, Role], manager: JobManager, schema: str
 ) -> None:
     job = manager.create("a", {"n": 1})
@@ -267,18 +281,15 @@ def test_a_reader_looks_and_does_nothing_else(
     assert manager.find(job) == job
 
 
-def test_what_the_tables_lack_is_told_to_a_role_that_may_not_mend_it(
-    granted: dict[str, Role], make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
+def test_a_role_that_may_not_migrate_is_told_what_the_tables_lack(
+    granted: dict[str, Role], make_manager: MakeManager, conn: psycopg.Connection, schema: str
 ) -> None:
     """Each role may read which migrations were applied."""
-    newer = [
-        *migrations.load(),
-        migrations.Migration(9999, "9999_expand_x", "expand", "alter table {schema}.job add x text;", ""),
-    ]
-    monkeypatch.setattr(migrations, "load", lambda: newer)
+    (last,) = migrations.load()[-1:]
+    conn.execute(sql.SQL("delete from {}.migration where number = {}").format(sql.Identifier(schema), last.number))
     for role in granted.values():
         for call in (make_manager(role.url).start, make_manager(role.url).migrate):
-            with pytest.raises(SchemaError, match="9999_expand_x"):
+            with pytest.raises(SchemaError, match=last.name):
                 call()
 
 
@@ -298,7 +309,7 @@ def test_a_role_of_one_kind_gets_no_right_of_another(
         together = rights()
 
 
-def test_what_is_printed_is_grants_and_nothing_else() -> None:
+def test_grants_prints_grants_and_nothing_else() -> None:
     text = grants("jobs", producer="web", worker="work", reader="eve")
     statements = [" ".join(statement.split()) for statement in text.split(";")]
     assert statements.pop() == ""
@@ -323,7 +334,7 @@ def test_what_is_printed_is_grants_and_nothing_else() -> None:
         ({"schema": "s" * 64, "worker": "w"}, ValueError, "schema must be 1 to 63 bytes"),
     ],
 )
-def test_what_is_no_name_is_refused(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_a_wrong_name_is_refused(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
         grants(**arguments)
     assert str(caught.value).startswith(message)

@@ -1,7 +1,6 @@
-"""The statements of steve/sql: their plans stay on the indexes whatever the table holds and the statistics say, and the
-tables refuse rows that steve could not live with.
+"""The statements of steve/_database/sql: their plans stay on the indexes whatever the table holds and the statistics say.
 
-A statement is planned as it is sent: `Planned` is a Store whose statements are explained instead of run.
+A statement is planned as it is sent: `PlannedScript` explains the statements instead of running them.
 """
 
 import re
@@ -11,24 +10,29 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
 
-from steve._database import migrations
 from steve import JobManager
-from steve._database.execute import quoted
+from steve._database import migrations
 from steve._database.connection import Route, prepare_for_call, prepare_for_loop
-from steve._model.process import Process
-from steve._database.statements.processes import Processes
+from steve._database.statements import statements_for
+from steve._database.statements.claims import ClaimStatements
+from steve._database.statements.jobs import JobStatements, Page
+from steve._database.statements.processes import ProcessStatements
+from steve._database.statements.script import Script
+from steve._database.statements.settlement import SettlementStatements
 from steve._model.claim import Demand, Lane
-from steve._database.statements.store import Page, Store
-from steve.job import AttemptStatus, Status
 from steve._model.claimed import Claimed
 from steve._model.outcome import NotBegun, Verdict, judge
+from steve._model.process import Process
+from steve._model.settings import Settings
+from steve._model.tuning import Tuning
+from steve.job import AttemptStatus, Status
 from tests.conftest import until
 
 # -- plans --------------------------------------------------------------------------------------------------------------
@@ -40,7 +44,7 @@ EXECUTIONS = 7
 """After five PostgreSQL may take one plan for all parameters, if the session's settings have not made it do so before."""
 
 NUMBERS = count()
-"""Of prepared statements: those of two stores may live in one session."""
+"""Of prepared statements: those of two scripts may live in one session."""
 
 
 class Explained(Exception):
@@ -51,24 +55,24 @@ class Explained(Exception):
         self.plans = plans
 
 
-class Planned(Store):
-    """A Store whose statements are explained, as often as said above, and not run.
+class PlannedScript(Script):
+    """A script whose statements are explained, as often as said above, and not run.
 
-    `measured`: they are run, and rolled back, so that the plans say what was read. `kept`: they stay prepared, as those of a
+    `measured`: they are run, and rolled back, so that the plans say what was read. `kept`: they stay prepared, like those of a
     session that has been at work since the table was small.
     """
 
-    def __init__(self, schema: str, *, measured: bool = False, kept: bool = False, executions: int = EXECUTIONS) -> None:
-        super().__init__(schema)
+    def __init__(self, schema: str, *, measured: bool, kept: bool, executions: int) -> None:
+        super().__init__(schema, Tuning())
         self._explain = "explain (format json, analyze, buffers, timing off)" if measured else "explain (format json, verbose)"
         self._kept = kept
         self._executions = executions
         self._prepared: dict[tuple[str, str], str] = {}
 
-    def _rows(
+    def rows(
         self, connection: psycopg.Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
     ) -> list[tuple[Any, ...]]:
-        statement = self._statement(name)
+        statement = self.text(name)
         names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
         text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement).replace("%%", "%")
         types = ", ".join(postgres_type(parameters[name]) for name in names)
@@ -91,19 +95,35 @@ class Planned(Store):
         connection.execute(f"deallocate {self._prepared.pop((name, types))}".encode())
 
 
-class PlannedProcesses(Planned, Processes):
-    """The same for the statements about processes."""
+class Planned:
+    """Sets of statements that are explained: see PlannedScript."""
+
+    def __init__(self, schema: str, *, measured: bool = False, kept: bool = False, executions: int = EXECUTIONS) -> None:
+        def script() -> PlannedScript:
+            return PlannedScript(schema, measured=measured, kept=kept, executions=executions)
+
+        self.jobs = JobStatements(script())
+        self.settlement = SettlementStatements(script())
+        self.processes = ProcessStatements(script())
+        self._script = script
+        self._claims: dict[tuple[str, ...] | None, ClaimStatements] = {}
+
+    def claims(self, queues: tuple[str, ...] | None = None) -> ClaimStatements:
+        """Of a process that serves these queues: they are in the text."""
+        if queues not in self._claims:
+            self._claims[queues] = ClaimStatements(self._script(), queues)
+        return self._claims[queues]
 
 
 def plans_of(method: Callable[..., object], *arguments: object) -> list[list[Node]]:
-    """Of the statement behind a method of `Planned`."""
+    """Of the statement behind a method of one of the sets in `Planned`."""
     with pytest.raises(Explained) as caught:
         method(*arguments)
     return caught.value.plans
 
 
 def postgres_type(value: object) -> str:
-    """As what psycopg sends it."""
+    """The type under which psycopg sends it."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
@@ -128,27 +148,27 @@ def verdicts(ids: list[int], kinds: int = 3) -> list[Verdict]:
 
 
 def demand(n: int, *, any_type: bool = False, types: int = 3, lanes: int | None = None) -> Demand:
-    marks = (
+    watermarks = (
         None
         if lanes is None
         else {Lane("default", f"type {n}", 0): (datetime(2025, 1, 1, tzinfo=UTC), 1) for n in range(lanes)}
     )
-    return Demand(n, {f"type {number}": n for number in range(types)}, n, any_type, marks)
+    return Demand(n, {f"type {number}": n for number in range(types)}, n, any_type, watermarks)
 
 
-CLAIMS: dict[str, tuple[list[str] | None, Demand]] = {
+CLAIMS: dict[str, tuple[tuple[str, ...] | None, Demand]] = {
     "one": (None, demand(1)),
     "many": (None, demand(500)),
     "of any type": (None, demand(100, any_type=True)),
     "of a fallback alone": (None, demand(100, any_type=True, types=0)),
-    "of two queues": (["default", "other"], demand(100)),
-    "above a mark": (None, demand(100, lanes=1)),
-    "above many marks": (["default"], demand(500, lanes=50)),
+    "of two queues": (("default", "other"), demand(100)),
+    "above a watermark": (None, demand(100, lanes=1)),
+    "above many watermarks": (("default",), demand(500, lanes=50)),
 }
 
-# The suspects are looked for in the same statement: all above do, but a short scan.
-CLAIMS["of a job on its last chance"] = (None, demand(0, lanes=0)._replace(suspects=1, alone=True))
-CLAIMS["of suspects, too"] = (["default"], demand(10)._replace(suspects=10))
+# The crashed jobs are looked for in the same statement.
+CLAIMS["of a job on its last chance"] = (None, demand(0, lanes=0)._replace(crashed=1, alone=True))
+CLAIMS["of crashed jobs, too"] = (("default",), demand(10)._replace(crashed=10))
 
 CLAIMED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 """Of every row below that was ever claimed."""
@@ -196,8 +216,8 @@ def filled(conn: psycopg.Connection, schema: str) -> Fill:
 def assert_by_index(plans: list[list[Node]], what: object, *, bounded: bool = True, bitmap: bool = False) -> None:
     """No table is read from end to end, neither in its own order nor, if it is to be `bounded`, in that of an index.
 
-    A plan made while the table is small is kept while it grows, and what read all of it goes on to. What is read by its place
-    was found before.
+    A plan made while the table is small is kept while it grows, and would go on to read all of it. Rows that are read by their
+    place (a Tid Scan) were found by another node.
     """
     allowed = {"Index Scan", "Index Only Scan", "Tid Scan"} | ({"Bitmap Index Scan", "Bitmap Heap Scan"} if bitmap else set())
     for plan in plans:
@@ -219,13 +239,14 @@ def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
 ) -> None:
     some = filled(rows, status)
     ids = [id for id, _ in some]
-    store, processes = Planned(schema), PlannedProcesses(schema)
+    planned = Planned(schema)
+    processes = planned.processes
     prepare_for_loop(connection, Route())
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
         for what, (queues, wanted) in CLAIMS.items():
-            plans = plans_of(store.claim_jobs, connection, 1, queues, 3, wanted)
+            plans = plans_of(planned.claims(queues).claim_jobs, connection, 1, 3, wanted)
             assert_by_index(plans, ("claim", what, statistics), bounded=False)
             for plan in plans:
                 assert indexes(plan) == {"job_ready", "job_suspect"}
@@ -234,22 +255,22 @@ def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
                         assert node.get("Index Name", "job_suspect") == "job_suspect"
                 if not wanted.n:
                     continue
-                # A look into a lane begins where the lane does and ends where "not yet due" does, by the index alone.
+                # A look into a lane reads, by the index alone, from the lane's beginning to its first job that is not yet due.
                 looks = [str(node.get("Index Cond")) for node in plan if node.get("Index Name") == "job_ready"]
                 assert [look for look in looks if "queue = " in look and "run_at <= now()" in look and "ROW(" in look]
         for group in (ids[:1], ids[:20], ids):
-            plans = plans_of(store.settle_jobs, connection, "host:1", verdicts(group), 1.0, True, True)
+            plans = plans_of(planned.settlement.settle_jobs, connection, "host:1", verdicts(group), 1.0, True, True)
             assert_by_index(plans, ("settle", len(group), statistics))
             # not by job_claimed, which is the rescue's own and holds every running job
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
             plans = plans_of(processes.find_held, connection, [(id, 1) for id in group])
             assert_by_index(plans, ("held", len(group), statistics), bounded=rows >= 1_000)
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
-            plans = plans_of(store.find_settled, connection, verdicts(group))
-            assert_by_index(plans, ("witness", len(group), statistics))
+            plans = plans_of(planned.settlement.find_settled, connection, verdicts(group))
+            assert_by_index(plans, ("written", len(group), statistics))
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
-        assert_by_index(plans_of(store.find_jobs, connection, [some[0][1]]), ("find", statistics))
-        # The jobs of one process, and those hops from process to process: the one use of that index.
+        assert_by_index(plans_of(planned.jobs.find_jobs, connection, [some[0][1]]), ("find", statistics))
+        # Of job_claimed: the jobs of one process, and the step from each process to the next.
         dead = Process(1, "host:1", 60.0, 0.0, None, True)
         rescue = partial(processes.rescue_jobs, max_crashes=3, notify=True)
         plans = plans_of(rescue, connection, dead, True, "it died", ids[:3])
@@ -285,7 +306,7 @@ insert into {schema}.attempt (job_id, lease_no, number, process, started_at, com
 select n, 1, 1, 'host:1', now(), now(), case when n % 50 = 0 then 'error' else 'success' end
 from generate_series(1, {finished}) as n
 """
-"""In the order of their ids: what is finished, is running, is pending, half of that in ten days; uids are the ids."""
+"""In the order of their ids: finished jobs, running jobs, pending jobs, half of which are due in ten days. Each uid is the id."""
 
 
 @pytest.mark.parametrize(("rows", "running", "pending"), [(1_000, 100, 200), (100_000, 500, 5_000), (2_000_000, 50_000, 5_000)])
@@ -309,7 +330,7 @@ def test_no_statement_reads_more_the_longer_the_history(
     prepare_for_loop(connection, Route())
     with psycopg.connect(database_url, autocommit=True) as caller:
         prepare_for_call(caller, Route())
-        # What writes is run twice: the first clears away the index entries that earlier roll-backs left.
+        # Statements that write are run twice: the first run clears away the index entries that earlier roll-backs left.
         kept, new = (
             [Planned(schema, measured=True, kept=kept, executions=executions) for executions in (2, EXECUTIONS)]
             for kept in (True, False)
@@ -317,25 +338,25 @@ def test_no_statement_reads_more_the_longer_the_history(
 
         def explained(loop: Planned, call: Planned) -> Iterator[tuple[object, list[list[Node]], int]]:
             """Of each statement: its plans, and how many pages it may look at."""
-            yield "find", plans_of(call.find_jobs, caller, [UUID(int=7)]), 10
-            yield "log", plans_of(call.list_attempts, caller, UUID(int=7)), 20
+            yield "find", plans_of(call.jobs.find_jobs, caller, [UUID(int=7)]), 10
+            yield "log", plans_of(call.jobs.list_attempts, caller, UUID(int=7)), 20
             for before in (None, 500) if rows > 1_000 else ():  # a small table may well be read whole
-                yield ("page", before), plans_of(call.list_jobs, caller, Page(None, None, None, 100, before)), 30
+                yield ("page", before), plans_of(call.jobs.list_jobs, caller, Page(None, None, None, 100, before)), 30
             for what, (queues, wanted) in CLAIMS.items():
-                yield ("claim", what), plans_of(loop.claim_jobs, connection, 1, queues, 3, wanted), 500 + 10 * wanted.n
+                yield ("claim", what), plans_of(loop.claims(queues).claim_jobs, connection, 1, 3, wanted), 500 + 10 * wanted.n
             for n in (1, 20, len(held)):
-                settle = plans_of(loop.settle_jobs, connection, "host:1", verdicts(held[:n]), 1.0, True, True)
+                settle = plans_of(loop.settlement.settle_jobs, connection, "host:1", verdicts(held[:n]), 1.0, True, True)
                 yield ("settle", n), settle, 10 + 8 * n
-                yield ("witness", n), plans_of(loop.find_settled, connection, verdicts(done[:n])), 10 + 12 * n
-            yield "unanswered", plans_of(loop.find_claimed, connection, 1, []), 50 + running // 2
+                yield ("written", n), plans_of(loop.settlement.find_settled, connection, verdicts(done[:n])), 10 + 12 * n
+            yield "unanswered", plans_of(loop.claims().find_claimed, connection, 1, []), 50 + running // 2
 
         assert list(explained(*kept))  # prepares them
         conn.execute(HISTORY.format(schema=schema, rows=rows, running=running, finished=finished).encode())
         for statistics in ("as empty", "freshly analysed"):
             if statistics == "freshly analysed":
                 conn.execute(f"analyze {schema}.job, {schema}.attempt")
-            for since, stores in {"of the empty table": kept, "new": new}.items():
-                for what, plans, pages in explained(*stores):
+            for since, planned in {"of the empty table": kept, "new": new}.items():
+                for what, plans, pages in explained(*planned):
                     assert_by_index(plans, (what, statistics, since), bounded=False, bitmap=what == "log")
                     assert pages_read(plans[-1]) <= pages, (what, statistics, since)
                     assert rows_read_in_vain(plans[-1]) == 0, (what, statistics, since)
@@ -363,7 +384,7 @@ def test_pruning_walks_the_primary_key(
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
-        plans = plans_of(Planned(schema).prune_jobs, connection, timedelta(0), last, 1_000)
+        plans = plans_of(Planned(schema).jobs.prune_jobs, connection, timedelta(0), last, 1_000)
         assert_by_index(plans, ("prune", statistics), bitmap=True)
         assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
 
@@ -374,9 +395,9 @@ def test_a_page_far_down_is_found_at_once_whatever_was_looked_for_before(
     newest = filled(50_000, "completed")[0][0]
     conn.execute(f"analyze {schema}.job")
     prepare_for_call(connection, Route())
-    store = Planned(schema, measured=True, kept=True)
-    plans_of(store.list_jobs, connection, Page(None, "no such type", None, 100, newest))
-    for plan in plans_of(store.list_jobs, connection, Page(None, None, None, 100, newest - 16_000)):
+    jobs = Planned(schema, measured=True, kept=True).jobs
+    plans_of(jobs.list_jobs, connection, Page(None, "no such type", None, 100, newest))
+    for plan in plans_of(jobs.list_jobs, connection, Page(None, None, None, 100, newest - 16_000)):
         assert pages_read(plan) <= 30
         assert rows_read_in_vain(plan) == 0
 
@@ -404,138 +425,11 @@ def test_a_manager_at_work_never_reads_the_whole_table(manager: JobManager, conn
     assert conn.execute(index, [schema]).fetchall() == [(1,)], "once, at the end: whether this process holds anything"
 
 
-# -- rows by hand -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def table(manager: JobManager, schema: str) -> sql.Identifier:
-    return sql.Identifier(schema, "job")
-
-
-def test_a_row_of_uid_and_type_is_a_job(
-    manager: JobManager, conn: psycopg.Connection, table: sql.Identifier, schema: str
-) -> None:
-    uid = uuid4()
-    conn.execute(sql.SQL("insert into {} (uid, type) values (%s, 'a')").format(table), [uid])
-    job = manager.find(uid)
-    assert (job.queue, job.priority, job.payload, job.status) == ("default", 0, {}, "pending")
-    assert (job.attempts, job.crashes, job.max_attempts, job.backoff_strategy) == (0, 0, 3, "exp")
-    manager.set_handler("a", lambda job: "done")
-    manager.start()
-    until(lambda: manager.find(uid).status == "completed")
-
-
-IMPOSSIBLE = [
-    "uid = null",
-    "type = ''",
-    "type = null",
-    "type = repeat('x', 256)",
-    "queue = ''",
-    "queue = null",
-    "queue = repeat('x', 256)",
-    "priority = 101",
-    "priority = -101",
-    "priority = null",
-    "payload = null",
-    "payload = 'null'",
-    "payload = '[]'",
-    """payload = '"text"'""",
-    "payload = '1'",
-    "status = null",
-    "status = ''",
-    "status = 'done'",
-    "status = 'Pending'",
-    "status = 'running'",  # by nobody
-    "process_id = 1",  # held, but not running
-    "status = 'completed'",  # at no time
-    "status = 'failed'",
-    "status = 'cancelled'",
-    "completed_at = now()",  # but pending
-    "status = 'running', process_id = 1, completed_at = now()",
-    "status = 'completed', process_id = 1, completed_at = now()",
-    "attempts = -1",
-    "attempts = null",
-    "attempts = 1000000001",
-    "crashes = 1",  # of no attempt
-    "crashes = -1",
-    "attempts = 20000, crashes = 10001",
-    "max_attempts = 0",
-    "max_attempts = -1",
-    "max_attempts = 10001",
-    "max_attempts = null",
-    "backoff_strategy = 'linear'",
-    "backoff_strategy = null",
-    "backoff_base = 0.5",
-    "backoff_base = 1001",
-    "backoff_base = 'NaN'",
-    "backoff_max = -1",
-    "backoff_max = 31536001 * 2",
-    "backoff_max = 'Infinity'",
-    "backoff_max = 'NaN'",
-    "backoff_jitter = -0.1",
-    "backoff_jitter = 1.1",
-    "backoff_jitter = 'NaN'",
-    "lease_no = -1",
-    "lease_no = null",
-    *(f"{column} = '9999-01-01'" for column in ("run_at", "created_at")),
-    *(
-        f"{column} = '{time}'"
-        for column in ("run_at", "created_at", "updated_at", "claimed_at", "started_at")
-        for time in ("infinity", "-infinity", "10000-01-01", "0044-03-15 BC")
-    ),
-    "run_at = null",
-    "created_at = null",
-    "updated_at = null",
-    "status = 'completed', completed_at = 'infinity'",
-]
-"""Python, or steve, could not hold these: one such row would spoil every page and every claim that it is on."""
-
-
-@pytest.mark.parametrize("change", IMPOSSIBLE)
-def test_a_row_that_cannot_be_is_refused(
-    change: str, manager: JobManager, conn: psycopg.Connection, table: sql.Identifier
-) -> None:
-    job = manager.create("a")
-    with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.NotNullViolation)):
-        conn.execute(sql.SQL("update {} set {}").format(table, sql.SQL(change)))
-    assert manager.find(job) == job
-
-
-def test_a_uid_names_one_job(manager: JobManager, conn: psycopg.Connection, table: sql.Identifier) -> None:
-    job = manager.create("a")
-    with pytest.raises(psycopg.errors.UniqueViolation):
-        conn.execute(sql.SQL("insert into {} (uid, type) values (%s, 'a')").format(table), [job.uid])
-
-
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [
-        ("status = 'running'", psycopg.errors.CheckViolation),
-        ("status = 'failed'", psycopg.errors.CheckViolation),
-        ("status = null", psycopg.errors.NotNullViolation),
-        ("number = null", psycopg.errors.NotNullViolation),
-        ("process = null", psycopg.errors.NotNullViolation),
-        ("started_at = null", psycopg.errors.NotNullViolation),
-        ("completed_at = null", psycopg.errors.NotNullViolation),
-        ("lease_no = 1", psycopg.errors.UniqueViolation),  # of two attempts
-    ],
-)
-def test_an_attempt_that_cannot_be_is_refused(
-    change: str, error: type[Exception], manager: JobManager, conn: psycopg.Connection, schema: str
-) -> None:
-    conn.execute(
-        f"insert into {quoted(schema)}.attempt (job_id, lease_no, number, process, started_at, completed_at, status) "
-        "select 1, n, n, 'p', now(), now(), 'error' from generate_series(1, 2) as n"
-    )
-    with pytest.raises(error):
-        conn.execute(f"update {quoted(schema)}.attempt set {change}".encode())
-
-
-# -- who keeps dead rows ----------------------------------------------------------------------------------------------------
+# -- dead rows ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_standby_that_holds_back_the_cleaning_is_named(conn: psycopg.Connection, database_url: str, schema: str) -> None:
-    """One with hot_standby_feedback. Here this test speaks for it, in the protocol of replication."""
+    """One with hot_standby_feedback. Here the test plays the standby, in the protocol of replication."""
     if conn.execute("show wal_level").fetchone() == ("minimal",) or conn.execute("show max_wal_senders").fetchone() == ("0",):
         pytest.skip("this server has no standby")
     sender = pq.PGconn.connect(make_conninfo(database_url, replication="true", application_name=f"{schema} standby").encode())
@@ -547,7 +441,7 @@ def test_a_standby_that_holds_back_the_cleaning_is_named(conn: psycopg.Connectio
         (xmin,) = conn.execute("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()
         sender.put_copy_data(struct.pack("!cqIIII", b"h", 0, xmin % 2**32, xmin >> 32, 0, 0))
         sender.flush()
-        store = Store(schema)
-        until(lambda: (f"standby {schema} standby", None) in store.find_horizon(conn))
+        claims = statements_for(Settings(schema=schema)).claims
+        until(lambda: (f"standby {schema} standby", None) in claims.find_horizon(conn))
     finally:
         sender.finish()
