@@ -41,8 +41,8 @@ def second(database_url: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
-def aside(second: psycopg.Connection, conn: psycopg.Connection) -> Iterator[Callable[[Callable[[], T]], Future[T]]]:
-    """`aside(statement)`: call it on another thread, with `second`. Returns when it is over or waits for a lock."""
+def beside(second: psycopg.Connection, conn: psycopg.Connection) -> Iterator[Callable[[Callable[[], T]], Future[T]]]:
+    """`beside(statement)`: call it on another thread, with `second`. Returns when it is over or waits for a lock."""
 
     def is_blocked() -> bool:
         query = "select cardinality(pg_blocking_pids(%s)) > 0"
@@ -102,12 +102,12 @@ def test_a_claim_skips_the_jobs_that_another_one_is_taking(
     statements: Statements,
     first: psycopg.Connection,
     second: psycopg.Connection,
-    aside: Callable[[Callable[[], list[Claimed]]], Future[list[Claimed]]],
+    beside: Callable[[Callable[[], list[Claimed]]], Future[list[Claimed]]],
 ) -> None:
     jobs = manager.create_many([("a", None)] * 5)
     with first.transaction():
         taken = claim(statements, first, 1, 2)
-        others = aside(lambda: claim(statements, second, 2, 5))
+        others = beside(lambda: claim(statements, second, 2, 5))
         assert others.done(), "it waits"
     assert [job.id for job in taken] == [job.id for job in jobs[:2]]
     assert [job.id for job in others.result()] == [job.id for job in jobs[2:]]
@@ -118,12 +118,12 @@ def test_two_claims_at_once_never_take_the_same_job(
     statements: Statements,
     first: psycopg.Connection,
     second: psycopg.Connection,
-    aside: Callable[[Callable[[], list[Claimed]]], Future[list[Claimed]]],
+    beside: Callable[[Callable[[], list[Claimed]]], Future[list[Claimed]]],
 ) -> None:
     manager.create_many([("a", None)] * 3)
     with first.transaction():
         taken = claim(statements, first, 1, 3)
-        others = aside(lambda: claim(statements, second, 2, 3))
+        others = beside(lambda: claim(statements, second, 2, 3))
     assert len(taken) == 3
     assert others.result() == []
     assert {job.attempts for job in manager.fetch_all()} == {1}
@@ -147,7 +147,7 @@ def test_a_rescue_skips_a_job_whose_outcome_is_being_written(
     first: psycopg.Connection,
     second: psycopg.Connection,
     conn: psycopg.Connection,
-    aside: Callable[[Callable[[], list[int]]], Future[list[int]]],
+    beside: Callable[[Callable[[], list[int]]], Future[list[int]]],
 ) -> None:
     job, other = manager.create_many([("a", None)] * 2)
     process_id = register(statements, first)
@@ -156,7 +156,7 @@ def test_a_rescue_skips_a_job_whose_outcome_is_being_written(
     with first.transaction():
         verdict = Verdict(claimed, 0.0, Status.COMPLETED, AttemptStatus.SUCCESS)
         assert statements.settlement.settle_jobs(first, "p", [verdict], 1.0, False, True)
-        rescued = aside(lambda: rescue(statements, second, stalled, dead=False))
+        rescued = beside(lambda: rescue(statements, second, stalled, dead=False))
         waited = not rescued.done()
     assert rescued.result() == [other.id]
     assert (status(manager, job), status(manager, other)) == (("completed", 0), ("pending", 1))

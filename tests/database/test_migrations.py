@@ -28,7 +28,7 @@ MakeManager = Callable[..., JobManager]
 
 
 def known(*more: tuple[str, str]) -> list[Migration]:
-    """The migrations that there are, and some made up: names without a number ("expand_x"), and SQL."""
+    """The real migrations, and some made up for a test: names without a number ("expand_x"), and SQL."""
     real = migrations.load()
     made_up = []
     for number, (name, text) in enumerate(more, real[-1].number + 1):
@@ -48,7 +48,7 @@ def columns(conn: psycopg.Connection, schema: str) -> list[str]:
 
 
 def catalog(conn: psycopg.Connection, schema: str) -> dict[str, list[Any]]:
-    """What PostgreSQL knows of the schema, in its own words: equal for equal schemas, whatever their names and ids."""
+    """What PostgreSQL's catalog says of the schema: the same for two schemas that differ only in their names and ids."""
     queries = {
         "tables": "select relname, relkind, relpersistence, reloptions from pg_class where relnamespace = %(id)s order by 1",
         "columns": """
@@ -279,7 +279,7 @@ def test_a_locked_table_is_tried_again_until_it_is_free(conn: psycopg.Connection
         until(has_tried_twice)
         assert result == []
         reader.rollback()
-        thread.join(10)
+        thread.join(60)
     assert result == [["0002_expand_x"]]
 
 
@@ -457,7 +457,7 @@ def test_several_schemas_in_one_database_do_not_see_each_other(
         first = managers[0].create("a")
         until(lambda: all(jobs))
         assert [[job.uid for job in seen] for seen in jobs] == [[first.uid], [second.uid]]
-        heard = [notification.channel for notification in conn.notifies(timeout=5, stop_after=2)]
+        heard = [notification.channel for notification in conn.notifies(timeout=30, stop_after=2)]
         assert heard == [channels[1], channels[0]]
         assert managers[0].find(second) is None
         assert len(managers[0].fetch_all()) == 1

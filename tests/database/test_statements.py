@@ -56,7 +56,7 @@ class Explained(Exception):
 
 
 class PlannedScript(Script):
-    """A script whose statements are explained, as often as said above, and not run.
+    """A script whose statements are explained, `executions` times, and not run.
 
     `measured`: they are run, and rolled back, so that the plans say what was read. `kept`: they stay prepared, like those of a
     session that has been at work since the table was small.
@@ -136,7 +136,7 @@ def nodes(plan: Node) -> list[Node]:
 
 
 def verdicts(ids: list[int], kinds: int = 3) -> list[Verdict]:
-    """One for each id: completed, to be tried again, given back, in turn."""
+    """One for each id: in turn completed, to be tried again, and given back."""
     blank = Claimed(*[None] * len(Claimed._fields))._replace(lease_no=1, claimed_at=CLAIMED_AT)  # type: ignore[arg-type]
     jobs = [blank._replace(id=id) for id in ids]
     made = (
@@ -185,7 +185,7 @@ from generate_series(1, %(rows)s) as n
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[psycopg.Connection]:
-    """For the statements; of its own, since its session is changed."""
+    """For the statements: another one than `conn`, since its session is changed."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         yield connection
 
@@ -228,13 +228,13 @@ def assert_by_index(plans: list[list[Node]], what: object, *, bounded: bool = Tr
 
 
 def indexes(plan: list[Node]) -> set[str]:
-    """Those that it reads, of the table job."""
+    """The indexes of the table job that it reads."""
     return {node["Index Name"] for node in plan if node.get("Relation Name") == "job" and "Index Name" in node}
 
 
 @pytest.mark.parametrize("status", ["pending", "running"])
 @pytest.mark.parametrize("rows", [1, 300, 50_000])
-def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
+def test_the_statements_of_a_started_manager_use_indexes(
     rows: int, status: str, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:
     some = filled(rows, status)
@@ -255,7 +255,7 @@ def test_a_started_managers_statements_go_by_index_whatever_the_table_holds(
                         assert node.get("Index Name", "job_suspect") == "job_suspect"
                 if not wanted.n:
                     continue
-                # A look into a lane reads, by the index alone, from the lane's beginning to its first job that is not yet due.
+                # By the index alone, a look into a lane reads from its beginning to the first job that is not yet due.
                 looks = [str(node.get("Index Cond")) for node in plan if node.get("Index Name") == "job_ready"]
                 assert [look for look in looks if "queue = " in look and "run_at <= now()" in look and "ROW(" in look]
         for group in (ids[:1], ids[:20], ids):
@@ -306,7 +306,7 @@ insert into {schema}.attempt (job_id, lease_no, number, process, started_at, com
 select n, 1, 1, 'host:1', now(), now(), case when n % 50 = 0 then 'error' else 'success' end
 from generate_series(1, {finished}) as n
 """
-"""In the order of their ids: finished jobs, running jobs, pending jobs, half of which are due in ten days. Each uid is the id."""
+"""In the order of their ids: finished, running and pending jobs, half of which are due in ten days. Each uid is the id."""
 
 
 @pytest.mark.parametrize(("rows", "running", "pending"), [(1_000, 100, 200), (100_000, 500, 5_000), (2_000_000, 50_000, 5_000)])
@@ -319,7 +319,7 @@ def test_no_statement_reads_more_the_longer_the_history(
     database_url: str,
     schema: str,
 ) -> None:
-    """Planned on the empty table, or as it is; by statistics of the empty table, or fresh ones."""
+    """With plans made while the table was empty and new ones, by statistics of the empty table and fresh ones."""
     migrations.migrate(conn, schema)
     for table in ("job", "attempt"):
         conn.execute(f"alter table {schema}.{table} set (autovacuum_enabled = off)")
@@ -363,7 +363,7 @@ def test_no_statement_reads_more_the_longer_the_history(
 
 
 def pages_read(plan: list[Node]) -> int:
-    """By scans of tables: not what is written."""
+    """By scans of tables; pages that are written do not count."""
     return sum(node["Shared Hit Blocks"] + node["Shared Read Blocks"] for node in plan if is_table_scan(node))
 
 
@@ -389,7 +389,7 @@ def test_pruning_walks_the_primary_key(
         assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
 
 
-def test_a_page_far_down_is_found_at_once_whatever_was_looked_for_before(
+def test_a_page_far_down_reads_few_rows_whatever_was_listed_before(
     filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:
     newest = filled(50_000, "completed")[0][0]
@@ -428,7 +428,9 @@ def test_a_manager_at_work_never_reads_the_whole_table(manager: JobManager, conn
 # -- dead rows ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_standby_that_holds_back_the_cleaning_is_named(conn: psycopg.Connection, database_url: str, schema: str) -> None:
+def test_a_standby_that_holds_back_the_removal_of_dead_rows_is_named(
+    conn: psycopg.Connection, database_url: str, schema: str
+) -> None:
     """One with hot_standby_feedback. Here the test plays the standby, in the protocol of replication."""
     if conn.execute("show wal_level").fetchone() == ("minimal",) or conn.execute("show max_wal_senders").fetchone() == ("0",):
         pytest.skip("this server has no standby")

@@ -1,4 +1,4 @@
-"""The tables refuse rows that neither steve nor Python could hold, whoever writes them."""
+"""The tables refuse rows that neither steve nor Python could hold, however they are written."""
 
 from uuid import uuid4
 

@@ -42,7 +42,7 @@ def claimed(**columns: Any) -> Claimed:
 
 
 def verdict(status: Status, attempt_status: AttemptStatus | None, **more: Any) -> dict[str, Any]:
-    """What a verdict says of a job, besides which."""
+    """The fields of a verdict except the job."""
     nothing = {"begun": BEGUN, "result": None, "error": None, "details": None, "delay": 0.0}
     return nothing | {"status": status, "attempt_status": attempt_status} | more
 

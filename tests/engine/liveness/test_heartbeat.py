@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -97,12 +98,11 @@ def make_ticker() -> Iterator[MakeTicker]:
 
 
 def test_it_beats_at_once_and_then_in_time(make_ticker: MakeTicker) -> None:
-    ticker = make_ticker(0.1, look_interval=0.04)
-    until(lambda: len(ticker.beats) >= 5 and len(ticker.sent) > len(ticker.beats))  # it looks more often than it beats
+    ticker = make_ticker(0.4, look_interval=0.1)
+    until(lambda: len(ticker.beats) >= 4 and len(ticker.sent) > len(ticker.beats))  # it looks more often than it beats
     sent = list(ticker.sent)
     beats = [at for at, beat, _ in sent if beat]
-    pauses = [later - earlier for earlier, later in zip(beats, beats[1:], strict=False)]
-    assert min(pauses) > 0.04
+    assert min(later - earlier for earlier, later in pairwise(beats)) > 0.15
     assert sent[0][1:] == (True, False)
     assert {locked for _, _, locked in sent[1:]} == {True}
     assert ticker.looks[-1][0] > ticker.looks[1][0] > 0  # connected for longer and longer
@@ -150,8 +150,8 @@ def test_a_process_that_was_silent_for_its_lease_doubts(make_ticker: MakeTicker)
 
 def test_after_a_pause_it_counts_its_unbroken_heartbeats_anew(make_ticker: MakeTicker) -> None:
     """A beat that stands still is like a process that was stopped: it knows nothing of the others meanwhile."""
-    ticker = make_ticker(0.1, look_interval=0.04)
-    until(lambda: ticker.looks[-1][1] > 0.3)
+    ticker = make_ticker(0.3, look_interval=0.1)
+    until(lambda: ticker.looks[-1][1] > 0.5, timeout=30)
 
     def stand_still() -> Process:
         ticker.answer = own
@@ -161,7 +161,7 @@ def test_after_a_pause_it_counts_its_unbroken_heartbeats_anew(make_ticker: MakeT
     ticker.answer = stand_still
     until(lambda: ticker.answer is own)
     until(lambda: any(unbroken == 0.0 for _, unbroken in ticker.looks[1:]))
-    assert ticker.looks[-1][0] > 0.3, "over the same connection"
+    assert ticker.looks[-1][0] > 0.5, "over the same connection"
     assert ticker.closed == 0
 
 

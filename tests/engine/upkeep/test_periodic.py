@@ -38,11 +38,11 @@ def test_each_duty_comes_again_at_its_own_interval(start: Start) -> None:
     began = time.monotonic()
     start(
         Duty("often", 0.02, lambda: often.append(time.monotonic())),
-        Duty("seldom", 0.2, lambda: seldom.append(time.monotonic())),
+        Duty("seldom", 0.4, lambda: seldom.append(time.monotonic())),
     )
     until(lambda: len(seldom) >= 2 and len(often) > len(seldom))
-    assert seldom[0] - began >= 0.19
-    assert seldom[1] - seldom[0] >= 0.19
+    assert seldom[0] - began >= 0.4
+    assert seldom[1] - seldom[0] >= 0.2  # a thread may be held up between a duty's turn and its work
 
 
 def test_a_duty_that_raises_is_logged_and_comes_again_and_hinders_no_other(
