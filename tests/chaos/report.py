@@ -1,4 +1,4 @@
-"""What a run found, in Markdown."""
+"""The report of a run: a line for the terminal for each fault, and a page in Markdown."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .faults import Fault
 
 @dataclass
 class Result:
-    """Of all rounds of a fault."""
+    """What all rounds of one fault found."""
 
     fault: Fault
     trials: int = 0
     found: Findings = field(default_factory=Findings)
     notes: dict[str, Any] = field(default_factory=dict)
     met: Counter[str] = field(default_factory=Counter)
-    """What workers wrote into their logs, how often."""
+    """What the workers logged, errors of the database for example -> how often."""
     skipped: str = ""
     kept: list[str] = field(default_factory=list)
-    """Where the ledgers lie of rounds with a flaw."""
+    """The folders of the ledgers of rounds with a flaw."""
 
 
 def line(result: Result) -> str:
-    """One line for the terminal."""
+    """The fault's line for the terminal."""
     found = result.found
     if result.skipped:
         return f"{result.fault.id:5} skipped: {result.skipped}"
@@ -45,7 +45,7 @@ def recovery(found: Findings) -> str:
 
 
 def bound(count: int) -> str:
-    """What none of so many independent trials says about the rate."""
+    """The rate, with 95 % confidence, below which a flaw is that none of so many independent trials showed."""
     return f"{3 / count:.2g}" if count else "-"
 
 
@@ -79,21 +79,25 @@ def markdown(results: list[Result], seed: str, server: str, seconds: float) -> s
         text.append(f"| {name} | {meaning} | {count} | {rate} |")
     text += [
         "",
-        f"{total.untold} final states were not told to a listener, of {total.deaths} processes that died: listeners are told",
-        "after the commit, by a process that lives.",
+        f"{total.untold} final states were not told to a listener; {total.deaths} processes died. A listener is called after",
+        "the commit, by the process that ran the job, and is not called if that process dies first.",
         "",
-        "None of n trials says that the rate is below 3/n (with 95 % confidence) if the trials are independent. Jobs of one",
-        "trial are not quite: they meet the same fault. So the bound for a job is the hopeful one, for a trial the careful",
-        f"one, {bound(trials)} for all faults together; for one alone it is 3 by its own trials. A crash of the server is",
-        "not one of the machine: what the operating system had taken survives it.",
+        "If n independent trials show no flaw, the rate of that flaw is below 3/n with 95 % confidence. The jobs of one trial",
+        "are not quite independent, because they meet the same fault. So the bound for a job is optimistic. The bound for a",
+        f"trial is the cautious one: {bound(trials)} for all faults together, and for a single fault 3 divided by its own",
+        "number of trials.",
         "",
-        "Beyond the table each fault expects:",
+        "A crash of the server is a crash of one of its processes and not of the machine: data that the operating system has",
+        "accepted survives it.",
+        "",
+        "Besides these counts each fault has expectations of its own. What was measured or seen is in brackets:",
         "",
     ]
     for result in taken:
         noted = [*result.notes.items(), *((name, count) for name, count in result.met.most_common() if count)]
         notes = "; ".join(f"{name}: {value}" for name, value in noted)
-        text.append(f"- {result.fault.id}: {result.fault.expects}{f' ({notes})' if notes else ''}")
+        expects = "nothing further" if result.fault.expects == "-" else result.fault.expects
+        text.append(f"- {result.fault.id}: {expects}{f' ({notes})' if notes else ''}")
     text += [
         f"- {result.fault.id} ({result.fault.title}) was skipped: {result.skipped}" for result in results if result.skipped
     ]
