@@ -4,6 +4,7 @@ import logging
 import re
 import signal
 from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from rich.console import Console
 
-from steve import InvalidJob, Job, JobManager, RetryPolicy, Snooze, Status, SteveError, current_run
+from steve import InvalidJob, Job, JobManager, RetryPolicy, Snooze, Status, SteveError, current_run, demo
+from steve.demo.tuning import Tuning
 from tests.conftest import until
 from tests.docs.pages import PAGES, README, all_blocks, how_to, page
 from tests.docs.reader import Reader, ends_well
@@ -70,6 +73,41 @@ def test_the_first_job_of_a_newcomer_prints_what_the_readme_says(reader: Reader)
     lines = ends_well(reader.run("first.py")).splitlines()
     assert lines == ["mail to ada@example.com", "completed {'sent': True}"]
     assert [line for line in lines if f"`{line}`" not in page(README).text] == []
+
+
+def demo_output() -> str:
+    (block,) = [block for block in page(README).blocks if block.language == "text"]
+    return block.text
+
+
+def shape_of(printed: str) -> list[str]:
+    """The lines without what differs from run to run: figures, names of files, the width of a table."""
+    printed = re.sub(r"(under|attempt by attempt:) \S+", r"\1 FILE", printed)
+    printed = re.sub(r"[\d,.]*\d m?s\b", "0 s", printed)
+    printed = re.sub(r"[\d,.]*\d", "0", printed)
+    return [" ".join(line.split()) for line in re.sub("─+", "─", printed).splitlines() if line.strip()]
+
+
+def test_the_demo_prints_every_line_of_the_readme(tmp_path: Path, database_url: str, schema: str) -> None:
+    for name in ("a.txt", "b.txt", "c.py", "d.py"):
+        (tmp_path / name).write_text("sound")
+    (tmp_path / "broken.py").write_text("# coding: klingon")
+    (tmp_path / "broken.txt").write_bytes(b"\xff")
+    printed = StringIO()
+    console = Console(file=printed, width=200, highlight=False)
+    tuning = Tuning(RetryPolicy(max_attempts=3, max_delay=0.1), closed_seconds=0.05)
+    assert demo.run(tmp_path, database_url, schema=schema, workers=4, console=console, tuning=tuning) == 0
+    lines = shape_of(printed.getvalue().replace(f"schema {schema}", "embedded"))
+    assert [line for line in shape_of(demo_output()) if line not in lines] == []
+
+
+def test_the_figures_of_the_demo_in_the_readme_add_up() -> None:
+    rows = re.findall(r"^  (\w+) .*?([\d,]+) +([\d,]+) +([\d,]+) +[\d.]+ m?s +[\d.]+ m?s$", demo_output(), re.MULTILINE)
+    *groups, total = [[int(figure.replace(",", "")) for figure in figures] for _, *figures in rows]
+    assert [name for name, *_ in rows] == ["python", "python", "text", "text", "all"]
+    assert [sum(column) for column in zip(*groups, strict=True)] == total
+    jobs = f"{total[0]:,}"
+    assert re.findall(r"^([\d,]+) (?:text files|of|jobs in)", demo_output(), re.MULTILINE) == [jobs] * 3
 
 
 def test_the_tutorial_prints_what_it_says(shop: Reader, capsys: pytest.CaptureFixture[str]) -> None:
