@@ -1,9 +1,9 @@
 -- The tables of steve. One row of `job` is one thing to do and its history; `attempt` is the log, one row for each run that
--- ended; `process` says who is working. Reads and writes: steve/sql/*.sql.
+-- ended; `process` has one row for each started manager. steve/_database/sql/*.sql read and write them.
 
 create table {schema}.job (
   id               bigint generated always as identity,
-  -- UUIDv7, made by the client before the first try. The default is one, too: a job made by plain SQL needs only a type.
+  -- UUIDv7, made by the client before the first try. The default makes one, too: a job made by plain SQL needs only a type.
   uid              uuid        not null default encode(
                      set_bit(set_bit(
                        overlay(
@@ -27,34 +27,35 @@ create table {schema}.job (
   backoff_max      real        not null default 3600 check (backoff_max between 0 and 31536000),   -- seconds
   backoff_jitter   real        not null default 0 check (backoff_jitter between 0 and 1),
   lease_no         bigint      not null default 0 check (lease_no >= 0),   -- raised by claim, release and rescue; never lowered
-  process_id       bigint,                                    -- who holds it
+  process_id       bigint,                                    -- of the process that holds it
   claimed_at       timestamptz,
   created_at       timestamptz not null default clock_timestamp(),
   updated_at       timestamptz not null default clock_timestamp(),
   run_at           timestamptz not null default clock_timestamp(),
   started_at       timestamptz,                               -- first attempt, written with its outcome
   completed_at     timestamptz,                               -- final: completed or failed
-  -- What Python's datetime cannot hold would keep every claim that meets the row from being read.
+  -- A time that Python's datetime cannot hold would keep every claim that meets the row from being read.
   check (least(created_at, updated_at, run_at, claimed_at, started_at, completed_at) > '0001-01-02'),
   check (greatest(created_at, updated_at, run_at, claimed_at, started_at, completed_at) < '9999-01-01'),
   check (crashes between 0 and attempts),
   check ((status = 'running') = (process_id is not null)),
   check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null)),
-  -- Both keys grow at one end, and each of a row's two updates adds an entry beside the first: room for these, where the pages
-  -- would otherwise be searched for what can be deleted, and then split. In the end they are no larger.
+  -- Both keys grow at one end, and each of a row's two updates adds an entry beside the first. The fill factor leaves space for
+  -- these entries: without it PostgreSQL searches the pages for entries to delete, and then splits them. In the end the indexes
+  -- are no larger.
   primary key (id) with (fillfactor = 45),
   unique (uid) with (fillfactor = 45)
 ) with (
-  -- A queue's rows are updated twice and then rest: leave room for that on the page, and vacuum early, at full speed.
+  -- A job's row is updated twice and then rests: leave space for that on the page, and vacuum early, at full speed.
   fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0
 );
 
 -- The claim: the whole order of a lane is in the index, so that "not yet due" ends the scan.
 create index job_ready on {schema}.job (queue, type, priority, run_at, id) where status = 'pending';
--- Jobs that were running when a process died: few, claimed apart.
+-- Crashed jobs, which a process held when it died. They are few, and are claimed separately.
 create index job_suspect on {schema}.job (run_at, id) where status = 'pending' and crashes > 0;
--- For the rescue of a dead process's jobs, and what a lost claim took (find_claimed.sql); no other statement may use it.
--- One key a process, entries that come and go: packing the equal ones together would cost every claim more than it saves.
+-- For rescue_jobs.sql, review_claims.sql and find_claimed.sql; no other statement may use it.
+-- It has one key for each process, and entries that come and go: deduplication would cost every claim more than it saves.
 create index job_claimed on {schema}.job (process_id) with (deduplicate_items = off) where status = 'running';
 
 create table {schema}.attempt (                               -- no foreign key (7 us a job)
@@ -77,7 +78,7 @@ create table {schema}.process (
   version      text        not null,                          -- of steve
   started_at   timestamptz not null default clock_timestamp(),
   heartbeat_at timestamptz not null default clock_timestamp(),
-  locked       boolean     not null default false,            -- its session holds the lock of this row: free, it is dead
-  suspected_at timestamptz,                                   -- the lock was found free; or its jobs were rescued
+  locked       boolean     not null default false,            -- its session holds this row's lock; if that is free, it is dead
+  suspected_at timestamptz,                                   -- when the lock was found free, or its jobs were rescued
   lease        real        not null default 60                -- seconds
 );

@@ -1,6 +1,7 @@
--- What keeps this role from what it needs to do, a sentence each: rights that it lacks (`worker`: one that only creates jobs,
--- or looks at them, need not have all), and rows that row level security hides from it without an error, so that a worker would
--- find no job for ever. A policy that applies to the role is trusted: what it lets through is for the owner to say.
+-- What keeps this role from its work, as a sentence each: rights that it lacks, and rows that row level security hides from it
+-- without an error, so that a worker would never find a job. Rights are checked for a `worker` only: a role that only creates
+-- jobs, or looks at them, need not have all. A policy that applies to the role is trusted: what it lets through is for the
+-- owner to say.
 with need as (
   select
     name, what,

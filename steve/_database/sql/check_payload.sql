@@ -1,2 +1,2 @@
--- Whether this can be a payload: it writes nothing, so that no limit of the server's comes in between.
+-- Whether this can be a payload. The statement writes nothing, so no limit of the server's interferes.
 select %(payload)s::pg_catalog.jsonb is null

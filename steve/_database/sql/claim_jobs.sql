@@ -1,12 +1,13 @@
--- Take up to n due jobs of the lanes this process serves: highest priority first, then the longest due. And say when to look
--- again: the summary, a row of its own, with null in the place of a job, and the job's rows with null in its place.
+-- Take up to n due jobs of the lanes this process serves: highest priority first, then the longest due. One more row, the
+-- summary, says when to look again. The columns of a job are null in it, and its columns are null in the rows of the jobs.
 -- One statement, autocommit.
 --
 -- A lane is (queue, type, priority), and its head the first pending job in it, due or not.
 -- A full scan finds the lanes by itself: `lane` hops from one to the next through the index job_ready (a loose index scan,
 -- one descent a lane, however long the lanes are). A short scan is given lanes and, of each, the watermark: (run_at, id) of
 -- the last job claimed from it. It looks only above, past the entries of jobs already claimed, which PostgreSQL cannot remove
--- from the index while any transaction stays open. A full scan finds what comes to lie below (claim/watermarks.py).
+-- from the index while any transaction stays open. A job that is committed late, below a watermark, is found by a full scan
+-- (steve/_engine/claim/watermarks.py).
 --
 -- `found` looks into every lane with a due head, side by side. The index's order is the claim's order: "not yet due" ends
 -- each scan, and rows before the head need no second look. SKIP LOCKED lets processes pass each other by. Whether a job may
@@ -16,14 +17,15 @@
 -- more than its share gives the rest to the next claim. No lane gets fewer than `lane_least`: a claim for less gets the strict
 -- order of priorities.
 --
--- Jobs whose process died while it held them (crashes > 0) are passed by there and claimed apart, by a small index of their own
--- that is empty as a rule: with a full scan, and never more of them than workers are idle, so that none lies in a buffer while
--- another one kills its process. One more crash would be the last for a job on its last chance: it is claimed only `alone`, by
--- a process that runs nothing else. `last_chance` says whether one is due.
+-- The lanes skip crashed jobs: those whose process died while it held them (crashes > 0). Such jobs are claimed separately,
+-- through a small index of their own that is empty as a rule: with a full scan, and never more of them than workers are idle,
+-- so that none lies in a buffer while another one kills its process. A job on its last chance, which one more crash would fail,
+-- is claimed only `alone`, by a process that runs nothing else. `last_chance` says whether one is due.
 --
--- `only`: a place, ctid, names a row of one table; in a child table by inheritance, an archive say, it names another row.
+-- `only`: a place, ctid, names a row of one table. In a child table by inheritance, an archive say, it names another row.
 -- now(), never clock_timestamp(): a volatile function would be a filter instead of the end of the index scan.
--- A parameter has its type where it stands first: psycopg remembers how it parsed a statement of up to 4,096 bytes.
+-- A parameter is cast only where it first appears, which keeps the statement short: psycopg caches the parsing of statements of
+-- up to 4,096 bytes.
 with recursive lane as (
   (
     select queue, type, priority, run_at, id
@@ -98,11 +100,11 @@ with recursive lane as (
       process_id = %(process_id)s,
       claimed_at = pg_catalog.now(),
       updated_at = pg_catalog.now(),
-      -- least(): a row written by hand at the end of the range must not stop every claim that meets it
+      -- least(): a row that somebody has set to the end of the range must not stop every claim that meets it
       attempts = least(attempts, 999999999) + 1,
       lease_no = least(lease_no, 9223372036854775806) + 1
   -- By place, not by id, which would go through the index a second time: a row that this statement has locked stays where it
-  -- is. One that was changed after the snapshot and before the lock has a place that the snapshot does not know; it is not
+  -- is. A row that was changed after the snapshot and before the lock has a place that the snapshot does not know. It is not
   -- claimed, and the next claim finds it. any(array(...)), not a join: the planner cannot turn it into a scan of the table.
   where ctid = any(array(select place from found union all select place from crashed)) and (status = 'pending') is true
   returning

@@ -1,2 +1,2 @@
--- How full the queue of notifications is. To ask has PostgreSQL throw away what every session has read.
+-- How full the queue of notifications is. Asking for it makes PostgreSQL remove what every session has read.
 select pg_catalog.pg_notification_queue_usage()

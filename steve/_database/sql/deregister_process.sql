@@ -1,5 +1,5 @@
--- This process works no more. Its row stays where it holds a job by the tables: by the row others notice its end, and rescue
--- that.
+-- This process has stopped: delete its row, unless the tables say that it still holds a job. Other processes need the row to
+-- notice its end and to rescue that job.
 delete from {schema}.process
 where id = %(id)s and not exists (select from {schema}.job where status = 'running' and process_id = %(id)s)
 returning id

@@ -1,6 +1,6 @@
--- What this process holds by a claim that was not answered: after one whose reply was lost, and only then. All jobs of a claim
--- have one claimed_at; `answered` are those of the last claims that were, in order.
--- By job_claimed, which only this and the rescue may use.
+-- The jobs that this process holds by a claim without an answer: used after a claim whose reply was lost, and only then. All
+-- jobs of a claim have one claimed_at; `answered` has those of the last claims that were answered, in order.
+-- Reads job_claimed, which only this statement, rescue_jobs.sql and review_claims.sql may use.
 select
   id, uid, queue, type, priority, payload::pg_catalog.text, error, attempts, crashes, max_attempts,
   backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at

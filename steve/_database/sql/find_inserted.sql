@@ -1,5 +1,5 @@
--- What jobs that are there already were given, for whoever stored them and did not hear: of columns that a role may read that
--- only creates jobs. Where they have been claimed meanwhile, updated_at and run_at are the later ones.
+-- What the database gave to jobs that are stored already, for a caller whose reply was lost. Reads only columns that a role may
+-- read that only creates jobs. Where a job has been claimed meanwhile, updated_at and run_at are the later ones.
 select uid, id, created_at, updated_at, run_at
 from {schema}.job
 where uid = any(%(uids)s::pg_catalog.uuid[])

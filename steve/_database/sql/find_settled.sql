@@ -1,6 +1,6 @@
 -- The witness: which of these verdicts are in the database already, after a settle whose reply was lost. The attempt's row
--- was written in the same statement as the job's, after the claim: an older one is of another life of that id and lease_no.
--- Not `crashed`: that row a rescue wrote, under the lease it ended.
+-- was written in the same statement as the job's, after the claim: an older row belongs to another life of that id and
+-- lease_no. A `crashed` row does not count: a rescue wrote it, under the lease that it ended.
 -- `= any(array[...])`: see settle_jobs.sql.
 select given.place, attempt.job_id, attempt.lease_no, job.run_at, job.started_at, attempt.completed_at, job.completed_at, attempt.started_at
 from unnest(

@@ -4,9 +4,10 @@
 -- No index knows when jobs ended, since each would cost every job three insertions. So a prune walks the primary key upwards,
 -- statement by statement: one pass over the table, however much of it is old.
 -- Only jobs that have ended are locked, which no claim and no settle wants. SKIP LOCKED lets several prunes pass each other by,
--- and leaves alone what somebody is changing by hand; what was changed meanwhile is looked at anew under the lock.
+-- and leaves alone the jobs that somebody is changing by hand. A job that was changed meanwhile is checked again under the
+-- lock.
 -- `only`: a child table by inheritance is an archive of the owner's.
--- The age is compared, not the time: no older_than is too long for now() to be taken back by.
+-- The age is compared and not the time: now() minus a very long older_than would be out of range.
 with looked_at as materialized (
   select id, status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s as old
   from only {schema}.job

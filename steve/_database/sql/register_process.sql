@@ -1,8 +1,8 @@
--- This process begins to work, and its heartbeat's session takes the lock of its row, so that its death is noticed from now on.
--- A role's time limits, which are meant for requests, are lifted from this session. In one statement: nobody sees the row
--- before the lock is held. Not where a pooler gives every statement another session. The id was drawn at random: none is given
--- out twice, whatever became of the rows of other processes. `restricted`: whether rights or row level security may keep jobs
--- from this role; check_access.sql says what.
+-- Register this process. Its heartbeat's session takes the lock of its row, so that its death is noticed from now on, and a
+-- role's time limits, which are meant for requests, are lifted from this session. One statement does all of it, so that no
+-- process sees the row before the lock is held. Where a pooler gives every statement another session, the lock is not taken and
+-- the limits stay. The id was drawn at random: none is given out twice, whatever became of the rows of other processes.
+-- `restricted`: whether rights or row level security may keep jobs from this role; check_access.sql says which.
 with registered as (
   insert into {schema}.process (id, name, version, lease, locked)
   values (%(id)s, %(name)s, %(version)s, %(lease)s, pg_catalog.pg_backend_pid() = %(session)s)

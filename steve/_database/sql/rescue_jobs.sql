@@ -1,21 +1,22 @@
--- Take up to n jobs away from a process that is dead or stalled, or from this one, which holds them without running them. They
--- are pending again and due as before; those that it was the last crash for are failed. Returned as they are now, but for
--- lease_no and claimed_at, which are the lost claim's.
+-- Take up to n jobs away from a process that is dead or stalled, or from this one, which holds them without running them. Each
+-- is pending again and due as before, or failed if this was its last crash. The jobs are returned as they are now, except
+-- lease_no and claimed_at, which are those of the lost claim.
 --
--- From another process only if it has not beaten since it was judged, and, where it was judged dead, while the lock of its row
--- is free: this statement holds that lock, and the row's own, to its end. A heartbeat waits for it, then inserts its row again.
--- From the own process (`own`) only the claims that are named; from another all but the jobs that are named: what it claims
--- anew meanwhile, if it lives after all, is not lost twice for one verdict.
+-- From another process jobs are taken only if it has sent no heartbeat since it was judged and, where it was judged dead, while
+-- the lock of its row is free: this statement holds that lock, and the row's own, to its end. A heartbeat waits for it, then
+-- inserts its row again. From this process (`own`) only the claims that are named are taken; from another all jobs but those
+-- that are named, which were taken before: if that process lives after all and claims one of them again, it does not lose the
+-- job twice for one verdict.
 --
--- A row of the log, `crashed`, stands under the lease_no of the claim; then lease_no is raised, so that whatever the process
--- still sends about the job does not match. A row of the log may be there already (`do nothing`): by hand, or from another life
--- of that id; one such row must not keep all others from being rescued. The same goes for the least() and coalesce().
+-- The log gets a row, `crashed`, under the lease_no of the claim. Then lease_no is raised, so that whatever the process still
+-- sends about the job does not match. The log may have a row there already (`do nothing`), written by hand or left by another
+-- life of that id; one such row must not keep all others from being rescued. The same goes for the least() and coalesce().
 --
--- By job_claimed (in no order: that of the ids would tempt the planner to read them all), which only this, review_claims and
--- find_claimed may use: one process's entries. The update goes by primary key; a job that is being settled at this moment is
--- passed by, and is found by the next call if it is still held.
+-- The jobs are found by job_claimed, which has one process's entries together, and which only this statement, review_claims.sql
+-- and find_claimed.sql may use. No order is asked for: an order by id would tempt the planner to read all jobs. The update goes
+-- by primary key. A job that is being settled at this moment is passed by, and is found by the next call if it is still held.
 --
--- When a call finds nothing held, it ends the matter: a dead process's row is deleted, a stalled one's is kept and marked.
+-- A call that finds no job held ends the rescue: a dead process's row is deleted, a stalled one's is kept and marked.
 with culprit as materialized (
   select id, name
   from {schema}.process

@@ -1,5 +1,5 @@
--- The numbers of jobs to be stored, ascending, and the time: both by the database, as INSERT would have it.
--- Materialized, or the sequence would be looked for once a number: ten times the time.
+-- Ids for jobs that are to be stored, ascending, and the time. Both are the database's, as an INSERT would take them.
+-- Materialized: otherwise the sequence would be looked up once for each id, which takes ten times as long.
 with sequence as materialized (
   select pg_catalog.to_regclass(pg_catalog.pg_get_serial_sequence(%(table)s, 'id')) as name
 )

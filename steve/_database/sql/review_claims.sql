@@ -1,12 +1,13 @@
--- Once a lease: what do the tables say of who holds which job? One row: the ids of processes that hold jobs and had no row, and
--- the claims, as (id, lease_no), that are this process's own.
+-- Once a lease: which process holds which job by the tables? One row: the ids of processes that hold jobs and had no row, and
+-- the claims of this process, as (id, lease_no).
 --
--- A row of a process is missing when it was deleted while a last claim of that process was still on its way, or by hand, or was
--- lost with a failover. A missing row says nothing, so the process gets one: if it lives, it beats; if not, it is found stalled
--- after a lease. By hops through job_claimed, one for each process.
+-- A process's row is missing when it was deleted while a last claim of that process was still on its way, or by hand, or was
+-- lost with a failover. A missing row proves nothing, so the process gets one: if it lives, it sends a heartbeat; if not, it is
+-- found stalled after a lease. The holders are found by hops through job_claimed, one for each process.
 --
--- A process that finds a claim of its own which it does not know of frees the job (rescue_jobs.sql). Rows that were put back
--- from a dump, edited by hand, or lost their outcome in a failover would else be `running` for as long as that process lives.
+-- If this process finds a claim of its own that it does not know of, it frees the job (rescue_jobs.sql). Otherwise rows that
+-- were put back from a dump, edited by hand, or lost their outcome in a failover would be `running` for as long as this process
+-- lives.
 with recursive holder as (
   (
     select process_id

@@ -1,17 +1,19 @@
 -- Write what became of a group of attempts: the job's row and, for those that count, the attempt's row in the log.
--- Returns the jobs that were still held under the lease named: only those may be told of; with the times if somebody is to be.
+-- Returns the jobs that were still held under the lease named: listeners may hear only of those. With `times` it also returns
+-- the times, for the listeners.
 --
 -- The fence: (id, lease_no) and running. A job rescued meanwhile has a higher lease_no and does not match; then nothing is
 -- written, no row in the log either, since the log is inserted from what the UPDATE returned, never from the verdicts.
--- And the time of the claim: a standby that is promoted before it has received everything gives ids and lease_nos out again.
+-- The time of the claim belongs to the fence, too: a standby that is promoted before it has received everything gives ids and
+-- lease_nos out again.
 -- `(status = 'running') is true` rather than `status = 'running'`: the plain form invites the planner into the partial index
--- of running jobs, which it would read whole. `id = any(array[...])` rather than `id = ...`: by the plain form the tables could
--- be merged too, so the planner knows a way to read all of job in the order of its key, takes it where the statistics speak of
--- one row or none, and goes on to when the table has grown. By this form there is no way but to look each job up.
--- An attempt that does not count (attempt_status is null) is taken off again and leaves no row in the log; the lease_no is
--- raised for it, since attempts, which fall, are no fence. A snooze comes due after its delay. What is given back unbegun
--- (delay is null) is due as before, and the notification `back` tells every process to look for it; an empty one that a retry
--- or a snooze is due at once.
+-- of running jobs, which it would read whole. `id = any(array[...])` rather than `id = ...`: the plain form allows a merge
+-- join, which reads all of job in the order of its key. The planner chooses that where the statistics speak of one row or none,
+-- and keeps it when the table has grown. With this form it can only look each job up.
+-- An attempt that does not count (attempt_status is null) is subtracted again and leaves no row in the log. lease_no is raised
+-- for it, because `attempts` can fall and so is no fence. A snoozed job is due after its delay. A job that is given back
+-- unbegun (delay is null) is due as before, and the notification `back` tells every process to look for it. An empty
+-- notification tells that a retry or a snoozed job is due at once.
 with verdict as materialized (
   select *
   from unnest(

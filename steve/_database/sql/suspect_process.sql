@@ -1,5 +1,5 @@
--- This process seems to be dead: the lock of its row is free. Written down for those who look next; its heartbeat clears it.
--- Nothing if it has beaten since it was seen.
+-- Mark a process that seems to be dead, since the lock of its row is free, for the processes that look next. A heartbeat of its
+-- own clears the mark. Nothing is written if it has sent one since it was seen.
 update {schema}.process
 set suspected_at = pg_catalog.now()
 where id = %(id)s and suspected_at is null and extract(epoch from heartbeat_at)::double precision = %(heartbeat_at)s
