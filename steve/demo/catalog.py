@@ -1,4 +1,4 @@
-"""The catalog: what every job of the demo needs, and what is closed for a moment. It stands for a service that is down.
+"""The catalog, which every job of the demo needs, and which is closed for a moment. It stands for a service that is down.
 
 The handlers in measure.py enter their files. A job that finds the catalog closed raises, and steve tries the job again.
 """
@@ -8,7 +8,7 @@ import time
 
 
 class CatalogClosed(Exception):
-    """The catalog takes no entries for so long."""
+    """The catalog takes no entries at present. The message says how long it is closed altogether."""
 
 
 class Catalog:

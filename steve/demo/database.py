@@ -20,9 +20,12 @@ class Database:
 
 @contextmanager
 def prepared(database_url: str | None, schema: str) -> Iterator[Database]:
-    """The database at `database_url`, where `schema` is free and will be dropped; None: an embedded one."""
+    """The database at `database_url`, in which `schema` must not exist and is dropped at the end; None: an embedded one.
+
+    Raises SteveError if the schema exists or the database cannot be reached.
+    """
     if database_url is None:
-        from steve import embedded  # not needed by those who bring their own
+        from steve import embedded  # here, because a database of yours does without it
 
         with embedded.server() as server:
             yield Database(server.conninfo, f"PostgreSQL {_version(server.conninfo)}, embedded")
@@ -33,7 +36,7 @@ def prepared(database_url: str | None, schema: str) -> Iterator[Database]:
         yield Database(database_url, f"PostgreSQL {version}, schema {schema}")
     finally:
         with _connect(database_url) as connection:
-            connection.execute("set lock_timeout = '30s'")  # a job that does not end must not keep us from ending
+            connection.execute("set lock_timeout = '30s'")  # a job that never ends must not keep the demo from ending
             connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
 
 

@@ -28,10 +28,10 @@ class Found:
     files: list[Path] = field(default_factory=list)
     """Regular files that are text, in order; symbolic links are not followed."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """What -> how many."""
+    """Why files and folders got no job -> how many of them."""
 
     def label(self, path: str) -> str:
-        """The name of a file for people: its path from the folder on."""
+        """The name of a file on the screen: its path from the folder on."""
         if Path(path).is_relative_to(self.folder):
             return str(Path(path).relative_to(self.folder))
         return f"{Path(path).name} (made by the demo)"
@@ -40,7 +40,8 @@ class Found:
 def find_files(folder: Path | None) -> Found:
     """Every text file under `folder`; None: Python's standard library, without what was installed into it.
 
-    Hidden folders, such as .git, and those in which programs keep what they made are left out without being counted.
+    Hidden folders such as .git, __pycache__ and node_modules are left out without being counted. Raises SteveError if the
+    folder cannot be read or holds no text file.
     """
     found = Found((folder or Path(sysconfig.get_path("stdlib"))).expanduser().absolute())
     without = _FOLDERS_LEFT_OUT if folder else _FOLDERS_LEFT_OUT | _INSTALLED

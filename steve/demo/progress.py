@@ -1,4 +1,4 @@
-"""Counts what steve's listeners tell while the jobs run.
+"""Counts what becomes of the jobs while they run, in listeners.
 
 The listeners run on steve's dispatcher thread and only count; the main thread reads the counts, and display.py draws them.
 """
@@ -12,7 +12,7 @@ from steve import Attempt, Job, JobManager, Status
 
 
 class Progress:
-    """What has become of the jobs, from entering the `with` block to leaving it. `label`: a file's path -> its name."""
+    """Counts what becomes of the jobs, from entering the `with` block to leaving it. `label`: a file's path -> its name."""
 
     def __init__(self, manager: JobManager, label: Callable[[str], str]) -> None:
         self.total = 0
@@ -62,12 +62,12 @@ class Progress:
         return self.ended / max(self.seconds, 0.001)
 
     def expect(self, number: int) -> None:
-        """So many more jobs are about to be created. Only while none is under way."""
+        """Adds jobs that are about to be created. Call it only while no job is under way."""
         self.total += number
         self._all_ended.clear()
 
     def wait(self, seconds: float) -> bool:
-        """Waits until every job has ended, but not longer than this; whether they have."""
+        """Waits until every job has ended, for at most so many seconds. Returns whether all have ended."""
         return self._all_ended.wait(seconds)
 
     def _count_done(self, job: Job) -> None:

@@ -1,4 +1,7 @@
-"""What the database says when all jobs have ended: two tables, the errors, the throughput. Read with `fetch_all`, `history`."""
+"""Prints what the database recorded, when all jobs have ended: two tables, the errors, the throughput.
+
+It reads with `fetch_all` and `history`.
+"""
 
 import re
 from collections import Counter, defaultdict
@@ -84,7 +87,7 @@ def _print_errors(failed: Sequence[Job], label: Callable[[str], str], console: C
 
 
 def _life(manager: JobManager, job: Job, label: Callable[[str], str]) -> Table:
-    """What `history` knows of one job: each attempt, and how long steve waited in between."""
+    """The attempts of one job, from `history`: when each began, how long it took, and how it ended."""
     table = _table(
         f"One job, attempt by attempt: {label(job.payload['path'])}", ">attempt", ">began", ">took", "status", "error"
     )

@@ -231,7 +231,7 @@ def test_ctrl_c_and_sigterm_end_it_cleanly(folder: Path, home: Path, number: sig
         process.send_signal(number)  # people press it twice
         printed, errors = process.communicate()
     assert (process.returncode, errors) == (130, "")
-    assert printed.endswith("Interrupted: the jobs that ran have ended, nothing is left behind.\n")
+    assert printed.endswith("Interrupted: the running jobs have ended, and nothing is left behind.\n")
 
 
 def test_ctrl_c_while_files_are_looked_for_ends_it_cleanly_too(
