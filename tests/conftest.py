@@ -16,8 +16,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from steve import embedded
-from steve import JobManager
+from steve import JobManager, embedded
 
 T = TypeVar("T")
 

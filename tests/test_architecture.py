@@ -1,4 +1,5 @@
-"""The shape of steve/: imports point one way, from folder to folder, and classes stay small. Read from the source, nothing runs."""
+"""The shape of steve/: imports point one way, from folder to folder, and classes stay small. Read from the source, nothing
+runs."""
 
 import ast
 import sys
@@ -11,7 +12,8 @@ STEVE = Path(__file__).parent.parent / "steve"
 FILES = sorted(STEVE.rglob("*.py"))
 TITLE = ast.parse((STEVE / "__init__.py").read_text())
 
-# From the bottom up. A floor imports from itself and from those before it; _client and _engine, which share one, not each other.
+# From the bottom up. A floor imports from itself and from those before it; _client and _engine, which share one, not each
+# other.
 FLOORS = [
     {"errors", "job", "retry", "health", "report", "run", "_version"},  # the values that users name
     {"_model"},

@@ -21,8 +21,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from steve import embedded
-from steve import InvalidJob, Job, JobManager, SchemaError, Snooze, Status, SteveError, grants
+from steve import InvalidJob, Job, JobManager, SchemaError, Snooze, Status, SteveError, embedded, grants
 from tests.conftest import until
 
 MakeManager = Callable[..., JobManager]

@@ -19,8 +19,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from steve import embedded
-from steve import Job, JobManager, Status, current_run
+from steve import Job, JobManager, Status, current_run, embedded
 from tests.conftest import APPLICATION, until
 
 PROGRAM = """

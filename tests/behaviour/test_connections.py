@@ -19,10 +19,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, dict_row, namedtuple_row, scalar_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, NullConnectionPool
+from steve._database.statements.store import Store
 
 from steve import InvalidJob, Job, JobManager, SteveError
 from steve._database.connection import conninfo_of
-from steve._database.statements.store import Store
 from tests.conftest import until
 
 MakeManager = Callable[..., JobManager]

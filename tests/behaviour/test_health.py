@@ -7,11 +7,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.engine.test_threads import kill_worker
 
 from steve import Health, Job, JobManager, Status
-from tests.conftest import until
 from tests.behaviour.proxy import Proxy
-from tests.engine.test_threads import kill_worker
+from tests.conftest import until
 
 
 @pytest.fixture

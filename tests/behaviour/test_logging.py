@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from steve import Job, JobManager, Snooze, Status
+from steve._database.failures import InDoubt, Refused, Transient
 from steve._model.claim import ClaimReply
-from steve._database.failures import Refused, InDoubt, Transient
 from tests.conftest import until
 
 SECRET = "hunter2"

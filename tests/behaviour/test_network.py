@@ -15,8 +15,8 @@ from steve._client.calls import Calls
 from steve._database.connection import connect, connect_arguments
 from steve._database.pool import Connections
 from steve._database.watchdog import Watchdog
-from tests.conftest import until
 from tests.behaviour.proxy import Proxy
+from tests.conftest import until
 
 TCP = {
     "keepalives": "1",

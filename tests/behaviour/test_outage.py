@@ -13,8 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from steve import embedded
-from steve import Job, JobManager, Snooze, Status
+from steve import Job, JobManager, Snooze, Status, embedded
 from steve._database.failures import InDoubt
 from tests.conftest import until
 

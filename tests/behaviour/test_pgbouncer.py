@@ -15,9 +15,9 @@ from psycopg_pool import ConnectionPool
 
 from steve import JobManager
 from steve._database.connection import Route, connect, prepare_for_call, prepare_for_loop
+from tests.behaviour.test_connections import HOSTILE, PAYLOAD, Tally, assert_lives
 from tests.bouncer import PGBOUNCER, SESSIONS, bouncer
 from tests.conftest import until
-from tests.behaviour.test_connections import HOSTILE, PAYLOAD, Tally, assert_lives
 
 pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="needs pgbouncer: the Debian package of that name, say")
 

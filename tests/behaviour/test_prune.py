@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from steve._client import prune as _prune
 from steve import Job, JobManager, SchemaError, Status
+from steve._client import prune as _prune
 from tests.conftest import until
 
 DAY = timedelta(days=1)

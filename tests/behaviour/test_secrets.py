@@ -17,8 +17,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from steve import Job, JobManager, Snooze, Status, SteveError
-from tests.conftest import until
 from tests.behaviour.test_bad_input import MALFORMED, SECRET
+from tests.conftest import until
 
 CANARY = SECRET
 PAYLOAD = {"word": CANARY, "list": [{"deep": CANARY}]}

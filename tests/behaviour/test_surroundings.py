@@ -32,8 +32,7 @@ from psycopg import pq, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import steve
-from steve import embedded
-from steve import InvalidJob, Job, JobManager, Status
+from steve import InvalidJob, Job, JobManager, Status, embedded
 from steve.errors import OutcomeUnknown, Unavailable
 from tests.conftest import until
 

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from steve._database.statements.store import Store
 
 from steve import Job, JobManager, RetryPolicy, Snooze, Status
-from steve._database.statements.store import Store
 from tests.conftest import APPLICATION, until
 
 FAR = 30.0

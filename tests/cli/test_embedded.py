@@ -8,8 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from steve import embedded
-from steve import SteveError
+from steve import SteveError, embedded
 from tests.cli.conftest import processes_in, python
 
 

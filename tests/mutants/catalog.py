@@ -63,7 +63,11 @@ MUTANTS = (
         "an outcome is written though the job was taken away: no lease_no in the fence",
         "behaviour/test_logging.py::test_the_outcome_of_a_job_that_was_taken_away_is_dropped_with_one_warning",
         Edit("_database/sql/settle_jobs.sql", "and job.lease_no = verdict.lease_no", ""),
-        Edit("_database/sql/settle_jobs.sql", "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]", ""),
+        Edit(
+            "_database/sql/settle_jobs.sql",
+            "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]",
+            "",
+        ),
         note="Both, since the time of the claim fences, too.",
     ),
     Mutant(
@@ -148,7 +152,9 @@ MUTANTS = (
         "what is raised into a worker's thread from outside loses its job",
         "engine/work/test_pool.py::test_what_is_raised_into_a_run_from_outside_is_its_outcome",
         Edit(
-            "_engine/work/worker.py", "except BaseException as error:  # raised into", "except Exception as error:  # raised into"
+            "_engine/work/worker.py",
+            "except BaseException as error:  # raised into",
+            "except Exception as error:  # raised into",
         ),
     ),
     Mutant(
@@ -253,7 +259,9 @@ MUTANTS = (
         "a process counts as silent since its start, not since its heartbeat",
         "behaviour/test_alive.py::test_a_process_whose_handlers_outlive_stop_beats_on",
         Edit(
-            "_database/sql/beat.sql", "epoch from heartbeat_at)::double precision as", "epoch from started_at)::double precision as"
+            "_database/sql/beat.sql",
+            "epoch from heartbeat_at)::double precision as",
+            "epoch from started_at)::double precision as",
         ),
         Edit("_database/sql/rescue_jobs.sql", "extract(epoch from heartbeat_at)", "extract(epoch from started_at)"),
         note="A rescue goes by the heartbeat of a process and its session's lock; no job has a lease of its own.",
@@ -327,7 +335,11 @@ MUTANTS = (
         "M15b",
         "a wake-up that comes while a claim is under way is forgotten",
         "engine/claim/test_claim.py::test_a_wake_up_while_a_claim_is_under_way_leads_to_another_claim",
-        Edit("_engine/claim/claimer.py", "self.buffer.expect(demand.n)\n", "self.buffer.expect(demand.n)\n        schedule.begin()\n"),
+        Edit(
+            "_engine/claim/claimer.py",
+            "self.buffer.expect(demand.n)\n",
+            "self.buffer.expect(demand.n)\n        schedule.begin()\n",
+        ),
     ),
     Mutant(
         "M15c",
@@ -367,7 +379,11 @@ MUTANTS = (
         "M18",
         "what was claimed and not begun is not given back at a stop",
         "behaviour/test_start_stop.py::test_jobs_not_begun_are_given_back_at_once_though_a_handler_still_runs",
-        Edit("_engine/ending.py", "self.parts.workers.stop()\n        self.parts.claimer.buffer.give_back()", "self.parts.workers.stop()"),
+        Edit(
+            "_engine/ending.py",
+            "self.parts.workers.stop()\n        self.parts.claimer.buffer.give_back()",
+            "self.parts.workers.stop()",
+        ),
     ),
     Mutant(
         "M19",
@@ -402,7 +418,11 @@ MUTANTS = (
         "M23",
         "an outcome that PostgreSQL does not take fails its job, whatever the cause",
         "engine/settle/test_settler.py::test_an_outcome_is_kept_as_it_is_until_it_is_taken",
-        Edit("_engine/settle/settler.py", "if _can_be_written(self._database, less) and not _can_be_written(self._database, verdict):", "if True:"),
+        Edit(
+            "_engine/settle/settler.py",
+            "if _can_be_written(self._database, less) and not _can_be_written(self._database, verdict):",
+            "if True:",
+        ),
     ),
     Mutant(
         "M23b",
@@ -466,7 +486,11 @@ MUTANTS = (
         "M1c",
         "the outcome of a run lands on another job that was given its id and lease_no: no time of the claim in the fence",
         "behaviour/test_held_by_nobody.py::test_a_run_that_outlives_a_truncate_writes_nothing_over_the_new_job_of_its_id_in_one_statement",
-        Edit("_database/sql/settle_jobs.sql", "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]", ""),
+        Edit(
+            "_database/sql/settle_jobs.sql",
+            "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]",
+            "",
+        ),
     ),
     Mutant(
         "M1d",

@@ -1,2 +1,1 @@
-"""Runs the jobs of the buffer; pool.py first. run.py calls the handler. Fed by: claim/. Feeds: settle/, with verdicts.
-"""
+"""Runs the jobs of the buffer; pool.py first. run.py calls the handler. Fed by: claim/. Feeds: settle/, with verdicts."""

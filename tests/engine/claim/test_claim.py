@@ -12,15 +12,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-
 import steve._chance
+
 from steve import Status
+from steve._database.failures import DatabaseFailure, InDoubt, Misconfigured, Refused, Transient
 from steve._engine.claim.buffer import JobBuffer
-from steve._engine.upkeep.outage import Outage
 from steve._engine.claim.sizer import ClaimSizer
-from steve._model.claim import ClaimReply, Demand, Lane, Watermark
-from steve._database.failures import Misconfigured, Refused, DatabaseFailure, InDoubt, Transient
+from steve._engine.upkeep.outage import Outage
 from steve._engine.work.handlers import Handlers
+from steve._model.claim import ClaimReply, Demand, Lane, Watermark
 from steve._model.claimed import Claimed
 from steve._model.outcome import Verdict
 from steve._model.settings import (

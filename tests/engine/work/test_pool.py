@@ -13,13 +13,13 @@ import pytest
 
 from steve import Job, Snooze, Status, current_run
 from steve._engine.claim.buffer import JobBuffer
-from steve._engine.upkeep.outage import Outage
-from steve._engine.settle.settler import SettleQueue
-from steve._model.claim import ClaimReply, Demand
-from steve._engine.work.pool import WorkerPool
-from steve._engine.work.handlers import Handlers
-from steve._model.claimed import Claimed
 from steve._engine.events.listeners import Dispatcher, Event, Listeners
+from steve._engine.settle.settler import SettleQueue
+from steve._engine.upkeep.outage import Outage
+from steve._engine.work.handlers import Handlers
+from steve._engine.work.pool import WorkerPool
+from steve._model.claim import ClaimReply, Demand
+from steve._model.claimed import Claimed
 from steve._model.outcome import Verdict
 from tests.conftest import until
 

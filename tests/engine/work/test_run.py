@@ -18,10 +18,10 @@ from uuid import UUID
 import pytest
 
 from steve import Job, NotRunning, Run, Snooze, Status, current_run
-from steve._model.json import decode
-from steve._engine.work.run import DETAILS_BYTES, MESSAGE_BYTES, RunSignals, run
 from steve._engine.work.handlers import Handler
+from steve._engine.work.run import DETAILS_BYTES, MESSAGE_BYTES, RunSignals, run
 from steve._model.claimed import Claimed
+from steve._model.json import decode
 from steve._model.outcome import Outcome, Raised, Returned, Snoozed, Unusable
 
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
