@@ -37,7 +37,7 @@ PACKAGES = {"_database": {"psycopg", "psycopg_pool"}, "demo": {"psycopg", "rich"
 
 MOST_LINES, MOST_METHODS, MOST_ARGUMENTS = 200, 15, 6
 LARGE = {
-    "manager.JobManager": "the front door: one method for each thing that users do, each a call of a part; its keywords are the settings",
+    "manager.JobManager": "the front door: a method for each thing that users do, and a keyword for each setting",
 }
 """Classes that are larger, and why."""
 

@@ -15,7 +15,7 @@ from tests.page import keep
 
 from .catalog import MUTANTS, Misfit, chosen
 from .report import line, markdown
-from .trial import ProcessState, Trial, check_sound, take
+from .trial import Fate, Trial, check_sound, take
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def main() -> int:
         return 130
     if options.markdown:
         keep(options.markdown, "mutants", markdown(trials))
-    alive = [trial.mutant.id for trial in trials if trial.fate is not ProcessState.KILLED]
+    alive = [trial.mutant.id for trial in trials if trial.fate is not Fate.KILLED]
     print(f"\n{len(trials) - len(alive)} of {len(trials)} killed" + (f"; not {', '.join(alive)}" if alive else ""))
     return 1 if alive else 0
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .catalog import Mutant
-from .trial import ProcessState, Trial
+from .trial import Fate, Trial
 
 
 def line(trial: Trial) -> str:
     """One line a mutant."""
-    said = f" ({trial.said})" if trial.fate is ProcessState.INVALID else ""
+    said = f" ({trial.said})" if trial.fate is Fate.INVALID else ""
     breaks, test = trial.mutant.breaks, name_of(trial.mutant)
     return f"{trial.mutant.id:5}{trial.fate:9}{trial.seconds:6.1f} s  {breaks} - {test}{said}"
 
 
 def markdown(trials: Sequence[Trial]) -> str:
-    killed = sum(trial.fate is ProcessState.KILLED for trial in trials)
+    killed = sum(trial.fate is Fate.KILLED for trial in trials)
     text = [
         f"{killed} of {len(trials)} mutants were killed. Each is one small change to a copy of `steve/`, with which a job",
         "still runs; on the unchanged copy all of these tests pass. Written by `make mutants`.",
@@ -28,7 +28,7 @@ def markdown(trials: Sequence[Trial]) -> str:
         mutant = trial.mutant
         files = ", ".join(dict.fromkeys(f"`{edit.file}`" for edit in mutant.edits))
         breaks = _in_table(f"{mutant.breaks}. {mutant.note}" if mutant.note else mutant.breaks)
-        test = f"`{name_of(mutant)}`" if trial.fate is ProcessState.KILLED else f"**{trial.fate}**: `{name_of(mutant)}`"
+        test = f"`{name_of(mutant)}`" if trial.fate is Fate.KILLED else f"**{trial.fate}**: `{name_of(mutant)}`"
         text.append(f"| {mutant.id} | {breaks} | {files} | {test} | {trial.seconds:.0f} |")
     return "\n".join(text) + "\n"
 

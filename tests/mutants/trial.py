@@ -30,7 +30,7 @@ END_SECONDS = 15.0
 """How long a run may take to end when its time is over."""
 
 
-class ProcessState(StrEnum):
+class Fate(StrEnum):
     KILLED = "killed"
     SURVIVED = "survived"
     INVALID = "invalid"
@@ -42,7 +42,7 @@ class Trial:
     """What became of a mutant."""
 
     mutant: Mutant
-    fate: ProcessState
+    fate: Fate
     seconds: float
     said: str
     """How the test failed; or why there is no verdict."""
@@ -99,17 +99,17 @@ def take(mutant: Mutant, url: str, limit: float) -> Trial:
     return Trial(mutant, fate, time.monotonic() - began, said)
 
 
-def _judge(run: Run) -> tuple[ProcessState, str]:
+def _judge(run: Run) -> tuple[Fate, str]:
     control = CONTROL.rpartition("::")[2]
     if not run.ended:
-        return ProcessState.INVALID, "it did not end in time"
+        return Fate.INVALID, "it did not end in time"
     if said := run.failed.pop(control, "") or run.errors.pop(control, ""):
-        return ProcessState.INVALID, f"nothing works any more: {said}"
+        return Fate.INVALID, f"nothing works any more: {said}"
     if run.failed:
-        return ProcessState.KILLED, next(iter(run.failed.values()))
+        return Fate.KILLED, next(iter(run.failed.values()))
     if run.errors:
-        return ProcessState.INVALID, next(iter(run.errors.values()))
-    return (ProcessState.SURVIVED, "") if run.passed > 1 else (ProcessState.INVALID, f"no test was run: {run.text[-500:]}")
+        return Fate.INVALID, next(iter(run.errors.values()))
+    return (Fate.SURVIVED, "") if run.passed > 1 else (Fate.INVALID, f"no test was run: {run.text[-500:]}")
 
 
 def _run(directory: Path, tests: Sequence[str], url: str, limit: float, *options: str) -> Run:
