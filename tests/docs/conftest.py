@@ -1,4 +1,4 @@
-"""A reader at the first page, and the tables of the reader's own program."""
+"""The reader of the pages, and the tables of the reader's own program."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.docs.reader import Reader
 def reader(
     database_url: str, schema: str, conn: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Reader]:
-    """Every manager that the reader makes has the test's schema, and is stopped at the end."""
+    """A reader. Every manager that it makes has the test's schema and is stopped at the end."""
     made: list[JobManager] = []
     init = JobManager.__init__
 

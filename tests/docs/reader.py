@@ -1,4 +1,4 @@
-"""Types and runs what a page says, with a program of the reader's own around it."""
+"""Runs the blocks of a page as a reader would, within a small program of the reader's own."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SHOP = "postgresql://localhost/shop"
 
 
 class Reader:
-    """How a python block runs. The blocks of a page share a namespace, in which stand:
+    """Runs python blocks. The blocks of a page share a namespace, which holds from the beginning:
 
     - what the first page of the README defines: `manager` (not started, its tables made), `welcome`, `Job`, `JobManager`;
-    - the functions that belong to the reader's own program (`send_mail` and the like), which write down their calls.
+    - the functions that belong to the reader's own program (`send_mail` and the like), which record their calls.
 
-    In its text `postgresql://localhost/shop` becomes the test's database, and every JobManager gets the test's schema. A block
-    that begins with the name of a file (`# shop/jobs.py`) is that file, in a project of the test's, run by other processes.
+    In a block `postgresql://localhost/shop` becomes the test's database, and every JobManager gets the test's schema. A block
+    that begins with the name of a file (`# shop/jobs.py`) is saved as that file, and other processes run it.
     """
 
     def __init__(self, database: str, schema: str, folder: Path) -> None:
@@ -47,7 +47,7 @@ class Reader:
         }
 
     def adapted(self, text: str) -> str:
-        """The text with the test's database in it."""
+        """The text with the test's database in place of the shop's."""
         return text.replace(SHOP.partition(":")[2], self.url.partition(":")[2])
 
     def execute(self, text: str, line: int = 0, name: str = "page") -> None:
@@ -58,7 +58,7 @@ class Reader:
         self.execute(block.text, block.line, block.page)
 
     def open_first_page(self) -> tuple[str, str]:
-        """Type the README's first block up to the start; what is typed next, and what after its `...`."""
+        """Types the README's first block up to `manager.start(`. Returns what is typed next, and what comes after its `...`."""
         block, *_ = page(README).typed()
         definitions, start, work = block.text.partition("manager.start(")
         self.execute(definitions, block.line, block.page)
@@ -67,7 +67,7 @@ class Reader:
         return before, after
 
     def type(self, page: Page, section: str | None = None) -> dict[str, Any]:
-        """Type all of the page, or of a section, with the manager of the first page; what then stands in the namespace."""
+        """Types all of the page, or of a section, with the manager of the README. Returns the namespace."""
         self.open_first_page()
         self.manager.migrate()
         for block in page.typed(section):
@@ -80,13 +80,13 @@ class Reader:
         return manager
 
     def see(self, job: Job, status: str) -> Job:
-        """Wait until the job has this status; the job then."""
+        """Waits until the job has this status. Returns the job as it is then."""
         return until(lambda: found if (found := self.manager.find(job)) and found.status == status else None)
 
     # -- files and processes ------------------------------------------------------------------------------------------------
 
     def save(self, *pages: Page, **others: str) -> None:
-        """Save the files of these pages, and others: `shop__mail="..."` is shop/mail.py."""
+        """Saves the files of these pages, and others: `shop__mail="..."` is shop/mail.py."""
         texts = {block.file: block.text for page in pages for block in page.files() if block.file}
         texts |= {name.replace("__", "/") + ".py": textwrap.dedent(text) for name, text in others.items()}
         for name, text in texts.items():
@@ -96,7 +96,7 @@ class Reader:
             file.write_text(re.sub(r'JobManager\(("postgresql:[^"]*")', manager, self.adapted(text)))
 
     def run(self, *arguments: str) -> subprocess.Popen[str]:
-        """Python in a process of its own, in the folder of the files."""
+        """Starts Python in a process of its own, in the folder of the files."""
         return subprocess.Popen(
             [sys.executable, *arguments],
             cwd=self.folder,
@@ -108,7 +108,7 @@ class Reader:
 
 
 def ends_well(process: subprocess.Popen[str], *, signal_number: int | None = None) -> str:
-    """What the process wrote; it ends by itself, or by that signal, and with exit code 0."""
+    """Waits until the process has ended, by itself or by this signal, with exit code 0. Returns what it wrote."""
     try:
         if signal_number is not None:
             process.send_signal(signal_number)
@@ -120,7 +120,7 @@ def ends_well(process: subprocess.Popen[str], *, signal_number: int | None = Non
 
 
 def url_of(conninfo: str, schema: str) -> str:
-    """The same database as an URL, as SQLAlchemy wants it too; tables without a schema are in the test's own."""
+    """The same database as a URL, which SQLAlchemy needs. The search path leads to the test's schema."""
     parts = conninfo_to_dict(conninfo)
     user, password = quote(str(parts.pop("user", "")), safe=""), quote(str(parts.pop("password", "")), safe="")
     parts["options"] = f"{parts.get('options') or ''} -csearch_path={schema}".strip()

@@ -1,5 +1,5 @@
--- Once a lease: which process holds which job by the tables? One row: the ids of processes that hold jobs and had no row, and
--- the claims of this process, as (id, lease_no).
+-- Once a lease: which process holds which job, according to the tables? One row: the ids of processes that hold jobs and had no
+-- row, and the claims of this process, as (id, lease_no).
 --
 -- A process's row is missing when it was deleted while a last claim of that process was still on its way, or by hand, or was
 -- lost with a failover. A missing row proves nothing, so the process gets one: if it lives, it sends a heartbeat; if not, it is
