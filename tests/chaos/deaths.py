@@ -44,7 +44,7 @@ def kill_some(site: Site) -> None:
 
 
 @fault(
-    "F1b", "kill -9 of all worker processes; nobody survives who could rescue", trial="a kill of all", short=0, long=6,
+    "F1b", "kill -9 of all worker processes; no process survives that could rescue", trial="a kill of all", short=0, long=6,
     expects=f"the same within {ALONE_SECONDS:g} s",
 )  # fmt: skip
 def kill_all(site: Site) -> None:
@@ -100,7 +100,7 @@ NOOPS = 400
 
 
 @fault(
-    "F2b", f"a hand of {NOOPS} no-op jobs around one poisoned job", trial="a hand", short=0, long=4,
+    "F2b", f"a job buffer of {NOOPS} no-op jobs around one poisoned job", trial="a buffer", short=0, long=4,
     expects="as F2: it ends failed, after max_crashes deaths; all others complete",
 )  # fmt: skip
 def poisoned_hand(site: Site) -> None:
@@ -141,7 +141,7 @@ def _expect_failed(site: Site, deaths: int) -> None:
 
 
 @fault(
-    "F7", "SIGSTOP for longer than the lease: the process wakes as a zombie, its jobs are others' by then", trial="a stop",
+    "F7", "SIGSTOP for longer than the lease: the process wakes when others have its jobs", trial="a stop",
     short=5, long=50, expects="what it writes is refused, and told to nobody",
 )  # fmt: skip
 def zombies(site: Site) -> None:
