@@ -32,7 +32,7 @@ test: $(DEV_STAMP) ## the whole suite on a real PostgreSQL, with coverage (STEVE
 	$(RUN) pytest --cov --cov-report=term $(if $(ARGS),--cov-fail-under=0) $(ARGS)
 
 test-fast: $(DEV_STAMP) ## the tests of the pure values only: seconds, no database
-	$(RUN) pytest tests/values $(ARGS)
+	$(RUN) pytest tests/model $(ARGS)
 
 demo: $(DEMO_STAMP) ## one job for every text file of Python's standard library, on an embedded PostgreSQL
 	$(RUN) steve demo $(ARGS)

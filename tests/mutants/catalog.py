@@ -144,13 +144,13 @@ MUTANTS = (
     Mutant(
         "M5",
         "a handler's SystemExit is no outcome: `except Exception`",
-        "engine/work/test_pool.py::test_a_handler_that_raises_anything_ends_neither_its_thread_nor_its_chain",
+        "engine/work/test_worker.py::test_a_handler_that_raises_anything_ends_neither_its_thread_nor_its_chain",
         Edit("_engine/work/run.py", "except BaseException as error:  # SystemExit", "except Exception as error:  # SystemExit"),
     ),
     Mutant(
         "M5b",
         "what is raised into a worker's thread from outside loses its job",
-        "engine/work/test_pool.py::test_what_is_raised_into_a_run_from_outside_is_its_outcome",
+        "engine/work/test_worker.py::test_what_is_raised_into_a_run_from_outside_is_its_outcome",
         Edit(
             "_engine/work/worker.py",
             "except BaseException as error:  # raised into",
@@ -299,7 +299,7 @@ MUTANTS = (
     Mutant(
         "M17e",
         "a job on its last chance begins while outcomes of others are not in the database yet",
-        "engine/work/test_pool.py::test_a_job_on_its_last_chance_begins_only_when_the_outcomes_of_others_are_written",
+        "engine/work/test_pool.py::test_a_job_on_its_last_chance_waits_until_the_outcomes_of_others_are_written",
         Edit("_engine/work/pool.py", "quiet = not is_running and self._outcomes.is_settled()", "quiet = not is_running"),
     ),
     Mutant(
@@ -334,7 +334,7 @@ MUTANTS = (
     Mutant(
         "M15b",
         "a wake-up that comes while a claim is under way is forgotten",
-        "engine/claim/test_claim.py::test_a_wake_up_while_a_claim_is_under_way_leads_to_another_claim",
+        "engine/claim/test_claimer.py::test_a_wake_up_while_a_claim_is_under_way_leads_to_another_claim",
         Edit(
             "_engine/claim/claimer.py",
             "self.buffer.expect(demand.n)\n",

@@ -1,76 +1,111 @@
-"""The thread that hears, given a socket in place of the database."""
+"""The thread that reads notifications, given a socket in place of the database's."""
 
 import socket
 import threading
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 
+from steve._database.failures import Transient
 from steve._engine.claim.notifier import Notifier
 from steve._engine.upkeep.outage import Outage
+from steve._model.tuning import Tuning
 from tests.conftest import until
+from tests.engine.claim.harness import TUNING
 
 
-class Ear:
-    """A notifier whose connection is a socket, each byte on it a notification; and what it did, in order."""
+class FakeListener:
+    """`ListenPort` and `ClaimerPort`: each byte on a socket is a notification. `did` tells what happened, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, tuning: Tuning = TUNING) -> None:
         self.did: list[str] = []
-        self.seconds = 0.0
+        self.has_pooler = False
+        self.errors: list[Exception] = []
+        """What the next reads raise, the last one first."""
+        self.pause = 0.0
         self.may_go_on = threading.Event()
         self.may_go_on.set()
-        self._ours, self.database = socket.socketpair()
-        self.notifier = Notifier(
-            self._ours.fileno, self._hear, self._ours.close, self._wake, self._stand_back_seconds, Outage()
-        )
+        self._socket, self.database = socket.socketpair()
+        self.notifier = Notifier(database=self, claimer=self, outage=Outage(), tuning=tuning, sleep=self._sleep)
 
-    def _stand_back_seconds(self) -> float:
-        self.did.append("stand back")
-        assert self.may_go_on.wait(10)
-        return self.seconds
+    def listen(self) -> int | None:
+        return None if self.has_pooler else self._socket.fileno()
 
-    def _hear(self) -> list[str]:
+    def hear(self) -> list[str]:
         self.did.append("hear")
-        return ["back" if byte == ord("b") else "" for byte in self._ours.recv(100)]
+        data = self._socket.recv(100)
+        if self.errors:
+            raise self.errors.pop()
+        return ["back" if byte == ord("b") else "" for byte in data]
 
-    def _wake(self, everywhere: bool) -> None:
-        self.did.append("wake everywhere" if everywhere else "wake")
+    def close(self) -> None:
+        self.did.append("close")
+        self._socket.close()
+
+    def wake(self, *, full_scan: bool = False) -> None:
+        self.did.append("wake for a full scan" if full_scan else "wake")
+
+    def stand_back_seconds(self) -> float:
+        self.did.append("stand back")
+        assert self.may_go_on.wait(30)
+        return self.pause
+
+    def _sleep(self, seconds: float) -> None:
+        self.did.append(f"sleep {seconds}")
 
 
 @pytest.fixture
-def ear() -> Iterator[Ear]:
-    ear = Ear()
-    thread = threading.Thread(target=ear.notifier.run)
+def listener() -> Iterator[FakeListener]:
+    listener = FakeListener(Tuning(backoff_first=0.001))
+    thread = threading.Thread(target=listener.notifier.run)
     thread.start()
-    yield ear
-    ear.notifier.end()
-    ear.database.close()
+    yield listener
+    listener.may_go_on.set()
+    listener.notifier.end()
+    listener.database.close()
     thread.join()
+    assert listener.did[-1] == "close"
 
 
-def test_it_wakes_when_it_begins_to_listen_and_for_whatever_it_hears(ear: Ear) -> None:
-    until(lambda: ear.did == ["wake everywhere"])
-    ear.database.send(b".")
-    until(lambda: ear.did[1:] == ["stand back", "hear", "wake"])
-    ear.database.send(b"b")
-    until(lambda: ear.did[4:] == ["stand back", "hear", "wake everywhere"])
+def test_it_wakes_the_claimer_when_it_begins_to_listen_and_for_what_it_hears(listener: FakeListener) -> None:
+    until(lambda: listener.did == ["wake for a full scan"])
+    listener.database.send(b".")
+    until(lambda: listener.did[1:] == ["stand back", "hear", "wake"])
+    listener.database.send(b"b")
+    until(lambda: listener.did[4:] == ["stand back", "hear", "wake for a full scan"])
 
 
-def test_what_comes_while_it_stands_back_is_heard_as_one(ear: Ear) -> None:
-    until(lambda: ear.notifier.listening)
-    ear.may_go_on.clear()
-    ear.database.send(b".")
-    until(lambda: ear.did[1:] == ["stand back"])
-    ear.database.send(b".b")
-    ear.may_go_on.set()
-    until(lambda: ear.did[1:] == ["stand back", "hear", "wake everywhere"])
+def test_notifications_that_come_while_it_stands_back_are_heard_as_one(listener: FakeListener) -> None:
+    until(lambda: listener.notifier.is_listening)
+    listener.may_go_on.clear()
+    listener.database.send(b".")
+    until(lambda: listener.did[1:] == ["stand back"])
+    listener.database.send(b".b")
+    listener.may_go_on.set()
+    until(lambda: listener.did[1:] == ["stand back", "hear", "wake for a full scan"])
 
 
-def test_it_stands_back_for_as_long_as_it_is_told_and_before_it_hears(ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
-    until(lambda: ear.notifier.listening)
-    clock = SimpleNamespace(sleep=lambda seconds: ear.did.append(f"sleep {seconds}"))
-    monkeypatch.setattr("steve._engine.claim.notifier.time", clock)
-    ear.seconds = 0.003
-    ear.database.send(b".")
-    until(lambda: ear.did[1:] == ["stand back", "sleep 0.003", "hear", "wake"])
+def test_it_stands_back_before_it_reads_for_as_long_as_the_claimer_says(listener: FakeListener) -> None:
+    until(lambda: listener.notifier.is_listening)
+    listener.pause = 0.003
+    listener.database.send(b".")
+    until(lambda: listener.did[1:] == ["stand back", "sleep 0.003", "hear", "wake"])
+
+
+def test_after_a_failure_it_listens_again_and_leads_to_a_full_scan(listener: FakeListener) -> None:
+    """The notifications of the time in between are lost."""
+    until(lambda: listener.notifier.is_listening)
+    listener.errors = [Transient("the connection is lost")]
+    listener.database.send(b".")
+    until(lambda: listener.did[1:] == ["stand back", "hear", "wake for a full scan"])
+    until(lambda: listener.notifier.is_listening)
+
+
+def test_behind_a_pooler_it_says_so_and_ends(caplog: pytest.LogCaptureFixture) -> None:
+    listener = FakeListener()
+    listener.has_pooler = True
+    listener.notifier.run()
+    listener.database.close()
+    assert "no notification comes through the connection pooler" in caplog.text
+    assert not listener.notifier.is_listening
+    assert listener.did == ["close"]
