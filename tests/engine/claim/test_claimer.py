@@ -209,7 +209,7 @@ def test_notifications_during_the_back_off_do_not_lead_to_claims() -> None:
     assert len(harness.database.demands) <= 2
 
 
-def test_a_job_that_comes_due_during_the_back_off_does_not_keep_the_idle_worker_awake() -> None:
+def test_a_job_that_comes_due_during_the_back_off_does_not_keep_a_worker_awake() -> None:
     harness = Harness(tuning=Tuning(backoff_first=2.0))
     harness.database.answer = raising(Transient("away"))
     harness.claimer.refill(2)

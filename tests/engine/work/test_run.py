@@ -1,6 +1,6 @@
-"""Running one handler: always an Outcome, whatever it raises or returns, with a message and details that can be stored.
+"""Running one handler always gives an Outcome, whatever it raises or returns, with a message and details that can be stored.
 
-No database here. The tables RAISES, RETURNS and UNSTORABLE are what tests/manager/test_outcomes.py goes through with one.
+There is no database here. tests/behaviour/test_outcomes.py goes through the tables RAISES, RETURNS and UNSTORABLE with one.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ import pytest
 
 from steve import Job, NotRunning, Run, Snooze, Status, current_run
 from steve._engine.work.handlers import Handler
-from steve._engine.work.run import DETAILS_BYTES, MESSAGE_BYTES, RunSignals, run
+from steve._engine.work.run import DETAILS_BYTES, MESSAGE_BYTES, run
+from steve._engine.work.signals import RunSignals
 from steve._model.claimed import Claimed
 from steve._model.json import decode
 from steve._model.outcome import Outcome, Raised, Returned, Snoozed, Unusable
@@ -128,7 +129,7 @@ def not_an_exception(job: Job) -> NoReturn:
 
 
 class CarelessSnooze(Snooze):
-    """Says nowhere for how long."""
+    """Does not say for how long."""
 
     def __init__(self) -> None:
         BaseException.__init__(self)
@@ -245,7 +246,7 @@ def test_the_bounds_are_those_promised() -> None:
     assert (MESSAGE_BYTES, DETAILS_BYTES) == (10_000, 64_000)
 
 
-def test_of_a_long_message_both_ends_are_kept_and_what_is_missing_is_counted() -> None:
+def test_a_long_message_keeps_both_ends_and_says_how_much_is_left_out() -> None:
     outcome = outcome_of(raising(lambda: ValueError("start " + "x" * 50_000_000 + " end")))
     assert isinstance(outcome, Raised)
     for text, size in ((outcome.message, MESSAGE_BYTES), (outcome.details, DETAILS_BYTES)):
@@ -271,7 +272,7 @@ def test_a_message_is_cut_only_when_it_is_too_long(length: int) -> None:
     assert len(outcome.message) <= MESSAGE_BYTES
 
 
-def test_the_details_are_the_traceback_from_the_handlers_own_frame_on() -> None:
+def test_the_details_are_the_traceback_from_the_handlers_own_frame() -> None:
     outcome = outcome_of(deep_in_the_handler)
     assert isinstance(outcome, Raised)
     assert outcome.details.startswith("Traceback (most recent call last):\n")
@@ -282,7 +283,7 @@ def test_the_details_are_the_traceback_from_the_handlers_own_frame_on() -> None:
     assert "in _call" not in outcome.details
 
 
-def test_where_the_traceback_cannot_be_printed_the_details_say_so() -> None:
+def test_if_the_traceback_cannot_be_printed_the_details_say_so() -> None:
     outcome = outcome_of(RAISES["its traceback cannot be read"][0])
     assert isinstance(outcome, Raised)
     assert outcome.details == "the traceback cannot be printed: SystemExit"
@@ -342,7 +343,7 @@ def dict_with(items: Any) -> dict[str, Any]:
 
 
 def twofold() -> dict[str, Any]:
-    """Sound when looked at first, with a NaN when looked at again."""
+    """A dict that has a NaN only when it is read for the second time."""
     shown: Iterator[Any] = iter([[("a", 1)], [("a", float("nan"))]])
     return dict_with(lambda self: next(shown))
 
@@ -429,10 +430,10 @@ def test_what_a_handler_returns_becomes_the_result(make: Callable[[], Any], resu
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("make", [asynchronous, lambda: (n for n in "abc"), asynchronous_generator, Awaitable])
-def test_a_handler_that_returns_what_nobody_awaits_has_run_nothing_and_fails_as_one_that_raised(
+def test_a_handler_that_returns_something_to_await_fails_like_one_that_raised(
     make: Callable[[], Any],
 ) -> None:
-    """Not as a finished one, whose job would fail for good: after a deploy that mends it the job runs."""
+    """Its job does not fail for good: after a deploy that mends the handler, it runs."""
     outcome = outcome_of(returning(make))
     assert type(outcome) is Raised
     assert outcome.message.startswith("HandlerNotRun: the handler returned a ")
@@ -440,9 +441,7 @@ def test_a_handler_that_returns_what_nobody_awaits_has_run_nothing_and_fails_as_
 
 
 @pytest.mark.parametrize(("make", "message"), UNSTORABLE.values(), ids=UNSTORABLE)
-def test_a_result_that_cannot_be_stored_is_unusable_and_the_message_says_what_and_where(
-    make: Callable[[], Any], message: str
-) -> None:
+def test_a_result_that_cannot_be_stored_is_unusable_and_the_message_says_where(make: Callable[[], Any], message: str) -> None:
     outcome = outcome_of(returning(make))
     assert type(outcome) is Unusable
     assert outcome.message.startswith("ResultNotStorable: the handler finished, but ")
@@ -455,7 +454,7 @@ def test_a_result_that_cannot_be_stored_is_unusable_and_the_message_says_what_an
     [("x" * 98, 100), ("x" * 99, 101), ("é" * 49, 100), ("é" * 49 + "x", 101), ("\ud800" * 33, 101), ([1] * 50, 101)],
     ids=range(6),
 )
-def test_a_result_has_so_many_bytes_as_stored_and_no_more_than_the_limit(result: Any, size: int) -> None:
+def test_a_result_has_as_many_bytes_as_are_stored_and_at_most_the_limit(result: Any, size: int) -> None:
     outcome = outcome_of(lambda job: result, max_result_bytes=100)
     if size <= 100:
         assert type(outcome) is Returned
@@ -470,7 +469,7 @@ def test_a_result_has_so_many_bytes_as_stored_and_no_more_than_the_limit(result:
 
 
 class Later(Snooze):
-    """A user's own."""
+    """A subclass of an application."""
 
 
 def snooze_within(job: Job) -> None:
@@ -512,13 +511,13 @@ def spoiled(seconds: Any) -> Callable[[], Snooze]:
     ],
     ids=["negative", "text", "set to NaN", "set to 1e300"],
 )
-def test_a_snooze_for_no_sensible_time_is_an_error_like_any_other(handler: Handler, message: str) -> None:
+def test_a_snooze_for_an_impossible_time_is_an_error_like_any_other(handler: Handler, message: str) -> None:
     outcome = outcome_of(handler)
     assert type(outcome) is Raised
     assert outcome.message.startswith(message)
 
 
-# -- what it gets and where it runs -------------------------------------------------------------------------------------
+# -- what a handler gets, and where it runs -----------------------------------------------------------------------------
 
 
 def test_a_handler_gets_the_job_as_running() -> None:
@@ -552,7 +551,7 @@ UNDECODABLE = {
 
 
 @pytest.mark.parametrize("payload", UNDECODABLE.values(), ids=UNDECODABLE)
-def test_a_payload_that_cannot_be_decoded_is_unusable_and_the_handler_is_not_called(payload: str) -> None:
+def test_a_payload_that_cannot_be_decoded_is_unusable_and_no_handler_is_called(payload: str) -> None:
     called: list[Job] = []
     outcome = outcome_of(called.append, CLAIMED._replace(payload=payload))
     assert type(outcome) is Unusable
@@ -569,7 +568,7 @@ def test_current_run_is_the_run_of_the_handler_that_asks() -> None:
         current_run()
 
 
-def test_outside_a_handler_nothing_runs_also_not_after_one_that_raised() -> None:
+def test_after_a_handler_that_raised_there_is_no_current_run() -> None:
     outcome_of(raising(ValueError))
     with pytest.raises(NotRunning, match="current_run"):
         current_run()
@@ -607,42 +606,7 @@ def test_a_handler_runs_in_a_context_of_its_own() -> None:
     assert variable.get() == "outside"
 
 
-def test_a_handler_learns_that_the_manager_stops() -> None:
-    signals = RunSignals()
-    seen: list[bool] = []
-
-    def handler(job: Job) -> None:
-        this = current_run()
-        seen.append(this.stopping)
-        seen.append(this.wait(0.0))
-        signals.stop()
-        seen.append(this.stopping)
-        seen.append(this.wait(60))
-
-    assert outcome_of(handler, signals=signals) == Returned(None)
-    assert seen == [False, False, True, True]
-
-
-def test_a_handler_learns_that_its_job_was_taken_and_others_do_not() -> None:
-    signals = RunSignals()
-    seen: list[tuple[bool, bool, bool]] = []
-
-    def handler(job: Job) -> None:
-        this = current_run()
-        seen.append((this.lost, this.wait(0.0), this.stopping))
-        threading.Timer(0.05, signals.lose, [{(7, 1)}, {(7, 1), (8, 1)}]).start()
-        seen.append((this.wait(60), this.lost, this.stopping))
-
-    outcome_of(handler, signals=signals)
-    outcome_of(lambda job: seen.append((current_run().lost, current_run().wait(0.0), False)), CLAIMED._replace(id=8), signals)
-    again = CLAIMED._replace(lease_no=2)
-    outcome_of(lambda job: seen.append((current_run().lost, current_run().wait(0.0), False)), again, signals)
-    assert seen == [(False, False, False), (True, True, False), (False, False, False), (False, False, False)]
-    signals.lose(set(), {(8, 1)})  # it has ended meanwhile
-    assert not signals.is_lost((7, 1))
-
-
-def test_what_a_handler_does_to_its_payload_stays_with_it() -> None:
+def test_what_a_handler_does_to_its_payload_does_not_reach_the_next_attempt() -> None:
     def handler(job: Job) -> Any:
         job.payload["n"].append(2)
         return job.payload
@@ -660,7 +624,7 @@ def test_a_job_cannot_be_changed_by_its_handler() -> None:
 
 
 class Answer(NamedTuple):
-    """What a handler may return without thinking of JSON."""
+    """A value that a handler may return without thinking of JSON."""
 
     sent: bool
     to: str

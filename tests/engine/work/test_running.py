@@ -1,0 +1,59 @@
+"""The list of the jobs whose handlers have not returned."""
+
+import threading
+from collections.abc import Callable
+
+from steve import Job
+from steve._engine.work.running import RunningJobs
+from steve._model.outcome import Verdict
+from tests.conftest import until
+from tests.engine.claim.harness import claimed
+from tests.engine.work.harness import PoolHarness
+
+MakePool = Callable[..., PoolHarness]
+
+
+def test_a_running_job_names_the_thread_that_runs_it(make_pool: MakePool, gate: threading.Event) -> None:
+    threads: dict[int, int] = {}
+
+    def handler(job: Job) -> None:
+        threads[job.id] = threading.get_ident()
+        gate.wait(60)
+
+    harness = make_pool(4, handler)
+    harness.start(*map(claimed, range(10)))
+    until(lambda: len(threads) == 4)
+    assert {one.job.id: one.thread for one in harness.running.all()} == threads
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    assert all(names[one.thread].startswith("steve-worker") for one in harness.running.all())
+
+
+def test_a_job_that_runs_anew_before_its_earlier_run_is_over_is_seen_to_run(make_pool: MakePool, gate: threading.Event) -> None:
+    """It was due again at once, and the settler and another worker were quick."""
+    again = claimed(1)._replace(lease_no=2, attempts=2)
+    harness = make_pool(2, lambda job: gate.wait(60) if job.attempts == 2 else None)
+    is_running_anew = threading.Event()
+
+    def create_again(verdict: Verdict) -> None:
+        if verdict.job.attempts == 1:
+            harness.create(again)
+            until(lambda: [one for one in harness.running.all() if one.job == again])
+            is_running_anew.set()
+
+    harness.queue.on_put = create_again
+    harness.start(claimed(1))
+    assert is_running_anew.wait(30)
+    until(lambda: [one.job for one in harness.running.all()] == [again])
+    gate.set()
+    until(lambda: not len(harness.running))
+
+
+def test_two_runs_of_one_claim_are_two_entries() -> None:
+    """After a truncate, an id and its lease_no may be given out again while the earlier job of them runs."""
+    running = RunningJobs(workers=2)
+    earlier, later = claimed(1), claimed(1)
+    running.add(earlier)
+    running.add(later)
+    assert running.claims() == [(1, 1), (1, 1)]
+    running.remove(earlier)
+    assert [one.job is later for one in running.all()] == [True]

@@ -1,0 +1,87 @@
+"""What a running handler learns: that the manager stops, and that another process has taken its job."""
+
+import threading
+
+from steve import Job, current_run
+from steve._engine.work.handlers import Handler
+from steve._engine.work.run import run
+from steve._engine.work.signals import RunSignals
+from steve._model.claimed import Claimed
+from steve._model.outcome import Returned
+from tests.conftest import until
+from tests.engine.claim.harness import claimed
+from tests.engine.work.harness import is_inside
+
+
+def test_a_handler_learns_that_the_manager_stops() -> None:
+    signals = RunSignals()
+    seen: list[bool] = []
+
+    def handler(job: Job) -> None:
+        this = current_run()
+        seen.append(this.stopping)
+        seen.append(this.wait(0.0))
+        signals.stop()
+        seen.append(this.stopping)
+        seen.append(this.wait(60))
+
+    assert run(claimed(7), handler, signals, 100) == Returned(None)
+    assert seen == [False, False, True, True]
+
+
+def when_waiting(thread: int, signal: threading.Thread) -> None:
+    """Start the other thread when this one waits for a signal."""
+    until(lambda: is_inside(thread, "wait_for"), timeout=30)
+    signal.start()
+    signal.join()
+
+
+def test_a_handler_that_waits_is_woken_when_the_manager_stops() -> None:
+    signals = RunSignals()
+
+    def handler(job: Job) -> bool:
+        stopping = threading.Thread(target=signals.stop)
+        threading.Thread(target=when_waiting, args=(threading.get_ident(), stopping)).start()
+        return current_run().wait(60)
+
+    assert run(claimed(7), handler, signals, 100) == Returned("true")
+
+
+def test_a_handler_learns_that_its_job_was_taken_and_others_do_not() -> None:
+    signals = RunSignals()
+    seen: list[tuple[bool, bool, bool]] = []
+
+    def handler(job: Job) -> None:
+        this = current_run()
+        seen.append((this.lost, this.wait(0.0), this.stopping))
+        losing = threading.Thread(target=signals.lose, args=({(7, 1)}, {(7, 1), (8, 1)}))
+        threading.Thread(target=when_waiting, args=(threading.get_ident(), losing)).start()
+        seen.append((this.wait(60), this.lost, this.stopping))
+
+    def look(job: Job) -> None:
+        seen.append((current_run().lost, current_run().wait(0.0), current_run().stopping))
+
+    def call(handler: Handler, job: Claimed) -> None:
+        assert run(job, handler, signals, 100) == Returned(None)
+
+    call(handler, claimed(7))
+    call(look, claimed(8))
+    call(look, claimed(7)._replace(lease_no=2))  # the next claim of the same job
+    assert seen == [(False, False, False), (True, True, False), (False, False, False), (False, False, False)]
+
+
+def test_a_lost_claim_is_forgotten_when_its_run_is_over() -> None:
+    signals = RunSignals()
+    signals.lose({(7, 1)}, {(7, 1), (8, 1)})
+    signals.lose({(9, 1)}, {(7, 1), (8, 1)})
+    assert signals.is_lost((7, 1))
+    signals.lose(set(), {(8, 1)})
+    assert not signals.is_lost((7, 1))
+
+
+def test_a_run_belongs_to_the_signals_of_its_engine() -> None:
+    signals, others = RunSignals(), RunSignals()
+    seen: list[bool] = []
+    run(claimed(7), lambda job: seen.extend([signals.are_of_this_run(), others.are_of_this_run()]), signals, 100)
+    assert seen == [True, False]
+    assert not signals.are_of_this_run()
