@@ -149,6 +149,15 @@ def test_a_wake_up_while_a_claim_is_under_way_leads_to_another_claim(harness: Ha
     assert harness.claims()
 
 
+def test_the_idle_worker_sleeps_while_a_claim_is_under_way_though_another_is_due() -> None:
+    harness = Harness(poll=0.0)
+    with ClaimUnderWay(harness):
+        harness.claimer.wait(0)  # uses up the ring of the wake-up
+        before = harness.clock.now
+        harness.claimer.wait(0.3)
+        assert harness.clock.now - before == pytest.approx(0.3)
+
+
 def test_the_end_of_a_claim_tells_the_idle_worker_of_a_wake_up_meanwhile() -> None:
     harness = RealTimeHarness()
     harness.settle_down()

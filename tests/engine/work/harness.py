@@ -113,7 +113,15 @@ class WatchedQueue(SettleQueue):
 
 
 class PoolHarness:
-    def __init__(self, workers: int, handler: Callable[[Job], Any], *, poll: float = FAR, tuning: Tuning = TUNING) -> None:
+    def __init__(
+        self,
+        workers: int,
+        handler: Callable[[Job], Any],
+        *,
+        poll: float = FAR,
+        tuning: Tuning = TUNING,
+        turns: type[Turns] = Turns,
+    ) -> None:
         self.database = FakeDatabase()
         self.engine = FakeEngine()
         self.registry = Registry(fallback=None, handlers={"a": handler})
@@ -131,7 +139,7 @@ class PoolHarness:
             tuning=tuning,
         )
         self.running = RunningJobs(workers=workers)
-        worker = Worker(
+        self.worker = Worker(
             process="host:1",
             registry=self.registry,
             claimer=self.claimer,
@@ -139,10 +147,10 @@ class PoolHarness:
             running=self.running,
             max_result_bytes=1 << 20,
         )
-        self.turns = Turns(threads=self.threads, signals=self.running.signals, engine=self.engine)
+        self.turns = turns(threads=self.threads, signals=self.running.signals, engine=self.engine)
         self.pool = WorkerPool(
             claimer=self.claimer,
-            worker=worker,
+            worker=self.worker,
             turns=self.turns,
             outcomes=self.queue,
             events=self.dispatcher.backpressure,

@@ -83,7 +83,7 @@ def test_a_job_on_its_last_chance_begins_when_nothing_runs_and_runs_alone(make_p
 
     def handler(job: Job) -> None:
         begun.append(job.id)
-        (first if job.id < 10 else gate).wait(60)
+        until(lambda: gate.is_set() or (job.id < 10 and first.is_set()), timeout=60)
 
     harness = make_pool(4, handler)
     settled = harness.settle()

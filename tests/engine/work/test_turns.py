@@ -27,6 +27,26 @@ def test_of_the_chains_without_work_one_is_idle_and_the_others_are_parked(make_p
     until(lambda: harness.turns.has_idle() and harness.turns.at_work() == 0)
 
 
+class OneWasIdle(Turns):
+    """When a chain wants to become idle for the first time, another one is; and that one ends its wait right after."""
+
+    was_asked = False
+
+    def become_idle(self) -> bool:
+        if not self.was_asked:
+            self.was_asked = True
+            return False
+        return super().become_idle()
+
+
+def test_a_chain_that_is_parked_while_the_idle_one_ends_its_wait_gets_another_turn(make_pool: MakePool) -> None:
+    """Otherwise no chain would wait for work."""
+    harness = make_pool(1, turns=OneWasIdle)
+    harness.start()
+    until(harness.turns.has_idle)
+    assert harness.threads.turns >= 2
+
+
 def test_an_idle_chain_ends_its_turn_again_and_again_and_claims_nothing_for_that(make_pool: MakePool) -> None:
     harness = make_pool(4, tuning=Tuning(idle_wait=0.01))
     harness.start()

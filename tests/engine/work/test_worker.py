@@ -81,6 +81,18 @@ def test_a_job_whose_type_has_no_handler_any_more_goes_back(make_pool: MakePool)
     }
 
 
+def test_while_a_job_on_its_last_chance_is_due_no_other_one_begins(make_pool: MakePool) -> None:
+    """The worker had taken the other one before, and sees only when it is about to run it that nothing may begin."""
+    begun: list[int] = []
+    harness = make_pool(1, lambda job: begun.append(job.id))
+    harness.claimer.last_chance_is_due = True
+    harness.worker.work(claimed(1))
+    harness.worker.work(claimed(2), alone=True)
+    assert begun == [2]
+    assert len(harness.running) == 0
+    assert [verdict.goes_back for verdict in harness.stop()] == [True, False]
+
+
 def test_a_snooze_is_a_verdict_like_others(make_pool: MakePool) -> None:
     def handler(job: Job) -> None:
         raise Snooze(7)
