@@ -137,7 +137,7 @@ def test_until_the_second_question_the_times_of_all_answered_claims_are_kept() -
     answer_claims(*range(5))
     lose_a_claim(harness)
     harness.seconds_to_next_claim()
-    assert last_question() == [2, 3, 4], "of an ordinary day only the last are kept"
+    assert last_question() == [2, 3, 4], "without a loss, only the last are kept"
     answer_claims(*range(5, 10))
     harness.clock.now += TUNING.second_look
     harness.claimer.recover()

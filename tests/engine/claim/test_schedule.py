@@ -60,7 +60,7 @@ def test_the_next_claim_is_due_after_the_poll_by_chance_a_tenth_more_or_less(har
     assert harness.schedule.is_due()
 
 
-def test_the_poll_comes_within_the_time_for_which_nobody_is_notified() -> None:
+def test_the_poll_comes_within_the_time_for_which_no_notification_is_sent() -> None:
     harness = ScheduleHarness(poll=POLL_MOST)
 
     def poll() -> float:
