@@ -136,7 +136,6 @@ class Harness:
             sizer=self.sizer,
             outage=Outage(),
             tuning=tuning,
-            clock=clock,
         )
 
     def fill(self, *numbers: int) -> None:

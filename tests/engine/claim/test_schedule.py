@@ -20,7 +20,6 @@ class ScheduleHarness:
     def claim(self, next_due_in: float | None = None) -> None:
         """A claim that brings nothing."""
         woken = self.schedule.begin()
-        self.schedule.send()
         self.schedule.answered(woken=woken, jobs=0)
         self.schedule.next_in(next_due_in)
 
@@ -117,7 +116,6 @@ def test_an_own_job_that_is_due_later_than_the_next_claim_changes_nothing(harnes
 
 def test_an_own_job_that_a_claim_under_way_may_not_see_is_waited_for(harness: ScheduleHarness) -> None:
     harness.schedule.begin()
-    harness.schedule.send()
     harness.schedule.expect(0.25)
     harness.schedule.next_in(None)
     assert harness.schedule.seconds_to_next() == 0.25
