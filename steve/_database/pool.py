@@ -14,9 +14,10 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import psycopg
+from psycopg import pq
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from steve._database.connection import HostOrder, Route, prepare_for_call
+from steve._database.connection import HostOrder, Route, end_session, prepare_for_call
 from steve._database.conninfo import connect_arguments
 from steve._database.execute import execute
 from steve._database.failures import Connection, DatabaseFailure, Transient, failure_of
@@ -181,12 +182,8 @@ class UsersPool:
 
     @contextmanager
     def lend(self, timeout: float) -> Iterator[Connection]:
-        """As it was, afterwards."""
-        if self._is_forked:
-            raise ForkedProcessError(
-                "the pool given as db belongs to the process that made it, and this is a child that was forked off: "
-                "make a pool and a manager here"
-            )
+        """The connection is as it was afterwards."""
+        self._check_fork()
         try:
             with self.pool.connection(timeout) as connection, _as_ours(connection):
                 yield connection
@@ -196,7 +193,8 @@ class UsersPool:
             raise failure_of(error) from error
 
     def open(self) -> None:
-        pass
+        """The user has opened it. Raises ForkedProcessError."""
+        self._check_fork()
 
     def close(self) -> None:
         pass
@@ -215,6 +213,13 @@ class UsersPool:
     def reason(self, error: DatabaseFailure) -> str:
         return str(error)
 
+    def _check_fork(self) -> None:
+        if self._is_forked:
+            raise ForkedProcessError(
+                "the pool given as db belongs to the process that made it, and this is a child that was forked off: "
+                "make a pool and a manager here"
+            )
+
 
 def _is_used_up(pool: AnyPool) -> bool:
     stats = pool.get_stats()
@@ -224,16 +229,22 @@ def _is_used_up(pool: AnyPool) -> bool:
 @contextmanager
 def _as_ours(connection: Connection) -> Iterator[None]:
     """In autocommit (one round trip, and no transaction that is left open by an error) and in UTF-8 (payloads may hold any
-    text); afterwards as it was."""
+    text); afterwards as it was.
+
+    A connection on which something broke a statement off, such as a signal handler that raised, cannot be put back: it is
+    closed, and what was raised comes through.
+    """
     autocommit, encoding = connection.autocommit, connection.info.encoding
-    connection.set_autocommit(True)
-    if encoding != "utf-8":
-        before = connection.pgconn.parameter_status(b"client_encoding") or b"UTF8"
-        execute(connection, "select set_config('client_encoding', 'UTF8', false)")
+    before = connection.pgconn.parameter_status(b"client_encoding") or b"UTF8"
     try:
+        connection.set_autocommit(True)
+        if encoding != "utf-8":
+            execute(connection, "select set_config('client_encoding', 'UTF8', false)")
         yield
     finally:
-        if not connection.closed:
+        if connection.info.transaction_status != pq.TransactionStatus.IDLE:
+            end_session(connection)
+        else:
             if encoding != "utf-8":
                 execute(connection, "select set_config('client_encoding', %s, false)", [before.decode()])
             connection.set_autocommit(autocommit)
