@@ -17,13 +17,13 @@ class Backoff:
         self._most = tuning.backoff_most
         self._clock = clock
         self._over_at = 0.0
-        """When the last wait was over and a try began, by the clock."""
+        """When the last wait ended and a try began, by the clock."""
 
     def next(self) -> float:
-        """Seconds, by chance half more or less, so that processes do not come back in step.
+        """Seconds to wait, by chance up to half more or less, so that processes do not try again in step.
 
-        The time that the last try took counts: an attempt to connect that had no answer for ten seconds was a wait, and the
-        database may be back.
+        The time that the last try took is part of the wait: after an attempt to connect that had no answer for ten seconds,
+        the database may be back already.
         """
         delay, self._delay = self._delay, min(self._delay * 2, self._most)
         now = self._clock()

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class HostOrder:
-    """Asks the host first that answered last. Otherwise each connection would wait again for a host that is dead and listed
+    """Puts the host that answered last in front. Otherwise each connection would wait again for a dead host that is listed
     first."""
 
     def __init__(self) -> None:
@@ -27,8 +27,7 @@ class HostOrder:
         lists = {name: str(arguments[name]).split(",") for name in ("host", "hostaddr", "port") if arguments.get(name)}
         count = max(map(len, lists.values()), default=1)
         is_balanced = arguments.get("load_balance_hosts", "disable") != "disable"
-        # Without target_session_attrs the order says which host is meant: a standby that answered once must not come first for
-        # ever.
+        # Without target_session_attrs the order says which host is meant: a standby that answered once must not stay in front.
         any_will_do = arguments.get("target_session_attrs", "any") == "any"
         if self._last is None or count == 1 or is_balanced or any_will_do:
             return arguments
@@ -46,24 +45,26 @@ class HostOrder:
 
 
 class Route:
-    """What is known of the way to a database: whether a connection pooler is in between, and which server it leads to.
+    """What is known about how a database is reached: whether through a connection pooler, and which server answers.
 
     A pooler such as PgBouncer in transaction mode may give every transaction of a connection another session: whatever is set,
     prepared, locked or listened for in a session would not be ours, and would stay behind.
 
-    All connections to a database share one. So it does not matter that a pooler may tell one of them the number of the very
-    session that its first statement gets.
+    A pooler is noticed because a statement runs in another session than the one whose number came with the connection. By
+    coincidence the two may be the same; but all connections to a database share one route, and it is enough that one of them
+    notices.
     """
 
     def __init__(self) -> None:
         self.has_pooler = False
         self._server_started: float | None = None
         self.generation = 0
-        """Raised when the way leads to another server, or to the same one after a restart. Connections of an earlier generation
-        are given up: an address may move, and what was claimed on one server cannot be settled on another."""
+        """Raised when another server answers, or the same one after a restart. Connections of an earlier generation are given
+        up: an address may move, and what was claimed on one server cannot be settled on another."""
 
     def met_server(self, started: float) -> None:
-        """A connection leads to a server that started then, by its clock. From any thread: of two at once one may count."""
+        """A connection leads to a server that started at this time, by the server's clock. From any thread: of two calls at
+        once, one may be lost."""
         if started != self._server_started:
             self.generation += self._server_started is not None
             self._server_started = started
@@ -112,7 +113,7 @@ _PREPARE = SET_FOR_LOOPS.replace("value, true)", "value, false)") + "and pg_cata
 
 
 def _prepare(connection: Connection, route: Route, values: dict[str, str]) -> None:
-    # One statement, which sets nothing in a session that is not the one whose number came with the connection.
+    # One statement, so that nothing is set in any other session than the one whose number came with the connection.
     if connection.pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
         # Otherwise PostgreSQL refuses to send a row whose bytes are not UTF-8.
         values = values | {"client_encoding": "SQL_ASCII"}
@@ -129,11 +130,11 @@ def _prepare(connection: Connection, route: Route, values: dict[str, str]) -> No
 
 
 def use(connection: Connection, statement: Callable[[Connection], T]) -> T:
-    """Call `statement` with a connection of ours, and close it where the next try on it would end in the same way.
+    """Call `statement` with a connection of ours. Close the connection after a failure that the next try on it would repeat.
 
-    Read-only (25006): a demoted primary, which will not become a primary again while we hold on to it. Prepared statements that
-    do not fit their tables any more (0A), are gone (26), or are others than we know (42P05), as when somebody closed our socket
-    and its number was given to another connection's (08): those of another connection are right.
+    25006, read-only: the server is a demoted primary, and it will not become a primary again while we hold on to it. 0A, 26 and
+    42P05: the prepared statements do not fit their tables any more, are gone, or are not the ones that psycopg knows. 08: the
+    connection is broken, or not even ours, as when somebody closed our socket and its number was given to another one.
     """
     try:
         return statement(connection)
@@ -145,5 +146,5 @@ def use(connection: Connection, statement: Callable[[Connection], T]) -> T:
 
 
 def end_session(connection: Connection) -> None:
-    """Close a connection that may be of a user's pool: with close_returns, its close() would give it back instead."""
+    """Close a connection, even one of a user's pool with close_returns, whose close() would only give it back."""
     connection.pgconn.finish()

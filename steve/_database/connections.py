@@ -25,15 +25,15 @@ T = TypeVar("T")
 Prepare = Callable[[Connection, Route], None]
 
 ASK_AGAIN_SECONDS = 2.0
-"""When a caller asks the pool again, so that it begins to connect anew."""
+"""A caller that has waited so long for a connection asks the pool again, which then begins to connect anew."""
 
 
 class SentJobs(NamedTuple):
-    """The jobs that may have been stored when the connection breaks."""
+    """The jobs that a statement sends: if the connection breaks, they may have been stored."""
 
     jobs: int
     first: int
-    """The uid of the first, as an integer: few are ever shown."""
+    """The uid of the first one, as an integer: it is rarely shown, and a UUID takes time to make."""
 
     @property
     def uid(self) -> UUID:
@@ -45,7 +45,8 @@ class SentJobs(NamedTuple):
 
 class Connections:
     def __init__(self, *, db: object, listen_db: object, settings: Settings) -> None:
-        """`db`, `listen_db`: as in `JobManager`. Raises what is wrong with them, and opens nothing."""
+        """`db`, `listen_db`: as in `JobManager`. Opens nothing. Raises TypeError, ValueError and SteveError for what cannot be
+        used."""
         self._timeout = settings.create_timeout
         self._tuning = settings.tuning
         self._notify = settings.notify
@@ -76,8 +77,8 @@ class Connections:
         sent: SentJobs | None = None,
         more_seconds: float | None = 0.0,
     ) -> T:
-        """Call `statement` with a connection, and again while that is lost, until `create_timeout` is over. It must bear being
-        done twice.
+        """Call `statement` with a connection. Call it again when there was none or it was lost, until `create_timeout` is over:
+        it may be carried out more than once.
 
         `sent`: the jobs that it stores. `more_seconds`: the connection counts as lost when the statement has taken so much
         longer than `Tuning.answer_within`; None: never. Raises Unavailable, OutcomeUnknown, Refused and Misconfigured.
@@ -88,12 +89,12 @@ class Connections:
         while True:
             try:
                 left = deadline - time.monotonic()
-                # At least twice: where the pool has lost its connections, the first time finds that out.
+                # There is time for two tries at least: if the pool's connections are broken, the first only finds that out.
                 patience = min(left, ASK_AGAIN_SECONDS, self._timeout / 2) if self._users is None else left
                 return self.call_once(statement, timeout=patience, more_seconds=more_seconds)
             except (Transient, InDoubt) as error:
                 in_doubt = in_doubt or isinstance(error, InDoubt)
-                # To have waited for a connection is to have waited.
+                # The wait for a connection was a pause already.
                 delay = 0.0 if isinstance(error.__cause__, PoolTimeout) else backoff.next()
                 if time.monotonic() + delay >= deadline:
                     # Not chained: the text of the driver's error quotes the data.
@@ -108,7 +109,7 @@ class Connections:
                 time.sleep(delay)
 
     def call_once(self, statement: Callable[[Connection], T], *, timeout: float, more_seconds: float | None = 0.0) -> T:
-        """The same without another try, with a connection that comes within `timeout` seconds. Raises DatabaseFailure."""
+        """The same with a single try. Waits at most `timeout` seconds for a connection. Raises DatabaseFailure."""
         notice_fork()
         try:
             with self._pool.lend(max(timeout, 0.01)) as connection:
@@ -131,16 +132,17 @@ class Connections:
         self._pool.close()
 
     def reset_after_fork(self, *, started: bool) -> None:
-        """In the child of a fork: no pool, and nothing of the parent's is touched. `started`: the manager was, there."""
+        """In the child of a fork: forget the pool, and touch nothing of the parent's. `started`: the manager was started in the
+        parent."""
         self._pool.reset_after_fork(started)
 
     # -- for the engine -------------------------------------------------------------------------------------------------
 
     def for_loops(self) -> LoopConnections:
-        """A connection for each loop, which opens it again with its own back-off: a pool's would be half a minute late after an
-        outage.
+        """A connection for each loop. The loop opens it again with its own backoff: with a pool's, it would come back half a
+        minute late after an outage.
 
-        Those of a user's pool are taken at once: later there may be none left. Raises DatabaseFailure.
+        Connections of a user's pool are taken at once, because later there may be none left. Raises DatabaseFailure.
         """
         loops = LoopConnections(
             claim=self._loop(prepare_for_loop),
@@ -150,14 +152,10 @@ class Connections:
             scan=self._loop(prepare_for_loop),
         )
         if self._listen_conninfo is not None:
-            route = Route()  # not the route of the others: this one is to lead around their pooler
-            heartbeat, listen = (
-                self._with(
-                    _Direct(self._listen_conninfo, HostOrder(), self._prepare(prepare_for_call, route), self._timeout), route
-                )
-                for _ in range(2)
-            )
-            loops = loops._replace(heartbeat=heartbeat, listen=listen)
+            route = Route()  # not the one of the others: this conninfo is to lead around their pooler
+            prepare = self._preparing(prepare_for_call, route)
+            direct = _Direct(self._listen_conninfo, HostOrder(), prepare, self._timeout)
+            loops = loops._replace(heartbeat=self._kept_by(direct, route), listen=self._kept_by(direct, route))
         if self._users is not None:
             try:
                 for name in self._kept():
@@ -168,16 +166,16 @@ class Connections:
         return loops
 
     def _loop(self, prepare_session: Prepare | None) -> LoopConnection:
-        """`prepare_session`: None: as the connection comes, for a loop that does not depend on its settings."""
-        prepare = self._prepare(prepare_session, self._route)
+        """`prepare_session`: None: for a loop that does not depend on the settings of its session."""
+        prepare = self._preparing(prepare_session, self._route)
         if self._users is not None:
-            return self._with(_OfUsersPool(self._users.pool, prepare, self._timeout), self._route)
-        return self._with(_Direct(self._conninfo, self._order, prepare, self._timeout), self._route)
+            return self._kept_by(_OfUsersPool(self._users.pool, prepare, self._timeout), self._route)
+        return self._kept_by(_Direct(self._conninfo, self._order, prepare, self._timeout), self._route)
 
-    def _with(self, opener: Opener, route: Route) -> LoopConnection:
+    def _kept_by(self, opener: Opener, route: Route) -> LoopConnection:
         return LoopConnection(opener=opener, route=route, answer_within=self._tuning.answer_within)
 
-    def _prepare(self, prepare_session: Prepare | None, route: Route) -> Callable[[Connection], None]:
+    def _preparing(self, prepare_session: Prepare | None, route: Route) -> Callable[[Connection], None]:
         def prepare(connection: Connection) -> None:
             if prepare_session is not None:
                 watchdog.call(lambda ours: prepare_session(ours, route), connection, self._tuning.answer_within)
@@ -228,6 +226,6 @@ class _OfUsersPool:
         return connection
 
     def close(self, connection: Connection) -> None:
-        # Closed, not returned as it is: its session has our settings by now, and the pool opens a fresh one in its place.
+        # Closed before it goes back, because its session has our settings by now: the pool opens another one in its place.
         end_session(connection)
         self._pool.putconn(connection)

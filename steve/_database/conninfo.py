@@ -1,4 +1,4 @@
-"""Which database a manager works on: a conninfo out of what the caller holds, checked before it is used."""
+"""Makes a conninfo of what the caller passes as `db`, and checks it before it is used."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def listen_conninfo_of(listen_db: object) -> str | None:
 def _sound(keyword: str, conninfo: str) -> str:
     try:
         conninfo_to_dict(conninfo)
-        # libpq would not read on after a NUL, and it would take what follows a stray @ in a password for a host
+        # libpq would stop reading at a NUL, and it would take what follows a stray @ in a password for a host
         sound = "\x00" not in conninfo and not _has_stray_at(conninfo)
     except (psycopg.ProgrammingError, UnicodeEncodeError):
         sound = False
@@ -62,8 +62,8 @@ def _sound(keyword: str, conninfo: str) -> str:
 
 
 def _complete(conninfo: str) -> str:
-    """Add what the environment says now, so that later changes of the environment do not matter. With a service it stays as it
-    is: the service's parameters stand in a file, and they come after the conninfo and before the environment."""
+    """Add what the environment says now, so that later changes of the environment do not matter. A conninfo with a service is
+    left as it is: what the service's file sets counts less than a conninfo, but more than the environment."""
     given: dict[str, Any] = conninfo_to_dict(conninfo)
     options = pq.Conninfo.get_defaults()
     added = {
@@ -94,10 +94,8 @@ def _mistake(conninfo: str) -> str:
 
 
 def _has_stray_at(conninfo: str) -> bool:
-    """Whether a URL has another @ than the one between the password and the host: one in a password that is not
-    percent-encoded.
-
-    libpq would take a part of the password for the host, and its messages name hosts.
+    """Whether a URL has an @ besides the one between the password and the host: one in the password that is not
+    percent-encoded. libpq would take a part of the password for the host, and its messages name hosts.
     """
     authority, _, rest = conninfo.partition("://")[2].partition("/")
     return authority.count("@") > 1 or "@" in rest.partition("?")[0]
@@ -137,7 +135,7 @@ def connect_arguments(conninfo: str, timeout: float) -> dict[str, Any]:
     hosts = str(given.get("host") or given.get("hostaddr") or "").count(",") + 1
     share = math.ceil(timeout) if hosts == 1 else max(2, math.floor(timeout / hosts))
     ours = {"fallback_application_name": "steve", "connect_timeout": min(CONNECT_SECONDS, share)}
-    if "service" not in given:  # nobody can ask what that sets: it stands in a file, which comes after the conninfo
+    if "service" not in given:  # what its file sets is not known here, and would count less than our values
         ours |= NOTICING
     unset = {option.keyword.decode() for option in pq.Conninfo.get_defaults() if option.val is None}  # by the environment
     ours = {name: value for name, value in ours.items() if name in unset}

@@ -57,8 +57,8 @@ from unnest(%(names)s::pg_catalog.text[], %(values)s::pg_catalog.text[]) as sett
 where pg_catalog.current_setting(name, true) is not null
   and (name <> 'client_connection_check_interval' or pg_catalog.version() !~ '(mingw|msvc|Visual|windows)')
 """
-"""Sets them for one transaction, where a pooler gives every transaction another session; and returns when the server started. A
-server that does not know a setting, or refuses it on its system, is not asked for it."""
+"""Sets these for one transaction, for a pooler that gives every transaction another session; and returns when the server
+started. A setting is left out where the server does not know it, or refuses it on its operating system."""
 
 
 def settings(values: dict[str, str]) -> dict[str, Any]:
@@ -72,8 +72,8 @@ def quoted(schema: str) -> str:
 
 
 def read_statement(sql: str, schema: str) -> str:
-    """The statement in the text of a file: without comments and indentation, {schema} replaced by the schema's name. A % in
-    that is doubled, because psycopg would take it for a placeholder."""
+    """The statement in the text of a file: without comments and indentation, and with the schema's name in place of {schema}. A
+    % in the name is doubled, because psycopg would take it for a placeholder."""
     lines = (line.split("--")[0].strip() for line in sql.splitlines())
     # psycopg remembers how it parsed a statement of up to 4,096 bytes: with the comments it would parse it at every call.
     return "\n".join(line for line in lines if line).replace("{schema}", quoted(schema).replace("%", "%%"))
@@ -86,7 +86,7 @@ def execute(
     *,
     prepare: bool | None = None,
 ) -> list[tuple[Any, ...]]:
-    """The rows, through a cursor of our own class, whichever the connection has, and in binary, so that no DateStyle matters.
+    """The rows, through a cursor of our own class rather than the connection's, and in binary, so that no DateStyle matters.
     Raises psycopg.Error."""
     cursor = Cursor(connection, row_factory=tuple_row)
     cursor.execute(statement.encode(), parameters, prepare=prepare, binary=True)

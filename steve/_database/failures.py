@@ -22,7 +22,7 @@ Connection = psycopg.Connection[Any]
 
 
 class DatabaseFailure(Exception):
-    """One of those below is raised. `sqlstate`, `constraint`: PostgreSQL's; None if it did not say."""
+    """Only its subclasses are raised. `sqlstate`, `constraint`: PostgreSQL's; None if it did not say."""
 
     def __init__(self, message: str, sqlstate: str | None = None, constraint: str | None = None) -> None:
         super().__init__(message)
@@ -83,12 +83,12 @@ _OF_USERS = ("pl_exec", "plpy", "plperl", "pltcl")
 """Source files of PostgreSQL that raise errors for users' functions, under any SQLSTATE."""
 
 _KINDS: dict[str, type[DatabaseFailure]] = {
-    # lost, read-only, contention, full disks, locks, timeouts; plans and prepared statements that hold no more (0A, 26)
+    # lost, read-only, contention, full disks, locks, timeouts; plans and prepared statements that are no longer valid (0A, 26)
     **dict.fromkeys(("08", "0A", "25", "26", "40", "53", "55", "57", "58"), Transient),
     # role, database, schema, tables and rights
     **dict.fromkeys(("28", "3D", "3F", "42"), Misconfigured),
-    # Limits and what PostgreSQL cannot explain: of the data; or of the server, as a full queue of notifications and the
-    # protection against the wraparound of transaction ids (both 54000)
+    # limits, and errors that PostgreSQL cannot explain: the data may be the cause, or the server, as when the queue of
+    # notifications is full, or when it protects itself against the wraparound of transaction ids (both 54000)
     **dict.fromkeys(("54", "XX", "F0", "53200"), Unexplained),
     # the data, constraints, a trigger of the user's that raises
     **dict.fromkeys(("21", "22", "23", "44", "P0"), Refused),

@@ -1,7 +1,7 @@
-"""The rights that a role needs which creates jobs, runs them or looks at them, as GRANTs.
+"""The GRANTs for a role that creates jobs, runs them or looks at them.
 
-Exactly what the statements of sql/ need, column by column. There are no functions, triggers or policies behind it: what a
-role may do is what PostgreSQL's own rights let it do.
+They give exactly the rights that the statements of sql/ need, column by column. There are no functions, triggers or policies
+behind them: what a role may do is what PostgreSQL's own rights let it do.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ grant usage on schema {schema} to {role};
 grant select on {schema}.migration to {role};
 """
 
-# create numbers a job by the identity; create_many does it before (reserve_ids.sql), and says when they were created. What
-# may be read is what is returned, and what tells a job that is sent again from a new one.
+# The identity column numbers a job of `create`. `create_many` takes its ids from the sequence first (reserve_ids.sql), and sets
+# the times itself. A producer may read what an insert returns, and what tells a job that is sent again from a new one.
 _CREATE = """\
 grant insert (
   id, uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter,
@@ -26,7 +26,7 @@ grant select (id, uid, created_at, updated_at, run_at) on {schema}.job to {role}
 grant usage on sequence {schema}.job_id_seq to {role};
 """
 
-# No role may change what a job is (type, payload, queue and so on). Deleting is for prune.
+# No role may change what a job is (type, payload, queue and so on). The right to delete is for `prune`.
 _WORK = """\
 grant select, delete on {schema}.job to {role};
 grant update (

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 
 
 def array(items: Iterable[object]) -> str:
-    """Of what needs no quotes: numbers, UUIDs; None is null."""
+    """Of items that need no quotes: numbers, UUIDs; None becomes null."""
     return "{" + ",".join(map(str, items)).replace("None", "null") + "}"
 
 
 def words(items: Iterable[str]) -> str:
-    """Of words of our own, which need none either."""
+    """Of words of our own, which need no quotes either."""
     return "{" + ",".join(items) + "}"
 
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Opener(Protocol):
-    """Where a loop's connection comes from, and goes."""
+    """Opens and closes a loop's connection."""
 
     def open(self) -> Connection:
         """Raises psycopg.Error."""
@@ -27,9 +27,9 @@ class Opener(Protocol):
 
 
 class LoopConnection:
-    """Opened when it is first needed, dropped when it broke, opened again by the next call.
+    """Opened when it is first needed, dropped when it breaks, opened again by the next call.
 
-    One thread at a time uses it (where threads take turns, the claim lock sees to that).
+    One thread at a time uses it (where threads take turns, a lock of the claimer's sees to that).
     """
 
     def __init__(self, *, opener: Opener, route: Route, answer_within: float) -> None:
@@ -64,8 +64,8 @@ class LoopConnection:
         if self._connection is not None and self._generation != generation:
             self.close()
             self._generation = generation
-            # Like a connection that broke: a loop that keeps something of the session, such as a lock, begins again.
-            raise Transient("the way leads to another server now")
+            # As if the connection had broken: a loop that relies on its session, for a lock or for LISTEN, begins again.
+            raise Transient("another server answers now, or the same one after a restart")
         if self._connection is None:
             self._generation = generation
             try:
@@ -87,8 +87,8 @@ class LoopConnection:
         return 0 if self.route.has_pooler else connection.info.backend_pid
 
     def leave_to_parent(self) -> None:
-        """In the child of a fork: let go of the socket, so that the server notices the parent's end. Its number stays taken, by
-        nothing, because the connection may still be used by mistake, or closed."""
+        """In the child of a fork: let go of the socket, so that the server notices when the parent ends. The descriptor then
+        leads to the null device and is not free, because the connection may still be used by mistake, or closed."""
         if self._connection is not None and not self._connection.closed:
             nothing = os.open(os.devnull, os.O_RDWR)
             os.dup2(nothing, self._connection.fileno(), inheritable=False)
@@ -111,7 +111,7 @@ class LoopConnections(NamedTuple):
     """Open only while there is something to ask beside the claims: slow full scans, rescues, doubts about what is held."""
 
     def answered_before(self, *, listens: bool) -> dict[str, float | None]:
-        """For each that is always open: seconds since its last answer; None: it had none yet."""
+        """For each connection that is always open: seconds since its last answer; None: it had none yet."""
         now = time.monotonic()
         names = ["claim", "settle", "heartbeat", *(["listen"] if listens else [])]
         answered = {name: getattr(self, name).answered_at for name in names}

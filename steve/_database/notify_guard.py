@@ -24,11 +24,11 @@ class NotifyGuard:
         self._was_logged = False
 
     def call(self, wanted: bool, statement: Callable[[bool], T], clean_up: Callable[[], object]) -> T:
-        """Call `statement(notify)`. Where it fails because of the notification, call it without, and for a pause all others
-        too.
+        """Call `statement(True)` if a notification is `wanted`. When it fails because of the notification, call
+        `statement(False)`, and for some time call every statement like that.
 
-        Where it raises Unexplained it must have done nothing. `clean_up()` has PostgreSQL throw away the notifications that all
-        sessions have read. By itself it does that only when one is added, and nothing can be added to a full queue."""
+        A statement that raises Unexplained must have done nothing. `clean_up()` has PostgreSQL throw away the notifications
+        that all sessions have read. By itself PostgreSQL does so only when one is added, which a full queue does not allow."""
         if not wanted or time.monotonic() < self._not_before:
             return statement(False)
         try:
@@ -37,7 +37,7 @@ class NotifyGuard:
             if error.sqlstate != "54000":
                 raise
             clean_up()
-            result = statement(False)  # raises where another limit was the cause
+            result = statement(False)  # raises if another limit was the cause
             self._not_before = time.monotonic() + self._pause
             if not self._was_logged:
                 self._was_logged = True

@@ -31,21 +31,21 @@ AnyPool = ConnectionPool[Any]
 POOL_MOST = 10
 """Connections for callers, at most. The pool opens them as threads need them, and closes them after ten idle minutes."""
 POOL_GIVES_UP_SECONDS = 1.0
-"""How long the pool goes on after it could not connect; then the next call begins anew. By itself it waits twice as long after
-each failure: callers would find the database back as late again as it had been away."""
+"""For how long the pool tries to connect again after a failure; then it gives up, and the next call makes it begin anew. Its
+own backoff doubles with each failure, so that callers would wait after an outage for as long again as the outage took."""
 
 
 class CallerPool(Protocol):
     def lend(self, timeout: float) -> AbstractContextManager[Connection]:
-        """A connection for one call, in autocommit and UTF-8, that comes within so many seconds. Raises DatabaseFailure."""
+        """A connection for one call, in autocommit and UTF-8. Waits for it at most so many seconds. Raises DatabaseFailure."""
 
     def open(self) -> None:
-        """Now, rather than with the first call."""
+        """Open it now rather than with the first call."""
 
     def close(self) -> None: ...
 
     def reset_after_fork(self, started: bool) -> None:
-        """In the child of a fork. `started`: the manager was, in the parent."""
+        """In the child of a fork. `started`: the manager was started in the parent."""
 
     def reason(self, error: DatabaseFailure) -> str:
         """Why there was no connection."""
@@ -69,10 +69,10 @@ class OwnPool:
 
     @contextmanager
     def lend(self, timeout: float) -> Iterator[Connection]:
-        """As pool.connection(), without its commit, which is for transactions."""
+        """As the pool's own connection(), but without its commit, which is for transactions."""
         try:
             pool = self._opened()
-        except RuntimeError as error:  # the system starts no thread now, and a pool needs two
+        except RuntimeError as error:  # the system can start no thread now, and a pool needs two
             raise Transient(str(error)) from error
         try:
             connection: Connection = pool.getconn(timeout)
@@ -83,8 +83,8 @@ class OwnPool:
         except psycopg.Error as error:  # also PoolClosed, by stop() in another thread: the next try opens another pool
             raise failure_of(error) from error
         except BaseException:
-            # A thread that is interrupted while it waits (Ctrl-C in a shell, a time limit by a signal) stays in the pool's
-            # queue and is given a connection all the same, which is never given back.
+            # A call that is interrupted while it waits (Ctrl-C in a shell, a time limit by a signal) stays in the pool's
+            # queue. The pool lends it a connection all the same, which is never given back.
             self._was_interrupted = True
             raise
         try:
@@ -93,7 +93,7 @@ class OwnPool:
             pool.putconn(connection)
 
     def open(self) -> None:
-        """Python 3.12 starts no thread at the exit any more, where listeners may still call."""
+        """Open it while Python still starts threads: from 3.12 on it starts none at its exit, when listeners may still call."""
         self._opened()
 
     def _opened(self) -> AnyPool:
@@ -146,17 +146,23 @@ class OwnPool:
         return Ours
 
     def _replace(self, pool: AnyPool) -> None:
-        """The pool counts connections as lent that no thread has: the next call opens another one."""
+        """Close this pool, which counts connections as lent that no thread has. The next call opens another one."""
         with self._lock:
-            if self._pool is not pool:
+            if self._pool is not pool:  # another thread has replaced it
                 return
+            close = self._forget()
         logger.warning("the pool of connections lost some to threads that were interrupted while they waited: it is replaced")
-        self.close()
+        close()
 
     def close(self) -> None:
         with self._lock:
-            close, self._close_pool, self._pool = self._close_pool, lambda: None, None
+            close = self._forget()
         close()
+
+    def _forget(self) -> Callable[[], object]:
+        """Under the lock. Returns the function that closes the pool."""
+        close, self._close_pool, self._pool = self._close_pool, lambda: None, None
+        return close
 
     def reset_after_fork(self, started: bool) -> None:
         leave_alone(self._pool)

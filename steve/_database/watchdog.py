@@ -1,9 +1,9 @@
 """Breaks connections that have not answered for too long: one daemon thread for the process, which all managers share.
 
-Keepalives and tcp_user_timeout notice a peer that is gone. One that acknowledges every byte and answers none (a proxy that
-hangs, a host that is frozen behind one) only a clock reveals. Watched are the statements of the loops, with more patience for a
-loop that proves to be slow, and what callers do to jobs that they name. Not watched are migrations and `fetch_all`, which may
-take as long as the tables are large.
+Keepalives and tcp_user_timeout notice a peer that is gone. Only a clock reveals a peer that acknowledges every byte and answers
+none, such as a proxy that hangs, or that has a frozen host behind it. The watchdog watches the statements of the loops, with
+more patience for a loop that proves to be slow, and those of the calls that name their jobs. It does not watch migrations and
+`fetch_all`, which take longer the larger the tables are.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 class Watchdog:
     def __init__(self) -> None:
-        # Protects all below. A thread takes its connection out before that may be closed: so under the lock each connection
-        # that is in has its own socket, and not another one that got its number.
+        # Protects all below; only move data and break connections under it. While a connection is in _deadlines, its socket is
+        # its own and not another one that was given the same number: it is taken out before it can be closed.
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._deadlines: dict[Connection, float] = {}
@@ -49,7 +49,7 @@ class Watchdog:
             return statement(connection)
         finally:
             with self._lock:
-                self._deadlines.pop(connection, None)  # it is not there in the child of a fork
+                self._deadlines.pop(connection, None)  # None: in the child of a fork it is not there
 
     def cut(self, connection: Connection) -> None:
         """Break it now, if a statement is under way on it."""

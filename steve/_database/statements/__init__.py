@@ -1,5 +1,5 @@
-"""steve's statements: a set for each thing that they are about. A method sends the file of sql/ that has its name, or one for
-each case, and makes values of the rows. Each takes the connection to use, and leaves its transaction alone.
+"""steve's statements, in a class for each subject. A method sends the file of sql/ that has its name, and turns the rows into
+values. It takes the connection to use, and neither begins nor ends the transaction that is open there.
 """
 
 from __future__ import annotations

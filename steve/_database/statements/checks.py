@@ -19,7 +19,7 @@ class CheckStatements:
         self._script = script
 
     def check_sequence(self, connection: Connection) -> list[str]:
-        """What is wrong with the sequence of the ids, and how to mend it. Nothing also where this role may not know."""
+        """What is wrong with the sequence of the ids, and how to mend it. Empty also if this role may not know."""
         rows = self._script.rows(connection, "check_sequence", {"table": self._script.table("job")})
         if not rows or not rows[0][1]:
             return []
@@ -46,7 +46,8 @@ class CheckStatements:
         return [row[0] for row in self._script.rows(connection, "check_tables", parameters, prepare=False)]
 
     def check_access(self, connection: Connection, *, worker: bool) -> list[str]:
-        """What keeps this role from running jobs (`worker`), or from what it has a right to."""
+        """What keeps this role from its work: rights that it lacks (checked for a `worker` only), and rows that row level
+        security hides from it."""
         needs = [("job", "select"), ("job", "insert"), ("attempt", "select")]
         if worker:
             needs = [("job", "select"), ("job", "update"), ("attempt", "insert"), ("process", "select"), ("process", "update")]

@@ -24,10 +24,10 @@ class ClaimFilter(NamedTuple):
 
 
 def with_filters(text: str, filters: Sequence[ClaimFilter]) -> str:
-    """The statement with the filters in their places. It is put together once, so that what nobody uses costs nothing.
+    """The statement with the filters in their places. It is put together once, so that a filter that is not used costs nothing.
 
-    `is true` keeps the planner from looking for jobs by a filter. It would take the index of all pending jobs for the few that
-    have another one.
+    `is true` hides the condition from the planner, which might use an index for it: to find the few crashed jobs of a queue, it
+    would read all pending jobs of that queue.
     """
     for token, row in (("{filters of headed}", "headed."), ("{filters}", "")):
         conditions = [f"({one.condition.replace('{row}', row)}) is true" for one in filters]
@@ -47,13 +47,13 @@ class ClaimStatements:
         script.set_text("claim_jobs", with_filters(script.text("claim_jobs"), filters))
 
     def claim_jobs(self, connection: Connection, process_id: int, max_crashes: int, demand: Demand) -> ClaimReply:
-        """At most `demand.n` jobs, and besides them `demand.crashed`."""
+        """Claim at most `demand.n` jobs, and besides them at most `demand.crashed` that crashed."""
         try:
             return self._claim_jobs(connection, process_id, max_crashes, demand)
         except Refused as error:
-            # Names are sent as UTF-8, and the database has another encoding: one name that it cannot hold must not stop all
-            # claims.
-            if error.sqlstate != "22P05" or not self._leave_out(connection, {*demand.mosts, *(self._queues or ())}):
+            # The database has another encoding than UTF-8. A name that it cannot hold must not stop all claims.
+            names = {*demand.mosts, *(self._queues or ())} - self._left_out
+            if error.sqlstate != "22P05" or not self._leave_out(connection, names):
                 raise
             return self._claim_jobs(connection, process_id, max_crashes, demand)
 

@@ -21,7 +21,7 @@ from steve.job import Attempt, AttemptStatus, Job, Status
 T = TypeVar("T")
 
 COPY_ROWS = 1_000
-"""Sent at a time."""
+"""Rows of a COPY that are sent at a time."""
 
 
 class Terms(NamedTuple):
@@ -75,8 +75,9 @@ class Page(NamedTuple):
 class JobStatements:
     """Creating, finding and pruning jobs.
 
-    Statements that look for jobs are never prepared: the connection may be the caller's, whose session is not ours. A plan that
-    was kept from a small table would read all of one that has grown; a plan for a page walks down from the newest job.
+    Statements that look for jobs are never prepared: the connection may be the caller's, whose session has not our settings. A
+    plan that was kept from a small table would read all of a table that has grown, and one plan for all pages would walk down
+    from the newest job, however few jobs match.
     """
 
     def __init__(self, script: Script) -> None:
@@ -108,10 +109,9 @@ class JobStatements:
     def insert_jobs(
         self, connection: Connection, jobs: Sequence[Insert], made: Callable[[Insert, int, datetime, datetime, datetime], T]
     ) -> list[T]:
-        """Insert all or none. Returns, in their order, what `made` makes of each job and the fields of its Inserted, as four
-        more arguments.
+        """Insert all or none. Returns `made(job, id, created_at, updated_at, run_at)` of each, in their order.
 
-        Refused with SQLSTATE 23505: some are there already.
+        Raises Refused with SQLSTATE 23505 if some exist already.
         """
         reserved = {"table": self._script.table("job"), "count": len(jobs)}
         at, ids = self._script.rows(connection, "reserve_ids", reserved)[0]
@@ -146,8 +146,9 @@ class JobStatements:
         return {row[1]: _job(row) for row in rows}
 
     def find_inserted(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Inserted]:
-        """Of the jobs with these uids that exist: what the database added to each."""
-        return {row[0]: _inserted(row[1:]) for row in self._script.rows(connection, "find_inserted", {"uids": array(uids)})}
+        """What the database added to each of these jobs, if it exists."""
+        rows = self._script.rows(connection, "find_inserted", {"uids": array(uids)}, prepare=False)
+        return {row[0]: _inserted(row[1:]) for row in rows}
 
     def find_open(self, connection: Connection, uids: Sequence[UUID]) -> set[UUID]:
         """Those of these jobs that have not ended."""
@@ -164,7 +165,7 @@ class JobStatements:
         ]
 
     def prune_jobs(self, connection: Connection, older_than: timedelta, after: int, most: int) -> tuple[int, int | None]:
-        """How many jobs were deleted, and the last id that was looked at; None: there is none above `after`."""
+        """Returns how many jobs were deleted, and the last id that was looked at; None: there is none above `after`."""
         parameters = {"older_than": older_than, "after": after, "most": most}
         # Planned each time: a plan that was kept from a small table might read all of a large one, batch by batch.
         count, last = self._script.rows(connection, "prune_jobs", parameters, prepare=False)[0]

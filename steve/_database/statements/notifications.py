@@ -16,7 +16,7 @@ class NotificationStatements:
         self._script = script
 
     def notify(self, connection: Connection) -> None:
-        """Not while the database's queue of notifications is half full."""
+        """Wake the listening processes. Does nothing while the server's queue of notifications is half full."""
         self._script.rows(connection, "notify", {"channel": self._script.channel})
 
     def listen(self, connection: Connection) -> bool:

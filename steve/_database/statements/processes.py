@@ -59,7 +59,7 @@ TIME_LIMITS = [
     "idle_in_transaction_session_timeout",
     "transaction_timeout",  # PostgreSQL 17
 ]
-"""The heartbeat's session is freed of these limits that a role may have."""
+"""Limits that a role may have, and that are lifted for the heartbeat's session."""
 
 
 class ProcessStatements:
@@ -85,7 +85,7 @@ class ProcessStatements:
         )
         seen = [Process(*row[:7]) for row in rows]
         own = next((one for one in seen if one.id == id), None)
-        # Where there is no row yet there is nothing to be judged either: of the first beat after a loss nothing more is asked.
+        # No rows: neither this process nor any other had one, and there is nothing to judge.
         seen_at, started, locked, restricted = rows[0][7:] if rows else (0.0, None, locked, None)
         return Look(own, [one for one in seen if one.id != id], locked, seen_at, started, restricted)
 
@@ -103,7 +103,8 @@ class ProcessStatements:
         }
 
     def suspect_process(self, connection: Connection, process: Process) -> float | None:
-        """When that was written down, by the server's clock; None: it has beaten since, or another process did it."""
+        """Write the suspicion down. Returns when, by the server's clock; None: the process has beaten since, or another one has
+        written it."""
         parameters = {"id": process.id, "heartbeat_at": process.heartbeat_at, "lock": self._lock}
         rows = self._script.rows(connection, "suspect_process", parameters)
         return rows[0][0] if rows else None
@@ -119,7 +120,8 @@ class ProcessStatements:
         max_crashes: int,
         notify: bool,
     ) -> list[tuple[Verdict, Settled]]:
-        """Some of its jobs but those `taken`, with what became of them; none: there are no more, or it has beaten since."""
+        """Take some jobs of this process, except those `taken`. Returns them with what became of them; none: there are no more,
+        or the process has beaten since."""
         more = {"heartbeat_at": process.heartbeat_at, "dead": dead, "own": False, "ids": array(taken)}
         return self._rescue(connection, process.id, reason, max_crashes, notify, **more)
 
@@ -133,7 +135,7 @@ class ProcessStatements:
         max_crashes: int,
         notify: bool,
     ) -> list[tuple[Verdict, Settled]]:
-        """The same with what the process `id`, this one, holds by these claims; none while its row is locked."""
+        """The same with the jobs that this process, `id`, holds by these claims; none while its row is locked."""
         keys = {"ids": array(id for id, _ in claims), "lease_nos": array(lease_no for _, lease_no in claims)}
         return self._rescue(connection, id, reason, max_crashes, notify, own=True, **keys)
 
@@ -158,7 +160,7 @@ class ProcessStatements:
         return [_rescued(row) for row in rows]
 
     def review_claims(self, connection: Connection, id: int, lease: float) -> Review:
-        """For the process `id`; `lease`: of processes that get a row by this."""
+        """`id`: of this process; `lease`: for the rows that this makes for other processes."""
         ((adopted, ids, lease_nos),) = self._script.rows(connection, "review_claims", {"process_id": id, "lease": lease})
         return Review(adopted, set(zip(ids, lease_nos, strict=True)))
 
@@ -172,7 +174,7 @@ class ProcessStatements:
 
     @property
     def _lock(self) -> str:
-        """With the id of a process, what the key of its lock is made from."""
+        """What the key of a process's lock is made from, together with the process's id."""
         return f"steve {self._script.schema} "
 
 

@@ -1,4 +1,4 @@
-"""Values out of rows, which more than one set of statements makes."""
+"""Turns rows into values, for all sets of statements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from steve._model.claimed import Claimed, Settled
 from steve.job import AttemptStatus, Status
 
-# A row has the fields in their order: half the time of Claimed(*row).
+# The columns of a row have the order of the fields. This takes half the time of Claimed(*row).
 claimed_row: Callable[[tuple[Any, ...]], Claimed] = partial(tuple.__new__, Claimed)
 settled_row: Callable[[tuple[Any, ...]], Settled] = partial(tuple.__new__, Settled)
 

@@ -34,7 +34,7 @@ class Script:
         self._texts[name] = text
 
     def table(self, name: str) -> str:
-        """For functions of PostgreSQL's that take the name of a table."""
+        """The table's full name, for functions of PostgreSQL's that take it as text."""
         return f"{quoted(self.schema)}.{name}"
 
     def rows(
@@ -62,6 +62,6 @@ def channel_of(schema: str) -> str:
 
 @cache
 def _texts() -> dict[str, str]:
-    """Of all files at once, when the first manager is made: a deploy may remove or replace them under a running process."""
+    """All files, read at once when the first manager is made: a deploy may remove or replace them under a running process."""
     folder = files("steve._database").joinpath("sql")
     return {file.name.removesuffix(".sql"): file.read_text() for file in folder.iterdir() if file.name.endswith(".sql")}

@@ -24,8 +24,8 @@ class SettlementStatements:
     def settle_jobs(
         self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool, times: bool
     ) -> dict[int, Settled | None]:
-        """Write these, and return those whose jobs were still ours, by their place, from 1. `now`: time.monotonic(). Without
-        `times`, which are slow to read, only which they are."""
+        """Write these verdicts. Returns the places, counted from 1, of those whose jobs this process still held, each with its
+        times; without `times`, which are slow to read, with None. `now`: time.monotonic()."""
         text = notification(verdicts) if notify else None
         return self._script.with_notification(
             connection,
@@ -65,7 +65,7 @@ class SettlementStatements:
         return {row[0]: settled_row(row[1:-1]) for row in rows} if times else {row[0]: None for row in rows}
 
     def find_settled(self, connection: Connection, verdicts: Sequence[Verdict]) -> dict[int, Settled | None]:
-        """Those of these verdicts that an earlier try has written."""
+        """The places, counted from 1, of the verdicts that an earlier try has written, each with its times."""
         jobs = [verdict.job for verdict in verdicts]
         claims = {
             "ids": array(job.id for job in jobs),
@@ -75,16 +75,16 @@ class SettlementStatements:
         return {row[0]: settled_row(row[1:]) for row in self._script.rows(connection, "find_settled", claims)}
 
     def forget_attempt(self, connection: Connection, verdict: Verdict) -> None:
-        """Delete the row of the log under the lease of this verdict. The lease is held, so that row is from another life of the
-        job."""
+        """Delete the attempt that has the job id and the lease number of this verdict. This process holds that lease, so no
+        settlement has written it: it was left by an earlier life of the job, or written by hand."""
         job = verdict.job
         claim = {"id": job.id, "lease_no": job.lease_no, "claimed_at": job.claimed_at.isoformat()}
         self._script.rows(connection, "forget_attempt", claim)
 
 
 def _claims_of(verdicts: Sequence[Verdict]) -> tuple[list[datetime], list[int]]:
-    """The times at which these were claimed, which are few, because a claim brings many; and for each verdict the place of its
-    time among them."""
+    """The distinct times at which these jobs were claimed (few, because a claim brings many jobs); and for each verdict the
+    place of its time among them, counted from 1."""
     instants: list[datetime] = []
     claims: list[int] = []
     last = None

@@ -21,7 +21,7 @@ class Dispatcher:
         self._most = tuning.events_most
         self._events: SimpleQueue[Event | None] = SimpleQueue()
         self.backpressure = Backpressure(level=lambda: self._events.qsize() / self._most, on_full=self._warn)
-        """Holds up the claims, never the settling: what was done must be written down."""
+        """Holds up the claims, never the settler: outcomes must be written down."""
         self._is_ended = False
         self._is_idle = False  # before the first event
         self._taken = 0  # events taken from the queue; all of them are told except perhaps the last

@@ -22,12 +22,12 @@ class Event(NamedTuple):
         return self.verdict is not None and self.verdict.is_final
 
     def make_job(self) -> Job:
-        """The job as the database has it, decoded anew, so that no listener sees what another one did to it."""
+        """The job as the database has it, decoded anew for each listener, so that none sees what another one did to it."""
         if self.verdict is None or self.settled is None:
             return self.job.job(_json.decode, Status.RUNNING)
         verdict, settled = self.verdict, self.settled
         return self.job.job(
-            _json.decode_or_text,  # the job failed because its payload cannot be decoded, and its listeners hear of it
+            _json.decode_or_text,  # listeners also hear of a job that failed because its payload cannot be decoded
             verdict.status,
             result=None if verdict.result is None else _json.decode(verdict.result),
             error=verdict.error,

@@ -21,7 +21,7 @@ class HealthListeners:
         self._entries.reset_after_fork()
 
     def add(self, ok: bool, callback: HealthListener) -> None:
-        """Told when `Health.ok` becomes this."""
+        """Have it called when `Health.ok` becomes `ok`."""
         if not callable(callback):
             raise TypeError(f"a listener must be callable, not {type(callback).__name__}")
         self._entries.replace(lambda entries: (*entries, (ok, callback)))

@@ -56,9 +56,9 @@ class Listeners:
 
     def __init__(self) -> None:
         self._entries: CopyOnWrite[tuple[_Entry, ...]] = CopyOnWrite(())
-        # on_done= of create: one call for one uid. Operations on a dict are atomic: the thread that pops a listener calls it.
+        # on_done= of create, each called once. Operations on a dict are atomic: the thread that pops a listener calls it.
         self._once: dict[UUID, Listener] = {}
-        self._ended_elsewhere: set[UUID] = set()  # those of them that had ended when they were last looked up
+        self._ended_elsewhere: set[UUID] = set()  # those of these jobs that had ended when they were last looked up
 
     def __len__(self) -> int:
         return len(self._entries.value)
@@ -92,8 +92,8 @@ class Listeners:
             self._once.pop(uid, None)
 
     def drop_ended(self, ended: Collection[UUID]) -> None:
-        """These jobs have ended, or are gone. Those that had already when this was called the last time will not be told here
-        any more: another process has finished them."""
+        """These jobs have ended, or are gone. Drop those that had ended at the last call already: another process finished
+        them, and this one will never tell of them."""
         self.drop_once(*self._ended_elsewhere.intersection(ended))
         self._ended_elsewhere = set(ended)
 

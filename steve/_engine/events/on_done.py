@@ -1,4 +1,4 @@
-"""Forgets the on_done= of jobs that another process has finished: this one is never told of them."""
+"""Forgets the on_done= of jobs that another process has finished: this one will never tell of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ForgetEndedElsewhere:
         self._statements = statements
         self._interval = settings.lease
         self._most = settings.tuning.on_done_most
-        self._put_before = 0  # events that had been put when this was last done
+        self._put_before = 0  # events that had been put into the dispatcher's queue the last time
 
     def duties(self) -> list[Duty]:
         return [Duty("forget on_done= of jobs that ended elsewhere", self._interval, self._forget)]
@@ -38,7 +38,7 @@ class ForgetEndedElsewhere:
         uids = self._listeners.waiting_once()[: self._most]
         put, told = self._dispatcher.progress()
         if told < self._put_before:
-            return  # an event from before the last time has still to be told
+            return  # an event that was put before the last time is still to be told
         self._put_before = put
         if uids:
             with suppress(DatabaseFailure):

@@ -1,4 +1,4 @@
-"""Beats, so that other processes see that this one lives (heartbeat.py). Takes the jobs of processes that died, by the rules
-of `_model/process.py` (rescue.py). Gives up jobs that the tables say this process runs, but that it does not run
-(reconcile.py). Feeds: events/.
+"""Sends heartbeats, so that other processes see that this one lives (heartbeat.py). Takes the jobs of processes that died, by
+the rules of `_model/process.py` (rescue.py). Frees jobs that this process does not run, though the tables say so
+(reconcile.py). liveness.py wires them. Feeds: events/.
 """

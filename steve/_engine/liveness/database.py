@@ -1,5 +1,5 @@
-"""The ports of the heartbeat, the rescue and the review in statements: the heartbeat's on its own connection, the others' on
-the scanner's, where they may wait for locks.
+"""What the parts of liveness/ ask of the database: the heartbeat on its own connection, the others on the scanner's, where they
+may wait for locks.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class DatabaseLiveness:
         return self._connections.scan.call(rescue)
 
     def free(self, claims: Collection[ClaimKey], reason: str) -> Sequence[tuple[Verdict, Settled]]:
-        """Take jobs away from this process, by these claims; returns them."""
+        """Take the jobs of these claims away from this process; returns them with what became of them."""
 
         def free(connection: Connection) -> Sequence[tuple[Verdict, Settled]]:
             return self._statements.free_jobs(
@@ -78,8 +78,8 @@ class DatabaseLiveness:
         return self._connections.scan.call(free)
 
     def review(self, held: Callable[[], Held]) -> tuple[Held, Review]:
-        """What this process knows that it holds, and then what the tables say. `held()` is called when the connection is open
-        and the question is not sent yet: what is settled in between is not found."""
+        """What this process knows that it holds, and then what the tables say. `held()` is called after the connection was
+        opened and right before the question is sent: a job that is settled in between is missing from the tables only."""
 
         def look(connection: Connection) -> tuple[Held, Review]:
             known = held()

@@ -1,9 +1,9 @@
 """The thread that shows that this process lives, on a connection with nothing else on it. Each beat also looks at the others.
 
 The session of that connection holds the lock of the process's row (`sql/beat.sql`): the others see within seconds when it is
-gone. So this thread waits for the loss of the connection as it waits for the next beat, and the first thing that it does on a
-new connection is to beat. What it sees goes to `rescue.py`; when others may have taken this process for dead, `liveness.py`
-looks which jobs it has lost.
+gone. So this thread waits for the loss of the connection as well as for the next beat, and the first thing that it does on a
+new connection is to beat. What it sees goes to `rescue.py`. When others may have taken this process for dead, `liveness.py`
+finds out which jobs it has lost.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ class BeatPort(Protocol):
     """The heartbeat's connection."""
 
     def beat(self, *, beat: bool, locked: bool) -> tuple[Look, int]:
-        """Look at the other processes, with `beat` also beat; open the connection if need be. `locked`: this session holds the
-        lock of the row. Returns what it saw, and the number of the connection's socket. Raises DatabaseFailure."""
+        """Look at the other processes; with `beat` also write a heartbeat. Opens the connection if need be. `locked`: its
+        session holds the lock of the row. Returns what it saw, and the number of the connection's socket. Raises
+        DatabaseFailure."""
 
     def is_open(self) -> bool: ...
 
@@ -57,7 +58,7 @@ class Heartbeat:
         outage: Outage,
         tuning: Tuning,
     ) -> None:
-        """`descriptor`: the number of the socket whose session has just taken the lock; None: none has."""
+        """`descriptor`: of the socket, if its session has just taken the lock of the row; None: no session holds it."""
         self._database = database
         self._looks = looks
         self._interval = interval
@@ -70,7 +71,7 @@ class Heartbeat:
         self._beaten_at = self._unbroken_since = self._connected_at or 0.0
         # Registering was the first beat. Unlike _beaten_at, never set back to make a beat due at once.
         self._beat_at = time.monotonic()
-        # Held through a beat. After `end` has had it, no beat comes any more that would insert the row again.
+        # Held during a beat, across the statement. After `end` has taken it, no beat can insert the row again.
         self._beating = threading.Lock()
         self._is_ended = False
         self._wait = SocketWait()
@@ -103,8 +104,8 @@ class Heartbeat:
                 self._backoff.reset()
                 self._wait.wait(descriptor, self._seconds_to_next())
             except Exception as error:
-                # A session that lives keeps its lock: this process must not look dead when a beat cannot be written, because a
-                # right is missing for a moment, say.
+                # While the connection is open, its session keeps the lock: this process must not look dead only because a beat
+                # cannot be written, for example while a right is missing.
                 if not self._database.is_open():
                     self._drop()
                 if isinstance(error, DatabaseFailure):
@@ -125,12 +126,13 @@ class Heartbeat:
             beats = self._is_beat_due(began)
             look, descriptor = self._database.beat(beat=beats, locked=self._locked)
         own = look.own
-        # By the server's clock: the clock of this machine may have stood still with it.
+        # By the server's clock: if this machine was suspended, its own clock may have stood still.
         if beats and (own is None or own.suspected_at is not None or look.seen_at - own.heartbeat_at >= own.lease):
             self._looks.on_doubt()
         if beats:
             self._locked = look.locked
-            # After a pause of its own (stopped, or starved by a handler) this process knows nothing of the others either.
+            # After a pause of its own (it was stopped, or a handler starved it) this process does not know how long the others
+            # have been silent.
             if began - self._beaten_at > 2 * self._interval + self._tuning.look_interval:
                 self._unbroken_since = began
             self._beaten_at = self._beat_at = began
@@ -141,7 +143,7 @@ class Heartbeat:
         return descriptor
 
     def _is_beat_due(self, now: float) -> bool:
-        """Beats are made with looks: one is due if the next look may come too late for it."""
+        """A beat is made together with a look: it is due if the next look may come too late for it."""
         return not self._locked or now + self._tuning.look_interval * 1.25 >= self._beaten_at + self._interval
 
     def _seconds_to_next(self) -> float:

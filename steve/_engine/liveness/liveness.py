@@ -1,5 +1,5 @@
-"""Which processes are alive, wired: this process's heartbeat, the rescue of other processes' jobs, the jobs that this process
-has lost to such a rescue, and the jobs that it holds without knowing.
+"""Wires what shows and judges which processes live: this process's heartbeat, the rescue of other processes' jobs, the search
+for jobs that this process has lost to such a rescue, and for jobs that it holds without knowing.
 
 The heartbeat has a thread of its own; the rest is a duty of the scanner.
 """
@@ -39,11 +39,11 @@ class HoldingPort(Protocol):
     def held(self) -> Held: ...
 
     def ask_what_was_lost(self) -> bool:
-        """Whether the reply to a claim was lost lately. What that claim took is then asked for now."""
+        """Returns whether the reply to a claim was lost lately. If so, the claimer asks now what that claim took."""
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
-        """A job failed because the process with this name died with it, or lost it. After the commit, on the scanner's
-        thread."""
+        """A job failed because the process with this name died while it held the job, or did not know that it held it. Called
+        after the commit, on the scanner's thread."""
 
 
 class Liveness:
@@ -67,8 +67,8 @@ class Liveness:
         self._reconcile = Reconcile(look=self._review, free=self._free, interval=settings.lease, tuning=tuning)
         self._backoff = Backoff(tuning)
         self._not_before = 0.0
-        # When the server started, by its clock; for how long it had run when that was first seen here, and when that was. From
-        # then on by the clock of this process: the server's may be set.
+        # When the server started, by its clock; how long it had run when this process first saw it, and when that was by the
+        # clock of this process. Time since then is measured by that clock, because the server's may be set.
         self._server_started = registered.server_started
         self._server_up = 0.0
         self._server_seen_at: float | None = None
@@ -107,7 +107,7 @@ class Liveness:
     def on_look(self, look: Look, *, connected: float, unbroken: float) -> None:
         started = self._server_started if look.server_started is None else look.server_started
         if started != self._server_started or connected < self._connected:
-            # Another server, perhaps behind a pooler; or the same one after a crash: it may have forgotten something.
+            # Another server, perhaps behind a pooler, or the same one after a crash: it may have lost commits.
             self.doubt_everything()
         self._database.met_server(started)
         now = time.monotonic()
@@ -115,7 +115,7 @@ class Liveness:
             self._server_up, self._server_seen_at = max(look.seen_at - started, 0.0), now
         self._server_started, self._connected = started, connected
         if look.restricted is not None:
-            # What is left to a restricted role may be enough: asked again once a lease.
+            # A restricted role may still have all the rights that it needs. Ask again once a lease.
             again = look.restricted and now >= self._access_at + self._settings.lease
             self._access_is_due = self._access_is_due or again or look.restricted is not self._restricted
             self._restricted = look.restricted
@@ -141,7 +141,7 @@ class Liveness:
         except DatabaseFailure as error:
             self._not_before = time.monotonic() + self._backoff.next()
             self._outage.failed(LOOP, error)
-            self._reconcile.begin()  # its question tells when the outage is over
+            self._reconcile.begin()  # its look at the tables finds out when the outage is over
 
     def _check_access(self) -> None:
         if self._access_is_due:
@@ -150,8 +150,8 @@ class Liveness:
             self.access = self._database.check_access()
 
     def _look_for_lost(self) -> bool:
-        """Find out which running jobs a rescue has taken, if there is cause; returns whether there was. No rescue is under way
-        any more: the beat was made, and had to wait for it. Raises DatabaseFailure."""
+        """If there is cause, find out which running jobs a rescue has taken. Returns whether there was. No rescue of this
+        process is under way any more: the beat that gave the cause had to wait for it. Raises DatabaseFailure."""
         if not self._may_have_lost:
             return False
         self._may_have_lost = False  # before the question: a doubt that arises meanwhile stays
@@ -173,7 +173,7 @@ class Liveness:
 
     def _free(self, claims: set[ClaimKey]) -> None:
         if self._engine.ask_what_was_lost():
-            return  # they may be what that claim took: then they run here, and no crash is counted
+            return  # that claim may have taken these jobs: then they run here, and no crash is counted
         name = self._engine.process
         freed = self._database.free(claims, f"JobLost: process {name} held the job by the tables and did not run it")
         if freed:

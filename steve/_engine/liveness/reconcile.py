@@ -1,9 +1,9 @@
-"""Frees the jobs that this process holds by the tables and does not run: they run again, here or elsewhere.
+"""Frees the jobs that this process does not run, though the tables say that it does: they run again, here or elsewhere.
 
 The tables and a process disagree about a job when the outcome was forgotten (a standby is promoted before it received
 everything, a crash under `synchronous_commit = off`), when rows were put back from a dump or changed by hand, when a truncate
-or a sequence gave an id out again, or when something broke a thread off that had just taken a job. By the tables the job is
-then run by a process that lives and does not run it: no rescue would ever come for it.
+or a sequence gave an id out again, or when something broke a thread off that had just taken a job. The process that holds the
+job by the tables lives and does not run it, so that no rescue would ever come for it.
 
 So each process looks at the tables once a lease, and whenever there is cause for doubt: an outcome was dropped, the heartbeat
 lost its connection, a thread broke off. The same look makes rows for processes that hold jobs and have none.
@@ -31,9 +31,9 @@ class Held(NamedTuple):
 
 
 class Reconcile:
-    """Looks a few times, and frees what it finds `reconcile_looks` times in a row. Between two looks, everything that was
-    moving has arrived where the next look sees it: a job that a worker had taken runs, the reply to a claim is read, and the
-    outcomes that were in the settler's queue at the last look are written.
+    """Looks at the tables a few times, and frees a job that it finds `reconcile_looks` times in a row. A job that was on its
+    way at one look has arrived where the next look sees it: a job that a worker was taking runs, the reply to a claim is read,
+    and the outcomes that were in the settler's queue are written.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class Reconcile:
         tuning: Tuning,
     ) -> None:
         """`look()` returns what this process knows that it holds, and then what it holds by the tables; `interval`: seconds
-        from one look to the next where nothing gives cause for another."""
+        until it looks again without a cause."""
         self._look = look
         self._free = free
         self._interval = interval
         self._tuning = tuning
-        # One object for each cause, and the one that was acted on last. Assigned rather than counted, because causes come from
-        # several threads.
+        # An object for the last cause, and for the last one that was acted on. Assigned rather than counted, because causes
+        # come from several threads.
         self._asked = self._begun = object()
         self._looks_left = 0
         self._unknown: dict[ClaimKey, int] = {}  # how often in a row the last looks found each
@@ -78,8 +78,8 @@ class Reconcile:
         self._put = held.put
         self._unknown = {claim: self._unknown.get(claim, 0) + 1 for claim in own - held.claims}
         if lost := {claim for claim, looks in self._unknown.items() if looks >= self._tuning.reconcile_looks}:
-            self._free(lost)  # and look once more: a row may have been locked just now
-        # A job that was found twice is looked for until it is gone or freed. Under load, every look finds others once.
+            self._free(lost)  # and look once more: a row that is locked at this moment is not freed
+        # Look on until each job that was found twice is settled or freed. Under load, every look finds other jobs once.
         again = any(looks > 1 for looks in self._unknown.values())
         self._looks_left = max(self._looks_left - 1, int(again)) if self._unknown else 0
         return True

@@ -1,8 +1,8 @@
-"""Takes the jobs of processes that are dead or stalled. Which are: `_model/process.py`.
+"""Takes the jobs of processes that are dead or stalled. `_model/process.py` has the rules that say which are.
 
-Each heartbeat brings a look at the other processes. It is judged on the heartbeat's thread and left here. To act on it may mean
-to wait for locks, so the scanner does that, on another connection, and the database checks again whether it still holds:
-`sql/rescue_jobs.sql`.
+Each heartbeat brings a look at the other processes. The heartbeat's thread judges it and leaves the findings here. To act on
+them may mean to wait for locks, so the scanner does that, on another connection. The database checks once more whether a
+finding still holds: `sql/rescue_jobs.sql`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Rescue:
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tell` hears of each job that is rescued and failed by it, with the name of the process that held it."""
+        """`tell` is called for each rescued job that has failed by this crash, with the name of the process that held it."""
         self._database = database
         self._tell = tell
         self._tuning = tuning
