@@ -16,17 +16,18 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-"""None: it is not installed. The Debian package of that name brings it."""
+"""The program; None: it is not installed. It is in the Debian package of that name."""
 
 SESSIONS = 2
-"""That it has, for all who come."""
+"""How many sessions it has for all its clients."""
 
-START_SECONDS = 10.0
+START_SECONDS = 30.0
+"""It may take so long to accept connections."""
 
 
 @contextmanager
 def bouncer(conninfo: str) -> Iterator[int]:
-    """In front of that server; the port of 127.0.0.1 where it listens, to any user."""
+    """A PgBouncer in front of that server. Yields the port of 127.0.0.1 where it listens, to any user."""
     with psycopg.connect(conninfo) as connection:
         info = connection.info
         server = {"host": info.host, "port": info.port, "user": info.user, "dbname": info.dbname}
@@ -44,7 +45,7 @@ def bouncer(conninfo: str) -> Iterator[int]:
     )
     config.chmod(0o644)
     command = [str(PGBOUNCER), "-q", str(config)]
-    if os.getuid() == 0:  # which it refuses to run as
+    if os.getuid() == 0:  # it refuses to run as root
         command[1:1] = ["-u", "nobody"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

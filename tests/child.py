@@ -1,5 +1,6 @@
-"""A program as a process of its own, told orders line by line, each answered with one line of JSON: what the benchmarks and the
-chaos tests drive."""
+"""A program in a process of its own that takes orders line by line and answers each with one line of JSON: what the benchmarks
+and the chaos tests start.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +16,15 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 ANSWER_SECONDS = 120.0
-"""How long a process may take to start or to stop."""
+"""A process may take so long to start or to stop."""
 
 
 class ProcessFailed(Exception):
-    """A process ended, or did not answer; with what it wrote."""
+    """A process ended, or did not answer. The message has what it wrote."""
 
 
 class Child:
-    """`name`: what it is, for messages. `environ`: variables beside our own. It is to end with its stdin."""
+    """`name`: what it is, for messages. `environ`: variables besides our own. The program must end when its stdin does."""
 
     def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
         self._name = name
@@ -36,11 +37,12 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            start_new_session=True,  # Ctrl-C in the terminal is for who drives it
+            start_new_session=True,  # Ctrl-C in the terminal is for the program that starts it
         )
         self.pid = self._process.pid
 
     def tell(self, line: str) -> None:
+        """Send an order. Raises ProcessFailed."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line + "\n")
@@ -49,6 +51,7 @@ class Child:
             raise self._failure("ended") from None
 
     def answer(self, seconds: float = ANSWER_SECONDS) -> Any:
+        """The next answer, within so many seconds. Raises ProcessFailed."""
         assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], seconds)[0]:
             raise self._failure(f"did not answer for {seconds:g} s")
@@ -58,11 +61,12 @@ class Child:
         return json.loads(line)
 
     def wrote(self) -> str:
-        """Its log."""
+        """What it has written to stderr."""
         self._errors.seek(0)
         return self._errors.read()
 
     def end(self) -> None:
+        """Kill it."""
         self._process.kill()
         self._process.communicate()
         self._errors.close()

@@ -1,6 +1,6 @@
 """What every test may ask for: a PostgreSQL, a schema of its own in it, managers that are stopped afterwards, until().
 
-The PostgreSQL is the one at STEVE_TEST_DATABASE_URL, else an embedded one. After each test nothing of it may be left.
+The PostgreSQL is that of STEVE_TEST_DATABASE_URL, otherwise an embedded one. A test leaves no thread and no connection behind.
 """
 
 import inspect
@@ -21,11 +21,15 @@ from steve import JobManager, embedded
 T = TypeVar("T")
 
 APPLICATION = f"steve-tests-{os.getpid()}"
-"""By this name pg_stat_activity shows the connections of this run, whoever else uses the server."""
+"""The name of this run's connections in pg_stat_activity, where those of other programs may be, too."""
 
 
-def until(predicate: Callable[[], T], timeout: float = 10.0) -> T:
-    """Waits until `predicate()` is true and returns what it returned. The one place in the tests that sleeps."""
+def until(predicate: Callable[[], T], timeout: float = 30.0) -> T:
+    """Wait until `predicate()` is true, and return what it returned. Fails the test after `timeout` seconds, which no machine
+    needs.
+
+    Tests wait with this, or for an event, and not by sleeping. Handlers in tests may sleep, in order to take some time.
+    """
     deadline = time.monotonic() + timeout
     while not (value := predicate()):
         if time.monotonic() > deadline:
@@ -43,7 +47,7 @@ def _source(predicate: Callable[[], object]) -> str:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[embedded.Server]:
-    """The embedded server: for what it brings (pgbench), and for tests that stop it and start it again."""
+    """The embedded server: for its programs (pgbench), and for tests that stop it and start it again."""
     with embedded.server() as server:
         yield server
 
@@ -64,7 +68,7 @@ def conn(database_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def schema(database_url: str) -> Iterator[str]:
-    """The name of a schema that does not exist yet, and does not exist after the test."""
+    """The name of a schema that does not exist yet. If the test makes it, it is dropped afterwards."""
     name = f"test_{uuid4().hex[:12]}"
     yield name
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -76,7 +80,7 @@ def schema(database_url: str) -> Iterator[str]:
 def make_manager(database_url: str, schema: str) -> Iterator[Callable[..., JobManager]]:
     """`make_manager(**keywords)`: a JobManager on the test's database and schema, which the keywords may replace.
 
-    Whatever became of the test, all are stopped after it; handlers that wait must have been let go by then.
+    All are stopped after the test, also when it fails. By then it must have let go of handlers that wait.
     """
     managers: list[JobManager] = []
 
@@ -88,13 +92,13 @@ def make_manager(database_url: str, schema: str) -> Iterator[Callable[..., JobMa
     yield make
     for manager in managers:
         manager.request_stop()
-    reports = [manager.stop(timeout=30) for manager in managers]
+    reports = [manager.stop(timeout=60) for manager in managers]
     assert all(report.complete for report in reports), reports
 
 
 @pytest.fixture
 def manager(make_manager: Callable[..., JobManager]) -> JobManager:
-    """A JobManager whose tables exist; not started."""
+    """A JobManager that is not started. Its tables exist."""
     manager = make_manager()
     manager.migrate()
     return manager
@@ -102,7 +106,8 @@ def manager(make_manager: Callable[..., JobManager]) -> JobManager:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After each test: no thread that would keep the process alive, no connection, hence no lock and no transaction."""
+    """After each test there is no thread that would keep the process alive, and no connection, hence no lock and no
+    transaction."""
     before = set(threading.enumerate())
     yield
     until(lambda: not [thread for thread in threading.enumerate() if thread not in before and not thread.daemon])

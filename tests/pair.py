@@ -1,12 +1,15 @@
-"""A primary and its physical standby, whose roles change: what the suite and the chaos tests fail over.
+"""A primary and its physical standby, which change roles: for the tests and the chaos tests of failover.
 
-Both are embedded servers on TCP ports of their own: clients are given both addresses and find the primary themselves.
+Both are embedded servers on TCP ports of their own. Clients are given both addresses and find the primary themselves.
 """
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,15 +23,15 @@ from steve import embedded
 from steve.embedded import Server
 
 SYNCED_SECONDS = 60.0
-"""How long a standby may take to have received everything."""
+"""A standby may take so long to receive everything."""
 
 SETTINGS = {"listen_addresses": "127.0.0.1", "wal_log_hints": "on", "wal_keep_size": "512MB"}
-"""The last two: for pg_rewind, and for a standby that comes back to what it missed."""
+"""`wal_log_hints` is for pg_rewind, `wal_keep_size` for a standby that comes back and needs what it missed."""
 
 
 class Pair:
-    """`synchronous`: a commit waits for the standby, while there is one; the one that was promoted waits for nobody until the
-    other has rejoined it."""
+    """`synchronous`: a commit waits for the standby while there is one. A standby that was promoted waits for no other server
+    until the old primary has rejoined it."""
 
     def __init__(self, primary: Server, standby: Server, ports: tuple[int, int], synchronous: bool) -> None:
         self.primary = primary
@@ -39,31 +42,32 @@ class Pair:
         self._follow()
 
     def conninfo(self, **parameters: str) -> str:
-        """Of whichever takes writes."""
+        """A conninfo that leads to the server that takes writes."""
         return make_conninfo(
             host="127.0.0.1,127.0.0.1", port=",".join(map(str, self.ports)), user="postgres", dbname="postgres",
             target_session_attrs="read-write", **parameters,
         )  # fmt: skip
 
     def promote(self) -> None:
-        """The standby becomes the primary; the other has been stopped, or takes no writes any more."""
+        """Make the standby the primary. The old primary has been stopped, or takes no writes any more."""
         run(self.standby, "pg_ctl", "promote")
         self.primary, self.standby = self.standby, self.primary
 
     def demote(self) -> None:
-        """The primary takes no writes any more (25006), and ends nobody's session."""
+        """Make the primary refuse writes (25006). Its sessions go on."""
         ask(self.primary, "alter system set default_transaction_read_only = on", "select pg_reload_conf()")
         self.wait_until_synced()
 
     def detach(self) -> None:
-        """The standby receives nothing more: what is committed from now on is lost with the primary."""
+        """Cut the standby off: what is committed from now on is lost with the primary."""
         ask(self.standby, "alter system set primary_conninfo = ''", "select pg_reload_conf()")
         while ask(self.standby, "select count(*) from pg_stat_wal_receiver") != [(0,)]:
             time.sleep(0.01)
 
     def look_into_old(self, *queries: str) -> list[list[tuple[object, ...]]]:
-        """What the old primary had stored when it crashed. Nobody else reaches it meanwhile: it would take writes."""
-        with (self.standby._home / "data" / "postgresql.auto.conf").open("a") as file:
+        """The rows of these queries in the old primary, as it was when it crashed. Clients cannot reach it meanwhile, because it
+        would take writes."""
+        with (home_of(self.standby) / "data" / "postgresql.auto.conf").open("a") as file:
             file.write("listen_addresses = ''\nsynchronous_standby_names = ''\n")
         self.standby.start()
         found = [ask(self.standby, query) for query in queries]
@@ -71,26 +75,26 @@ class Pair:
         return found
 
     def rejoin(self, rewind: bool) -> None:
-        """The old primary, which is down, becomes the standby: of its own data, or by a new copy."""
+        """Make the old primary, which is down, the standby: with `rewind` out of its own data, otherwise by a new copy."""
         if rewind:
             ask(self.primary, "checkpoint")  # else pg_rewind may read the timeline before the promotion
             source = self.primary.conninfo
-            # The first way ends cleanly what crashed; then it throws away what the other never received.
+            # It first recovers a server that crashed, and then throws away what the other one never received.
             run(self.standby, "pg_rewind", "--source-server", source)
             _configure(self.standby, self.primary)
         else:
-            shutil.rmtree(self.standby._home / "data")
+            shutil.rmtree(home_of(self.standby) / "data")
             copy(self.primary, self.standby)
         self._follow()
 
     def wait_until_synced(self) -> None:
-        """Until the standby has received all that is committed now."""
+        """Return when the standby has received all that is committed now."""
         ((position,),) = ask(self.primary, "select pg_current_wal_flush_lsn()::text")
         streamed = f"select count(*) from pg_stat_replication where state = 'streaming' and flush_lsn >= '{position}'"
         until = time.monotonic() + SYNCED_SECONDS
         while ask(self.primary, streamed) != [(1,)]:
             if time.monotonic() > until:
-                raise TimeoutError(f"the standby has not caught up: {self.standby._last_words()}")
+                raise TimeoutError(f"the standby has not caught up: {last_words(self.standby)}")
             time.sleep(0.02)
 
     def _follow(self) -> None:
@@ -100,12 +104,12 @@ class Pair:
             ask(self.primary, "alter system set synchronous_standby_names = '*'", "select pg_reload_conf()")
             while ask(self.primary, "select sync_state from pg_stat_replication") != [("sync",)]:
                 time.sleep(0.02)
-            self.wait_until_synced()  # what was committed until then, nobody had waited for
+            self.wait_until_synced()  # no commit until then has waited for the standby
 
 
 @contextmanager
 def pair(synchronous: bool) -> Iterator[Pair]:
-    """A new one, gone at the end."""
+    """A new pair, which is removed at the end."""
     ports = free_port(), free_port()
     with embedded.server(port=str(ports[0]), **SETTINGS) as first, beside(first, ports[1]) as second:
         yield Pair(first, second, ports, synchronous)
@@ -113,11 +117,12 @@ def pair(synchronous: bool) -> Iterator[Pair]:
 
 @contextmanager
 def beside(server: Server, port: int) -> Iterator[Server]:
-    """A place for a second server with the first one's programs; gone at the end."""
-    home = Path(tempfile.mkdtemp(prefix="steve-", dir=server._home.parent))
-    if server._user:
-        shutil.chown(home, server._user)
-    second = Server(home, server.bin.parents[1], server._user, str(port))
+    """A second server, not started, with the programs of the first one; it is removed at the end."""
+    home = Path(tempfile.mkdtemp(prefix="steve-", dir=home_of(server).parent))
+    user = user_of(server)
+    if user:
+        shutil.chown(home, user)
+    second = Server(home, server.bin.parents[1], user, str(port))
     try:
         yield second
     finally:
@@ -126,32 +131,54 @@ def beside(server: Server, port: int) -> Iterator[Server]:
 
 
 def copy(source: Server, target: Server) -> None:
-    """A base backup, ready to start as the source's standby."""
+    """Make a base backup that is ready to start as a standby of the source."""
     run(target, "pg_basebackup", "-d", source.conninfo, "-c", "fast")
     _configure(target, source)
 
 
 def _configure(standby: Server, primary: Server) -> None:
-    """A copy has the settings of its source; what comes last counts."""
-    data = standby._home / "data"
+    """A copy has the settings of its source. What comes last in the file counts."""
+    data = home_of(standby) / "data"
     port = conninfo_to_dict(standby.conninfo)["port"]
     source = primary.conninfo.replace("'", "''")
     with (data / "postgresql.auto.conf").open("a") as file:
         file.write(f"port = {port}\nprimary_conninfo = '{source}'\nsynchronous_standby_names = ''\n")
     (data / "standby.signal").touch()
-    if standby._user:
-        shutil.chown(data / "standby.signal", standby._user)
+    if user := user_of(standby):
+        shutil.chown(data / "standby.signal", user)
+
+
+def home_of(server: Server) -> Path:
+    """The directory with its socket, its data and its log."""
+    return Path(str(conninfo_to_dict(server.conninfo)["host"]))
+
+
+def user_of(server: Server) -> str | None:
+    """The system user that it runs as; None: ours."""
+    return home_of(server).owner() if os.geteuid() == 0 else None
+
+
+def last_words(server: Server) -> str:
+    """The end of its log."""
+    return " | ".join((home_of(server) / "log").read_text(errors="replace").splitlines()[-5:])
 
 
 def run(server: Server, program: str, *arguments: str) -> None:
-    """One of PostgreSQL's programs on the server's data, to its end."""
-    process = server._popen(program, *arguments)
+    """Run one of PostgreSQL's programs on the server's data."""
+    home, user = home_of(server), user_of(server)
+    command = [str(server.bin / program), "-D", str(home / "data"), *arguments]
+    with (home / "log").open("ab") as log:
+        # A session of its own: Ctrl-C in the terminal is for us.
+        process = subprocess.Popen(
+            command, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            user=user, group=user and pwd.getpwnam(user).pw_gid, extra_groups=user and [],
+        )  # fmt: skip
     if process.wait(120):
-        raise RuntimeError(f"{program} failed: {server._last_words()}")
+        raise RuntimeError(f"{program} failed: {last_words(server)}")
 
 
 def ask(server: Server, *statements: str) -> list[tuple[object, ...]]:
-    """The rows of the last."""
+    """The rows of the last statement."""
     with psycopg.connect(server.conninfo, autocommit=True) as connection:
         for statement in statements:
             cursor = connection.execute(statement.encode())
@@ -159,6 +186,7 @@ def ask(server: Server, *statements: str) -> list[tuple[object, ...]]:
 
 
 def free_port() -> int:
+    """A TCP port that no server listens on."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])

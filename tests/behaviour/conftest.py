@@ -1,7 +1,9 @@
-"""What several files about the manager share: tables made once for a file, and something for handlers to wait for."""
+"""What several files about the manager share: tables that are made once for a file, an event for handlers to wait for, a proxy
+in front of the database, and a breaker for the manager's threads.
+"""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import psycopg
@@ -9,12 +11,13 @@ import pytest
 from psycopg import sql
 
 from steve import JobManager
+from tests.behaviour.breaker import Breaker
 from tests.behaviour.proxy import Proxy
 
 
 @pytest.fixture(scope="module")
 def tables(database_url: str) -> Iterator[str]:
-    """The name of a schema with steve's tables, made once for a file."""
+    """The name of a schema with steve's tables. It is made once for a file."""
     name = f"test_{uuid4().hex[:12]}"
     manager = JobManager(database_url, schema=name)
     manager.migrate()
@@ -26,7 +29,7 @@ def tables(database_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def gate(manager: JobManager) -> Iterator[threading.Event]:
-    """Something to wait for; open when the test ends, before its manager is stopped, whatever became of it."""
+    """For handlers to wait for. It is set when the test ends, also when it fails, before the manager is stopped."""
     gate = threading.Event()
     yield gate
     gate.set()
@@ -36,3 +39,10 @@ def gate(manager: JobManager) -> Iterator[threading.Event]:
 def proxy(database_url: str) -> Iterator[Proxy]:
     with Proxy(database_url) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def breaker(make_manager: Callable[..., JobManager]) -> Iterator[Breaker]:
+    """In force until the managers are stopped. It breaks off threads that are started while it is."""
+    with Breaker() as breaker:
+        yield breaker

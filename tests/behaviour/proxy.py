@@ -11,11 +11,11 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 STUCK_SECONDS = 1.0
-"""Who has taken nothing for so long is given up: one thread serves all, and the others would wait for him."""
+"""A connection whose peer has taken no byte for so long is closed: one thread serves all connections, and the others would wait."""
 
 
 class Proxy:
-    """One thread. `conninfo` leads through it; as long as nothing is done to it, it passes on what comes."""
+    """`conninfo` leads through it. It passes on what comes, on one thread, until it is told to do something else."""
 
     def __init__(self, conninfo: str, address: str = "127.0.0.1") -> None:
         with psycopg.connect(conninfo) as connection:
@@ -48,7 +48,7 @@ class Proxy:
             one.close()
 
     def refuse(self) -> None:
-        """Cut all connections, and take no new ones."""
+        """Cut all connections, and take no new ones until `accept()`."""
         with self._lock:
             self._refusing = True
         self.cut()
@@ -59,18 +59,19 @@ class Proxy:
             self._refusing = self._swallowing = False
 
     def cut(self) -> None:
+        """Break all connections."""
         with self._lock:
             for one in self._peers:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
 
     def swallow(self) -> None:
-        """From now on a black hole: whatever is sent is taken, acknowledged, and never passed on."""
+        """From now on be a black hole: all that either side sends is acknowledged, and none of it is passed on."""
         with self._lock:
             self._swallowing = True
 
     def waited(self) -> float:
-        """For how many seconds those that are still connected have waited for the answer to what was swallowed, at most."""
+        """For how many seconds a client that is still connected has waited for the answer to what was swallowed, at most."""
         with self._lock:
             return time.monotonic() - min(self._unanswered.values(), default=time.monotonic())
 

@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,6 +23,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from steve import InvalidJob, Job, JobManager, SchemaError, Snooze, Status, SteveError, embedded, grants
+from steve._database.statements.script import Script
+from steve._model.tuning import Tuning
 from tests.conftest import until
 
 MakeManager = Callable[..., JobManager]
@@ -43,11 +46,11 @@ def run(conn: psycopg.Connection, schema: str) -> Run:
     return lambda statement, *parameters: execute(conn, schema, statement, *parameters)
 
 
-@pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trouble counts after a moment, and what waits for its end looks often."""
-    monkeypatch.setattr("steve.health.UNHEALTHY_SECONDS", 0.2)
-    monkeypatch.setattr("steve._engine.upkeep.outage.BACKOFF_MOST", 0.2)
+SOON = Tuning(unhealthy_after=0.2, backoff_most=0.2)
+"""Trouble counts after a moment, and loops that wait for its end try often."""
+
+SHARP = Tuning(server_age=0.0, observer_age=0.2, suspicion=0.2, look_interval=0.1)
+"""A dead process is found, and its jobs are rescued, within a second."""
 
 
 def status(manager: JobManager, job: object) -> Status | str:
@@ -58,7 +61,7 @@ def status(manager: JobManager, job: object) -> Status | str:
 
 def end(manager: JobManager, job: object, expected: Status = Status.COMPLETED) -> Job:
     """As it is when it has ended."""
-    until(lambda: status(manager, job) in (Status.COMPLETED, Status.FAILED), timeout=30)
+    until(lambda: status(manager, job) in (Status.COMPLETED, Status.FAILED), timeout=60)
     found = manager.find(job)
     assert found is not None
     assert found.status is expected, found.error
@@ -211,12 +214,9 @@ def test_what_is_not_begun_is_given_back_while_the_queue_is_full(
 
 
 def test_the_jobs_of_a_dead_process_are_rescued_while_the_queue_is_full(
-    small: embedded.Server, make_manager: MakeManager, clog: Callable[[], Clog], schema: str, monkeypatch: pytest.MonkeyPatch
+    small: embedded.Server, make_manager: MakeManager, clog: Callable[[], Clog], schema: str
 ) -> None:
-    for name, value in {"SETTLED_IN": 0.2, "LET_IN": 0.0, "SUSPICION": 0.2}.items():
-        monkeypatch.setattr(f"steve._engine.liveness.rescue.{name}", value)
-    monkeypatch.setattr("steve._engine.liveness.heartbeat.LOOK_SECONDS", 0.1)
-    manager = make_manager(small.conninfo, lambda job: None, heartbeat=0.2, poll_interval=0.1)
+    manager = make_manager(small.conninfo, lambda job: None, heartbeat=0.2, poll_interval=0.1, _tuning=SHARP)
     manager.start()
     clog()
     with psycopg.connect(small.conninfo, autocommit=True) as conn:
@@ -240,10 +240,8 @@ def test_notifications_are_sent_again_when_the_queue_is_read(
     way: str,
     schema: str,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("steve._database.notify_guard.HINT_PAUSE", 0.1)
-    manager = make_manager(small.conninfo, poll_interval=0.1)
+    manager = make_manager(small.conninfo, poll_interval=0.1, _tuning=Tuning(notify_pause=0.1))
 
     @manager.handler("a")
     def handler(job: Job) -> None:
@@ -262,13 +260,13 @@ def test_notifications_are_sent_again_when_the_queue_is_read(
         return manager.create("a", backoff_strategy="none", notify=way == "create")
 
     with psycopg.connect(small.conninfo, autocommit=True) as conn:
-        conn.execute(f"listen {manager._store.channel}".encode())
+        conn.execute(f"listen {Script(schema, Tuning()).channel}".encode())
 
         def is_heard() -> bool:
             end(manager, make())
             return bool(list(conn.notifies(timeout=0.1, stop_after=1)))
 
-        until(is_heard, timeout=20)
+        until(is_heard, timeout=60)
     assert len(warnings(caplog, NO_NOTIFICATION)) == 1
 
 
@@ -295,7 +293,8 @@ def hired(role: str, make_manager: MakeManager, conn: psycopg.Connection, databa
     make_manager().migrate()
     conn.execute(grants(schema, worker=role).encode())
     url = make_conninfo(database_url, user=role, password="sesame")
-    return make_manager(url, lambda job: job.payload, heartbeat=0.2, poll_interval=0.1, create_timeout=2.0)
+    periods = {"heartbeat": 0.2, "poll_interval": 0.1, "create_timeout": 2.0}
+    return make_manager(url, lambda job: job.payload, **periods, _tuning=SOON)
 
 
 @pytest.fixture
@@ -324,7 +323,7 @@ def test_row_level_security_without_a_policy_for_the_role_is_named_with_its_tabl
 
 
 @pytest.mark.usefixtures("let_through")
-def test_with_policies_that_let_the_role_do_all_jobs_live_their_whole_life_under_row_level_security(
+def test_under_policies_that_let_the_role_do_all_jobs_live_their_whole_life(
     hired: JobManager, role: str, run: Run, database_url: str
 ) -> None:
     hired.start()
@@ -337,7 +336,7 @@ def test_with_policies_that_let_the_role_do_all_jobs_live_their_whole_life_under
     assert [one.uid for one in hired.fetch_all()] == [job.uid for job in jobs[::-1]]
     assert hired.prune(older_than=timedelta(0)) == 3
     assert hired.health().ok
-    assert hired.stop(timeout=20).complete
+    assert hired.stop(timeout=60).complete
     assert run("select * from process") == []
 
 
@@ -355,19 +354,18 @@ def test_with_such_policies_many_jobs_are_created_at_once_too(hired: JobManager,
     assert [end(hired, job).result for job in jobs] == [{"n": n} for n in (1, 2)]
 
 
-@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("table", ["job", "attempt", "process"])
-def test_row_level_security_that_is_enabled_under_a_working_manager_makes_it_unhealthy_until_it_is_disabled(
+def test_row_level_security_makes_a_working_manager_unhealthy_until_it_is_disabled(
     hired: JobManager, run: Run, table: str
 ) -> None:
     hired.start()
     end(hired, hired.create("a"))
     run(f"alter table {table} enable row level security")
-    until(lambda: not hired.health().ok, timeout=20)
+    until(lambda: not hired.health().ok, timeout=60)
     if table != "process":  # there it is the heartbeat that fails
         until(lambda: any("row level security" in problem and table in problem for problem in hired.health().problems))
     run(f"alter table {table} disable row level security")
-    until(lambda: hired.health().ok, timeout=20)
+    until(lambda: hired.health().ok, timeout=60)
     assert end(hired, hired.create("a")).attempts == 1
 
 
@@ -469,7 +467,7 @@ def test_the_words_of_a_rule_against_changes_of_tables_are_shown(
     manager.start()
 
 
-def test_a_listen_db_that_leads_to_another_database_is_refused_and_leaves_nothing_there(
+def test_a_listen_db_of_another_database_is_refused_and_leaves_nothing_there(
     make_database: MakeDatabase, make_manager: MakeManager, schema: str
 ) -> None:
     here, there = make_database(), make_database()
@@ -516,7 +514,7 @@ def test_child_tables_by_inheritance_are_left_alone(manager: JobManager, run: Ru
     manager.start()
     for job in jobs:
         until(lambda job=job: run("select status from only job where id = %s", job.id) == [("completed",)])
-    assert manager.stop(timeout=20).complete
+    assert manager.stop(timeout=60).complete
     assert begun == {job.id: 1 for job in jobs}
     assert run("select status, attempts from only job where id = %s", later.id) == [("pending", 0)]
     assert run("select tableoid::regclass::text, * from job where id > 1000 order by id") == before
@@ -531,7 +529,7 @@ CREATES: dict[str, Callable[[JobManager], object]] = {
 
 
 @pytest.mark.parametrize("create", CREATES)
-def test_a_constraint_of_the_house_that_refuses_a_job_is_named_and_the_payload_is_not_shown(
+def test_a_users_constraint_that_refuses_a_job_is_named_and_no_payload_shown(
     manager: JobManager, run: Run, create: str
 ) -> None:
     run("alter table job add constraint rule_of_the_house check (type <> 'odd')")
@@ -544,7 +542,7 @@ def test_a_constraint_of_the_house_that_refuses_a_job_is_named_and_the_payload_i
 
 @pytest.mark.parametrize("state", ["P0001", "23514", "U0001"])
 @pytest.mark.parametrize("create", CREATES)
-def test_the_words_of_a_trigger_that_refuses_a_job_are_not_shown_for_they_may_quote_the_payload(
+def test_the_message_of_a_trigger_that_refuses_a_job_is_not_shown(
     manager: JobManager, run: Run, create: str, state: str
 ) -> None:
     raising = f"raise exception 'not %', new.payload using errcode = '{state}'"
@@ -659,11 +657,12 @@ class Various:
         return "awake"
 
 
-@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("state", STATES)
-def test_outcomes_that_a_trigger_refuses_wait_until_it_is_gone_and_are_written_and_told_as_they_were(
-    manager: JobManager, state: str, obstruct: Obstruct
+def test_outcomes_that_a_trigger_refuses_wait_and_are_written_when_it_is_gone(
+    make_manager: MakeManager, state: str, obstruct: Obstruct
 ) -> None:
+    manager = make_manager(_tuning=SOON)
+    manager.migrate()
     various = Various(manager)
     ended: list[tuple[str, str, int]] = []
     done: list[UUID] = []
@@ -681,7 +680,7 @@ def test_outcomes_that_a_trigger_refuses_wait_until_it_is_gone_and_are_written_a
         clear = obstruct(state, OUTCOMES)
     finally:
         various.gate.set()
-    until(lambda: not manager.health().ok, timeout=20)
+    until(lambda: not manager.health().ok, timeout=60)
     assert {status(manager, job) for job in jobs.values()} == {"running"}
     assert ended == []
     clear()
@@ -698,39 +697,38 @@ def test_outcomes_that_a_trigger_refuses_wait_until_it_is_gone_and_are_written_a
     }
     assert [one.error_message for one in manager.history(jobs["retries"])] == ["ValueError: the first time", None]
     assert all(manager.find(job).crashes == 0 for job in jobs.values())  # type: ignore[union-attr]
-    until(lambda: manager.health().ok, timeout=20)
-    assert manager.stop(timeout=20).complete
+    until(lambda: manager.health().ok, timeout=60)
+    assert manager.stop(timeout=60).complete
     assert sorted(ended) == sorted((name, outcome, n) for name, lines in histories.items() for n, outcome in lines)
     assert sorted(done) == sorted(job.uid for job in jobs.values())
     assert various.begun == {"completes": 1, "retries": 2, "fails": 1, "snoozes": 2}
 
 
-@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("state", ["P0001", "23514", "U0001"])
-def test_the_words_of_a_trigger_that_refuses_an_outcome_are_not_logged_for_they_may_quote_the_payload(
-    manager: JobManager, state: str, obstruct: Obstruct, caplog: pytest.LogCaptureFixture
+def test_the_message_of_a_trigger_that_refuses_an_outcome_is_not_logged(
+    make_manager: MakeManager, state: str, obstruct: Obstruct, caplog: pytest.LogCaptureFixture
 ) -> None:
-    manager.set_handler("a", lambda job: None)
+    """It may quote the payload."""
+    manager = make_manager(handlers={"a": lambda job: None}, _tuning=SOON)
+    manager.migrate()
     clear = obstruct(state, OUTCOMES)
     manager.start()
     job = manager.create("a", {"word": CANARY})
-    until(lambda: not manager.health().ok, timeout=20)
+    until(lambda: not manager.health().ok, timeout=60)
     clear()
     end(manager, job)
     assert warnings(caplog, CANARY) == []
 
 
-@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("state", ["P0001", "XX000"])
 def test_an_outcome_that_waits_for_longer_than_a_lease_is_not_taken_for_lost(
     make_manager: MakeManager,
     run: Run,
     state: str,
     obstruct: Obstruct,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("steve._engine.liveness.reconcile.AGAIN_SECONDS", 0.5)
-    manager = make_manager(lease=1.0, heartbeat=0.2, poll_interval=0.1)
+    tuning = replace(SOON, reconcile_pause=0.5)
+    manager = make_manager(lease=1.0, heartbeat=0.2, poll_interval=0.1, _tuning=tuning)
     various = Various(manager)
     manager.set_handler("lost", lambda job: None)
     manager.start(workers=2)
@@ -740,48 +738,43 @@ def test_an_outcome_that_waits_for_longer_than_a_lease_is_not_taken_for_lost(
         clear = obstruct(state, OUTCOMES)
     finally:
         various.gate.set()
-    until(lambda: not manager.health().ok, timeout=20)
+    until(lambda: not manager.health().ok, timeout=60)
     for _ in range(2):  # one that really is lost shows that the process has looked
         ((uid,),) = run(
             "insert into job (type, status, process_id, attempts, lease_no, claimed_at)"
             " select 'lost', 'running', id, 1, 1, now() from process returning uid"
         )
-        until(lambda uid=uid: manager.find(uid).crashes == 1, timeout=30)  # type: ignore[union-attr]
+        until(lambda uid=uid: manager.find(uid).crashes == 1, timeout=60)  # type: ignore[union-attr]
     assert status(manager, job) == "running"
     clear()
     assert (end(manager, job).attempts, end(manager, job).crashes, various.begun["completes"]) == (1, 0, 1)
 
 
-@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("state", ["22012", "P0001", "XX000", "54000", "57014", "0A000", "42501"])
-def test_claims_that_a_trigger_refuses_make_the_manager_unhealthy_and_go_on_when_it_is_gone(
+def test_claims_that_a_trigger_refuses_make_the_manager_unhealthy_until_it_is_gone(
     make_manager: MakeManager, manager: JobManager, state: str, obstruct: Obstruct
 ) -> None:
     clear = obstruct(state, CLAIMS)
-    worker = make_manager(handler=lambda job: job.payload, poll_interval=0.1)
+    worker = make_manager(handler=lambda job: job.payload, poll_interval=0.1, _tuning=SOON)
     worker.start()
     jobs = worker.create_many([("a", {"n": n}) for n in range(20)])
-    until(lambda: any("claiming" in problem for problem in worker.health().problems), timeout=20)
+    until(lambda: any("claiming" in problem for problem in worker.health().problems), timeout=60)
     assert {(status(worker, job), worker.find(job).attempts) for job in jobs} == {("pending", 0)}  # type: ignore[union-attr]
     clear()
     found = [end(worker, job) for job in jobs]
     assert {(job.attempts, job.crashes) for job in found} == {(1, 0)}
     assert [job.result for job in found] == [job.payload for job in jobs]
-    until(lambda: worker.health().ok, timeout=20)
+    until(lambda: worker.health().ok, timeout=60)
 
 
-@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("state", ["P0001", "57014"])
-def test_heartbeats_that_a_trigger_refuses_for_several_leases_cost_nobody_his_jobs(
+def test_heartbeats_that_a_trigger_refuses_for_several_leases_cost_no_process_a_job(
     make_manager: MakeManager,
     state: str,
     obstruct: Obstruct,
     run: Run,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, value in {"SETTLED_IN": 0.2, "LET_IN": 0.0, "SUSPICION": 0.2}.items():
-        monkeypatch.setattr(f"steve._engine.liveness.rescue.{name}", value)
-    monkeypatch.setattr("steve._engine.liveness.heartbeat.LOOK_SECONDS", 0.2)
+    tuning = replace(SHARP, unhealthy_after=0.2, backoff_most=0.2)
     gate = threading.Event()
     begun: list[UUID] = []
 
@@ -790,7 +783,8 @@ def test_heartbeats_that_a_trigger_refuses_for_several_leases_cost_nobody_his_jo
         if job.type == "waits":
             gate.wait(60)
 
-    managers = [make_manager(handler=handler, lease=1.5, heartbeat=0.2, poll_interval=0.1) for _ in range(2)]
+    periods = {"lease": 1.5, "heartbeat": 0.2, "poll_interval": 0.1}
+    managers = [make_manager(handler=handler, **periods, _tuning=tuning) for _ in range(2)]
     try:
         for manager in managers:
             manager.start(workers=2)
@@ -798,11 +792,11 @@ def test_heartbeats_that_a_trigger_refuses_for_several_leases_cost_nobody_his_jo
         until(lambda: len(begun) == 3)
         processes = run("select id from process order by id")
         clear = obstruct(state, HEARTBEATS)
-        until(lambda: all((one.health().heartbeat_age or 0) > 3.5 for one in managers), timeout=30)
+        until(lambda: all((one.health().heartbeat_age or 0) > 3.5 for one in managers), timeout=60)
         assert not any(one.health().ok for one in managers)
         end(managers[0], managers[0].create("quick"))  # the work goes on
         clear()
-        until(lambda: all(one.health().ok for one in managers), timeout=20)
+        until(lambda: all(one.health().ok for one in managers), timeout=60)
         for beats in range(1, 4):  # and nobody is judged by what he could not do
             run("update process set started_at = heartbeat_at")
             until(lambda: run("select count(*) from process where heartbeat_at > started_at") == [(2,)])
@@ -815,13 +809,10 @@ def test_heartbeats_that_a_trigger_refuses_for_several_leases_cost_nobody_his_jo
     assert sorted(begun) == sorted(set(begun))
 
 
-def test_a_process_whose_heartbeats_are_refused_is_not_taken_for_dead_before_its_lease_is_over(
-    make_manager: MakeManager, obstruct: Obstruct, run: Run, monkeypatch: pytest.MonkeyPatch
+def test_a_process_whose_heartbeats_are_refused_is_not_rescued_within_its_lease(
+    make_manager: MakeManager, obstruct: Obstruct, run: Run
 ) -> None:
     """Its session lives."""
-    for name, value in {"SETTLED_IN": 0.2, "LET_IN": 0.0, "SUSPICION": 0.2}.items():
-        monkeypatch.setattr(f"steve._engine.liveness.rescue.{name}", value)
-    monkeypatch.setattr("steve._engine.liveness.heartbeat.LOOK_SECONDS", 0.2)
     gate = threading.Event()
     begun: list[UUID] = []
 
@@ -829,7 +820,7 @@ def test_a_process_whose_heartbeats_are_refused_is_not_taken_for_dead_before_its
         begun.append(job.uid)
         gate.wait(60)
 
-    one, other = (make_manager(handler=handler, heartbeat=0.5) for _ in range(2))
+    one, other = (make_manager(handler=handler, heartbeat=0.5, _tuning=SHARP) for _ in range(2))
     try:
         one.start()
         job = one.create("a")
@@ -838,9 +829,9 @@ def test_a_process_whose_heartbeats_are_refused_is_not_taken_for_dead_before_its
         refused = f"update on process for each row when (new.id = {id} and new.heartbeat_at <> old.heartbeat_at)"
         clear = obstruct("42501", refused)
         other.start()
-        until(lambda: (one.health().heartbeat_age or 0) > 3, timeout=30)  # others look meanwhile
+        until(lambda: (one.health().heartbeat_age or 0) > 3, timeout=60)  # others look meanwhile
         clear()
-        until(lambda: (one.health().heartbeat_age or 0) < 2, timeout=20)
+        until(lambda: (one.health().heartbeat_age or 0) < 2, timeout=60)
     finally:
         gate.set()
     assert (end(one, job).attempts, end(one, job).crashes, begun) == (1, 0, [job.uid])
@@ -925,7 +916,7 @@ assert all(type(job.uid) is UUID and type(job.id) is int for job in [*jobs, *fou
 assert all(type(job.created_at) is datetime and job.created_at.tzinfo for job in [*jobs, *found])
 assert all(type(attempt.started_at) is datetime for attempt in attempts)
 pruned = manager.prune(older_than=timedelta(0))
-complete = manager.stop(timeout=20).complete
+complete = manager.stop(timeout=60).complete
 print(json.dumps({
     "same": [job.uid == other.uid for job, other in zip(jobs, found)],
     "created": [job.payload for job in jobs],

@@ -1,5 +1,5 @@
-"""Processes die, are stopped, starve and lose their connections: the jobs of the dead are run elsewhere, those of the living
-are left alone, and nobody's outcome is written or told twice. The processes are real and so is what happens to them.
+"""Processes die, are stopped, starve and lose their connections: the jobs of dead processes run elsewhere, those of living ones
+are left alone, and no outcome is written or told twice. The processes are real, and so is what happens to them.
 """
 
 import logging
@@ -20,6 +20,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from steve import Job, JobManager, Status, current_run, embedded
+from steve._database.pool import POOL_MOST
+from steve._model.tuning import Tuning
 from tests.conftest import APPLICATION, until
 
 PROGRAM = """
@@ -81,12 +83,12 @@ class Worker:
         )
 
     def read(self) -> str:
-        """The next line that it says."""
+        """The next line that it prints."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
     def let_go(self) -> None:
-        """Its handler, that waits."""
+        """Let its handler go on."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
@@ -95,7 +97,7 @@ class Worker:
         os.kill(self.process.pid, signal)
 
     def kill(self) -> list[str]:
-        """What it had said and nobody had read."""
+        """Kill it. Returns the lines that it has printed and that were not read."""
         self.process.kill()
         return self.process.communicate()[0].splitlines()
 
@@ -121,8 +123,8 @@ def begin(manager: JobManager, database_url: str, schema: str) -> Iterator[Begin
 
 @pytest.fixture
 def settled_server(conn: psycopg.Connection) -> None:
-    """Up for as long as it must be before anybody takes anybody else for dead."""
-    until(lambda: conn.execute("select now() - pg_postmaster_start_time() > '15 s'").fetchone() == (True,), timeout=20)
+    """The server has run for so long that processes may take others for dead."""
+    until(lambda: conn.execute("select now() - pg_postmaster_start_time() > '15 s'").fetchone() == (True,), timeout=60)
 
 
 def processes(conn: psycopg.Connection, schema: str) -> list[tuple[Any, ...]]:
@@ -138,7 +140,7 @@ def history(manager: JobManager, job: Job) -> list[str]:
 
 
 @pytest.mark.usefixtures("settled_server")
-def test_the_job_of_a_killed_process_is_at_work_elsewhere_within_ten_seconds(
+def test_the_job_of_a_killed_process_runs_elsewhere_long_before_its_lease_is_over(
     begin: Begin, manager: JobManager, conn: psycopg.Connection, schema: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With the default settings."""
@@ -150,13 +152,12 @@ def test_the_job_of_a_killed_process_is_at_work_elsewhere_within_ten_seconds(
     manager.start()
     name = manager.find(job)
     old_enough = sql.SQL("select bool_and(heartbeat_at > started_at + interval '5 s') from {}.process")
-    until(
-        lambda: conn.execute(old_enough.format(sql.Identifier(schema))).fetchone() == (True,)
-    )  # who has just come judges nobody
+    # A process that has just connected judges no other.
+    until(lambda: conn.execute(old_enough.format(sql.Identifier(schema))).fetchone() == (True,))
     first.kill()
     killed = time.monotonic()
-    until(lambda: ran, timeout=15)
-    assert time.monotonic() - killed < 10
+    until(lambda: ran, timeout=60)
+    assert time.monotonic() - killed < 30  # half of a lease, which is what it would take to wait for it
     assert ran == [(2, 1)]
     until(lambda: manager.find(job).status == "completed")
     crashed, success = manager.history(job)
@@ -203,7 +204,7 @@ def test_a_job_that_kills_its_process_fails_and_its_neighbours_complete(begin: B
     )
     assert history(manager, poison) == ["crashed"] * 3
     assert [job.id for job in manager.fetch_all(Status.FAILED)] == [poison.id]
-    # Told by who rescued it last, and by nobody else: this process, or the one that was begun then.
+    # Told once, by the process that rescued it last: this one, or the one that was started then.
     last = manager.create("quick")
     heard = list(iter(worker.read, f"told {last.id} completed"))
     if not told:
@@ -217,7 +218,9 @@ def test_a_job_that_kills_its_process_fails_and_its_neighbours_complete(begin: B
 def test_a_terminated_heartbeat_costs_nothing(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, database_url: str, schema: str
 ) -> None:
-    manager = make_manager(make_conninfo(database_url, application_name=f"{APPLICATION} b"), lambda job: current_run().wait(60))
+    conninfo = make_conninfo(database_url, application_name=f"{APPLICATION} b")
+    never = Tuning(look_interval=60.0)  # the next beat would come after twenty seconds
+    manager = make_manager(conninfo, lambda job: current_run().wait(60), heartbeat=20.0, _tuning=never)
     manager.start()
     job = manager.create("a")
     until(lambda: manager.find(job).status == "running")
@@ -230,9 +233,9 @@ def test_a_terminated_heartbeat_costs_nothing(
         conn.execute("select pg_terminate_backend(%s)", [pid])
         began = time.monotonic()
         until(lambda pid=pid: conn.execute(query, [f"{APPLICATION} b"]).fetchone() not in (None, (pid,)))
-        assert time.monotonic() - began < 2  # less than a suspicion takes
+        assert time.monotonic() - began < 12
     assert before != conn.execute(query, [f"{APPLICATION} b"]).fetchone()
-    assert manager.stop(timeout=30).complete
+    assert manager.stop(timeout=60).complete
     assert history(manager, job) == ["success"]
 
 
@@ -242,16 +245,19 @@ def test_it_beats_while_callers_hold_every_connection_of_the_pool(
     """Handlers that keep connections busy must not look like a process that is dead."""
     manager = make_manager(heartbeat=0.1)
     manager.start()
-    pool = manager._connections._pool()
-    held = [pool.getconn() for _ in range(pool.max_size)]
+    job = manager.create("a")
+    callers = [threading.Thread(target=manager.find, args=(job,)) for _ in range(POOL_MOST)]
     query = sql.SQL("select heartbeat_at from {}.process").format(sql.Identifier(schema))
     beats: set[Any] = set()
-    try:
-        # one may have been on its way before the last connection was taken
+    with conn.transaction():
+        conn.execute(sql.SQL("lock table {}.job").format(sql.Identifier(schema)))
+        for caller in callers:
+            caller.start()
+        waiting = "select from pg_locks where not granted and mode = 'AccessShareLock'"
+        until(lambda: len(conn.execute(waiting).fetchall()) >= POOL_MOST)
         until(lambda: beats.update(conn.execute(query).fetchall()) or len(beats) >= 3)
-    finally:
-        for connection in held:
-            pool.putconn(connection)
+    for caller in callers:
+        caller.join()
 
 
 # -- stalled --------------------------------------------------------------------------------------------------------------
@@ -259,7 +265,7 @@ def test_it_beats_while_callers_hold_every_connection_of_the_pool(
 FAST = {"lease": 1.5, "heartbeat": 0.3}
 
 
-def test_a_stopped_processs_late_outcome_is_dropped_and_nobody_hears_twice(
+def test_the_late_outcome_of_a_stopped_process_is_dropped_and_not_told(
     begin: Begin, make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
 ) -> None:
     second = make_manager(**FAST)
@@ -271,9 +277,9 @@ def test_a_stopped_processs_late_outcome_is_dropped_and_nobody_hears_twice(
     second.set_handler("watches", lambda job: "by the second")
     second.start()
     first.send(signal.SIGSTOP)
-    until(lambda: told == ["by the second"], timeout=15)
+    until(lambda: told == ["by the second"], timeout=60)
     first.send(signal.SIGCONT)
-    assert first.read() == "woken True True False"  # by the loss, long before its minute is over
+    assert first.read() == "woken True True False"  # because it lost the job, long before its minute is over
     until(lambda: [suspected for *_, suspected in processes(conn, schema)] == [None, None])  # it is alive again
     again = second.create("quick")  # and works: what it settles now comes after what it settled before
     second.set_handler("watches", None)
@@ -297,15 +303,15 @@ def test_a_handler_that_starves_the_heartbeat_for_less_than_the_lease_keeps_its_
     first = begin(lease=6.0, heartbeat=0.3)
     assert first.read() == f"begun {job.id}"
     second.start()
-    until(lambda: second.find(job).status == "completed", timeout=20)
+    until(lambda: second.find(job).status == "completed", timeout=60)
     assert ran == []
     assert history(second, job) == ["success"]
 
 
-def test_a_restart_of_the_server_rescues_nobody_alive(
+def test_a_restart_of_the_server_makes_no_process_look_dead(
     server: embedded.Server, make_manager: Callable[..., JobManager], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Down for longer than the lease, and with leases so short that the grace is all that protects them."""
+    """Down for longer than the lease. Only the pause after a restart of the server protects them."""
     managers = [make_manager(server.conninfo, lambda job: current_run().wait(60), **FAST) for _ in range(3)]
     for manager in managers:
         manager.start(workers=1)
@@ -313,15 +319,15 @@ def test_a_restart_of_the_server_rescues_nobody_alive(
     until(lambda: len(managers[0].fetch_all(Status.RUNNING)) == 3)
     server.stop("immediate")
     try:
-        time.sleep(2 * FAST["lease"])
+        until(lambda: all((manager.health().heartbeat_age or 0.0) > 2 * FAST["lease"] for manager in managers))
     finally:
         server.start()
-    until(lambda: caplog.text.count("the database is back after") >= 3, timeout=20)
-    with psycopg.connect(server.conninfo) as observer:  # until they may judge one another again
+    until(lambda: caplog.text.count("the database is back after") >= 3, timeout=60)
+    with psycopg.connect(server.conninfo) as observer:  # until they may take one another for dead again
         query = "select now() - pg_postmaster_start_time() > '18 s'"
-        until(lambda: observer.execute(query).fetchone() == (True,) or observer.rollback(), timeout=30)
+        until(lambda: observer.execute(query).fetchone() == (True,) or observer.rollback(), timeout=60)
     for manager in managers:
-        assert manager.stop(timeout=20).complete
+        assert manager.stop(timeout=60).complete
     assert [history(managers[0], job) for job in jobs] == [["success"]] * 3
     assert "of its jobs" not in caplog.text
 
@@ -342,7 +348,7 @@ def test_a_heartbeat_that_finds_its_row_gone_inserts_it_again(
     assert processes(conn, schema) == []
 
 
-def test_jobs_of_a_process_without_a_row_are_rescued_after_two_leases_and_not_before_one(
+def test_jobs_of_a_process_without_a_row_are_rescued_after_two_leases(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
 ) -> None:
     manager = make_manager(handler=lambda job: None, **FAST)
@@ -352,20 +358,19 @@ def test_jobs_of_a_process_without_a_row_are_rescued_after_two_leases_and_not_be
     conn.execute(sql.SQL(held).format(sql.Identifier(schema)))
     began = time.monotonic()
     manager.start()
-    until(lambda: manager.find(job).status == "completed", timeout=20)
+    until(lambda: manager.find(job).status == "completed", timeout=60)
     assert time.monotonic() - began >= FAST["lease"]
     assert history(manager, job) == ["crashed", "success"]
 
 
 def test_a_process_whose_handlers_outlive_stop_beats_on(
-    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str, monkeypatch: pytest.MonkeyPatch
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
 ) -> None:
-    """Seen by another, which finds one that does not beat stalled, and a lease later stalled again."""
-    monkeypatch.setattr("steve._engine.liveness.rescue.SETTLED_IN", 0.0)
-    monkeypatch.setattr("steve._engine.liveness.rescue.LET_IN", 0.0)
+    """As seen by another process, which takes one that does not beat for stalled, and again a lease later."""
     gate = threading.Event()
-    manager = make_manager(handler=lambda job: gate.wait(60), **FAST)
-    other = make_manager(handler=lambda job: None, **FAST)
+    tuning = Tuning(observer_age=0.0, server_age=0.0)
+    manager = make_manager(handler=lambda job: gate.wait(100), **FAST)
+    other = make_manager(handler=lambda job: None, **FAST, _tuning=tuning)
     manager.start(workers=1)
     job = manager.create("a")
     until(lambda: manager.find(job).status == "running")
@@ -376,20 +381,20 @@ def test_a_process_whose_handlers_outlive_stop_beats_on(
     try:
         assert not manager.stop(timeout=0.1).complete
         other.start()
-        until(lambda: seen.update(conn.execute(suspicions.format(sql.Identifier(schema))).fetchall()) or len(seen) == 2, 20)
+        until(lambda: seen.update(conn.execute(suspicions.format(sql.Identifier(schema))).fetchall()) or len(seen) == 2, 60)
         assert manager.find(job).status == "running"
     finally:
         gate.set()
-    assert manager.stop(timeout=30).complete
+    assert manager.stop(timeout=60).complete
     assert history(manager, job) == ["success"]
     assert len(processes(conn, schema)) == 2  # the other and the silent one
 
 
-# -- suspects -------------------------------------------------------------------------------------------------------------
+# -- crashed jobs ---------------------------------------------------------------------------------------------------------
 
 
 def crash(conn: psycopg.Connection, schema: str, jobs: list[Job], crashes: int) -> None:
-    """As a rescue has left them."""
+    """Make these jobs what a rescue leaves behind."""
     query = sql.SQL("update {}.job set attempts = %s, crashes = %s where id = any(%s)").format(sql.Identifier(schema))
     conn.execute(query, [crashes, crashes, [job.id for job in jobs]])
 
@@ -419,14 +424,14 @@ def test_a_job_on_its_last_chance_runs_alone(make_manager: Callable[..., JobMana
     assert max(beside[0]) > 1
 
 
-def test_many_suspects_do_not_wait_for_the_poll(
+def test_many_crashed_jobs_do_not_wait_for_the_poll(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
 ) -> None:
-    manager = make_manager(handler=lambda job: None, poll_interval=60)
+    manager = make_manager(handler=lambda job: None, poll_interval=600)
     manager.migrate()
     crash(conn, schema, manager.create_many([("a", None)] * 500), 1)
     manager.start(workers=2)
-    until(lambda: len(manager.fetch_all(Status.COMPLETED, limit=1000)) == 500, timeout=20)
+    until(lambda: len(manager.fetch_all(Status.COMPLETED, limit=1000)) == 500, timeout=60)
 
 
 def test_a_crash_spends_no_attempt(
@@ -446,10 +451,10 @@ def test_a_crash_spends_no_attempt(
     assert [manager.find(job).attempts for job in jobs] == [3, 2]
 
 
-def test_the_row_of_a_process_that_died_behind_a_pooler_does_not_stay_for_ever(
+def test_the_row_of_a_process_that_died_behind_a_pooler_is_deleted(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
 ) -> None:
-    """It never had a session by whose end its death could be told; a silence of ten leases tells it as well."""
+    """It never had a session of its own whose end would show its death. A silence of ten leases shows it."""
     manager = make_manager(handler=lambda job: None, lease=0.3, heartbeat=0.1)
     manager.migrate()
     conn.execute(
@@ -457,7 +462,7 @@ def test_the_row_of_a_process_that_died_behind_a_pooler_does_not_stay_for_ever(
         " values (7, 'gone:1', '0', 0.3, false, now() - interval '1 hour')"
     )
     manager.start()
-    until(lambda: conn.execute(f"select name from {schema}.process where name = 'gone:1'").fetchall() == [], timeout=30)
+    until(lambda: conn.execute(f"select name from {schema}.process where name = 'gone:1'").fetchall() == [], timeout=60)
     assert manager.stop().complete
 
 
@@ -478,7 +483,7 @@ def test_a_job_whose_outcome_the_server_forgot_in_a_crash_runs_again(
         )
     server.stop("immediate")
     server.start()
-    until(lambda: ran == [job.id, job.id], timeout=30)
+    until(lambda: ran == [job.id, job.id], timeout=60)
     until(lambda: manager.find(job).status is Status.COMPLETED)
     assert manager.stop().complete
     assert history(manager, job) == ["crashed", "success"], "every extra run has a line that says why"

@@ -1,4 +1,4 @@
-"""A process whose clock is wrong: whatever is due, late or dead is so by the clock of the database, the one that all share."""
+"""A process whose clock is wrong. What is due, late or dead is decided by the database's clock, which all processes share."""
 
 import subprocess
 import sys
@@ -58,7 +58,7 @@ with manager:
 def test_a_process_whose_clock_is_a_day_wrong_works_like_any_other(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, database_url: str, schema: str, wrong: int
 ) -> None:
-    """It creates, tries again, snoozes, and works beside a process whose clock is right, which does not take it for dead."""
+    """It creates jobs, retries and snoozes. A process beside it, whose clock is right, does not take it for dead."""
     beside = make_manager(lease=1.5, heartbeat=0.3)
     beside.set_handler("other", print)
     beside.start()
@@ -74,7 +74,7 @@ def test_a_process_whose_clock_is_a_day_wrong_works_like_any_other(
         until(lambda: len(beside.fetch_all("completed")) == 8)
         held_for = sql.SQL("select now() - claimed_at from {}.job where status = 'running'").format(sql.Identifier(schema))
         until(lambda: conn.execute(held_for).fetchall() > [(timedelta(seconds=3 * 1.5),)])
-        process.communicate("go on\n", timeout=30)
+        process.communicate("go on\n", timeout=60)
     finally:
         process.kill()
         process.communicate()

@@ -19,16 +19,16 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, dict_row, namedtuple_row, scalar_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, NullConnectionPool
-from steve._database.statements.store import Store
 
 from steve import InvalidJob, Job, JobManager, SteveError
-from steve._database.connection import conninfo_of
-from tests.conftest import until
+from steve._database.statements.script import Script
+from steve._model.tuning import Tuning
+from tests.conftest import APPLICATION, until
 
 MakeManager = Callable[..., JobManager]
 
 NEVER_POLLED = 3600.0
-"""As `poll_interval`: what happens within a test happens without the poll."""
+"""A `poll_interval`: what happens within a test is not found by the poll."""
 
 HOSTILE = {
     "DateStyle": "SQL, DMY",
@@ -45,13 +45,13 @@ HOSTILE = {
     "quote_all_identifiers": "on",
     "xmlbinary": "hex",
 }
-"""What a role or a database may set for every session in it."""
+"""What a role or a database may set for every session."""
 
 PAYLOAD = {"name": "Žižek 😀 \\ ' \" % %s", "at": 1.1, "big": 2**70}
 
 
 class Tally:
-    """A handler that completes every job with its payload, and what it got."""
+    """A handler that completes every job with its payload, and remembers the jobs."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
@@ -66,7 +66,7 @@ class Tally:
 
 @dataclass
 class Row:
-    """What class_row makes of any row."""
+    """What class_row makes of a row with any columns."""
 
     def __init__(self, **columns: object) -> None:
         self.__dict__.update(columns)
@@ -124,7 +124,7 @@ def test_db_may_be_a_url(make_manager: MakeManager, database_url: str) -> None:
     assert_lives(manager)
 
 
-def test_without_db_it_is_the_one_of_steve_database_url(
+def test_without_db_the_database_is_that_of_steve_database_url(
     make_manager: MakeManager, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEVE_DATABASE_URL", database_url)
@@ -135,7 +135,7 @@ def test_without_db_it_is_the_one_of_steve_database_url(
     assert_lives(manager)
 
 
-def test_without_that_it_is_the_one_of_libpqs_variables(
+def test_without_steve_database_url_it_is_that_of_libpqs_variables(
     make_manager: MakeManager, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
@@ -156,9 +156,14 @@ def test_a_hostile_session_changes_nothing(make_manager: MakeManager, database_u
 
 @pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout", "idle_session_timeout"])
 def test_a_time_limit_of_the_role_ends_nothing_that_the_loops_do(
-    make_manager: MakeManager, database_url: str, conn: psycopg.Connection, schema: str, limit: str
+    make_manager: MakeManager,
+    database_url: str,
+    conn: psycopg.Connection,
+    schema: str,
+    limit: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is meant for requests. Here a settlement waits for a lock."""
+    """The limit is meant for requests. Here a settlement waits for a lock for longer."""
     manager = make_manager(notify=False, poll_interval=60)
     manager.migrate()
     job = manager.create("a")
@@ -166,27 +171,24 @@ def test_a_time_limit_of_the_role_ends_nothing_that_the_loops_do(
         make_conninfo(database_url, options=f"-c {limit}=300"),
         notify=False,
         poll_interval=60,
-        handler=lambda job: locked.wait(9),
+        handler=lambda job: locked.wait(60),
     )
     locked = threading.Event()
-    troubles: list[str] = []
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(
-            "steve._engine.upkeep.outage.Outage.failed", lambda outage, loop, error: troubles.append(f"{loop}: {error}")
-        )
-        with conn.transaction():
-            limited.start(workers=1, migrate=False)
-            until(lambda: manager.find(job).status == "running")
-            conn.execute(f"lock table {schema}.job in share mode")
-            locked.set()
-            conn.execute("select pg_sleep(0.6)")
-        until(lambda: manager.find(job).status == "completed")
-        conn.execute("select pg_sleep(0.6)")
-        other = manager.create("a")
-        limited.set_handler("another", lambda job: None)  # it looks again
-        until(lambda: manager.find(other).status == "completed")
-        limited.stop()
-    assert troubles == []
+    longer = "select pg_sleep(0.6)"  # than the limit
+    with conn.transaction():
+        limited.start(workers=1, migrate=False)
+        until(lambda: manager.find(job).status == "running")
+        conn.execute(f"lock table {schema}.job in share mode")
+        locked.set()
+        until(lambda: conn.execute("select from pg_locks where not granted").fetchall())
+        conn.execute(longer)
+    until(lambda: manager.find(job).status == "completed")
+    conn.execute(longer)
+    other = manager.create("a")
+    limited.set_handler("another", lambda job: None)  # wakes the claimer
+    until(lambda: manager.find(other).status == "completed")
+    limited.stop()
+    assert "cannot use the database" not in caplog.text
 
 
 def test_a_search_path_with_tables_of_the_same_names_changes_nothing(
@@ -229,7 +231,7 @@ def test_what_is_no_database_is_refused_at_once_without_showing_a_password(db: o
 
 @pytest.fixture
 def make_pool(database_url: str) -> Iterator[Callable[..., ConnectionPool]]:
-    """`make_pool(**keywords)`: an open pool of the user's, closed after the test (the managers have been stopped by then)."""
+    """`make_pool(**keywords)`: an open pool of the user's. It is closed after the test, when the managers have been stopped."""
     pools: list[ConnectionPool] = []
 
     def make(
@@ -312,7 +314,7 @@ def test_a_pool_whose_transactions_have_another_isolation_level_changes_nothing(
     assert_lives(manager)
 
 
-def test_a_pool_gets_back_what_a_manager_took_that_listens_to_nothing(
+def test_a_pool_gets_back_what_a_manager_without_notify_took(
     make_pool: Callable[..., ConnectionPool], make_manager: MakeManager
 ) -> None:
     pool = make_pool(max_size=4)  # claim, settle, heartbeat, and one for calls
@@ -322,13 +324,13 @@ def test_a_pool_gets_back_what_a_manager_took_that_listens_to_nothing(
         job = manager.create("a")
         until(lambda job=job: manager.find(job).status == "completed")
         assert manager.stop().complete
-    borrowed = [pool.getconn(timeout=10) for _ in range(4)]  # none is missing
+    borrowed = [pool.getconn(timeout=30) for _ in range(4)]  # none is missing
     for connection in borrowed:
         pool.putconn(connection)
 
 
 @pytest.mark.parametrize("keywords", [{}, {"close_returns": True}], ids=["as it comes", "close_returns"])
-def test_the_pool_stays_open_and_whole_and_its_connections_are_as_before(
+def test_the_users_pool_stays_open_and_its_connections_are_as_before(
     make_pool: Callable[..., ConnectionPool], make_manager: MakeManager, keywords: dict[str, Any]
 ) -> None:
     configured: list[int] = []
@@ -355,7 +357,7 @@ def test_the_pool_stays_open_and_whole_and_its_connections_are_as_before(
     assert not pool.closed
     manager.create("a")
 
-    borrowed = [pool.getconn(timeout=10) for _ in range(5)]  # none is missing
+    borrowed = [pool.getconn(timeout=30) for _ in range(5)]  # none is missing
     try:
         pids = {connection.info.backend_pid for connection in borrowed}
         assert pids <= set(configured)
@@ -372,19 +374,26 @@ def test_the_pool_stays_open_and_whole_and_its_connections_are_as_before(
 
 @pytest.mark.parametrize("pool", ["ours", "theirs"])
 def test_a_call_that_is_refused_gives_its_connection_back_as_it_was(
-    make_pool: Callable[..., ConnectionPool], make_manager: MakeManager, database_url: str, pool: str
+    make_pool: Callable[..., ConnectionPool],
+    make_manager: MakeManager,
+    database_url: str,
+    conn: psycopg.Connection,
+    schema: str,
+    pool: str,
 ) -> None:
-    theirs = make_pool(max_size=1)
-    manager = make_manager(theirs if pool == "theirs" else database_url)
+    name = f"{APPLICATION} of callers"
+    conninfo = make_conninfo(database_url, application_name=name)
+    theirs = make_pool(conninfo=conninfo, max_size=1)
+    manager = make_manager(theirs if pool == "theirs" else conninfo)
     manager.migrate()
-    manager._connections.call(lambda ours: ours.execute(f'alter table "{manager._store.schema}".job add check (priority < 5)'))
+    conn.execute(f"alter table {schema}.job add check (priority < 5)")
     sessions = set()
     for _ in range(12):  # more than either pool has
         with pytest.raises(InvalidJob, match="SQLSTATE 23514"):
             manager.create("a", priority=7)
         with pytest.raises(InvalidJob, match="SQLSTATE 23514"):
             manager.create_many([("a", None)] * 3, priority=7)
-        sessions.add(manager._connections.call(lambda ours: ours.info.backend_pid))
+        sessions.update(conn.execute("select pid from pg_stat_activity where application_name = %s", [name]).fetchall())
     assert len(sessions) == 1
     with theirs.connection() as connection:
         assert not connection.autocommit
@@ -399,7 +408,7 @@ def test_callers_of_a_started_manager_share_what_the_pool_has_left(make_pooled: 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     until(lambda: len(manager.fetch_all("completed")) == 40)
 
 
@@ -427,7 +436,7 @@ def test_a_call_on_a_pool_that_was_closed_fails_at_once(
     began = time.monotonic()
     with pytest.raises(SteveError, match="closed"):
         manager.create("a")
-    assert time.monotonic() - began < 5  # it will not open again by itself: trying for ten seconds helps nobody
+    assert time.monotonic() - began < 8  # it will not open again by itself, so there is no point in trying for ten seconds
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -483,15 +492,6 @@ def test_of_an_open_connection_only_the_conninfo_is_taken(
         if state != "closed later":
             assert conn.execute(query, [theirs.info.backend_pid]).fetchall() == before
             assert theirs.info.transaction_status == status
-
-
-def test_of_an_open_connection_the_password_is_taken_too(database_url: str) -> None:
-    password = conninfo_to_dict(database_url).get("password", "se same'\\")  # a server that trusts us takes any
-    given = make_conninfo(database_url, password=password)
-    with psycopg.connect(given) as theirs:
-        taken = conninfo_to_dict(conninfo_of(theirs))
-    for name in ("host", "user", "password", "dbname", "application_name"):
-        assert taken[name] == conninfo_to_dict(given)[name]
 
 
 def test_a_closed_connection_is_refused(database_url: str) -> None:
@@ -559,7 +559,7 @@ def test_a_job_is_stored_in_the_callers_transaction(kind: str, manager: JobManag
         assert manager.fetch_all() == [jobs[1], jobs[0], job]
         assert job.payload == PAYLOAD
 
-        # Without a block: in autocommit it is a transaction of its own, else it begins one, which is the caller's to end.
+        # Without a block: in autocommit it is a transaction of its own; otherwise it begins one, which the caller has to end.
         outside = manager.create("a", connection=pair.passed(theirs))
         many = manager.create_many([("a", {})], connection=pair.passed(theirs))
         if theirs.autocommit:
@@ -636,7 +636,7 @@ def test_no_worker_hears_of_a_job_before_the_commit_and_one_does_at_once_after_i
     first = manager.create("a")  # from here on it waits for a notification
     until(lambda: tally.uids() == [first.uid])
 
-    conn.execute(f"listen {Store(schema).channel}")
+    conn.execute(f"listen {Script(schema, Tuning()).channel}")
     with psycopg.connect(database_url) as theirs:
         for end in (theirs.rollback, theirs.commit):
             job = manager.create("a", connection=theirs)
@@ -644,18 +644,18 @@ def test_no_worker_hears_of_a_job_before_the_commit_and_one_does_at_once_after_i
             assert tally.uids() == [first.uid]
             end()
     until(lambda: tally.uids() == [first.uid, job.uid])
-    assert len(list(conn.notifies(timeout=5, stop_after=1))) == 1
+    assert len(list(conn.notifies(timeout=30, stop_after=1))) == 1
 
 
 def test_a_notification_in_their_transaction_can_be_left_out(
     manager: JobManager, database_url: str, schema: str, conn: psycopg.Connection
 ) -> None:
-    conn.execute(f"listen {Store(schema).channel}")
+    conn.execute(f"listen {Script(schema, Tuning()).channel}")
     with psycopg.connect(database_url) as theirs:
         manager.create("a", connection=theirs, notify=False)
         manager.create_many([("a", {})], connection=theirs, notify=False)
-        theirs.execute("select pg_notify(%s, 'the first')", [Store(schema).channel])
-    (heard,) = conn.notifies(timeout=5, stop_after=1)
+        theirs.execute("select pg_notify(%s, 'the first')", [Script(schema, Tuning()).channel])
+    (heard,) = conn.notifies(timeout=30, stop_after=1)
     assert heard.payload == "the first"
 
 

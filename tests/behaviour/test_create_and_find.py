@@ -1,6 +1,6 @@
 """What `create` and `create_many` store, and what `find`, `history` and `fetch_all` show of it.
 
-What they refuse: tests/values. In a caller's transaction: the tests of connection=.
+What they refuse: test_bad_input.py. How they work in a caller's transaction: test_connections.py.
 """
 
 import dataclasses
@@ -17,7 +17,8 @@ import pytest
 from steve import Attempt, AttemptStatus, InvalidJob, Job, JobManager, NewJob, RetryPolicy, Status
 from tests.conftest import until
 
-NOBODY = uuid4()
+NO_JOB = uuid4()
+"""The uid of no job."""
 
 
 def instant(conn: psycopg.Connection) -> datetime:
@@ -127,7 +128,7 @@ def test_tuples_come_back_as_lists_and_no_payload_as_an_empty_one(manager: JobMa
     assert manager.create("a", None).payload == manager.create("a").payload == {}
 
 
-def test_the_payload_is_taken_at_once_what_the_caller_does_to_it_later_does_not_matter(manager: JobManager) -> None:
+def test_what_the_caller_does_to_the_payload_after_create_does_not_matter(manager: JobManager) -> None:
     payload: dict[str, Any] = {"list": [1]}
     job = manager.create("a", payload)
     payload["list"].append(2)
@@ -173,7 +174,7 @@ def test_a_uid_is_a_version_7_uuid_that_grows_with_time(manager: JobManager) -> 
     assert len({job.uid.int & (1 << 62) - 1 for job in jobs}) == len(jobs)
 
 
-def test_a_manager_creates_and_finds_before_start_and_after_stop_and_without_either(
+def test_a_manager_creates_and_finds_jobs_also_while_it_is_not_started(
     make_manager: Callable[..., JobManager], manager: JobManager
 ) -> None:
     before = manager.create("a", run_at=soon(days=1))
@@ -223,14 +224,14 @@ def test_pairs_and_new_jobs_go_together_and_leave_open_what_the_keywords_give(ma
     assert [manager.find(job) for job in jobs] == jobs
 
 
-def test_no_jobs_are_no_jobs(manager: JobManager) -> None:
+def test_create_many_of_no_jobs_creates_none(manager: JobManager) -> None:
     assert manager.create_many([]) == []
     assert manager.create_many(iter(())) == []
     with pytest.raises(InvalidJob):
         manager.create_many([], priority=101)
 
 
-def test_one_that_is_refused_by_steve_or_by_postgresql_and_none_is_stored(
+def test_if_steve_or_postgresql_refuses_one_of_many_jobs_none_is_stored(
     manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
     conn.execute(f"alter table {schema}.job add check (type <> 'refused')")
@@ -250,9 +251,9 @@ def test_a_job_is_found_by_itself_its_uid_and_its_text(manager: JobManager) -> N
     for key in (job, job.uid, str(job.uid), job.uid.hex, f"urn:uuid:{job.uid}"):
         assert manager.find(key) == job
         assert manager.history(key) == []
-    assert manager.find(NOBODY) is None
-    assert manager.find(dataclasses.replace(job, uid=NOBODY)) is None
-    assert manager.history(str(NOBODY)) == []
+    assert manager.find(NO_JOB) is None
+    assert manager.find(dataclasses.replace(job, uid=NO_JOB)) is None
+    assert manager.history(str(NO_JOB)) == []
 
 
 @pytest.mark.parametrize(
@@ -322,7 +323,7 @@ def test_a_failed_job_shows_its_last_error_and_no_result(make_manager: Callable[
     assert messages == [f"RuntimeError: number {n}" for n in (1, 2, 3)]
 
 
-def test_a_status_that_newer_code_wrote_reads_as_text_and_breaks_nothing(
+def test_a_status_that_newer_code_wrote_is_read_as_text_and_breaks_nothing(
     manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
     known, unknown = manager.create_many([("a", None)] * 2, run_at=soon(days=1))
@@ -356,13 +357,13 @@ def test_a_column_that_newer_code_added_is_not_noticed(manager: JobManager, conn
 # -- fetch_all ------------------------------------------------------------------------------------------------------------
 
 
-def test_pages_are_newest_first_and_before_goes_on_where_the_last_ended(manager: JobManager) -> None:
+def test_pages_are_newest_first_and_before_continues_where_the_last_one_ended(manager: JobManager) -> None:
     jobs = manager.create_many([("a", {"n": n}) for n in range(250)])[::-1]
     assert manager.fetch_all() == jobs[:100]
     pages = [manager.fetch_all()]
     while pages[-1]:
         pages.append(manager.fetch_all(before=pages[-1][-1]))
-        manager.create("a")  # what comes meanwhile is newer and shifts no page
+        manager.create("a")  # what is created meanwhile is newer, and moves no page
     assert [len(page) for page in pages] == [100, 100, 50, 0]
     assert [job for page in pages for job in page] == jobs
     assert manager.fetch_all(limit=3, before=jobs[0]) == jobs[1:4]
@@ -414,7 +415,7 @@ def test_filters_may_be_combined(manager: JobManager, conn: psycopg.Connection, 
         ({"limit": "5"}, TypeError),
         ({"limit": None}, TypeError),
         ({"before": 5}, TypeError),
-        ({"before": NOBODY}, TypeError),
+        ({"before": NO_JOB}, TypeError),
     ],
     ids=str,
 )
@@ -443,7 +444,7 @@ def test_values_are_frozen_and_hashable_whatever_their_payload(manager: JobManag
     assert job != other
 
 
-def test_a_value_says_who_it_is(manager: JobManager) -> None:
+def test_the_text_of_a_value_says_what_it_is(manager: JobManager) -> None:
     job = manager.create("a", {"n": 1})
     assert repr(job).startswith(f"Job(id={job.id}, uid=UUID('{job.uid}'), queue='default', type='a'")
     assert [str(status) for status in Status] == ["pending", "running", "completed", "failed", "cancelled"]

@@ -1,6 +1,6 @@
-"""Programs that end without `stop()`: they do so by themselves, with what was begun finished, committed and told.
+"""Programs that end without calling `stop()`. They exit by themselves; what was begun is finished, committed and told.
 
-Each test runs a real program that prints what happens in it, and looks into the database when it has ended.
+Each test runs a real program, which prints what happens in it, and reads the tables when the program has ended.
 """
 
 import subprocess
@@ -14,15 +14,15 @@ from psycopg import sql
 
 from steve import JobManager
 
-PROMPTLY = 5.0
-"""Seconds. Nothing in steve waits for longer than a half; a pool that nobody closes makes it 20 on Python 3.13."""
+PROMPTLY = 15.0
+"""Seconds. Nothing in steve waits longer than half a second. On Python 3.13 a connection pool that is not closed takes 20."""
 
 BEGINNING = """
 import os, sys, threading, time
 from steve import JobManager, current_run
 
 def say(*words):
-    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # a line at a time, whichever threads speak
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # one write for each line: several threads print
 
 manager = JobManager(sys.argv[1], schema=sys.argv[2])
 """
@@ -32,19 +32,19 @@ ending = threading.Event()
 
 @manager.handler("waits")
 def waits(job):
-    threading._register_atexit(ending.set)  # called first of all when the main thread has come to its end
+    threading._register_atexit(ending.set)  # the first that Python calls when the main thread has ended
     say("begun", job.payload["n"])
-    assert ending.wait(30)
+    assert ending.wait(60)
     time.sleep(0.1)
     return "in time"
 
 manager.on_success("waits", lambda job: say("told", job.payload["n"], job.result, manager.find(job).status))
 """
-"""A handler that is in the middle of its work when the program ends, and a listener."""
+"""A handler that is still at work when the program ends, and a listener."""
 
 
 class Program:
-    """A running Python program."""
+    """A Python program, running."""
 
     def __init__(self, source: str, *arguments: str) -> None:
         self._process = subprocess.Popen(
@@ -56,12 +56,12 @@ class Program:
         )
 
     def read(self, lines: int) -> list[str]:
-        """The next lines it prints, in the order of the alphabet: threads print them."""
+        """The next lines that it prints, sorted: several threads print them."""
         assert self._process.stdout is not None
         return sorted(self._process.stdout.readline().rstrip("\n") for _ in range(lines))
 
     def let_end(self) -> "Ended":
-        """Let it go on to its end (it reads a line first), and wait for that."""
+        """Send the line that it waits for before it ends, and wait for its end."""
         began = time.monotonic()
         out, err = self._process.communicate("\n", timeout=60)
         return Ended(self._process.returncode, out.splitlines(), err, time.monotonic() - began)
@@ -72,7 +72,7 @@ class Program:
 
 
 class Ended:
-    """What became of it."""
+    """A program that has ended. `lines`: those that were not read yet, sorted. `seconds`: from the line sent to the end."""
 
     def __init__(self, code: int, lines: list[str], errors: str, seconds: float) -> None:
         self.code = code
@@ -83,16 +83,16 @@ class Ended:
 
 @pytest.fixture
 def program(manager: JobManager, database_url: str, schema: str) -> Iterator[Callable[[str], Program]]:
-    """`program(source)`: a program on the test's database, begun. Killed after the test if it has not ended."""
+    """`program(source)` starts a program that works on the test's database. It is killed after the test if it has not ended."""
     programs: list[Program] = []
 
-    def begin(source: str) -> Program:
+    def start(source: str) -> Program:
         programs.append(Program(BEGINNING + source, database_url, schema))
         return programs[-1]
 
-    yield begin
-    for one in programs:
-        one.kill()
+    yield start
+    for program in programs:
+        program.kill()
 
 
 def jobs_by_status(conn: psycopg.Connection, schema: str) -> dict[str, int]:
@@ -126,7 +126,7 @@ def test_what_runs_is_finished_committed_and_told_and_the_exit_code_is_kept(
     assert [attempt.status for attempt in manager.history(job)] == ["success"]
 
 
-def test_with_ten_workers_busy_all_ten_finish_and_nothing_else_is_begun(
+def test_ten_busy_workers_all_finish_and_begin_nothing_else(
     program: Callable[[str], Program], conn: psycopg.Connection, schema: str
 ) -> None:
     running = program(
@@ -144,7 +144,7 @@ def test_with_ten_workers_busy_all_ten_finish_and_nothing_else_is_begun(
 def test_jobs_that_were_claimed_and_not_begun_are_given_back(
     program: Callable[[str], Program], conn: psycopg.Connection, schema: str
 ) -> None:
-    # Quick ones first: then the manager claims ahead what it will soon begin, and the one that waits stands in front of that.
+    # The quick jobs come first: from them the manager learns to claim ahead, and the job that waits blocks what it claimed.
     running = program(
         f"{WAITING}\nmanager.set_handler('quick', lambda job: None)\n"
         "manager.create_many([('quick', {})] * 100, priority=1)\n"
@@ -163,8 +163,8 @@ def test_jobs_that_were_claimed_and_not_begun_are_given_back(
     assert conn.execute(process).fetchall() == []
 
 
-def test_a_handler_that_asks_whether_it_should_stop_hears_of_the_end(program: Callable[[str], Program]) -> None:
-    # From a worker that is free: where all are busy, no turn ends that would find out, and nothing else is told by Python.
+def test_a_handler_that_asks_whether_it_should_stop_learns_that_the_program_ends(program: Callable[[str], Program]) -> None:
+    # One worker is free: at the end of its turn it learns that the program ends. Python tells no other thread.
     running = program(f"""
 @manager.handler("asks")
 def asks(job):
@@ -189,7 +189,7 @@ def test_a_program_that_only_creates_exits_at_once(program: Callable[[str], Prog
 
 
 @pytest.mark.parametrize("workers", [1, 10])
-def test_an_idle_manager_does_not_keep_a_program_from_its_end(program: Callable[[str], Program], workers: int) -> None:
+def test_an_idle_manager_does_not_keep_a_program_from_ending(program: Callable[[str], Program], workers: int) -> None:
     running = program(f"{WAITING}\nmanager.start(workers={workers})\nsay('started')\nsys.stdin.readline()\n")
     assert running.read(1) == ["started"]
     ended = running.let_end()
@@ -197,7 +197,7 @@ def test_an_idle_manager_does_not_keep_a_program_from_its_end(program: Callable[
     assert ended.seconds < PROMPTLY
 
 
-def test_a_manager_that_nobody_refers_to_goes_on_working_until_the_program_ends(
+def test_a_manager_that_is_not_referred_to_works_on_until_the_program_ends(
     program: Callable[[str], Program], manager: JobManager
 ) -> None:
     running = program("""

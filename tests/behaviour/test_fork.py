@@ -61,7 +61,7 @@ def ended_with(pid: int) -> int:
         return bool(found)
 
     try:
-        until(ended, timeout=30)
+        until(ended, timeout=60)
     except BaseException:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -181,7 +181,7 @@ def test_a_handler_that_forks_has_one_run_however_its_child_ends(
     manager.on_done(None, told.append)
     manager.start()
     jobs = manager.create_many([("a", {"n": n}) for n in range(3)])
-    until(lambda: len(told) == 3, timeout=20)
+    until(lambda: len(told) == 3, timeout=60)
     assert manager.stop().complete
     assert [manager.find(job).result for job in jobs] == [status] * 3
     assert [[attempt.status for attempt in manager.history(job)] for job in jobs] == [["success"]] * 3
@@ -201,7 +201,7 @@ def test_a_listener_that_forks_is_told_once(make_manager: Callable[..., JobManag
     manager.on_done(None, listener)
     manager.start()
     manager.create_many([("a", None)] * 3)
-    until(lambda: len(told) == 3, timeout=20)
+    until(lambda: len(told) == 3, timeout=60)
     assert manager.stop().complete
     assert told == [0] * 3
     assert len(manager.fetch_all(queue="child")) == 3
@@ -226,7 +226,7 @@ def test_multiprocessing_works_either_way(
     for child in children:
         child.start()
     for child in children:
-        child.join(30)
+        child.join(60)
     assert [child.exitcode for child in children] == [0, 0]
     assert len(manager.fetch_all()) == 2
 
@@ -301,10 +301,10 @@ def test_gunicorns_processes_do_jobs(
     log = (tmp_path / "log").open("w+")
     server = subprocess.Popen([*command, *(["--preload"] if preload else [])], cwd=tmp_path, stdout=log, stderr=log)
     try:
-        until(lambda: answers(port), timeout=20)
+        until(lambda: answers(port), timeout=60)
         for _ in range(10):
             assert answers(port)
-        until(lambda: len(manager.fetch_all("completed")) == len(manager.fetch_all()), timeout=20)
+        until(lambda: len(manager.fetch_all("completed")) == len(manager.fetch_all()), timeout=60)
     finally:
         server.terminate()
         server.wait(20)

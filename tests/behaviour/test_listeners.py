@@ -1,9 +1,12 @@
-"""Listeners of a running manager: who is told of what, when, in which order, how often, and what a listener may do.
+"""Listeners of a running manager: what each is told of, when, in which order, how often, and what a listener may do.
 
-The registry and the dispatcher alone: tests/rooms/test_listeners.py.
+The registry and the dispatcher alone: tests/engine/events/.
 """
 
+import gc
 import threading
+import time
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,8 +14,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg_pool import ConnectionPool
 
 from steve import Attempt, AttemptStatus, InvalidJob, Job, JobManager, NotRunning, Snooze, Status
+from steve._model.tuning import Tuning
 from tests.conftest import until
 
 FINAL = (Status.COMPLETED, Status.FAILED)
@@ -20,7 +25,7 @@ WARNED = "nothing is claimed until half are told"
 
 
 def work(job: Job) -> object:
-    """Does what its payload says."""
+    """A handler that raises the error, or returns the result, that its payload names."""
     if "error" in job.payload:
         raise RuntimeError(job.payload["error"])
     return job.payload.get("result")
@@ -42,10 +47,10 @@ def count(manager: JobManager, status: Status) -> int:
     return len(manager.fetch_all(status, limit=10_000))
 
 
-# -- who is told of what --------------------------------------------------------------------------------------------------
+# -- what a listener is told of -----------------------------------------------------------------------------------------------
 
 
-def test_each_kind_of_listener_is_told_of_what_it_is_for(manager: JobManager) -> None:
+def test_each_kind_of_listener_is_told_of_the_events_of_its_kind(manager: JobManager) -> None:
     told: list[tuple[str, str, str]] = []
     manager.on_success(None, lambda job: told.append(("success", job.type, job.status)))
     manager.on_failure(None, lambda job: told.append(("failure", job.type, job.status)))
@@ -99,7 +104,7 @@ def test_a_listener_is_told_of_its_types_only(manager: JobManager, kind: str) ->
     assert {name: sorted(types) for name, types in told.items()} == {name: list(types) for name, types in expected.items()}
 
 
-def test_without_a_callback_it_is_a_decorator_that_leaves_the_function_as_it_is(manager: JobManager) -> None:
+def test_the_decorators_return_the_function_that_they_register(manager: JobManager) -> None:
     told: list[Any] = []
 
     @manager.on_success("a")
@@ -111,7 +116,7 @@ def test_without_a_callback_it_is_a_decorator_that_leaves_the_function_as_it_is(
         told.append(job.error)
 
     @manager.on_done(None)
-    @manager.on_done("a")  # on top of one another
+    @manager.on_done("a")
     def done(job: Job) -> None:
         told.append(job.status)
 
@@ -134,7 +139,7 @@ def test_the_same_function_may_listen_twice_and_each_is_removed_alone(manager: J
         job = manager.create("a")
         until(lambda: told == [job.id] * 2)
         first()
-        first()  # once more is harmless
+        first()  # a second call does nothing
         other = manager.create("a")
         until(lambda: settled(manager, other))
         until(lambda: other.id in told)
@@ -144,7 +149,7 @@ def test_the_same_function_may_listen_twice_and_each_is_removed_alone(manager: J
     assert told == [job.id, job.id, other.id]
 
 
-def test_leaving_the_with_block_removes_the_listener_also_by_an_exception(manager: JobManager) -> None:
+def test_leaving_the_with_block_removes_the_listener_also_after_an_exception(manager: JobManager) -> None:
     told: list[int] = []
     listen = lambda: manager.on_done("a", lambda job: told.append(job.id))  # noqa: E731
 
@@ -189,7 +194,7 @@ def test_a_listener_that_could_never_be_told_is_refused(
 # -- when, in which order, how often --------------------------------------------------------------------------------------
 
 
-def test_a_job_is_told_after_the_commit_as_the_database_has_it(manager: JobManager) -> None:
+def test_listeners_get_the_job_after_the_commit_as_it_is_in_the_database(manager: JobManager) -> None:
     pairs: list[tuple[Job, Job | None]] = []
     manager.on_done(None, lambda job: pairs.append((job, manager.find(job))))
     with manager:
@@ -203,7 +208,7 @@ def test_a_job_is_told_after_the_commit_as_the_database_has_it(manager: JobManag
     assert Counter(told.status for told, _ in pairs) == {Status.COMPLETED: 10, Status.FAILED: 10}
 
 
-def test_a_retry_is_told_with_the_time_it_is_due(manager: JobManager) -> None:
+def test_listeners_learn_when_a_retry_is_due(manager: JobManager) -> None:
     pairs: list[tuple[Job, Job | None]] = []
     manager.on_attempt("b", lambda job, attempt: pairs.append((job, manager.find(job))) if job.status == "pending" else None)
     with manager:
@@ -215,7 +220,7 @@ def test_a_retry_is_told_with_the_time_it_is_due(manager: JobManager) -> None:
     assert (told.error, told.attempts, told.claimed_at, told.completed_at) == ("RuntimeError: no", 1, None, None)
 
 
-def test_all_jobs_are_told_once_each_in_the_order_of_the_commits(manager: JobManager) -> None:
+def test_listeners_are_told_of_each_job_once_in_the_order_of_the_commits(manager: JobManager) -> None:
     told: list[Job] = []
     manager.on_done("a", told.append)
     manager.start(workers=4)
@@ -224,11 +229,11 @@ def test_all_jobs_are_told_once_each_in_the_order_of_the_commits(manager: JobMan
     until(lambda: len(told) >= len(jobs))
     manager.stop()
     assert Counter(job.id for job in told) == Counter(job.id for job in jobs)
-    # What one statement settled shares its instant; every later one has a later instant.
+    # All jobs that one statement settled have the same updated_at, and those of a later statement a later one.
     assert [job.updated_at for job in told] == sorted(job.updated_at for job in told)
 
 
-def test_the_attempts_of_a_job_are_told_in_order_each_beginning_and_each_end_once(manager: JobManager) -> None:
+def test_each_beginning_and_each_end_of_an_attempt_is_told_once_in_order(manager: JobManager) -> None:
     told: dict[int, list[tuple[int, str]]] = {}
     manager.on_attempt("b", lambda job, attempt: told.setdefault(job.id, []).append((attempt.number, job.status)))
     manager.start(workers=4)
@@ -242,10 +247,18 @@ def test_the_attempts_of_a_job_are_told_in_order_each_beginning_and_each_end_onc
         assert [attempt for attempt in attempts if attempt[1] != "running"] == ends
 
 
+NOTICE_RETRIES = """
+create function {schema}.notice() returns trigger language plpgsql as $$ begin raise info 'a retry'; return null; end $$;
+create trigger notice after update on {schema}.job for each row
+  when (old.status = 'running' and new.status = 'pending') execute function {schema}.notice();
+"""
+"""A settlement that makes a job pending again sends a notice before its reply."""
+
+
 def test_the_end_of_an_attempt_is_told_before_the_beginning_of_the_next(
-    make_manager: Callable[..., JobManager], monkeypatch: pytest.MonkeyPatch
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, database_url: str, schema: str
 ) -> None:
-    """Also where a worker has the job again before the settler has heard that the attempt before is committed."""
+    """Also if a worker has claimed the job again before the settler has read that the earlier attempt is committed."""
     again = threading.Event()
     told: list[tuple[int, str]] = []
 
@@ -254,23 +267,22 @@ def test_the_end_of_an_attempt_is_told_before_the_beginning_of_the_next(
             raise RuntimeError("once")
         again.set()
 
-    manager = make_manager(handlers={"a": second_time_lucky}, poll_interval=0.05)
-    manager.on_attempt("a", lambda job, attempt: told.append((attempt.number, job.status)))
-    settle = manager._store.settle_jobs
+    def read_late(connection: psycopg.Connection) -> None:
+        """The thread that receives the notice goes on when the second attempt has begun."""
+        connection.add_notice_handler(lambda notice: again.wait(60) if notice.message_primary == "a retry" else None)
 
-    def settle_and_hear_late(*arguments: Any) -> Any:
-        answer = settle(*arguments)
-        again.wait(5)
-        return answer
-
-    monkeypatch.setattr(manager._store, "settle_jobs", settle_and_hear_late)
-    with manager:
-        manager.create("a", backoff_strategy="none")
-        until(lambda: len(told) == 4)
+    make_manager().migrate()
+    conn.execute(NOTICE_RETRIES.format(schema=schema))
+    with ConnectionPool(database_url, min_size=0, max_size=5, configure=read_late) as pool:
+        manager = make_manager(pool, handlers={"a": second_time_lucky}, poll_interval=0.05)
+        manager.on_attempt("a", lambda job, attempt: told.append((attempt.number, job.status)))
+        with manager:
+            manager.create("a", backoff_strategy="none")
+            until(lambda: len(told) == 4)
     assert told == [(1, "running"), (1, "pending"), (2, "running"), (2, "completed")]
 
 
-def test_the_attempts_told_are_those_of_the_history(manager: JobManager) -> None:
+def test_listeners_are_told_of_the_attempts_that_the_history_shows(manager: JobManager) -> None:
     told: list[Attempt] = []
     manager.on_attempt(None, lambda job, attempt: told.append(attempt))
     with manager:
@@ -291,7 +303,7 @@ def test_the_attempts_told_are_those_of_the_history(manager: JobManager) -> None
         assert attempt.started_at.tzinfo is UTC
 
 
-def test_a_snooze_is_the_end_of_no_attempt(manager: JobManager) -> None:
+def test_a_snooze_is_not_told_as_the_end_of_an_attempt(manager: JobManager) -> None:
     told: list[str] = []
     manager.on_attempt("a", lambda job, attempt: told.append(job.status))
     manager.on_done("a", lambda job: told.append("done"))
@@ -309,11 +321,11 @@ def test_a_snooze_is_the_end_of_no_attempt(manager: JobManager) -> None:
     assert sorted(told) == ["completed", "done", "running", "running"]
 
 
-def test_what_was_settled_before_the_end_is_told_before_stop_returns(manager: JobManager) -> None:
+def test_stop_returns_after_listeners_were_told_of_all_that_was_settled(manager: JobManager) -> None:
     told: list[int] = []
 
     def slow(job: Job) -> None:
-        threading.Event().wait(0.005)
+        time.sleep(0.005)
         told.append(job.id)
 
     manager.on_done("a", slow)
@@ -330,14 +342,14 @@ def test_what_was_settled_before_the_end_is_told_before_stop_returns(manager: Jo
 
 
 class Rude(BaseException):
-    """Neither an Exception nor readable."""
+    """It is no Exception, and has no text that can be logged."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text either")
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, Rude])
-def test_a_raising_listener_harms_neither_the_jobs_nor_its_neighbours_nor_the_manager(
+def test_a_raising_listener_harms_no_job_no_other_listener_and_not_the_manager(
     manager: JobManager, caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
     told: list[int] = []
@@ -364,7 +376,7 @@ def test_a_raising_listener_harms_neither_the_jobs_nor_its_neighbours_nor_the_ma
 
 def test_a_slow_listener_delays_the_others_but_not_the_settling(manager: JobManager, gate: threading.Event) -> None:
     told: list[int] = []
-    manager.on_done("a", lambda job: gate.wait(30))
+    manager.on_done("a", lambda job: gate.wait(100))
     manager.on_done("a", lambda job: told.append(job.id))
     manager.start()
     jobs = manager.create_many([("a", None)] * 50)
@@ -375,35 +387,35 @@ def test_a_slow_listener_delays_the_others_but_not_the_settling(manager: JobMana
     assert sorted(told) == [job.id for job in jobs]
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fifty events are as many as ten thousand, and ten jobs a large claim."""
-    monkeypatch.setattr("steve._engine.events.listeners.EVENTS_MOST", 50)
-    monkeypatch.setattr("steve._engine.claim.sizer.HAND_MOST", 10)
+FEW = Tuning(events_most=50, claim_most=10, unsettled_most=20, health_check=3600.0)
+"""Fifty events are too many, and a claim brings ten jobs at most. With one worker, and no health watch that looks at the queue
+of events too, no claim is under way when the warning comes."""
 
 
-@pytest.mark.usefixtures("small")
-def test_with_too_many_events_waiting_claiming_stops_with_one_warning_and_goes_on_when_half_are_told(
-    manager: JobManager, caplog: pytest.LogCaptureFixture
+def test_while_too_many_events_wait_nothing_is_claimed_until_half_are_told(
+    make_manager: Callable[..., JobManager], caplog: pytest.LogCaptureFixture
 ) -> None:
+    manager = make_manager(handlers={"a": work}, _tuning=FEW)
+    manager.migrate()
     allowed = threading.Semaphore(0)
     told: list[int] = []
 
     def slow(job: Job) -> None:
-        allowed.acquire(timeout=30)
+        allowed.acquire(timeout=100)
         told.append(job.id)
 
     manager.on_done("a", slow)
     jobs = manager.create_many([("a", None)] * 300)
-    manager.start()
+    manager.start(workers=1)
     try:
-        until(lambda: count(manager, Status.COMPLETED) > 50 and not count(manager, Status.RUNNING))
-        allowed.release()
         until(lambda: WARNED in caplog.text)
-        waiting = count(manager, Status.PENDING)
+        until(lambda: not count(manager, Status.RUNNING))
+        completed, waiting = count(manager, Status.COMPLETED), count(manager, Status.PENDING)
+        assert completed > 50
+        assert completed + waiting == 300
         assert 150 < waiting < 250, "claiming went on"
-        allowed.release(10)
-        until(lambda: len(told) == 11)
+        allowed.release(completed - 28)  # of the other 28 events, the listener has one and 27 wait: more than half of 50
+        until(lambda: len(told) == completed - 28)
         assert count(manager, Status.PENDING) == waiting, "claiming went on before half were told"
         assert caplog.text.count(WARNED) == 1
     finally:
@@ -412,15 +424,17 @@ def test_with_too_many_events_waiting_claiming_stops_with_one_warning_and_goes_o
     assert sorted(told) == [job.id for job in jobs]
 
 
-@pytest.mark.usefixtures("small")
-def test_the_warning_comes_also_while_one_listener_never_returns(
-    manager: JobManager, gate: threading.Event, caplog: pytest.LogCaptureFixture
+def test_the_warning_of_too_many_events_comes_also_while_one_listener_hangs(
+    make_manager: Callable[..., JobManager], gate: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
-    manager.on_done("a", lambda job: gate.wait(30))
+    manager = make_manager(handlers={"a": work}, _tuning=FEW)
+    manager.migrate()
+    manager.on_done("a", lambda job: gate.wait(100))
     manager.create_many([("a", None)] * 100)
     manager.start()
-    until(lambda: count(manager, Status.COMPLETED) > 50 and not count(manager, Status.RUNNING))
-    until(lambda: WARNED in caplog.text, timeout=3)
+    until(lambda: WARNED in caplog.text)
+    assert count(manager, Status.COMPLETED) > 50
+    gate.set()
 
 
 # -- what a listener may do -----------------------------------------------------------------------------------------------
@@ -482,7 +496,7 @@ def test_a_listener_may_add_and_remove_listeners_itself_included(manager: JobMan
     def first(job: Job) -> None:
         told.append("first")
         removals["first"]()
-        removals["second"]()  # which would come next
+        removals["second"]()  # the one that would be told next
         removals["third"] = manager.on_done("a", lambda job: told.append("third"))
 
     removals["first"] = manager.on_done("a", first)
@@ -505,13 +519,13 @@ def test_a_listener_may_ask_the_manager_to_stop(manager: JobManager, call: str) 
     manager.start()
     job = manager.create("a")
     until(lambda: answers)
-    assert manager.stop(timeout=20).complete
+    assert manager.stop(timeout=60).complete
     assert settled(manager, job)
     if call == "stop":
         assert answers[0].complete is False
 
 
-def test_listeners_come_and_go_from_sixteen_threads_while_jobs_run(manager: JobManager) -> None:
+def test_sixteen_threads_add_and_remove_listeners_while_jobs_run(manager: JobManager) -> None:
     told: list[int] = []
     elsewhere: list[int] = []
     manager.on_done("a", lambda job: told.append(job.id))
@@ -535,56 +549,82 @@ def test_listeners_come_and_go_from_sixteen_threads_while_jobs_run(manager: JobM
             for thread in threads:
                 thread.start()
             jobs = [manager.create("a") for _ in range(50)] + manager.create_many([("a", None)] * 200)
-            until(lambda: len(told) >= 250 and len(rounds) == 16, timeout=30)
+            until(lambda: len(told) >= 250 and len(rounds) == 16, timeout=90)
         finally:
             enough.set()
             for thread in threads:
                 thread.join()
+        jobs.append(manager.create("a"))
+        until(lambda: len(told) == 251)
     assert errors == []
     assert sorted(told) == [job.id for job in jobs]
-    assert len(manager._listeners._entries) == 1  # the one that stayed
+    assert jobs[-1].id not in elsewhere, "a listener that was removed is still told"
 
 
 # -- on_done= of create ---------------------------------------------------------------------------------------------------
 
 
-def test_on_done_is_told_once_of_the_job_it_was_given_with_and_forgotten(manager: JobManager) -> None:
+def on_done_for(told: list[Job]) -> Callable[[Job], None]:
+    """A new function, which appends to `told`."""
+    return lambda job: told.append(job)
+
+
+def is_forgotten(callback: weakref.ref[Callable[[Job], None]]) -> bool:
+    """Whether nothing refers to the function any more."""
+    gc.collect()
+    return callback() is None
+
+
+def test_on_done_is_told_once_of_its_own_job_and_then_forgotten(manager: JobManager) -> None:
     told: list[Job] = []
+    callback = on_done_for(told)
+    reference = weakref.ref(callback)
     with manager:
-        good = manager.create("a", {"result": 1}, on_done=told.append)
-        bad = manager.create("b", {"error": "no"}, max_attempts=3, backoff_strategy="none", on_done=told.append)
+        good = manager.create("a", {"result": 1}, on_done=callback)
+        bad = manager.create("b", {"error": "no"}, max_attempts=3, backoff_strategy="none", on_done=callback)
+        del callback
         other = manager.create("a")
         until(lambda: settled(manager, good, bad, other) and len(told) == 2)
-        until(lambda: not manager._listeners._once)
+        until(lambda: is_forgotten(reference))
     assert sorted((job.id, job.status, job.attempts) for job in told) == [(good.id, "completed", 1), (bad.id, "failed", 3)]
     assert {job.id: job for job in told} == {job.id: manager.find(job) for job in (good, bad)}
 
 
 def test_on_done_is_told_also_of_jobs_that_finish_before_create_returns(manager: JobManager) -> None:
-    told: list[int] = []
-    with manager:
-        jobs = [manager.create("a", on_done=lambda job: told.append(job.id)) for _ in range(200)]
-        until(lambda: len(told) == 200)
-        assert not manager._listeners._once
-    assert sorted(told) == [job.id for job in jobs]
-
-
-def test_on_done_is_dropped_when_the_insert_fails(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
-    conn.execute(f"alter table {schema}.job add check (payload <> '{{\"refused\": true}}')")
-    with manager:
-        with pytest.raises(InvalidJob):
-            manager.create("a", {"refused": True}, on_done=print)
-        with pytest.raises(InvalidJob):
-            manager.create("a", {"a set": {1}}, on_done=print)
-        assert not manager._listeners._once
-
-
-def test_on_done_is_dropped_at_stop(manager: JobManager) -> None:
     told: list[Job] = []
+    callback = on_done_for(told)
+    reference = weakref.ref(callback)
+    with manager:
+        jobs = [manager.create("a", on_done=callback) for _ in range(200)]
+        del callback
+        until(lambda: len(told) == 200)
+        until(lambda: is_forgotten(reference))
+    assert sorted(job.id for job in told) == [job.id for job in jobs]
+
+
+def test_on_done_is_forgotten_when_the_insert_fails(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
+    conn.execute(f"alter table {schema}.job add check (payload <> '{{\"refused\": true}}')")
+    callback = on_done_for([])
+    reference = weakref.ref(callback)
+    with manager:
+        with pytest.raises(InvalidJob):
+            manager.create("a", {"refused": True}, on_done=callback)
+        with pytest.raises(InvalidJob):
+            manager.create("a", {"a set": {1}}, on_done=callback)
+        del callback
+        until(lambda: is_forgotten(reference))
+
+
+def test_on_done_is_forgotten_at_stop(manager: JobManager) -> None:
+    told: list[Job] = []
+    callback = on_done_for(told)
+    reference = weakref.ref(callback)
     manager.start()
-    job = manager.create("a", run_at=datetime.now(UTC) + timedelta(seconds=60), on_done=told.append)
+    job = manager.create("a", run_at=datetime.now(UTC) + timedelta(hours=1), on_done=callback)
+    del callback
+    assert not is_forgotten(reference)
     manager.stop()
-    assert not manager._listeners._once
+    until(lambda: is_forgotten(reference))
     with manager.on_done("a", lambda job: told.append(job)), manager:
         manager.create("a", {"result": "another"})
         until(lambda: told)
@@ -592,27 +632,30 @@ def test_on_done_is_dropped_at_stop(manager: JobManager) -> None:
     assert manager.find(job) == job
 
 
-def test_on_done_is_refused_where_it_could_not_be_told(manager: JobManager, conn: psycopg.Connection) -> None:
+def test_on_done_that_would_not_be_told_is_refused_and_forgotten(manager: JobManager, conn: psycopg.Connection) -> None:
+    callback = on_done_for([])
+    reference = weakref.ref(callback)
     with pytest.raises(NotRunning, match="not started"):
-        manager.create("a", on_done=print)
+        manager.create("a", on_done=callback)
     manager.start()
     with pytest.raises(NotRunning, match="no handler for 'c'"):
-        manager.create("c", on_done=print)
+        manager.create("c", on_done=callback)
     with pytest.raises(TypeError, match="do not go together"):
-        manager.create("a", on_done=print, connection=conn)
+        manager.create("a", on_done=callback, connection=conn)
     with pytest.raises(TypeError, match="callable, not int"):
         manager.create("a", on_done=5)  # type: ignore[arg-type]
     manager.request_stop()
     with pytest.raises(NotRunning, match="not started"):
-        manager.create("a", on_done=print)
+        manager.create("a", on_done=callback)
     manager.stop()
     with pytest.raises(NotRunning, match="not started"):
-        manager.create("a", on_done=print)
+        manager.create("a", on_done=callback)
     assert manager.fetch_all() == []
-    assert not manager._listeners._once
+    del callback
+    until(lambda: is_forgotten(reference))
 
 
-def test_on_done_is_taken_where_the_fallback_does_the_type(make_manager: Callable[..., JobManager]) -> None:
+def test_on_done_is_told_if_the_fallback_handler_does_the_type(make_manager: Callable[..., JobManager]) -> None:
     told: list[Any] = []
     with make_manager(handler=work) as manager:
         manager.create("anything", {"result": 7}, on_done=lambda job: told.append(job.result))

@@ -1,5 +1,5 @@
-"""The database goes away under a working manager and comes back: what runs goes on, what was done lands, nothing is lost,
-no attempt is spent, and the log stays short. The server really stops, and connections are really cut.
+"""The database goes away under a working manager and comes back: handlers go on, their outcomes are written, no job is lost, no
+attempt is spent, and the log stays short. The server really stops, and connections are really cut.
 """
 
 import logging
@@ -14,15 +14,18 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from steve import Job, JobManager, Snooze, Status, embedded
-from steve._database.failures import InDoubt
+from steve._model.tuning import Tuning
+from tests.behaviour.proxy import Proxy
 from tests.conftest import until
+
+LOOPS = ("claiming", "listening", "settling", "the heartbeat")
 
 AWAY = "cannot use the database and will try again"
 BACK = "the database is back after"
 
 
-class Doors:
-    """Handlers that have begun wait here until they are let go."""
+class Gate:
+    """Handlers that have begun wait in `pass_through` while this is not open."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []
@@ -30,20 +33,21 @@ class Doors:
 
     def pass_through(self, job: Job) -> dict[str, Any]:
         self.begun.append(job.id)
-        self.open.wait(30)
+        self.open.wait(100)
         return {"n": job.payload.get("n")}
 
 
 @pytest.fixture
-def doors(make_manager: Callable[..., JobManager]) -> Iterator[Doors]:
-    doors = Doors()
-    yield doors
-    doors.open.set()
+def gate(make_manager: Callable[..., JobManager]) -> Iterator[Gate]:
+    """Open when the test ends, also when it fails."""
+    gate = Gate()
+    yield gate
+    gate.open.set()
 
 
 @pytest.fixture
 def up(server: embedded.Server, make_manager: Callable[..., JobManager]) -> Iterator[embedded.Server]:
-    """The embedded server; it runs when the test ends and its managers are stopped, whatever became of it."""
+    """The embedded server. It runs again when the managers of the test are stopped, also when the test fails."""
     yield server
     try:
         psycopg.connect(server.conninfo).close()
@@ -80,36 +84,39 @@ def assert_each_ran_once(manager: JobManager, jobs: list[Job]) -> None:
 def test_what_runs_while_the_server_is_down_lands_when_it_is_back(
     up: embedded.Server,
     make_manager: Callable[..., JobManager],
-    doors: Doors,
+    gate: Gate,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    manager = make_manager(make_conninfo(up.conninfo, application_name="outage"), doors.pass_through)
+    conninfo = make_conninfo(up.conninfo, application_name="outage")
+    tuning = Tuning(unhealthy_after=0.0)  # all loops that fail show at once
+    manager = make_manager(conninfo, gate.pass_through, create_timeout=100, _tuning=tuning)
     told: list[int] = []
     manager.on_done(None, lambda job: told.append(job.id))
     manager.start(workers=4)
     jobs = manager.create_many([("a", {"n": n}) for n in range(8)])
-    until(lambda: len(doors.begun) == 4)
+    until(lambda: len(gate.begun) == 4)
     created: list[Job] = []
     creator = threading.Thread(target=lambda: created.append(manager.create("a", {"n": "created meanwhile"})))
 
     up.stop("immediate")  # as a crash
     creator.start()
-    doors.open.set()  # the handlers end while the server is down, and two workers have nothing to do but try
+    gate.open.set()  # the handlers end while the server is down
     until(lambda: len(lines(caplog, " completed after ")) >= 4)
-    until(lambda: len(lines(caplog, AWAY)) >= 2, timeout=15)  # the second comes a second later
+    until(lambda: all(loop in " ".join(manager.health().problems) for loop in LOOPS))
+    until(lambda: len(lines(caplog, AWAY)) >= 2)  # the second comes a second after the first
     assert told == []
     assert creator.is_alive()
     assert lines(caplog, BACK) == []
     up.start()
 
-    creator.join(20)
+    creator.join(60)
     jobs += created
-    until(lambda: len(told) == 9, timeout=20)
+    until(lambda: len(told) == 9)
     assert sorted(told) == [job.id for job in jobs]
-    assert sorted(doors.begun) == sorted(told), "a job ran twice"
+    assert sorted(gate.begun) == sorted(told), "a job ran twice"
     assert_each_ran_once(manager, jobs)
     until(lambda: lines(caplog, BACK))
-    assert manager.stop(timeout=20).complete
+    assert manager.stop(timeout=60).complete
 
     assert len(lines(caplog, BACK)) == 1
     said = [record for record in caplog.records if record.name == "steve" and not hasattr(record, "job_uid")]
@@ -118,25 +125,25 @@ def test_what_runs_while_the_server_is_down_lands_when_it_is_back(
 
 
 def test_cutting_all_connections_again_and_again_loses_no_job_and_spends_no_attempt(
-    make_manager: Callable[..., JobManager], conn: psycopg.Connection, doors: Doors, database_url: str, schema: str
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, gate: Gate, database_url: str, schema: str
 ) -> None:
-    """Handlers run when the connections are cut; no claim is on its way, whose answer could be lost."""
-    manager = make_manager(make_conninfo(database_url, application_name=f"cut {schema}"), doors.pass_through)
+    """Handlers run when the connections are cut. No claim is under way whose reply could be lost."""
+    manager = make_manager(make_conninfo(database_url, application_name=f"cut {schema}"), gate.pass_through)
     manager.start(workers=4)
     jobs: list[Job] = []
     for total in (4, 8, 12, 16):
-        doors.open.clear()
+        gate.open.clear()
         jobs += [manager.create("a", {"n": n}) for n in range(4)]
-        until(lambda total=total: len(doors.begun) == total)
+        until(lambda total=total: len(gate.begun) == total)
         cut(conn, f"cut {schema}")
-        doors.open.set()
-        until(lambda total=total: counts(manager, Status.COMPLETED) == [total], timeout=20)
-    assert sorted(doors.begun) == [job.id for job in jobs]
+        gate.open.set()
+        until(lambda total=total: counts(manager, Status.COMPLETED) == [total])
+    assert sorted(gate.begun) == [job.id for job in jobs]
     assert_each_ran_once(manager, jobs)
 
 
 def cut(conn: psycopg.Connection, application: str) -> int:
-    """Ends all connections of that name; how many there were."""
+    """End all connections of that name. Returns how many there were."""
     query = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = %s"
     row = conn.execute(query, [application]).fetchone()
     assert row is not None
@@ -146,7 +153,7 @@ def cut(conn: psycopg.Connection, application: str) -> int:
 def test_cutting_connections_while_jobs_stream_through_loses_none(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, database_url: str, schema: str
 ) -> None:
-    """Wherever the cut falls: into a claim, a settlement, a create or between them."""
+    """Wherever the cut comes: during a claim, a settlement or a create, or between them."""
     application = f"cut {schema}"
     manager = make_manager(make_conninfo(database_url, application_name=application), lambda job: None, poll_interval=0.2)
     told: list[int] = []
@@ -156,16 +163,16 @@ def test_cutting_connections_while_jobs_stream_through_loses_none(
     for _ in range(12):
         jobs += manager.create_many([("a", None)] * 300)
         cut(conn, application)
-    until(lambda: counts(manager, Status.COMPLETED) == [len(jobs)], timeout=15)
+    until(lambda: counts(manager, Status.COMPLETED) == [len(jobs)], timeout=60)
     assert len(jobs) == 3600
     manager.stop()
     assert sorted(told) == [job.id for job in jobs]
 
 
-def test_a_manager_that_stops_after_its_idle_connections_were_cut_leaves_no_process_behind(
+def test_a_manager_that_stops_after_its_connections_were_cut_deletes_its_row(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, database_url: str, schema: str
 ) -> None:
-    """Nothing has been settled since the cut, so that only the end of the process meets the broken connection."""
+    """Nothing has been settled since the cut, so the broken connection is met only when the row is to be deleted."""
     manager = make_manager(make_conninfo(database_url, application_name=f"cut {schema}"), lambda job: None)
     manager.start()
     job = manager.create("a")
@@ -175,68 +182,117 @@ def test_a_manager_that_stops_after_its_idle_connections_were_cut_leaves_no_proc
     assert conn.execute(f"select count(*) from {schema}.process".encode()).fetchone() == (0,)
 
 
-# -- a statement that was done, but its answer never came -----------------------------------------------------------------
+# -- a statement that was carried out, and whose reply was lost -----------------------------------------------------------
 
 
-def lose_answer(monkeypatch: pytest.MonkeyPatch, manager: JobManager, name: str) -> list[str]:
-    """From now on the first statement of that name that does something is done, and the connection breaks before it says so.
-    Returns where that is noted.
-    """
-    done = getattr(manager._store, name)
-    lost: list[str] = []
+WAITS = """
+create function {schema}.wait() returns trigger language plpgsql as
+  $$ begin perform pg_advisory_xact_lock_shared({key}); return null; end $$;
+create trigger wait after insert or update on {schema}.job for each statement execute function {schema}.wait();
+"""
+"""What writes jobs waits at its end while a test holds the lock."""
 
-    def do(connection: psycopg.Connection, *arguments: Any) -> Any:
-        answer = done(connection, *arguments)
-        if lost or not answer or answer == ([], None):
-            return answer
-        lost.append(name)
-        connection.close()
-        raise InDoubt("the connection is lost")
 
-    monkeypatch.setattr(manager._store, name, do)
-    return lost
+class LostReply:
+    """Has a statement carried out whose reply does not come through the proxy."""
+
+    def __init__(self, proxy: Proxy, conn: psycopg.Connection, schema: str) -> None:
+        self._proxy = proxy
+        self._conn = conn
+        self._key = int(schema.removeprefix("test_"), 16)
+        conn.execute(WAITS.format(schema=schema, key=self._key))
+
+    def hold(self) -> None:
+        """The next statement that writes jobs waits."""
+        self._conn.execute("select pg_advisory_lock(%s)", [self._key])
+
+    def lose(self, is_done: Callable[[], object], before: Callable[[], object] = lambda: None) -> None:
+        """Let that statement go on, wait until it is committed, and break all connections before its reply is read. `before`
+        that, call this."""
+        waiting = "select from pg_locks where locktype = 'advisory' and not granted and objid::bigint = %s"
+        until(lambda: self._conn.execute(waiting, [self._key & 0xFFFFFFFF]).fetchall())
+        self._proxy.swallow()
+        self._conn.execute("select pg_advisory_unlock(%s)", [self._key])
+        until(is_done)
+        before()
+        self._proxy.accept()
+        self._proxy.cut()
+
+
+@pytest.fixture
+def lost_reply(manager: JobManager, proxy: Proxy, conn: psycopg.Connection, schema: str) -> LostReply:
+    return LostReply(proxy, conn, schema)
+
+
+def number_of(conn: psycopg.Connection, schema: str, condition: str) -> int:
+    """How many jobs meet the condition."""
+    row = conn.execute(f"select count(*) from {schema}.job where {condition}").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 @pytest.mark.parametrize("way", ["create", "create_many"])
-def test_a_create_whose_answer_is_lost_stores_each_job_once(
-    manager: JobManager, monkeypatch: pytest.MonkeyPatch, way: str
+def test_a_create_whose_reply_is_lost_stores_each_job_once(
+    make_manager: Callable[..., JobManager],
+    proxy: Proxy,
+    conn: psycopg.Connection,
+    schema: str,
+    lost_reply: LostReply,
+    way: str,
 ) -> None:
-    lost = lose_answer(monkeypatch, manager, "insert_job" if way == "create" else "insert_jobs")
-    jobs = [manager.create("a", {"n": 1})] if way == "create" else manager.create_many([("a", {"n": n}) for n in range(20)])
-    assert lost
-    assert manager.fetch_all() == jobs[::-1]
+    manager = make_manager(proxy.conninfo, create_timeout=60)
+    created: list[Job] = []
+
+    def create() -> None:
+        if way == "create":
+            created.append(manager.create("a", {"n": 1}))
+        else:
+            created.extend(manager.create_many([("a", {"n": n}) for n in range(20)]))
+
+    lost_reply.hold()
+    creator = threading.Thread(target=create)
+    creator.start()
+    lost_reply.lose(lambda: number_of(conn, schema, "true"))
+    creator.join(90)
+    assert len(created) == (1 if way == "create" else 20)
+    assert manager.fetch_all() == created[::-1]
 
 
 @pytest.mark.parametrize(
     ("outcome", "statuses"),
     [("result", ["completed"]), ("retry", ["pending", "completed"]), ("failure", ["failed"]), ("snooze", ["completed"])],
 )
-def test_a_settlement_whose_answer_is_lost_is_told_once_and_logged_once(
+def test_a_settlement_whose_reply_is_lost_is_told_once_and_logged_once(
     make_manager: Callable[..., JobManager],
-    monkeypatch: pytest.MonkeyPatch,
+    proxy: Proxy,
+    conn: psycopg.Connection,
+    schema: str,
+    lost_reply: LostReply,
     caplog: pytest.LogCaptureFixture,
+    gate: Gate,
     outcome: str,
     statuses: list[str],
 ) -> None:
-    begun: list[int] = []
-
     def handler(job: Job) -> str:
-        begun.append(job.attempts)
-        if len(begun) == 1 and outcome == "snooze":
+        gate.pass_through(job)
+        is_first = len(gate.begun) == 1
+        if is_first and outcome == "snooze":
             raise Snooze(0)
-        if outcome == "failure" or (len(begun) == 1 and outcome == "retry"):
+        if outcome == "failure" or (is_first and outcome == "retry"):
             raise RuntimeError(outcome)
         return outcome
 
-    manager = make_manager(handler=handler, poll_interval=0.3)
+    manager = make_manager(proxy.conninfo, handler=handler, poll_interval=0.3)
     told: list[str] = []
     manager.on_attempt(None, lambda job, attempt: told.append(job.status) if job.status != "running" else None)
     manager.start(workers=1)
-    lost = lose_answer(monkeypatch, manager, "settle_jobs")
     job = manager.create("a", max_attempts=1 if outcome == "failure" else 2, backoff_strategy="none")
+    until(lambda: gate.begun)
+    lost_reply.hold()
+    gate.open.set()
+    lost_reply.lose(lambda: number_of(conn, schema, "status <> 'running'"))
     until(lambda: len(told) == len(statuses))
     manager.stop()
-    assert lost
     assert told == statuses
     assert [attempt.status for attempt in manager.history(job)] == [
         "success" if status == "completed" else "error" for status in statuses
@@ -244,96 +300,106 @@ def test_a_settlement_whose_answer_is_lost_is_told_once_and_logged_once(
     assert lines(caplog, "was taken from this process") == []
 
 
-def test_a_claim_whose_answer_is_lost_loses_no_job(
-    make_manager: Callable[..., JobManager], monkeypatch: pytest.MonkeyPatch
+def test_a_claim_whose_reply_is_lost_loses_no_job(
+    make_manager: Callable[..., JobManager],
+    proxy: Proxy,
+    conn: psycopg.Connection,
+    schema: str,
+    lost_reply: LostReply,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The process lives, so that nobody would rescue what it holds without knowing it."""
-    manager = make_manager(handler=lambda job: None, poll_interval=0.2)
-    manager.migrate()
+    """The process lives, so no rescue would come for what it holds without knowing."""
+    manager = make_manager(proxy.conninfo, handler=lambda job: None, poll_interval=0.2, _tuning=Tuning(reconcile_pause=600.0))
     jobs = manager.create_many([("a", None)] * 20)
-    lost = lose_answer(monkeypatch, manager, "claim_jobs")
+    lost_reply.hold()
     manager.start()
-    until(lambda: counts(manager, Status.COMPLETED) == [20], timeout=5)
-    assert lost
-    assert {job.attempts for job in map(manager.find, jobs) if job} == {1}
+    lost_reply.lose(lambda: number_of(conn, schema, "status = 'running'"))
+    until(lambda: counts(manager, Status.COMPLETED) == [20])
+    assert {(job.attempts, job.crashes) for job in map(manager.find, jobs) if job} == {(1, 0)}
+    assert lines(caplog, "the reply to a claim was lost")
 
 
-def test_a_manager_that_stops_after_a_claim_whose_answer_is_lost_gives_its_jobs_back(
-    make_manager: Callable[..., JobManager], monkeypatch: pytest.MonkeyPatch, conn: psycopg.Connection, schema: str
+def test_a_manager_that_stops_gives_back_the_jobs_of_a_claim_whose_reply_was_lost(
+    make_manager: Callable[..., JobManager], proxy: Proxy, conn: psycopg.Connection, schema: str, lost_reply: LostReply
 ) -> None:
-    monkeypatch.setattr("steve._engine.upkeep.outage.BACKOFF_FIRST", 30.0)  # the next claim would come late
-    manager = make_manager(handler=lambda job: None)
-    manager.migrate()
+    manager = make_manager(proxy.conninfo, handler=lambda job: None, _tuning=Tuning(shutdown_grace=20.0))
     manager.create_many([("a", None)] * 20)
-    lost = lose_answer(monkeypatch, manager, "claim_jobs")
+    lost_reply.hold()
     manager.start()
-    until(lambda: lost and counts(manager, Status.RUNNING) != [0])
-    assert manager.stop(timeout=10).complete
-    assert counts(manager, Status.PENDING) == [20]
-    # If that claim is committed after all, whoever rescues must find who has its jobs.
+    lost_reply.lose(lambda: number_of(conn, schema, "status = 'running'"), manager.request_stop)  # no claim comes any more
+    assert manager.stop(timeout=60).complete
+    assert number_of(conn, schema, "status = 'pending'") == 20
+    # If that claim is committed only later, the rescue must find out whose jobs these are.
     assert conn.execute(f"select count(*) from {schema}.process").fetchone() == (1,)
 
 
-# -- a statement that fits its table no more ------------------------------------------------------------------------------
+# -- prepared statements that are not valid any more -----------------------------------------------------------------------
 
 
-ANOTHERS = """
-do $$ declare one text; begin
-  for one in select name from pg_prepared_statements loop
-    execute format('deallocate %I', one);
-    execute format('prepare %I as select 1', one);
-  end loop;
-end $$"""
-"""In the session of another connection, whose socket has the number that ours had before somebody closed it."""
+GONE = "execute 'deallocate all';"
+OTHERS = """
+for one in select name from pg_prepared_statements loop
+  execute format('deallocate %I', one);
+  execute format('prepare %I as select 1', one);
+end loop;"""
+"""As in the session of another connection, whose socket has the number that ours had before somebody closed it."""
+
+ONCE_PER_SESSION = """
+create function {schema}.change() returns trigger language plpgsql as $$
+declare one text;
+begin
+  if coalesce(current_setting('test.changed', true), '') = '' then
+    perform set_config('test.changed', 'yes', false);
+    {change}
+  end if;
+  return null;
+end $$;
+create trigger change after insert or update on {schema}.job for each statement execute function {schema}.change();
+"""
+"""Changes the prepared statements of each session that next writes a job: those of callers, of the claims, of the settler."""
 
 
 @pytest.mark.parametrize(
     "change",
-    ["alter table {}.job alter column priority type integer", "deallocate all", ANOTHERS],
-    ids=["another type", "gone", "another's"],
+    ["alter table {schema}.job alter column priority type integer", GONE, OTHERS],
+    ids=["another type", "gone", "others"],
 )
-def test_statements_that_were_prepared_for_a_table_as_it_was_are_prepared_anew(
+def test_prepared_statements_that_are_not_valid_any_more_are_prepared_again(
     manager: JobManager, conn: psycopg.Connection, schema: str, change: str
 ) -> None:
-    """By the loops and by the callers' connections."""
+    """On the connections of the loops and of the callers."""
     manager.set_handler("a", lambda job: None)
     manager.start()
     for _ in range(10):  # psycopg prepares what it has sent five times
         job = manager.create("a")
         until(lambda job=job: manager.history(job))
-    if change.startswith("alter"):
-        conn.execute(change.format(schema))
-    else:
-        for line in (manager._engines[0]._lines.claim, manager._engines[0]._lines.settle):
-            line.connection().pgconn.exec_(change.encode())  # psycopg does not hear of it
-        pool = manager._connections._pool()
-        with pool.connection() as one:
-            one.pgconn.exec_(change.encode())
-    job = manager.create("a")
-    until(lambda: manager.history(job))
-    found = manager.find(job)
-    assert found is not None
-    assert (found.status, found.attempts) == (Status.COMPLETED, 1)
+    statement = change if change.startswith("alter") else ONCE_PER_SESSION.replace("{change}", change)
+    conn.execute(statement.replace("{schema}", schema))
+    for _ in range(2):  # the first job makes the sessions change their statements, the second one needs these
+        job = manager.create("a")
+        until(lambda job=job: manager.history(job))
+        found = manager.find(job)
+        assert found is not None
+        assert (found.status, found.attempts) == (Status.COMPLETED, 1)
 
 
-# -- for too long, and for another reason ---------------------------------------------------------------------------------
+# -- outages that last, and outages for another reason ----------------------------------------------------------------------
 
 
-def test_a_manager_that_stops_while_the_database_is_away_gives_up_in_time_and_says_what_is_lost(
-    up: embedded.Server, doors: Doors, schema: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_a_manager_that_stops_during_an_outage_gives_up_and_says_what_is_lost(
+    up: embedded.Server, gate: Gate, schema: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("steve._engine.settle.settler.SETTLE_SECONDS", 0.5)
-    monkeypatch.setattr("steve._engine.claim.buffer.PARTING_SECONDS", 0.1)
-    manager = JobManager(up.conninfo, doors.pass_through, schema=schema)
+    tuning = Tuning(settle_deadline=0.5, shutdown_grace=0.1)
+    manager = JobManager(up.conninfo, gate.pass_through, schema=schema, _tuning=tuning)
     try:
         manager.start(workers=3)
         jobs = manager.create_many([("a", {"n": n}) for n in range(3)])
-        until(lambda: len(doors.begun) == 3)
+        until(lambda: len(gate.begun) == 3)
         up.stop()
-        doors.open.set()
+        gate.open.set()
         before = time.monotonic()
-        report = manager.stop(timeout=20)
-        assert time.monotonic() - before < 10
+        report = manager.stop(timeout=60)
+        assert time.monotonic() - before < 25  # by default it tries for half a minute
         assert (report.complete, report.unsettled, report.still_running) == (False, 3, ())
         assert [record.levelname for record in lines(caplog, "did not take the outcome of 3 attempts: it is not recorded")] == [
             "ERROR"
@@ -342,26 +408,21 @@ def test_a_manager_that_stops_while_the_database_is_away_gives_up_in_time_and_sa
         assert counts(manager, Status.RUNNING, Status.COMPLETED) == [3, 0]  # for a rescue
         assert [manager.history(job) for job in jobs] == [[], [], []]
     finally:
-        doors.open.set()
+        gate.open.set()
         manager.stop()
 
 
-def test_a_schema_that_is_dropped_under_a_working_manager_is_said_once_a_second_as_an_error(
-    manager: JobManager,
-    conn: psycopg.Connection,
-    schema: str,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_schema_that_is_dropped_under_a_manager_is_an_error_once_a_second(
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("steve._engine.upkeep.outage.BACKOFF_MOST", 0.2)
-    manager.set_handler("a", lambda job: None)
+    manager = make_manager(handlers={"a": lambda job: None}, _tuning=Tuning(backoff_most=0.2))
     manager.start()
-    # One job first: a plan that is being made while the schema is renamed keeps its tables, which it holds by number.
+    # One job first: a plan that is being made while the schema is renamed keeps its tables, which it knows by number.
     first = manager.create("a")
     until(lambda: manager.history(first))
     conn.execute(f"alter schema {schema} rename to {schema}_away")
     try:
-        manager._handlers_changed()
+        manager.set_handler("another", lambda job: None)  # wakes the claimer
         until(lambda: len(lines(caplog, AWAY)) >= 2)
     finally:
         conn.execute(f"alter schema {schema}_away rename to {schema}")

@@ -46,7 +46,7 @@ def run_among_others(shop: JobManager, tables: str, conn: psycopg.Connection) ->
 
     def first(job: Job) -> None:
         first_begun.set()
-        locked.wait(10)
+        locked.wait(60)
 
     def run(handler: Handler) -> Job:
         handlers: dict[str, Handler] = {
@@ -62,7 +62,7 @@ def run_among_others(shop: JobManager, tables: str, conn: psycopg.Connection) ->
         jobs = shop.create_many([("a", {"part": part}) for part in parts], max_attempts=2, backoff_strategy="none")
         shop.start(1)
         try:
-            assert first_begun.wait(10)
+            assert first_begun.wait(60)
             with conn.transaction():
                 conn.execute(lock, [jobs[0].id])
                 locked.set()
@@ -436,7 +436,7 @@ def test_a_row_with_odd_columns_is_refused_or_hurts_nobody(
     sound.append(manager.create("sound", SOUND))
     manager.start(4)  # which claim all three at once
     for job in sound:
-        until(lambda job=job: found(manager, job).status in DONE, timeout=5)
+        until(lambda job=job: found(manager, job).status in DONE, timeout=60)
         assert_sound(manager, job)
     assert manager.find(uid) is not None
     assert len(manager.fetch_all()) == 3

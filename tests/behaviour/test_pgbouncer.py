@@ -1,6 +1,6 @@
 """A real PgBouncer in transaction mode in between: every transaction gets another session, and nothing may stay behind there.
 
-Its pool has two connections for all that the managers open.
+Its pool has two sessions for all the connections that the managers open.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from tests.behaviour.test_connections import HOSTILE, PAYLOAD, Tally, assert_liv
 from tests.bouncer import PGBOUNCER, SESSIONS, bouncer
 from tests.conftest import until
 
-pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="needs pgbouncer: the Debian package of that name, say")
+pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="needs pgbouncer, for example the Debian package of that name")
 
 NEVER_POLLED = 3600.0
 TRACKED = {"client_encoding", "application_name", "DateStyle", "TimeZone", "standard_conforming_strings"}
@@ -64,10 +64,10 @@ def test_several_managers_work_without_any_setting(
         creator.start()
     many = managers[0].create_many([("b", {"n": n}) for n in range(2_000)])
     for creator in creators:
-        creator.join(30)
-    until(lambda: len(tally.jobs) == 2_120, timeout=30)
+        creator.join(60)
+    until(lambda: len(tally.jobs) == 2_120, timeout=60)
     for manager in managers:
-        assert manager.stop(timeout=20).complete
+        assert manager.stop(timeout=60).complete
     assert len(managers[0].fetch_all("completed", limit=10_000)) == 2_120
     assert {job.attempts for job in managers[0].fetch_all(limit=10_000)} == {1}
     assert managers[0].find(many[7]).result == {"n": 7}
@@ -111,7 +111,7 @@ def test_without_a_session_of_its_own_a_heartbeat_holds_no_lock_and_the_lease_co
     assert left_behind(bounced) == [[], []]
 
 
-def test_listen_db_restores_the_wake_up_and_the_lock_by_whose_end_a_death_is_noticed(
+def test_listen_db_restores_the_notifications_and_the_lock_of_the_process(
     bounced: str,
     make_manager: Callable[..., JobManager],
     conn: psycopg.Connection,
@@ -152,14 +152,14 @@ def test_a_pool_of_the_user_that_leads_through_it_works(bounced: str, make_manag
     assert left_behind(bounced) == [[], []]
 
 
-def test_what_one_connection_has_met_all_know(bounced: str, database_url: str) -> None:
-    """The number of the session that a pooler promises may happen to be that of the first session it gives."""
-    pooler = Route()
-    with connect(database_url, 10, lambda connection: prepare_for_loop(connection, pooler)) as direct:
-        assert not pooler.found
+def test_all_connections_know_of_a_pooler_that_one_of_them_has_met(bounced: str, database_url: str) -> None:
+    """The session whose number a pooler tells a connection may happen to be the first one that the connection gets."""
+    route = Route()
+    with connect(database_url, 10, lambda connection: prepare_for_loop(connection, route)) as direct:
+        assert not route.has_pooler
         assert direct.prepare_threshold is not None
-    with connect(bounced, 10, lambda connection: prepare_for_call(connection, pooler)):
-        assert pooler.found
-    with connect(database_url, 10, lambda connection: prepare_for_loop(connection, pooler)) as by_chance:
+    with connect(bounced, 10, lambda connection: prepare_for_call(connection, route)):
+        assert route.has_pooler
+    with connect(database_url, 10, lambda connection: prepare_for_loop(connection, route)) as by_chance:
         assert by_chance.prepare_threshold is None
         assert by_chance.execute("show enable_seqscan").fetchone() == ("on",)

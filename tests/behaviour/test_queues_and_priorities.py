@@ -1,4 +1,4 @@
-"""Which jobs a manager takes, and which first: queues, types with and without a handler, priorities, age."""
+"""Which jobs a manager claims, and in which order: queues, types with and without a handler, priorities, age."""
 
 import threading
 from collections import Counter
@@ -15,7 +15,7 @@ from tests.conftest import until
 
 @pytest.fixture
 def gate(make_manager: Callable[..., JobManager]) -> Iterator[threading.Event]:
-    """Something for handlers to wait for; open when the test ends, whatever became of it."""
+    """For handlers to wait for. It is set when the test ends, also when it fails."""
     gate = threading.Event()
     yield gate
     gate.set()
@@ -26,7 +26,7 @@ def completed(manager: JobManager, number: int) -> bool:
 
 
 def untouched(manager: JobManager, jobs: list[Job]) -> bool:
-    """Whether the database has them as they were created."""
+    """Whether the jobs are in the database as they were created."""
     return [manager.find(job) for job in jobs] == jobs
 
 
@@ -55,7 +55,7 @@ def test_a_manager_works_only_on_its_queues(make_manager: Callable[..., JobManag
     ]
 
 
-def test_a_manager_without_queues_works_on_all_also_those_it_has_never_heard_of(
+def test_a_manager_without_queues_works_on_all_also_on_new_ones(
     make_manager: Callable[..., JobManager],
 ) -> None:
     with make_manager(handler=lambda job: job.queue) as manager:
@@ -67,7 +67,7 @@ def test_a_manager_without_queues_works_on_all_also_those_it_has_never_heard_of(
 # -- the order ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_higher_priority_goes_first_and_of_equal_ones_the_older(make_manager: Callable[..., JobManager]) -> None:
+def test_a_higher_priority_goes_first_and_of_equal_priorities_the_older_job(make_manager: Callable[..., JobManager]) -> None:
     order: list[int] = []
     manager = make_manager(handler=lambda job: order.append(job.id))
     manager.migrate()
@@ -78,7 +78,7 @@ def test_a_higher_priority_goes_first_and_of_equal_ones_the_older(make_manager: 
     assert order == [job.id for job in sorted(jobs, key=lambda job: (-job.priority, job.run_at))]
 
 
-def test_older_is_what_is_due_longer_not_what_was_created_before(
+def test_the_older_job_is_the_one_that_has_been_due_for_longer(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
 ) -> None:
     order: list[int] = []
@@ -93,14 +93,16 @@ def test_older_is_what_is_due_longer_not_what_was_created_before(
     assert order == [jobs[n].id for n in (1, 3, 4, 0, 2)]
 
 
-def test_an_urgent_job_passes_those_that_wait_unclaimed(make_manager: Callable[..., JobManager], gate: threading.Event) -> None:
+def test_an_urgent_job_overtakes_those_that_are_not_claimed_yet(
+    make_manager: Callable[..., JobManager], gate: threading.Event
+) -> None:
     order: list[str] = []
 
     def wait(job: Job) -> None:
         order.append(job.type)
-        gate.wait(30)
+        gate.wait(60)
 
-    # No pace is known of any type yet, so that nothing is claimed ahead.
+    # Nothing is claimed ahead, because no duration of any type is known yet.
     manager = make_manager(handlers=dict.fromkeys(("first", "late", "urgent"), wait))
     manager.start(workers=1)
     manager.create("first")
@@ -112,7 +114,7 @@ def test_an_urgent_job_passes_those_that_wait_unclaimed(make_manager: Callable[.
     assert order[:2] == ["first", "urgent"]
 
 
-def test_jobs_that_are_not_due_stand_in_nobodys_way(make_manager: Callable[..., JobManager]) -> None:
+def test_jobs_that_are_not_due_hold_up_no_others(make_manager: Callable[..., JobManager]) -> None:
     manager = make_manager(handler=lambda job: None)
     manager.migrate()
     later = manager.create_many([("a", None)] * 500, run_at=datetime.now(UTC) + timedelta(days=1), priority=100)
@@ -122,14 +124,14 @@ def test_jobs_that_are_not_due_stand_in_nobodys_way(make_manager: Callable[..., 
     assert untouched(manager, later[::50])
 
 
-def test_of_fifty_types_at_once_all_are_done(make_manager: Callable[..., JobManager]) -> None:
+def test_the_jobs_of_fifty_types_at_once_are_all_done(make_manager: Callable[..., JobManager]) -> None:
     order: list[str] = []
     types = [f"type {n}" for n in range(50)]
     manager = make_manager(handlers=dict.fromkeys(types, lambda job: order.append(job.type)))
     manager.migrate()
     jobs = manager.create_many([(name, None) for _ in range(20) for name in types])
     manager.start(workers=2)
-    until(lambda: completed(manager, len(jobs)), timeout=20)
+    until(lambda: completed(manager, len(jobs)), timeout=60)
     assert Counter(order) == dict.fromkeys(types, 20)
 
 
@@ -167,10 +169,10 @@ def test_types_without_a_handler_stay_pending_and_no_attempt_is_counted(make_man
     assert untouched(manager, theirs)
 
 
-def test_a_manager_without_any_handler_takes_nothing_and_begins_when_it_gets_one(
+def test_a_manager_without_any_handler_claims_nothing_until_it_gets_one(
     make_manager: Callable[..., JobManager],
 ) -> None:
-    idle = make_manager(poll_interval=30)
+    idle = make_manager(poll_interval=600)
     busy = make_manager(handlers={"b": lambda job: "busy"})
     with idle, busy:
         job = idle.create("a")
@@ -186,7 +188,7 @@ def test_a_manager_without_any_handler_takes_nothing_and_begins_when_it_gets_one
         assert [found.result for found in idle.fetch_all(type="a")] == ["idle"]
 
 
-def test_the_fallback_does_every_type_that_has_no_handler_of_its_own(make_manager: Callable[..., JobManager]) -> None:
+def test_the_fallback_handles_every_type_that_has_no_handler_of_its_own(make_manager: Callable[..., JobManager]) -> None:
     with make_manager(handler=lambda job: "fallback", handlers={"own": lambda job: "own"}) as manager:
         manager.create_many([(name, None) for name in ("own", "a", "ä", "x" * 255)] * 5)
         until(lambda: completed(manager, 20))
@@ -195,7 +197,7 @@ def test_the_fallback_does_every_type_that_has_no_handler_of_its_own(make_manage
 
 
 def test_handlers_are_set_replaced_and_taken_away_while_the_manager_runs(make_manager: Callable[..., JobManager]) -> None:
-    manager = make_manager(handlers={"a": lambda job: "first"}, poll_interval=30)
+    manager = make_manager(handlers={"a": lambda job: "first"}, poll_interval=600)
     results: list[Any] = []
     manager.on_success("a", lambda job: results.append(job.result))
     with manager:
@@ -236,7 +238,7 @@ def test_reset_handlers_leaves_the_fallback(make_manager: Callable[..., JobManag
         assert manager.fetch_all()[0].result == "fallback"
 
 
-def test_a_type_unregistered_between_claim_and_run_goes_back_uncounted(
+def test_a_job_whose_handler_is_taken_away_after_the_claim_goes_back_uncounted(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
 ) -> None:
     def forget(job: Job) -> None:
@@ -261,7 +263,7 @@ def test_a_type_unregistered_between_claim_and_run_goes_back_uncounted(
     assert {job.attempts for job in manager.fetch_all(limit=200)} == {1}
 
 
-def test_two_managers_with_different_handlers_share_the_tables_without_burning_attempts(
+def test_two_managers_with_different_handlers_spend_no_attempts_on_each_others_types(
     make_manager: Callable[..., JobManager],
 ) -> None:
     old = make_manager(handlers={"a": lambda job: "old"})

@@ -1,6 +1,5 @@
-"""What becomes of a job that raised or snoozed: when it is tried again, how often, and what a handler knows of its run.
-
-The rules alone, as a table: tests/values. A retry that comes due while the poll is far: test_waking.py.
+"""What happens to a job whose handler raised or snoozed: when it is tried again, and how often; and what a handler knows of its
+run. The rules alone: tests/model/test_outcome.py and test_retry.py. A retry that comes due between two polls: test_waking.py.
 """
 
 import contextvars
@@ -25,21 +24,21 @@ def fail(job: Job) -> None:
 
 @pytest.fixture
 def manager(make_manager: Callable[..., JobManager]) -> JobManager:
-    """Not started. Its poll finds at once what a test made due by hand."""
+    """Not started. Its poll is frequent, and finds at once what a test makes due."""
     manager = make_manager(poll_interval=0.05)
     manager.migrate()
     manager.set_handler("fails", fail)
     return manager
 
 
-def end_of(manager: JobManager, job: Job, within: float = 10.0) -> Job:
+def end_of(manager: JobManager, job: Job) -> Job:
     """The job when it is completed or failed."""
 
     def ended() -> Job | None:
         found = manager.find(job)
         return found if found is not None and found.status in FINAL else None
 
-    found = until(ended, within)
+    found = until(ended)
     assert found is not None
     return found
 
@@ -57,7 +56,7 @@ def make_due(conn: psycopg.Connection, schema: str, job: Job) -> None:
     conn.execute(f"update {schema}.job set run_at = now() where id = %s", [job.id])
 
 
-# -- delays ---------------------------------------------------------------------------------------------------------------
+# -- delays -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -73,7 +72,7 @@ def make_due(conn: psycopg.Connection, schema: str, job: Job) -> None:
     ],
     ids=str,
 )
-def test_the_delays_grow_as_promised_and_go_by_the_clock_of_the_database(
+def test_the_delays_grow_as_promised_by_the_clock_of_the_database(
     manager: JobManager, conn: psycopg.Connection, schema: str, strategy: str | RetryPolicy, delays: list[float]
 ) -> None:
     told: list[timedelta] = []
@@ -111,7 +110,7 @@ def test_jitter_spreads_the_delays_within_its_bounds(manager: JobManager) -> Non
     assert 110 < max(delays) <= 150
 
 
-def test_what_was_promised_at_create_is_stored_with_the_job_and_holds_in_any_process(
+def test_the_retry_policy_is_stored_with_the_job_and_holds_in_any_process(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
 ) -> None:
     creator = make_manager(retry=RetryPolicy(2, base=5, max_delay=77, jitter=0))
@@ -132,7 +131,7 @@ def test_what_was_promised_at_create_is_stored_with_the_job_and_holds_in_any_pro
             assert found.run_at - found.updated_at == timedelta(seconds=delay)
 
 
-# -- how often ------------------------------------------------------------------------------------------------------------
+# -- the number of attempts ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
@@ -168,10 +167,10 @@ def test_crashes_spend_no_attempts(manager: JobManager, conn: psycopg.Connection
         assert [attempt.number for attempt in manager.history(job)] == [4, 5]
 
 
-# -- Snooze ---------------------------------------------------------------------------------------------------------------
+# -- Snooze -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_snooze_puts_the_job_off_without_an_attempt_and_without_a_trace_in_the_history(manager: JobManager) -> None:
+def test_a_snooze_postpones_the_job_and_leaves_no_attempt_and_no_history(manager: JobManager) -> None:
     begun: list[int] = []
 
     def snooze(job: Job) -> None:
@@ -221,7 +220,7 @@ def test_a_snooze_after_an_error_keeps_the_error_and_the_attempts(manager: JobMa
         assert len(manager.history(job)) == 1
 
 
-def test_a_snooze_passes_a_handlers_own_except_exception(manager: JobManager) -> None:
+def test_except_exception_in_a_handler_does_not_catch_a_snooze(manager: JobManager) -> None:
     caught: list[Exception] = []
 
     def careful(job: Job) -> None:
@@ -249,7 +248,7 @@ def test_a_snooze_passes_a_handlers_own_except_exception(manager: JobManager) ->
     ],
     ids=repr,
 )
-def test_a_snooze_that_makes_no_sense_is_refused_and_in_a_handler_counts_as_an_error(
+def test_a_wrong_snooze_is_refused_and_in_a_handler_counts_as_an_error(
     manager: JobManager, seconds: Any, error: type[Exception]
 ) -> None:
     with pytest.raises(error, match="Snooze"):
@@ -266,7 +265,7 @@ def test_a_snooze_that_makes_no_sense_is_refused_and_in_a_handler_counts_as_an_e
 
 
 class Careless(Snooze):
-    """Does not call the `__init__` of its base, or spoils what that did."""
+    """Does not call the `__init__` of its base class, or sets `seconds` to something else."""
 
     def __init__(self, *seconds: Any) -> None:
         if seconds:
@@ -274,22 +273,20 @@ class Careless(Snooze):
 
 
 @pytest.mark.parametrize("seconds", [(), ("soon",), (float("nan"),), (-5.0,), (None,)], ids=repr)
-def test_a_snooze_spoilt_by_a_class_of_the_users_ends_the_attempt_and_loses_no_job(
-    manager: JobManager, seconds: tuple[Any, ...]
-) -> None:
+def test_a_broken_subclass_of_snooze_fails_the_attempt_and_loses_no_job(manager: JobManager, seconds: tuple[Any, ...]) -> None:
     def snooze(job: Job) -> None:
         raise Careless(*seconds)
 
     manager.set_handler("a", snooze)
     with manager:
-        job = end_of(manager, manager.create("a", max_attempts=1), within=3)
+        job = end_of(manager, manager.create("a", max_attempts=1))
         assert (job.status, len(manager.history(job))) == ("failed", 1)
 
 
-# -- current_run() --------------------------------------------------------------------------------------------------------
+# -- current_run() ------------------------------------------------------------------------------------------------------
 
 
-def test_a_handler_sees_its_run_and_nobody_else_does(manager: JobManager) -> None:
+def test_only_the_handler_sees_its_run(manager: JobManager) -> None:
     runs: list[Run] = []
     elsewhere: list[type[BaseException]] = []
 
@@ -336,14 +333,14 @@ def test_wait_returns_at_once_when_the_manager_stops_and_the_job_may_snooze(mana
     def patient(job: Job) -> None:
         run = current_run()
         waiting.set()
-        answers.append((run.wait(60), run.stopping, run.wait(60)))
+        answers.append((run.wait(100), run.stopping, run.wait(100)))
         raise Snooze(5)
 
     manager.set_handler("a", patient)
     manager.start()
     job = manager.create("a")
-    waiting.wait(10)
-    report = manager.stop(timeout=20)
+    assert waiting.wait(60)
+    report = manager.stop(timeout=60)
     assert report.complete
     assert answers == [(True, True, True)]
     found = manager.find(job)
@@ -368,7 +365,7 @@ def test_each_job_runs_in_a_context_of_its_own(manager: JobManager) -> None:
     assert set(seen) == {"fresh"}
 
 
-def test_a_handlers_own_logging_and_threads_are_left_alone(manager: JobManager, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_handlers_own_log_lines_come_from_the_worker_thread(manager: JobManager, caplog: pytest.LogCaptureFixture) -> None:
     def handler(job: Job) -> str:
         logging.getLogger("app").warning("from the handler")
         return threading.current_thread().name

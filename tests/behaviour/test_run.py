@@ -1,6 +1,6 @@
-"""`manager.run()`: the main loop of a program that does nothing but work, ended by SIGINT or SIGTERM.
+"""`manager.run()`: the main loop of a program that does nothing but work, until SIGINT or SIGTERM.
 
-Real programs, to which real signals are sent; and what of `run` can be seen without one.
+Most tests run a real program and send it real signals. The others need neither.
 """
 
 import os
@@ -22,7 +22,7 @@ import os, signal, sys, threading, time
 from steve import JobManager, current_run
 
 def say(*words):
-    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # a line at a time, whichever threads speak
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # one write for each line: several threads print
 
 manager = JobManager(sys.argv[1], schema=sys.argv[2])
 """
@@ -32,19 +32,19 @@ WAITING = """
 def waits(job):
     say("begun")
     say("stopping", current_run().wait(30))
-    sys.stdin.readline()  # still at work while the signal is long past
+    sys.stdin.readline()  # the handler goes on after the signal
     return "done"
 
 manager.on_done(None, lambda job: say("told", job.status, manager.find(job).status))
 
-def mine(number, frame):
-    say("my own handler")
+def earlier(number, frame):
+    say("the earlier handler was called")
 
-signal.signal(signal.SIGTERM, mine)
-found = signal.getsignal(signal.SIGINT)  # ignored in a program that a shell started in the background
+signal.signal(signal.SIGTERM, earlier)
+found = signal.getsignal(signal.SIGINT)  # ignored in a program that a shell has started in the background
 report = manager.run(1, stop_timeout=STOP_TIMEOUT)
 say("complete", report.complete, len(report.still_running))
-say("restored", signal.getsignal(signal.SIGTERM) is mine, signal.getsignal(signal.SIGINT) is found)
+say("restored", signal.getsignal(signal.SIGTERM) is earlier, signal.getsignal(signal.SIGINT) is found)
 sys.exit(0 if report.complete else 7)
 """
 
@@ -57,7 +57,7 @@ say("complete", manager.run(1).complete)
 
 
 class Program:
-    """A running program."""
+    """A Python program, running."""
 
     def __init__(self, source: str, *arguments: str) -> None:
         command = [sys.executable, "-c", BEGINNING + source, *arguments]
@@ -72,9 +72,9 @@ class Program:
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    def let_end(self, timeout: float = 60) -> tuple[int, list[str], str]:
-        """Let the handler go on (it reads a line) and wait for the end: exit code, lines not read yet, stderr."""
-        out, err = self._process.communicate("\n", timeout=timeout)
+    def let_end(self) -> tuple[int, list[str], str]:
+        """Send the line that the handler reads, and wait for the end. Returns the exit code, the other lines, and stderr."""
+        out, err = self._process.communicate("\n", timeout=60)
         return self._process.returncode, out.splitlines(), err
 
     def kill(self) -> None:
@@ -84,16 +84,16 @@ class Program:
 
 @pytest.fixture
 def program(manager: JobManager, database_url: str, schema: str) -> Iterator[Callable[[str], Program]]:
-    """`program(source)`: a program on the test's database, begun. Killed after the test if it has not ended."""
+    """`program(source)` starts a program that works on the test's database. It is killed after the test if it has not ended."""
     programs: list[Program] = []
 
-    def begin(source: str) -> Program:
+    def start(source: str) -> Program:
         programs.append(Program(source, database_url, schema))
         return programs[-1]
 
-    yield begin
-    for one in programs:
-        one.kill()
+    yield start
+    for program in programs:
+        program.kill()
 
 
 def processes(conn: psycopg.Connection, schema: str) -> int:
@@ -101,7 +101,7 @@ def processes(conn: psycopg.Connection, schema: str) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_with_exit_code_0_when_the_running_handler_has_finished(
+def test_after_a_signal_the_running_handler_finishes_and_the_program_exits_with_0(
     number: signal.Signals, program: Callable[[str], Program], manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
     first, second = manager.create_many([("waits", {})] * 2)
@@ -109,7 +109,7 @@ def test_a_signal_ends_it_with_exit_code_0_when_the_running_handler_has_finished
     assert running.read() == "begun"
     running.send(number)
     assert running.read() == "stopping True"
-    running.send(number)  # an impatient supervisor changes nothing
+    running.send(number)  # the same signal again
     assert manager.find(first).status == "running"
     code, lines, errors = running.let_end()
     assert lines == ["told completed completed", "complete True 0", "restored True True"]
@@ -119,7 +119,7 @@ def test_a_signal_ends_it_with_exit_code_0_when_the_running_handler_has_finished
     assert processes(conn, schema) == 0
 
 
-def test_a_handler_that_goes_on_too_long_makes_it_return_an_incomplete_report_in_time(
+def test_run_returns_an_incomplete_report_when_a_handler_outlasts_its_stop_timeout(
     program: Callable[[str], Program], manager: JobManager
 ) -> None:
     job = manager.create("waits")
@@ -129,17 +129,17 @@ def test_a_handler_that_goes_on_too_long_makes_it_return_an_incomplete_report_in
     assert [running.read() for _ in range(3)] == ["stopping True", "complete False 1", "restored True True"]
     code, lines, errors = running.let_end()
     assert code == 7
-    assert lines == ["told completed completed"]  # the exit of the program waits for the handler
-    assert "in waits" in errors  # where it hung
+    assert lines == ["told completed completed"]  # Python waits for the handler before it exits
+    assert "in waits" in errors  # the log says where the handler is
     assert manager.find(job).status == "completed"
 
 
-def test_it_returns_too_when_a_handler_asks_the_manager_to_stop(program: Callable[[str], Program]) -> None:
+def test_run_returns_when_a_handler_asks_the_manager_to_stop(program: Callable[[str], Program]) -> None:
     running = program(ASKING)
-    assert running.let_end(timeout=5) == (0, ["complete True"], "")
+    assert running.let_end() == (0, ["complete True"], "")
 
 
-def test_run_in_this_process_returns_the_report_of_stop_and_puts_the_signal_handlers_back(
+def test_run_returns_the_report_of_stop_and_puts_the_signal_handlers_back(
     manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -165,12 +165,12 @@ def test_a_start_that_fails_puts_the_signal_handlers_back(database_url: str, sch
     assert {number: signal.getsignal(number) for number in before} == before
 
 
-def test_a_signal_handler_that_python_did_not_install_becomes_the_default(
+def test_a_signal_handler_that_python_did_not_install_is_replaced_by_the_default(
     manager: JobManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    install = signal.signal
-    monkeypatch.setattr(signal, "signal", lambda number, handler: install(number, handler) and None)  # what it says of one
+    install = signal.signal  # which returns None for a handler that Python did not install
+    monkeypatch.setattr(signal, "signal", lambda number, handler: install(number, handler) and None)
     manager.set_handler("enough", lambda job: manager.request_stop())
     manager.create("enough")
     try:
@@ -181,7 +181,7 @@ def test_a_signal_handler_that_python_did_not_install_becomes_the_default(
             install(number, handler)
 
 
-def test_off_the_main_thread_it_is_refused_and_nothing_is_started(
+def test_off_the_main_thread_run_is_refused_and_nothing_is_started(
     manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
     raised: list[BaseException] = []
@@ -194,7 +194,7 @@ def test_off_the_main_thread_it_is_refused_and_nothing_is_started(
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     (error,) = raised
     assert isinstance(error, ValueError)
     assert "main thread" in str(error)
@@ -202,7 +202,7 @@ def test_off_the_main_thread_it_is_refused_and_nothing_is_started(
     assert processes(conn, schema) == 0
 
 
-def test_the_library_leaves_signal_handlers_alone_but_in_run(manager: JobManager) -> None:
+def test_only_run_touches_signal_handlers(manager: JobManager) -> None:
     before = {number: signal.getsignal(number) for number in signal.valid_signals()}
     manager.set_handler("a", lambda job: None)
     with manager:

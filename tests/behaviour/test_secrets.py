@@ -175,7 +175,7 @@ def test_a_manager_at_work_speaks_of_jobs_and_not_of_what_is_in_them(
     conn.execute(deep.format(job_table, sql.Literal(value)), [jobs["too deep"].id])
     manager.start(workers=4)
     try:
-        assert taken.wait(10)
+        assert taken.wait(60)
         others = {job.uid for type, job in jobs.items() if type not in ("is taken", "snoozes")}
         until(lambda: {job.uid for job in manager.fetch_all() if job.status in DONE} == others)
         until(lambda: manager.find(jobs["snoozes"]).run_at > jobs["snoozes"].run_at)  # type: ignore[union-attr]

@@ -1,7 +1,7 @@
-"""A walk over all settings that a role may carry, each with its oddest values, through the whole life of a few jobs.
+"""The whole life of a few jobs under every setting that a role may carry, each with its oddest values.
 
-The server is asked which settings there are: those of a later PostgreSQL are walked over as well. Many are set at once; where
-that goes wrong, each is tried alone, and the assertion names the guilty.
+The server says which settings there are, so those of a later PostgreSQL are tried as well. Several are set at once. If that
+goes wrong, each is tried alone, and the assertion names the ones that are to blame.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from steve import Attempt, Job, JobManager, Snooze, SteveError
 from tests.conftest import until
 
 AT_ONCE = 10
-"""Settings of a role in one life."""
+"""Settings that a role carries during one life of the jobs."""
 
 BY_HAND: dict[str, tuple[str, ...]] = {
     "DateStyle": ("SQL, DMY", "German", "Postgres, YMD"),
@@ -42,16 +42,16 @@ BY_HAND: dict[str, tuple[str, ...]] = {
     "extension_control_path": ("/nowhere",),
     "createrole_self_grant": ("set, inherit",),
     "restrict_nonsystem_relation_kind": ("view, foreign-table",),
-    # Limits that the shortest time makes impossible to work under are in MAY_REFUSE.
+    # Time limits. Their shortest values, under which no work is possible, are in MAY_REFUSE.
     "statement_timeout": ("0", "2147483647"),
     "transaction_timeout": ("0", "2147483647"),
     "idle_session_timeout": ("0", "2147483647"),
     "idle_in_transaction_session_timeout": ("0", "2147483647"),
     "default_transaction_read_only": ("off",),
     "max_stack_depth": ("100", "2048"),
-    "geqo_pool_size": ("2", "100"),  # PostgreSQL itself finds no memory for the most that it takes
+    "geqo_pool_size": ("2", "100"),  # for the largest value PostgreSQL itself finds no memory
 }
-"""Values that no table of the server knows: of text, and of what has its limits elsewhere."""
+"""Values that the server cannot list: of text settings, and of those whose limits are not in pg_settings."""
 
 MAY_REFUSE: dict[str, str] = {
     "default_transaction_read_only": "on",
@@ -62,28 +62,28 @@ MAY_REFUSE: dict[str, str] = {
     "idle_in_transaction_session_timeout": "1",
     "role": "pg_monitor",
 }
-"""Under these a call may say clearly, with a SteveError, that it cannot be. On a caller's own connection the driver would."""
+"""Under these a call may raise a SteveError that says why. On a caller's own connection the driver raises."""
 
 LEFT_OUT = (
-    # They belong to one transaction, not to a role.
+    # These belong to one transaction, not to a role.
     "transaction_isolation", "transaction_read_only", "transaction_deferrable",
     # The name of a connection wins over the role's.
     "application_name",
     # No session begins where a library is missing: one that is named, or the one that converts from a client's encoding.
     "local_preload_libraries", "session_preload_libraries", "dynamic_library_path",
-    # They say or measure more, all of it in the server's log.
+    # These only add to the server's log.
     "log_", "debug_print_", "debug_pretty_print", "trace_", "backtrace_functions", "icu_validation_level",
-    # For who mends or debugs PostgreSQL: they write files, hide damage, or make everything a hundred times slower.
+    # These are for debugging or repairing PostgreSQL: they write files, hide damage, or make everything much slower.
     "jit_dump_bitcode", "zero_damaged_pages", "ignore_checksum_failure", "wal_consistency_checking", "debug_discard_caches",
     "allow_system_table_mods",
 )  # fmt: skip
-"""Settings, or beginnings of their names."""
+"""Settings that are not tried: their names, or the beginnings of their names."""
 
 BUT = ("log_parameter_max_length_on_error",)
-"""What reaches the client all the same."""
+"""Settings that LEFT_OUT matches, and that the client notices all the same."""
 
 FEWEST = 250
-"""Values that any PostgreSQL has for us: fewer, and the walk has lost its way."""
+"""Any PostgreSQL has at least so many values to try. Fewer mean that the search for them is broken."""
 
 PAYLOAD = {"name": "Žižek 😀 \\ ' \" % %s {", "at": 1.1, "big": 2**70, "list": [None, "null", "NULL", "", []], "yes": True}
 
@@ -118,7 +118,7 @@ EVIL_FUNCTIONS = {
     "row_security_active": "pg_catalog.text",
     "has_any_column_privilege": "pg_catalog.text, pg_catalog.text",
 }
-"""Functions of PostgreSQL's and their arguments, which somebody may have made anew and put in front."""
+"""Functions of PostgreSQL and their arguments. Others of the same names may come before them in a search_path."""
 
 
 class Setting(NamedTuple):
@@ -131,14 +131,14 @@ class Setting(NamedTuple):
 
 @dataclass
 class Walker:
-    """A role of its own, as superuser: what a superuser alone may set counts as well."""
+    """A superuser role of its own, because some settings may be set only by a superuser."""
 
     name: str
     admin: psycopg.Connection
     url: str
-    """Of the role."""
+    """A conninfo for the role."""
     schema: str
-    """Where the tables are."""
+    """The schema of the tables."""
 
     def carry(self, settings: list[Setting]) -> list[Setting]:
         """Let the role carry these and no others. Returns those that the server took."""
@@ -181,7 +181,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> None:
 
 
 class Handlers:
-    """One completes, one raises once, one snoozes once."""
+    """A handler: "raises" raises once, "snoozes" snoozes once, "returns" completes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -200,12 +200,12 @@ class Handlers:
 
 
 def live(walker: Walker, own_connection: bool = True, create_timeout: float = 20.0) -> None:
-    """The life of six jobs of every kind, with a manager of the role. Raises whatever is wrong."""
+    """Have a manager of the role create and run six jobs of all kinds. Raises whatever is wrong."""
     handlers, done = Handlers(), deque[Job]()
     queue = uuid4().hex
     admin = walker.admin
     manager = JobManager(
-        walker.url, handlers, schema=walker.schema, queues=[queue], poll_interval=60, create_timeout=create_timeout
+        walker.url, handlers, schema=walker.schema, queues=[queue], poll_interval=600, create_timeout=create_timeout
     )
     manager.on_done(None, done.append)
     began = server_time(admin)
@@ -220,12 +220,12 @@ def live(walker: Walker, own_connection: bool = True, create_timeout: float = 20
         if own_connection:
             with psycopg.connect(walker.url) as connection:
                 jobs.append(manager.create("returns", {"n": 3}, queue=queue, connection=connection))
-        until(lambda: len(done) == len(jobs), timeout=20)
+        until(lambda: len(done) == len(jobs), timeout=60)
         found = [manager.find(job) for job in jobs]
         history = [manager.history(job) for job in jobs]
         assert manager.health().ok, manager.health().problems
         assert manager.check_health().ok, manager.check_health().problems
-        report = manager.stop(timeout=20)
+        report = manager.stop(timeout=60)
         assert report.complete, report
         listed = manager.fetch_all(queue=queue)
         assert sorted(listed, key=lambda job: job.id) == sorted([waiting, *found], key=lambda job: job.id)
@@ -233,7 +233,7 @@ def live(walker: Walker, own_connection: bool = True, create_timeout: float = 20
         assert manager.prune(older_than=timedelta(0)) == len(jobs)
         assert manager.fetch_all(queue=queue) == [waiting]
     finally:
-        manager.stop(timeout=20)
+        manager.stop(timeout=60)
         admin.execute(sql.SQL("delete from {}.job").format(sql.Identifier(walker.schema)))
         admin.execute(sql.SQL("delete from {}.attempt").format(sql.Identifier(walker.schema)))
     assert waiting.run_at == due
@@ -251,13 +251,13 @@ def live(walker: Walker, own_connection: bool = True, create_timeout: float = 20
 
 
 def assert_times(jobs: list[Job], attempts: list[Attempt], began: datetime, ended: datetime) -> None:
-    """All are aware, in UTC, and of this life by the server's clock."""
+    """All times are aware, in UTC, and between these two by the server's clock."""
     times = [getattr(one, name) for one in jobs for name in ("created_at", "updated_at", "run_at")]
     times += [getattr(one, name) for one in jobs for name in ("claimed_at", "started_at", "completed_at")]
     times += [getattr(one, name) for one in attempts for name in ("started_at", "completed_at")]
     times = [time for time in times if time is not None]
     assert {time.tzinfo for time in times} == {UTC}
-    second = timedelta(seconds=1)  # a job that begins is dated back by the clock of the worker
+    second = timedelta(seconds=1)  # how long ago a job began is measured by the clock of this process
     assert began - second <= min(times)
     assert max(times) <= ended + second
     for job in jobs:
@@ -272,7 +272,7 @@ def server_time(admin: psycopg.Connection) -> datetime:
 
 
 def flaw(walker: Walker, settings: list[Setting], caplog: pytest.LogCaptureFixture) -> str | None:
-    """What is wrong when the role carries these; None: nothing."""
+    """What goes wrong when the role carries these; None: nothing does."""
     walker.carry(settings)
     caplog.clear()
     try:
@@ -284,11 +284,11 @@ def flaw(walker: Walker, settings: list[Setting], caplog: pytest.LogCaptureFixtu
     return f"the log: {'; '.join(dict.fromkeys(troubles))[:600]}" if troubles else None
 
 
-# -- the walk -----------------------------------------------------------------------------------------------------------
+# -- all settings -------------------------------------------------------------------------------------------------------
 
 
 def odd_values(admin: psycopg.Connection) -> Iterator[Setting]:
-    """Of each setting that a role may carry, those that are unlike what most have."""
+    """For each setting that a role may carry, the values that differ from the usual one."""
     query = """
         select name, vartype, enumvals, min_val::double precision, max_val::double precision, min_val, max_val, boot_val
         from pg_settings where context in ('user', 'superuser') order by name
@@ -307,16 +307,16 @@ def odd_values(admin: psycopg.Connection) -> Iterator[Setting]:
             if least < 0 < most:
                 values.append("0")
             if least == 0:
-                values.append("1")  # of many, 0 means that there is no limit
+                values.append("1")  # for many settings 0 means that there is no limit
         else:
-            continue  # text that says nothing about how we talk to the server
+            continue  # text that does not affect how client and server talk
         for value in dict.fromkeys(values):
             if value != usual and (name, value) not in MAY_REFUSE.items():
                 yield Setting(name, value)
 
 
 def groups(settings: list[Setting]) -> list[list[Setting]]:
-    """Each setting at most once in a group."""
+    """Groups of at most AT_ONCE, each setting at most once in a group."""
     found: list[list[Setting]] = []
     for setting in settings:
         for group in found:
@@ -328,20 +328,20 @@ def groups(settings: list[Setting]) -> list[list[Setting]]:
     return found
 
 
-def test_jobs_live_well_whatever_their_role_has_set(walker: Walker, caplog: pytest.LogCaptureFixture) -> None:
+def test_jobs_live_well_whatever_settings_their_role_carries(walker: Walker, caplog: pytest.LogCaptureFixture) -> None:
     settings = walker.carry(list(odd_values(walker.admin)))
     assert len(settings) >= FEWEST
     assert {setting.name for setting in settings} > {"DateStyle", "TimeZone", "search_path", "jit", "array_nulls", "work_mem"}
-    guilty: dict[str, str] = {}
+    flaws: dict[str, str] = {}
     for group in groups(settings):
-        if flaw(walker, group, caplog):  # together they may leave PostgreSQL itself without a plan or without memory
+        if flaw(walker, group, caplog):  # together they may take the memory that PostgreSQL itself needs
             alone = {str(setting): flaw(walker, [setting], caplog) for setting in group}
-            guilty |= {name: said for name, said in alone.items() if said}
-    assert guilty == {}, "\n".join(f"{name}: {said}" for name, said in guilty.items())
+            flaws |= {name: said for name, said in alone.items() if said}
+    assert flaws == {}, "\n".join(f"{name}: {said}" for name, said in flaws.items())
 
 
 @pytest.mark.parametrize("name", MAY_REFUSE)
-def test_what_makes_work_impossible_is_said_clearly_or_does_not_matter(walker: Walker, name: str) -> None:
+def test_a_setting_that_makes_work_impossible_is_reported_clearly(walker: Walker, name: str) -> None:
     if not walker.carry([Setting(name, MAY_REFUSE[name])]):
         pytest.skip("this server does not know it")
     with contextlib.suppress(SteveError):
@@ -359,18 +359,18 @@ def test_a_role_that_becomes_another_when_it_connects_lives_as_that_one(walker: 
         walker.admin.execute(sql.SQL("drop role {}").format(other))
 
 
-# -- others' things in front of PostgreSQL's own ------------------------------------------------------------------------
+# -- functions and types in front of PostgreSQL's own -------------------------------------------------------------------
 
 
 @pytest.fixture
 def evil(conn: psycopg.Connection, tables: str) -> Iterator[str]:
-    """A schema with functions and types by the names of PostgreSQL's own: who calls one gets an error, or nonsense."""
+    """A schema with functions and types that have the names of PostgreSQL's own. A call of one fails or returns nonsense."""
     name = f"{tables}_evil"
     schema = sql.Identifier(name)
     conn.execute(sql.SQL("create schema {}").format(schema))
     for function, arguments in EVIL_FUNCTIONS.items():
         body = sql.SQL("language plpgsql as {}").format(sql.Literal(f"begin raise exception 'evil.{function} was called'; end"))
-        if '"any"' in arguments:  # what only a function of PostgreSQL's own can take; this one raises, too
+        if '"any"' in arguments:  # only a function of PostgreSQL's own can take it; this one raises, too
             body = sql.SQL("language internal as 'trigger_in'")
         conn.execute(
             sql.SQL("create function {}.{}({}) returns boolean {}").format(

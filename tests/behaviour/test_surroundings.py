@@ -351,7 +351,7 @@ early = ThreadPoolExecutor(1)
 @manager.handler("late")
 def late(job):
     say("begun")
-    assert current_run().wait(30)
+    assert current_run().wait(60)
 {textwrap.indent(textwrap.dedent(USES[use]), "    ")}
 manager.start(workers=1)
 sys.stdin.readline()
@@ -424,7 +424,7 @@ def test_stop_returns_in_time_while_the_log_blocks(
         reports: list[steve.StopReport] = []
         stopper = threading.Thread(target=lambda: reports.append(manager.stop(timeout=2)))
         stopper.start()
-        until(lambda: not stopper.is_alive(), timeout=15)
+        until(lambda: not stopper.is_alive(), timeout=60)
     finally:
         gate.set()
         logging.getLogger("steve").removeHandler(blocking)
