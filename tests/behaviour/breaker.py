@@ -1,7 +1,7 @@
 """Breaks threads off: raises SystemExit in a thread of a manager, at a function that the thread calls or returns from.
 
-It is a profile function (threading.setprofile), so that the exception comes out of the middle of the code, where no loop expects
-one, and at the same place each time.
+It is a profile function (threading.setprofile), so that the exception comes out of the middle of the code, where no loop
+expects one, and at the same place each time.
 """
 
 import threading
