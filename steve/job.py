@@ -74,7 +74,10 @@ _Draft: Any = make_dataclass("_Draft", [(one.name, Any) for one in fields(Job)],
 
 def make_job(*values: Any) -> Job:
     """The same as Job(*values), six times faster."""
-    return job_from({}, *values)
+    draft = _Draft(*values)
+    draft.__class__ = Job
+    job: Job = draft
+    return job
 
 
 def job_from(replaced: Mapping[str, Any], *values: Any) -> Job:

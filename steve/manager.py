@@ -154,9 +154,9 @@ class JobManager:
         """The same, and the database is asked now, within `create_timeout`: whether it can be reached, and has tables that fit.
         For a manager that is not running only that counts: it may be there to create jobs. Raises nothing for what is found.
         """
-        is_running = self._runner.engine() is not None
-        health = self._runner.health() if is_running else Health(ok=True)
-        flaws = self._client.find_flaws(worker=is_running)
+        engine = self._runner.engine()  # once: a stop() in another thread is no problem of the one that was found running
+        health = Health(ok=True) if engine is None else engine.health()
+        flaws = self._client.find_flaws(worker=engine is not None)
         return with_problems(health, [*dict.fromkeys([*health.problems, *flaws])])
 
     def __enter__(self) -> JobManager:

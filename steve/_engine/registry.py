@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
+from weakref import WeakMethod
 
 from steve._engine.events.health_listeners import HealthListeners
 from steve._engine.events.listeners import Kind, Listener, Listeners, check_types
@@ -18,11 +19,15 @@ class Registry:
         self.handlers = Handlers(fallback, handlers)
         self.listeners = Listeners()
         self.health_listeners = HealthListeners()
-        self._on_handlers_changed: Callable[[], None] = lambda: None
+        self._on_change: Callable[[], Callable[[], None] | None] = lambda: None
 
-    def when_handlers_change(self, callback: Callable[[], None]) -> None:
-        """Workers at work ask for other types then."""
-        self._on_handlers_changed = callback
+    def when_handlers_change(self, method: Callable[[], None]) -> None:
+        """Call this method of an object after each change: the workers then ask for other types.
+
+        The object is not kept alive. The pool of connections is closed with the last reference to the manager; a cycle of
+        references would put that off until the garbage collector runs.
+        """
+        self._on_change = WeakMethod(method)
 
     def reset_after_fork(self) -> None:
         self.handlers.reset_after_fork()
@@ -35,18 +40,23 @@ class Registry:
 
         def register(function: H) -> H:
             self.handlers.add(type, function)
-            self._on_handlers_changed()
+            self._handlers_changed()
             return function
 
         return register
 
     def set_handler(self, type: str, handler: Handler | None) -> None:
         self.handlers.set(type, handler)
-        self._on_handlers_changed()
+        self._handlers_changed()
 
     def reset_handlers(self) -> None:
         self.handlers.clear()
-        self._on_handlers_changed()
+        self._handlers_changed()
+
+    def _handlers_changed(self) -> None:
+        method = self._on_change()
+        if method is not None:
+            method()
 
     def listen(self, kind: Kind, types: str | Iterable[str] | None, callback: Listener | None) -> Any:
         """As `JobManager.on_success` and its siblings: without a callback, a decorator."""

@@ -123,10 +123,7 @@ class Runner:
             engine.ask_to_stop()
 
     def stop(self, timeout: float | None) -> StopReport:
-        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
-            raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
-        if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
-            raise ValueError(f"timeout must be 0 or more seconds, not {shown(timeout)}")
+        check_timeout("timeout", timeout)
         fork.notice_fork()
         self._is_asked_to_stop = True
         engines = self._engines  # as they are now: start() replaces the tuple
@@ -158,6 +155,16 @@ class Runner:
     def _wake(self) -> None:
         for engine in self._engines:
             engine.wake()
+
+
+def check_timeout(name: str, seconds: object) -> None:
+    """Raises TypeError or ValueError for what is neither None nor a time that a thread can wait."""
+    if seconds is None:
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"{name} must be a number of seconds or None, not {type(seconds).__name__}")
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
+        raise ValueError(f"{name} must be 0 or more seconds, not {shown(seconds)}")
 
 
 def _try_transaction(connection: Connection) -> None:

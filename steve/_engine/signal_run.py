@@ -11,7 +11,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from steve._engine.runner import Runner
+from steve._engine.runner import Runner, check_timeout
 from steve._engine.upkeep.threads import call_aside
 from steve._runtime import fork
 from steve._runtime.log import logger
@@ -38,6 +38,7 @@ class SignalRun:
         """On the main thread only."""
         if threading.current_thread() is not threading.main_thread():
             raise ValueError("run() waits for signals, which Python delivers to the main thread only: call start() and stop()")
+        check_timeout("stop_timeout", stop_timeout)
         fork.register(self)
         try:
             self._start(workers)

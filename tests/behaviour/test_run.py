@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -162,6 +163,17 @@ def test_a_start_that_fails_puts_the_signal_handlers_back(database_url: str, sch
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with pytest.raises(ValueError, match="workers"):
         JobManager(database_url, schema=schema).run(workers=0)
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+@pytest.mark.parametrize(("stop_timeout", "error"), [("30", TypeError), (True, TypeError), (-1.0, ValueError)])
+def test_a_wrong_stop_timeout_is_refused_before_anything_is_started(
+    stop_timeout: Any, error: type[Exception], manager: JobManager
+) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with pytest.raises(error, match="stop_timeout"):
+        manager.run(stop_timeout=stop_timeout)
+    assert not manager.health().running
     assert {number: signal.getsignal(number) for number in before} == before
 
 
