@@ -3,7 +3,7 @@
 Where to read. manager.py is the front door: JobManager, whose methods call _client/ or _engine/. The other files beside this
 one hold the public values: job.py (Job, Attempt, NewJob), retry.py (RetryPolicy), run.py (Run: what a handler sees of its own
 run), report.py (StopReport), health.py (Health) and errors.py. The folders, from the bottom up; each may import from those
-before it:
+before it, except that _client/ and _engine/ do not import from each other:
 
     _model/       the rules, pure: what becomes of a job, whether a process is alive, what may be a name, a setting or JSON
     _runtime/     one of each in a process, even with several managers: the log, random numbers, the exit hook, the fork hook

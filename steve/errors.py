@@ -11,7 +11,7 @@
     Snooze (BaseException)             raised by a handler: not now, again in so many seconds
 
 Messages name the thing, the value (never a payload's, never a password) and what to do.
-What the database layer raises inside steve stands in `_database/failures.py`.
+What the database layer raises inside steve is in `_database/failures.py`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Unavailable(SteveError):
 class OutcomeUnknown(SteveError):
     """The connection broke after a job was sent and stayed away: it may have been stored or not.
 
-    `uid`: of that job, of create_many's first (all were stored or none); `manager.find(uid)` tells when the database is back.
+    `uid`: of that job, or of create_many's first job (all were stored, or none). Once the database is back, `manager.find(uid)`
+    tells which.
     """
 
     def __init__(self, message: str, uid: UUID | None = None) -> None:
@@ -55,7 +56,7 @@ class ForkedProcessError(SteveError):
 
 
 class Snooze(BaseException):
-    """Raise it in a handler: not now. The job is pending again for `seconds` from now, and the attempt does not count.
+    """Raise it in a handler to postpone the job: it is pending again, due in `seconds`, and the attempt does not count.
 
     A BaseException, so that a handler's own `except Exception` lets it pass.
     `seconds`: 0 to 31,536,000 (a year); anything else is a `ValueError`.

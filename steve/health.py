@@ -1,4 +1,4 @@
-"""How a manager is: what `health()` and `check_health()` return."""
+"""Whether a manager does its work: what `health()` and `check_health()` return."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Health:
     running: bool = False
     """Started, and not asked to stop."""
     dead_threads: tuple[str, ...] = ()
-    """Names of threads that are gone before their time."""
+    """Names of threads that ended too early and will not come back."""
     restarted_threads: int = 0
     """How many threads broke off since the start, and began again or were replaced."""
     answered: Mapping[str, float | None] = field(default_factory=dict)
@@ -26,8 +26,8 @@ class Health:
     """Whether notifications are heard; checked at least every minute. None: there is nothing to hear, with
     notify=False or behind a pooler."""
     heartbeat_age: float | None = None
-    """The time since the last sign of life. Beyond `lease` others may take the jobs."""
+    """The time since the last heartbeat. Beyond `lease`, other processes may take the jobs."""
     oldest_unsettled: float | None = None
-    """The time that outcomes have waited to be written down."""
+    """How long the oldest outcome has waited to be written."""
     scan_seconds: float | None = None
-    """How long the database took for the last full scan for jobs; much, while something keeps it from cleaning up."""
+    """How long the database took for the last full scan for jobs; long while something keeps it from removing dead rows."""

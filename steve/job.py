@@ -50,7 +50,7 @@ class Job:
     status: Status | str
     """A Status; a plain str where newer code wrote a status that this version does not know."""
     attempts: int
-    """Runs begun, those given back not counted."""
+    """How many runs began, not counting jobs that were given back."""
     crashes: int
     """Attempts that ended with the death of their process."""
     max_attempts: int
@@ -58,9 +58,9 @@ class Job:
     created_at: datetime
     updated_at: datetime
     run_at: datetime
-    """Due from then on."""
+    """From then on the job is due."""
     claimed_at: datetime | None
-    """When the process that has it, or finished it, took it."""
+    """When the process that runs it, or finished it, claimed it."""
     started_at: datetime | None
     """When the first attempt began; written with that attempt's outcome."""
     completed_at: datetime | None

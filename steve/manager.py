@@ -35,8 +35,8 @@ class JobManager:
 
     `db`: a conninfo string; an open `psycopg_pool.ConnectionPool` (used, never closed); an open `psycopg.Connection` (only its
     conninfo and password are taken); None: the environment variable STEVE_DATABASE_URL, else libpq's PG* variables.
-    `listen_db`: a conninfo for the connections that hear of new jobs and beat, where `db` leads through a pooler.
-    `handler`: for every type that has no handler of its own; without it only types with a handler are claimed.
+    `listen_db`: a conninfo past the pooler, if `db` leads through one: for the connections of notifications and heartbeats.
+    `handler`: runs the jobs of every type that has no handler of its own; without it only types with a handler are claimed.
     `handlers`: a mapping of type to handler.
     `schema`: the PostgreSQL schema of the tables, 1 to 63 bytes of UTF-8, not beginning with `pg_`.
     `queues`: the queues to work on; None: all.
@@ -47,7 +47,7 @@ class JobManager:
     `max_crashes`: how many processes may die while they hold a job before it fails, 1 to 10,000.
     `notify`: wake waiting processes with NOTIFY when a job is created, and listen for it.
     `max_payload_bytes`, `max_result_bytes`: of a payload or a result as JSON in UTF-8, 2 to 268,435,456.
-    `create_timeout`: seconds, 0.05 to 3600, for which a call tries again to reach the database; `start` gives up no later.
+    `create_timeout`: for how many seconds a call tries to reach the database, 0.05 to 3600; `start` gives up no later.
 
     Constructing opens no connection and starts no thread. Everything except `start`, `run` and `create(on_done=...)` works in a
     process that never starts. All methods may be called from any thread. Raises TypeError and ValueError.
@@ -100,7 +100,7 @@ class JobManager:
         """Create or update the tables. Returns the names of the migrations applied; with `dry_run` applies none and returns
         their SQL.
 
-        `contract`: also those that older versions of steve cannot live with; only when no process runs one any more.
+        `contract`: also apply those that break older versions of steve, once no process runs one any more.
         Safe to call from many processes at once. Raises SchemaError (no right to, or the tables are newer than this code)
         and Unavailable.
         """
@@ -111,9 +111,9 @@ class JobManager:
     def start(self, workers: int = 2, *, migrate: bool = True) -> None:
         """Begin to run jobs, `workers` (1 to 1,000) at a time, in threads of this process.
 
-        `migrate`: bring the tables up to date first, where the role may. Called while running it changes nothing and logs a
-        warning. Raises SchemaError when the tables do not fit, Unavailable when the database cannot be reached: at the first
-        refused connection, at the latest after `create_timeout` seconds.
+        `migrate`: bring the tables up to date first, where the role may. While the manager runs, another call changes nothing
+        and logs a warning. Raises SchemaError when the tables do not fit, Unavailable when the database cannot be reached: at
+        the first refused connection, at the latest after `create_timeout` seconds.
         """
         self._runner.start(workers, migrate=migrate)
 
@@ -129,30 +129,33 @@ class JobManager:
         """Claim nothing more, give back what has not begun, let running handlers finish, commit what they did, tell the
         listeners, and report.
 
-        `timeout`: seconds to wait for that; None: as long as it takes. When it is over, handlers that have not returned go on
-        in their threads, the log says where they are, and the report says complete=False. Safe to call twice, from many threads
-        and before `start()`. On one of the manager's own threads (in a handler or a listener) it is `request_stop()`.
+        `timeout`: seconds to wait for that; None: as long as it takes. After it, handlers that have not returned go on in their
+        threads, the log says where they are, and the report says complete=False. Safe to call twice, from many threads and
+        before `start()`. On one of the manager's own threads (in a handler or a listener) it does what `request_stop()` does.
+        Raises TypeError and ValueError.
         """
         return self._runner.stop(timeout)
 
     def run(self, workers: int = 2, *, stop_timeout: float | None = 30.0) -> StopReport:
-        """Start, wait for SIGINT or SIGTERM, stop within `stop_timeout` seconds. Only on the main thread: ValueError elsewhere.
+        """Start, wait for SIGINT or SIGTERM, stop within `stop_timeout` seconds (None: however long it takes).
 
-        A second signal hurries: it returns at once, with what still runs in the report. A third ends the process as a signal
-        does that is not handled; other processes run again what ran. The one place where steve installs signal handlers. The
-        earlier ones are put back at the end (not after a second signal), and at once in a child that a handler forks.
+        After a second signal it returns at once, and the report says what still runs. A third signal ends the process, as if
+        no handler were installed; other processes run those jobs again. steve installs signal handlers nowhere else. It puts
+        the earlier ones back at the end (not after a second signal), and at once in a child that a handler forks. Raises what
+        `start()` and `stop()` raise, and ValueError on any thread except the main one.
         """
         return SignalRun(runner=self._runner, log_patience=self._settings.tuning.log_patience).run(workers, stop_timeout)
 
     def health(self) -> Health:
-        """Whether this manager does its work: its threads live, the database answers them, outcomes are written down, and
-        heartbeats are made. From memory, in microseconds: for a readiness probe. Not `ok` before `start()` and after `stop()`.
+        """Whether this manager does its work: its threads are alive, the database answers, and outcomes and heartbeats
+        are written. From memory, in microseconds: for a readiness probe. Not `ok` before `start()` and after `stop()`.
         """
         return self._runner.health()
 
     def check_health(self) -> Health:
         """The same, and the database is asked now, within `create_timeout`: whether it can be reached, and has tables that fit.
-        For a manager that is not running only that counts: it may be there to create jobs. Raises nothing for what is found.
+        For a manager that is not running only that counts: its process may only create jobs. What is wrong is returned, not
+        raised.
         """
         engine = self._runner.engine()  # once: a stop() in another thread is no problem of the one that was found running
         health = Health(ok=True) if engine is None else engine.health()
@@ -190,12 +193,12 @@ class JobManager:
         `run_at`: an aware datetime; None or past: now. `priority`: -100 to 100, higher first.
         `on_done`: called with the job when this process has finished it, as listeners are.
         `notify`: whether to wake waiting processes; None: the manager's `notify`.
-        `connection`: a psycopg Connection or Cursor: the job is stored in its transaction, is seen by workers when that
-        commits and never was when that rolls back; the driver's errors come through.
+        `connection`: a psycopg Connection or Cursor: the job is stored in its transaction. Workers see it after the commit;
+        after a rollback it never existed. The driver's errors come through.
 
         Raises InvalidJob for whatever cannot be stored, before anything is sent; SchemaError; Unavailable when the database
-        could not be reached for `create_timeout` seconds (nothing was stored); OutcomeUnknown when it was lost while the job
-        was sent.
+        could not be reached for `create_timeout` seconds (nothing was stored); OutcomeUnknown when the connection broke while
+        the job was sent.
         """
         insert = self._client.check(NewJob(type, payload, max_attempts, backoff_strategy, run_at, queue, priority))
         if on_done is None:
@@ -223,8 +226,8 @@ class JobManager:
     ) -> list[Job]:
         """Store many jobs at once, all or none, by COPY; returned in the order given.
 
-        `jobs`: ("type", payload) pairs or NewJobs; the keywords are what `create` means by them, for those that leave them
-        open. Raises what `create` raises; InvalidJob names the place: `jobs[3]: ...`.
+        `jobs`: ("type", payload) pairs or NewJobs. The keywords mean the same as for `create`; they apply to the jobs that do
+        not say otherwise. Raises what `create` raises; InvalidJob names the place: `jobs[3]: ...`.
         """
         defaults = NewJob("default", None, max_attempts, backoff_strategy, run_at, queue, priority)
         return self._client.create_many(jobs, defaults, notify=notify, connection=connection)
@@ -233,16 +236,18 @@ class JobManager:
         if not callable(on_done):
             raise TypeError(f"on_done must be callable, not {on_done.__class__.__name__}")
         if connection is not None:
-            raise TypeError("on_done and connection do not go together: the job may be rolled back, and nobody would be told")
+            raise TypeError("on_done and connection do not go together: if the job is rolled back, on_done is never called")
         if self._runner.engine() is None:
-            raise NotRunning("on_done is told by the process that finishes the job, and this manager is not started")
+            raise NotRunning("on_done is called by the process that finishes the job, and this manager is not started")
         if type not in self._registry.handlers:
-            raise NotRunning(f"on_done is told by the process that finishes the job, and this one has no handler for {type!r}")
+            raise NotRunning(
+                f"on_done is called by the process that finishes the job, and this one has no handler for {type!r}"
+            )
 
     # -- looking --------------------------------------------------------------------------------------------------------
 
     def find(self, job: Job | UUID | str) -> Job | None:
-        """The job as it is now, by itself or its uid; None: there is none. Raises SchemaError and Unavailable."""
+        """The job as it is now, or None if there is none. `job`: a Job or its uid. Raises SchemaError and Unavailable."""
         return self._client.find(job)
 
     def history(self, job: Job | UUID | str) -> list[Attempt]:
@@ -265,11 +270,11 @@ class JobManager:
         return self._client.fetch_all(status, type=type, queue=queue, limit=limit, before=before)
 
     def prune(self, *, older_than: timedelta) -> int:
-        """Delete the jobs that ended so long ago or longer, by the database's clock, with their attempts; returns how many.
+        """Delete the jobs that ended at least so long ago, by the database's clock, with their attempts; returns how many.
 
-        One pass over the table in small transactions, beside running managers and other prunes: whatever interrupts it, what
-        was deleted stays deleted, and the rest stays. An age of less than a minute may take jobs that another process still
-        asks for. Raises TypeError, ValueError, SchemaError and Unavailable.
+        It goes over the table once, in small transactions. Managers and other prunes may run meanwhile. If it is interrupted,
+        what was deleted stays deleted, and the rest stays. An age of less than a minute may delete jobs that another process
+        still asks for. Raises TypeError, ValueError, SchemaError and Unavailable.
         """
         return self._client.prune(older_than)
 
@@ -302,7 +307,7 @@ class JobManager:
         return self._registry.listen("success", type, callback)
 
     def on_failure(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
-        """The same for jobs that ended `failed`. An error that will be retried is none."""
+        """The same for jobs that ended `failed`. An error that will be retried is no failure."""
         return self._registry.listen("failure", type, callback)
 
     def on_done(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:

@@ -20,5 +20,5 @@ class StopReport:
     unsettled: int = 0
     """Outcomes that are not in the database yet."""
     untold: int = 0
-    """Events that listeners have not heard yet."""
+    """Events that listeners have not been told of yet."""
     seconds: float = 0.0

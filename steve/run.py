@@ -10,7 +10,7 @@ from steve.job import Job
 
 
 class RunPort(Protocol):
-    """What the engine tells one run. All methods may be called from any thread."""
+    """What the engine tells its runs. All methods may be called from any thread."""
 
     def is_stopping(self) -> bool: ...
 
@@ -36,7 +36,7 @@ class Run:
 
     @property
     def lost(self) -> bool:
-        """Other processes took this one for dead and have the job now: whatever this run returns or raises is dropped.
+        """Another process took this one for dead and has the job now: whatever this run returns or raises is dropped.
 
         Learned with the first heartbeat that gets through again, not before. False does not say that the job is still held.
         """
@@ -55,7 +55,7 @@ current: ContextVar[Run] = ContextVar("steve_current_run")
 
 
 def current_run() -> Run:
-    """The run that the calling handler is. Raises NotRunning outside of one."""
+    """The run of the handler that calls this. Raises NotRunning outside a handler."""
     try:
         return current.get()
     except LookupError:

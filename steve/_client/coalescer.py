@@ -31,7 +31,7 @@ class NotifyCoalescer:
         self._carry_most = tuning.carry_most
         self._lock = threading.Lock()  # protects the three below; nothing is called under it
         self._under_way = 0
-        self._carrying_until = 0.0  # then an INSERT whose thread was broken off is forgotten
+        self._carrying_until = 0.0  # from then on an INSERT whose thread was interrupted no longer counts
         self._is_owed = False
 
     def begin(self) -> bool:

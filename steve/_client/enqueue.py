@@ -97,8 +97,8 @@ def as_job(insert: Insert, id: int, created_at: datetime, updated_at: datetime, 
 
 
 def uuid7(ticks: int, chance: int) -> int:
-    """A UUID version 7 (RFC 9562) as an integer: 48 bits of milliseconds, 12 of their fraction, 62 of chance. They are in the
-    order of time, so that the index on them grows at one end: random ones cost two to three times the WAL at a million rows.
+    """A UUID version 7 (RFC 9562) as an integer: 48 bits of milliseconds, 12 of their fraction, 62 random ones. UUIDs in the
+    order of time let their index grow at one end: random ones cost two to three times the WAL at a million rows.
 
     `ticks`: 4,096ths of a millisecond since 1970. `chance`: 64 bits of os.urandom.
     """
@@ -143,7 +143,7 @@ def _payload(payload: object, most: int) -> str:
         text = _json.encode(payload, "payload")
     except _json.NotStorable as flaw:
         raise InvalidJob(str(flaw)) from None
-    except Exception as error:  # a dict of a class of its own may do anything, and be another at each look
+    except Exception as error:  # a subclass of dict may do anything, and look different each time
         raise InvalidJob(f"payload cannot be read: {type(error).__name__[:60]}") from error
     if (size := _json.size(text)) > most:
         raise InvalidJob(f"payload has {size} bytes as JSON, more than max_payload_bytes={most}")
@@ -213,7 +213,7 @@ def _run_at(at: object) -> datetime | None:
         raise InvalidJob(f"run_at must lie before the year 9999, not {at.isoformat()}")
     if type(in_utc) is datetime:
         return in_utc
-    # Of pandas, say, whose nanoseconds are not stored.
+    # A subclass, such as pandas' Timestamp: its nanoseconds are not stored.
     return datetime(
         in_utc.year, in_utc.month, in_utc.day, in_utc.hour, in_utc.minute, in_utc.second, in_utc.microsecond, tzinfo=UTC
     )

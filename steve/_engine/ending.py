@@ -30,7 +30,7 @@ class Ending:
 
     def on_last_worker(self) -> None:
         parts = self.parts
-        parts.settler.set_deadline()  # first: the end of the claims may have to wait for the database, too, though not as long
+        parts.settler.set_deadline()  # first, because the next line may wait for the database
         parts.claimer.end()  # gives back what a claim under way brought
         parts.queue.end()
         parts.threads.end_workers()
@@ -51,7 +51,7 @@ class Ending:
                 logger.info("the reply to a claim was lost lately: the row of this process stays, for the rescue of its jobs")
             if not parts.settler.waiting() and not in_doubt and not is_away:
                 self._deregister()
-        except Exception as error:  # whatever it is, this is the end: the components that are told of it must not wait
+        except Exception as error:  # whatever it is, the engine ends: threads wait for that
             logger.warning("this process could not be deregistered: %s", error)
         finally:
             last.end()

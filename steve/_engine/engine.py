@@ -25,7 +25,7 @@ from steve.report import StopReport
 
 class Engine:
     def __init__(self, *, process: str, process_id: int, settings: Settings, own_threads: threading.local) -> None:
-        """`process`: its name, host:pid; `own_threads`: has a mark on the threads of all engines of the manager."""
+        """`process`: its name, host:pid; `own_threads`: marks the threads of all engines of the manager."""
         self.process = process
         self.stopping = False
         self.ending = Ending(process_id=process_id, shutdown_grace=settings.tuning.shutdown_grace)
@@ -57,7 +57,7 @@ class Engine:
         parts = self._parts
         self.ask_to_stop()
         parts.workers.stop()
-        # A component that has no thread comes to its end on this one: each is ended by one before it.
+        # A component that has no thread runs to its end on this one. They come in the order in which one ends the next.
         for component in parts.components:
             if not parts.threads.has_loop(component.name):
                 component.run()

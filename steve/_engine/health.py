@@ -50,7 +50,7 @@ def judge_health(health: Health, settings: Settings, outages: Outages, idle: Idl
     if idle.slow_listeners > most:
         problems.append(f"events wait for slow listeners, so nothing is claimed, for {idle.slow_listeners:.0f} s now")
     elif idle.unclaimed > most + 1.1 * settings.poll_interval and "claiming" not in failing:
-        problems.append(f"nobody has looked for jobs for {idle.unclaimed:.0f} s")
+        problems.append(f"no claim has had an answer for {idle.unclaimed:.0f} s")
     return with_problems(health, [*problems, *outages.access])
 
 

@@ -64,7 +64,7 @@ class SignalRun:
         while self._runner.engine() is not None:  # a handler may ask for the end
             if (got := self._signals.get(0.5)) is not None:
                 self._runner.request_stop()  # before the log, which may be a pipe that is not read
-                self._log(logger.info, f"stopping: got {got.name}; once more to wait no longer")
+                self._log(logger.info, f"stopping: got {got.name}; a second signal ends the wait for handlers")
                 return
 
     def _stop(self, timeout: float | None) -> StopReport:
@@ -74,7 +74,7 @@ class SignalRun:
                 break
             if self._signals.count >= 2:
                 self._is_hurried = True
-                for number in self._before:  # from now on as without us: one more signal ends the process
+                for number in self._before:  # the default: one more signal ends the process
                     signal.signal(number, signal.SIG_DFL)
                 text = "hurrying: handlers that have not returned are not waited for; a third signal ends the process"
                 self._log(logger.warning, text)
@@ -94,9 +94,9 @@ class _Signals:
 
     def __init__(self) -> None:
         self.starting = True
-        """Break off whatever may wait for the database."""
+        """The next signal interrupts the start, which may wait for the database."""
         self.count = 0
-        self._queue: SimpleQueue[int] = SimpleQueue()  # its put may interrupt anything
+        self._queue: SimpleQueue[int] = SimpleQueue()  # its put is safe in a signal handler
 
     def __call__(self, number: int, frame: object) -> None:
         self.count += 1

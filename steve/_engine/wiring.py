@@ -1,7 +1,7 @@
 """Puts an engine together: the stages that a job passes, their threads and their connections.
 
-    claim/ --Claimed--> work/ --Verdict--> settle/ --Event--> events/
-    JobBuffer           Worker: run, judge    SettleQueue, Settler    Dispatcher, Listeners
+    claim/  --Claimed-->   work/  --Verdict-->   settle/  --Event-->   events/
+    Claimer, JobBuffer     Worker: run, judge    SettleQueue, Settler  Dispatcher, Listeners
 
 Each arrow is a queue; the thread that fills it does not wait for an answer. No lock is held while a user's function runs.
 
@@ -16,10 +16,10 @@ The order of locks, from the first that a thread may take to the last. Each is d
 
     Runner._starting             one start at a time; nothing else waits for it
     Claimer._claiming            one claim at a time; held across the statement
-    Claimer._scanning            one question about lost replies, or one full scan beside the claims; across the statement
+    LostReplies.scan_lock        one question about lost replies, or one full scan beside the claims; across the statement
     JobBuffer._giving_back       one thread gives back at a time
     Heartbeat._beating           one beat at a time; held across the statement
-    LoopConnection: no lock      used by one thread at a time, as the locks above and the loops see to
+    LoopConnection: no lock      one thread at a time uses it, which the locks above and the loops ensure
     Turns._counting, RunSignals._changed, ClaimSchedule._expecting, SettleQueue._weighing, Outage._lock,
     Threads._counting, Backpressure._lock, CopyOnWrite._lock, Watchdog._lock
                                  the last: held to move data; no other lock is taken under one of these
@@ -99,7 +99,7 @@ def build(
     workers: int,
     own_threads: threading.local,
 ) -> Engine:
-    """An engine that is not started. `own_threads`: gets a mark on the engine's threads. Raises DatabaseFailure and
+    """An engine that is not started. `own_threads`: marks the engine's threads. Raises DatabaseFailure and
     SchemaError."""
     tuning = settings.tuning
     process, registered = register(settings, statements, connections)

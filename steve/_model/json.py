@@ -23,7 +23,7 @@ _decode = json.JSONDecoder().raw_decode
 
 def _make_encode() -> Callable[[Any], str]:
     """`JSONEncoder.encode` makes an encoder in C for each value, which takes longer than to encode a small one: this makes one
-    for all values. In an interpreter that has no such encoder, or another one, it is json's own."""
+    for all values. Where an interpreter has no such encoder, or one with other arguments, it is json's own `encode`."""
     encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
     try:
         chunks = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ def size(text: str) -> int:
     """How many bytes of UTF-8 the text takes as PostgreSQL gives it back, which writes 1e300 with all its zeros."""
     count = len(text) if text.isascii() else len(text.encode())
     if "e+" in text or "e-" in text:
-        count += sum(int(exponent) for exponent in _EXPONENT.findall(text))  # an upper bound, also of what stands in a string
+        count += sum(int(exponent) for exponent in _EXPONENT.findall(text))  # at most: it counts in strings, too
     return count
 
 
@@ -112,8 +112,8 @@ def decode_or_text(text: str) -> Any:
 
 
 def _check(value: Any, depth: int, clean: bool) -> None:
-    # The types in the order of how often they come. Subclasses are fine: json writes them as their base.
-    # (dict, list, tuple) and not their union, which would be made at each look.
+    # The most frequent types first. Subclasses are fine: json writes them as their base.
+    # A tuple of types, because their union would be built at each call.
     if isinstance(value, str):
         if not clean and not _is_text(value):
             raise _Flaw("contains a NUL character or a lone surrogate")

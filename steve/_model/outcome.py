@@ -1,4 +1,4 @@
-"""What a handler did (an outcome), and what therefore becomes of the job (a verdict). All rules about that stand in `judge`.
+"""What a handler did (an outcome), and what therefore becomes of the job (a verdict). All rules about that are in `judge`.
 
 `_engine/work` makes outcomes and has them judged, `_engine/settle` writes the verdicts down. Pure: chance is an argument.
 """
@@ -50,7 +50,7 @@ Outcome = Returned | Raised | Unusable | Snoozed | NotBegun
 
 
 class Verdict(NamedTuple):
-    """What to write about a job that was claimed. What its fields mean together, the properties say."""
+    """What to write about a job that was claimed. The properties say what its fields mean together."""
 
     job: Claimed
     begun: float | None
@@ -110,7 +110,8 @@ def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0
 
 
 def notification(verdicts: Sequence[Verdict]) -> str | None:
-    """What to notify with these: that jobs were given back, anywhere in their lanes; or only that some are due at once."""
+    """The payload of the notification that these need. "back": jobs were given back, to any place in their lanes; "": some are
+    due at once; None: no notification."""
     if any(verdict.goes_back for verdict in verdicts):
         return "back"
     return "" if any(verdict.due_in == 0 for verdict in verdicts) else None

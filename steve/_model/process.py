@@ -36,8 +36,8 @@ class ProcessState(Enum):
 
 
 class Observer(NamedTuple):
-    """How well the process is that judges. It must have been well for longer than others take to come back: otherwise, after
-    an outage, every process would take every other for dead."""
+    """For how long the judging process itself has been well. It must be longer than other processes take to come back:
+    otherwise, after an outage, every process would take every other for dead."""
 
     connected: float
     """Seconds since its heartbeat's connection was opened."""
@@ -72,7 +72,8 @@ def judge_process(seen: Observation, own: Observer, tuning: Tuning) -> ProcessSt
         and own.unbroken >= max(process.lease, tuning.observer_age)
         and own.server_up >= max(process.lease, tuning.server_age)
     ):
-        # Where no session can show it, long silence does. If the process lives after all, its next heartbeat restores the row.
-        buried = not process.locked and seen.silent >= tuning.silent_leases * process.lease
-        return ProcessState.DEAD if buried else ProcessState.STALLED
+        # Without a session to go by, only a long silence shows that a process is dead. If it lives after all, its next
+        # heartbeat restores the row.
+        is_dead = not process.locked and seen.silent >= tuning.silent_leases * process.lease
+        return ProcessState.DEAD if is_dead else ProcessState.STALLED
     return ProcessState.ALIVE

@@ -1,4 +1,4 @@
-"""The keywords of `JobManager` that are neither a connection nor a handler: checked at once, frozen, global to nobody."""
+"""The keywords of `JobManager` that are neither a connection nor a handler: checked at once, and frozen."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Settings:
     max_result_bytes: int = 1 << 20
     """The same of a result: the job of a larger one fails."""
     create_timeout: float = 10.0
-    """Seconds, 0.05 to 3600, for which a call tries again to reach the database; `start` gives up no later."""
+    """For how many seconds a call tries to reach the database, 0.05 to 3600; `start` gives up no later."""
     tuning: Tuning = field(default=Tuning(), repr=False)
 
     def __post_init__(self) -> None:

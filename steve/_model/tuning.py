@@ -1,4 +1,4 @@
-"""The engine's own numbers. Users do not set them; tests do, to see in a moment what takes minutes in life."""
+"""The engine's own numbers. Only tests change them, to see in a moment what otherwise takes minutes."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class Tuning:
     group_most: int = 500
     """Verdicts in one statement, at most."""
     group_bytes: int = 8 << 20
-    """Their results and errors together, at most, about."""
+    """About how many bytes their results and errors have together, at most."""
     unsettled_most: int = 2_000
-    """While more verdicts than this wait, workers begin nothing; they go on when half of them are settled."""
+    """When so many verdicts wait, workers begin nothing until half of them are settled."""
     unsettled_bytes: int = 32 << 20
     """The same for the size of the waiting verdicts."""
     refusals_in_a_row: int = 3
@@ -72,11 +72,11 @@ class Tuning:
     """A stopping manager goes on trying so long to write down outcomes while the database is away."""
     shutdown_grace: float = 1.0
     """A stopping manager that has no outcome to write down waits so long for a statement without an answer, and for the jobs of
-    a claim whose reply was lost: other processes see in the tables what it held."""
+    a claim whose reply was lost: other processes see in the tables which jobs it held."""
 
     # Telling
     events_most: int = 10_000
-    """While more events than this wait for slow listeners, nothing is claimed; until half of them are told."""
+    """When so many events wait for slow listeners, nothing is claimed until half of them are told."""
     on_done_most: int = 10_000
     """Of the jobs with an on_done= of their own, so many are looked up at a time, to forget those that ended elsewhere."""
 

@@ -56,7 +56,7 @@ _SIGNS = ("interpreter shutdown", "after shutdown")
 
 
 def is_refused(error: BaseException | None) -> bool:
-    """Whether Python refused to start a thread, to fork or to use an executor, since it exits."""
+    """Whether Python refused to start a thread, to fork or to use an executor, because it exits."""
     if not interpreter.is_exiting:
         return False
     for _ in range(20):  # a chain may be a circle

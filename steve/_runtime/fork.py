@@ -1,4 +1,4 @@
-"""The child of a fork has the memory of its parent and none of its threads. What it may not go on with is reset here.
+"""The child of a fork has the memory of its parent and none of its threads. What it must not go on using is reset here.
 
 The parts of a manager that hold locks, threads or connections register here.
 """
@@ -21,7 +21,7 @@ class Forkable(Protocol):
 
 _forkables: WeakSet[Forkable] = WeakSet()
 _left_alone: list[object] = []
-"""What the parent goes on using. It is kept here, so that nothing happens at the end of its life in the child."""
+"""What the parent goes on using. The child keeps it, so that it is never finalized here."""
 
 
 def register(one: Forkable) -> None:
@@ -36,8 +36,8 @@ _pid = os.getpid()
 
 
 def notice_fork() -> None:
-    """Something may fork without telling Python, as uWSGI does. Then the hook below is not called, and the next call of ours
-    does its work."""
+    """For forks that Python is not told of, as uWSGI's: the hook below is not called then, so the next call of a manager does
+    its work."""
     if os.getpid() != _pid:
         _in_child()
 

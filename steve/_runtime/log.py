@@ -1,5 +1,5 @@
 """The logger `steve`, as all of steve uses it: it never raises. A filter or a handler of the application's may raise anything,
-and neither a loop of the engine nor a job may end for that.
+and neither a loop of the engine nor a job may end because of it.
 """
 
 from __future__ import annotations
