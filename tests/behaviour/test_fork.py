@@ -17,7 +17,7 @@ from psycopg_pool import ConnectionPool
 
 from steve import ForkedProcessError, Job, JobManager, Status
 from steve._engine.events.health_listeners import HealthListeners
-from steve.health import STOPPED
+from steve._engine.health import STOPPED
 from tests.conftest import until
 
 pytestmark = [

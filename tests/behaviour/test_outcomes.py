@@ -14,11 +14,11 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from tests.values.test_run import RAISES, RETURNS, UNSTORABLE, returning
 
 from steve import AttemptStatus, Job, JobManager, Status
 from steve._engine.work.handlers import Handler
 from tests.conftest import until
+from tests.engine.work.test_run import RAISES, RETURNS, UNSTORABLE, returning
 
 MESSAGE_BYTES = 10_000
 DETAILS_BYTES = 64_000
