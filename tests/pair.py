@@ -66,7 +66,8 @@ class Pair:
 
     def look_into_old(self, *queries: str) -> list[list[tuple[object, ...]]]:
         """The rows of these queries in the old primary, as it was when it crashed. Clients cannot reach it meanwhile, because
-        it would take writes.""" with (home_of(self.standby) / "data" / "postgresql.auto.conf").open("a") as file:
+        it would take writes."""
+        with (home_of(self.standby) / "data" / "postgresql.auto.conf").open("a") as file:
             file.write("listen_addresses = ''\nsynchronous_standby_names = ''\n")
         self.standby.start()
         found = [ask(self.standby, query) for query in queries]
