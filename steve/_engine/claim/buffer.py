@@ -1,6 +1,6 @@
-"""The jobs that this process has claimed and that have not begun. The claimer fills the buffer, workers take from it.
+"""The jobs that this process has claimed and not begun. The claimer fills the buffer, and the workers take from it.
 
-A job that lies here too long, or still lies here when the manager stops, is given back.
+A job that stays here too long, or that is still here when the manager stops, is given back.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ class JobBuffer:
     def __init__(
         self, *, put_verdict: Callable[[Verdict], None], tuning: Tuning, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`put_verdict` hears of each job that is given back, as the settler's queue does of all that leaves the process."""
+        """`put_verdict()` puts a verdict into the settler's queue: a job that is given back leaves the process that way too."""
         self._put_verdict = put_verdict
         self._tuning = tuning
         self._clock = clock
-        # When each job was claimed, and the job. append and popleft are atomic, so that taking a job needs no lock.
+        # (time of the claim, job). Append, pop and popleft are atomic, so that taking a job needs no lock.
         self._jobs: deque[tuple[float, Claimed]] = deque()
         self._target = 0
-        # Seconds that each job is expected to take one worker, by the last claim. Infinity: unknown.
+        # How many seconds one worker is expected to take for each job, as of the last claim. Infinity: unknown.
         self._seconds_each = inf
         self._head_before: Claimed | None = None
-        # One thread gives back at a time: when the next one finds the buffer empty, all that was in it is in the settler's
-        # queue. Lock order: before the lock of the settler's queue.
+        # One thread gives back at a time. So when a second one finds the buffer empty, the settler's queue has the verdicts on
+        # all jobs that the first one removed. Lock order: before the lock of the settler's queue.
         self._giving_back = threading.Lock()
         self.is_closed = False
         self.returned = 0
@@ -41,7 +41,7 @@ class JobBuffer:
         return len(self._jobs)
 
     def jobs(self) -> list[Claimed]:
-        return [job for _, job in self._jobs.copy()]  # a copy is atomic; a walk over it while others take from it is not
+        return [job for _, job in self._jobs.copy()]  # a copy is atomic; a loop over a deque that others change is not
 
     # -- filled by the claimer ------------------------------------------------------------------------------------------
 
@@ -51,12 +51,12 @@ class JobBuffer:
         self._jobs.extend([(now, job) for job in jobs])
 
     def expect(self, target: int) -> None:
-        """The last claim asked for so many jobs."""
+        """A claim was answered that asked for so many jobs."""
         self._target = target
 
     def is_low(self) -> bool:
-        """Whether it is time for another claim: half of what the last one asked for is left, or less."""
-        return len(self._jobs) * 2 <= self._target or not self._jobs
+        """Whether it is time for another claim: at most half of what the last one asked for is left."""
+        return len(self._jobs) * 2 <= self._target
 
     def close(self) -> None:
         """Claim nothing more. A signal handler may call this."""
@@ -71,26 +71,29 @@ class JobBuffer:
             return None
 
     def take_last(self, job: Claimed) -> bool:
-        """Take this job, which was just added; False: another worker has taken it."""
-        last = self._jobs.pop() if self._jobs else None
-        if last is not None and last[1] is not job:
-            self._jobs.append(last)
+        """Take this job, which was just added. Returns False if another worker has taken it."""
+        try:
+            last = self._jobs.pop()
+        except IndexError:
             return False
-        return last is not None
+        if last[1] is job:
+            return True
+        self._jobs.append(last)
+        return False
 
     def is_enough_for(self, workers: int) -> bool:
-        """Whether so many workers suffice for the jobs that lie here.
+        """Whether so many workers are enough for the jobs in the buffer.
 
-        One thread does short jobs sooner than ten that take the interpreter from each other: so there is one worker for every
-        `work_per_worker` of work. Jobs that take longer than a tick, or an unknown time, get all workers that are free.
+        One thread finishes short jobs sooner than ten threads that compete for the interpreter. So there is one worker for
+        every `work_per_worker` of work. Jobs that take longer than a tick, or an unknown time, get all free workers.
         """
         jobs = len(self._jobs)
         tuning = self._tuning
         return not jobs or (self._seconds_each <= tuning.tick and workers > jobs * self._seconds_each / tuning.work_per_worker)
 
     def has_stalled(self) -> bool:
-        """Called by the idle worker from tick to tick: whether no job was taken since the last call. Then all workers that are
-        free should take some."""
+        """The idle worker calls this once a tick. Returns whether no job was taken since the last call; then all free workers
+        should take some."""
         try:
             head = self._jobs[0][1]
         except IndexError:
@@ -104,7 +107,7 @@ class JobBuffer:
     # -- given back -----------------------------------------------------------------------------------------------------
 
     def give_back(self, older_than: float = 0.0) -> int:
-        """Give back the jobs that have lain here for so many seconds. Returns how many."""
+        """Give back the jobs that have been here for so many seconds or longer. Returns how many."""
         limit = self._clock() - older_than
         count = 0
         with self._giving_back:

@@ -1,4 +1,4 @@
-"""Claims jobs into the buffer. The worker that finds the buffer low claims, while the others go on with their jobs.
+"""Claims jobs into the buffer. A worker that finds the buffer low makes the claim; the others go on with their jobs.
 
 How much a claim asks for: `sizer.py`. Where it looks: `watermarks.py` and `sql/claim_jobs.sql`. When it is due: `schedule.py`.
 """
@@ -43,18 +43,18 @@ class Claimer:
         self._database = database
         self._outage = outage
         self._tuning = tuning
-        # The claim lock: one claim at a time. A thread that does not get it at once does something else. Held across the
-        # statement, it also protects the claim's connection and all that the schedule calls "under the claim lock".
+        # The claim lock: one claim at a time. A worker that does not get it at once does something else. It is held while the
+        # statement runs, and also protects the claim's connection and whatever the schedule calls "under the claim lock".
         # Lock order: claim lock, scan lock (of the lost replies), then the locks of the schedule and of the outage.
         self._claiming = threading.Lock()
         self.last_chance_is_due = False
-        """A job on its last chance is due, or runs: nothing else may begin. Only the worker that runs it ends this."""
+        """A job on its last chance is due or runs, so that no other may begin. Only the worker that runs it resets this."""
         self.alone_since = 0.0
-        """Since when, by time.monotonic()."""
+        """When that began, by time.monotonic()."""
         self._alone_not_before = 0.0
 
     def wake(self, *, full_scan: bool = False) -> None:
-        """There may be new jobs, with `full_scan` anywhere in their lanes. From any thread."""
+        """There may be new jobs: claim at once. `full_scan`: they may be below the watermarks. From any thread."""
         if full_scan:
             self.watermarks.reset()
         self.schedule.wake()
@@ -65,19 +65,18 @@ class Claimer:
     # -- claiming -------------------------------------------------------------------------------------------------------
 
     def refill(self, idle: int) -> int:
-        """Claim, if a claim is due and no other is under way; returns how many jobs that brought. Never waits for another
+        """Claim if a claim is due and no other is under way. Returns how many jobs that brought. Never waits for another
         thread's claim."""
         if not self.schedule.is_due() or not self._claiming.acquire(blocking=False):
-            return 0  # a wake-up stays: the holder of the lock looks at it at the end
+            return 0  # no wake-up is lost: the holder of the lock checks for one when it has finished
         try:
             return 0 if self.buffer.is_closed else self._claim(idle)
         finally:
             self._end_claim()
 
     def wait(self, seconds: float) -> bool:
-        """For the one idle worker: return when a claim is due or the bell rings, at the latest after so many seconds; whether
-        one of these happened."""
-        # While a claim is under way there is nothing to do but wait for its end, which rings if another one is due.
+        """For the one idle worker: wait for a due claim or the bell, at most so many seconds. Returns whether there was one."""
+        # While a claim is under way, there is only its end to wait for: _end_claim() rings if another claim is due by then.
         claiming = self._claiming.locked()
         if self.schedule.is_due() and self.buffer.is_low() and not claiming:
             return True
@@ -89,8 +88,8 @@ class Claimer:
 
     def _end_claim(self) -> None:
         self._claiming.release()
-        # After the release, so that an idle worker that saw the lock taken, and sleeps, hears of what came meanwhile, and of a
-        # claim that is due before it would wake up by itself.
+        # After the release. An idle worker that saw the lock taken sleeps without knowing what came meanwhile: it has to be
+        # woken if a claim is due now, or will be before its sleep is over.
         if self.schedule.seconds_to_next() < self._tuning.idle_wait or self.schedule.is_due():
             self.schedule.ring()
 
@@ -101,8 +100,10 @@ class Claimer:
         if not demand.mosts and not demand.any_type:
             schedule.nothing_to_claim()
             return 0
+        found = 0
         try:
-            found = self._lost_replies.ask() if self.in_doubt.is_due() else 0
+            if self.in_doubt.is_due():
+                found = self._lost_replies.ask()
             reply, cut_off = self._take(self._database.claim, demand)
         except Exception as error:
             schedule.failed()
@@ -110,23 +111,21 @@ class Claimer:
             self._outage.failed("claiming", error)
             if not isinstance(error, DatabaseFailure):
                 raise
-            return 0
+            return found
         self._outage.worked("claiming")
         schedule.answered(woken=woken, jobs=len(reply.jobs))
         self.buffer.expect(demand.n)
         if cut_off:
             schedule.next_in(0.0)
         else:
-            # A scan above the watermarks does not say that there is nothing below them.
-            is_short = demand.watermarks is not None and not self.watermarks.is_slow
-            schedule.next_in(reply.next_due_in, self.watermarks.full_scan_in() if is_short else None)
+            # A claim above the watermarks does not show what is below them. A full scan does; the scanner makes the slow ones.
+            needs_scan = demand.watermarks is not None and not self.watermarks.is_slow
+            schedule.next_in(reply.next_due_in, self.watermarks.full_scan_in() if needs_scan else None)
         return found + len(reply.jobs)
 
     def full_scan(self, idle: int) -> int:
-        """A full scan beside the claims, by the scanner on a connection of its own; returns how many jobs it brought.
-
-        Raises DatabaseFailure.
-        """
+        """A full scan beside the claims: the scanner makes it, on a connection of its own. Returns how many jobs it brought.
+        Raises DatabaseFailure."""
         demand = self.sizer.demand(idle=idle, buffered=len(self.buffer), watermarks=None)
         with self._lost_replies.scan_lock:
             if self.buffer.is_closed or self.last_chance_is_due:
@@ -134,7 +133,7 @@ class Claimer:
             return len(self._take(self._database.scan, demand)[0].jobs)
 
     def _take(self, claim: Callable[[Demand], ClaimReply], demand: Demand) -> tuple[ClaimReply, bool]:
-        """Claim into the buffer. Returns what that brought, and whether there may be more."""
+        """Put what `claim` brings into the buffer. Returns the reply, and whether there may be more jobs."""
         try:
             reply = claim(demand)
             cut_off = self.sizer.was_cut_off(demand, reply.jobs)
@@ -146,7 +145,7 @@ class Claimer:
                 self.last_chance_is_due = True
                 self.schedule.ring()
         except (Transient, Misconfigured):
-            raise  # it took nothing
+            raise  # the claim took no job
         except BaseException:  # it may have taken jobs: the connection broke, or the reply could not be read
             self.in_doubt.lose()
             raise
@@ -156,14 +155,16 @@ class Claimer:
 
     def _put_into_buffer(self, jobs: list[Claimed]) -> None:
         if jobs:
+            seconds_each = self.sizer.claimed(jobs)
+            # Right before the jobs are in the buffer: if something breaks this off earlier, they are asked for.
             self.in_doubt.answered(jobs)
-            self.buffer.add(jobs, self.sizer.claimed(jobs))
+            self.buffer.add(jobs, seconds_each)
 
     # -- a job on its last chance ---------------------------------------------------------------------------------------
 
     def claim_alone(self, *, quiet: bool) -> Claimed | None:
-        """For the one worker that runs jobs on their last chance: claim one, if this process holds nothing else (`quiet`);
-        otherwise look, once a poll, whether one is still due."""
+        """For the one worker that runs jobs on their last chance. `quiet`: this process holds no other job; then claim one.
+        Otherwise only look, once in a poll interval, whether one is still due."""
         schedule = self.schedule
         is_early = schedule.is_backing_off() if quiet else schedule.seconds_to_next() > 0.0
         if is_early or not self._claiming.acquire(blocking=False):
@@ -176,15 +177,15 @@ class Claimer:
             else:
                 reply, _ = self._take(self._database.claim, demand)
                 jobs, is_due = reply.jobs, reply.last_chance
-            self._outage.worked("claiming")
-            schedule.answered(woken=False, jobs=0)
+                self._outage.worked("claiming")
+                schedule.answered(woken=False, jobs=0)
             next_at = schedule.next_after_poll()
-            if not jobs and (quiet or not is_due):  # there is none any more, or another process has it
+            if not jobs and (quiet or not is_due):  # it is gone, or another process has it
                 self.last_chance_is_due = False
                 self._alone_not_before = next_at
                 self.wake(full_scan=True)
-            # The job lies at the end of the buffer, unless a worker took it that had not seen yet that one is due; that worker
-            # gives it back.
+            # The job is the last one in the buffer, unless it was taken by a worker that had not noticed yet that a job on its
+            # last chance is due. That worker gives it back.
             if jobs and self.buffer.take_last(jobs[0]):
                 return jobs[0]
         except DatabaseFailure as error:
@@ -197,8 +198,8 @@ class Claimer:
     # -- claims whose reply was lost ------------------------------------------------------------------------------------
 
     def recover(self) -> int:
-        """Ask what an unanswered claim took, if that is due and no claim is under way; returns how many jobs that brought. For
-        a thread that is no worker: all workers may be busy with long jobs."""
+        """Ask what a claim took whose reply was lost, if the question is due and no claim is under way. Returns how many jobs
+        that brought. For a thread that is not a worker: all workers may be busy with long jobs."""
         if not self.in_doubt.is_due() or not self._claiming.acquire(blocking=False):
             return 0
         try:
@@ -212,12 +213,12 @@ class Claimer:
     # -- the end --------------------------------------------------------------------------------------------------------
 
     def end(self) -> None:
-        """Give back all that is in the buffer, all that a scan under way brings, and all that a lost claim took. Nothing comes
-        after this."""
+        """Give back the jobs in the buffer, those that a scan under way brings, and those that a claim took whose reply was
+        lost. No job gets into the buffer after this."""
         self.buffer.close()
         with self._claiming:
             if self.in_doubt.exist():
-                # Where the database stays away, a rescue finds the jobs.
+                # If the database stays away, another process rescues the jobs.
                 self._lost_replies.ask_at_last(self._outage, self.schedule.pause)
         with self._lost_replies.scan_lock:
             self.buffer.give_back()

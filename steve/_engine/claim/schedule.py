@@ -1,5 +1,5 @@
-"""When the next claim is due: at once after a wake-up, when a known job comes due, at the latest after `poll_interval`; and not
-before the back-off after a failure is over.
+"""When the next claim is due: at once after a wake-up, when a job that is known comes due, and at the latest after
+`poll_interval`; but after a failure not before the back-off is over.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from steve._runtime.chance import chance
 
 
 class ClaimSchedule:
-    """Any thread may wake it; only the holder of the claim lock reports claims. Also the bell for the idle worker."""
+    """Any thread may call `wake()` and `expect()`; only the holder of the claim lock reports claims. It also has the bell that
+    the idle worker waits for."""
 
     def __init__(self, *, poll_interval: float, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
         self._poll_interval = poll_interval
@@ -27,8 +28,8 @@ class ClaimSchedule:
         self._is_woken = True
         self._next_at = 0.0
         self._not_before = 0.0
-        # Protects _expected and every write of _next_at. A retry of ours may be settled while a claim is under way that does
-        # not see it, and the end of that claim would set a later time. Nothing is called under this lock.
+        # Protects _expected and every write of _next_at. A retry may be settled here while a claim is under way that does not
+        # see it; without _expected, the end of that claim would set a later time. Only the clock is called under this lock.
         self._expecting = threading.Lock()
         self._expected = inf
         self._backoff = Backoff(tuning, clock)
@@ -36,7 +37,7 @@ class ClaimSchedule:
         # Rung for the idle worker. A SimpleQueue, because its put is safe wherever Python runs, in a signal handler too.
         self._bell: SimpleQueue[None] = SimpleQueue()
         self.answered_at = clock()
-        """When a claim last had its answer, whether it brought jobs or not."""
+        """When a claim was last answered, whether it brought jobs or not."""
 
     # -- from any thread ------------------------------------------------------------------------------------------------
 
@@ -71,9 +72,12 @@ class ClaimSchedule:
         return self.clock() < self._not_before
 
     def stand_back_seconds(self) -> float:
-        """How long to leave the next notification unread. Of the many processes that hear of one job, all but one come too late
-        or have no handler for it. They leave the processors to the process that was first the last time, and come back at
-        different times."""
+        """How long to leave the next notification unread.
+
+        A notification of one job wakes many processes, and all but one come too late or have no handler for it. Each time that
+        this happens, a process waits a little longer before it reads the next one. So the process that was first the last time
+        does not have to share the processors, and the others come at different times.
+        """
         tuning = self._tuning
         return min(self._late * tuning.stand_back, tuning.stand_back_most) * chance.uniform(0.5, 1.0)
 
@@ -84,7 +88,7 @@ class ClaimSchedule:
             self._bell.put(None)
 
     def wait_for_ring(self, seconds: float) -> bool:
-        """Whether it rang within so many seconds."""
+        """Wait for the bell, at most so many seconds. Returns whether it rang."""
         with contextlib.suppress(Empty):
             self._bell.get(timeout=seconds)
             return True
@@ -93,9 +97,11 @@ class ClaimSchedule:
     # -- under the claim lock -------------------------------------------------------------------------------------------
 
     def begin(self) -> bool:
-        """A claim begins; returns whether a wake-up caused it. Called before the statement is sent: a wake-up that comes while
-        it runs may be for a row that it does not see. What came due before is in the database already, where the claim sees
-        it."""
+        """A claim begins. Returns whether a wake-up caused it.
+
+        Called before the statement is sent: a wake-up that comes while it runs may be for a row that it does not see. Jobs that
+        were expected before are in the database already, where the claim sees them.
+        """
         is_woken, self._is_woken = self._is_woken, False
         with self._expecting:
             self._expected = inf
@@ -107,7 +113,7 @@ class ClaimSchedule:
         self._late = 0 if jobs else self._late + woken
 
     def next_in(self, *seconds: float | None) -> None:
-        """The next claim is due after the least of these, or the poll."""
+        """The next claim is due after the least of these seconds, after the poll interval, or when an expected job is due."""
         # By chance a little more or less, so that processes do not poll in step.
         least = min(self._poll_interval * chance.uniform(0.9, 1.1), POLL_MOST)
         for one in seconds:
@@ -117,14 +123,15 @@ class ClaimSchedule:
             self._next_at = min(self.clock() + least, self._expected)
 
     def next_after_poll(self) -> float:
-        """Look again after one poll, neither sooner nor later; when that is."""
+        """The next claim is due after one poll interval, whatever is expected before. Returns when that is."""
         with self._expecting:
             self._next_at = self.clock() + self._poll_interval
             return self._next_at
 
     def failed(self) -> None:
+        at = self.clock() + self._backoff.next()
         with self._expecting:
-            self._not_before = self._next_at = self.clock() + self._backoff.next()
+            self._not_before = self._next_at = at
 
     def nothing_to_claim(self) -> None:
         """No type has a handler yet."""
@@ -132,5 +139,5 @@ class ClaimSchedule:
         self.next_after_poll()
 
     def pause(self) -> float:
-        """Seconds to wait after a failure, for a thread that sleeps itself."""
+        """A question failed. Returns how many seconds its thread should sleep before the next try."""
         return self._backoff.next()

@@ -24,12 +24,12 @@ class RunningJobs:
     def __init__(self, *, workers: int) -> None:
         self.workers = workers
         self.signals = RunSignals()
-        # By id() of the claimed job. A job that is due again at once may run again before its earlier run has left here; and an
-        # id and its lease_no may be given out again, after a truncate say, while the earlier job of them runs. Single
-        # operations on a dict are atomic.
+        # By id() of the claimed job, because two runs may have the same job, or even the same claim key, for a moment: a job
+        # that is due again at once may begin before its earlier run has been removed here; and after a truncate, say, an id and
+        # its lease_no may be given out again while the earlier job runs. Single operations on a dict are atomic.
         self._jobs: dict[int, RunningJob] = {}
         self.freed_at = 0.0
-        """time.monotonic() when a worker was last free after all had been busy."""
+        """time.monotonic() when a worker last became free after all had been busy."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -41,15 +41,19 @@ class RunningJobs:
         self._jobs[id(job)] = RunningJob(job, threading.get_ident())
 
     def remove(self, job: Claimed) -> None:
+        """Does nothing to a job that is not here: something may have broken off the thread in `add`."""
         if len(self._jobs) >= self.workers:
             self.freed_at = time.monotonic()
-        del self._jobs[id(job)]
+        try:
+            del self._jobs[id(job)]
+        except KeyError:
+            pass
 
     def claims(self) -> list[ClaimKey]:
         return [one.job.key() for one in self.all()]
 
     def lose(self, lost: Collection[ClaimKey]) -> None:
-        """Other processes have taken these."""
+        """Other processes have taken these jobs."""
         for one in self.all():
             if one.job.key() in lost:
                 logger.warning(
@@ -61,7 +65,7 @@ class RunningJobs:
 
 
 def log_stacks(running: Sequence[RunningJob]) -> None:
-    """Log where the handlers are that have not returned."""
+    """Log a stack for each handler that has not returned."""
     frames = sys._current_frames()
     for one in running:
         frame = frames.get(one.thread)

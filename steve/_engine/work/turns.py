@@ -1,9 +1,9 @@
-"""How worker threads go on without a loop.
+"""How workers go on without a loop.
 
 A `while True` loop in a ThreadPoolExecutor would hang the interpreter at its exit when the program forgets `stop()`: the exit
-waits for the threads before anything else runs. So each worker is a chain of turns. A turn works for a short while and submits
-the next one; at the exit `submit` raises, and the chain ends. Of the chains without work one is idle: its turn waits for work.
-The others are parked: they have no turn, and whatever brings jobs gives them one.
+waits for the executor's threads before anything else runs. So each worker is a chain of turns. A turn works for a short while
+and submits the next one; at the exit `submit` raises, and the chain ends. Of the chains without work, one is idle: its turn
+waits for work. The others are parked: they have no turn until a thread that brings jobs gives them one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class EnginePort(Protocol):
 
 
 class Turns:
-    """Counts the chains. `has_enough()` and `may_wake()` ask the walk about the jobs that wait."""
+    """Gives turns to the chains, and counts them. It knows nothing of jobs: `walk` and `on_park` do."""
 
     def __init__(self, *, threads: Threads, signals: RunSignals, engine: EnginePort) -> None:
         self.workers = threads.workers
@@ -36,17 +36,18 @@ class Turns:
         self._engine = engine
         self._walk: Callable[[], bool] = lambda: False
         self._on_park: Callable[[], None] = lambda: None
-        # Protects the four below. Held to count, not to call.
+        # Protects changes of the four below, except that the idle chain resets _idle_thread without it. Nothing is called under
+        # this lock.
         self._counting = threading.Lock()
         self._active = 0  # chains with a turn, submitted or under way
-        self._has_idle = False  # one of them waits for work
+        self._idle_thread: int | None = None  # threading.get_ident() of the thread whose turn waits for work
         self._has_ended = False
         self.broken = 0
-        """Turns that something broke off."""
+        """How many turns something broke off."""
 
     def begin(self, walk: Callable[[], bool], on_park: Callable[[], None]) -> None:
-        """`walk()` does one turn's work and returns whether the chain goes on. `on_park()` is called when a chain has been
-        parked: it gives it another turn where there is work after all."""
+        """Give the first turn. `walk()` does one turn's work and returns whether the chain goes on. `on_park()` is called when
+        a chain has been parked, and gives another turn if there is work after all."""
         self._walk = walk
         self._on_park = on_park
         self.give(1)
@@ -54,27 +55,27 @@ class Turns:
     # -- the idle chain -------------------------------------------------------------------------------------------------
 
     def become_idle(self) -> bool:
-        """The calling chain is to wait for work. False: another one does."""
+        """Make the calling chain the idle one. Returns False if another chain is."""
         with self._counting:
-            if self._has_idle:
+            if self._idle_thread is not None:
                 return False
-            self._has_idle = True
+            self._idle_thread = threading.get_ident()
             return True
 
     def leave_idle(self) -> None:
-        self._has_idle = False
+        self._idle_thread = None
 
     def has_idle(self) -> bool:
-        return self._has_idle
+        return self._idle_thread is not None
 
     def at_work(self) -> int:
-        """How many chains take jobs, or run one: all that have a turn, except the idle one."""
-        return self._active - self._has_idle
+        """How many chains take or run jobs: all that have a turn, except the idle one."""
+        return self._active - (self._idle_thread is not None)
 
     # -- giving turns ---------------------------------------------------------------------------------------------------
 
     def give(self, most: int) -> None:
-        """Give a turn to so many parked chains, as far as there are any."""
+        """Give a turn to so many parked chains, or to all if there are fewer."""
         with self._counting:
             turns = 0 if self._signals.is_stopping() else min(most, self.workers - self._active)
             self._active += turns
@@ -86,7 +87,7 @@ class Turns:
                 return
 
     def resubmit(self, turns: int) -> None:
-        """So many turns were submitted and will never come: their threads are dead."""
+        """So many turns were submitted and will never begin, because their threads are dead."""
         for _ in range(turns):
             if not self._submit():
                 self._park()
@@ -103,6 +104,9 @@ class Turns:
         try:
             again = self._walk()
         except BaseException:
+            # If it was broken off right before or after its wait, the chain counts as the idle one, and no other could be.
+            if self._idle_thread == threading.get_ident():
+                self.leave_idle()
             with self._counting:
                 self.broken += 1
             logger.exception("a worker's turn failed; the worker goes on")
@@ -119,7 +123,7 @@ class Turns:
     def _submit(self) -> bool:
         try:
             self._threads.submit(self._turn)
-        except RuntimeError:  # the interpreter exits without a stop(): all threads of the executor are started
+        except RuntimeError:  # the interpreter exits without a stop(). There is no other cause: all threads were started before
             self._signals.stop()
             self._engine.ask_to_stop()
             return False

@@ -1,5 +1,4 @@
-"""Runs one claimed job: calls the handler, has the outcome judged, puts the verdict into the settler's queue, and logs a
-line."""
+"""Runs one claimed job: calls the handler, has the outcome judged, puts the verdict into the settler's queue and logs it."""
 
 from __future__ import annotations
 
@@ -21,12 +20,12 @@ from steve.job import Status
 
 
 class VerdictPort(Protocol):
-    """Where verdicts go."""
+    """The settler's queue, as a worker sees it."""
 
     def put(self, verdict: Verdict) -> None: ...
 
     def announce(self, event: Event) -> None:
-        """A run begins. It takes the same way, because the end of the attempt before may not have been told yet."""
+        """A run begins. The event goes through the same queue, because the end of the previous attempt may be in it."""
 
 
 class FinishedRun(NamedTuple):
@@ -36,7 +35,7 @@ class FinishedRun(NamedTuple):
 
 
 class Worker:
-    """All worker threads share one."""
+    """All worker threads share one object."""
 
     def __init__(
         self,
@@ -63,21 +62,21 @@ class Worker:
             self._queue.put(judge(job, NotBegun(), None))
             return
         finished = None
-        self.running.add(job)
         try:
-            # Looked at after entering. The worker that waits to run a job alone looks at the two in the other order, so that
-            # one of the two threads sees the other.
+            self.running.add(job)
+            # Looked at after `add`. The worker that runs jobs alone looks at the two in the other order: at the running jobs
+            # after last_chance_is_due. So one of the two threads sees the other.
             if alone or not self._claimer.last_chance_is_due:
                 finished = self._run(job, handler)
             self._queue.put(judge(job, NotBegun(), None) if finished is None else finished.verdict)
-        finally:  # whatever broke this off: a job that is in no list is looked for
+        finally:  # even if something broke this off: a job that neither runs nor has a verdict is found and freed
             self.running.remove(job)
         if finished is not None:
             self._claimer.sizer.ran(job.type, finished.seconds)
             try:
-                _log(*finished)  # last: a log handler of the application may take its time
+                _log(*finished)  # last, because a log handler of the application may be slow
             finally:
-                del finished  # the traceback of its error leads to this frame: it would keep the handler's locals alive
+                del finished  # the traceback of its error refers to this frame, which would keep the handler's locals alive
 
     def _run(self, job: Claimed, handler: Handler) -> FinishedRun:
         begun = time.monotonic()
@@ -86,7 +85,7 @@ class Worker:
                 self._queue.announce(Event(job, self._process, None, None))
             begun = time.monotonic()
             outcome = run(job, handler, self.running.signals, self._max_result_bytes)
-        except BaseException as error:  # raised into this thread from outside: the job must not be lost with it
+        except BaseException as error:  # raised into this thread from outside: the job needs a verdict all the same
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun
         try:
@@ -106,7 +105,7 @@ def _log(verdict: Verdict, outcome: Outcome, seconds: float) -> None:
     text = "job %s (%s) attempt %d of %d %s after %.3f s"
     values: list[object] = [job.uid, job.type, job.attempts - job.crashes, job.max_attempts, _what(verdict), seconds]
     error = outcome.error if isinstance(outcome, Raised) else None
-    if verdict.error is not None and error is None:  # not to be printed as it is: as it is stored, within bounds
+    if verdict.error is not None and error is None:  # no exception that can be printed: log what is stored
         text += "\n%s"
         values.append(verdict.details or verdict.error)
     logger.log(level, text, *values, exc_info=error, extra=job.log_extra())
