@@ -1,4 +1,4 @@
-"""`ClaimPort` in statements: the claims of one process, on the connections that are kept for them."""
+"""Implements `ClaimPort` with SQL statements, for one process, on the connections that are kept for claims."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Full scans for the scanner: while they are slow, it makes them beside the claims, and says what makes them slow."""
+"""The scanner's duties for claims. While full scans are slow, it makes them beside the claims, and logs what makes them slow.
+While all workers are busy, it takes up the jobs of claims whose reply was lost.
+"""
 
 from __future__ import annotations
 

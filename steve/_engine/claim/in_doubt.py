@@ -1,6 +1,6 @@
-"""Claims whose reply was lost: the jobs that such a claim took have to be asked for, twice.
+"""Remembers whether the reply to a claim was lost. The process then asks the database, twice, which jobs that claim took.
 
-The claimer writes here, under the claim lock or the scan lock.
+Except for `ask_now()`, all methods that change something are called under the claim lock or the scan lock.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ class InDoubtClaims:
         self._tuning = tuning
         self._clock = clock
         self._is_lost = False
-        """A reply was lost, and its claim has not been asked for yet."""
-        self._second_look = inf
+        """A reply was lost, and the first question about it has not been asked yet."""
+        self._second_look = inf  # when the second question is due
         self._answered: deque[datetime] = deque()
-        """The database's times of the last answered claims: all jobs of a claim have one claimed_at."""
+        """The claimed_at of the last answered claims, by the database's clock. All jobs of a claim have the same."""
 
     def lose(self) -> None:
-        """A claim may have taken jobs, and its reply was lost."""
+        """The reply to a claim was lost, and the claim may have taken jobs."""
         self._is_lost = True
 
     def answered(self, jobs: Sequence[Claimed]) -> None:
         """These jobs came with a reply."""
-        if len(self._answered) >= self._tuning.answered_most and not self.exist():  # while in doubt, all are needed
+        if len(self._answered) >= self._tuning.answered_most and not self.exist():  # while in doubt, all of them are needed
             self._answered.popleft()
         times = [job.claimed_at for job in jobs]
-        # One time, except after lost replies. Compared rather than put in a set: a datetime is slow to hash.
+        # One time, unless these are the jobs of lost replies. Compared rather than put in a set: a datetime is slow to hash.
         self._answered.extend(times[:1] if times.count(times[0]) == len(times) else sorted(set(times)))
 
     def exist(self) -> bool:
@@ -44,28 +44,28 @@ class InDoubtClaims:
         return self._is_lost or self._second_look < inf
 
     def ask_now(self) -> None:
-        """Let the second question come now. From any thread."""
+        """If there is doubt, make the next question due at once. From any thread."""
         if self.exist():
             self._second_look = 0.0
 
     def are_new(self) -> bool:
-        """Whether they have not been asked for yet."""
+        """Whether the first question has not been asked yet."""
         return self._is_lost
 
     def is_due(self) -> bool:
-        """Whether it is time to ask."""
+        """Whether a question is due."""
         return self._is_lost or self._clock() >= self._second_look
 
     def begin(self) -> tuple[bool, list[datetime]]:
-        """Before the question is sent: whether it is the first one, and the times of the answered claims. A scan that loses its
-        reply from now on is left to the next question."""
+        """A question is about to be sent. Returns whether it is the first one, and the times of the answered claims. If a reply
+        is lost after this, the next question is about it."""
         first, self._is_lost = self._is_lost, False
         self._second_look = self._clock() + self._tuning.second_look
         return first, list(self._answered)
 
     def end(self, first: bool) -> None:
-        """The question was answered. The first is followed by a second: the server may commit a claim after its client has lost
-        the connection and asked."""
+        """The question was answered. A first one is followed by a second: after the connection broke, the server may commit the
+        claim later than it answers the first question."""
         if not first:
             self._second_look = inf
         while len(self._answered) > self._tuning.answered_most:

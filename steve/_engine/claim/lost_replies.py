@@ -1,4 +1,4 @@
-"""Asks what a claim took whose reply was lost, and takes those jobs up."""
+"""After the reply to a claim was lost: asks the database which jobs that claim took, and takes them up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from steve._runtime.log import logger
 
 
 class LostReplies:
-    """All its methods are called under the claim lock, so that no claim under way is mistaken for a lost one."""
+    """Its methods are called under the claim lock, so that no claim under way is mistaken for one whose reply was lost."""
 
     def __init__(
         self,
@@ -27,8 +27,8 @@ class LostReplies:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.in_doubt = InDoubtClaims(tuning=tuning, clock=clock)
-        # Held by a full scan beside the claims, and by the question: what a scan brings must be in the buffer before anybody
-        # asks.
+        # Held by a full scan beside the claims, and by a question: before the question is asked, the scan's jobs must be in the
+        # buffer, or its reply must be known to be lost. Lock order: after the claim lock.
         self.scan_lock = threading.Lock()
         self._database = database
         self._take_up = take_up
@@ -36,14 +36,16 @@ class LostReplies:
         self._clock = clock
 
     def ask(self) -> int:
-        """Take up the jobs of this process that came with no reply; returns how many. Raises DatabaseFailure."""
+        """Take up the jobs that this process holds and that no reply brought. Returns how many. Raises DatabaseFailure."""
         with self.scan_lock:
             first, answered = self.in_doubt.begin()
             try:
                 jobs = self._database.find_claimed(answered)
             except (Transient, InDoubt, Misconfigured):
+                # After any other failure, such as a row that cannot be read, only the second question remains: the claims must
+                # go on.
                 self.in_doubt.lose()
-                raise  # any other failure, such as a row that cannot be read, must not hold up all claims: asked again later
+                raise
             self.in_doubt.end(first)
             self._take_up(jobs)
         if jobs:
@@ -51,7 +53,8 @@ class LostReplies:
         return len(jobs)
 
     def ask_at_last(self, outage: Outage, pause: Callable[[], float]) -> None:
-        """No claim comes after this question. Gives up while the database stays away. `pause()`: seconds to the next try."""
+        """Ask once more, when no claim can follow. Gives up if the database stays away for `shutdown_grace`. `pause()`: seconds
+        to the next try."""
         deadline = self._clock() + self._grace
         self.in_doubt.lose()
         while self.in_doubt.are_new():

@@ -1,7 +1,8 @@
-"""The thread that reads notifications, on its own connection, and does nothing else: a session that listens and does not read
-for more than milliseconds holds back the cleaning up of the whole database.
+"""The thread that reads notifications, on a connection of its own. It does nothing else, because a session that listens has to
+read at once: PostgreSQL sends notifications within a transaction, and a client that is slow to read them keeps that transaction
+open, which holds back the vacuuming of the whole database.
 
-A notification is a hint: it wakes the claimer, which looks for itself. The poll remains for those that are lost.
+A notification is only a hint: it wakes the claimer, which looks for itself. If one is lost, the next poll finds the job.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ class ListenPort(Protocol):
     """`listen` and `hear` raise DatabaseFailure."""
 
     def listen(self) -> int | None:
-        """Open the connection if need be, and listen. Returns the number of its socket; None: a pooler is in between, which
-        passes no notifications on."""
+        """Open the connection if it is not open, and listen. Returns the number of its socket; None if there is a pooler in
+        between, which passes no notifications on."""
 
     def hear(self) -> list[str]:
-        """The payloads that have arrived."""
+        """The payloads of the notifications that have arrived."""
 
     def close(self) -> None: ...
 
 
 class ClaimerPort(Protocol):
-    """What is woken."""
+    """The claimer, as the notifier sees it."""
 
     def wake(self, *, full_scan: bool = False) -> None: ...
 
@@ -82,7 +83,7 @@ class Notifier:
                     break
                 self._outage.worked(LOOP)
                 self._backoff.reset()
-                self._claimer.wake(full_scan=True)  # the notifications of the time before are lost
+                self._claimer.wake(full_scan=True)  # the notifications from before are lost
                 self.is_listening = True
                 self._read(descriptor)
             except DatabaseFailure as error:
@@ -94,16 +95,16 @@ class Notifier:
         self._wait.close()
 
     def _read(self, descriptor: int) -> None:
-        """Until the end."""
+        """Read notifications until `end()`. Raises DatabaseFailure."""
         while True:
             self._wait.wait(descriptor, self._tuning.listen_check)
             if self._is_ended:
                 return
-            # Before reading, not only before the claim: reading takes a processor, too.
+            # Before reading, not only before the claim: reading takes processor time too.
             if seconds := self._claimer.stand_back_seconds():
                 self._sleep(seconds)
             payloads = self._database.hear()
-            if not payloads:  # an idle connection does not notice by itself that the other end is gone or frozen
+            if not payloads:  # silence: an idle connection does not notice that its other end is gone or frozen
                 self._database.listen()
                 payloads = self._database.hear()
             if payloads:
@@ -111,7 +112,7 @@ class Notifier:
 
 
 class DatabaseListener:
-    """`ListenPort` in statements."""
+    """Implements `ListenPort` with SQL statements."""
 
     def __init__(self, *, connection: LoopConnection, statements: NotificationStatements) -> None:
         self._connection = connection

@@ -2,8 +2,8 @@
 
 In a healthy table every claim is a full scan: it looks from the beginning of every lane. While a transaction stays open
 somewhere (a report, a backup, a forgotten BEGIN), PostgreSQL cannot remove the index entries of the jobs that were claimed
-since, and a full scan walks over all of them. So full scans get a twentieth of the time, and the claims in between look above
-the watermarks only.
+since, and a full scan has to pass over all of them. So full scans get about a twentieth of the time, and the claims in between
+look only above the watermarks.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from steve._model.tuning import Tuning
 
 class Watermarks:
     """A watermark only makes claims faster. It moves to jobs that were claimed, never to the present time, and an empty scan
-    does not move it. In a lane that a full scan meets for the first time it lies just below the first pending job.
+    does not move it. In a lane that a full scan meets for the first time, it is set just below the first pending job.
 
     Jobs do become pending below a watermark: commits overlap, transactions last, claims are rolled back, jobs are given back.
-    The next full scan finds them, after 21 full scans or a poll at most.
+    The next full scan finds them, after 21 times its duration or one poll interval at most.
 
-    The holder of the claim lock writes here and, once full scans are slow, the scanner. Each write is atomic, and a watermark
-    that lies too far back only costs time.
+    The holder of the claim lock writes here, and the scanner does while full scans are slow. Each write is atomic, and a
+    watermark that is too low only costs time.
     """
 
     def __init__(self, *, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,7 +36,7 @@ class Watermarks:
         self.scan_seconds = 0.0
         """How long the database took for the last full scan."""
         self.is_slow = False
-        """Full scans take so long that no claim should wait for one: the scanner makes them, beside the claims."""
+        """Full scans take so long that no claim should wait for one. The scanner makes them, beside the claims."""
 
     def reset(self) -> None:
         """Make the next claim a full scan. From any thread."""
@@ -44,7 +44,7 @@ class Watermarks:
         self._full_scan_at = 0.0
 
     def now(self) -> Mapping[Lane, Watermark] | None:
-        """What the next claim looks above; None: it is a full scan."""
+        """The watermarks above which the next claim looks. None: the next claim is a full scan."""
         overdue = self._tuning.full_scan_overdue if self.is_slow else 0.0
         is_due = self._clock() >= self._full_scan_at + overdue
         return None if is_due or not self._watermarks else self._watermarks.copy()
@@ -54,9 +54,9 @@ class Watermarks:
         return max(0.0, self._full_scan_at - self._clock())
 
     def claimed(self, reply: ClaimReply, *, full_scan: bool, cut_off: bool) -> None:
-        """A claim had its answer. `cut_off`: there may be more jobs where it looked."""
+        """A claim was answered. `cut_off`: there may be more jobs where it looked."""
         if full_scan:
-            # The least of the last few: a scan that waited for a processor says nothing about the table.
+            # The least of the last few: a scan may also have taken long because it waited for a processor.
             self.scan_seconds = reply.scan_seconds
             self._recent.append(reply.scan_seconds)
             seconds = min(self._recent)
@@ -65,10 +65,10 @@ class Watermarks:
             if len(self._watermarks) > self._tuning.lanes_most:
                 self._watermarks = {}
         for lane, (run_at, id) in reply.heads.items():
-            self._watermarks.setdefault(lane, (run_at, id - 1))  # nothing was claimed there yet: just below the first job
+            self._watermarks.setdefault(lane, (run_at, id - 1))  # no watermark yet: just below the first job
         last = {(job.queue, job.type, job.priority): (job.run_at, job.id) for job in reply.jobs if not job.crashes}
         for place, watermark in last.items():
             lane = Lane(*place)
-            # Back only if there may be more jobs between here and the old watermark.
+            # Moved back only if there may be more jobs between the last one and the old watermark.
             if cut_off or lane not in self._watermarks or watermark > self._watermarks[lane]:
                 self._watermarks[lane] = watermark

@@ -13,7 +13,7 @@ from steve._model.outcome import Verdict
 
 
 class Commits:
-    """`CommitPort`, and the same for jobs that a rescue failed."""
+    """Implements `CommitPort`. It also tells the listeners of jobs that a rescue failed."""
 
     def __init__(
         self,
@@ -36,11 +36,11 @@ class Commits:
     def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
         if verdict.due_in is not None:
             self._schedule.expect(verdict.due_in)
-        if settled is not None:  # None: no listener wanted to know when the statement was sent
+        if settled is not None:  # None: when the statement was sent, no listener wanted to know
             self.on_rescued(self._process, verdict, settled)
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
-        """`process`: the name of the process that ran it."""
+        """`process`: the name of the process that ran the job."""
         if self._listeners.want(verdict):
             self._dispatcher.put(Event(verdict.job, process, verdict, settled))
 

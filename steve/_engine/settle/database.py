@@ -1,4 +1,4 @@
-"""`SettlePort` in statements, on the connection that is kept for it."""
+"""Implements `SettlePort` with SQL statements, on the connection that is kept for settling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DatabaseSettlement:
         notify: bool,
         is_wanted: Callable[[Verdict], bool],
     ) -> None:
-        """`process`: the name of this process, for the log of attempts; `is_wanted(verdict)`: whether a listener is to be told
+        """`process`: the name of this process, for the log of attempts; `is_wanted(verdict)`: whether a listener wants to know
         of it."""
         self._connection = connection
         self._statements = statements

@@ -1,7 +1,7 @@
-"""The settler's queue: verdicts that wait to be written down, and the ones that PostgreSQL does not take at present.
+"""The settler's queue: verdicts that wait to be written, and those that PostgreSQL does not take at present.
 
-One-way: what was put here is settled or, when the fence says so, dropped. Verdicts wait here while the database is away, and
-workers begin nothing more when too many do.
+A verdict never goes back: it is settled, or dropped if this process no longer holds the job. Verdicts wait here while the
+database is away; when there are too many, workers begin no more jobs.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Batch(NamedTuple):
 
     verdicts: list[Verdict]
     begun: list[Event]
-    """Runs that began meanwhile: told before the end of any of them, and after all that was taken earlier."""
+    """Runs that began meanwhile. Listeners are told of them before the verdicts of this batch, and after earlier batches."""
     ended: bool
-    """Nothing will come after this."""
+    """Nothing comes after this."""
 
 
 class Deferred(NamedTuple):
@@ -41,14 +41,14 @@ class SettleQueue:
     def __init__(self, *, tuning: Tuning) -> None:
         self._tuning = tuning
         self._verdicts: SimpleQueue[Verdict | Event | None] = SimpleQueue()
-        self._weighing = threading.Lock()  # protects the four below; the last lock that a thread takes
+        self._weighing = threading.Lock()  # protects the four below; the last in the order of locks
         self._put = 0
         self._count = 0
         self._taken = 0
         self._bytes = 0
         self._is_ended = False
         self.deferred: list[Deferred] = []
-        """Replaced as a whole, by the settler. Counted with what waits, so that workers stop before too much lies here."""
+        """Replaced as a whole, by the settler. They count as waiting verdicts, so that backpressure begins in time."""
         self.backpressure = Backpressure(level=self._level)
 
     def __len__(self) -> int:
@@ -68,29 +68,29 @@ class SettleQueue:
             self._verdicts.put(verdict)  # under the lock for reset_if_empty()
 
     def announce(self, event: Event) -> None:
-        """A run begins. Told through this queue, since the end of the attempt before it may still be on its way."""
+        """A run begins. The event goes through this queue, because the end of the previous attempt may still be in it."""
         self._verdicts.put(event)
 
     def end(self) -> None:
         """No verdict comes after this."""
-        self._is_ended = True  # besides the marker, which a thread that was broken off while it waited may have taken
+        self._is_ended = True  # as well as the marker: a settler that was broken off while it waited may have removed that
         self._verdicts.put(None)
 
     def progress(self) -> tuple[int, int]:
-        """How many verdicts were ever put here, and how many of these are in the database, deferred or given up."""
+        """How many verdicts were ever put here, and how many of these are settled, deferred or given up."""
         with self._weighing:
             return self._put, self._put - self._count - self._taken
 
     def is_settled(self) -> bool:
-        """Whether all verdicts that were ever put here are in the database, deferred or given up."""
+        """Whether all verdicts that were ever put here are settled, deferred or given up."""
         with self._weighing:
             return not self._count and not self._taken
 
     # -- on the settler's thread ----------------------------------------------------------------------------------------
 
     def take(self, seconds: float | None = None) -> Batch:
-        """Wait for something, at most so long, and take all that lies here with it, up to the size of one statement. What was
-        taken before is done with."""
+        """Wait until something is here, at most so many seconds, and take everything, up to the size of one statement. The
+        call says that the settler has finished with the batch before."""
         with self._weighing:
             self._taken = 0
         verdicts: list[Verdict] = []

@@ -11,8 +11,8 @@ from steve.job import AttemptStatus, Status
 
 
 class Reaction(Enum):
-    WAIT = "the same group will be taken when this is over"
-    WAIT_IN_DOUBT = "the same, and this try may have written it"
+    WAIT = "PostgreSQL will take the same group when this is over"
+    WAIT_IN_DOUBT = "the same, but this try may have written the group"
     LOOK_CLOSER = "one of the verdicts may be the cause: try fewer at a time"
 
 
@@ -20,18 +20,19 @@ def reaction_to(error: Exception) -> Reaction:
     if isinstance(error, InDoubt):
         return Reaction.WAIT_IN_DOUBT
     if isinstance(error, Transient | Misconfigured) and not isinstance(error, Unexplained):
-        return Reaction.WAIT  # it says nothing about what was sent
-    # Refused; or for a reason that PostgreSQL cannot explain; or no answer of PostgreSQL's: memory, a defect of the driver
+        return Reaction.WAIT  # the cause is not in what was sent
+    # PostgreSQL refused it, or failed for a reason that it does not explain; or the error is not PostgreSQL's, but lack of
+    # memory, say, or a defect of the driver.
     return Reaction.LOOK_CLOSER
 
 
 def may_have_been_written(error: Exception) -> bool:
-    """An error that is not PostgreSQL's may have been raised when the answer was there."""
+    """An error that is not PostgreSQL's may have been raised after the group was written."""
     return not isinstance(error, DatabaseFailure)
 
 
 def is_left_from_another_life(error: Exception) -> bool:
-    """Whether a row of the log is in the way: its key, (job_id, lease_no), is the only unique one that is written here."""
+    """Whether a row of the log is in the way: its key, (job_id, lease_no), is the only unique key that is written here."""
     return isinstance(error, DatabaseFailure) and error.sqlstate == "23505"
 
 
@@ -47,12 +48,12 @@ def text_of(error: Exception) -> object:
 
 
 def without_data(verdict: Verdict, reason: str) -> Iterator[tuple[Verdict, Verdict]]:
-    """The same outcome with less in it that PostgreSQL may not be able to hold, and what to write if that data is the cause.
-    An error keeps its words as long as possible, and what becomes of its job stays as it is. A job whose result cannot be
-    stored fails."""
+    """Pairs: the same outcome without some of the data, which PostgreSQL may not be able to hold; and what to write if that
+    data proves to be the cause. An error loses as little of its text as possible, and what becomes of its job does not change.
+    A job whose result cannot be stored fails."""
     if verdict.attempt_status is AttemptStatus.ERROR:
         text = f"ErrorNotStorable: the attempt failed, but its error cannot be stored: {reason}"
-        # First for a database in another encoding than UTF-8.
+        # The first is for a database that is not in UTF-8.
         for less in (
             verdict._replace(error=_in_ascii(verdict.error), details=_in_ascii(verdict.details)),
             verdict._replace(error=text, details=None),

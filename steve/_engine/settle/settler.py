@@ -1,8 +1,9 @@
-"""The thread that writes outcomes down: it takes the verdicts that wait, writes them in one statement, and takes what has come
-meanwhile. Groups form by themselves under load; a lone verdict goes at once.
+"""The thread that writes outcomes: it takes the verdicts that wait, writes them in one statement, and takes those that have
+come meanwhile. Groups form by themselves under load; a single verdict is written at once.
 
-No outcome is given up while the manager runs. A verdict that PostgreSQL does not take is deferred, where it holds up no other,
-and tried again. Only where the same outcome without its data can be written, and with it cannot, is the data the cause.
+No outcome is given up while the manager runs. A verdict that PostgreSQL does not take is deferred, so that it does not hold up
+others, and is tried again. Its data counts as the cause only if the same outcome can be written without the data, and cannot be
+written with it.
 
 How it reacts to which error: `reactions.py`.
 """
@@ -38,16 +39,16 @@ from steve._runtime.log import logger
 LOOP = "settling"
 
 Landed = dict[int, Settled | None]
-"""What the database holds of a group of verdicts, by their place in the group, from 1. By place, because an id and its lease_no
-may have been given out again while a job of them still ran: two verdicts of a group may have the same. None: it is written, and
-no listener wants to hear of it."""
+"""Which verdicts of a group are in the database, by their place in the group, from 1. Not by claim key: an id and its lease_no
+may have been given out again while the earlier job ran, so that two verdicts of a group may have the same. None: the verdict is
+written, and no listener wants to know of it."""
 
 
 class SettlePort(Protocol):
     """What the settler asks of the database. All methods raise DatabaseFailure."""
 
     def write(self, verdicts: Sequence[Verdict], now: float) -> Landed:
-        """Write these, and return those whose jobs were still ours. `now`: time.monotonic()."""
+        """Write these, and return those whose jobs this process still held. `now`: time.monotonic()."""
 
     def find_written(self, verdicts: Sequence[Verdict]) -> Landed:
         """Those that are in the database already."""
@@ -56,11 +57,11 @@ class SettlePort(Protocol):
         """Write it in a transaction that is rolled back."""
 
     def forget_attempt(self, verdict: Verdict) -> None:
-        """Delete a row of the log that another life of the job has left under this lease."""
+        """Delete a row of the log that has this job_id and lease_no and is left from another life of the job."""
 
 
 class CommitPort(Protocol):
-    """Hears what the settler did, on its thread."""
+    """What the settler reports, on its own thread."""
 
     def on_begun(self, event: Event) -> None: ...
 
@@ -68,7 +69,7 @@ class CommitPort(Protocol):
         """After the commit."""
 
     def on_dropped(self) -> None:
-        """A verdict was not ours to write any more."""
+        """A verdict was not written, because this process does not hold the job any more."""
 
     def on_all_settled(self) -> None:
         """Nothing comes after this."""
@@ -85,16 +86,17 @@ class Settler:
         self._tuning = tuning
         self._backoff = Backoff(tuning)
         self._deadline: float | None = None
-        # What was taken from the queue and is not done with, in order. Whatever breaks this thread off, it goes on with these.
+        # What was taken from the queue and is neither written nor deferred, in order. If something breaks this thread off, it
+        # begins again with these.
         self._open: deque[Verdict] = deque()
         self._open_since = 0.0
         self._is_ended = False
-        # When the deferred verdicts are tried again; while they are tried, what is known of each.
+        # When the deferred verdicts are tried again; and while they are tried, what is known of each.
         self._retry_at = 0.0
         self._retry_backoff = Backoff(tuning)
         self._retried: dict[ClaimKey, Deferred] = {}
         self._refused = 0  # how many were refused in a row
-        self._forgotten: set[ClaimKey] = set()  # verdicts of this group whose row in the log was looked for
+        self._forgotten: set[ClaimKey] = set()  # verdicts of this group for which forget_attempt() was called
 
     # -- from any thread ------------------------------------------------------------------------------------------------
 
@@ -103,18 +105,18 @@ class Settler:
         return len(self._queue) + len(self._open) + len(self._queue.deferred)
 
     def claims(self) -> set[ClaimKey]:
-        """Of the verdicts that are being written or are deferred."""
+        """The claims of the verdicts that are being written or are deferred."""
         return {one.job.key() for one in self._open.copy()} | {one.verdict.job.key() for one in self._queue.deferred}
 
     def oldest(self) -> float:
-        """For how many seconds the oldest of these has waited."""
+        """For how many seconds the oldest verdict that is being written or is deferred has waited."""
         since = [one.since for one in self._queue.deferred]
         if self._open:
             since.append(self._open_since)
         return time.monotonic() - min(since) if since else 0.0
 
     def set_deadline(self) -> None:
-        """The manager stops. If the database is away, give up after `settle_deadline` rather than keep the process for ever."""
+        """The manager stops. If the database is away, give up after `settle_deadline`, so that the process ends."""
         self._deadline = time.monotonic() + self._tuning.settle_deadline
 
     # -- the loop -------------------------------------------------------------------------------------------------------
@@ -139,7 +141,7 @@ class Settler:
         batch = self._queue.take(self._seconds_to_retry())
         self._is_ended = batch.ended
         if batch.verdicts:
-            self._open_since = time.monotonic()  # set before there is something that could have waited
+            self._open_since = time.monotonic()  # before _open is filled: another thread may call oldest() in between
             self._open.extend(batch.verdicts)
         for event in batch.begun:
             self._commits.on_begun(event)
@@ -157,12 +159,12 @@ class Settler:
             self._retry_at = time.monotonic() + self._retry_backoff.next()
 
     def _settle(self, group: Sequence[Verdict], doubtful: bool) -> None:
-        """Write a group, or defer those of it that cannot be written. `doubtful`: an earlier try may have written it."""
+        """Write a group, or defer those that cannot be written. `doubtful`: an earlier try may have written the group."""
         while self._refused < self._tuning.refusals_in_a_row:
             try:
                 landed = self._database.write(group, time.monotonic())
                 if doubtful and len(landed) < len(group):
-                    # A statement after the write, which has waited for the row locks of the lost try.
+                    # In a statement after the write: the write has waited for the row locks of the try whose reply was lost.
                     landed |= self._database.find_written(group)
             except Exception as error:
                 reaction = reaction_to(error)
@@ -174,7 +176,7 @@ class Settler:
             else:
                 self._on_written(group, landed, doubtful)
                 return
-        for verdict in group:  # nothing is taken at present, so they are not tried one by one
+        for verdict in group:  # PostgreSQL takes nothing at present, so the rest is not tried one by one
             self._defer(verdict, doubtful, None)
 
     def _on_written(self, group: Sequence[Verdict], landed: Landed, doubtful: bool) -> None:
@@ -189,13 +191,12 @@ class Settler:
                 text = "job %s was taken from this process while attempt %d ran: its outcome (%s) is dropped"
                 _log(logging.WARNING, text, verdict, verdict.status)
                 self._commits.on_dropped()
-            # else: an attempt that does not count leaves no row in the log that could tell. The try whose reply was lost has
-            # written it, and nobody is told.
+            # Otherwise the try whose reply was lost may have written it. An attempt that does not count leaves no row in the
+            # log that could tell, and no listener is told of it.
 
     def _look_closer(self, group: Sequence[Verdict], error: Exception, doubtful: bool) -> None:
-        """PostgreSQL does not take this group. It is halved until the verdict that is refused stands alone. Then either
-        something that is in the way can be removed; or the data is proven to be the cause, because the same outcome can be
-        written without it and not with it. Otherwise the verdict is deferred, whatever the cause is."""
+        """PostgreSQL does not take this group. Halve it until the verdict that is refused is alone. Then remove the row that is
+        in its way, if there is one; or write less, if its data proves to be the cause; or else defer it."""
         if len(group) > 1:
             middle = len(group) // 2
             self._settle(group[:middle], doubtful)
@@ -223,7 +224,7 @@ class Settler:
     # -- deferred verdicts ----------------------------------------------------------------------------------------------
 
     def _defer(self, verdict: Verdict, doubtful: bool, error: Exception | None) -> None:
-        """`error`: the reason; None: no other verdict is taken either."""
+        """`error`: why it cannot be written; None: it was not tried, because others were refused."""
         self._refused += 1
         before = self._retried.get(verdict.job.key())
         was_logged = before is not None and before.was_logged
@@ -235,8 +236,8 @@ class Settler:
                 _log(logging.WARNING, text, verdict, text_of(error))
                 was_logged = True
         since = self._open_since if before is None else before.since
-        # Removed first: if something breaks this thread off here, the verdict is lost and its job is freed; it is not written
-        # and told twice.
+        # Removed here before it is added there. If something breaks this thread off in between, the verdict is lost and its job
+        # is freed; in the other order it would be written, and told, twice.
         self._open.popleft()
         self._queue.deferred = [*self._queue.deferred, Deferred(verdict, since, doubtful, was_logged)]
 
@@ -244,8 +245,8 @@ class Settler:
         return max(self._retry_at - time.monotonic(), 0.0) if self._queue.deferred else None
 
     def _retry_deferred(self) -> None:
-        # First those that were never tried alone, and in another order each time: however many cannot be written, the others
-        # come before so many of them are refused in a row that the rest is not tried.
+        # After `refusals_in_a_row` the rest is not tried. So those that were never tried alone come first, and the order is
+        # random: however many cannot be written, each of the others is tried sooner or later.
         deferred = chance.sample(self._queue.deferred, len(self._queue.deferred))
         deferred.sort(key=lambda one: one.was_logged)
         self._retried = {one.verdict.job.key(): one for one in deferred}
@@ -271,7 +272,7 @@ class Settler:
 
 
 def _can_be_written(database: SettlePort, verdict: Verdict) -> bool:
-    """Raises DatabaseFailure where that says nothing about the verdict."""
+    """Raises DatabaseFailure for an error whose cause is not the verdict."""
     try:
         database.rehearse(verdict)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Ends statements without an answer while the engine stops, once nothing is owed that would be worth waiting for."""
+"""While the engine stops: breaks connections whose statement has no answer, once no handler runs and no outcome waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from steve._model.tuning import Tuning
 
 class Abandonment:
     def __init__(self, *, connections: LoopConnections, is_anything_owed: Callable[[], bool], tuning: Tuning) -> None:
-        """`is_anything_owed()`: whether a handler runs or an outcome waits to be written."""
+        """`is_anything_owed()`: whether a handler runs or an outcome waits to be written. While that is so, statements are
+        waited for."""
         self._connections = connections
         self._is_anything_owed = is_anything_owed
         self._grace = tuning.shutdown_grace

@@ -1,6 +1,6 @@
-"""Holds up the threads that fill a queue while it is too full.
+"""Holds up the threads that fill a queue, from when it is full until half of it is gone.
 
-The settler's queue has one for the workers, the dispatcher's queue has one for the claims.
+The settler's queue holds up the workers in this way, and the dispatcher's queue holds up the claims.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ class Backpressure:
     """Engaged when the queue is full, released when half of it is gone."""
 
     def __init__(self, *, level: Callable[[], float], on_full: Callable[[], None] = lambda: None) -> None:
-        """`level()` says how full the queue is: 1.0 is full. `on_full()` is called each time that the pressure begins."""
+        """`level()` says how full the queue is: 1.0 is full. `on_full()` is called each time that the backpressure begins."""
         self._level = level
         self._on_full = on_full
-        # Protects the change of _released to "engaged": one of the filling threads makes it. Nothing is called under it.
+        # Protects the clearing of _released, so that only one of the filling threads calls on_full(). Nothing is called under
+        # it.
         self._lock = threading.Lock()
         self._released = threading.Event()
         self._released.set()
 
     def engage_if_full(self) -> bool:
-        """For the threads that fill the queue. Returns whether the pressure is on."""
+        """For the threads that fill the queue. Returns whether the backpressure is on."""
         if self._released.is_set() and self._level() >= 1.0:
             with self._lock:
                 began = self._released.is_set()
                 self._released.clear()
-            # Once more: the emptying thread may have passed the half between the look at the level and the clear, and it may
+            # Between the look at the level and clear(), the thread that empties the queue may have passed the half, and it may
             # not come again.
             self.release_if_drained()
             if began and self.is_engaged():
@@ -43,5 +44,5 @@ class Backpressure:
             self._released.set()
 
     def wait(self, seconds: float) -> None:
-        """Return when the pressure is off, at the latest after so many seconds."""
+        """Wait until the backpressure is off, at most so many seconds."""
         self._released.wait(seconds)

@@ -1,4 +1,4 @@
-"""Which loops cannot use the database at present. All loops of an engine share one, which keeps the log short."""
+"""Which loops cannot use the database at present. All loops of an engine share one `Outage`, which keeps the log short."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Outage:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()  # protects the four below; nothing is called under it
+        self._lock = threading.Lock()  # protects the four below; only the clock is called under it
         self._failing: set[str] = set()
         self._since = 0.0
         self._quiet_until = 0.0
@@ -37,7 +37,7 @@ class Outage:
             logger.log(level, "%s cannot use the database and will try again: %s", loop, text)
 
     def worked(self, loop: str) -> None:
-        if loop not in self._failing:  # without the lock: only this loop adds its own name
+        if loop not in self._failing:  # without the lock, because only this loop adds and removes its name
             return
         with self._lock:
             self._failing.discard(loop)

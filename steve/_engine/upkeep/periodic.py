@@ -1,5 +1,5 @@
-"""A thread for periodic duties. One of these threads also carries out a request to stop: it is never busy with a handler, nor
-with the database.
+"""The loop of a thread that performs periodic duties. One such thread also carries out a request to stop: it never runs a
+handler, and never waits for the database.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from steve._runtime.log import logger
 
 
 class Duty(NamedTuple):
-    """Something to do every so many seconds. What it raises is logged, and its turn comes again."""
+    """Something to do every so many seconds. If it raises, that is logged, and it is called again at the next interval."""
 
     name: str
     interval: float
@@ -29,7 +29,7 @@ class Periodic:
         self._requests: SimpleQueue[str] = SimpleQueue()
 
     def ask_to_stop(self) -> None:
-        """Takes no lock and logs nothing."""
+        """Takes no lock and logs nothing: a signal handler may call it."""
         self._requests.put("stop")
 
     def end(self) -> None:
@@ -44,7 +44,7 @@ class Periodic:
             except Empty:
                 for duty in self._duties:
                     if due[duty] <= time.monotonic():
-                        due[duty] = time.monotonic() + duty.interval  # before the work: it comes again whatever that raises
+                        due[duty] = time.monotonic() + duty.interval  # before the work, whatever that raises
                         _guarded(duty.name, duty.work)
             else:
                 if request == "end":

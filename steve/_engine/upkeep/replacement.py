@@ -1,4 +1,6 @@
-"""Replaces dead worker threads, and has the tables looked at when a thread broke off: it may have just taken a job."""
+"""Replaces dead worker threads. After a thread broke off, it also has the tables compared with what this process runs: the
+thread may just have taken a job.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wait for a socket, or for a call of `wake()`: what the notifier and the heartbeat do most of the time."""
+"""A wait for a socket that can be ended from another thread: what the notifier and the heartbeat do most of the time."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import contextlib
 import selectors
 import socket
 
-# An idle process begins a new wait for each job that other processes create. poll costs one system call a wait; epoll costs
-# five, and a descriptor when the process may have none left. One epoll for all waits would go on reporting a socket that was
-# closed here and is still open in the child of a fork.
+# An idle process begins a new wait for each job that other processes create. With poll a wait costs one system call. With epoll
+# it costs five, and a file descriptor, of which the process may have none left. One epoll object for all waits would go on
+# reporting a socket that was closed here and is still open in the child of a fork.
 Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
 
 
 class SocketWait:
     def __init__(self) -> None:
-        self._near_end, self._far_end = socket.socketpair()  # a byte on this pair ends a wait
+        self._near_end, self._far_end = socket.socketpair()  # a byte in this pair ends a wait; nothing reads it
 
     def wake(self) -> None:
-        """End the present wait, or the next one. From any thread."""
+        """End the present wait, and let all later ones return at once. From any thread."""
         with contextlib.suppress(OSError):  # closed already
             self._far_end.send(b".")
 
     def wait(self, descriptor: int | None, seconds: float | None) -> None:
-        """Return when the socket with this number has something to say (often its end), after `wake()`, or after so many
+        """Wait until the socket with this number can be read or was closed by its other end, or for `wake()`; at most so many
         seconds."""
         with Selector() as selector:
             selector.register(self._near_end, selectors.EVENT_READ)

@@ -1,7 +1,6 @@
-"""The threads of an engine, and their supervision: a loop that broke off, whatever broke it, begins again on its thread, and
-the executor is replaced when one of its threads has died. Both are counted, so that `health()` tells.
-
-An executor does not replace its dead threads: it goes on with the rest, in the end with none, and says nothing.
+"""The threads of an engine, and their supervision. A loop that raises anything begins again on its thread. The executor is
+replaced when one of its threads has died, because it does not replace dead threads itself: it would go on with fewer and fewer,
+in the end with none, and report nothing. Both cases are counted for `health()`.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ class Threads:
         self.workers = workers
         self._tuning = tuning
         self._own_threads = own_threads
-        self._counting = threading.Lock()  # protects the counting up of the next; nothing is called under it
+        self._counting = threading.Lock()  # protects changes of `restarted`; nothing is called under it
         self.restarted = 0
-        """How many threads broke off and began again, or were replaced."""
+        """How often a loop broke off and began again, or a worker thread was replaced."""
         self._loops: dict[str, threading.Thread] = {}
         self._unfinished: set[str] = set()
         self._members: list[threading.Thread] = []
@@ -36,8 +35,8 @@ class Threads:
     # -- loops ----------------------------------------------------------------------------------------------------------
 
     def loop(self, name: str, run: Callable[[], None], *, daemon: bool) -> None:
-        """Start a thread that calls `run`, and calls it again when it raises. Raises RuntimeError where the system starts no
-        more threads."""
+        """Start a thread that calls `run`, and calls it again if it raises. Raises RuntimeError if the system starts no more
+        threads."""
 
         def body() -> None:
             self._own_threads.mark = True
@@ -52,7 +51,7 @@ class Threads:
                 except BaseException:
                     self._count()
                     logger.exception("the thread %s broke off and begins again", name)
-                    # Whatever breaks it off again and again, such as a handler that closed all files, must not fill the log.
+                    # A loop that breaks off again and again (a handler may have closed all files) must not fill the log.
                     most = self._tuning.restart_pause_most
                     is_again = pause and time.monotonic() - began < most
                     pause = min(2 * pause, most) if is_again else self._tuning.restart_pause
@@ -69,7 +68,7 @@ class Threads:
     # -- workers --------------------------------------------------------------------------------------------------------
 
     def start_workers(self) -> None:
-        """Raises RuntimeError where the system starts no more threads."""
+        """Raises RuntimeError if the system starts no more threads."""
         self._executor, self._members = self._make_executor()
 
     def submit(self, turn: Turn) -> None:
@@ -88,8 +87,9 @@ class Threads:
                 return
 
     def replace_dead(self) -> int:
-        """If a worker's thread has died, make a new executor. Returns how many turns must be submitted again: those that waited
-        in the old one, and what a thread took from its queue before it died. A turn that runs there goes on to its end."""
+        """If a worker's thread has died, make a new executor. Returns how many turns must be submitted again: those that were
+        waiting in the old one, and those that a thread had taken and not begun when it died. Turns that run there go on to
+        their end."""
         if self._ended.is_set() or all(thread.is_alive() for thread in self._members):
             return 0
         dead = sum(not thread.is_alive() for thread in self._members)
@@ -98,16 +98,16 @@ class Threads:
         try:
             new = self._make_executor()
         except RuntimeError as error:
-            # Either the interpreter exits, which ends all executors and this engine with them; or the system starts no more
-            # threads at present.
+            # Either the interpreter exits, which ends all executors, and this engine with them; or the system starts no more
+            # threads at present, and the next call tries again.
             if "shutdown" in str(error):
                 self._ended.set()
             return 0
         self._executor, self._members = new  # before the old one is shut down: `submit` always finds one that is open
         old.shutdown(wait=False)
-        if self._ended.is_set():  # looked at after the new one was put in place; `end_workers` does the two in the other order
+        if self._ended.is_set():  # checked after the assignment; `end_workers` does the two in the other order
             self._executor.shutdown(wait=False)
-        cancelled = sum(turn.cancel() for turn in tuple(self._turns))  # not those that run
+        cancelled = sum(turn.cancel() for turn in tuple(self._turns))  # all but those that run
         self._count(dead)
         logger.error("%d of %d worker threads had died: all are replaced", dead, self.workers)
         return cancelled
@@ -119,7 +119,8 @@ class Threads:
             self._executor.shutdown(wait=False)
 
     def _make_executor(self) -> tuple[ThreadPoolExecutor, list[threading.Thread]]:
-        """All its threads are started at once, so that a later submit() fails for one reason only: the interpreter exits."""
+        """Starts all threads of the executor at once, so that a later submit() can fail for one reason only: the interpreter
+        exits."""
         members: list[threading.Thread] = []
         all_started = threading.Event()
 
@@ -145,15 +146,15 @@ class Threads:
             self.restarted += threads
 
     def dead(self) -> list[str]:
-        """The names of threads that ended before their time and will not come back by themselves."""
+        """The names of threads that have died and will not begin again by themselves."""
         loops = [name for name in tuple(self._unfinished) if not self._loops[name].is_alive()]
         workers = [] if self._ended.is_set() else [thread.name for thread in self._members if not thread.is_alive()]
         return loops + workers
 
 
 def call_aside(call: Callable[[], object], seconds: float) -> None:
-    """Call it on a thread of its own, because it may block, and wait for it no longer than that. On this thread where the
-    system starts no more threads."""
+    """Call it on a thread of its own, because it may block, and wait for it at most so many seconds. If the system starts no
+    more threads, call it on this one."""
     thread = threading.Thread(target=call, name="steve-aside", daemon=True)
     try:
         thread.start()

@@ -1,5 +1,5 @@
-"""The registry of handlers: which function does the jobs of which type. Users fill it through the manager; a worker looks into
-it before each run, and `claim/sizer.py` before each claim.
+"""The registry of handlers: which function runs the jobs of which type. Users fill it through the manager. A worker reads it
+before each run, and `claim/sizer.py` before each claim.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Handler = Callable[[Job], Any]
 
 
 class Handlers:
-    """Types and their handlers, and one handler for all other types (`fallback`)."""
+    """The handlers by type, and one handler for all other types (`fallback`)."""
 
     def __init__(self, fallback: Handler | None, handlers: Mapping[str, Handler] | None) -> None:
         if fallback is not None:
@@ -49,7 +49,7 @@ class Handlers:
         return list(self._by_type.value)
 
     def add(self, type: str, handler: Handler) -> None:
-        """Raises ValueError when the type has one already: two functions for one type are a mistake, unless `set` says so."""
+        """Raises ValueError if the type has a handler already: that is probably a mistake. `set` replaces it."""
         check_type(type)
         check_handler(handler)
 
@@ -81,14 +81,14 @@ def check_type(name: object) -> None:
 
 
 def check_handler(handler: object) -> None:
-    """Raises TypeError for what cannot be called with a job and return when the job is done."""
+    """Raises TypeError for what is not callable, or would return before the job is done."""
     if not callable(handler):
         raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
     called: Any = handler
     while isinstance(called, functools.partial):
         called = called.func
     if not inspect.isroutine(called):
-        called = getattr(called, "__call__", called)  # noqa: B004 - an object's own, which may be async
+        called = getattr(called, "__call__", called)  # noqa: B004 - the object's __call__ may be async
     name = getattr(handler, "__qualname__", type(handler).__name__)
     if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
         raise TypeError(

@@ -1,6 +1,6 @@
-"""The walk of a worker: claim if the buffer is low, take a job, run it, and so on; wait where there is none.
+"""What a worker does: it claims if the buffer is low, takes a job and runs it, again and again; if there is no job, it waits.
 
-How the walks go on: `turns.py`. What becomes of one job: `worker.py`.
+How a worker goes on from turn to turn: `turns.py`. What becomes of one job: `worker.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class OutcomesPort(Protocol):
 
 
 class WorkerPool:
-    """So many chains of turns, hence at most so many jobs at a time."""
+    """As many chains of turns as there are workers, so that at most so many jobs run at a time."""
 
     def __init__(
         self,
@@ -36,12 +36,13 @@ class WorkerPool:
         events: Backpressure,
         tuning: Tuning,
     ) -> None:
-        """`events`: holds up the claims while listeners are slow."""
+        """`events`: the dispatcher's backpressure, which holds up the claims while listeners are slow."""
         self._claimer = claimer
         self._buffer = claimer.buffer
         self._worker = worker
         self._turns = turns
         self._running = worker.running
+        self._signals = worker.running.signals
         self._outcomes = outcomes
         self._events = events
         self._tuning = tuning
@@ -50,14 +51,14 @@ class WorkerPool:
         self._turns.begin(self._walk, self._look_after_parking)
 
     def stop(self) -> None:
-        """Begin nothing more; running handlers go on to their end. Not for signal handlers: it takes locks."""
+        """Begin no more jobs; running handlers go on to their end. Not for signal handlers, because it takes locks."""
         self._buffer.close()
-        self._running.signals.stop()
+        self._signals.stop()
         self._claimer.wake()
         self._turns.end_if_last()
 
     def is_stopping(self) -> bool:
-        return self._running.signals.is_stopping()
+        return self._signals.is_stopping()
 
     # -- for the scanner ------------------------------------------------------------------------------------------------
 
@@ -73,9 +74,9 @@ class WorkerPool:
     # -- the walk -------------------------------------------------------------------------------------------------------
 
     def _walk(self) -> bool:
-        """One turn's work. Returns whether the chain goes on with another turn; otherwise it is parked."""
+        """One turn's work. Returns whether the chain goes on with another turn; if not, it is parked."""
         until = time.monotonic() + self._tuning.turn
-        while not self.is_stopping():
+        while not self._signals.is_stopping():
             if self._outcomes.backpressure.engage_if_full():
                 self._outcomes.backpressure.wait(self._tuning.idle_wait)
                 return True
@@ -83,7 +84,8 @@ class WorkerPool:
                 return self._see_to_last_chance()
             if self._buffer.is_low() and not self._events.engage_if_full():
                 self._refill()
-            # Where the others suffice, this chain becomes the idle one rather than take the interpreter from them.
+            # If the others are enough, this chain becomes the idle one, so that it does not compete with them for the
+            # interpreter.
             job = None if self._buffer.is_enough_for(self._turns.at_work() - 1) else self._buffer.take()
             if job is not None:
                 self._worker.work(job)
@@ -103,7 +105,7 @@ class WorkerPool:
             self._rouse(min(brought, 1) if self._buffer.is_enough_for(1) else brought)
 
     def _idle(self) -> bool:
-        """Wait for something to do, at most `idle_wait`; returns whether there may be something."""
+        """Wait for work, at most `idle_wait`. Returns whether there may be some."""
         try:
             if self._events.engage_if_full():
                 self._events.wait(self._tuning.idle_wait)
@@ -117,9 +119,9 @@ class WorkerPool:
         return is_due
 
     def _see_to_last_chance(self) -> bool:
-        """A job on its last chance is due: one worker runs it, alone; the others are parked."""
+        """A job on its last chance is due: one chain runs it alone, and the others are parked."""
         if not self._turns.become_idle():
-            self._claimer.schedule.ring()  # the worker that sees to it waits for this one to end
+            self._claimer.schedule.ring()  # the chain that will run it waits until this one has no job
             return False
         try:
             self._run_alone()
@@ -128,19 +130,20 @@ class WorkerPool:
         return True
 
     def _run_alone(self) -> None:
-        """Begin nothing, and when this process holds no other job any more, claim that job and run it. If it kills this process
-        too, it was the job's doing, and no other job pays for it. Nor does it pay for another job: nothing else begins before
-        its outcome is in the database.
+        """When this process holds no other job any more, claim the job and run it. Until then, and until its outcome is in the
+        database, begin no other job.
+
+        So if the process dies, the crash is counted for the job that caused it, and for no other.
         """
         self._buffer.give_back()
         is_running = len(self._running) > 0
-        # In this order: a verdict is in the queue before its run is over.
+        # Asked in this order, because a verdict is put into the queue before its job leaves the running ones.
         quiet = not is_running and self._outcomes.is_settled()
         job = self._claimer.claim_alone(quiet=quiet) if quiet or is_running else None
         if job is not None:
             self._worker.work(job, alone=True)
         elif self._claimer.last_chance_is_due:
-            # The end of a run rings; the end of the settlement, or of another thread's claim, does not.
+            # The end of a run rings. The end of a settlement does not, nor does that of another thread's claim.
             self._claimer.schedule.wait_for_ring(self._tuning.idle_wait if is_running else self._tuning.tick)
 
     # -- turns ----------------------------------------------------------------------------------------------------------
@@ -149,14 +152,14 @@ class WorkerPool:
         return self._turns.workers - len(self._running)
 
     def _rouse(self, jobs: int) -> None:
-        """So many jobs wait in the buffer: wake the idle chain, and give a turn to one parked chain for each."""
+        """So many jobs wait in the buffer. Wake the idle chain, and give a turn to one parked chain for each job."""
         if jobs and self._turns.has_idle():
             self._claimer.schedule.ring()
         if not self._claimer.last_chance_is_due:
             self._turns.give(jobs)
 
     def _look_after_parking(self) -> None:
-        # Looked at after leaving: a thread that brought jobs, or an idle chain that ended its wait, before that has counted
-        # this chain as one at work.
+        # A thread that brought jobs, or an idle chain that ended its wait, may have counted on this chain while it was not yet
+        # parked. So look once more whether a chain is needed.
         if not self._buffer.is_enough_for(self._turns.at_work()) or not self._turns.has_idle():
             self._rouse(1)

@@ -1,6 +1,6 @@
 """Calls one handler. The result is always an Outcome, whatever the handler raises, returns or does to its context.
 
-`worker.py` calls `run` with a job that it took; `_model/outcome.py` says what the outcome means.
+`worker.py` calls `run` with a job that it has taken; `_model/outcome.py` says what the outcome means.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the running handlers of a manager may learn: that it stops, and which of them have lost their job to another process."""
+"""What the running handlers of an engine can learn: that it stops, and that another process has taken their job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from steve.run import current
 
 
 class RunSignals:
-    """One for all runs: an event for each would cost every job a tenth of its time."""
+    """One object for all runs: a threading.Event for each would cost every job a tenth of its time."""
 
     def __init__(self) -> None:
         # Protects the two below; a thread that only reads them needs no lock. Nothing is called under it.
@@ -27,7 +27,7 @@ class RunSignals:
         return self._is_stopping
 
     def lose(self, lost: Collection[ClaimKey], running: Collection[ClaimKey]) -> None:
-        """These are lost; of those that were lost before, only what is still running is kept."""
+        """These are lost. Of those that were lost before, only the ones that still run are remembered."""
         with self._changed:
             self._lost = self._lost.intersection(running).union(lost)
             self._changed.notify_all()
@@ -36,7 +36,7 @@ class RunSignals:
         return claim in self._lost
 
     def wait(self, claim: ClaimKey, seconds: float) -> bool:
-        """Return when the manager stops or the job is lost, at the latest after so many seconds; whether one of these is so."""
+        """Wait until the engine stops or the job is lost, at most so many seconds. Returns whether one of the two is so."""
         with self._changed:
             return self._changed.wait_for(lambda: self._is_stopping or claim in self._lost, seconds)
 
