@@ -46,12 +46,14 @@ class Run:
         """Sleep for so many seconds; return True, at once, when `stopping` or `lost` is or becomes true."""
         return self._signals.wait(self._claim, seconds)
 
-    def is_of(self, signals: RunPort) -> bool:
-        """Whether this run belongs to the engine with these signals."""
-        return self._signals is signals
-
 
 current: ContextVar[Run] = ContextVar("steve_current_run")
+
+
+def current_signals() -> RunPort | None:
+    """Those of the engine whose handler calls this; None: outside a handler."""
+    run = current.get(None)
+    return None if run is None else run._signals
 
 
 def current_run() -> Run:

@@ -55,6 +55,7 @@ class Client:
         return enqueue.checked(new, self._settings)
 
     def create(self, insert: Insert, *, notify: bool | None, connection: object) -> Job:
+        fork.notice_fork()  # before a creator is chosen: another thread may have held the lock of the parent's
         wake = enqueue.notified(notify, self._settings.notify, insert)
         return self._creator.create(insert, wake, _theirs(connection))
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from steve._engine.claim.port import LOOP
 from steve._engine.ending import Ending
 from steve._engine.health import Idle, Outages, judge_health
 from steve._engine.liveness.reconcile import Held
@@ -123,7 +124,7 @@ class Engine:
         failing, seconds = parts.outage.now()
         idle = self._idle()
         if idle is None:  # while all workers are busy nothing claims, and what failed before says nothing
-            failing = [loop for loop in failing if loop != "claiming"]
+            failing = [loop for loop in failing if loop != LOOP]
         return judge_health(health, self._settings, Outages(failing, seconds, parts.liveness.access), idle or Idle())
 
     def _idle(self) -> Idle | None:

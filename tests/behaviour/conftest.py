@@ -43,6 +43,6 @@ def proxy(database_url: str) -> Iterator[Proxy]:
 
 @pytest.fixture
 def breaker(make_manager: Callable[..., JobManager]) -> Iterator[Breaker]:
-    """In force until the managers are stopped. It breaks off threads that are started while it is."""
+    """Breaks off or holds up threads that are started during the test."""
     with Breaker() as breaker:
         yield breaker

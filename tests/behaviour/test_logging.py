@@ -1,4 +1,4 @@
-"""What the logger `steve` says: a line for each attempt's end, claims at DEBUG, the start and the stop, and what went wrong.
+"""What the logger `steve` says: a line for the end of each attempt, claims at DEBUG, the start and the stop, and what is wrong.
 
 While the database is away: test_outage.py.
 """
@@ -10,18 +10,23 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from steve import Job, JobManager, Snooze, Status
-from steve._database.failures import InDoubt, Refused, Transient
+from steve._database.failures import Transient
+from steve._engine.claim.full_scans import FullScans
+from steve._engine.claim.watermarks import Watermarks
+from steve._engine.upkeep.outage import Outage
 from steve._model.claim import ClaimReply
-from tests.conftest import until
+from steve._model.tuning import Tuning
+from tests.conftest import APPLICATION, until
 
 SECRET = "hunter2"
 
 
 @pytest.fixture
 def manager(make_manager: Callable[..., JobManager], caplog: pytest.LogCaptureFixture) -> JobManager:
-    """Not started, and all it logs is caught."""
+    """A manager that is not started. All that it logs is caught."""
     caplog.set_level(logging.DEBUG, "steve")
     manager = make_manager(handler=work)
     manager.migrate()
@@ -47,7 +52,7 @@ def run(manager: JobManager, *jobs: tuple[str, dict[str, Any]], **keywords: Any)
 
 
 def text_of(record: logging.LogRecord) -> str:
-    """As it stands in a log file, a traceback included."""
+    """The record as it is written to a log file, with its traceback."""
     return logging.Formatter().format(record)
 
 
@@ -153,7 +158,8 @@ def test_a_logging_filter_that_raises_loses_no_outcome(manager: JobManager) -> N
     logger.addFilter(broken)
     try:
         jobs = manager.create_many([("a", {}), ("a", {"failures": 1})] * 5, max_attempts=1)
-        until(lambda: all(len(manager.history(job)) == 1 for job in jobs), timeout=60)
+        until(lambda: all(manager.history(job) for job in jobs))
+        assert {attempt.status for job in jobs for attempt in manager.history(job)} == {"success", "error"}, "none was lost"
     finally:
         logger.removeFilter(broken)
 
@@ -165,7 +171,7 @@ def test_an_error_that_cannot_be_printed_loses_no_outcome(manager: JobManager) -
     manager.set_handler("a", fail)
     with manager:
         job = manager.create("a", max_attempts=1)
-        until(lambda: manager.history(job), timeout=60)
+        until(lambda: manager.history(job))
         (attempt,) = manager.history(job)
     assert attempt.error_message is not None
     assert attempt.error_message.startswith("SyntaxError: no")
@@ -174,7 +180,7 @@ def test_an_error_that_cannot_be_printed_loses_no_outcome(manager: JobManager) -
 def test_the_outcome_of_a_job_that_was_taken_away_is_dropped_with_one_warning(
     manager: JobManager, gate: threading.Event, conn: psycopg.Connection, schema: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The fence: somebody else has claimed, rescued or settled the job since."""
+    """The fence: the job has been claimed, rescued or settled by another process since."""
     begun = threading.Event()
     told: list[tuple[int, str]] = []
 
@@ -271,46 +277,76 @@ def test_without_logging_set_up_nothing_is_printed_below_warning(manager: JobMan
 # -- a table that cannot be cleaned up ------------------------------------------------------------------------------------
 
 
-def test_who_keeps_scans_slow_is_named_once_by_what_the_database_took(
-    manager: JobManager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However long the connecting took, and though the first question who it is fails."""
-    monkeypatch.setattr("steve._engine.claim.watermarks.SLOW_SCAN", -1.0)
-    claim, took = manager._store.claim_jobs, [0.01, 0.01, 0.5, 0.75]
-    answers: list[Any] = [[("session 1 of report, active", 61.0)], Transient("away")]
-    scans: list[float] = []
+class SlowScans:
+    """Fakes around FullScans: a database whose scans take as long as it says, and that names what holds rows back."""
 
-    def claim_jobs(*arguments: Any) -> ClaimReply:
-        claims = claim(*arguments)
-        if threading.current_thread().name != "steve-scanner":
-            return claims._replace(scan_seconds=0.0)
-        scans.append(took[min(len(scans), 3)])
-        return claims._replace(scan_seconds=scans[-1])
+    def __init__(self, watermarks: Watermarks, seconds: list[float], answers: list[Any]) -> None:
+        self._watermarks = watermarks
+        self._seconds = seconds
+        self._answers = answers
+        self.scan = self  # the scanner's connection
 
-    def find_horizon(connection: psycopg.Connection) -> Any:
-        answer = answers.pop()
-        if isinstance(answer, Transient):
+    def is_stopping(self) -> bool:
+        return False
+
+    def full_scan(self) -> None:
+        reply = ClaimReply([], None, self._seconds.pop(0), {}, False)
+        self._watermarks.claimed(reply, full_scan=True, cut_off=False)
+
+    def take_up_lost(self) -> None:
+        pass
+
+    def call(self, statement: Callable[[Any], Any]) -> Any:
+        return statement(None)
+
+    def find_horizon(self, connection: Any) -> Any:
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
-    monkeypatch.setattr(manager._store, "claim_jobs", claim_jobs)
-    monkeypatch.setattr(manager._store, "find_horizon", find_horizon)
-    monkeypatch.setattr("steve._engine.claim.watermarks.FULL_SCAN_EVERY", 0)
-    monkeypatch.setattr("steve._engine.claim.watermarks.OVERDUE", 60.0)
-    manager.start()
-    manager.create("a")
-    until(lambda: len(scans) >= 6, timeout=60)
-    manager.stop()
+    def close(self) -> None:
+        pass
+
+
+def test_what_keeps_scans_slow_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    """With the time that the database took, and though the first question for it fails."""
+    tuning = Tuning(slow_scan=-1.0, full_scan_every=0)
+    watermarks = Watermarks(tuning=tuning)
+    answers: list[Any] = [Transient("away"), [("session 1 of report, active", 61.0)]]
+    fake: Any = SlowScans(watermarks, [0.01, 0.01, 0.5, 0.75, 0.75, 0.75], answers)
+    full_scans = FullScans(
+        watermarks=watermarks, workers=fake, statements=fake, connections=fake, outage=Outage(), tuning=tuning
+    )
+    watermarks.claimed(ClaimReply([], None, 0.0, {}, False), full_scan=True, cut_off=False)
+    scan = full_scans.duties()[0].work
+    for _ in range(6):
+        scan()
     assert [record.message for record in caplog.records if "looking through" in record.message] == [
         "looking through the queue took 0.75 s: dead rows cannot be removed, held by session 1 of report, active, for 61 s"
     ]
+
+
+def test_a_session_that_keeps_scans_slow_is_named(
+    make_manager: Callable[..., JobManager], conn: psycopg.Connection, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = make_manager(handler=work, _tuning=Tuning(slow_scan=-1.0, warn_scan=-1.0, full_scan_every=0, scan_check=0.05))
+    with psycopg.connect(make_conninfo(database_url, application_name=f"{APPLICATION} report")) as report:
+        report.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        report.execute("select from pg_class")
+        old = "select from pg_stat_activity where pid = %s and xact_start < clock_timestamp() - interval '5 s'"
+        until(lambda: conn.execute(old, [report.info.backend_pid]).fetchall())
+        with manager:
+            until(lambda: "dead rows cannot be removed, held by" in caplog.text)
+    (line,) = [record.message for record in caplog.records if "dead rows cannot be removed" in record.message]
+    assert f"{APPLICATION} report" in line
 
 
 # -- whatever the application's logging does ------------------------------------------------------------------------------
 
 
 class Nameless:
-    """A listener that can be called, and nothing else."""
+    """A listener that can only be called."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError("no attribute for you")
@@ -322,9 +358,26 @@ class Nameless:
         raise ValueError("no")
 
 
-def test_a_filter_that_raises_ends_no_loop(manager: JobManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settler (a lost fence, a refusal), dispatcher (a listener that raises), claims, outages, start and stop: all log."""
-    monkeypatch.setattr("steve._engine.upkeep.outage.BACKOFF_FIRST", 0.001)
+TROUBLES = """
+create sequence {schema}.trouble;
+create function {schema}.trouble() returns trigger language plpgsql as $$
+begin
+  case nextval('{schema}.trouble')
+    when 1 then raise exception 'no' using errcode = '22P05';
+    when 2 then raise exception 'away' using errcode = '40001';
+    when 3 then perform pg_terminate_backend(pg_backend_pid());
+    else null;
+  end case;
+  return null;
+end $$;
+create trigger trouble before insert on {schema}.attempt for each statement execute function {schema}.trouble();
+"""
+"""The first three settlements fail: refused, in a way that passes, and with a connection that breaks. No rollback sets a
+sequence back."""
+
+
+def test_a_filter_that_raises_ends_no_loop(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
+    """The settler, the dispatcher, the claims, outages, start and stop all log something."""
     told: list[int] = []
 
     def fail(record: logging.LogRecord) -> bool:
@@ -333,14 +386,7 @@ def test_a_filter_that_raises_ends_no_loop(manager: JobManager, monkeypatch: pyt
     logger = logging.getLogger("steve")
     logger.addFilter(fail)
     try:
-        settle, troubles = manager._store.settle_jobs, [InDoubt("lost"), Transient("away"), Refused("no", "22P05")]
-
-        def settle_jobs(*arguments: Any) -> Any:
-            if troubles:
-                raise troubles.pop()
-            return settle(*arguments)
-
-        monkeypatch.setattr(manager._store, "settle_jobs", settle_jobs)
+        conn.execute(TROUBLES.replace("{schema}", schema).encode())
         manager.on_done(None, Nameless())
         manager.on_done(None, lambda job: told.append(job.id))
         manager.start()
@@ -355,7 +401,7 @@ def test_a_filter_that_raises_ends_no_loop(manager: JobManager, monkeypatch: pyt
 def test_a_line_names_the_place_that_logs(manager: JobManager, caplog: pytest.LogCaptureFixture) -> None:
     manager.start()
     (record,) = [record for record in caplog.records if record.message.startswith("started:")]
-    assert (record.filename, record.funcName) == ("manager.py", "start")
+    assert (record.filename, record.funcName) == ("runner.py", "start")
 
 
 def test_a_listener_that_cannot_even_be_named_is_named_by_its_class(

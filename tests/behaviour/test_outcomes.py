@@ -1,7 +1,7 @@
-"""Whatever a handler raises or returns, and whatever somebody wrote into a row by hand: an attempt with a readable reason,
-the worker goes on, and the neighbours that were settled in the same group are unharmed.
+"""Whatever a handler raises or returns, and whatever an administrator writes into a row: the attempt has a readable reason, the
+worker goes on, and jobs that are settled in the same statement are unharmed.
 
-The tables of what handlers do are those of tests/values/test_run.py, here with a database behind them.
+What the handlers do is taken from tests/engine/work/test_run.py; here there is a database behind it.
 """
 
 import json
@@ -17,6 +17,7 @@ from psycopg import sql
 
 from steve import AttemptStatus, Job, JobManager, Status
 from steve._engine.work.handlers import Handler
+from steve._model.tuning import Tuning
 from tests.conftest import until
 from tests.engine.work.test_run import RAISES, RETURNS, UNSTORABLE, returning
 
@@ -36,10 +37,12 @@ def shop(make_manager: Callable[..., JobManager], tables: str, conn: psycopg.Con
 
 @pytest.fixture
 def run_among_others(shop: JobManager, tables: str, conn: psycopg.Connection) -> Callable[[Handler], Job]:
-    """`run_among_others(handler)`: what became of a job with that handler, run between two sound ones that are settled with it.
+    """`run_among_others(handler)` runs a job with that handler between two sound ones that are settled with it, and returns the
+    job.
 
-    The settler is held up at the first job, whose row is locked here, until the only worker has run them all: then what they
-    did lies on the pile together, and is written as one group. All are of one type, hence claimed in this order.
+    The settler waits at the first job, whose row is locked here, until the only worker has run them all. By then their verdicts
+    are in the settler's queue together, and are written in one statement. All jobs are of one type, so that they are claimed in
+    this order.
     """
     lock = sql.SQL("select from {} where id = %s for update").format(sql.Identifier(tables, "job"))
     first_begun, locked, last_begun = threading.Event(), threading.Event(), threading.Event()
@@ -66,7 +69,8 @@ def run_among_others(shop: JobManager, tables: str, conn: psycopg.Connection) ->
             with conn.transaction():
                 conn.execute(lock, [jobs[0].id])
                 locked.set()
-                # Not for ever: jobs that lay in the hand for a second behind a slow one go back first, by the settler.
+                # Not for ever: jobs that have been in the buffer for a second, behind a slow one, are given back first, and
+                # the settler has to write that.
                 last_begun.wait(2)
         finally:
             locked.set()
@@ -167,7 +171,7 @@ def test_what_jobs_return_is_their_result(shop: JobManager) -> None:
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.parametrize(("make", "message"), UNSTORABLE.values(), ids=UNSTORABLE)
-def test_a_job_whose_result_cannot_be_stored_failed_for_good_and_nothing_else_is_hurt(
+def test_a_job_whose_result_cannot_be_stored_fails_for_good_and_alone(
     make: Callable[[], Any], message: str, run_among_others: Callable[[Handler], Job], shop: JobManager
 ) -> None:
     job = run_among_others(returning(make))
@@ -233,10 +237,11 @@ def test_an_outcome_that_postgresql_refuses_fails_alone(
     assert_logged(shop, job, 1, "its result cannot be stored: PostgreSQL refused it (SQLSTATE 23514)")
 
 
-def test_an_outcome_that_a_rule_of_the_house_forbids_waits_until_it_is_allowed_and_holds_up_nobody(
-    shop: JobManager, forbid: Callable[[str], None], allow: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("shop")  # empty tables
+def test_an_outcome_that_a_users_constraint_forbids_waits_and_holds_up_no_other(
+    make_manager: Callable[..., JobManager], tables: str, forbid: Callable[[str], None], allow: Callable[[], None]
 ) -> None:
-    monkeypatch.setattr("steve.health.UNHEALTHY_SECONDS", 0.2)
+    shop = make_manager(schema=tables, _tuning=Tuning(unhealthy_after=0.2))
     forbid("type = 'odd' and status not in ('pending', 'running')")
     told: list[Job] = []
     shop.on_done(None, told.append)
@@ -252,7 +257,7 @@ def test_an_outcome_that_a_rule_of_the_house_forbids_waits_until_it_is_allowed_a
     until(lambda: len(told) == 3)
     assert found(shop, jobs[1]).status is Status.COMPLETED
     until(lambda: shop.health().ok)
-    assert shop.stop(10).complete
+    assert shop.stop(60).complete
 
 
 def test_a_log_line_about_a_row_that_postgresql_refuses_does_not_show_its_payload(
@@ -263,12 +268,12 @@ def test_a_log_line_about_a_row_that_postgresql_refuses_does_not_show_its_payloa
     shop.create("odd", {"password": "sesame"})
     shop.start(1)
     until(lambda: "claiming cannot use the database" in caplog.text)
-    assert "forbidden" in caplog.text  # the constraint, which is what somebody can mend
+    assert "forbidden" in caplog.text  # the name of the constraint, which an administrator can mend
     assert "sesame" not in caplog.text
 
 
 class RaisingFilter(logging.Filter):
-    """As a user's own filter or handler may be; logging guards handlers' output only."""
+    """A filter of the application's. The module logging only guards the output of handlers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         raise LookupError("the filter is broken")
@@ -295,12 +300,12 @@ def test_logging_that_raises_does_not_lose_what_a_job_did(message: str | None, s
     assert found(shop, job).status == ("completed" if message is None else "failed")
 
 
-# -- rows written by hand -----------------------------------------------------------------------------------------------
+# -- rows that an administrator wrote -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def write(conn: psycopg.Connection, tables: str) -> Callable[..., Job]:
-    """`write(column=SQL expression)`: a row of type "odd" by hand. Raises what PostgreSQL raises."""
+    """`write(column=SQL expression)` inserts a job of type "odd". Raises what PostgreSQL raises."""
 
     def write(**columns: str) -> Any:
         columns = {"uid": "gen_random_uuid()", "type": "'odd'"} | columns

@@ -1,5 +1,6 @@
-"""`manager.prune`: which jobs go, that their attempts go with them and nothing else does, and beside whom it works."""
+"""`manager.prune`: which jobs are deleted, that their attempts go with them and nothing else does, and what it works beside."""
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -10,7 +11,9 @@ import pytest
 from psycopg import sql
 
 from steve import Job, JobManager, SchemaError, Status
-from steve._client import prune as _prune
+from steve._database.statements import statements_for
+from steve._model.settings import Settings
+from steve._model.tuning import Tuning
 from tests.conftest import until
 
 DAY = timedelta(days=1)
@@ -25,8 +28,14 @@ select id, number, number, 'p', now(), now(), 'error' from {}.job, generate_seri
 """
 
 
+WAITS = """
+create function {}.wait() returns trigger language plpgsql as
+  $$ begin perform pg_advisory_xact_lock_shared(4711); return old; end $$
+"""
+
+
 class Tables:
-    """What stands in them, and jobs of the past."""
+    """Shows what is in the tables, and writes jobs that ended in the past."""
 
     def __init__(self, conn: psycopg.Connection, schema: str, manager: JobManager) -> None:
         self._conn = conn
@@ -38,7 +47,7 @@ class Tables:
         return cursor.fetchall() if cursor.description else []
 
     def ended(self, age: timedelta, status: str = "completed", count: int = 1) -> list[Job]:
-        """So many jobs that ended so long ago, after two attempts."""
+        """Write so many jobs that ended so long ago, after two attempts."""
         jobs = self._manager.create_many([("past", None)] * count)
         ids = [job.id for job in jobs]
         self.execute(END, {"status": status, "age": age, "ids": ids})
@@ -57,13 +66,17 @@ def tables(conn: psycopg.Connection, schema: str, manager: JobManager) -> Tables
     return Tables(conn, schema, manager)
 
 
+SMALL_BATCHES = Tuning(prune_most=3)
+
+
 @pytest.fixture
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_prune, "PRUNE_MOST", 3)
+def pruner(make_manager: Callable[..., JobManager]) -> JobManager:
+    """A manager that prunes in small batches."""
+    return make_manager(_tuning=SMALL_BATCHES)
 
 
 @pytest.mark.parametrize("status", FINAL)
-def test_what_ended_long_ago_goes_with_its_attempts_and_what_ended_later_stays_with_them(
+def test_jobs_that_ended_long_ago_go_with_their_attempts_and_later_ones_stay(
     status: str, manager: JobManager, tables: Tables
 ) -> None:
     old = tables.ended(DAY * 31, status, count=2)
@@ -100,13 +113,12 @@ def test_nothing_is_deleted_unless_asked(manager: JobManager, tables: Tables) ->
     assert tables.jobs() == {old.id, told[0].id}
 
 
-@pytest.mark.usefixtures("small_batches")
-def test_many_go_in_many_batches_wherever_the_old_ones_lie(manager: JobManager, tables: Tables) -> None:
+def test_many_jobs_go_in_many_batches_wherever_the_old_ones_are(pruner: JobManager, tables: Tables) -> None:
     stay: set[int] = set()
     for _ in range(3):  # batches of old ones alone, of young ones alone, and mixed
         tables.ended(DAY * 2, count=4)
         stay |= {job.id for job in tables.ended(timedelta(0), count=7)}
-    assert manager.prune(older_than=DAY) == 12
+    assert pruner.prune(older_than=DAY) == 12
     assert tables.jobs() == tables.logged() == stay
 
 
@@ -115,11 +127,10 @@ def test_a_table_without_jobs_is_pruned_too(manager: JobManager) -> None:
     assert manager.prune(older_than=timedelta.max) == 0
 
 
-@pytest.mark.usefixtures("small_batches")
 def test_several_prune_at_once_and_each_job_is_counted_once(make_manager: Callable[..., JobManager], tables: Tables) -> None:
     tables.ended(DAY * 2, count=300)
     counts: list[int] = []
-    managers = [make_manager() for _ in range(4)]
+    managers = [make_manager(_tuning=SMALL_BATCHES) for _ in range(4)]
     threads = [
         threading.Thread(target=lambda one=one: counts.append(one.prune(older_than=DAY)))  # type: ignore[misc]
         for one in managers
@@ -132,24 +143,30 @@ def test_several_prune_at_once_and_each_job_is_counted_once(make_manager: Callab
     assert tables.jobs() == tables.logged() == set()
 
 
-@pytest.mark.usefixtures("small_batches")
 def test_what_was_deleted_before_an_interruption_stays_deleted_and_the_rest_stays(
-    manager: JobManager, tables: Tables, monkeypatch: pytest.MonkeyPatch
+    pruner: JobManager, tables: Tables, conn: psycopg.Connection
 ) -> None:
+    """Ctrl-C comes while the third batch waits for a lock."""
     jobs = tables.ended(DAY * 2, count=10)
-    batch = manager._store.prune_jobs
+    tables.execute(WAITS)
+    tables.execute(
+        "create trigger wait before delete on {}.job for each row when (old.id = %d) execute function {}.wait()" % jobs[7].id
+    )
+    waiting = "select from pg_locks where locktype = 'advisory' and not granted and objid = 4711"
 
-    def interrupted(connection: Any, older_than: timedelta, after: int, most: int) -> Any:
-        if after >= jobs[5].id:
-            raise KeyboardInterrupt
-        return batch(connection, older_than, after, most)
+    def interrupt() -> None:
+        until(lambda: conn.execute(waiting).fetchall())
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-    monkeypatch.setattr(manager._store, "prune_jobs", interrupted)
+    conn.execute("select pg_advisory_lock(4711)")
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
     with pytest.raises(KeyboardInterrupt):
-        manager.prune(older_than=DAY)
+        pruner.prune(older_than=DAY)
+    interrupter.join()
+    conn.execute("select pg_advisory_unlock(4711)")
     assert tables.jobs() == tables.logged() == {job.id for job in jobs[6:]}
-    monkeypatch.undo()
-    assert manager.prune(older_than=DAY) == 4
+    assert pruner.prune(older_than=DAY) == 4
 
 
 @pytest.fixture
@@ -166,7 +183,7 @@ def test_what_another_session_holds_is_left_and_not_waited_for(
     change = "update {}.job set status = 'pending', completed_at = null where id = %s"
     other.execute(sql.SQL(change).format(sql.Identifier(schema)), [held.id])
     assert manager.prune(older_than=DAY) == 1
-    other.commit()  # tried again by hand
+    other.commit()  # an administrator tries it again
     assert tables.jobs() == {held.id}
     assert free.id not in tables.jobs()
     assert manager.prune(older_than=DAY) == 0
@@ -174,14 +191,15 @@ def test_what_another_session_holds_is_left_and_not_waited_for(
 
 
 def test_no_claim_waits_for_a_prune(manager: JobManager, tables: Tables, other: psycopg.Connection, schema: str) -> None:
-    """The batch is done and not committed: all the locks that it takes are held."""
+    """A batch has been deleted and is not committed, so that all its locks are held."""
     tables.ended(DAY * 2, count=10)
     told: list[Job] = []
     manager.set_handler("a", lambda job: None)
     manager.on_done("a", told.append)
     manager.start()
     manager.create("a")
-    assert manager._store.prune_jobs(other, DAY, 0, 1_000)[0] == 10
+    statements = statements_for(Settings(schema=schema))
+    assert statements.jobs.prune_jobs(other, DAY, 0, 1_000)[0] == 10
     manager.create_many([("a", None)] * 10)
     until(lambda: len(told) == 11)
     other.rollback()

@@ -60,11 +60,6 @@ def columns(ears: Ears, conn: psycopg.Connection, schema: str) -> Iterator[None]
         ears.heard += [str(row) for row in conn.execute(sql.SQL(query).format(sql.Identifier(schema))).fetchall()]
 
 
-@pytest.fixture(autouse=True)
-def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(JobManager.__init__.__kwdefaults__, "create_timeout", 0.5)
-
-
 def calls_of(manager: JobManager) -> list[Callable[[], object]]:
     return [
         lambda: manager.create("a", PAYLOAD),
@@ -101,7 +96,7 @@ def test_a_conninfo_that_cannot_be_read_is_not_shown(conninfo: str, ears: Ears, 
 def test_a_database_that_cannot_be_reached_is_named_without_the_password(
     wrong: dict[str, Any], database_url: str, make_manager: Callable[..., JobManager], ears: Ears
 ) -> None:
-    manager = make_manager(make_conninfo(database_url, **{"password": CANARY} | wrong))
+    manager = make_manager(make_conninfo(database_url, **{"password": CANARY} | wrong), create_timeout=0.5)
     for call in calls_of(manager):
         ears.raised(call)
 
@@ -114,9 +109,11 @@ def test_a_database_that_cannot_be_reached_is_named_without_the_password(
     "state", ["23514", "22P02", "53100", "57014", "55P03", "25006", "42501", "42P01", "57P01", "08006", "XX000"]
 )
 def test_what_postgresql_says_of_a_payload_is_not_repeated(
-    state: str, manager: JobManager, conn: psycopg.Connection, schema: str, ears: Ears
+    state: str, make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str, ears: Ears
 ) -> None:
     """A trigger answers each row with an error whose DETAIL quotes it; the CONTEXT of a COPY does so by itself."""
+    make_manager().migrate()
+    manager = make_manager(create_timeout=0.5)
     made = sql.SQL("""
         create function {0}.refuse() returns trigger language plpgsql as $$
         begin raise exception 'no' using errcode = {1}, detail = new.payload::text, hint = new.payload::text; end $$;
@@ -144,7 +141,7 @@ def test_a_manager_at_work_speaks_of_jobs_and_not_of_what_is_in_them(
     def is_taken(job: Job) -> dict[str, Any]:
         word = job.payload["word"]  # noqa: F841 - a local that a stack might show
         taken.set()
-        go.wait(20)
+        go.wait(60)
         return job.payload
 
     handlers: dict[str, Callable[[Job], Any]] = {
@@ -187,7 +184,7 @@ def test_a_manager_at_work_speaks_of_jobs_and_not_of_what_is_in_them(
         )
     finally:
         go.set()
-    assert manager.stop(20).complete
+    assert manager.stop(60).complete
     for words in ("a listener raised", "is still running, here", "was taken from this process", "ResultNotStorable", "claimed"):
         assert words in caplog.text
     assert manager.find(jobs["returns"]).result == PAYLOAD  # type: ignore[union-attr]

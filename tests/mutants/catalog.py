@@ -73,13 +73,13 @@ MUTANTS = (
     Mutant(
         "M1b",
         "an outcome is written on a job that is not running any more: no status in the fence",
-        "behaviour/test_outage.py::test_a_settlement_whose_answer_is_lost_is_told_once_and_logged_once",
+        "behaviour/test_outage.py::test_a_settlement_whose_reply_is_lost_is_told_once_and_logged_once",
         Edit("_database/sql/settle_jobs.sql", "and (job.status = 'running') is true", ""),
     ),
     Mutant(
         "M2",
         "a rescue takes a job whose outcome is being written: neither locks it nor looks at its status again",
-        "database/test_holding.py::test_a_rescue_passes_by_a_job_whose_outcome_is_being_written",
+        "database/test_holding.py::test_a_rescue_skips_a_job_whose_outcome_is_being_written",
         Edit("_database/sql/rescue_jobs.sql", "limit %(n)s\n  for no key update skip locked", "limit %(n)s"),
         Edit("_database/sql/rescue_jobs.sql", "and (status = 'running') is true", ""),
         note="Either of the two is enough: only without both is the outcome lost.",
@@ -87,7 +87,7 @@ MUTANTS = (
     Mutant(
         "M2b",
         "a process that beat since it was judged is rescued from all the same",
-        "database/test_holding.py::test_who_has_beaten_since_it_was_judged_keeps_its_jobs",
+        "database/test_holding.py::test_a_process_that_has_beaten_since_it_was_judged_keeps_its_jobs",
         Edit(
             "_database/sql/rescue_jobs.sql",
             "and (%(own)s or extract(epoch from heartbeat_at)::double precision = %(heartbeat_at)s)",
@@ -97,7 +97,7 @@ MUTANTS = (
     Mutant(
         "M2c",
         "a process that holds the lock of its row is rescued from as dead",
-        "database/test_holding.py::test_who_holds_the_lock_of_its_row_is_not_dead",
+        "database/test_holding.py::test_a_process_that_holds_the_lock_of_its_row_is_not_dead",
         Edit(
             "_database/sql/rescue_jobs.sql",
             "pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s || id, 0))",
@@ -107,7 +107,7 @@ MUTANTS = (
     Mutant(
         "M3",
         "a claim waits for another that is under way: no SKIP LOCKED",
-        "database/test_holding.py::test_a_claim_passes_by_what_another_is_taking",
+        "database/test_holding.py::test_a_claim_skips_the_jobs_that_another_one_is_taking",
         Edit("_database/sql/claim_jobs.sql", "skip locked\n  ) candidate", ") candidate"),
     ),
     Mutant(
@@ -127,7 +127,7 @@ MUTANTS = (
     Mutant(
         "M4",
         "what a listener raises comes through",
-        "engine/events/test_listeners.py::test_the_dispatcher_survives_whatever_a_listener_raises",
+        "engine/events/test_dispatcher.py::test_the_dispatcher_survives_whatever_a_listener_raises",
         Edit("_runtime/guard.py", "except BaseException", "except ()"),
         note="Listeners are called by a thread of their own, after the commit, so that there is no `try` to move them into.",
     ),
@@ -167,7 +167,7 @@ MUTANTS = (
     Mutant(
         "M6",
         "an outcome is given up after three tries to write it",
-        "engine/settle/test_settler.py::test_without_a_stop_it_never_gives_up",
+        "engine/settle/test_settler.py::test_without_a_deadline_it_never_gives_up",
         Edit(
             "_engine/settle/settler.py",
             "self._outage.failed(LOOP, error)\n        if self._is_past_deadline():",
@@ -177,19 +177,19 @@ MUTANTS = (
     Mutant(
         "M6b",
         "an outcome is dropped when the connection breaks while it is written",
-        "engine/settle/test_settler.py::test_a_write_that_was_lost_with_its_connection_is_written_again_without_a_witness",
+        "engine/settle/test_settler.py::test_a_write_that_was_lost_with_its_connection_is_made_again",
         Edit("_engine/settle/settler.py", "self._wait(error)\n            else", "return\n            else"),
     ),
     Mutant(
         "M6c",
         "after a lost reply nobody asks what was written",
-        "behaviour/test_outage.py::test_a_settlement_whose_answer_is_lost_is_told_once_and_logged_once",
+        "behaviour/test_outage.py::test_a_settlement_whose_reply_is_lost_is_told_once_and_logged_once",
         Edit("_engine/settle/settler.py", "landed |= self._database.find_written(group)", "pass"),
     ),
     Mutant(
         "M6d",
         "an outcome that PostgreSQL refuses takes its neighbours with it",
-        "engine/settle/test_settler.py::test_a_group_that_is_refused_is_halved_until_the_poisoned_ones_fail_alone",
+        "engine/settle/test_settler.py::test_a_group_that_is_refused_is_halved_until_each_poisoned_verdict_is_alone",
         Edit(
             "_engine/settle/settler.py",
             "self._settle(group[:middle], doubtful)",
@@ -199,7 +199,7 @@ MUTANTS = (
     Mutant(
         "M7",
         "a job whose reply was lost is sent again under another uid",
-        "behaviour/test_outage.py::test_a_create_whose_answer_is_lost_stores_each_job_once",
+        "behaviour/test_outage.py::test_a_create_whose_reply_is_lost_stores_each_job_once",
         Edit(
             "_client/create.py",
             "lambda ours: self._insert(ours, job, carries, ",
@@ -220,7 +220,7 @@ MUTANTS = (
     Mutant(
         "M8",
         "a claim whose reply was lost is made again, and nobody asks what it took",
-        "behaviour/test_outage.py::test_a_claim_whose_answer_is_lost_loses_no_job",
+        "behaviour/test_outage.py::test_a_claim_whose_reply_is_lost_loses_no_job",
         Edit(
             "_engine/claim/claimer.py",
             "could not be read\n            self.in_doubt.lose()",
@@ -231,7 +231,7 @@ MUTANTS = (
     Mutant(
         "M8b",
         "who asks what a lost claim took gets also what it has at hand already",
-        "database/test_holding.py::test_what_an_answered_claim_brought_is_not_taken_up_again",
+        "database/test_holding.py::test_only_the_jobs_of_a_claim_whose_reply_was_lost_are_found",
         Edit("_database/sql/find_claimed.sql", "and claimed_at <> all(%(answered)s::pg_catalog.timestamptz[])", ""),
     ),
     # -- alive or not -------------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ MUTANTS = (
     Mutant(
         "M10",
         "after a restart of the server those are rescued who are not back yet: no grace",
-        "engine/liveness/test_rescue.py::test_a_process_that",
+        "model/test_process.py::test_the_judgment_on_a_process_that",
         Edit("_model/process.py", " and own.server_up >= tuning.server_age", ""),
         Edit("_model/process.py", "and own.server_up >= max(process.lease, tuning.server_age)", ""),
     ),
@@ -269,7 +269,7 @@ MUTANTS = (
     Mutant(
         "M17",
         "a crash is not counted",
-        "behaviour/test_alive.py::test_the_job_of_a_killed_process_is_at_work_elsewhere_within_ten_seconds",
+        "behaviour/test_alive.py::test_the_job_of_a_killed_process_runs_elsewhere_long_before_its_lease_is_over",
         Edit("_database/sql/rescue_jobs.sql", "crashes = least(crashes + 1, attempts, 10000)", "crashes = crashes"),
     ),
     Mutant(
@@ -324,7 +324,7 @@ MUTANTS = (
     Mutant(
         "M15",
         "a listening connection that was replaced does not listen",
-        "behaviour/test_waking.py::test_a_listening_connection_that_breaks_is_replaced_and_a_look_is_taken",
+        "behaviour/test_waking.py::test_a_listening_connection_that_breaks_is_replaced_and_a_claim_made",
         Edit(
             "_engine/claim/notifier.py",
             "if self._statements.listen(connection)",
@@ -344,13 +344,13 @@ MUTANTS = (
     Mutant(
         "M15c",
         "a job that was created beside others, without a notification, is never announced",
-        "client/test_coalescer.py::test_who_goes_without_is_announced_when_the_last_one_ends",
+        "client/test_coalescer.py::test_inserts_without_a_notification_are_paid_for_when_the_last_one_ends",
         Edit("_client/coalescer.py", "else:\n                self._is_owed = True", "else:\n                pass"),
     ),
     Mutant(
         "M15d",
         "a job that was committed late, below a mark, is never found: one full scan and no other",
-        "behaviour/test_waking.py::test_a_job_in_a_transaction_wakes_nobody_before_the_commit",
+        "behaviour/test_waking.py::test_a_job_in_a_transaction_wakes_no_worker_before_the_commit",
         Edit("_engine/claim/watermarks.py", "+ self._tuning.full_scan_every * seconds", "+ 1e9"),
     ),
     Mutant(
@@ -368,7 +368,7 @@ MUTANTS = (
     Mutant(
         "M11",
         "processes migrate without waiting for one another: no advisory lock",
-        "database/test_migrations.py::test_of_ten_processes_that_meet_an_empty_database_one_makes_the_tables_and_all_go_on",
+        "database/test_migrations.py::test_one_of_ten_processes_makes_the_tables_and_all_go_on",
         Edit(
             "_database/migrations/__init__.py",
             "pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%s, 0))",
@@ -388,7 +388,7 @@ MUTANTS = (
     Mutant(
         "M19",
         "a snooze, and what is given back, spend an attempt",
-        "behaviour/test_retrying.py::test_a_snooze_puts_the_job_off_without_an_attempt_and_without_a_trace_in_the_history",
+        "behaviour/test_retrying.py::test_a_snooze_postpones_the_job_and_leaves_no_attempt_and_no_history",
         Edit(
             "_database/sql/settle_jobs.sql",
             "attempts = job.attempts - (verdict.attempt_status is null)::integer",
@@ -404,7 +404,7 @@ MUTANTS = (
     Mutant(
         "M21",
         "an urgent job waits for its turn: no priority in the order of a claim",
-        "behaviour/test_queues_and_priorities.py::test_a_higher_priority_goes_first_and_of_equal_ones_the_older",
+        "behaviour/test_queues_and_priorities.py::test_a_higher_priority_goes_first_and_of_equal_priorities_the_older_job",
         Edit("_database/sql/claim_jobs.sql", "order by busy.priority desc, candidate.run_at", "order by candidate.run_at"),
     ),
     Mutant(
@@ -417,7 +417,7 @@ MUTANTS = (
     Mutant(
         "M23",
         "an outcome that PostgreSQL does not take fails its job, whatever the cause",
-        "engine/settle/test_settler.py::test_an_outcome_is_kept_as_it_is_until_it_is_taken",
+        "engine/settle/test_settler.py::test_an_outcome_that_is_not_taken_is_kept_as_it_is_until_it_is",
         Edit(
             "_engine/settle/settler.py",
             "if _can_be_written(self._database, less) and not _can_be_written(self._database, verdict):",
@@ -427,7 +427,7 @@ MUTANTS = (
     Mutant(
         "M23b",
         "an outcome that PostgreSQL does not take at present is given up",
-        "engine/settle/test_settler.py::test_an_outcome_is_kept_as_it_is_until_it_is_taken",
+        "engine/settle/test_settler.py::test_an_outcome_that_is_not_taken_is_kept_as_it_is_until_it_is",
         Edit(
             "_engine/settle/settler.py",
             "self._queue.deferred = [*self._queue.deferred, Deferred(verdict, since, doubtful, was_logged)]",
@@ -437,7 +437,7 @@ MUTANTS = (
     Mutant(
         "M23c",
         "a row that another life of the job has left in the log keeps its outcome from being written",
-        "engine/settle/test_settler.py::test_a_row_of_the_log_under_the_same_lease_is_of_another_life_and_keeps_no_outcome_from_being_written",
+        "engine/settle/test_settler.py::test_a_row_of_the_log_from_another_life_of_the_job_is_removed",
         Edit("_engine/settle/settler.py", "self._database.forget_attempt(verdict)", "pass"),
     ),
     Mutant(
@@ -449,7 +449,7 @@ MUTANTS = (
     Mutant(
         "M24b",
         "a job that was claimed while it was looked for is freed: what was found before does not count",
-        "engine/liveness/test_reconcile.py::test_a_job_that_was_claimed_between_the_looks_is_none_of_it",
+        "engine/liveness/test_reconcile.py::test_jobs_that_were_claimed_between_the_looks_are_not_freed",
         Edit(
             "_engine/liveness/reconcile.py",
             "{claim: self._unknown.get(claim, 0) + 1 for",
@@ -459,13 +459,13 @@ MUTANTS = (
     Mutant(
         "M24c",
         "a process whose outcome was dropped does not look at the tables",
-        "engine/settle/test_settler.py::test_what_is_not_ours_any_more_is_dropped_with_a_warning_and_nobody_is_told",
+        "engine/settle/test_settler.py::test_a_verdict_on_a_job_that_was_taken_away_is_dropped_with_a_warning",
         Edit("_engine/settle/settler.py", "self._commits.on_dropped()\n", "pass\n"),
     ),
     Mutant(
         "M25",
         "silence is judged by the server's clock: by the time that a heartbeat bears",
-        "engine/liveness/test_rescue.py::test_silence_begins_when_a_heartbeat_is_first_seen_whatever_time_it_bears",
+        "engine/liveness/test_rescue.py::test_silence_begins_when_a_heartbeat_is_first_seen",
         Edit(
             "_engine/liveness/rescue.py", "known is not None and known[0] == value", "known is not None and known[0] >= value"
         ),
@@ -473,19 +473,19 @@ MUTANTS = (
     Mutant(
         "M25b",
         "a heartbeat that cannot be written lets go of the session, and the process looks dead",
-        "engine/liveness/test_heartbeat.py::test_a_beat_that_cannot_be_written_over_a_session_that_lives_lets_go_of_nothing",
+        "engine/liveness/test_heartbeat.py::test_a_beat_that_cannot_be_written_keeps_a_session_that_is_alive",
         Edit("_engine/liveness/heartbeat.py", "if not self._database.is_open():", "if True:"),
     ),
     Mutant(
         "M25c",
         "of a process that is taken for dead and lives, jobs are lost twice for one verdict",
-        "engine/liveness/test_rescue.py::test_what_was_seen_is_done_once",
+        "engine/liveness/test_rescue.py::test_each_finding_is_acted_on_once",
         Edit("_engine/liveness/rescue.py", "taken.add(verdict.job.id)", "pass"),
     ),
     Mutant(
         "M1c",
         "the outcome of a run lands on another job that was given its id and lease_no: no time of the claim in the fence",
-        "behaviour/test_held_by_nobody.py::test_a_run_that_outlives_a_truncate_writes_nothing_over_the_new_job_of_its_id_in_one_statement",
+        "behaviour/test_held_by_nobody.py::test_a_run_from_before_a_truncate_writes_nothing_over_the_new_job_of_its_id",
         Edit(
             "_database/sql/settle_jobs.sql",
             "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]",
@@ -495,7 +495,7 @@ MUTANTS = (
     Mutant(
         "M1d",
         "a run that ends takes another off the list that was given its id and lease_no",
-        "behaviour/test_held_by_nobody.py::test_a_run_that_outlives_a_truncate_does_not_have_the_new_job_of_its_id_taken_for_lost",
+        "behaviour/test_held_by_nobody.py::test_a_run_from_before_a_truncate_does_not_make_the_new_job_of_its_id_lost",
         Edit("_engine/work/running.py", "self._jobs[id(job)] = Running", "self._jobs[job.id] = Running"),
         Edit("_engine/work/running.py", "del self._jobs[id(job)]", "self._jobs.pop(job.id, None)"),
     ),
@@ -520,7 +520,7 @@ MUTANTS = (
     Mutant(
         "M28",
         "a role's array_nulls makes words of the nulls in an outcome",
-        "behaviour/test_session_settings.py::test_jobs_live_well_whatever_their_role_has_set",
+        "behaviour/test_session_settings.py::test_jobs_live_well_whatever_settings_their_role_carries",
         Edit("_database/execute.py", '"array_nulls": "on",', ""),
     ),
 )

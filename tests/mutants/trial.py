@@ -20,7 +20,7 @@ from tests.child import ROOT
 
 from .catalog import Mutant
 
-CONTROL = "manager/test_create_and_find.py::test_a_job_that_ran_shows_its_result_its_times_and_its_attempts"
+CONTROL = "behaviour/test_create_and_find.py::test_a_job_that_ran_shows_its_result_its_times_and_its_attempts"
 """Green whatever is broken: a mutant is a steve that works, but for one thing. One that does nothing fails every test."""
 
 ASSERTIONS = ("assert ", "AssertionError", "Failed: ")

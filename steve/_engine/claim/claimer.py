@@ -5,13 +5,13 @@ How much a claim asks for: `sizer.py`. Where it looks: `watermarks.py` and `sql/
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from steve._database.failures import DatabaseFailure, Misconfigured, Transient
 from steve._engine.claim.buffer import JobBuffer
+from steve._engine.claim.claim_lock import ClaimLock
 from steve._engine.claim.lost_replies import LostReplies
-from steve._engine.claim.port import ClaimPort
+from steve._engine.claim.port import LOOP, ClaimPort
 from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.claim.watermarks import Watermarks
@@ -43,10 +43,7 @@ class Claimer:
         self._database = database
         self._outage = outage
         self._tuning = tuning
-        # The claim lock: one claim at a time. A worker that does not get it at once does something else. It is held while the
-        # statement runs, and also protects the claim's connection and whatever the schedule calls "under the claim lock".
-        # Lock order: claim lock, scan lock (of the lost replies), then the locks of the schedule and of the outage.
-        self._claiming = threading.Lock()
+        self._claiming = ClaimLock()
         self.last_chance_is_due = False
         """A job on its last chance is due or runs, so that no other may begin. Only the worker that runs it resets this."""
         self.alone_since = 0.0
@@ -67,7 +64,7 @@ class Claimer:
     def refill(self, idle: int) -> int:
         """Claim if a claim is due and no other is under way. Returns how many jobs that brought. Never waits for another
         thread's claim."""
-        if not self.schedule.is_due() or not self._claiming.acquire(blocking=False):
+        if not self.schedule.is_due() or not self._claiming.acquire():
             return 0  # no wake-up is lost: the holder of the lock checks for one when it has finished
         try:
             return 0 if self.buffer.is_closed else self._claim(idle)
@@ -77,12 +74,11 @@ class Claimer:
     def wait(self, seconds: float) -> bool:
         """For the one idle worker: wait for a due claim or the bell, at most so many seconds. Returns whether there was one."""
         # While a claim is under way, there is only its end to wait for: _end_claim() rings if another claim is due by then.
-        claiming = self._claiming.locked()
-        if self.schedule.is_due() and self.buffer.is_low() and not claiming:
+        if self.schedule.is_due() and self.buffer.is_low() and not self._claiming.is_held:
             return True
         if self.buffer:
             seconds = self._tuning.tick
-        elif not claiming:
+        elif not self._claiming.is_held:
             seconds = min(seconds, self.schedule.seconds_to_next())
         return self.schedule.wait_for_ring(seconds) or self.schedule.is_due()
 
@@ -108,11 +104,11 @@ class Claimer:
         except Exception as error:
             schedule.failed()
             self.watermarks.reset()  # the next connection may lead to another server, whose clock differs
-            self._outage.failed("claiming", error)
+            self._outage.failed(LOOP, error)
             if not isinstance(error, DatabaseFailure):
                 raise
             return found
-        self._outage.worked("claiming")
+        self._outage.worked(LOOP)
         schedule.answered(woken=woken, jobs=len(reply.jobs))
         self.buffer.expect(demand.n)
         if cut_off:
@@ -167,7 +163,7 @@ class Claimer:
         Otherwise only look, once in a poll interval, whether one is still due."""
         schedule = self.schedule
         is_early = schedule.is_backing_off() if quiet else schedule.seconds_to_next() > 0.0
-        if is_early or not self._claiming.acquire(blocking=False):
+        if is_early or not self._claiming.acquire():
             return None
         try:
             demand = self.sizer.demand(idle=1, buffered=0, watermarks={})
@@ -177,7 +173,7 @@ class Claimer:
             else:
                 reply, _ = self._take(self._database.claim, demand)
                 jobs, is_due = reply.jobs, reply.last_chance
-                self._outage.worked("claiming")
+                self._outage.worked(LOOP)
                 schedule.answered(woken=False, jobs=0)
             next_at = schedule.next_after_poll()
             if not jobs and (quiet or not is_due):  # it is gone, or another process has it
@@ -190,7 +186,7 @@ class Claimer:
                 return jobs[0]
         except DatabaseFailure as error:
             schedule.failed()
-            self._outage.failed("claiming", error)
+            self._outage.failed(LOOP, error)
         finally:
             self._end_claim()
         return None
@@ -200,12 +196,12 @@ class Claimer:
     def recover(self) -> int:
         """Ask what a claim took whose reply was lost, if the question is due and no claim is under way. Returns how many jobs
         that brought. For a thread that is not a worker: all workers may be busy with long jobs."""
-        if not self.in_doubt.is_due() or not self._claiming.acquire(blocking=False):
+        if not self.in_doubt.is_due() or not self._claiming.acquire():
             return 0
         try:
             return 0 if self.buffer.is_closed else self._lost_replies.ask()
         except DatabaseFailure as error:
-            self._outage.failed("claiming", error)
+            self._outage.failed(LOOP, error)
             return 0
         finally:
             self._end_claim()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from steve._database.failures import DatabaseFailure, InDoubt, Misconfigured, Transient
 from steve._engine.claim.in_doubt import InDoubtClaims
-from steve._engine.claim.port import ClaimPort
+from steve._engine.claim.port import LOOP, ClaimPort
 from steve._engine.upkeep.outage import Outage
 from steve._model.claimed import Claimed
 from steve._model.tuning import Tuning
@@ -61,7 +61,7 @@ class LostReplies:
             try:
                 self.ask()
             except DatabaseFailure as error:
-                outage.failed("claiming", error)
+                outage.failed(LOOP, error)
                 left = deadline - self._clock()
                 if left <= 0:
                     return

@@ -16,7 +16,7 @@ from steve._database.failures import Connection, DatabaseFailure
 from steve._database.loop_connection import LoopConnection
 from steve._database.statements.notifications import NotificationStatements
 from steve._engine.upkeep.outage import Outage
-from steve._engine.upkeep.selector import SocketWait
+from steve._engine.upkeep.socket_wait import SocketWait
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
 

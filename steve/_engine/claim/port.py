@@ -9,6 +9,9 @@ from typing import Protocol
 from steve._model.claim import ClaimReply, Demand
 from steve._model.claimed import Claimed
 
+LOOP = "claiming"
+"""By this name the outage and the log speak of claims."""
+
 
 class ClaimPort(Protocol):
     """All methods raise DatabaseFailure."""

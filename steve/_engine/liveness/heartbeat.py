@@ -16,7 +16,7 @@ from steve._database.backoff import Backoff
 from steve._database.failures import DatabaseFailure
 from steve._database.statements.processes import Look
 from steve._engine.upkeep.outage import Outage
-from steve._engine.upkeep.selector import SocketWait
+from steve._engine.upkeep.socket_wait import SocketWait
 from steve._model.tuning import Tuning
 from steve._runtime.chance import chance
 from steve._runtime.log import logger

@@ -37,10 +37,13 @@ class Commits:
         if verdict.due_in is not None:
             self._schedule.expect(verdict.due_in)
         if settled is not None:  # None: when the statement was sent, no listener wanted to know
-            self.on_rescued(self._process, verdict, settled)
+            self._tell(self._process, verdict, settled)
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
         """`process`: the name of the process that ran the job."""
+        self._tell(process, verdict, settled)
+
+    def _tell(self, process: str, verdict: Verdict, settled: Settled) -> None:
         if self._listeners.want(verdict):
             self._dispatcher.put(Event(verdict.job, process, verdict, settled))
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection
 
 from steve._model.claimed import ClaimKey
-from steve.run import current
+from steve.run import current_signals
 
 
 class RunSignals:
@@ -42,5 +42,4 @@ class RunSignals:
 
     def are_of_this_run(self) -> bool:
         """Whether the calling code belongs to a handler of this engine."""
-        run = current.get(None)
-        return run is not None and run.is_of(self)
+        return current_signals() is self
