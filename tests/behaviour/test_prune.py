@@ -150,7 +150,7 @@ def test_what_was_deleted_before_an_interruption_stays_deleted_and_the_rest_stay
     jobs = tables.ended(DAY * 2, count=10)
     tables.execute(WAITS)
     tables.execute(
-        "create trigger wait before delete on {}.job for each row when (old.id = %d) execute function {}.wait()" % jobs[7].id
+        f"create trigger wait before delete on {{}}.job for each row when (old.id = {jobs[7].id}) execute function {{}}.wait()"
     )
     waiting = "select from pg_locks where locktype = 'advisory' and not granted and objid = 4711"
 

@@ -20,7 +20,7 @@ from tests.child import ROOT
 from .cluster import temporary_directory
 from .faults import Site, Skipped, fault
 
-MIGRATIONS = "steve/migrations"
+MIGRATIONS = "steve/_database/migrations"
 
 DONE_SECONDS = 20.0
 
