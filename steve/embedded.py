@@ -34,10 +34,10 @@ from steve import SteveError
 if sys.platform != "win32":
     import pwd
 
-_START_SECONDS = 120.0
+START_SECONDS = 120.0
 """How long a start may take, recovery after a crash included, before it counts as failed. Slow machines exist."""
 
-_STOP_SECONDS = 60.0
+STOP_SECONDS = 60.0
 """How long to wait after each signal before the next one, which is harsher."""
 
 _SETTINGS = {
@@ -64,21 +64,26 @@ class Server:
         self._user = user
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Starts the server and returns when it accepts connections. Raises SteveError if it does not come up."""
+    @property
+    def pid(self) -> int | None:
+        """Of the server's main process; None: it is stopped."""
+        return None if self._process is None else self._process.pid
+
+    def start(self, seconds: float = START_SECONDS) -> None:
+        """Starts the server and returns when it accepts connections. Raises SteveError if it does not come up in time."""
         self._process = self._popen("postgres", "-k", str(self._home))
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + seconds
         while not self._accepts():
             if self._process.poll() is not None:
                 raise SteveError(f"the embedded PostgreSQL ended while starting: {self._last_words()}")
             if time.monotonic() > deadline:
-                raise SteveError(f"the embedded PostgreSQL is not up after {_START_SECONDS:g} s: {self._last_words()}")
+                raise SteveError(f"the embedded PostgreSQL is not up after {seconds:g} s: {self._last_words()}")
             time.sleep(0.05)
 
-    def stop(self, mode: StopMode = "fast") -> None:
+    def stop(self, mode: StopMode = "fast", seconds: float = STOP_SECONDS) -> None:
         """Stops the server: `smart` waits for the clients, `fast` rolls them back, `immediate` is a crash.
 
-        A server that has not ended after a minute is forced to.
+        A server that has not ended in time is forced to.
         """
         signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
         process, self._process = self._process, None
@@ -88,7 +93,7 @@ class Server:
         for number in (signals[mode], signal.SIGQUIT, signal.SIGKILL):
             process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_SECONDS)
+                process.wait(seconds)
                 return
 
     def restart(self, mode: StopMode = "fast") -> None:

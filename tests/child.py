@@ -28,14 +28,14 @@ class Child:
 
     def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
         self._name = name
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by end()
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by end()
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
             env=os.environ | dict(environ or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=self.errors,
             text=True,
             start_new_session=True,  # Ctrl-C in the terminal is for the program that starts it
         )
@@ -62,14 +62,14 @@ class Child:
 
     def wrote(self) -> str:
         """What it has written to stderr."""
-        self._errors.seek(0)
-        return self._errors.read()
+        self.errors.seek(0)
+        return self.errors.read()
 
     def end(self) -> None:
         """Kill it."""
         self._process.kill()
         self._process.communicate()
-        self._errors.close()
+        self.errors.close()
 
     def _failure(self, what: str) -> ProcessFailed:
         return ProcessFailed(f"{self._name} {self.pid} {what}: {self.wrote()[-2000:]}")

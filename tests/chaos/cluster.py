@@ -21,7 +21,7 @@ from psycopg.conninfo import make_conninfo
 
 from steve import embedded
 from steve.embedded import StopMode
-from tests.pair import Pair, beside, copy, free_port, pair
+from tests.pair import Pair, beside, copy, free_port, pair, user_of
 
 from .checker import AttemptRow, JobRow
 from .processes import Warden
@@ -50,7 +50,7 @@ class Cluster:
     def __init__(self, server: embedded.Server, port: int, warden: Warden) -> None:
         self.port = port
         self.bin = server.bin
-        self._server = server
+        self.server = server
         self._warden = warden
         self._watch()
 
@@ -69,10 +69,10 @@ class Cluster:
 
     def stop(self, mode: StopMode) -> None:
         self._warden.forget(self.pid)
-        self._server.stop(mode)
+        self.server.stop(mode)
 
     def start(self) -> None:
-        self._server.start()
+        self.server.start()
         self._watch()
 
     def kill_backend(self, application: str) -> bool:
@@ -109,15 +109,15 @@ class Cluster:
 
     def own(self, directory: Path) -> None:
         """Give it to the user that the server runs as."""
-        if self._server._user:
-            shutil.chown(directory, self._server._user)
+        if user := user_of(self.server):
+            shutil.chown(directory, user)
 
     # -- looked at ------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def connection(self, application: str = "observer", **options: Any) -> Iterator[psycopg.Connection[Any]]:
         with psycopg.connect(
-            self._server.conninfo, autocommit=True, application_name=application, options=OBSERVER, **options
+            self.server.conninfo, autocommit=True, application_name=application, options=OBSERVER, **options
         ) as one:
             yield one
 
@@ -144,9 +144,8 @@ class Cluster:
 
     @property
     def pid(self) -> int:
-        process = self._server._process
-        assert process is not None
-        return process.pid
+        assert self.server.pid is not None
+        return self.server.pid
 
     def _watch(self) -> None:
         self._warden.watch(self.pid, signal.SIGQUIT)
@@ -167,19 +166,18 @@ class Twins(Cluster):
         """The primary crashes, the standby takes its place."""
         self.stop("immediate")
         self.pair.promote()
-        self._server = self.pair.primary
+        self.server = self.pair.primary
 
     def hand_over(self) -> None:
         """The primary is demoted where it stands, with all its sessions, and the standby takes its place."""
         self.pair.demote()
         self.pair.promote()
-        self._server = self.pair.primary
+        self.server = self.pair.primary
 
     def end_old(self) -> None:
         """The old primary, demoted, goes down at last."""
-        old = self.pair.standby._process
-        assert old is not None
-        self._warden.forget(old.pid)
+        assert self.pair.standby.pid is not None
+        self._warden.forget(self.pair.standby.pid)
         self.pair.standby.stop()
 
     def rejoin(self, rewind: bool) -> None:
@@ -187,9 +185,8 @@ class Twins(Cluster):
         self._watch_standby()
 
     def _watch_standby(self) -> None:
-        process = self.pair.standby._process
-        assert process is not None
-        self._warden.watch(process.pid, signal.SIGQUIT)
+        assert self.pair.standby.pid is not None
+        self._warden.watch(self.pair.standby.pid, signal.SIGQUIT)
 
 
 @contextmanager
@@ -200,19 +197,19 @@ def twins(warden: Warden, synchronous: bool) -> Iterator[Twins]:
             yield cluster
         finally:
             for server in (both.primary, both.standby):
-                if server._process is not None:
-                    warden.forget(server._process.pid)
+                if server.pid is not None:
+                    warden.forget(server.pid)
 
 
 @contextmanager
 def replica(cluster: Cluster, warden: Warden) -> Iterator[int]:
     """A hot standby of it; the port."""
     port = free_port()
-    with beside(cluster._server, port) as standby:
-        copy(cluster._server, standby)
+    with beside(cluster.server, port) as standby:
+        copy(cluster.server, standby)
         standby.start()
-        assert standby._process is not None
-        pid = standby._process.pid
+        assert standby.pid is not None
+        pid = standby.pid
         warden.watch(pid, signal.SIGQUIT)
         try:
             yield port

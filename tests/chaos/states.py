@@ -237,5 +237,5 @@ def _said(process: Process, began: int, what: str) -> bool:
 
 def _log(process: Process) -> str:
     """As it is now. `wrote` would move the place where the process writes on."""
-    file = process._errors.fileno()
+    file = process.errors.fileno()
     return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")

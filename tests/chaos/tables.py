@@ -16,6 +16,7 @@ import psycopg
 
 from steve import JobManager
 from steve._model.tuning import Tuning
+from tests.pair import home_of, run, user_of
 
 from .clocks import LIBRARIES
 from .cluster import Cluster, opened, temporary_directory
@@ -200,19 +201,18 @@ def wraparound(site: Site) -> None:
 
 def _jump(cluster: Cluster) -> None:
     """Of a server that is down: the next number is one shortly before it refuses to give out more."""
-    server = cluster._server
-    data = server._home / "data"
+    server = cluster.server
+    data = home_of(server) / "data"
     said = subprocess.run([server.bin / "pg_controldata", "-D", data], capture_output=True, text=True, check=True).stdout
     found = re.search(r"oldestXID:\s+(\d+)", said)
     assert found is not None
     next_number = (int(found[1]) + 0x7FFF_FFFF - REFUSED_BEFORE_THE_END - LEFT) % (1 << 32)
-    code = server._popen("pg_resetwal", "-f", "-x", str(next_number)).wait()
-    assert code == 0, server._last_words()
+    run(server, "pg_resetwal", "-f", "-x", str(next_number))
     segment = data / "pg_xact" / f"{next_number // 1_048_576:04X}"
     if not segment.exists():
         segment.write_bytes(bytes(262_144))
-        if server._user:
-            shutil.chown(segment, server._user, pwd.getpwnam(server._user).pw_gid)
+        if user := user_of(server):
+            shutil.chown(segment, user, pwd.getpwnam(user).pw_gid)
 
 
 def _is_used_up(site: Site) -> bool:
