@@ -65,8 +65,8 @@ class Pair:
             time.sleep(0.01)
 
     def look_into_old(self, *queries: str) -> list[list[tuple[object, ...]]]:
-        """The rows of these queries in the old primary, as it was when it crashed. Clients cannot reach it meanwhile, because
-        it would take writes."""
+        """The rows of these queries in the old primary, as it was when it crashed. Clients cannot reach it meanwhile: it would
+        take writes."""
         with (home_of(self.standby) / "data" / "postgresql.auto.conf").open("a") as file:
             file.write("listen_addresses = ''\nsynchronous_standby_names = ''\n")
         self.standby.start()

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 STUCK_SECONDS = 1.0
-"""A connection whose peer has taken no byte for so long is closed, because one thread serves all connections."""
+"""A connection whose peer takes no byte for so long is closed: one thread serves all, and the others would wait."""
 
 
 class Proxy:

@@ -1,5 +1,5 @@
 """What administrators do to the database under a working manager: full queues of notifications, row level security, rights,
-sequences, triggers, constraints, encodings, other people's tables and adapters. All of it is PostgreSQL's own doing.
+sequences, triggers, constraints, encodings, tables and adapters of others. It is PostgreSQL itself that raises the errors.
 
 What is done to the rows of running jobs: test_held_by_nobody.py.
 """
@@ -34,7 +34,7 @@ CANARY = "canary-in-the-payload"
 
 
 def execute(conn: psycopg.Connection, schema: str, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """By hand, in the schema of the tables; the rows."""
+    """Run a statement in the schema of the tables, and return its rows."""
     conn.execute(sql.SQL("set search_path = {}, public").format(sql.Identifier(schema)))
     cursor = conn.execute(statement.encode(), parameters or None)  # without parameters a % is only a %
     return cursor.fetchall() if cursor.description else []
@@ -60,7 +60,7 @@ def status(manager: JobManager, job: object) -> Status | str:
 
 
 def end(manager: JobManager, job: object, expected: Status = Status.COMPLETED) -> Job:
-    """As it is when it has ended."""
+    """Wait until the job has ended, and return it."""
     until(lambda: status(manager, job) in (Status.COMPLETED, Status.FAILED), timeout=60)
     found = manager.find(job)
     assert found is not None
@@ -69,7 +69,7 @@ def end(manager: JobManager, job: object, expected: Status = Status.COMPLETED) -
 
 
 def raised(call: Callable[[], object], kind: type[Exception]) -> str:
-    """The error of a call, as a traceback prints it, but for the lines of source in it."""
+    """The error of a call as a traceback prints it, without the lines of source."""
     with pytest.raises(kind) as caught:
         call()
     lines = "".join(traceback.format_exception(caught.value)).splitlines()
@@ -85,8 +85,8 @@ MakeDatabase = Callable[..., str]
 
 @pytest.fixture
 def make_database(server: embedded.Server) -> Iterator[MakeDatabase]:
-    """`make_database(encoding)`: the conninfo of a database of the embedded server, gone after the test. Ask for it before
-    `make_manager`, whose managers are then stopped first.
+    """`make_database(encoding)`: the conninfo of a new database of the embedded server, dropped after the test. Ask for it
+    before `make_manager`, whose managers are then stopped first.
     """
     names: list[str] = []
 
@@ -176,7 +176,7 @@ def test_jobs_are_created_and_done_while_the_queue_of_notifications_is_full(
         manager.create("snoozed"),
         manager.create("retried", backoff_strategy="none"),
     ]
-    # By those who do not know yet that it is full; the commits at the ends of the blocks must not fail for it.
+    # By managers that do not know yet that it is full. The commits at the ends of the blocks must not fail because of it.
     with psycopg.connect(small.conninfo) as connection:
         jobs.append(make_manager(small.conninfo).create("a", {"n": 4}, connection=connection))
     with psycopg.connect(small.conninfo) as connection:
@@ -206,7 +206,7 @@ def test_what_is_not_begun_is_given_back_while_the_queue_is_full(
         clog()
         jobs = manager.create_many([("a", None)] * 100)
         until(lambda: len(manager.fetch_all(Status.RUNNING)) > 1)
-        until(lambda: len(manager.fetch_all(Status.RUNNING)) == 1)  # what nobody begins goes back
+        until(lambda: len(manager.fetch_all(Status.RUNNING)) == 1)  # the others have not begun, and are given back
         assert [job.attempts for job in manager.fetch_all(Status.PENDING)] == [0] * 99
     finally:
         gate.set()
@@ -299,7 +299,7 @@ def hired(role: str, make_manager: MakeManager, conn: psycopg.Connection, databa
 
 @pytest.fixture
 def let_through(hired: JobManager, role: str, run: Run) -> None:
-    """Row level security everywhere, with policies that let the role do all."""
+    """Enable row level security on all tables, with policies that let the role do everything."""
     for table in TABLES:
         run(f"alter table {table} enable row level security")
         run(f"create policy all_of_it on {table} to {role} using (true) with check (true)")
@@ -342,8 +342,7 @@ def test_under_policies_that_let_the_role_do_all_jobs_live_their_whole_life(
 
 @pytest.mark.usefixtures("let_through")
 def test_with_such_policies_many_jobs_are_created_at_once_too(hired: JobManager, role: str, database_url: str) -> None:
-    """Though PostgreSQL knows no COPY into a table under row level security. In a caller's transaction its error comes
-    through."""
+    """PostgreSQL has no COPY into a table under row level security. In a caller's transaction its error comes through."""
     jobs = hired.create_many([("a", {"n": 1}), ("a", {"n": 2})])
     with psycopg.connect(make_conninfo(database_url, user=role, password="sesame")) as connection:
         with pytest.raises(psycopg.errors.FeatureNotSupported):
@@ -386,7 +385,7 @@ def test_a_worker_whose_role_lacks_a_right_does_not_start_and_says_which(
 
 
 def test_a_sequence_behind_its_rows_is_named_with_the_statement_that_mends_it(manager: JobManager, run: Run) -> None:
-    """As after a copy of the rows, or a switch-over by logical replication."""
+    """As after the rows were copied, or after a switch-over by logical replication."""
     manager.create_many([("a", {"n": n}) for n in range(50)])
     run("alter table job alter column id restart")
     for call in (lambda: manager.create("a"), lambda: manager.create_many([("a", None), ("a", None)])):
@@ -496,7 +495,7 @@ def test_a_job_that_a_trigger_swallows_is_an_error_and_not_a_job(manager: JobMan
 
 
 def test_child_tables_by_inheritance_are_left_alone(manager: JobManager, run: Run) -> None:
-    """One with a pending row in the place of the first row of job, and an archive."""
+    """A child table whose pending row has the same ctid as the first row of job, and an archive."""
     run("create table copied () inherits (job)")
     run("create table archive () inherits (job)")
     run("insert into copied (id, type, queue) values (1001, 'a', 'default'), (1002, 'a', 'default'), (1003, 'a', 'default')")
@@ -582,7 +581,7 @@ def test_a_job_that_a_trigger_on_another_table_inserts_is_part_of_that_transacti
     )
     run("create trigger welcome after insert on orders for each row execute function welcome()")
     with psycopg.connect(database_url) as connection:
-        execute(connection, schema, "insert into orders values ('nobody')")
+        execute(connection, schema, "insert into orders values ('none')")
         connection.rollback()
         execute(connection, schema, "insert into orders values ('ada')")
         assert manager.fetch_all() == []
@@ -597,7 +596,7 @@ STATES = (
     "22012", "23514", "23505", "P0001", "54000", "54001", "53200", "XX000", "38000", "57014", "40001", "55P03", "0A000",
     "U0001", "42501",
 )  # fmt: skip
-"""SQLSTATEs of many classes, which a trigger may raise."""
+"""SQLSTATEs of many classes. A trigger may raise any of them."""
 
 OUTCOMES = "update on job for each row when (old.status = 'running' and new.status <> 'running' and new.crashes = old.crashes)"
 CLAIMS = "update on job for each row when (old.status <> 'running' and new.status = 'running')"
@@ -609,7 +608,7 @@ Obstruct = Callable[[str, str], Callable[[], None]]
 
 @pytest.fixture
 def obstruct(run: Run, conn: psycopg.Connection, make_manager: MakeManager) -> Iterator[Obstruct]:
-    """`obstruct(state, what)`: from now on a trigger raises that SQLSTATE; returns what takes it away."""
+    """`obstruct(state, what)` makes a trigger that raises that SQLSTATE. Returns a function that drops it."""
 
     def clear() -> None:
         run("drop function if exists obstruct cascade")
@@ -626,7 +625,7 @@ def obstruct(run: Run, conn: psycopg.Connection, make_manager: MakeManager) -> I
 
 
 class Various:
-    """Handlers of all endings."""
+    """Handlers for every way in which an attempt can end."""
 
     def __init__(self, manager: JobManager) -> None:
         self.begun: Counter[str] = Counter()
@@ -797,7 +796,7 @@ def test_heartbeats_that_a_trigger_refuses_for_several_leases_cost_no_process_a_
         end(managers[0], managers[0].create("quick"))  # the work goes on
         clear()
         until(lambda: all(one.health().ok for one in managers), timeout=60)
-        for beats in range(1, 4):  # and nobody is judged by what he could not do
+        for beats in range(1, 4):  # and no process is judged by the beats that it could not make
             run("update process set started_at = heartbeat_at")
             until(lambda: run("select count(*) from process where heartbeat_at > started_at") == [(2,)])
             assert beats
@@ -857,7 +856,7 @@ class AsTextFromBinary(AsText):
 
 class Raising(Dumper):
     def dump(self, value):
-        raise TypeError("nobody dumps a str here")
+        raise TypeError("no str is dumped here")
 
 class RaisingInBinary(Raising):
     format = Format.BINARY
@@ -957,7 +956,7 @@ ADAPTERS = (
 @pytest.mark.parametrize("where", ["globally", "on the caller's connection"])
 @pytest.mark.parametrize("what", ADAPTERS)
 def test_adapters_that_the_application_registers_change_nothing(database_url: str, schema: str, what: str, where: str) -> None:
-    """In a process of its own, which registers them before it imports steve."""
+    """In a process of its own, which registers the adapters before it imports steve."""
     child = subprocess.run(
         [sys.executable, "-c", LIFE, database_url, schema, what, where], capture_output=True, text=True, timeout=110
     )
@@ -1034,7 +1033,7 @@ ODD_ROWS = {
 def test_a_row_with_bytes_that_are_no_text_does_not_stop_the_claims_of_others(
     make_database: MakeDatabase, make_manager: MakeManager, schema: str, column: str
 ) -> None:
-    """A database in SQL_ASCII lets anything in."""
+    """A database in SQL_ASCII checks no text."""
     url = make_database("SQL_ASCII")
     manager = make_manager(url, lambda job: job.payload, poll_interval=0.1)
     manager.migrate()

@@ -107,7 +107,7 @@ Begin = Callable[..., Worker]
 
 @pytest.fixture
 def begin(manager: JobManager, database_url: str, schema: str) -> Iterator[Begin]:
-    """`begin(workers, **keywords)`: a process at work; killed after the test."""
+    """`begin(workers, **keywords)` starts a process at work. It is killed after the test."""
     workers: list[Worker] = []
 
     def begin(threads: int = 1, **keywords: Any) -> Worker:

@@ -1,6 +1,6 @@
-"""Every way to give a manager its database (`db`), and every connection that `create(connection=)` may be handed.
+"""Every way to give a manager its database (`db`), and every connection that may be passed as `create(connection=)`.
 
-Whatever its row factory, cursor class, transaction or session settings are: a job is a job, and its times are UTC.
+Row factories, cursor classes, transactions and session settings of the user's change nothing, and all times are in UTC.
 """
 
 import threading
@@ -73,13 +73,13 @@ class Row:
 
 
 def hostile(conninfo: str) -> str:
-    """The conninfo, every session of which begins with HOSTILE."""
+    """The conninfo, with HOSTILE as settings of every session."""
     options = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in HOSTILE.items())
     return make_conninfo(conninfo, options=options)
 
 
 def assert_lives(manager: JobManager) -> None:
-    """A job's whole life with this manager: created, run, settled, told, found."""
+    """Take a job through its whole life with this manager: created, run, settled, told, found."""
     tally = Tally()
     told: list[Job] = []
     manager.set_handler("a", tally)
@@ -504,7 +504,7 @@ def test_a_closed_connection_is_refused(database_url: str) -> None:
 # -- create(connection=) ------------------------------------------------------------------------------------------------
 
 Pair = namedtuple("Pair", "connect passed")
-"""`connect(conninfo)` and what of that connection is passed: itself, or a cursor of it."""
+"""How the caller connects, and what is passed: the connection itself, or a cursor of it."""
 
 
 def _connect(**keywords: Any) -> Callable[[str], psycopg.Connection]:

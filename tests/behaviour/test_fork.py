@@ -220,7 +220,7 @@ def test_a_listener_that_forks_is_told_once(make_manager: Callable[..., JobManag
 
 
 def create_one(url: str, schema: str, manager: JobManager | None = None) -> None:
-    """In a process of multiprocessing's."""
+    """In a process that multiprocessing started."""
     mine = manager or JobManager(url, schema=schema)
     mine.create("a")
     mine.stop()
@@ -260,7 +260,7 @@ sys.stdin.read()
 def test_the_death_of_a_parent_is_noticed_while_its_child_lives_on(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, database_url: str, schema: str
 ) -> None:
-    """A session ends when the last process lets go of its socket, and a child has all that its parent had open."""
+    """A session ends when the last process closes its socket, and a child inherits all sockets of its parent."""
     make_manager().migrate()
     program = LEAVES_A_CHILD.format(url=database_url, schema=schema)
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
@@ -275,7 +275,7 @@ def test_the_death_of_a_parent_is_noticed_while_its_child_lives_on(
             ).fetchall()
             parent.kill()
             until(lambda: not conn.execute("select from pg_stat_activity where pid = %s", [session]).fetchall())
-            os.kill(child, 0)  # it is there
+            os.kill(child, 0)  # it works
         finally:
             parent.kill()
             parent.stdin.close()

@@ -34,7 +34,7 @@ def manager(make_manager: Callable[..., JobManager], caplog: pytest.LogCaptureFi
 
 
 def work(job: Job) -> Any:
-    """Does what its payload says."""
+    """Do what the payload says."""
     if "snooze" in job.payload and job.attempts == 1:
         raise Snooze(job.payload["snooze"])
     if job.attempts <= job.payload.get("failures", 0):
@@ -43,7 +43,7 @@ def work(job: Job) -> Any:
 
 
 def run(manager: JobManager, *jobs: tuple[str, dict[str, Any]], **keywords: Any) -> list[Job]:
-    """The jobs, from create to completed or failed, by a manager that is stopped again."""
+    """Create jobs, start the manager until they are completed or failed, and stop it. Returns the jobs as they were created."""
     with manager:
         created = manager.create_many(jobs, **keywords)
         final = (Status.COMPLETED, Status.FAILED)

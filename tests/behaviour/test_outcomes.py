@@ -90,7 +90,7 @@ def found(shop: JobManager, job: Job) -> Job:
 
 
 def assert_sound(shop: JobManager, job: Job) -> None:
-    """Completed at the first attempt, with what its handler returned."""
+    """The job was completed at the first attempt, with what its handler returned."""
     here = found(shop, job)
     assert (here.status, here.attempts, here.error) == ("completed", 1, None)
     assert here.result == (here.payload if here.payload["part"] == "sound" else None)
@@ -181,7 +181,7 @@ def test_a_job_whose_result_cannot_be_stored_fails_for_good_and_alone(
 
 
 def test_what_these_tests_call_a_group_is_one(run_among_others: Callable[[Handler], Job], shop: JobManager) -> None:
-    """Settled by one statement, at one instant."""
+    """The jobs were settled by one statement, hence at one instant."""
     odd = run_among_others(returning(lambda: {1}))
     sound = [job for job in shop.fetch_all() if job.payload["part"] == "sound"][1:]  # but the one that was created last
     assert [job.completed_at for job in sound] == [odd.completed_at] * 2
@@ -211,7 +211,7 @@ def test_a_result_of_more_than_a_mebibyte_fails_the_job_unless_told_otherwise(
 
 @pytest.fixture
 def forbid(conn: psycopg.Connection, tables: str) -> Iterator[Callable[[str], None]]:
-    """`forbid(condition)`: from now on PostgreSQL refuses rows of `job` of which that is true."""
+    """`forbid(condition)` makes PostgreSQL refuse rows of `job` of which that is true."""
     table = sql.Identifier(tables, "job")
 
     def forbid(condition: str) -> None:
@@ -224,7 +224,7 @@ def forbid(conn: psycopg.Connection, tables: str) -> Iterator[Callable[[str], No
 
 @pytest.fixture
 def allow(conn: psycopg.Connection, tables: str) -> Callable[[], None]:
-    """What was forbidden is not any more."""
+    """`allow()` ends what `forbid` began."""
     statement = sql.SQL("alter table {} drop constraint forbidden").format(sql.Identifier(tables, "job"))
     return lambda: conn.execute(statement) and None
 

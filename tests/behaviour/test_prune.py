@@ -1,4 +1,4 @@
-"""`manager.prune`: which jobs are deleted, that their attempts go with them and nothing else does, and what it works beside."""
+"""`manager.prune`: which jobs it deletes with their attempts, that it deletes nothing else, and what may run beside it."""
 
 import signal
 import threading
@@ -32,6 +32,7 @@ WAITS = """
 create function {}.wait() returns trigger language plpgsql as
   $$ begin perform pg_advisory_xact_lock_shared(4711); return old; end $$
 """
+WAIT_AT = "create trigger wait before delete on {}.job for each row"
 
 
 class Tables:
@@ -149,9 +150,7 @@ def test_what_was_deleted_before_an_interruption_stays_deleted_and_the_rest_stay
     """Ctrl-C comes while the third batch waits for a lock."""
     jobs = tables.ended(DAY * 2, count=10)
     tables.execute(WAITS)
-    tables.execute(
-        f"create trigger wait before delete on {{}}.job for each row when (old.id = {jobs[7].id}) execute function {{}}.wait()"
-    )
+    tables.execute(WAIT_AT + f" when (old.id = {jobs[7].id}) execute function {{}}.wait()")
     waiting = "select from pg_locks where locktype = 'advisory' and not granted and objid = 4711"
 
     def interrupt() -> None:
@@ -171,7 +170,7 @@ def test_what_was_deleted_before_an_interruption_stays_deleted_and_the_rest_stay
 
 @pytest.fixture
 def other(database_url: str) -> Iterator[psycopg.Connection]:
-    """Another session, in a transaction."""
+    """Another session, which is in a transaction."""
     with psycopg.connect(database_url) as connection:
         yield connection
 

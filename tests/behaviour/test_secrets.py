@@ -1,8 +1,8 @@
-"""No password, and no value of a payload or a result, in any message, log line or column but those that are for it.
+"""No message, log line or column shows a password, or a value of a payload or a result, except the columns that are for it.
 
-A canary stands wherever a user's secret would. Whatever goes wrong, it must not be in the log (of steve and psycopg, from
-DEBUG on, tracebacks and all), in an error as a traceback prints it, or in the tables outside of `payload` and `result`. What a
-handler raises is its own: that is kept as it is.
+These tests put a canary in the place of each secret. Whatever goes wrong, it must not be in the log (of steve and psycopg, from
+DEBUG on, with tracebacks), in an error as a traceback prints it, or in the tables outside of `payload` and `result`. What a
+handler raises is kept as it is.
 """
 
 import threading
@@ -26,13 +26,13 @@ DONE = (Status.COMPLETED, Status.FAILED)
 
 
 class Ears:
-    """All that was said."""
+    """Collects all that was logged or raised."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
 
     def raised(self, call: Callable[[], object], kind: type[Exception] = SteveError) -> str:
-        """The error of a call, as a traceback prints it, but for the lines of source in it."""
+        """Remember the error of a call as a traceback prints it, without the lines of source."""
         with pytest.raises(kind) as caught:
             call()
         lines = "".join(traceback.format_exception(caught.value)).splitlines()
@@ -52,7 +52,7 @@ def ears(caplog: pytest.LogCaptureFixture) -> Iterator[Ears]:
 
 @pytest.fixture
 def columns(ears: Ears, conn: psycopg.Connection, schema: str) -> Iterator[None]:
-    """When the test is over, the tables are looked at."""
+    """Read the tables when the test is over."""
     yield
     jobs = "select to_jsonb(job) - 'payload' - 'result' from {}.job"
     queries = [jobs, *(f"select {table} from {{}}.{table}" for table in ("attempt", "process", "migration"))]
@@ -125,10 +125,10 @@ def test_what_postgresql_says_of_a_payload_is_not_repeated(
 
 
 @pytest.mark.usefixtures("columns")
-def test_a_manager_at_work_speaks_of_jobs_and_not_of_what_is_in_them(
+def test_a_manager_at_work_logs_no_value_of_a_job(
     manager: JobManager, conn: psycopg.Connection, schema: str, database_url: str, ears: Ears, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every kind of end that a job may come to, told to listeners that raise, on connections that break."""
+    """Jobs end in every way, are told to listeners that raise, and connections break."""
     job_table = sql.Identifier(schema, "job")
     taken, go = threading.Event(), threading.Event()
 
@@ -157,7 +157,7 @@ def test_a_manager_at_work_speaks_of_jobs_and_not_of_what_is_in_them(
     }
 
     def listener(job: Job, *attempt: Any) -> None:
-        assert job.type  # where it has the payload at hand
+        assert job.type  # it has the payload, too
         raise RuntimeError("a listener's own")
 
     forbid = "alter table {} add check ((result ? 'refused' and jsonb_typeof(result) = 'object') is not true)"

@@ -1,7 +1,7 @@
 """What the host and the application around a manager do to it: signals, forks, the end of the program, logs that block,
-files and descriptors that are gone, an environment that changes, what others do to Python's own state.
+files and descriptors that are gone, an environment that changes, changes of Python's global state.
 
-Where it is the process that matters, a real program runs, prints what happens in it, and is looked at from outside.
+Where the whole process matters, a test starts a real program, which prints what happens in it.
 """
 
 import asyncio
@@ -33,18 +33,19 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import steve
 from steve import InvalidJob, Job, JobManager, Status, embedded
+from steve._model.tuning import Tuning
 from steve.errors import OutcomeUnknown, Unavailable
 from tests.conftest import until
 
 PATIENCE = 30.0
-"""Seconds for what is to happen soon, on whatever machine."""
+"""Seconds in which a thing that is to happen soon has happened on any machine."""
 
 BEGINNING = """
 import asyncio, os, signal, sys, threading, time
 from steve import JobManager, current_run
 
 def say(*words):
-    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # a line at a time, whichever threads speak
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # whole lines, also from several threads
 
 manager = JobManager(sys.argv[1], schema=sys.argv[2], heartbeat=1.0)
 """
@@ -53,10 +54,10 @@ CAN_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system canno
 
 
 class Program:
-    """A running program, whose lines are read in the order in which it prints them."""
+    """A running program. Its lines are read in the order in which it prints them."""
 
     def __init__(self, source: str, *arguments: str, first: str = "", **options: Any) -> None:
-        """`first`: what it does before it imports steve."""
+        """`first`: source that it runs before it imports steve."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         command = [sys.executable, "-c", first + BEGINNING + source, *arguments]
         self._process = subprocess.Popen(command, text=True, start_new_session=True, **(pipes | options))
@@ -69,7 +70,7 @@ class Program:
         return line.rstrip("\n")
 
     def write_line(self) -> None:
-        """It may go on, where it reads a line."""
+        """Send it a line to read."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -78,11 +79,11 @@ class Program:
         self._process.send_signal(number)
 
     def wait(self) -> int:
-        """Its exit code. What it waits to read does not come."""
-        return self._process.wait(15)
+        """Wait for its end, and return its exit code. It is sent nothing to read."""
+        return self._process.wait(60)
 
     def let_end(self) -> tuple[int, list[str], str]:
-        """Let it go on, with all that it may want to read, and wait for its end: exit code, lines not read yet, stderr."""
+        """Send it all the lines that it may wait for, and wait for its end. Returns exit code, lines not read yet, stderr."""
         out, err = self._process.communicate("\n" * 10, timeout=PATIENCE)
         return self._process.returncode, out.splitlines(), err
 
@@ -93,7 +94,7 @@ class Program:
 
 @pytest.fixture
 def program(database_url: str, schema: str) -> Iterator[Callable[..., Program]]:
-    """`program(source)`: a program on the test's database, begun. Killed after the test if it has not ended."""
+    """`program(source)` starts a program on the test's database. It is killed after the test if it has not ended."""
     programs: list[Program] = []
 
     def begin(source: str, db: str = database_url, **options: Any) -> Program:
@@ -197,7 +198,7 @@ def test_a_third_signal_ends_the_process_although_a_handler_never_returns(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_one_signal_is_enough_where_no_handler_runs_and_the_previous_handlers_are_back(
+def test_one_signal_is_enough_where_no_handler_runs_and_signal_handlers_are_back(
     number: signal.Signals, program: Callable[..., Program], manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
     running = program("""
@@ -337,10 +338,10 @@ USES = {
 
 
 @pytest.mark.parametrize("use", USES)
-def test_a_handler_that_still_runs_at_the_end_of_the_program_may_use_threads_and_forks(
+def test_a_handler_that_runs_on_at_the_end_of_the_program_may_use_threads_and_forks(
     use: str, program: Callable[..., Program], manager: JobManager
 ) -> None:
-    """Python 3.12 starts neither from then on: there the attempt is not counted."""
+    """Python 3.12 starts neither at that time, so there the attempt is not counted."""
     job = manager.create("late", max_attempts=1)
     running = program(
         f"""
@@ -372,7 +373,7 @@ sys.stdin.readline()
 
 
 def test_stop_on_a_thread_that_works_for_a_handler_returns_and_the_job_completes(manager: JobManager) -> None:
-    """It would wait for the handler, which waits for it."""
+    """If it waited, it would wait for the handler, and the handler for it."""
     manager.set_handler("stops", lambda job: asyncio.run(asyncio.to_thread(manager.stop, 60)).complete)
     manager.start()
     job = manager.create("stops")
@@ -387,7 +388,7 @@ def test_stop_on_a_thread_that_works_for_a_handler_returns_and_the_job_completes
 
 
 class Blocking(logging.Handler):
-    """Where it writes to, nobody reads."""
+    """It writes to a pipe that nothing reads."""
 
     def __init__(self, gate: threading.Event) -> None:
         super().__init__()
@@ -462,7 +463,7 @@ say("returned")
     ids=["warnings, idle", "warnings, a handler runs", "all, idle", "all, a handler runs"],
 )
 def unread(request: pytest.FixtureRequest, program: Callable[..., Program], manager: JobManager) -> Iterator[Program]:
-    """A program under run() that was sent SIGTERM, whose stderr is a full pipe that nobody reads."""
+    """A program under run() that was sent SIGTERM. Its stderr is a full pipe that nothing reads."""
     level, waits = request.param
     unread, stderr = os.pipe()
     try:
@@ -525,7 +526,7 @@ def test_a_running_process_goes_on_when_its_package_is_replaced(
     schema: str,
     tmp_path: Path,
 ) -> None:
-    """As by a deploy, while the old process is still at work."""
+    """As in a deploy, while the old process still works."""
     assert steve.__file__ is not None
     package = tmp_path / "steve"
     shutil.copytree(Path(steve.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -560,19 +561,17 @@ def hoard():
 """
 
 
-def test_a_process_without_descriptors_for_a_while_is_alive_and_its_job_completes_once(
+def test_a_process_without_free_descriptors_is_alive_and_its_job_completes_once(
     program: Callable[..., Program],
     make_manager: Callable[..., JobManager],
     manager: JobManager,
     conn: psycopg.Connection,
     schema: str,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     pytest.importorskip("resource")
-    for name, seconds in {"SETTLED_IN": 0.0, "LET_IN": 0.0, "SUSPICION": 0.5}.items():
-        monkeypatch.setattr(f"steve._engine.liveness.rescue.{name}", seconds)
-    observer = make_manager(handler=lambda job: None, queues=["none"], heartbeat=0.5)
+    tuning = Tuning(observer_age=0.0, server_age=0.0, suspicion=0.5)
+    observer = make_manager(handler=lambda job: None, queues=["none"], heartbeat=0.5, _tuning=tuning)
     observer.start()
     job = manager.create("hoards")
     running = program(f"""{HOARDER}
@@ -593,7 +592,7 @@ manager.run(2)
     ours = f"%:{os.getpid()}"
     ((began,),) = conn.execute("select clock_timestamp()").fetchall()
     query = f"select from {schema}.process where name not like %s and heartbeat_at > %s + interval '4 s'"
-    # As many signs of life as the observer needs to see, were there none, to take its job away.
+    # For so long the observer would have to see no heartbeat before it took the job away.
     until(lambda: conn.execute(query, [ours, began]).fetchall() or status(manager, job) != "running", timeout=PATIENCE)
     running.write_line()
     assert running.read() == "told completed"
@@ -615,8 +614,8 @@ UNTOLD = """
 import asyncio, logging, os, random, threading
 os.register_at_fork = lambda **hooks: None
 """
-"""Before steve is imported: then nothing of it hears of a fork, as of one in C. What is Python's own does: where libc alone
-forks, that hears nothing either, and a child hangs now and then, whatever it does with threads."""
+"""Run before steve is imported, so that steve does not hear of a fork, as of a fork in C. Python itself does hear of this one:
+after a fork by libc alone, a child that uses threads hangs now and then."""
 
 FORKED = """
 import logging
@@ -627,7 +626,18 @@ class Heard(logging.Handler):
 
 heard = []
 logging.getLogger("steve").addHandler(Heard())
-session = lambda: manager._calls.call(lambda connection: connection.info.backend_pid)
+import psycopg
+
+LAST_CALL = (
+    "select pid from pg_stat_activity where strpos(query, %s) > 0 and strpos(query, 'where uid = any(') > 0"
+    " order by query_start desc limit 1"
+)
+
+def session():
+    # The session of the last find(), which is this one.
+    manager.find("018f0000-0000-7000-8000-000000000000")
+    with psycopg.connect(sys.argv[1]) as connection:
+        return connection.execute(LAST_CALL, [sys.argv[2]]).fetchone()
 
 @manager.handler("a")
 def a(job):
@@ -726,7 +736,7 @@ manager.stop()
 
 
 @CAN_FORK
-def test_a_fork_that_steve_does_not_hear_of_is_no_cause_to_warn_where_nothing_was_started(
+def test_a_fork_that_steve_does_not_hear_of_gives_no_warning_if_nothing_was_started(
     program: Callable[..., Program], manager: JobManager
 ) -> None:
     running = program(
@@ -802,7 +812,7 @@ manager.stop()
 def test_a_logging_handler_may_create_a_job_in_the_child_of_a_fork(
     program: Callable[..., Program], manager: JobManager
 ) -> None:
-    """It is called in the middle of another create(), with the warning that the parent was started."""
+    """The log handler is called in the middle of another create(), with the warning that the parent was started."""
     running = program("""
         import logging
 
@@ -839,9 +849,9 @@ class Interrupted(BaseException):
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, Interrupted])
 def test_calls_that_were_interrupted_while_they_waited_for_a_connection_keep_none(
-    kind: type[BaseException], server: embedded.Server, make_manager: Callable[..., JobManager]
+    kind: type[BaseException], server: embedded.Server, make_manager: Callable[..., JobManager], schema: str
 ) -> None:
-    """More than the pool has connections."""
+    """There are more such calls than the pool has connections."""
     manager = make_manager(server.conninfo, create_timeout=3.0)
     manager.migrate()
     main = threading.main_thread().ident
@@ -872,7 +882,8 @@ def test_calls_that_were_interrupted_while_they_waited_for_a_connection_keep_non
         server.start()
     jobs = [manager.create("a") for _ in range(12)]
     assert manager.fetch_all() == jobs[::-1]
-    manager._calls.call(lambda ours: ours.execute(f"drop schema {manager._settings.schema} cascade"))
+    with psycopg.connect(server.conninfo) as connection:
+        connection.execute(f"drop schema {schema} cascade")
 
 
 def _is_in_pool(thread: int) -> bool:
@@ -941,7 +952,7 @@ class Big:
 
 @pytest.fixture
 def uncollected() -> Iterator[list[weakref.ref[Big]]]:
-    """References to objects that are to go without the garbage collector; pytest, too, keeps no record of the log."""
+    """References to objects that must be freed without the garbage collector. pytest, too, keeps no record of the log."""
 
     def drop(record: logging.LogRecord) -> bool:
         return False
@@ -1013,7 +1024,7 @@ def test_a_listener_for_health_that_raises_leaves_no_cycle_with_its_locals(
     until(lambda: [reference() for reference in uncollected] == [None] * len(uncollected))
 
 
-def test_the_numbers_of_the_random_module_are_the_applications_own_beside_a_manager_that_runs_jobs(
+def test_a_manager_at_work_takes_no_numbers_from_the_random_module(
     make_manager: Callable[..., JobManager],
 ) -> None:
     random.seed(1)
@@ -1034,7 +1045,7 @@ def test_the_numbers_of_the_random_module_are_the_applications_own_beside_a_mana
 
 
 class Instant(datetime):
-    """As pandas has one: a datetime that counts nanoseconds, and makes its own kind of itself."""
+    """A datetime as that of pandas: it counts nanoseconds, and its methods return its own class."""
 
     nanosecond = 0
 
@@ -1065,7 +1076,7 @@ def test_a_run_at_of_a_kind_of_its_own_comes_back_as_a_plain_datetime(days: int,
 
 
 class Told:
-    """A callback that can be seen to go."""
+    """A callback of which a test sees when it is freed."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
@@ -1148,7 +1159,7 @@ class Awaitable:
 
 
 async def asynchronous(job: Job) -> None:
-    raise AssertionError("nobody awaits this")
+    raise AssertionError("this is not awaited")
 
 
 async def asynchronously_generates(job: Job) -> Any:
@@ -1223,7 +1234,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("keyword", ["db", "listen_db", "STEVE_DATABASE_URL"])
 @pytest.mark.parametrize("conninfo", MISTAKES)
-def test_a_conninfo_of_other_libraries_is_refused_with_what_is_wrong_and_without_its_password(
+def test_a_conninfo_of_other_libraries_is_refused_without_showing_its_password(
     conninfo: str, keyword: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEVE_DATABASE_URL", conninfo if keyword == "STEVE_DATABASE_URL" else "")
@@ -1237,7 +1248,7 @@ def test_a_conninfo_of_other_libraries_is_refused_with_what_is_wrong_and_without
 
 
 class Psycopg2Connection:
-    """As far as anybody sees, what psycopg2 makes."""
+    """An object that looks like a connection of psycopg2."""
 
     dsn = f"dbname=shop user=ada password={PASSWORD}"
     closed = 0
@@ -1295,7 +1306,7 @@ def test_a_payload_of_huge_floats_is_measured_as_postgresql_gives_it_back(
 
 
 def shut(conn: psycopg.Connection, database: str) -> None:
-    """Nobody can connect to it any more, and nobody is."""
+    """End all connections to the database, and allow no new ones."""
     name = sql.Identifier(database)
     conn.execute(sql.SQL("alter database {} allow_connections false").format(name))
     conn.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [database])
