@@ -188,9 +188,9 @@ def test_a_manager_that_stops_after_its_connections_were_cut_deletes_its_row(
 WAITS = """
 create function {schema}.wait() returns trigger language plpgsql as
   $$ begin perform pg_advisory_xact_lock_shared({key}); return null; end $$;
-create trigger wait after insert or update on {schema}.job for each statement execute function {schema}.wait();
+create trigger wait after insert or update on {schema}.job for each row execute function {schema}.wait();
 """
-"""What writes jobs waits at its end while a test holds the lock."""
+"""A statement that writes jobs waits at its end while a test holds the lock; a claim that finds none does not."""
 
 
 class LostReply:
