@@ -1,8 +1,9 @@
 """Bad input, one case after the other: from callers, from handlers (misdeeds.py), and in rows written by hand.
 
 After each case a plain job completes on the same manager, at the end the checker finds nothing, and all the time others create
-jobs that must not notice. What is refused and with which words the suite asks in detail (tests/behaviour/test_bad_input.py, whose
-tables are used here); here the question is whether those at work live on. Exceptions of every kind (C9) are among the misdeeds.
+jobs that must not notice. What is refused and with which words the suite asks in detail (tests/behaviour/test_bad_input.py,
+whose tables are used here); here the question is whether those at work live on. Exceptions of every kind (C9) are among the
+misdeeds.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """The API used as nobody should, and from many threads at once: what the suite does not try, one case after the other.
 
 It tries the rest. Listeners that raise, block, call the manager, come and go (C1 to C4), and stop() in one or in a handler
-(C5): tests/behaviour/test_listeners.py, test_start_stop.py. start() and stop() in any order and number (C6): test_start_stop.py.
-One signal, and ends of the program (C7, C8): test_run.py, test_exit.py. What handlers raise (C9): test_outcomes.py, and bad.py
-here. Threads that are broken off (C10): test_health.py, tests/rooms/test_threads.py. The caller's transaction (C12), and pools
-that are closed (C14): test_connections.py. Of C16 only what every Python can do is done here, not one without its lock.
+(C5): tests/behaviour/test_listeners.py, test_start_stop.py. start() and stop() in any order and number (C6):
+test_start_stop.py. One signal, and ends of the program (C7, C8): test_run.py, test_exit.py. What handlers raise (C9):
+test_outcomes.py, and bad.py here. Threads that are broken off (C10): test_health.py, tests/engine/upkeep/test_threads.py. The
+caller's transaction (C12), and pools that are closed (C14): test_connections.py. Of C16 only what every Python can do is done
+here, not one without its lock.
 """
 
 from __future__ import annotations

@@ -2,13 +2,7 @@
 
 from steve._database.backoff import Backoff
 from steve._model.tuning import Tuning
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def test_the_wait_doubles_from_a_tenth_to_two_seconds_half_more_or_less() -> None:

@@ -1,35 +1,24 @@
 """The row of a claimed job, and the Job that it becomes."""
 
 import dataclasses
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from steve import Status
-from steve._model.claimed import Claimed
 from steve._model.json import decode, decode_or_text
+from tests.rows import NOON, claimed
 
-NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
-
-CLAIMED = Claimed(
-    id=7,
-    uid=UUID(int=7),
+CLAIMED = claimed(
     queue="mail",
-    type="a",
     priority=5,
-    payload='{"n":[1]}',
     error="before",
     attempts=2,
     crashes=1,
-    max_attempts=3,
     backoff_strategy="none",
-    backoff_base=2.0,
-    backoff_max=3600.0,
-    backoff_jitter=0.0,
     lease_no=4,
     claimed_at=NOON + timedelta(hours=1),
-    created_at=NOON,
     run_at=NOON + timedelta(minutes=1),
     started_at=NOON + timedelta(minutes=2),
 )

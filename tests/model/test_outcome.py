@@ -1,44 +1,15 @@
 """judge(): every rule about what becomes of a job, as a table: what the handler did, and the verdict."""
 
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from steve import AttemptStatus, RetryPolicy, Status
-from steve._model.claimed import Claimed
 from steve._model.outcome import NotBegun, Outcome, Raised, Returned, Snoozed, Unusable, Verdict, judge
+from tests.rows import claimed
 
-NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 BEGUN = 123.0
 ERROR = Raised("ValueError: no", "Traceback ...")
-
-
-def claimed(**columns: Any) -> Claimed:
-    """A job on its first attempt of three, to be tried again after 2^failures seconds."""
-    row = Claimed(
-        id=7,
-        uid=UUID(int=7),
-        queue="default",
-        type="a",
-        priority=0,
-        payload="{}",
-        error=None,
-        attempts=1,
-        crashes=0,
-        max_attempts=3,
-        backoff_strategy="exp",
-        backoff_base=2.0,
-        backoff_max=3600.0,
-        backoff_jitter=0.0,
-        lease_no=1,
-        claimed_at=NOON,
-        created_at=NOON,
-        run_at=NOON,
-        started_at=None,
-    )
-    return row._replace(**columns)
 
 
 def verdict(status: Status, attempt_status: AttemptStatus | None, **more: Any) -> dict[str, Any]:

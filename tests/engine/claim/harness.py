@@ -17,6 +17,7 @@ from steve._model.claim import ClaimReply, Demand
 from steve._model.claimed import Claimed
 from steve._model.outcome import Verdict
 from steve._model.tuning import Tuning
+from tests.clock import Clock
 
 FAR = 60.0
 """Seconds between polls: longer than any test waits."""
@@ -45,16 +46,6 @@ def raising(error: BaseException) -> Callable[[], ClaimReply]:
         raise error
 
     return fail
-
-
-class Clock:
-    """Stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class FakeDatabase:

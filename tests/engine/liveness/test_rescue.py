@@ -13,6 +13,7 @@ from steve._model.outcome import Verdict
 from steve._model.process import Observation, Observer, Process
 from steve._model.tuning import Tuning
 from steve.job import AttemptStatus, Status
+from tests.clock import Clock
 
 TUNING = Tuning()
 WELL = Observer(connected=1000.0, unbroken=1000.0, server_up=1000.0)
@@ -23,13 +24,6 @@ BEATEN = 1.5e9
 
 def process(free: bool = False, id: int = 2, suspected_at: float | None = None, beaten_at: float = BEATEN) -> Process:
     return Process(id, f"host:{id}", 60.0, beaten_at, suspected_at, free)
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -8,13 +8,7 @@ import pytest
 
 from steve._database.failures import InDoubt, Misconfigured, Transient
 from steve._engine.upkeep.outage import Outage
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture

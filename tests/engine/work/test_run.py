@@ -9,11 +9,9 @@ import dataclasses
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple, NoReturn
-from uuid import UUID
 
 import pytest
 
@@ -24,30 +22,9 @@ from steve._engine.work.signals import RunSignals
 from steve._model.claimed import Claimed
 from steve._model.json import decode
 from steve._model.outcome import Outcome, Raised, Returned, Snoozed, Unusable
+from tests.rows import NOON, claimed
 
-NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
-
-CLAIMED = Claimed(
-    id=7,
-    uid=UUID(int=7),
-    queue="default",
-    type="a",
-    priority=0,
-    payload='{"n":[1]}',
-    error=None,
-    attempts=1,
-    crashes=0,
-    max_attempts=3,
-    backoff_strategy="exp",
-    backoff_base=2.0,
-    backoff_max=3600.0,
-    backoff_jitter=0.0,
-    lease_no=1,
-    claimed_at=NOON,
-    created_at=NOON,
-    run_at=NOON,
-    started_at=None,
-)
+CLAIMED = claimed()
 
 
 def outcome_of(
