@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
+from collections.abc import Callable
 
 from steve._database import migrations
 from steve._database.connections import Connections
@@ -13,7 +15,8 @@ from steve._database.statements import Statements
 from steve._engine.engine import Engine, stop_all
 from steve._engine.health import STOPPED
 from steve._engine.registry import Registry
-from steve._engine.wiring import build
+from steve._engine.upkeep.threads import Threads
+from steve._engine.wiring import build, register
 from steve._model.settings import Settings, check_workers
 from steve._runtime import fork
 from steve._runtime.log import logger
@@ -71,36 +74,55 @@ class Runner:
     def _start(self, workers: int, migrate: bool) -> None:
         self._is_asked_to_stop = False
         self._connections.open()
-        engine = self._build(workers, migrate)
+        earlier = self._engines
         try:
-            running = tuple(earlier for earlier in self._engines if not earlier.wait_for_end(0))
-            self._engines = (*running, engine)
+            engine = self._build(workers, migrate)
             engine.start()
         except BaseException:  # also what a signal raises between two lines
-            if not engine.wait_for_end(0):
-                engine.give_up()
+            for one in self._engines:
+                if one not in earlier and not one.wait_for_end(0):
+                    one.give_up()
             raise
         # A stop since this began. Looked at after the engine can be seen; request_stop() does the two in the other order.
         if self._is_asked_to_stop:
             engine.ask_to_stop()
 
     def _build(self, workers: int, migrate: bool) -> Engine:
+        """An engine that is not started, the last of _engines. If this fails, nothing of it is left, in the tables neither."""
+        statements, settings = self._statements, self._settings
+        process_id = secrets.randbits(62)
+        engine: Engine | None = None
+
+        def undo(action: Callable[[], object]) -> None:
+            if engine is None or engine not in self._engines:  # from then on giving it up does this
+                action()
+
+        def deregister() -> None:
+            with contextlib.suppress(DatabaseFailure):  # then the others see that the session is gone
+                loops.heartbeat.call(lambda ours: statements.processes.deregister_process(ours, process_id))
+
         with contextlib.ExitStack() as on_failure:
             try:
                 loops = self._connections.for_loops()
-                on_failure.callback(loops.close)
+                on_failure.callback(undo, loops.close)
                 self._prepare(loops, migrate)
+                on_failure.callback(undo, deregister)
+                process, registered = register(process_id, settings, statements, loops)
                 engine = build(
-                    settings=self._settings,
-                    statements=self._statements,
+                    settings=settings,
+                    statements=statements,
                     registry=self._registry,
                     connections=loops,
-                    workers=workers,
-                    own_threads=self._own_threads,
+                    process=process,
+                    registered=registered,
+                    threads=Threads(workers=workers, own_threads=self._own_threads, tuning=settings.tuning),
                 )
+                running = tuple(earlier for earlier in self._engines if not earlier.wait_for_end(0))
+                self._engines = (*running, engine)
             except Misconfigured as error:
-                met, schema = error, self._settings.schema
-                raise self._connections.call(lambda ours: migrations.describe_missing(ours, schema, met)) from error
+                met = error
+                describe = migrations.describe_missing
+                raise self._connections.call(lambda ours: describe(ours, settings.schema, met)) from error
             except DatabaseFailure as error:
                 raise Unavailable(f"the database cannot be used: {error}") from error
             on_failure.pop_all()

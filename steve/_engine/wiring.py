@@ -28,9 +28,7 @@ The order of locks, from the first that a thread may take to the last. Each is d
 from __future__ import annotations
 
 import os
-import secrets
 import socket
-import threading
 
 from steve._database.failures import Connection
 from steve._database.loop_connection import LoopConnections
@@ -68,11 +66,11 @@ from steve._model.settings import Settings
 from steve.errors import SchemaError
 
 
-def register(settings: Settings, statements: Statements, connections: LoopConnections) -> tuple[str, Registered]:
-    """Write the row of this process. Returns its name, and what it learned. Raises DatabaseFailure and SchemaError."""
+def register(id: int, settings: Settings, statements: Statements, connections: LoopConnections) -> tuple[str, Registered]:
+    """Write the row of this process. Returns its name, and what it learned. Raises DatabaseFailure and SchemaError; the row may
+    have been written by then."""
     host = socket.gethostname().encode("ascii", "backslashreplace").decode()  # a database in LATIN1 holds nothing else
     name = f"{host}:{os.getpid()}"
-    id = secrets.randbits(62)
     heartbeat, claim = connections.heartbeat, connections.claim
 
     def write(connection: Connection) -> Registered:
@@ -85,7 +83,6 @@ def register(settings: Settings, statements: Statements, connections: LoopConnec
     elif registered.restricted and (problems := claim.call(lambda ours: statements.checks.check_access(ours, worker=True))):
         flaw = f'schema "{settings.schema}" cannot be worked on: {"; ".join(problems)}'
     if flaw:
-        heartbeat.call(lambda ours: statements.processes.deregister_process(ours, id))
         raise SchemaError(flaw)
     return name, registered
 
@@ -96,16 +93,15 @@ def build(
     statements: Statements,
     registry: Registry,
     connections: LoopConnections,
-    workers: int,
-    own_threads: threading.local,
+    process: str,
+    registered: Registered,
+    threads: Threads,
 ) -> Engine:
-    """An engine that is not started. `own_threads`: marks the engine's threads. Raises DatabaseFailure and
-    SchemaError."""
+    """An engine that is not started. `process`: the name of this process."""
     tuning = settings.tuning
-    process, registered = register(settings, statements, connections)
-    engine = Engine(process=process, process_id=registered.id, settings=settings, own_threads=own_threads)
+    workers = threads.workers
+    engine = Engine(process=process, process_id=registered.id, settings=settings, own_threads=threads.own_threads)
     outage = Outage()
-    threads = Threads(workers=workers, own_threads=own_threads, tuning=tuning)
 
     # events and settle, which claim and work feed
     dispatcher = Dispatcher(listeners=registry.listeners, on_all_told=engine.ending.on_all_told, tuning=tuning)

@@ -7,10 +7,12 @@ import ctypes
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
 
 import psycopg
 import pytest
@@ -783,3 +785,22 @@ def test_stop_waits_for_the_handlers_of_earlier_starts_too(manager: JobManager, 
     gate.open()
     report = manager.stop()
     assert (report.complete, report.still_running) == (True, ())
+
+
+def test_a_start_that_is_interrupted_after_it_registered_leaves_no_row(
+    manager: JobManager, conn: psycopg.Connection, schema: str
+) -> None:
+    def interrupt(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code.co_name == "assemble":  # the last step of wiring; the process has its row
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    sys.setprofile(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            manager.start()
+    finally:
+        sys.setprofile(None)
+    assert conn.execute(sql.SQL("select count(*) from {}.process").format(sql.Identifier(schema))).fetchone() == (0,)
+    manager.start()
+    assert manager.stop().complete

@@ -21,7 +21,7 @@ class Threads:
         """`own_threads`: gets a mark on each of these threads."""
         self.workers = workers
         self._tuning = tuning
-        self._own_threads = own_threads
+        self.own_threads = own_threads
         self._counting = threading.Lock()  # protects changes of `restarted`; nothing is called under it
         self.restarted = 0
         """How often a loop broke off and began again, or a worker thread was replaced."""
@@ -39,7 +39,7 @@ class Threads:
         threads."""
 
         def body() -> None:
-            self._own_threads.mark = True
+            self.own_threads.mark = True
             self._unfinished.add(name)
             pause = 0.0
             while True:
@@ -125,7 +125,7 @@ class Threads:
         all_started = threading.Event()
 
         def enter() -> None:
-            self._own_threads.mark = True
+            self.own_threads.mark = True
             members.append(threading.current_thread())
 
         executor = ThreadPoolExecutor(self.workers, "steve-worker", initializer=enter)
