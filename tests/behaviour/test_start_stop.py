@@ -449,9 +449,10 @@ class HoldThread(logging.Filter):
         return True
 
 
-def raise_in_thread(name: str) -> None:
-    """Raise an exception in the thread of this name, which makes it log that it broke off."""
-    (thread,) = (thread for thread in threading.enumerate() if thread.name == name)
+def raise_in_thread(name: str, earlier: list[threading.Thread]) -> None:
+    """Raise an exception in the thread of this name, so that it logs that it broke off. `earlier`: threads of other managers,
+    which may still be ending."""
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == name and thread not in earlier)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(RuntimeError))
 
 
@@ -461,12 +462,13 @@ def test_after_request_stop_nothing_is_claimed_though_the_stop_is_not_carried_ou
     """The thread that calls request_stop ends the claiming. The rest is done by a thread that this test holds up."""
     tuning = Tuning(buffer_age=0.04)  # the thread has something to do every 10 ms, and meets the exception then
     manager = make_manager(handlers={"a": lambda job: None}, poll_interval=3600, _tuning=tuning)
+    earlier = threading.enumerate()
     manager.start(workers=1)
     hold = HoldThread("steve-maintenance", gate)
     logger = logging.getLogger("steve")
     logger.addFilter(hold)
     try:
-        raise_in_thread("steve-maintenance")
+        raise_in_thread("steve-maintenance", earlier)
         assert hold.holds.wait(30)
         other = make_manager(handlers={"b": lambda job: None}, poll_interval=3600)
         other.start(workers=1)
