@@ -51,7 +51,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--only", action="append", default=[], metavar="ID[,ID]", help="these mutants: M1,M4")
-    parser.add_argument("--limit", type=float, default=60.0, metavar="S", help="seconds that a test may take")
+    parser.add_argument("--limit", type=float, default=300.0, metavar="S", help="seconds that a test may take")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the table into that page: docs/reliability.md")
     parser.add_argument("--list", action="store_true", help="name the mutants and leave")
     return parser.parse_args()

@@ -360,7 +360,7 @@ MUTANTS = (
         Edit(
             "_database/statements/jobs.py",
             "parameters | job.terms._asdict()",
-            "parameters | job.terms._asdict() | {'run_at': job.terms.run_at or datetime.now(UTC)}",
+            "parameters | job.terms._asdict() | {'run_at': job.terms.run_at or datetime.now().astimezone()}",
         ),
         note="No statement takes a time from the process but what a user gives as run_at: the mutant's does.",
     ),
