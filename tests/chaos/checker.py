@@ -12,7 +12,7 @@ from .ledger import Event
 FINAL = ("completed", "failed")
 
 UNTOLD_PER_DEATH = 500
-"""Listeners are told after the commit: who dies between them leaves at most the group that was just settled untold."""
+"""Listeners are told after the commit. A process that dies in between leaves at most the group untold that was just settled."""
 
 
 class JobRow(NamedTuple):

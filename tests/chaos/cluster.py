@@ -29,7 +29,7 @@ from .processes import Warden
 OBSERVER = (
     "-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off -c idle_in_transaction_session_timeout=0"
 )
-"""What is done to the server for others is not for who looks at it."""
+"""For the sessions of the observer: settings that a fault changes for all others do not apply to them."""
 
 
 @contextmanager

@@ -30,7 +30,7 @@ ALONE_SECONDS = 20.0
 )  # fmt: skip
 def kill_some(site: Site) -> None:
     survivor, *_ = site.work(4, workers=8)
-    # Nobody rescues while a server has just come up, and nobody who has just come up himself.
+    # No process rescues right after the server or the process itself has started.
     while not site.cluster.ask("select now() - pg_postmaster_start_time() > interval '15 s'")[0][0]:
         site.pause(0.5, 0.5)
     site.create(threads=2, every=0.02, ms=(20.0, 200.0))
@@ -106,7 +106,7 @@ NOOPS = 400
 def poisoned_hand(site: Site) -> None:
     deaths = 0
     for _ in site.each_trial():
-        # Before anybody is there who takes them one by one.
+        # Before there is a process that takes them one by one.
         for do, most in ((None, NOOPS // 2), ("SIGKILL", 1), (None, NOOPS // 2)):
             site.create(most=most, every=0, many=0, own=0, raising=0, ms=(0, 0), do=do)
             site.stop_creators()
@@ -149,7 +149,7 @@ def zombies(site: Site) -> None:
     the same job begins before the zombie wakes."""
     site.work(3, workers=6, manager=QUICK)
     site.create(threads=2, every=0.3, ms=(800.0, 1200.0), raising=0, many=0)
-    time.sleep(2 * QUICK["lease"])  # nobody rescues who has not been heard of for a lease
+    time.sleep(2 * QUICK["lease"])  # a process rescues only after it has beaten for a lease
     for _ in site.each_trial():
         site.pause(1.0, 2.0)
         worker = site.chance.choice(site.workers)

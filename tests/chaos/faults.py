@@ -32,7 +32,7 @@ DRAIN_SECONDS = 40.0
 """How long all jobs may take to become final when nothing is broken any more."""
 
 RESCUED_SECONDS = 30.0
-"""How long a new process may take to see who is dead, and to remove what is left of him."""
+"""How long a new process may take to see which processes are dead, and to remove what is left of them."""
 
 LEAVE_SECONDS = 5.0
 """How long the server may see a connection of a process that has ended."""

@@ -179,7 +179,7 @@ def _restless(hands: Hands) -> Iterator[str]:
     site.stop_creators()
     if not site.drain(DONE_SECONDS):
         yield "not all were done"
-    # Who ends before it holds the lock of its row again is missed only when its lease is over.
+    # A process that ends before it holds the lock of its row again is missed only when its lease is over.
     if not site.until(
         lambda: site.cluster.ask(f"select bool_and(locked) from {site.schema}.process") == [(True,)], DONE_SECONDS
     ):

@@ -76,7 +76,7 @@ class Proxy:
             self._armed = None
 
     def lead_to(self, target: int) -> None:
-        """From now on to that server; whoever is connected is thrown out."""
+        """From now on lead to that server. Existing connections are closed."""
         self._target = target
         self._reset_all()
 

@@ -72,7 +72,7 @@ begin
 end
 $$;
 """
-"""While a row stands in `weather`, who comes by there meets its state. The sequences count: no rollback takes that back."""
+"""While a row stands in `weather`, a statement at that place fails with its state. Sequences count: no rollback undoes that."""
 
 
 @fault(
@@ -180,7 +180,7 @@ def _prepare(site: Site) -> None:
 
 
 def _set(site: Site, place: str, state: str, type: str = "*") -> None:
-    """From now on whoever comes by there meets the state. Counts anew."""
+    """From now on a statement at that place fails with the state. The count begins again."""
     schema = site.schema
     site.cluster.ask(f"select setval('{schema}.struck', 1, false)")
     site.cluster.ask(

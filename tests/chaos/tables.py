@@ -157,7 +157,7 @@ LEFT = 3_000
 """Transactions that the server takes when it is back, until it refuses to give out more numbers."""
 
 REFUSED_BEFORE_THE_END = 3_000_000
-"""So many numbers are kept for whoever mends it."""
+"""So many numbers are kept for the cleaning up."""
 
 USED_UP_SECONDS = 3.0
 
@@ -317,7 +317,7 @@ LOCKS = ("for update", "for no key update", "for share")
     expects="nobody alive is robbed",
 )  # fmt: skip
 def process_locked(site: Site) -> None:
-    """Its heartbeat cannot be written, and it is silent for all who look."""
+    """Its heartbeat cannot be written, so that it looks silent to all other processes."""
     site.work(3, manager=QUICK)
     site.create(threads=2, every=0.02, raising=0)
     site.create(threads=1, every=0.5, raising=0, many=0, ms=(4_000.0, 8_000.0))
