@@ -122,20 +122,10 @@ class Engine:
             **vitals,
         )
         failing, seconds = parts.outage.now()
-        idle = self._idle()
+        idle = _idle(parts)
         if idle is None:  # while all workers are busy nothing claims, and what failed before says nothing
             failing = [loop for loop in failing if loop != LOOP]
         return judge_health(health, self._settings, Outages(failing, seconds, parts.liveness.access), idle or Idle())
-
-    def _idle(self) -> Idle | None:
-        """None: all workers are busy."""
-        parts = self._parts
-        if len(parts.running) >= parts.threads.workers:
-            return None
-        now, freed_at, claimer = time.monotonic(), parts.running.freed_at, parts.claimer
-        unclaimed = now - max(claimer.schedule.answered_at, freed_at)
-        alone = now - max(claimer.alone_since, freed_at) if claimer.last_chance_is_due else 0.0
-        return Idle(unclaimed, alone, unclaimed if parts.dispatcher.backpressure.engage_if_full() else 0.0)
 
     # -- what the parts ask ---------------------------------------------------------------------------------------------
 
@@ -156,6 +146,16 @@ class Engine:
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
         self._parts.commits.on_rescued(process, verdict, settled)
+
+
+def _idle(parts: Parts) -> Idle | None:
+    """None: all workers are busy."""
+    if len(parts.running) >= parts.threads.workers:
+        return None
+    now, freed_at, claimer = time.monotonic(), parts.running.freed_at, parts.claimer
+    unclaimed = now - max(claimer.schedule.answered_at, freed_at)
+    alone = now - max(claimer.alone_since, freed_at) if claimer.last_chance_is_due else 0.0
+    return Idle(unclaimed, alone, unclaimed if parts.dispatcher.backpressure.engage_if_full() else 0.0)
 
 
 def stop_all(engines: Sequence[Engine], timeout: float | None) -> StopReport:
