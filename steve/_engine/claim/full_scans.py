@@ -1,5 +1,5 @@
-"""The scanner's duties for claims. While full scans are slow, it makes them beside the claims, and logs what makes them slow.
-While all workers are busy, it takes up the jobs of claims whose reply was lost.
+"""The scanner's duties for claims. While full scans are slow, the scanner makes them beside the claims, and logs what makes
+them slow. It also takes up the jobs of claims whose reply was lost, because all workers may be busy.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ class LostReplies:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.in_doubt = InDoubtClaims(tuning=tuning, clock=clock)
-        # Held by a full scan beside the claims, and by a question: before the question is asked, the scan's jobs must be in the
-        # buffer, or its reply must be known to be lost. Lock order: after the claim lock.
+        # A full scan beside the claims holds this lock, and so does a question. So when a question is asked, the jobs of the
+        # last scan are in the buffer, or its reply is known to be lost. Lock order: after the claim lock.
         self.scan_lock = threading.Lock()
         self._database = database
         self._take_up = take_up
@@ -42,8 +42,8 @@ class LostReplies:
             try:
                 jobs = self._database.find_claimed(answered)
             except (Transient, InDoubt, Misconfigured):
-                # After any other failure, such as a row that cannot be read, only the second question remains: the claims must
-                # go on.
+                # Ask again before the next claim. After any other failure, such as a row that cannot be read, only the second
+                # question follows, so that the claims go on.
                 self.in_doubt.lose()
                 raise
             self.in_doubt.end(first)
@@ -53,8 +53,8 @@ class LostReplies:
         return len(jobs)
 
     def ask_at_last(self, outage: Outage, pause: Callable[[], float]) -> None:
-        """Ask once more, when no claim can follow. Gives up if the database stays away for `shutdown_grace`. `pause()`: seconds
-        to the next try."""
+        """Ask for the last time, when no claim can follow. Gives up if the database stays away for `shutdown_grace`. `pause()`
+        returns the seconds until the next try."""
         deadline = self._clock() + self._grace
         self.in_doubt.lose()
         while self.in_doubt.are_new():

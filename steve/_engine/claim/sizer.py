@@ -1,7 +1,7 @@
-"""How much a claim asks for, from how long handlers take and how large payloads are.
+"""How many jobs a claim asks for, by how long handlers take and how large payloads are.
 
-A job that was claimed ahead must not wait behind a slow one while another process is idle. So a claim brings as many jobs as
-the idle workers take at once, and as many as all workers together begin within `Tuning.claim_ahead`.
+A job that was claimed ahead must not wait behind a slow one while another process is idle. So a claim brings one job for each
+idle worker, and as many more as all workers together begin within `Tuning.claim_ahead`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from steve._model.tuning import Tuning
 class ClaimSizer:
     """Keeps moving averages: the seconds that a handler takes, for each type and for all, and the bytes of a payload.
 
-    All workers write them without a lock: an average that misses a value now and then is still an average.
+    All workers update them without a lock: an average that misses a value now and then is good enough.
     """
 
     def __init__(self, *, handlers: Handlers, workers: int, tuning: Tuning) -> None:
@@ -40,16 +40,16 @@ class ClaimSizer:
         self._mean_seconds = seconds if mean is None else mean + (seconds - mean) * 0.2
 
     def claimed(self, jobs: Sequence[Claimed]) -> float:
-        """A claim brought these jobs. Returns how many seconds one worker is expected to take for each, on average; infinity if
-        that is unknown for one of them."""
+        """A claim brought these jobs. Returns how many seconds one worker is expected to take for each, on average. Infinity if
+        that is unknown for one of the types."""
         size = sum(len(job.payload) for job in jobs) / len(jobs)
         self._mean_bytes += (size - self._mean_bytes) * 0.5
         counts = Counter(job.type for job in jobs)
         return sum(self._seconds_by_type.get(type, inf) * count for type, count in counts.items()) / len(jobs)
 
     def demand(self, *, idle: int, buffered: int, watermarks: Mapping[Lane, Watermark] | None) -> Demand:
-        """What to ask for while so many workers are idle and so many jobs are in the buffer. Of a type that has never run, at
-        most one job for each idle worker."""
+        """What to ask for while so many workers are idle and so many jobs are in the buffer. Of a type that has never run here,
+        a claim brings at most one job for each idle worker."""
         tuning = self._tuning
         ahead = tuning.claim_ahead * self._workers
 
@@ -70,7 +70,7 @@ class ClaimSizer:
         )
 
     def was_cut_off(self, demand: Demand, jobs: Sequence[Claimed]) -> bool:
-        """Whether a limit ended the claim, rather than the lack of due jobs. If so, there may be more."""
+        """Whether a limit ended the claim, and not the lack of due jobs. If so, there may be more jobs."""
         if len(jobs) >= min(demand.n, self._tuning.lane_least):
             return True
         crashed = sum(job.crashes > 0 for job in jobs)

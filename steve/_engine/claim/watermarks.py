@@ -1,9 +1,9 @@
 """How far each lane has been claimed, and when a full scan is due.
 
-In a healthy table every claim is a full scan: it looks from the beginning of every lane. While a transaction stays open
-somewhere (a report, a backup, a forgotten BEGIN), PostgreSQL cannot remove the index entries of the jobs that were claimed
-since, and a full scan has to pass over all of them. So full scans get about a twentieth of the time, and the claims in between
-look only above the watermarks.
+A full scan looks from the beginning of every lane. In a healthy table it is as fast as any other claim. But while a transaction
+stays open somewhere (a report, a backup, a forgotten BEGIN), PostgreSQL cannot remove the index entries of the jobs that were
+claimed since, and a full scan has to pass over all of them. So full scans get about a twentieth of the time, and the claims in
+between look only above the watermarks.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Watermarks:
     does not move it. In a lane that a full scan meets for the first time, it is set just below the first pending job.
 
     Jobs do become pending below a watermark: commits overlap, transactions last, claims are rolled back, jobs are given back.
-    The next full scan finds them, after 21 times its duration or one poll interval at most.
+    The next full scan finds them, after about 21 times its duration or one poll interval, whichever is longer.
 
-    The holder of the claim lock writes here, and the scanner does while full scans are slow. Each write is atomic, and a
-    watermark that is too low only costs time.
+    The thread that holds the claim lock writes here, and the scanner does while full scans are slow. Each write is atomic, and
+    a watermark that is too low only costs time.
     """
 
     def __init__(self, *, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,7 +36,7 @@ class Watermarks:
         self.scan_seconds = 0.0
         """How long the database took for the last full scan."""
         self.is_slow = False
-        """Full scans take so long that no claim should wait for one. The scanner makes them, beside the claims."""
+        """Full scans take so long that no claim should wait for one, so the scanner makes them beside the claims."""
 
     def reset(self) -> None:
         """Make the next claim a full scan. From any thread."""
@@ -56,7 +56,7 @@ class Watermarks:
     def claimed(self, reply: ClaimReply, *, full_scan: bool, cut_off: bool) -> None:
         """A claim was answered. `cut_off`: there may be more jobs where it looked."""
         if full_scan:
-            # The least of the last few: a scan may also have taken long because it waited for a processor.
+            # The least of the last few, because a scan may also have taken long while it waited for a processor.
             self.scan_seconds = reply.scan_seconds
             self._recent.append(reply.scan_seconds)
             seconds = min(self._recent)
@@ -65,10 +65,10 @@ class Watermarks:
             if len(self._watermarks) > self._tuning.lanes_most:
                 self._watermarks = {}
         for lane, (run_at, id) in reply.heads.items():
-            self._watermarks.setdefault(lane, (run_at, id - 1))  # no watermark yet: just below the first job
+            self._watermarks.setdefault(lane, (run_at, id - 1))  # a new lane: just below its first job
         last = {(job.queue, job.type, job.priority): (job.run_at, job.id) for job in reply.jobs if not job.crashes}
         for place, watermark in last.items():
             lane = Lane(*place)
-            # Moved back only if there may be more jobs between the last one and the old watermark.
+            # A watermark moves back only if there may be more jobs between the last claimed one and the old watermark.
             if cut_off or lane not in self._watermarks or watermark > self._watermarks[lane]:
                 self._watermarks[lane] = watermark
