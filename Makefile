@@ -6,8 +6,8 @@ PYTHON ?= python3
 ARGS ?=
 
 VENV := .venv
-# A stamp for each thing that is installed, so that a second `make` starts at once.
-# The Python's version is part of its name: with another PYTHON the environment is made anew.
+# Each installation leaves a stamp file behind, so that a second `make` starts at once.
+# The first stamp has Python's version in its name, so that another PYTHON makes a new environment.
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null || echo missing)
 PYTHON_STAMP := $(VENV)/.python-$(VERSION)
 DEMO_STAMP := $(VENV)/.demo
@@ -22,7 +22,7 @@ INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --editable
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | while IFS=@ read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
-check: $(DEV_STAMP) ## formatting, lint, types, and which layer may import which
+check: $(DEV_STAMP) ## check formatting, lint, types, and which layer imports which
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy steve
@@ -44,19 +44,19 @@ docs: $(DOCS_STAMP) ## build the documentation into docs/_build, with warnings a
 bench: $(DEV_STAMP) ## how fast it is, next to pgbench on the same PostgreSQL
 	$(RUN) tests.benchmarks $(ARGS)
 
-bench-peers: peers ## the same for draining, in one run with other PostgreSQL job queues
+bench-peers: peers ## steve's drains, and other PostgreSQL job queues in the same run: drain, pick-up and create
 	$(RUN) tests.benchmarks --peers $(ARGS)
 
-peers: $(DEV_STAMP) ## install these queues into .peers/, as far as this machine has what they need
+peers: $(DEV_STAMP) ## install into .peers/ those of these queues that can run on this machine
 	$(RUN) tests.benchmarks.peers.install
 
-chaos: $(DEV_STAMP) ## break everything on purpose, minutes (MINUTES=60: longer; SEED=...: as that time)
+chaos: $(DEV_STAMP) ## break everything around steve, for some minutes (MINUTES=60: for an hour; SEED=...: repeat a run)
 	$(RUN) tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-mutants: $(DEV_STAMP) ## break steve in small ways on purpose, minutes: a test must fail for each (ARGS="--only M1,M4")
+mutants: $(DEV_STAMP) ## break steve in small ways: a test must fail for each; takes minutes (ARGS="--only M1,M4")
 	$(RUN) tests.mutants $(ARGS)
 
-format: $(DEV_STAMP) ## format the code and mend what lint can mend
+format: $(DEV_STAMP) ## format the code and fix what the linter can fix
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
@@ -72,7 +72,7 @@ $(PYTHON_STAMP):
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-# pip takes the newest of everything, so the sets of extras agree and may share the environment.
+# pip installs the newest version of each package, so the extras agree and can share one environment.
 $(DEMO_STAMP): pyproject.toml $(PYTHON_STAMP)
 	$(INSTALL) '.[demo]'
 	@touch $@

@@ -1,1 +1,1 @@
-"""The tests of steve, and its benchmarks (`python -m tests.benchmarks`)."""
+"""The tests of steve, and three programs: `python -m tests.benchmarks`, `tests.chaos` and `tests.mutants`."""

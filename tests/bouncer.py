@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode, for tests: every transaction gets another session."""
+"""A real PgBouncer in transaction mode, for tests: each transaction may get another session."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-"""The program; None: it is not installed. It is in the Debian package of that name."""
+"""The path of the program; None: it is not installed. Debian has it in the package `pgbouncer`."""
 
 SESSIONS = 2
-"""How many sessions it has for all its clients."""
+"""How many server sessions all clients share."""
 
 START_SECONDS = 30.0
-"""It may take so long to accept connections."""
+"""How long PgBouncer may take until it accepts connections."""
 
 
 @contextmanager
 def bouncer(conninfo: str) -> Iterator[int]:
-    """A PgBouncer in front of that server. Yields the port of 127.0.0.1 where it listens, to any user."""
+    """Run a PgBouncer in front of that server. Yields its port on 127.0.0.1, where any user may connect."""
     with psycopg.connect(conninfo) as connection:
         info = connection.info
         server = {"host": info.host, "port": info.port, "user": info.user, "dbname": info.dbname}
@@ -45,7 +45,7 @@ def bouncer(conninfo: str) -> Iterator[int]:
     )
     config.chmod(0o644)
     command = [str(PGBOUNCER), "-q", str(config)]
-    if os.getuid() == 0:  # it refuses to run as root
+    if os.getuid() == 0:  # PgBouncer refuses to run as root
         command[1:1] = ["-u", "nobody"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -1,5 +1,5 @@
-"""A program in a process of its own that takes orders line by line and answers each with one line of JSON: what the benchmarks
-and the chaos tests start.
+"""A child process that takes orders from its stdin, one a line, and answers each with a line of JSON. The benchmarks and the
+chaos tests start their programs as such children.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 ANSWER_SECONDS = 120.0
-"""A process may take so long to start or to stop."""
+"""How long a process may take to answer, or to end."""
 
 
 class ProcessFailed(Exception):
-    """A process ended, or did not answer. The message has what it wrote."""
+    """A process ended, or did not answer. The message contains what it wrote to stderr."""
 
 
 class Child:
-    """`name`: what it is, for messages. `environ`: variables besides our own. The program must end when its stdin does."""
+    """`name`: for messages. `environ`: variables in addition to ours. The program must end when its stdin is closed."""
 
     def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
         self._name = name
@@ -37,7 +37,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            start_new_session=True,  # Ctrl-C in the terminal is for the program that starts it
+            start_new_session=True,  # so that Ctrl-C in the terminal reaches only the parent
         )
         self.pid = self._process.pid
 
@@ -61,12 +61,12 @@ class Child:
         return json.loads(line)
 
     def wrote(self) -> str:
-        """What it has written to stderr."""
+        """What the process has written to stderr."""
         self.errors.seek(0)
         return self.errors.read()
 
     def end(self) -> None:
-        """Kill it."""
+        """Kill the process."""
         self._process.kill()
         self._process.communicate()
         self.errors.close()

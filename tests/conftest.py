@@ -1,6 +1,7 @@
-"""What every test may ask for: a PostgreSQL, a schema of its own in it, managers that are stopped afterwards, until().
+"""What all tests may use: a PostgreSQL, a schema of its own for each test, managers that are stopped afterwards, and until().
 
-The PostgreSQL is that of STEVE_TEST_DATABASE_URL, otherwise an embedded one. A test leaves no thread and no connection behind.
+The PostgreSQL is the one that STEVE_TEST_DATABASE_URL names, otherwise an embedded one. A test must leave no connection behind,
+and no thread that keeps the process alive.
 """
 
 import inspect
@@ -22,7 +23,7 @@ from steve import JobManager, embedded
 T = TypeVar("T")
 
 APPLICATION = f"steve-tests-{os.getpid()}"
-"""The name of this run's connections in pg_stat_activity, where those of other programs may be, too."""
+"""Marks the connections of this run in pg_stat_activity, which may show those of other programs too."""
 
 
 def pytest_configure() -> None:
@@ -31,10 +32,9 @@ def pytest_configure() -> None:
 
 
 def until(predicate: Callable[[], T], timeout: float = 30.0) -> T:
-    """Wait until `predicate()` is true, and return what it returned. Fails the test after `timeout` seconds, which no machine
-    needs.
+    """Wait until `predicate()` is true, and return its value. Fails the test after `timeout` seconds, which no machine needs.
 
-    Tests wait with this, or for an event, and not by sleeping. Handlers in tests may sleep, in order to take some time.
+    Tests wait with this function or for an event, and never sleep. A handler in a test may sleep, in order to take some time.
     """
     deadline = time.monotonic() + timeout
     while not (value := predicate()):
@@ -53,7 +53,7 @@ def _source(predicate: Callable[[], object]) -> str:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[embedded.Server]:
-    """The embedded server: for its programs (pgbench), and for tests that stop it and start it again."""
+    """The embedded server, for tests that use its programs or that stop it and start it again."""
     with embedded.server() as server:
         yield server
 
@@ -74,7 +74,7 @@ def conn(database_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def schema(database_url: str) -> Iterator[str]:
-    """The name of a schema that does not exist yet. If the test makes it, it is dropped afterwards."""
+    """The name of a schema that does not exist yet. If the test creates it, it is dropped afterwards."""
     name = f"test_{uuid4().hex[:12]}"
     yield name
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -84,9 +84,9 @@ def schema(database_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def make_manager(database_url: str, schema: str) -> Iterator[Callable[..., JobManager]]:
-    """`make_manager(**keywords)`: a JobManager on the test's database and schema, which the keywords may replace.
+    """`make_manager(**keywords)` makes a JobManager on the test's database and schema, unless the keywords name others.
 
-    All are stopped after the test, also when it fails. By then it must have let go of handlers that wait.
+    All managers are stopped after the test, even if it fails. By then the test must have released handlers that wait.
     """
     managers: list[JobManager] = []
 
@@ -112,8 +112,8 @@ def manager(make_manager: Callable[..., JobManager]) -> JobManager:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After each test there is no thread that would keep the process alive, and no connection, hence no lock and no
-    transaction."""
+    """Fails a test that leaves behind a thread that keeps the process alive, or a connection, with which it could leave a lock
+    or a transaction."""
     before = set(threading.enumerate())
     yield
     until(lambda: not [thread for thread in threading.enumerate() if thread not in before and not thread.daemon])

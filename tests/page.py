@@ -1,4 +1,4 @@
-"""Pages in which programs write a part, between two comments with its name. People write the rest."""
+"""Pages of which a program writes a part, between two comments with the part's name. The rest is written by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def keep(page: Path, name: str, text: str) -> None:
-    """Put the text between the comments of that name; at the end of the page where it has none yet."""
+    """Put the text between the comments of that name. If the page has none, add them at its end."""
     begin, end = f"<!-- {name}: written by a program -->\n", f"<!-- {name}: end -->\n"
     before, found, rest = (page.read_text() if page.exists() else "").partition(begin)
     after = rest.partition(end)[2] if found else ""

@@ -1,4 +1,4 @@
-"""A primary and its physical standby, which change roles: for the tests and the chaos tests of failover.
+"""A primary and its physical standby, which can change roles, for the tests and the chaos tests of failover.
 
 Both are embedded servers on TCP ports of their own. Clients are given both addresses and find the primary themselves.
 """
@@ -23,15 +23,15 @@ from steve import embedded
 from steve.embedded import Server
 
 SYNCED_SECONDS = 60.0
-"""A standby may take so long to receive everything."""
+"""How long a standby may take to receive everything."""
 
 SETTINGS = {"listen_addresses": "127.0.0.1", "wal_log_hints": "on", "wal_keep_size": "512MB"}
-"""`wal_log_hints` is for pg_rewind, `wal_keep_size` for a standby that comes back and needs what it missed."""
+"""pg_rewind needs `wal_log_hints`. `wal_keep_size` keeps what a standby missed until it comes back."""
 
 
 class Pair:
-    """`synchronous`: a commit waits for the standby while there is one. A standby that was promoted waits for no other server
-    until the old primary has rejoined it."""
+    """`synchronous`: a commit waits for the standby while there is one. After a promotion the new primary waits
+    for no other server until the old one has rejoined it."""
 
     def __init__(self, primary: Server, standby: Server, ports: tuple[int, int], synchronous: bool) -> None:
         self.primary = primary
@@ -49,7 +49,7 @@ class Pair:
         )  # fmt: skip
 
     def promote(self) -> None:
-        """Make the standby the primary. The old primary has been stopped, or takes no writes any more."""
+        """Make the standby the primary. The old primary must have been stopped, or refuse writes."""
         run(self.standby, "pg_ctl", "promote")
         self.primary, self.standby = self.standby, self.primary
 
@@ -65,8 +65,8 @@ class Pair:
             time.sleep(0.01)
 
     def look_into_old(self, *queries: str) -> list[list[tuple[object, ...]]]:
-        """The rows of these queries in the old primary, as it was when it crashed. Clients cannot reach it meanwhile: it would
-        take writes."""
+        """The rows of these queries in the old primary, as it was when it crashed. Clients cannot reach that server meanwhile,
+        because it would take their writes."""
         with (home_of(self.standby) / "data" / "postgresql.auto.conf").open("a") as file:
             file.write("listen_addresses = ''\nsynchronous_standby_names = ''\n")
         self.standby.start()
@@ -75,11 +75,11 @@ class Pair:
         return found
 
     def rejoin(self, rewind: bool) -> None:
-        """Make the old primary, which is down, the standby: with `rewind` out of its own data, otherwise by a new copy."""
+        """Make the old primary, which is down, the standby: with `rewind` from its own data, otherwise from a new copy."""
         if rewind:
-            ask(self.primary, "checkpoint")  # else pg_rewind may read the timeline before the promotion
+            ask(self.primary, "checkpoint")  # otherwise pg_rewind may read the timeline from before the promotion
             source = self.primary.conninfo
-            # It first recovers a server that crashed, and then throws away what the other one never received.
+            # pg_rewind first recovers a server that crashed, and then discards what the new primary never received.
             run(self.standby, "pg_rewind", "--source-server", source)
             _configure(self.standby, self.primary)
         else:
@@ -104,7 +104,7 @@ class Pair:
             ask(self.primary, "alter system set synchronous_standby_names = '*'", "select pg_reload_conf()")
             while ask(self.primary, "select sync_state from pg_stat_replication") != [("sync",)]:
                 time.sleep(0.02)
-            self.wait_until_synced()  # no commit until then has waited for the standby
+            self.wait_until_synced()  # commits before this point did not wait for the standby
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def pair(synchronous: bool) -> Iterator[Pair]:
 
 @contextmanager
 def beside(server: Server, port: int) -> Iterator[Server]:
-    """A second server, not started, with the programs of the first one; it is removed at the end."""
+    """A second server with the programs of the first one. It is not started, and it is removed at the end."""
     home = Path(tempfile.mkdtemp(prefix="steve-", dir=home_of(server).parent))
     user = user_of(server)
     if user:
@@ -137,7 +137,7 @@ def copy(source: Server, target: Server) -> None:
 
 
 def _configure(standby: Server, primary: Server) -> None:
-    """A copy has the settings of its source. What comes last in the file counts."""
+    """Give the copy settings of its own in place of its source's: the last line of the file that sets a value counts."""
     data = home_of(standby) / "data"
     port = conninfo_to_dict(standby.conninfo)["port"]
     source = primary.conninfo.replace("'", "''")
@@ -154,7 +154,7 @@ def home_of(server: Server) -> Path:
 
 
 def user_of(server: Server) -> str | None:
-    """The system user that it runs as; None: ours."""
+    """The system user that the server runs as; None: the user that we run as."""
     return home_of(server).owner() if os.geteuid() == 0 else None
 
 
@@ -168,7 +168,7 @@ def run(server: Server, program: str, *arguments: str) -> None:
     home, user = home_of(server), user_of(server)
     command = [str(server.bin / program), "-D", str(home / "data"), *arguments]
     with (home / "log").open("ab") as log:
-        # A session of its own: Ctrl-C in the terminal is for us.
+        # In a session of its own, so that Ctrl-C in the terminal does not reach it.
         process = subprocess.Popen(
             command, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             user=user, group=user and pwd.getpwnam(user).pw_gid, extra_groups=user and [],
@@ -178,7 +178,7 @@ def run(server: Server, program: str, *arguments: str) -> None:
 
 
 def ask(server: Server, *statements: str) -> list[tuple[object, ...]]:
-    """The rows of the last statement."""
+    """Execute the statements, and return the rows of the last one."""
     with psycopg.connect(server.conninfo, autocommit=True) as connection:
         for statement in statements:
             cursor = connection.execute(statement.encode())

@@ -10,7 +10,7 @@ NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 
 
 def claimed(**columns: Any) -> Claimed:
-    """On its first attempt of three, to be tried again after 2^failures seconds; with other values in these columns."""
+    """A job on the first of three attempts, with the default waits between them. `columns`: other values for some columns."""
     row = Claimed(
         id=7,
         uid=UUID(int=7),

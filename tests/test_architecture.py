@@ -1,5 +1,5 @@
-"""The shape of steve/: imports point one way, from folder to folder, and classes stay small. Read from the source, nothing
-runs."""
+"""The shape of steve/: imports point one way, from folder to folder, and classes stay small. These tests
+read the source and run none of it."""
 
 import ast
 import sys
@@ -12,8 +12,8 @@ STEVE = Path(__file__).parent.parent / "steve"
 FILES = sorted(STEVE.rglob("*.py"))
 TITLE = ast.parse((STEVE / "__init__.py").read_text())
 
-# From the bottom up. A floor imports from itself and from those before it; _client and _engine, which share one, not each
-# other.
+# From the bottom up. A part imports only from lower floors, so _client and _engine, which share one, cannot import each other.
+# The values on the first floor may.
 FLOORS = [
     {"errors", "job", "retry", "health", "report", "run", "_version"},  # the values that users name
     {"_model"},
@@ -22,24 +22,24 @@ FLOORS = [
     {"_client", "_engine"},
     {"manager"},
     {"__init__"},
-    {"__main__", "cli", "demo", "embedded"},  # programs, which use steve as any other would
+    {"__main__", "cli", "demo", "embedded"},  # programs, which use only the public names of steve
 ]
 PROGRAMS = FLOORS[-1]
 
-# What a floor imports from elsewhere: the standard library except these ...
+# Besides steve a part may import the standard library, except these modules ...
 FORBIDDEN = {
     "_model": {"threading", "time", "random", "concurrent", "socket", "logging"},
     "_database": {"concurrent"},
     "_client": {"concurrent", "socket"},
 }
-# ... and these.
+# ... and these packages.
 PACKAGES = {"_database": {"psycopg", "psycopg_pool"}, "demo": {"psycopg", "rich"}, "embedded": {"psycopg"}, "cli": {"psycopg"}}
 
 MOST_LINES, MOST_METHODS, MOST_ARGUMENTS = 200, 15, 6
 LARGE = {
     "manager.JobManager": "the front door: a method for each thing that users do, and a keyword for each setting",
 }
-"""Classes that are larger, and why."""
+"""The classes that may be larger, and why."""
 
 
 def name_of(file: Path) -> str:
@@ -71,7 +71,7 @@ def public_names() -> set[str]:
 
 
 def faults(file: Path) -> Iterator[str]:
-    """What a file imports and must not."""
+    """What a file imports although it must not."""
     part = part_of(name_of(file))
     floor = floor_of(part)
     for name in imports_of(file):
@@ -81,7 +81,7 @@ def faults(file: Path) -> Iterator[str]:
             if not standard and top not in PACKAGES.get(part, set()):
                 yield name
         elif part in PROGRAMS:
-            # As any program would: `from steve import Job`, never `from steve.job import Job`. And one another.
+            # `from steve import Job`, as any program does, never `from steve.job import Job`. Programs may import each other.
             if inside[0] not in PROGRAMS and not (len(inside) == 1 and inside[0] in public_names()):
                 yield name
         elif inside[0] != part and not 0 <= floor_of(inside[0]) <= floor - (

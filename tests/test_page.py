@@ -1,4 +1,4 @@
-"""A page of which programs write a part each."""
+"""A page of which several programs write a part each."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Breaks threads of a manager off, or holds them up, at a function that they call or return from.
+"""Breaks off or holds up a manager's threads when they call a chosen function or return from it.
 
-It is a profile function (threading.setprofile). So an exception comes out of the middle of the code, where no loop expects one,
-and at the same place each time.
+The breaker is a profile function (threading.setprofile). So it can raise an exception in the middle of the code, where no loop
+expects one, and at the same place each time.
 """
 
 import threading
@@ -13,14 +13,14 @@ Event = Literal["call", "return"]
 
 
 class Place(NamedTuple):
-    """Where something is done to a thread."""
+    """What to do to a thread, and where."""
 
     thread: str
-    """The beginning of its name."""
+    """The beginning of the thread's name."""
     function: str
     event: Event
     file: str
-    """The end of the path of the file with that function."""
+    """The end of the path of the file that has the function."""
     action: Callable[[], object]
 
 
@@ -41,10 +41,10 @@ def _raise() -> None:
 
 
 class Breaker:
-    """Works on threads that are started inside its `with` block, each time once, when one next comes to the place."""
+    """Acts on threads that are started inside its `with` block: each call once, on the next thread that reaches the place."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # protects the list
+        self._lock = threading.Lock()  # protects `_places`
         self._places: list[Place] = []
         self._holds: list[Hold] = []
 
@@ -58,15 +58,15 @@ class Breaker:
             hold.let_go.set()
 
     def break_off(self, thread: str, function: str, event: Event = "call", file: str = ".py") -> None:
-        """Raise SystemExit there."""
+        """Raise SystemExit in the thread at that place."""
         self._add(Place(thread, function, event, file, _raise))
 
     def kill_worker(self) -> None:
-        """Let the next worker thread that takes a turn from the executor's queue die with it."""
+        """End the next worker thread that takes a turn from the executor's queue, before it begins the turn."""
         self.break_off("steve-worker", "run", file="concurrent/futures/thread.py")
 
     def hold(self, thread: str, function: str, event: Event = "call", file: str = ".py") -> Hold:
-        """Hold the thread up there, until it is let go or the test is over."""
+        """Hold the thread up at that place, until it is let go or the test is over."""
         hold = Hold()
         self._holds.append(hold)
         self._add(Place(thread, function, event, file, hold))

@@ -1,5 +1,5 @@
-"""What several files about the manager share: tables that are made once for a file, an event for handlers to wait for, a proxy
-in front of the database, and a breaker for the manager's threads.
+"""Fixtures that several files about the manager share: tables that are made once for a file, an event for handlers to wait for,
+a proxy in front of the database, and a breaker for the manager's threads.
 """
 
 import threading
@@ -29,7 +29,7 @@ def tables(database_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def gate(manager: JobManager) -> Iterator[threading.Event]:
-    """For handlers to wait for. It is set when the test ends, also when it fails, before the manager is stopped."""
+    """An event for handlers to wait for. It is set when the test ends, even if it fails, before the manager is stopped."""
     gate = threading.Event()
     yield gate
     gate.set()

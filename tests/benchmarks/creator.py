@@ -1,6 +1,6 @@
-"""A process that creates jobs: `python -m tests.benchmarks.creator`, made by processes.py.
+"""A process that creates jobs: `python -m tests.benchmarks.creator`. processes.py starts it.
 
-The options as JSON on stdin; when all jobs are created, a line of JSON on stdout: how many seconds that took.
+It reads its options as JSON from stdin. When all jobs are created, it prints as JSON how many seconds that took.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .board import Board
 from .options import CreatorOptions
 
 WARM_UP = 20
-"""Jobs that each thread creates before the clock starts: connections are open and statements prepared then."""
+"""Jobs that each thread creates before the clock starts, so that connections are open and statements prepared."""
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def by_create(options: CreatorOptions) -> float:
-    """`manager.create`, from each thread one after the other."""
+    """Call `manager.create` in each thread, for one job after the other."""
     manager = JobManager(options.conninfo, schema=options.schema)
     board = Board(Path(options.board), options.jobs) if options.board else None
 
@@ -49,7 +49,7 @@ def by_create(options: CreatorOptions) -> float:
             manager.create(options.type, {"i": i}, notify=options.notify)
             if board is not None:
                 board.made[i] = time.monotonic_ns()
-            if options.every:  # not in step with anything that happens once in so many milliseconds
+            if options.every:  # random, so as not to keep step with anything periodic
                 time.sleep(options.every * random.uniform(0.5, 1.5))
 
     def warm_up(_: int) -> Callable[[Iterable[int]], None]:
@@ -64,7 +64,7 @@ def by_create(options: CreatorOptions) -> float:
 
 
 def by_insert(options: CreatorOptions) -> float:
-    """The same INSERT by psycopg alone, a connection a thread, all parameters made before the clock starts."""
+    """Send the same INSERT by psycopg alone, with a connection for each thread and parameters made before the clock starts."""
     statement = read_statement(files("steve._database").joinpath("sql", "insert_job.sql").read_text(), options.schema)
     fixed = {"notify": options.notify is not False, "channel": channel_of(options.schema)}
 
@@ -103,7 +103,7 @@ def by_create_many(options: CreatorOptions) -> float:
 
 
 def by_connection(options: CreatorOptions) -> float:
-    """`manager.create` inside one transaction of ours."""
+    """Call `manager.create` inside one transaction of the caller's."""
     manager = JobManager("", schema=options.schema)
     with psycopg.connect(options.conninfo) as connection:
         begun = time.monotonic()
@@ -113,7 +113,7 @@ def by_connection(options: CreatorOptions) -> float:
 
 
 def _in_threads(options: CreatorOptions, warm_up: Callable[[int], Callable[[Iterable[int]], None]]) -> float:
-    """Seconds from when all threads were ready until the last had done its share."""
+    """The seconds from the moment at which all threads were ready until the last one had done its share."""
     together = threading.Barrier(options.threads + 1)
     failures: list[BaseException] = []
 

@@ -1,5 +1,5 @@
 """Draining: jobs are there, workers start, and the clock runs from just before `manager.start()` until no job is pending or
-running. Nobody asks the database meanwhile; only when the last handler has begun is it looked at until all is settled.
+running. The benchmark asks the database only after the last handler has begun, until all jobs are settled.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def drain(
     run_at: str = "clock_timestamp()",
     **options: Any,
 ) -> Reading:
-    """Fill in so many jobs, have them done, look at the ledger. `options`: those of WorkerOptions."""
+    """Fill in so many jobs, let workers run them, and check the ledger. `options`: those of WorkerOptions."""
     cluster = bench.cluster
     with ExitStack() as stack:
         schema = schema or stack.enter_context(cluster.schema())
@@ -59,7 +59,7 @@ def drain(
 def wait_until_done(
     cluster: Cluster, schema: str, board: Board, workers: Workers, jobs: int, types: Sequence[str] = ("noop",)
 ) -> float:
-    """Release the workers and wait; the seconds from then until all the jobs, numbered below `jobs`, were settled."""
+    """Start the workers. Returns the seconds from then until all jobs with numbers below `jobs` were settled."""
     patience = 60 + jobs / 300
     begun = workers.start()
     workers.wait(board, jobs, patience)
@@ -67,10 +67,10 @@ def wait_until_done(
 
 
 def settled(cluster: Cluster, schema: str, workers: Workers, types: Sequence[str], seconds: float = 60.0) -> float:
-    """Wait until nothing is unfinished; when that was, by time.monotonic()."""
+    """Wait until no job is unfinished. Returns when that was, by time.monotonic()."""
     deadline = time.monotonic() + seconds
     while True:
-        now = time.monotonic()  # before the query: its snapshot is taken right after
+        now = time.monotonic()  # taken before the query, whose snapshot comes right after
         if not cluster.has_unfinished(schema, types):
             return now
         for process in workers.processes:
@@ -81,16 +81,16 @@ def settled(cluster: Cluster, schema: str, workers: Workers, types: Sequence[str
 
 
 class Course(NamedTuple):
-    """How a drain went over its time, by when the database completed the jobs."""
+    """The course of a drain over time, by the times at which the database completed the jobs."""
 
     last_tenth: float
-    """The throughput of the last tenth against that of the first."""
+    """The throughput of the last tenth, divided by that of the first."""
     pace: list[tuple[float, int]]
-    """Seconds since the first completion, jobs/s. In steps of some 5,000 jobs: they are committed some hundreds at a time."""
+    """Seconds since the first completion, and jobs/s then. A step has some 5,000 jobs, because a commit has some hundreds."""
 
 
 def course(cluster: Cluster, schema: str, jobs: int) -> Course:
-    """Of the drain, now over, of all the jobs in the schema."""
+    """The course of a drain of all jobs in the schema, which must be over."""
     moment = "extract(epoch from completed_at)::float8"
     first, tenth, ninth, last = cluster.one(
         f"select percentile_disc(array[0, 0.1, 0.9, 1]) within group (order by {moment}) from {{schema}}.job", schema

@@ -1,7 +1,7 @@
 """What a figure is: a function that measures something once, under a name, with the bars that its measures should reach.
 
-The command line runs the chosen ones, repetition by repetition, so that what disturbs the machine for a while hits all of
-them alike; a ratio is taken within each repetition, and the median of these counts.
+The command line takes all chosen figures in each repetition, so that what disturbs the machine for a while affects them alike.
+A ratio is taken within each repetition, and the median of these ratios counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Ref = tuple[str, str]
 
 
 class Bench(NamedTuple):
-    """What a figure is given."""
+    """What a figure gets."""
 
     cluster: Cluster
     quick: bool = False
@@ -70,9 +70,9 @@ class Measure:
     any_bar: bool = False
     """One of the bars is enough."""
     ratios: Sequence[Ref] = ()
-    """What else to show it against."""
+    """Further measures to which its ratio is shown."""
     ahead_of: Sequence[Ref] = ()
-    """What it should be ahead of besides, where that happens to be measured too: it is not measured for this."""
+    """Measures that it should exceed, if they are in the run too. They are not measured for this alone."""
 
     def needs(self) -> list[Ref]:
         return list(dict.fromkeys([*(bar.of for bar in self.bars if bar.of), *self.ratios]))
@@ -117,9 +117,9 @@ def figure(
 
 
 def chosen(only: Sequence[str], full: bool) -> list[Figure]:
-    """The figures of these names or beginnings of names, each right after what it is compared with.
+    """The figures of these names or groups, each right after the figures that it is compared with.
 
-    None: all but those of the peers.
+    Without names: all but those of the peers, and without `full` none that is `full_only`.
     """
     unknown = [name for name in only if not any(_is_meant(figure, name) for figure in FIGURES)]
     if unknown:
@@ -168,7 +168,7 @@ class Results:
         self.readings.setdefault(figure.name, {})[repetition] = reading
 
     def values(self, ref: Ref) -> dict[int, float]:
-        """By repetition; empty: not measured."""
+        """The values by repetition; empty if the measure was not taken."""
         name, measure = ref
         readings = self.readings.get(name, {})
         return {number: reading.measures[measure] for number, reading in readings.items() if measure in reading.measures}
@@ -193,7 +193,7 @@ class Results:
         return any(verdicts) if measure.any_bar else all(verdicts)
 
     def ahead(self, figure: Figure, name: str) -> dict[Ref, bool]:
-        """Of what it should be ahead of: what was measured, and whether it is."""
+        """For each measure that it should exceed and that was taken: whether it does."""
         found = {to: self.ratio((figure.name, name), to) for to in figure.measures[name].ahead_of}
         return {to: ratio > 1 for to, ratio in found.items() if ratio is not None}
 

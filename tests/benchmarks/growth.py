@@ -1,5 +1,5 @@
-"""Whether it stays fast: draining beside what a table collects in time, against the same drain of an empty table; and the
-memory of a process that has done much.
+"""Whether steve stays fast: drains beside the rows that a table collects in time, compared with the drain of an empty table;
+and the memory of a process that has run many jobs.
 """
 
 from __future__ import annotations

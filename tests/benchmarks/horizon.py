@@ -1,5 +1,5 @@
-"""While somebody's snapshot stays open PostgreSQL can remove nothing: a long drain, and then a trickle, under a pinned
-horizon. How engine.md of the design and _claim.py live with that is measured here.
+"""A long drain, and then a trickle, while a snapshot stays open, so that PostgreSQL can remove no dead row. This measures what
+the watermarks are for (steve/_engine/claim/watermarks.py).
 """
 
 from __future__ import annotations

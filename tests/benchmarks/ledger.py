@@ -1,4 +1,4 @@
-"""Correct before fast: after each figure that runs jobs, whether every one was done, once, and written down."""
+"""Correct before fast: checks after each figure that runs jobs whether every job was done once and is in the log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .cluster import Cluster
 
 
 class WrongLedger(Exception):
-    """What was measured did not do what it should."""
+    """The jobs of a figure were not stored, or not done, as they should be."""
 
 
 def check(
@@ -15,7 +15,7 @@ def check(
 ) -> None:
     """Raises WrongLedger unless each of the `jobs` numbered jobs with an id above `after` completed, with one attempt's row.
 
-    `retried`: attempts have failed, so that jobs have more. `told`: a listener was told of each job once.
+    `retried`: some attempts failed, so that jobs may have several. `told`: check that a listener was told of each job once.
     """
     of_jobs = (
         "with job as (select * from {schema}.job "

@@ -1,38 +1,43 @@
 """What steve is compared with, on the same tables: pgbench claiming and completing, plain INSERTs, COPY, psycopg alone.
 
-What holds a drain below the fastest, on two cores: a job takes the worker process 14 to 15 us (one interpreter) and PostgreSQL
-about 20 us of executing (claim 9, settle 11); some 4 us more pass with committing and sending. That would be 50,000 jobs/s if
-neither core ever waited. But the settler is always busy: of its 13 ms for 500 outcomes the statement takes 6 to 7, its own
-Python 2 to 3, and the rest is waiting for a core or for the interpreter.
+What limits a drain, on two cores: a job takes 14 to 15 us in the worker process, which has one interpreter, and about 20 us of
+executing in PostgreSQL (claim 9, settle 11). Committing and sending take some 4 us more. If neither core ever waited, that
+would be 50,000 jobs/s. But the settler is always busy. It takes 13 ms for 500 outcomes: 6 to 7 ms for the statement, 2 to 3 ms
+for its own Python, and for the rest it waits for a core or for the interpreter.
 
-- The garbage collector takes a tenth: with gc.disable() a drain makes 1.12 of its jobs/s. That switch is the application's.
-- sys.setswitchinterval() at a tenth of its default: 0.86.
-- The check constraints of `job` take 1.8 of PostgreSQL's 20.6 us: both updates of a row evaluate all of them; those of columns
-  that never change are 1.3 of it.
-- Keys half filled (`fillfactor`): draining is 1.10 times as fast with 2 workers and 1.03 times with 10, `create_many` 0.93
-  times, since their pages are full sooner. Half-filled pages of the table itself cost `create_many` nothing.
+- The garbage collector takes a tenth: with gc.disable() a drain is 1.12 times as fast. That switch belongs to the application.
+- With sys.setswitchinterval() at a tenth of its default a drain is 0.86 times as fast.
+- The check constraints of `job` take 1.8 of PostgreSQL's 20.6 us, because both updates of a row evaluate all of them. Those of
+  columns that never change take 1.3 us of that.
+- Half-filled pages of the keys (`fillfactor`) make draining 1.10 times as fast with 2 workers and 1.03 times with 10, but
+  `create_many` only 0.93 times, since those pages are full sooner. Half-filled pages of the table cost `create_many` nothing.
 - A second settler, with a connection of its own, is no faster with 2 workers and slower with 10 (0.93).
-- More threads that draw, or fewer (a run's time bounded before it is averaged, WORTH_SECONDS tenfold): within the noise.
+- Letting more or fewer threads take jobs from the buffer makes a difference within the noise.
 
-What holds `create` below psycopg alone: of some 400 us a job psycopg and PostgreSQL take 340. What steve adds runs for 15 us
-in a loop of its own, and for 60 between two waits for the server, which leave it cold caches. A cursor kept for each connection
-changes nothing.
+What limits `create`: a job takes some 400 us, of which psycopg and PostgreSQL take 340. The code that steve adds takes 15 us
+when it runs in a loop by itself. Between two waits for the server, which leave the caches cold, it takes 60 us. Keeping a
+cursor for each connection changes nothing.
 
-What holds `create_many` below half of COPY: of 11 us a job 2.7 pass before anything is sent, since one job that cannot be
-stored keeps all from being stored; its COPY of 14 columns takes 6.3 where `limit.copy` takes 5.4 with 3 (the three times are
-0.6 of that, and leaving out what equals a default is no faster); and the garbage collector takes 1.2 to 1.5, in which
-PostgreSQL reads no more than what the socket holds. Without the collector it is 0.58 of COPY. Groups of 100 to 1,000 rows are
-alike; to keep the checked jobs in three lists instead of a tuple each makes it 0.48 instead of 0.46.
+What limits `create_many`, which does less than half of COPY: a job takes 11 us.
 
-What holds the pick-up of ten processes above that of one: each NOTIFY wakes ten sessions, ten threads that listen and, in the
-nine that come too late, a look for nothing: 9 ms of processor time a job for two cores. So who came too late leaves the
-notification unheard for a while (`Hand.stand_back_seconds`); woken first and put to sleep then, the nine held up the one for
-half a millisecond, and ended all at the same moment (p50 1.8 ms instead of 1.3, p99 5.7 instead of 2.5).
+- 2.7 us pass before anything is sent, since one job that cannot be stored keeps all from being stored.
+- Its COPY of 14 columns takes 6.3 us, where `limit.copy` takes 5.4 us for 3 columns. The three times take 0.6 us of that, and
+  leaving out values that equal a default is no faster.
+- The garbage collector takes 1.2 to 1.5 us, in which PostgreSQL reads no more than what the socket holds. Without the collector
+  `create_many` does 0.58 of COPY.
+- Groups of 100 to 1,000 rows are alike. Three lists for the checked jobs, instead of a tuple for each, make it 0.48 instead of
+  0.46.
 
-A history must be written as steve writes one: rows that are born finished leave room for one new job on each of their pages.
-Beside ten million of those a drain touched 100,000 pages, wrote 465 MB of WAL instead of 71, and ran at 0.79 of the empty
-table. Updated a million at a time they still leave some holes, which the first drain fills: 0.80 to 0.95; those after it 0.90
-to 1.13.
+What makes the pick-up of ten processes slower than that of one: each NOTIFY wakes ten sessions and ten listening threads, and
+the nine processes that come too late make a claim that finds nothing. On two cores that is 9 ms of processor time a job. So a
+process that came too late reads its next notification a while later (`stand_back_seconds` in steve/_engine/claim/schedule.py).
+When the nine were woken first and then put to sleep, they held up the one for half a millisecond, and all of them ended at the
+same moment (p50 1.8 ms instead of 1.3, p99 5.7 instead of 2.5).
+
+A history must be written as steve writes one. Rows that are inserted as finished leave room for one new job on each page.
+Beside ten million of those a drain touched 100,000 pages, wrote 465 MB of WAL instead of 71, and did 0.79 of what it does with
+an empty table. Rows that are updated a million at a time still leave some holes. The first drain fills these and does 0.80 to
+0.95; the drains after it do 0.90 to 1.13.
 """
 
 from __future__ import annotations
@@ -72,7 +77,8 @@ set status = 'completed', process_id = null, started_at = now(), completed_at = 
 where id = :id;
 """
 
-# What steve's own statements do for each job, less what only a manager needs: many lanes, results, retries, rows to a client.
+# What steve's own statements do for each job, without what only a manager needs: many lanes, results, retries, rows to a
+# client.
 _CLAIM_100 = """\
 with found as materialized (
   select id from {schema}.job

@@ -1,4 +1,6 @@
-"""What processes.py tells the processes that it starts. Apart, so that these load nothing more: their memory is measured."""
+"""What processes.py tells the processes that it starts. A module of its own, so that these load nothing else: their memory is
+measured.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ class WorkerOptions:
     schema: str
     board: str
     jobs: int
-    """How many the board has room for."""
+    """How many jobs the board has room for."""
     types: tuple[str, ...] = ("noop",)
     workers: int = 10
     sleep: float = 0.0
@@ -38,6 +40,6 @@ class CreatorOptions:
     """Seconds between two creates of a thread, on average."""
     notify: bool | None = None
     board: str = ""
-    """Note there when `create` had returned; "": nowhere."""
+    """The board on which to note when `create` had returned; "": none."""
     jobs: int = 0
-    """How many the board has room for."""
+    """How many jobs the board has room for."""

@@ -1,4 +1,4 @@
-"""Pick-up: how long after `create` has returned, in another process, a handler begins. Both clocks are CLOCK_MONOTONIC."""
+"""Pick-up: how long after the return of `create` a handler begins in another process. Both clocks are CLOCK_MONOTONIC."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ P50, P99 = "ms, p50", "ms, p99"
 
 
 class Delays(NamedTuple):
-    """In milliseconds. None is below 0: a handler that began before `create` had returned picked its job up at once."""
+    """In milliseconds. Where a handler began before `create` had returned, the delay is 0."""
 
     p50: float
     p99: float
@@ -50,7 +50,10 @@ def pick_up(
     every: float = EVERY,
     fill: Callable[[str], object] = lambda schema: None,
 ) -> Reading:
-    """Start managers, leave them idle for a while, have jobs created, see when they begin. `fill`: what else is there."""
+    """Start managers, leave them idle for a while, create jobs in another process, and measure when they begin.
+
+    `fill`: what fills further rows into the schema first.
+    """
     cluster = bench.cluster
     with ExitStack() as stack:
         schema = stack.enter_context(cluster.schema())
@@ -125,7 +128,7 @@ def behind_scheduled(bench: Bench) -> Reading:
 
 @figure(
     "pickup.late",
-    "a job inserted and committed 30 s later, beside 20 jobs/s, after the commit",
+    "a job that is committed 30 s after its INSERT, beside 20 jobs/s: from the commit to the start of its handler",
     {"seconds": Measure([at_most(1.5)])},
 )
 def late_commit(bench: Bench) -> Reading:
@@ -144,7 +147,7 @@ def late_commit(bench: Bench) -> Reading:
                 CreatorOptions(cluster.conninfo, schema, "create", others, every=0.05, board=str(board.path), jobs=board.jobs)
             )
         )
-        workers.wait(board, 1, 60)  # they are at it
+        workers.wait(board, 1, 60)  # the workers are at work
         connection = stack.enter_context(psycopg.connect(cluster.conninfo))
         JobManager("", schema=schema).create("noop", {"i": others}, connection=connection)
         time.sleep(wait)
@@ -160,7 +163,7 @@ def late_commit(bench: Bench) -> Reading:
 
 @figure(
     "pickup.given_back",
-    "two processes, 10,000 jobs of 10 ms behind, one stops: until its hand has begun elsewhere",
+    "two processes, 10,000 jobs of 10 ms, one process stops: until the jobs that it gave back have begun in the other",
     {"seconds": Measure([at_most(1.5)])},
 )
 def given_back(bench: Bench) -> Reading:
@@ -182,7 +185,7 @@ def given_back(bench: Bench) -> Reading:
         settled(cluster, schema, staying, ["noop"])
         staying.stop()
         ledger.check(cluster, schema, board, jobs)
-        # A job that was given back shows it: its lease was raised by the claim, by the release and by the next claim.
+        # A job that was given back has a lease_no above its attempts: two claims and the release raised it.
         rows = cluster.execute("select (payload->>'i')::integer from {schema}.job where lease_no > attempts", schema).fetchall()
         if not rows:
             raise ProcessFailed("the process that stopped had nothing to give back: try again with more jobs")

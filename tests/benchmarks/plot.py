@@ -1,5 +1,5 @@
-"""The plots in one PNG: throughput against workers, against the length of the history, over time while a snapshot keeps
-PostgreSQL from removing anything, and next to the peers. What was not measured is left out.
+"""Draws the plots into one PNG: throughput against workers, against the length of the history, over time while a snapshot
+keeps PostgreSQL from removing anything, and next to the peers. What was not measured is left out.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def draw(path: Path, note: dict[str, Any], bench: Bench, results: Results) -> No
 
 
 def _upright(axes: Axes) -> None:
-    """What all have in common whose throughput goes upwards."""
+    """What all plots with the throughput on the vertical axis have in common."""
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_ylabel("jobs/s")
@@ -86,7 +86,7 @@ def _peers(results: Results) -> dict[str, Ref]:
 
 
 def _beside(axes: Axes, peers: dict[str, Ref], results: Results) -> None:
-    """Bars, the fastest on top; a mark reaches from the least to the most of the repetitions."""
+    """Bars, the fastest on top. A mark reaches from the least to the most of the repetitions."""
     axes.set_title("each at its best settings (one process)")
     refs = {"steve, 10 workers": ("drain.10", "jobs/s")} | peers
     found = {name: (results.median(ref) or 0.0, list(results.values(ref).values())) for name, ref in refs.items()}
@@ -106,7 +106,7 @@ def _beside(axes: Axes, peers: dict[str, Ref], results: Results) -> None:
 
 
 def _points(axes: Axes, results: Results, places: list[tuple[float, Ref]]) -> None:
-    """The medians, joined; a mark reaches from the least to the most of the repetitions."""
+    """The medians, joined by a line. A mark reaches from the least to the most of the repetitions."""
     taken = [(at, results.median(ref), list(results.values(ref).values())) for at, ref in places]
     found = [(at, middle, values) for at, middle, values in taken if middle is not None]
     if not found:

@@ -1,7 +1,7 @@
-"""The processes that work and create, from the benchmark's side: started, released together, waited for, ended.
+"""The benchmark's side of the processes that work and create: starts them, releases them together, waits for them, ends them.
 
-What they are told and answer: worker.py, creator.py and peers/driver.py. None outlives the benchmark: they end with their
-stdin.
+worker.py, creator.py and peers/driver.py say which orders they take and what they answer. They end when their stdin is closed,
+so none outlives the benchmark.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .options import CreatorOptions, WorkerOptions
 
 
 class Process(Child):
-    """The same, given options in its first line, and looked at by its use of the machine."""
+    """A Child that gets its options in the first line, and whose use of processor and memory can be read."""
 
     def __init__(
         self, name: str, command: Sequence[str], options: Mapping[str, Any], environ: Mapping[str, str] | None = None
@@ -57,7 +57,7 @@ def _python(module: str, options: WorkerOptions | CreatorOptions) -> Process:
 
 
 class Workers:
-    """So many worker processes with the same options, in a `with` block; what they still run at its end is killed."""
+    """Worker processes with the same options, in a `with` block. Those that still run at its end are killed."""
 
     def __init__(self, options: WorkerOptions, processes: int = 1) -> None:
         self._options = options
@@ -80,19 +80,19 @@ class Workers:
             process.end()
 
     def start(self) -> float:
-        """Release them together; when, by time.monotonic(), the first was about to call manager.start()."""
+        """Let all call manager.start(). Returns when the first one was about to, by time.monotonic()."""
         for process in self.processes:
             process.tell("start")
         return float(min(process.answer() for process in self.processes)) / 1e9
 
     def stop(self) -> list[dict[str, Any]]:
-        """Their StopReports."""
+        """Stop all, and return what their StopReports say."""
         for process in self.processes:
             process.tell("stop")
         return [process.answer() for process in self.processes]
 
     def wait(self, board: Board, jobs: int, seconds: float) -> None:
-        """Until handlers of the first `jobs` jobs on the board have begun. Looks at the board only."""
+        """Wait until handlers of the first `jobs` jobs on the board have begun. Reads nothing but the board."""
         deadline = time.monotonic() + seconds
         reached = 0
         while 0 <= (reached := board.first_not_run(reached)) < jobs:
@@ -104,14 +104,14 @@ class Workers:
 
 
 def create(options: CreatorOptions) -> float:
-    """Have a process create jobs; the seconds that took."""
+    """Let a process create jobs. Returns the seconds that it took."""
     with creating(options) as process:
         return float(process.answer(600))
 
 
 @contextmanager
 def creating(options: CreatorOptions) -> Iterator[Process]:
-    """The same meanwhile: its `answer` comes when it is done."""
+    """A process that creates jobs during the block. Its `answer` comes when it is done."""
     process = _python("creator", options)
     try:
         yield process

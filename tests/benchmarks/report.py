@@ -1,4 +1,4 @@
-"""What was found, for people and for programs: the machine, a table for each group of figures, a line of JSON a figure."""
+"""Shows the results: the machine and a table for each group of figures, and a line of JSON for each figure for programs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SHOWN_SETTINGS = (
 
 
 def machine(cluster: Cluster, sizes: str, repetitions: int) -> dict[str, Any]:
-    """Where and how the figures are taken."""
+    """Where and how the figures were taken."""
     rows = cluster.connection.execute("select name, current_setting(name) from unnest(%s::text[]) name", [[*SHOWN_SETTINGS]])
     return {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -84,7 +84,7 @@ def print_machine(console: Console, note: dict[str, Any]) -> None:
 
 
 def print_tables(console: Console, figures: Sequence[Figure], results: Results) -> None:
-    """For each figure its name, what it is, and a line for each measure."""
+    """Print for each figure its name, its title, and a line for each measure."""
     for group, grouped in groupby([one for one in in_order() if one in figures], key=lambda one: one.group):
         members = list(grouped)
         console.rule(f"[bold]{group}", align="left", style="dim")
@@ -117,7 +117,7 @@ def _unit(name: str) -> str:
 
 
 def _longest(members: Sequence[Figure], results: Results, name: str) -> float:
-    """The greatest value of that unit in the table: the bars of a table can be compared."""
+    """The greatest value of that unit in the group, so that the bars of a group can be compared."""
     values = [
         results.median((one.name, other)) or 0.0 for one in members for other in one.measures if _unit(other) == _unit(name)
     ]
@@ -125,7 +125,7 @@ def _longest(members: Sequence[Figure], results: Results, name: str) -> float:
 
 
 def _drawn(value: float | None, longest: float) -> str:
-    """An eighth of a character is the finest that a terminal draws."""
+    """A bar, in eighths of a character: a terminal draws nothing finer."""
     if not value or value < 0 or not longest:
         return ""
     eighths = max(1, round(value / longest * BAR_WIDTH * 8))
@@ -173,7 +173,7 @@ def number(value: float) -> str:
 
 
 def lines(note: dict[str, Any], figures: Sequence[Figure], results: Results) -> Iterator[str]:
-    """The machine, then each figure: a line of JSON."""
+    """A line of JSON for the machine, then one for each figure."""
     yield json.dumps({"figure": "machine", **note})
     for one in figures:
         readings = results.readings.get(one.name, {})

@@ -1,4 +1,4 @@
-"""What steve costs when it does nothing, and when it begins: statements, processor time, connections, time to import."""
+"""What steve costs while it is idle and when it starts: statements, processor time, connections, time to import."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .processes import Workers
 
 @contextmanager
 def _tracked_workers(bench: Bench, schema: str, jobs: int, name: str) -> Iterator[tuple[Board, Workers]]:
-    """A process with 10 workers, not started, whose statements are counted and whose connections have this name."""
+    """A process with 10 workers, not yet started. Its statements are counted, and its connections have this name."""
     with Board.new(jobs) as board:
         options = WorkerOptions(bench.cluster.tracked(name), schema, str(board.path), jobs)
         with Workers(options) as workers:
@@ -73,13 +73,13 @@ def idle(bench: Bench) -> Reading:
     return Reading(measures, {"sent": _brief(sent)})
 
 
-# One of them prepares the settler's session: nothing is claimed by a process that could not write down what becomes of it.
+# One of them prepares the settler's session: a process claims nothing while it could not write outcomes.
 @figure("start.statements", "start on a current schema, until the manager waits", {"statements": Measure([at_most(7)])})
 def start_statements(bench: Bench) -> Reading:
     with bench.cluster.schema() as schema, _tracked_workers(bench, schema, 1, "steve-bench-start") as (_, workers):
         before = _calls(bench)
         workers.start()
-        time.sleep(0.5)  # less than a poll: the first claim is in it, the second is not
+        time.sleep(0.5)  # less than a poll_interval: the first claim counts, the second one does not
         sent = _since(before, _calls(bench))
         workers.stop()
     return Reading({"statements": float(sum(sent.values()))}, {"sent": _brief(sent)})

@@ -1,6 +1,7 @@
-"""A process that works: `python -m tests.benchmarks.worker`, made and told what to do by processes.py.
+"""A process that works: `python -m tests.benchmarks.worker`. processes.py starts and steers it.
 
-First line on stdin: the options, as JSON. Then `start` and `stop`, or the end of stdin; each is answered with a line.
+The first line on stdin holds the options, as JSON. The orders are `start` and `stop`; the end of stdin stops it, too. It
+answers each with a line.
 """
 
 from __future__ import annotations

@@ -1,12 +1,15 @@
-"""Nothing lost: what breaks is broken here, on purpose and under load. `python -m tests.chaos --help`, or `make chaos`.
+"""The chaos breaks everything around steve, on purpose and under load, and checks that no job is lost: `make chaos`, or
+`python -m tests.chaos --help`.
 
 Where to read: faults.py says what a fault is, and starts, harms and ends the processes. Each group of faults is a file:
 server.py, failover.py, auto_failover.py, deaths.py, cuts.py, network.py, limits.py, notify.py, schemas.py, rollout.py,
-skew.py, forks.py, clocks.py, states.py, tables.py, soak.py, misuse.py, bad.py (with misdeeds.py). Real processes work, create
-and migrate (worker.py, creator.py, migrator.py; from the driver's side processes.py; warden.py outlives it by a moment) on a
-PostgreSQL of their own (cluster.py), some through a proxy that cuts connections at a chosen statement (proxy.py). They write
-down what happened in ledger.py's files; checker.py holds these against the tables, and report.py says what came of it. Only
-the checker has tests of its own, which `make test` runs.
+skew.py, forks.py, clocks.py, states.py, tables.py, soak.py, misuse.py, bad.py (with misdeeds.py).
+
+Real processes work, create and migrate: worker.py, creator.py and migrator.py. processes.py starts and steers them, and
+warden.py ends what is left of them if the driver dies. They use a PostgreSQL of their own (cluster.py), some through a proxy
+that cuts connections at a chosen statement (proxy.py). They write into the files of ledger.py what happened. checker.py
+compares these files with the tables, and report.py shows the result. Only the checker has tests of its own, which `make test`
+runs.
 
 A new fault is a function with the decorator `@fault`, in the file of its group:
 

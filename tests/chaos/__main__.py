@@ -1,4 +1,4 @@
-"""The command line: `python -m tests.chaos`. Which faults, how often, with which seed, and where the report goes."""
+"""The command line, `python -m tests.chaos`: injects the chosen faults and writes the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.page import keep
 
-from . import (  # noqa: F401 - imported, they have registered
+from . import (  # noqa: F401 - the import registers their faults
     auto_failover,
     bad,
     clocks,
@@ -75,7 +75,7 @@ def main() -> int:
                     _write(options.markdown, options.only, markdown(results, seed, version, time.monotonic() - began))
                 number += 1
     except KeyboardInterrupt:
-        print("interrupted: this is what there is")
+        print("interrupted")
         return 130
     finally:
         warden.close()
@@ -86,16 +86,16 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--only", action="append", default=[], metavar="ID[,ID]", help="these faults: F3,F8a")
-    parser.add_argument("--trials", type=int, metavar="N", help="of each fault, instead of what its profile says")
+    parser.add_argument("--trials", type=int, metavar="N", help="trials of each fault, instead of the number that it names")
     parser.add_argument(
-        "--minutes", type=float, metavar="M", help="all faults, round after round, for so long; without: a few minutes"
+        "--minutes", type=float, metavar="M", help="repeat all faults for M minutes, in the long form; without: one short round"
     )
-    parser.add_argument("--seed", metavar="TEXT", help="of a run that is to be repeated; without: by chance")
+    parser.add_argument("--seed", metavar="TEXT", help="the seed of a run that is to be repeated; without: a random one")
     parser.add_argument(
-        "--patience", type=float, default=1.0, metavar="N", help="everything may take N times as long as expected (1)"
+        "--patience", type=float, default=1.0, metavar="N", help="allow everything N times as long as expected (1)"
     )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the report into that page: docs/reliability.md")
-    parser.add_argument("--list", action="store_true", help="name the faults and leave")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report into this page: docs/reliability.md")
+    parser.add_argument("--list", action="store_true", help="list the faults and exit")
     return parser.parse_args()
 
 
@@ -104,7 +104,7 @@ def _trials(fault: Fault, long: bool) -> int:
 
 
 def _take(cluster: Cluster, warden: Warden, result: Result, trials: int, seed: str, patience: float) -> None:
-    """A round of a fault. What goes wrong in it is a flaw, and the next one is taken all the same."""
+    """Run one round of a fault. An error in it counts as a flaw, and the next fault runs all the same."""
     fault = result.fault
     try:
         with fault.open(warden) if fault.open else nullcontext(cluster) as mine:
@@ -137,7 +137,7 @@ def _inject(site: Site, result: Result) -> None:
 
 
 def _write(page: Path | None, only: list[str], text: str) -> None:
-    """A run of some faults has a place of its own on the page."""
+    """The report of a run with `--only` has a part of the page to itself."""
     if page:
         keep(page, " ".join(["chaos", *only]), text)
 

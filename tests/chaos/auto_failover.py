@@ -1,7 +1,7 @@
-"""Failover by pg_auto_failover: its monitor decides who is promoted and when, its keepers do it, and nobody asks us.
+"""Failover by pg_auto_failover: its monitor decides which node is promoted and when, and its keepers carry that out.
 
-failover.py promotes with its own hands, the moment the primary is gone. Here there is a time without any primary, the old one
-is brought back by its keeper, and what stands between the two are the states of the monitor.
+failover.py promotes the standby itself, as soon as the primary is gone. Here there is a time without any primary, the keeper of
+the old primary brings that back, and in between the nodes go through the states of the monitor.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from .faults import Site, Skipped, fault
 from .processes import Warden
 
 RESUME_SECONDS = 5.0
-"""From the first write that the new primary takes to the first run of a job that was created there."""
+"""How long it may take from the first write on the new primary to the first run of a job that was created after it."""
 
 PROMOTED_SECONDS = 60.0
-"""How long the monitor may take to give us a primary."""
+"""How long the monitor may take until there is a primary."""
 
 SETTLED_SECONDS = 90.0
-"""How long until there is a primary with a synchronous standby: a base backup waits for a checkpoint."""
+"""How long it may take until there is a primary with a synchronous standby. A base backup waits for a checkpoint."""
 
 STOP_SECONDS = 30.0
-"""How long a keeper may take to stop its PostgreSQL at once, and itself."""
+"""How long a keeper may take to end after SIGQUIT, which makes it stop its PostgreSQL at once."""
 
 MONITOR = {
     "health_check_period": "1s",
@@ -47,8 +47,9 @@ MONITOR = {
     "primary_demote_timeout": "8s",
     "startup_grace_period": "2s",
 }
-"""How soon it takes a node for dead. With its own settings, half a minute, a trial would mostly wait. The demotion is given
-longer: after that the other takes writes, and a keeper on a busy machine must have stopped the old primary by then."""
+"""With these settings the monitor takes a node for dead after seconds. Its defaults are half a minute, and a trial would mostly
+wait. The demotion gets longer: when its time is over, the other node takes writes, and by then a keeper on a busy machine
+must have stopped the old primary."""
 
 PACKAGES = "pg_auto_failover is not installed (Debian: pg-auto-failover-cli and postgresql-15-auto-failover)"
 
@@ -68,16 +69,16 @@ class Keeper:
         self._process: subprocess.Popen[bytes] | None = None
 
     def create(self, kind: str, *arguments: str) -> None:
-        """Makes the data directory, or a copy of the primary's, and goes on running."""
+        """Start it with a new data directory or a copy of the primary's."""
         place = ("--pgctl", str(self._pg_ctl), "--pgport", str(self.port), "--hostname", "127.0.0.1")
         self._start("create", kind, *place, "--auth", "trust", "--no-ssl", *arguments, "--run")
 
     def start(self) -> None:
-        """Again, after a crash."""
+        """Start it again after a crash."""
         self._start("run")
 
     def crash(self) -> None:
-        """kill -9, of it and of its PostgreSQL at once."""
+        """Send SIGKILL to the keeper and to its PostgreSQL."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGKILL)
         self._gone(self._process)
@@ -96,14 +97,14 @@ class Keeper:
         return " | ".join(self.log.read_text(errors="replace").splitlines()[-5:])
 
     def _start(self, *arguments: str) -> None:
-        """It keeps its own state beside the data, and finds PostgreSQL's programs in the path."""
+        """Start pg_autoctl. It keeps its state below the home directory, and finds PostgreSQL's programs on the PATH."""
         home = str(self._home)
         places = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "PG_REGRESS_SOCK_DIR"), home)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["pg_autoctl", *arguments, "--pgdata", str(self.data)],
                 cwd=home,
-                # The last of the places is where its PostgreSQL puts its socket: the packages' own is not for everybody.
+                # PG_REGRESS_SOCK_DIR is for PostgreSQL's socket: not every user may write to the directory of the packages.
                 env={"PATH": f"{self._pg_ctl.parent}:/usr/bin:/bin", "LC_ALL": "C.UTF-8", **places},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -113,7 +114,7 @@ class Keeper:
                 group=self._user and "nogroup",
                 extra_groups=self._user and [],
             )
-        self._warden.watch(-self._process.pid, signal.SIGQUIT)  # minus: the whole group
+        self._warden.watch(-self._process.pid, signal.SIGQUIT)  # minus: the whole process group
 
     def _gone(self, process: subprocess.Popen[bytes]) -> None:
         process.wait()
@@ -122,7 +123,7 @@ class Keeper:
 
 
 class Keepers(Cluster):
-    """A monitor and two nodes: the cluster is whichever is the primary. Nothing of it is an embedded server."""
+    """A monitor and two nodes. The cluster is the node that is the primary. None of them is an embedded server."""
 
     def __init__(self, monitor: Keeper, nodes: tuple[Keeper, Keeper], superuser: str) -> None:
         self._monitor = monitor
@@ -130,7 +131,7 @@ class Keepers(Cluster):
         self._superuser = superuser
 
     def conninfo(self, application: str, port: int | None = None, user: str = "postgres") -> str:
-        """Of whichever takes writes; `port`: of a single node, if it does."""
+        """A conninfo of the node that takes writes. `port`: of the node on that port, if it takes writes."""
         ports = [port] if port else [node.port for node in self._nodes]
         return make_conninfo(
             host=",".join("127.0.0.1" for _ in ports), port=",".join(map(str, ports)), user=user, dbname="postgres",
@@ -150,38 +151,39 @@ class Keepers(Cluster):
         self._ask_monitor("select pg_reload_conf()")
         address = f"postgres://autoctl_node@127.0.0.1:{self._monitor.port}/pg_auto_failover?sslmode=disable"
         for node in self._nodes:
-            # The socket: it would look for it where its libpq does.
+            # --pghost is the socket's directory: pg_autoctl would look for it where its libpq does.
             place = ("--monitor", address, "--listen", "127.0.0.1", "--pghost", str(node.data.parent), "--name", node.name)
             node.create("postgres", "--username", "postgres", "--dbname", "postgres", *place)
-            self._until(partial(self._knows, node), PROMOTED_SECONDS)  # the first becomes the primary
+            self._until(partial(self._knows, node), PROMOTED_SECONDS)  # the first node becomes the primary
             if node is self._nodes[0]:
                 self._until(partial(self._writes, node), PROMOTED_SECONDS)
-                # The other copies it. Else a base backup, by which a node may come back, waits minutes for its checkpoint.
+                # The second node copies this setting. A node may come back by a base backup, which would wait minutes for
+                # a checkpoint.
                 self.ask("alter system set checkpoint_completion_target = 0")
                 self.ask("select pg_reload_conf()")
         self.wait_until_settled()
 
     def wait_until_settled(self) -> None:
-        """Until commits wait for the standby (they do as long as the state is `primary`): a crash before that would lose what
-        nobody had promised to keep."""
+        """Wait until commits wait for the standby, as they do in the state `primary`. A crash before that may lose commits that
+        no server promised to keep."""
         settled = [("primary", "primary"), ("secondary", "secondary")]
         self._until(lambda: sorted(self._states().values()) == settled, SETTLED_SECONDS)
 
     def crash(self) -> Keeper:
-        """The primary; returns when the other takes writes. Whom to start again."""
+        """Crash the primary, and wait until the other node takes writes. Returns the keeper that is to be started again."""
         old, new = self._roles()
         old.crash()
         self._until(lambda: self._writes(new), PROMOTED_SECONDS)
         return old
 
     def switch_over(self) -> None:
-        """The monitor is asked to; returns when the other takes writes."""
+        """Ask the monitor for a failover, and wait until the other node takes writes."""
         _, new = self._roles()
         self._ask_monitor("select pgautofailover.perform_failover()")  # which is what `pg_autoctl perform failover` does
         self._until(lambda: self._writes(new), PROMOTED_SECONDS)
 
     def copy_logs(self, directory: Path) -> None:
-        """Of the keepers and of their servers: who looks at a kept ledger wants to know who was primary when."""
+        """Copy the logs of the keepers and of their servers: beside a kept ledger they tell which node was the primary when."""
         for keeper in (self._monitor, *self._nodes):
             for log in (keeper.log, *(keeper.data / "log").glob("*.log")):
                 shutil.copyfile(log, directory / f"{keeper.name}-{log.name}")
@@ -191,13 +193,13 @@ class Keepers(Cluster):
             keeper.stop()
 
     def _roles(self) -> tuple[Keeper, Keeper]:
-        """Primary and standby."""
+        """The keepers of the primary and of the standby."""
         states = self._states()
         first, second = self._nodes
         return (first, second) if states[first.name][0] == "primary" else (second, first)
 
     def _writes(self, node: Keeper) -> bool:
-        """To whom clients are led: a new primary refuses writes until the monitor is sure that the old one is gone."""
+        """Whether the node takes writes. A new primary refuses them until the monitor is sure that the old one is gone."""
         try:
             with psycopg.connect(self.conninfo("observer", node.port), autocommit=True) as connection:
                 connection.execute("comment on database postgres is 'written'")
@@ -206,7 +208,7 @@ class Keepers(Cluster):
         return True
 
     def _states(self) -> dict[str, tuple[str, str]]:
-        """What each node reported, and what it should become."""
+        """For each node the state that it reported, and the state that it should reach."""
         rows = self._ask_monitor("select nodename, reportedstate::text, goalstate::text from pgautofailover.node")
         return {name: (reported, goal) for name, reported, goal in rows}
 
@@ -236,7 +238,7 @@ class Keepers(Cluster):
 
 @contextmanager
 def keepers(warden: Warden) -> Iterator[Keepers]:
-    """New ones, gone at the end."""
+    """A new monitor and two new nodes, removed at the end."""
     pg_ctl = _pg_ctl()
     user = "nobody" if os.geteuid() == 0 else None
     home = temporary_directory()
@@ -253,7 +255,7 @@ def keepers(warden: Warden) -> Iterator[Keepers]:
 
 
 def _pg_ctl() -> Path:
-    """Of a PostgreSQL that has the extension, where Debian puts it."""
+    """The pg_ctl of a PostgreSQL that has the extension, where Debian puts it."""
     extensions = sorted(Path("/usr/share/postgresql").glob("*/extension/pgautofailover.control"))
     if not extensions or not shutil.which("pg_autoctl"):
         raise Skipped(PACKAGES)
@@ -263,7 +265,7 @@ def _pg_ctl() -> Path:
 @fault(
     "F5d", "pg_auto_failover promotes: the primary and its keeper are killed, or a switchover is asked for",
     trial="a failover", short=0, long=2, open=keepers,
-    expects=f"a job created on the new primary runs at most {RESUME_SECONDS:g} s after that takes writes",
+    expects=f"a job that is created on the new primary runs at most {RESUME_SECONDS:g} s after that server takes writes",
 )  # fmt: skip
 def auto_failover(site: Site) -> None:
     cluster = site.cluster
@@ -307,7 +309,7 @@ def _take_trials(site: Site, cluster: Keepers) -> None:
 
 
 def _first_run(site: Site, since: float) -> float | None:
-    """Of the jobs created since then."""
+    """When the first of the jobs that were created since then began; None: none has."""
     events = site.events()
     created = {event["k"] for event in events if event["ev"] == "enq_ok" and event["t"] > since}
     return next((event["t"] for event in events if event["ev"] == "run_start" and event["k"] in created), None)

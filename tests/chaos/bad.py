@@ -1,9 +1,9 @@
 """Bad input, one case after the other: from callers, from handlers (misdeeds.py), and in rows written by hand.
 
-After each case a plain job completes on the same manager, at the end the checker finds nothing, and all the time others create
-jobs that must not notice. What is refused and with which words the suite asks in detail (tests/behaviour/test_bad_input.py,
-whose tables are used here); here the question is whether those at work live on. Exceptions of every kind (C9) are among the
-misdeeds.
+After each case a plain job must complete on the same manager. All the while another process creates jobs, which must not be
+affected, and at the end the checker must find nothing. What is refused, and with which words, is tested in detail by
+tests/behaviour/test_bad_input.py, whose tables are used here. Here the question is whether the managers go on working.
+Exceptions of every kind (C9) are among the misdeeds.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ PLAIN_SECONDS = 5.0
 """How long a plain job may take after a case."""
 
 CASE_SECONDS = 60.0
-"""How long a bad one may: some are large."""
+"""How long a bad job may take: some are large."""
 
 CLOSED_SECONDS = 45.0
-"""How long a plain job may take after all connections were closed under the manager: it may wait for an answer first."""
+"""How long a plain job may take after all connections were closed under the manager, which may first wait for an answer."""
 
 CROWD = 100_000
-"""Jobs that nobody does."""
+"""The number of jobs of a type that has no handler."""
 
 SECRET = "canary-4711"
-"""In every payload; not to be in any log or error."""
+"""A value in every payload. It must not appear in any log or error."""
 
 SCHEMAS = ("Größe 🚀", "a;b'c", 'a"b', "select", "%s", "{schema}", "s" * 63)
 
@@ -47,7 +47,7 @@ ORDINARY = ("a", "b")
 
 
 class Desk:
-    """Where the cases are made: a manager that creates, and workers by what they may have done to them."""
+    """What the cases share: a manager that creates, and a worker for each type that needs one of its own."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -56,7 +56,7 @@ class Desk:
         self._named = 0
 
     def worker(self, type: str, **options: Any) -> Process:
-        """The one that does this type, which no other does."""
+        """The worker for this type, which no other worker serves. It is started when it is first needed."""
         if type not in self.workers:
             (self.workers[type],) = self.site.work(1, types=(type,), **options)
         return self.workers[type]
@@ -73,7 +73,7 @@ class Desk:
         return job
 
     def final(self, job: Job, seconds: float) -> Job | None:
-        """As it is in the end; None: it is not."""
+        """The job once it is final; None if it is not within so many seconds."""
         found: Job | None = None
 
         def ended() -> bool:
@@ -90,14 +90,14 @@ class Desk:
 
     @contextmanager
     def by_hand(self) -> Iterator[psycopg.Connection[Any]]:
-        """A transaction, whose tables are steve's."""
+        """A transaction with steve's schema as its search_path."""
         with self.site.cluster.connection() as connection, connection.transaction():
             connection.execute(sql.SQL("set local search_path to {}").format(sql.Identifier(self.site.schema)))
             yield connection
 
 
 Case = Callable[[Desk], Iterator[str]]
-"""Yields what is wrong."""
+"""Yields a text for each thing that is wrong."""
 
 # -- refused ------------------------------------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ OTHERS = {"max_attempts": "B12", "backoff": "B13", "run_at": "B14", "type|queue"
 
 
 def _id(name: str) -> str:
-    """Of the case that an entry of the suite's tables is."""
+    """The id of the case to which an entry of the suite's tables belongs."""
     return next(id for sign, id in (PAYLOADS if "payload" in name else OTHERS).items() if re.search(sign, name))
 
 
@@ -152,7 +152,7 @@ def _looked(desk: Desk) -> Iterator[str]:
     yield from _refused({name: call for name, (call, *_) in LOOKING.items()}, (TypeError, ValueError))(desk)
 
 
-# -- odd, but right -----------------------------------------------------------------------------------------------------
+# -- odd, but valid -----------------------------------------------------------------------------------------------------
 
 
 def _odd_names(desk: Desk) -> Iterator[str]:
@@ -234,7 +234,7 @@ def _refused_rows(statements: list[str]) -> Case:
 
 
 POISON: dict[str, tuple[str, str, str, set[str]]] = {
-    # what else is in the payload, columns and their values, and how it may end when it was run, or tried to be
+    # SQL of further keys of the payload, columns, their values, and the statuses that the job may have after one attempt
     "B5: a row nested 5,000 levels": (  # which some Pythons can read
         "jsonb_build_object('a', (repeat('[', 5000) || repeat(']', 5000))::jsonb)", "", "", {"failed", "completed"},
     ),
@@ -252,7 +252,8 @@ POISON: dict[str, tuple[str, str, str, set[str]]] = {
 
 
 def _poisoned(payload: str, columns: str, values: str, ends: set[str]) -> Case:
-    """Amid others, which one claim brings together with it. Looked at and removed: the ledger knows nothing of it."""
+    """A poisoned row among plain ones, so that one claim takes them all. It is checked and removed here, because the ledger
+    does not know it."""
     insert = (
         "insert into job (uid, type, payload{}) values (gen_random_uuid(), 'a', "
         "jsonb_build_object('k', %s::text, 'ms', 0, 'raises', 0) || {}::jsonb{}) returning id"
@@ -291,7 +292,7 @@ def _poisoned(payload: str, columns: str, values: str, ends: set[str]) -> Case:
 
 
 def _done(do: str, error: str | None, type: str = "a", **options: Any) -> Case:
-    """`type`: of a worker of its own, made with the options."""
+    """`type`: if it is not an ordinary one, a worker of its own runs it, made with the options."""
 
     def case(desk: Desk) -> Iterator[str]:
         if type not in ORDINARY:
@@ -310,8 +311,8 @@ def _done(do: str, error: str | None, type: str = "a", **options: Any) -> Case:
 
 
 def _files_closed(do: str) -> Case:
-    """The worst that may come of it is what comes of a crash: it is done again. Then the process ends, as one must that has
-    lost its files; what is left behind in it is not looked at."""
+    """The job may be run again, as after a crash, and nothing worse may happen. Then the process is killed, because it has lost
+    its files, so what it leaves behind is not checked."""
 
     def case(desk: Desk) -> Iterator[str]:
         worker = desk.worker("closes files")
@@ -392,7 +393,7 @@ CASES: dict[str, Case] = {
 
 @fault(
     "B", "bad input: wrong arguments, careless handlers, rows written by hand", trial="a case", short=len(CASES),
-    long=len(CASES), expects="after each a plain job completes on the same manager",
+    long=len(CASES), expects="after each case a plain job completes on the same manager",
 )  # fmt: skip
 def bad_input(site: Site) -> None:
     site.work(1, types=(*ORDINARY, *TEXTS.values()))

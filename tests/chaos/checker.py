@@ -1,4 +1,4 @@
-"""Holds the ledger of a trial against what stands in the database: pure, so that made-up ledgers can try it."""
+"""Compares the ledger of a trial with the rows in the database. It is pure, so that tests can give it made-up ledgers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .ledger import Event
 FINAL = ("completed", "failed")
 
 UNTOLD_PER_DEATH = 500
-"""Listeners are told after the commit. A process that dies in between leaves at most the group untold that was just settled."""
+"""Listeners are told after the commit. If a process dies in between, the group that it has just settled stays untold."""
 
 
 class JobRow(NamedTuple):
     k: str
-    """The name that its creator gave it, in the payload: the same for a job that was stored twice."""
+    """The name that the creator put into the payload. If a job is stored twice, both rows have it."""
     status: str
     crashes: int
     by: str | None
@@ -32,34 +32,34 @@ class AttemptRow(NamedTuple):
 
 
 FLAWS = {
-    "lost": "created, but not there or not final after the drain",
-    "ghost": "there, but no create returned or ended unknown",
+    "lost": "created, but missing, or not final after the drain",
+    "ghost": "stored, though no create returned or ended unknown",
     "duplicate": "stored more than once",
     "never_run": "completed without a run",
     "unexplained": "run more often than the log of attempts says",
-    "double_final": "more than one successful attempt, or a result that is not of that attempt's run",
+    "double_final": "more than one successful attempt, or the result of another run",
     "spent": "an attempt logged as an error that no handler raised",
-    "crashed_unharmed": "an attempt logged as crashed of a process that nothing was done to",
+    "crashed_unharmed": "an attempt logged as crashed, though nothing was done to its process",
     "listener_dup": "a final state told more than once",
-    "listener_missing": "a final state never told, beyond those that died with their process",
+    "listener_missing": "final states never told, more than the deaths of processes explain",
     "failed_unrun": "failed without a run",
     "failed_innocent": "failed, though its handler neither raised nor was alone in a process that died",
-    "state": "rows that must not be: still running, processes that are gone",
+    "state": "rows that must not exist: running jobs, processes that are gone",
     "leaks": "connections, threads or files left behind",
-    "broken": "what the fault expects beyond all this",
+    "broken": "a further expectation of the fault that was not met",
 }
-"""Each must find nothing."""
+"""What is wrong, by the name of the flaw. None of these may be found."""
 
 
 @dataclass
 class Findings:
-    """What is wrong, by the names in FLAWS, each with whom it befell; and what was counted on the way."""
+    """The flaws by their names in FLAWS, each with the jobs or processes that have it; and further counts."""
 
     flaws: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in FLAWS})
     jobs: int = 0
     runs: int = 0
     extra_runs: int = 0
-    """Runs beyond the first, all explained by the log unless `unexplained` says otherwise."""
+    """Runs of a job beyond its first. The log explains them all unless `unexplained` says otherwise."""
     recovered: int = 0
     """Creates that ended unknown and had stored their job."""
     untold: int = 0
@@ -73,7 +73,7 @@ class Findings:
         return not any(self.flaws.values())
 
     def add(self, other: Findings) -> None:
-        """Of another trial."""
+        """Add the findings of another trial."""
         for name, whom in other.flaws.items():
             self.flaws[name] += whom
         for count in ("jobs", "runs", "extra_runs", "recovered", "untold", "deaths", "faults"):
@@ -90,8 +90,8 @@ def check(
 ) -> Findings:
     """`attempts`: the log's rows of all these jobs.
 
-    `gone`, `undone`: jobs that an asynchronous standby had not received when it was promoted, or only in an earlier state. The
-    first are not lost by us; of the others runs and final states that it had never heard of happen again.
+    `gone`: jobs that an asynchronous standby had not received when it was promoted. steve has not lost them.
+    `undone`: jobs that it had received in an earlier state only. Their later runs and final states happen again.
     """
     found = Findings()
     flaws = found.flaws
@@ -120,7 +120,7 @@ def check(
         raised = {end["attempt"] for end in ends[k] if not end["ok"]}
         if any(attempt.status == "error" and attempt.number not in raised for attempt in logged):
             flaws["spent"].append(k)
-        # A process frees an undone job, which it holds by the tables again and does not run; that counts as a crash.
+        # By the tables a process holds an undone job again, but it does not run it. It frees the job, with a crash.
         if any(attempt.status == "crashed" and attempt.pid not in harmed for attempt in logged) and k not in undone:
             flaws["crashed_unharmed"].append(k)
         if told[k] > 1 and k not in undone:
@@ -160,7 +160,7 @@ def _is_final_once(job: JobRow, runs: Sequence[Event], logged: Sequence[AttemptR
     successes = [attempt.number for attempt in logged if attempt.status == "success"]
     if job.status != "completed":
         return not successes
-    # A run that the ledger does not know is `never_run`'s, and says nothing about who wrote the result.
+    # A job without a run in the ledger is a case of `never_run`: here its result cannot be judged.
     by = {run["run"] for run in runs if run["attempt"] in successes}
     return len(successes) == 1 and (not by or job.by in by)
 
@@ -169,7 +169,7 @@ def _is_guilty(k: str, events: Sequence[Event], raised: set[int], logged: Sequen
     last = max(logged, key=lambda attempt: attempt.number, default=None)
     if last is None or last.status != "crashed":
         return bool(raised)
-    # It died with its process: was anything else begun and not ended there when it did?
+    # The job died with its process. It is guilty if no other run was open in that process.
     open_runs: dict[str, Any] = {}
     for event in events:
         if event.get("pid") == last.pid and event["ev"] == "run_start":
@@ -186,7 +186,7 @@ def _recoveries(events: Sequence[Event]) -> list[float]:
         if event["ev"] == "healed":
             healed = event["t"]
         elif event["ev"] == "fault":
-            healed = None  # the next one came first: nothing to measure
+            healed = None  # the next fault came before a run: nothing to measure
         elif event["ev"] == "run_start" and healed is not None:
             found.append(event["t"] - healed)
             healed = None

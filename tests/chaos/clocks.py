@@ -1,4 +1,4 @@
-"""Processes whose clocks are wrong, and jump: what is due or late is so by the database's, the one that all share."""
+"""Processes whose clocks are wrong and jump. The database's clock, which all share, decides what is due or late."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SLEEP = """
 import threading, time
 time.sleep = lambda seconds: threading.Event().wait(seconds) and None
 """
-"""What Python imports first in such a process: libfaketime refuses the system call by which time.sleep() waits until a time."""
+"""Python imports this first in such a process: libfaketime refuses the system call with which time.sleep() waits for a time."""
 
 DAY = 86_400
 
@@ -27,7 +27,7 @@ RUN_AT_SECONDS = 1.0
 
 @fault(
     "F16", "the clocks of two of three worker processes are a day fast or slow, or jump by an hour", trial="a jump", short=0,
-    long=20, expects=f"jobs begin at most {RUN_AT_SECONDS:g} s after run_at, none before; nobody is taken for dead",
+    long=20, expects=f"jobs begin at most {RUN_AT_SECONDS:g} s after run_at and never before; no process is taken for dead",
 )  # fmt: skip
 def clocks(site: Site) -> None:
     library = next((str(path) for pattern in LIBRARIES for path in Path("/").glob(pattern[1:])), None)
@@ -42,8 +42,8 @@ def clocks(site: Site) -> None:
             "LD_PRELOAD": library,
             "PYTHONPATH": str(site.directory),
             "FAKETIME_TIMESTAMP_FILE": str(file),
-            "FAKETIME_CACHE_DURATION": "1",  # seconds until it reads the file again
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # no kernel lets that clock jump, and the ledger goes by it
+            "FAKETIME_CACHE_DURATION": "1",  # seconds until libfaketime reads the file again
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # in no kernel does that clock jump, and the ledger uses it
             "DONT_FAKE_MONOTONIC": "1",
         }
         within = ["env", *(f"{name}={value}" for name, value in told.items())]

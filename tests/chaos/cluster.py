@@ -1,7 +1,7 @@
-"""The PostgreSQL of a run: embedded, on a TCP port of its own, with fsync; and how it is crashed, held and looked at.
+"""The PostgreSQL of a run, an embedded server on a TCP port of its own, with fsync; and what faults do to it and ask it.
 
-A stop with `immediate` kills its processes, not the machine: pages that the operating system had taken are not lost, so a
-missing fsync would not show here.
+A stop with `immediate` kills the processes of the server, not the machine. Pages that the operating system has accepted survive
+it, so a missing fsync would not show here.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from .processes import Warden
 OBSERVER = (
     "-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off -c idle_in_transaction_session_timeout=0"
 )
-"""For the sessions of the observer: settings that a fault changes for all others do not apply to them."""
+"""Options of the observer's sessions, so that settings that a fault changes for all sessions do not apply to them."""
 
 
 @contextmanager
 def opened(warden: Warden, **settings: str) -> Iterator[Cluster]:
-    """A new one, gone at the end."""
+    """A new cluster, removed at the end."""
     port = free_port()
     with embedded.server(listen_addresses="127.0.0.1", port=str(port), **settings) as server:
         cluster = Cluster(server, port, warden)
@@ -45,7 +45,7 @@ def opened(warden: Warden, **settings: str) -> Iterator[Cluster]:
 
 
 class Cluster:
-    """`conninfo`: over TCP and without TLS, so that a proxy can stand in between and read along."""
+    """A `conninfo` leads over TCP and has no TLS, so that a proxy in between can read the protocol."""
 
     def __init__(self, server: embedded.Server, port: int, warden: Warden) -> None:
         self.port = port
@@ -55,7 +55,7 @@ class Cluster:
         self._watch()
 
     def conninfo(self, application: str, port: int | None = None, user: str = "postgres") -> str:
-        """`port`: of a proxy."""
+        """`port`: that of a proxy, if the connections should lead through it."""
         return make_conninfo(
             host="127.0.0.1", port=port or self.port, user=user, dbname="postgres", sslmode="disable",
             gssencmode="disable", application_name=application,
@@ -76,14 +76,17 @@ class Cluster:
         self._watch()
 
     def kill_backend(self, application: str) -> bool:
-        """kill -9 of one of the server's processes: it resets itself as after a crash. Whether there was one."""
+        """Send SIGKILL to a server process of such a session, so that the server resets itself as after a crash.
+
+        Returns whether there was one.
+        """
         pids = self.ask("select pid from pg_stat_activity where application_name = %s order by random() limit 1", [application])
         for (pid,) in pids:
             os.kill(pid, signal.SIGKILL)
         return bool(pids)
 
     def terminate(self, application: str, share: float = 1.0, query: str = "%") -> int:
-        """Ends that share of the sessions, by chance; how many."""
+        """End a share of the sessions, chosen at random. Returns how many."""
         return int(
             self.ask(
                 "select count(pg_terminate_backend(pid)) from pg_stat_activity "
@@ -94,7 +97,7 @@ class Cluster:
 
     @contextmanager
     def setting(self, **settings: str) -> Iterator[None]:
-        """For every session, those that are open too."""
+        """Change the settings of all sessions, also of open ones, for the length of the block."""
         try:
             self._set(lambda name: sql.SQL("alter system set {} = {}").format(sql.Identifier(name), settings[name]), settings)
             yield
@@ -108,7 +111,7 @@ class Cluster:
             connection.execute("select pg_reload_conf()")
 
     def own(self, directory: Path) -> None:
-        """Give it to the user that the server runs as."""
+        """Give the directory to the user that the server runs as."""
         if user := user_of(self.server):
             shutil.chown(directory, user)
 
@@ -152,7 +155,7 @@ class Cluster:
 
 
 class Twins(Cluster):
-    """A primary and its standby: the cluster is whichever is the primary."""
+    """A primary and its standby. The cluster is the server that is the primary."""
 
     def __init__(self, pair: Pair, warden: Warden) -> None:
         super().__init__(pair.primary, pair.ports[0], warden)
@@ -163,19 +166,19 @@ class Twins(Cluster):
         return self.pair.conninfo(application_name=application, sslmode="disable", gssencmode="disable")
 
     def fail_over(self) -> None:
-        """The primary crashes, the standby takes its place."""
+        """Crash the primary and promote the standby."""
         self.stop("immediate")
         self.pair.promote()
         self.server = self.pair.primary
 
     def hand_over(self) -> None:
-        """The primary is demoted where it stands, with all its sessions, and the standby takes its place."""
+        """Demote the primary, which keeps running with all its sessions, and promote the standby."""
         self.pair.demote()
         self.pair.promote()
         self.server = self.pair.primary
 
     def end_old(self) -> None:
-        """The old primary, demoted, goes down at last."""
+        """Stop the old primary, which was demoted."""
         assert self.pair.standby.pid is not None
         self._warden.forget(self.pair.standby.pid)
         self.pair.standby.stop()
@@ -203,7 +206,7 @@ def twins(warden: Warden, synchronous: bool) -> Iterator[Twins]:
 
 @contextmanager
 def replica(cluster: Cluster, warden: Warden) -> Iterator[int]:
-    """A hot standby of it; the port."""
+    """A hot standby of the cluster. Yields its port."""
     port = free_port()
     with beside(cluster.server, port) as standby:
         copy(cluster.server, standby)

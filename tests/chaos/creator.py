@@ -1,7 +1,8 @@
-"""A process that creates: `python -m tests.chaos.creator`, made and told what to do by processes.py.
+"""A process that creates jobs: `python -m tests.chaos.creator`. processes.py starts and steers it.
 
-First line on stdin: the options; it begins at once. A further line, or the end of stdin, stops it; it answers how many
-creates returned, ended unknown and failed, and how long the longest took. The same when it has made the most it may.
+The first line on stdin holds the options, and the process begins at once. It stops at the next line, at the end of stdin, or
+when it has created as many jobs as it may. Then it answers how many jobs were stored, unknown and not stored, and how long the
+creates took: the 99th percentile and the longest.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .options import CreatorOptions
 
 
 class Creator:
-    """What its threads share."""
+    """What the threads share."""
 
     def __init__(self, options: CreatorOptions) -> None:
         self.options = options
@@ -70,7 +71,7 @@ class Creator:
         self._note(jobs, lambda: self.manager.create_many(jobs))
 
     def _create_in_transaction(self, chance: random.Random) -> None:
-        """Before the COMMIT is sent nothing can be stored; after that, an error leaves it unknown."""
+        """Until the COMMIT is sent, nothing can be stored. After that, an error leaves the outcome unknown."""
         job = self._job(chance)
 
         def create() -> None:

@@ -1,4 +1,4 @@
-"""The reply to a COMMIT is lost: the client cannot know whether it was done. One fault for each of steve's writes."""
+"""The reply to a statement is lost, so that the client cannot know whether it was committed: create, claim and settlement."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from .faults import Site, fault
 from .proxy import LATE_SECONDS, How, Proxy
 
 WAIT_SECONDS = 10.0
-"""How long the statement that is to be cut may keep us waiting."""
+"""How long it may take until the statement that is to be cut is sent."""
 
 LOOK_SECONDS = 75.0
-"""How long jobs may lie that a claim took after its process had looked for them in vain: it looks again after a minute."""
+"""How long the jobs of a late claim may lie: if its process looked for them too early, it looks again after a minute."""
 
 
 def _cut(site: Site, *whats: str) -> None:
@@ -30,30 +30,33 @@ def _cut(site: Site, *whats: str) -> None:
 
 @fault(
     "F8a", "the reply to create, create_many and a caller's COMMIT is lost", trial="a cut", short=20, long=200,
-    expects="stored once",
+    expects="each job is stored once",
 )  # fmt: skip
 def cut_create(site: Site) -> None:
     _cut(site, "create", "create_many", "commit")
 
 
-@fault("F8b", "the reply to a claim is lost", trial="a cut", short=20, long=200, expects="the jobs that it took are run")
+@fault("F8b", "the reply to a claim is lost", trial="a cut", short=20, long=200, expects="the jobs that the claim took are run")
 def cut_claim(site: Site) -> None:
     _cut(site, "claim")
 
 
-@fault("F8c", "the reply to a settlement is lost", trial="a cut", short=20, long=200, expects="settled and told once")
+@fault(
+    "F8c", "the reply to a settlement is lost", trial="a cut", short=20, long=200,
+    expects="each job is settled once, and its listeners are called once",
+)  # fmt: skip
 def cut_settle(site: Site) -> None:
     _cut(site, "settle")
 
 
 @fault(
-    "F8d", "a connection is lost before the statement has reached the server, which does it later", trial="a cut",
+    "F8d", "a connection is lost before its statement has reached the server, which executes it later", trial="a cut",
     short=0, long=60, expects="as F8a to F8c",
 )  # fmt: skip
 def cut_late(site: Site) -> None:
     whats = ["create", "create_many", "claim", "settle"]
     with Proxy(site.cluster.port) as proxy:
-        # More than can be done at once, so that a claim takes jobs whenever it comes
+        # More jobs than the workers can run at once, so that a claim finds some whenever it arrives
         site.work(2, port=proxy.port, workers=1)
         site.create(threads=3, port=proxy.port, many=0.1, ms=(5.0, 20.0))
         for number in site.each_trial():

@@ -1,4 +1,4 @@
-"""Processes that die, or are taken for dead: what they held is rescued, and what they still write is refused."""
+"""Processes that die or are taken for dead. Their jobs are rescued, and what they still write is refused."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from .faults import Site, fault
 
 QUICK: dict[str, Any] = {"lease": 1.5, "heartbeat": 0.3}
-"""Of managers that are to be missed soon."""
+"""Settings of managers whose death or silence should be noticed soon."""
 
 QUICKER: dict[str, Any] = {"lease": 0.9, "heartbeat": 0.2}
-"""Of those that are held for about three seconds: as many leases as others are stopped for."""
+"""Settings of managers that are held up for about three seconds: three leases, as for those that are stopped by a signal."""
 
 NOTICED_SECONDS = 10.0
-"""How long a job of a dead process may wait for its next run, at most, while a process lives that may rescue."""
+"""How long a job of a dead process may wait for its next run while another process lives that may rescue it."""
 
 LIVED_SECONDS = 16.0
-"""After which a process, and the server, have lived for long enough to judge others."""
+"""After this time a process and the server have been up for long enough that the process judges others."""
 
 ALONE_SECONDS = 20.0
-"""The same where all were killed: the next must have lived for a while itself before it judges others."""
+"""The same as NOTICED_SECONDS where all were killed: a new process must run for a while before it judges others."""
 
 
 @fault(
@@ -45,13 +45,13 @@ def kill_some(site: Site) -> None:
 
 @fault(
     "F1b", "kill -9 of all worker processes; no process survives that could rescue", trial="a kill of all", short=0, long=6,
-    expects=f"the same within {ALONE_SECONDS:g} s",
+    expects=f"each job that was running runs again at most {ALONE_SECONDS:g} s later",
 )  # fmt: skip
 def kill_all(site: Site) -> None:
     site.work(2, workers=8)
     site.create(threads=2, every=0.02, ms=(20.0, 200.0))
     for _ in site.each_trial():
-        site.pause(14.0, 16.0)  # those that have begun must have lived for a while before they rescue anybody
+        site.pause(14.0, 16.0)  # the new processes must run for a while before they rescue jobs
         workers = list(site.workers)
         for worker in workers:
             site.kill(worker)
@@ -63,7 +63,7 @@ def kill_all(site: Site) -> None:
 
 
 def _expect_rescued(site: Site, seconds: float) -> None:
-    """Looks at the runs that were cut short, and at the next of the same job."""
+    """Measure how long after each run that was cut short the next run of its job began."""
     site.stop_creators()
     site.drain()
     events = site.events()
@@ -83,7 +83,7 @@ def _expect_rescued(site: Site, seconds: float) -> None:
 
 @fault(
     "F2", "poison: handlers that end their process, one in 20 jobs", trial="a poisoned job", short=5, long=20,
-    expects="each ends failed, after max_crashes deaths; all others end as they should",
+    expects="each poisoned job ends failed, after max_crashes deaths; all others end as they should",
 )  # fmt: skip
 def poison(site: Site) -> None:
     deadly = ("exit", "SIGKILL", "SIGSEGV")
@@ -96,17 +96,17 @@ def poison(site: Site) -> None:
 
 
 NOOPS = 400
-"""Around one poisoned job, in the hand of the process that it ends."""
+"""The number of jobs around one poisoned job, in the buffer of the process that it ends."""
 
 
 @fault(
-    "F2b", f"a job buffer of {NOOPS} no-op jobs around one poisoned job", trial="a buffer", short=0, long=4,
-    expects="as F2: it ends failed, after max_crashes deaths; all others complete",
+    "F2b", f"a job buffer of {NOOPS} no-op jobs around one poisoned job", trial="a full buffer", short=0, long=4,
+    expects="the poisoned job ends failed, after max_crashes deaths; all others complete",
 )  # fmt: skip
 def poisoned_hand(site: Site) -> None:
     deaths = 0
     for _ in site.each_trial():
-        # Before there is a process that takes them one by one.
+        # Created before a worker is there that would take them one by one.
         for do, most in ((None, NOOPS // 2), ("SIGKILL", 1), (None, NOOPS // 2)):
             site.create(most=most, every=0, many=0, own=0, raising=0, ms=(0, 0), do=do)
             site.stop_creators()
@@ -120,7 +120,7 @@ def poisoned_hand(site: Site) -> None:
 
 
 def _supervise(site: Site, seconds: float) -> int:
-    """Start those again that end, as a supervisor does, until all jobs are final. Returns how often."""
+    """Replace workers that have ended, as a supervisor does, until all jobs are final. Returns how many ended."""
     deaths = 0
     until = time.monotonic() + seconds
     while not site.is_drained() and time.monotonic() < until:
@@ -141,15 +141,15 @@ def _expect_failed(site: Site, deaths: int) -> None:
 
 
 @fault(
-    "F7", "SIGSTOP for longer than the lease: the process wakes when others have its jobs", trial="a stop",
-    short=5, long=50, expects="what it writes is refused, and told to nobody",
+    "F7", "SIGSTOP for longer than the lease: the process wakes as a zombie, and other processes have its jobs by then",
+    trial="a stop", short=5, long=50, expects="the outcomes of the stopped process are refused, and no listener hears of them",
 )  # fmt: skip
 def zombies(site: Site) -> None:
-    """Handlers take a second, so that one is at work when the process stops; spare workers are idle, so that the next run of
+    """Handlers take a second, so that some run when the process is stopped. Spare workers are idle, so that the next run of
     the same job begins before the zombie wakes."""
     site.work(3, workers=6, manager=QUICK)
     site.create(threads=2, every=0.3, ms=(800.0, 1200.0), raising=0, many=0)
-    time.sleep(2 * QUICK["lease"])  # a process rescues only after it has beaten for a lease
+    time.sleep(2 * QUICK["lease"])  # a process rescues only after it has sent heartbeats for a lease
     for _ in site.each_trial():
         site.pause(1.0, 2.0)
         worker = site.chance.choice(site.workers)
@@ -167,7 +167,7 @@ def zombies(site: Site) -> None:
 )  # fmt: skip
 def interpreter_held(site: Site) -> None:
     workers = site.work(3, manager=QUICKER)
-    for worker in workers:  # none of them is safe from being taken for dead
+    for worker in workers:  # any of them may be taken for dead
         site.note("fault", what="holds its interpreter", pid=worker.pid)
     site.create(threads=1, every=0.05, ms=(0.0, 50.0), raising=0)
     time.sleep(2 * QUICKER["lease"])
@@ -179,7 +179,7 @@ def interpreter_held(site: Site) -> None:
 
 @fault(
     "G2", "a handler that holds the interpreter for 20 s, within the lease of 60 s", trial="a job", short=0, long=3,
-    expects="nobody is taken for dead: the job is run once",
+    expects="no process is taken for dead, and the job is run once",
 )  # fmt: skip
 def interpreter_held_within_the_lease(site: Site) -> None:
     site.work(2)
@@ -199,4 +199,4 @@ def _note_zombies(site: Site) -> None:
     site.drain(90)
     crashed = sum(attempt.status == "crashed" for attempt in site.cluster.attempts(site.schema))
     site.notes["attempts taken from the living"] = crashed
-    site.expect(crashed, "nobody was taken for dead: nothing was tried")
+    site.expect(crashed, "no process was taken for dead: nothing was tried")

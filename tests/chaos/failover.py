@@ -1,6 +1,6 @@
 """Failover: the primary is gone, its physical standby is promoted, and the old primary comes back as a standby.
 
-Clients know both addresses and look for the one that takes writes (`target_session_attrs=read-write`).
+Clients know both addresses and connect to the server that takes writes (`target_session_attrs=read-write`).
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from .cluster import Twins, twins
 from .faults import Site, fault
 
 RESUME_SECONDS = 5.0
-"""From the promotion to the first run."""
+"""How long it may take from the promotion to the first run."""
 
 LEFT_SECONDS = 10.0
-"""How long a heartbeat may go on at a server that refuses it: two of its intervals."""
+"""How long heartbeats may go on to a server that refuses them: two intervals."""
 
 
 @fault(
     "F5", "the primary crashes and its synchronous standby is promoted", trial="a failover", short=0, long=14,
-    expects=f"the first run at most {RESUME_SECONDS:g} s after the promotion", open=lambda warden: twins(warden, True),
+    expects=f"the first run begins at most {RESUME_SECONDS:g} s after the promotion", open=lambda warden: twins(warden, True),
 )  # fmt: skip
 def synchronous(site: Site) -> None:
     cluster = _begin(site)
@@ -31,7 +31,7 @@ def synchronous(site: Site) -> None:
 
 @fault(
     "F5b", "the same with an asynchronous standby that lags behind", trial="a failover", short=0, long=10,
-    expects="lost is what the standby had not received, and nothing else", open=lambda warden: twins(warden, False),
+    expects="only what the standby had not received is lost", open=lambda warden: twins(warden, False),
 )  # fmt: skip
 def asynchronous(site: Site) -> None:
     cluster = _begin(site)
@@ -49,7 +49,7 @@ def asynchronous(site: Site) -> None:
 
 @fault(
     "F5c", "the primary is demoted: it refuses writes (25006) and keeps its sessions; the standby is promoted",
-    trial="a demotion", short=0, long=6, expects="as F5; no heartbeat stays with the old one",
+    trial="a demotion", short=0, long=6, expects="as F5; no heartbeat stays with the old primary",
     open=lambda warden: twins(warden, True),
 )  # fmt: skip
 def demoted(site: Site) -> None:
@@ -67,7 +67,7 @@ def demoted(site: Site) -> None:
 
 
 def _heartbeats_left(site: Site, cluster: Twins) -> int:
-    """Sessions with the old primary that are the workers' heartbeats: others notice at their next use."""
+    """The number of heartbeat sessions with the old primary. Other sessions notice the demotion at their next use."""
     beating = f"select count(*) from pg_stat_activity where application_name = '{site.application}' and query ilike '%process%'"
     return int(str(ask(cluster.pair.standby, beating)[0][0]))
 
@@ -86,7 +86,7 @@ def _fail_over(site: Site, cluster: Twins) -> None:
 
 
 def _note_tail(site: Site, cluster: Twins) -> None:
-    """By what stands in the old primary and not in the new one."""
+    """Note what the standby never received: what is in the old primary and not in the new one."""
     job, attempt = f"{site.schema}.job", f"{site.schema}.attempt"
     states = f"select payload->>'k', status from {job}"
     ends = f"select payload->>'k', attempt.lease_no, attempt.completed_at from {attempt} join {job} on job.id = job_id"

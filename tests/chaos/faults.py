@@ -1,7 +1,7 @@
-"""What a fault is: a function that breaks something under load, under the id that the design gives it; and where it does that.
+"""What a fault is: a function that breaks something under load and has an id in the report; and the site where it does that.
 
-The site starts the processes, notes in the ledger what was done to whom, and after the function has returned lets everything
-come to rest, looks for what was left behind, and calls the checker.
+The site starts the processes, and notes in the ledger what was done to which of them. After the function has returned, it lets
+everything come to rest, looks for what was left behind, and calls the checker.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RESCUED_SECONDS = 30.0
 """How long a new process may take to see which processes are dead, and to remove what is left of them."""
 
 LEAVE_SECONDS = 5.0
-"""How long the server may see a connection of a process that has ended."""
+"""How long the server may still show a connection of a process that has ended."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Fault:
     trial: str
     """What one trial is."""
     short: int
-    """Trials in the short profile; 0: it has no place there."""
+    """Trials in a short run; 0: a short run leaves the fault out."""
     long: int
-    """Trials in a round of the long one."""
+    """Trials in each round of a long run."""
     expects: str
-    """Beyond what the checker wants of all."""
+    """What the fault expects beyond what the checker checks for all faults."""
     inject: Callable[[Site], None]
     open: Callable[[Warden], AbstractContextManager[Cluster]] | None
-    """A server of its own; None: the one of the run will do."""
+    """Starts a server for this fault alone; None: it uses the server of the run."""
 
 
 FAULTS: dict[str, Fault] = {}
@@ -80,7 +80,7 @@ def fault(
 
 
 def chosen(only: list[str], short: bool) -> list[Fault]:
-    """Of these ids, or all; in the short profile those that have a place there."""
+    """The faults of these ids. Without ids: all, or in a short run those that belong to it."""
     if unknown := [id for id in only if id not in FAULTS]:
         raise LookupError(f"no fault is called {unknown[0]!r}: --list names them")
     return [one for one in FAULTS.values() if (one.id in only if only else one.short or not short)]
@@ -98,33 +98,33 @@ class Site:
         self.warden = warden
         self.trials = trials
         self.patience = patience
-        """How many times as long as expected all may take: more than 1 where a machine is to work, not to be fast."""
+        """How many times as long as expected everything may take: more than 1 on a slow or busy machine."""
         self.chance = random.Random(seed)
         self.schema = f"chaos_{fault.id.lower()}"
         self.application = self.schema
-        """The name of its sessions."""
+        """The application_name of the site's sessions."""
         self.user = "postgres"
-        """As whom processes work that are started from now on."""
+        """The role of processes that are started from now on."""
         self.directory = temporary_directory()
         self.notes: dict[str, Any] = {}
-        """Whatever else was counted, for the report."""
+        """Further figures for the report."""
         self.workers: list[Process] = []
         self.creators: list[Process] = []
         self.met: Counter[str] = Counter()
-        """What the workers wrote into their logs, how often."""
+        """What the workers logged, and how often."""
         self.done = 0
         """Trials that took place."""
         self.gone: set[str] = set()
-        """Jobs that a primary had stored and the standby that was promoted had never received."""
+        """Jobs that a primary had stored and that the promoted standby had never received."""
         self.undone: set[str] = set()
-        """Jobs of which it had received an earlier state only."""
+        """Jobs that the promoted standby had received in an earlier state only."""
         self._seed = seed
         self._ledger = Ledger(self.directory / "driver.jsonl")
         self._broken: list[str] = []
         self._named = 0
         self._left: list[str] = []
         self._doubtful: set[int] = set()
-        """Processes that may have held jobs they did not know of when they ended: their rows stay, for a rescue."""
+        """Processes that may have ended while they held jobs that they did not know of. Their rows stay, for a rescue."""
         self._found: Findings | None = None
         cluster.ask(f"drop schema if exists {self.schema} cascade")
         JobManager(cluster.conninfo("migrate"), schema=self.schema).migrate()
@@ -139,8 +139,8 @@ class Site:
         within: Sequence[str] = (),
         **options: Any,
     ) -> list[Process]:
-        """Start so many workers; returns when they are about to start their managers. `port` of a proxy, or the `conninfo`;
-        `within`: a command that runs another."""
+        """Start worker processes, and return when they are about to start their managers. `port`: that of a proxy. `conninfo`:
+        in place of the site's. `within`: a command that runs the process, such as `env`."""
         told = WorkerOptions(conninfo or self.conninfo(port), self.schema, str(self.directory), **options)
         new = [self._start_worker(told, within) for _ in range(processes)]
         self.workers += new
@@ -159,21 +159,21 @@ class Site:
         return new
 
     def migrators(self, processes: int) -> list[Process]:
-        """The caller ends them."""
+        """Start processes that migrate. The caller ends them."""
         new = [Process("migrator", MigratorOptions(self.conninfo()), self.warden) for _ in range(processes)]
         for process in new:
             process.answer()
         return new
 
     def respawn(self, worker: Process) -> Process:
-        """Another in its place; the caller has seen to its end."""
+        """Start another worker in place of this one, which the caller ends."""
         self.workers.remove(worker)
         new = self._start_worker(worker.options)
         self.workers.append(new)
         return new
 
     def kill(self, worker: Process) -> None:
-        """kill -9."""
+        """Kill the worker with SIGKILL."""
         self.note("fault", what="kill", pid=worker.pid)
         worker.signal(signal.SIGKILL)
         worker.wait()
@@ -181,7 +181,7 @@ class Site:
         worker.end()
 
     def wind_down(self, worker: Process) -> dict[str, Any]:
-        """Its answer after it was asked to stop; and whether it ended as it should."""
+        """The answer of a worker that was asked to stop. Checks that it ended as it should."""
         report: dict[str, Any] = worker.answer()
         code = worker.wait()
         log = worker.wrote()
@@ -206,7 +206,7 @@ class Site:
     # -- trials ---------------------------------------------------------------------------------------------------------
 
     def each_trial(self) -> Iterator[int]:
-        """Counts the trials; between two it looks whether all processes live."""
+        """Yields the number of each trial. After each one it checks that all workers live."""
         for number in range(self.trials):
             yield number
             self.done += 1
@@ -223,7 +223,7 @@ class Site:
         self.note("healed")
 
     def pause(self, least: float, most: float) -> float:
-        """For a while, by chance."""
+        """Sleep for a random time, and return it."""
         seconds = self.chance.uniform(least, most)
         time.sleep(seconds)
         return seconds
@@ -261,7 +261,8 @@ class Site:
     # -- the end --------------------------------------------------------------------------------------------------------
 
     def finish(self) -> Findings:
-        """Let all come to rest, end the processes, and check. A fault may do the first two while what it needs is there."""
+        """Let all come to rest, and check. A fault that uses something of its own, such as a proxy, does so itself before it
+        removes that."""
         if self._found is None:
             self.rest()
         found = self._found or self.collect()
@@ -270,7 +271,7 @@ class Site:
         return found
 
     def rest(self) -> None:
-        """No more jobs, until all are final; then no more processes."""
+        """Stop the creators, wait until all jobs are final, and stop the workers."""
         self._look()
         self.stop_creators()
         self.drain()
@@ -285,18 +286,18 @@ class Site:
                 worker.end()
 
     def collect(self) -> Findings:
-        """What the ledger and the tables say, of a site at rest."""
+        """Check the ledger, the tables and what was left behind. The site must be at rest."""
         jobs = self.cluster.jobs(self.schema)
         found = self._found = check(self.events(), jobs, self.cluster.attempts(self.schema), self.gone, self.undone)
         if not self.until(lambda: not self.cluster.sessions(self.application), LEAVE_SECONDS):
             found.flaws["leaks"].append(f"{self.cluster.sessions(self.application)} connections")
         found.flaws["state"] += [f"{job.k} is running" for job in jobs if job.status == "running"]
-        dead = {event["pid"] for event in self.events() if event["ev"] == "death"}  # whose rows the next process deletes
+        dead = {event["pid"] for event in self.events() if event["ev"] == "death"}  # the next process deletes their rows
         registered = self._registered() - dead
         if kept := registered & self._doubtful:
             self.notes["rows kept for a rescue"] = self.notes.get("rows kept for a rescue", 0) + len(kept)
             (rescuer,) = self.work(1)
-            # It has begun, too: told to stop before that, it would end by the signal.
+            # It must also have started: a process that is told to stop before that ends by the signal.
             self.until(lambda: rescuer.pid in self._registered() and not self._registered() & kept, RESCUED_SECONDS)
             rescuer.tell("stop")
             self.workers.remove(rescuer)
@@ -306,14 +307,14 @@ class Site:
         return found
 
     def _registered(self) -> set[int]:
-        """The process ids that have a row."""
+        """The pids of the processes that have a row."""
         return {pid for (pid,) in self.cluster.ask(f"select split_part(name, ':', 2)::integer from {self.schema}.process")}
 
     def stop_creators(self) -> list[dict[str, Any]]:
-        """Their answers."""
+        """Stop the creators, and return their answers."""
         creators, self.creators = self.creators, []
         for creator in creators:
-            if isinstance(creator.options, CreatorOptions) and not creator.options.most:  # else it stops by itself
+            if isinstance(creator.options, CreatorOptions) and not creator.options.most:  # the others stop by themselves
                 creator.tell("stop")
         answers = [creator.answer() for creator in creators]
         for creator in creators:
@@ -321,7 +322,7 @@ class Site:
         return answers
 
     def drain(self, seconds: float = DRAIN_SECONDS) -> bool:
-        """Until all jobs are final; what is not by then, the checker finds."""
+        """Wait until all jobs are final. The checker finds those that are not by then."""
         return self.until(self.is_drained, seconds)
 
     def is_drained(self) -> bool:
@@ -329,7 +330,7 @@ class Site:
         return self.cluster.ask(query) == [(0,)]
 
     def close(self, keep: bool) -> None:
-        """Whatever became of it. `keep` the ledger."""
+        """End what still runs and drop the schema. `keep`: the ledger stays."""
         for process in (*self.workers, *self.creators):
             process.end()
         self._ledger.close()

@@ -7,7 +7,7 @@ from .faults import Site, fault
 
 @fault(
     "F18", "handlers that fork; the child comes back out of the handler", trial="ten forks", short=3, long=50,
-    expects="each job is run and settled once, by the parent, which loses no connection",
+    expects="each job whose handler forks is run and settled once, by the parent, which loses no connection",
 )  # fmt: skip
 def forks(site: Site) -> None:
     for worker in site.work(2):

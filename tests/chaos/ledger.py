@@ -1,7 +1,8 @@
-"""What happened, outside the database: each process appends lines of JSON to a file of its own, one `write` a line.
+"""The record of what happened, outside the database: each process appends lines of JSON to its own file, one `write` a line.
 
-A ledger in the database would share its faults: an entry whose COMMIT was lost is neither there nor not there. What a file
-was given stays, also when the process is killed at the next instant. Times are time.monotonic(), one clock for a machine.
+A ledger in the database would suffer the same faults: after a lost COMMIT nobody knows whether an entry is there. What is
+written to a file stays, even if the process is killed at the next instant. Times are time.monotonic(), one clock for all
+processes.
 
     enq_ok, enq_unknown, enq_fail   k       a create returned; its outcome is unknown; it failed and stored nothing
     run_start                       k, attempt, run, pid

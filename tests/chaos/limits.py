@@ -12,12 +12,12 @@ from .cluster import opened, temporary_directory
 from .faults import Site, Skipped, fault
 
 KEPT = 0.6
-"""Of its throughput, while a snapshot is held."""
+"""The share of the throughput that must remain while a snapshot is held."""
 
 
 @fault(
     "F11", "user code takes all connections of the pool while handlers run", trial="a time without connections",
-    short=0, long=10, expects="drained at most 5 s after they are back",
+    short=0, long=10, expects="all jobs have ended at most 5 s after the connections are back",
 )  # fmt: skip
 def pool_exhausted(site: Site) -> None:
     site.work(2, pool=5)
@@ -37,8 +37,8 @@ def pool_exhausted(site: Site) -> None:
     open=lambda warden: opened(warden, max_connections="20", superuser_reserved_connections="3"),
 )  # fmt: skip
 def no_connections(site: Site) -> None:
-    """All sessions are thrown out first: those who have one are not hurt. We look on as superuser, and so do they: the role
-    that works here may not use the reserve."""
+    """The workers' sessions are terminated first, because a process that keeps its sessions notices nothing. The workers have a
+    role of their own, since superusers may use the connections that are reserved for them, as the observer does."""
     site.cluster.ask("create role worker login")
     site.cluster.ask(f"grant usage on schema {site.schema} to worker")
     site.cluster.ask(f"grant all on all tables in schema {site.schema} to worker")
@@ -74,10 +74,11 @@ def _fill(site: Site) -> list[psycopg.Connection]:
 
 @fault(
     "F12", "the disk of the tables is full (53100) for some seconds", trial="a full disk", short=0, long=3,
-    expects="all rows intact",
+    expects="all rows are intact",
 )  # fmt: skip
 def disk_full(site: Site) -> None:
-    """A tablespace on a small memory disk: the log of the server has another, and a full one of that stops the server."""
+    """The tables are in a tablespace on a small memory disk. The server's WAL is on another disk, because a server without
+    space for it stops."""
     directory = temporary_directory()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=777", "tmpfs", str(directory)], capture_output=True)
     if mounted.returncode:
@@ -113,7 +114,7 @@ def disk_full(site: Site) -> None:
 
 @fault(
     "F13", "lock_timeout, statement_timeout, idle_in_transaction_session_timeout, serializable as default", trial="a setting",
-    short=4, long=16, expects="no attempt is spent on it",
+    short=4, long=16, expects="the settings cost no job an attempt",
 )  # fmt: skip
 def timeouts(site: Site) -> None:
     site.work(2)
@@ -138,7 +139,10 @@ def timeouts(site: Site) -> None:
                 site.pause(1.5, 2.0)
 
 
-@fault("F13b", "others lock the running jobs against our order: deadlocks (40P01)", trial="a second of that", short=0, long=20)
+@fault(
+    "F13b", "other sessions lock the running jobs in another order than steve: deadlocks (40P01)", trial="a second of that",
+    short=0, long=20,
+)  # fmt: skip
 def deadlocks(site: Site) -> None:
     before = _deadlocks(site)
     over = threading.Event()
@@ -180,7 +184,7 @@ def _deadlocks(site: Site) -> int:
 
 @fault(
     "F17", "a snapshot is held open: no dead row can be removed", trial="20 s of that", short=0, long=3,
-    expects=f"at least {KEPT:.0%} of the runs of the 10 s before it",
+    expects=f"while the snapshot is held, the rate of runs is at least {KEPT:.0%} of that in the 10 s before",
 )  # fmt: skip
 def snapshot_held(site: Site) -> None:
     site.work(2)

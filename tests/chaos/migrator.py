@@ -1,6 +1,7 @@
-"""A process that migrates: `python -m tests.chaos.migrator`, made and told what to do by processes.py.
+"""A process that migrates: `python -m tests.chaos.migrator`. processes.py starts and steers it.
 
-First line on stdin: the options; then the name of a schema a line, each answered with an error's text, or null.
+The first line on stdin holds the options. Each further line names a schema to migrate, and the answer is the text of an error,
+or null.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What careless handlers do, by name, and what is to become of their job: the worker's side of bad.py.
+"""What careless handlers do, by name, and what must become of their jobs: the worker's side of bad.py.
 
-A job names its misdeed in its payload: `do`. Before it is done the worker has noted how the run ends, for afterwards there may
-be nobody to note it.
+A job names its misdeed in its payload, under `do`. The worker notes in the ledger how the run ends before the misdeed, because
+it may be unable to do so afterwards.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 HUGE = 100_000_000
-"""Characters: a hundred times what is allowed unless told otherwise."""
+"""Characters: about a hundred times the default limit."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What the handler has at hand."""
+    """What a handler can use."""
 
     by: str
-    """The run: what the result of a job that completes must name."""
+    """The run. The result of a job that completes must name it."""
     pool: ConnectionPool[Any] | None
-    """The application's own, which it has given to the manager too."""
+    """The application's own pool, which it has also given to the manager."""
     ledger: int
-    """The file that must stay open."""
+    """The file descriptor of the ledger, which must stay open."""
 
 
 @dataclass(frozen=True)
 class Misdeed:
     commit: Callable[[Scene], Any]
-    """The handler: what it returns is the job's result."""
+    """The handler. It returns the job's result."""
     error: str | None = None
-    """How the error of its job begins, which fails; None: it completes."""
+    """How the error begins with which the job fails; None: the job completes."""
 
 
 class Unspeakable(Exception):
-    """Has no text."""
+    """An exception without a text: its str() raises."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -65,7 +65,7 @@ class Unshowable(Exception):
 
 
 class Endless(dict[str, Any]):
-    """Nobody reads it to its end."""
+    """A dict whose items cannot be read."""
 
     def items(self) -> NoReturn:
         raise SystemExit("no items")
@@ -108,7 +108,7 @@ def _recurse(scene: Scene) -> Any:
 
 
 def _fork(end: Callable[[], Any]) -> Callable[[Scene], Any]:
-    """`end`: what the child does, to come back out of the handler or not."""
+    """`end`: what the child does. If it returns, the child comes back out of the handler."""
 
     def commit(scene: Scene) -> Any:
         child = os.fork()
@@ -137,7 +137,7 @@ def _subprocess(scene: Scene) -> Any:
 
 
 def _close_files(scene: Scene) -> Any:
-    os.closerange(3, scene.ledger)  # the ledger is kept: it is the record of the trial
+    os.closerange(3, scene.ledger)  # the ledger stays open: it is the record of the trial
     os.closerange(scene.ledger + 1, 4096)
     return {"by": scene.by}
 
@@ -163,7 +163,7 @@ def _trace(*arguments: object) -> NoReturn:
 
 
 def _borrow(*statements: str) -> Callable[[Scene], Any]:
-    """All connections that there are of the pool that the manager has too, given back as they are then."""
+    """Take all free connections of the pool that the manager uses too, change each, and give it back in that state."""
 
     def commit(scene: Scene) -> Any:
         assert scene.pool is not None

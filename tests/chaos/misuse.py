@@ -1,11 +1,11 @@
-"""The API used as nobody should, and from many threads at once: what the suite does not try, one case after the other.
+"""The API used as it should not be, and from many threads at once: the cases that the test suite does not try.
 
-It tries the rest. Listeners that raise, block, call the manager, come and go (C1 to C4), and stop() in one or in a handler
-(C5): tests/behaviour/test_listeners.py, test_start_stop.py. start() and stop() in any order and number (C6):
+The test suite tries the others. Listeners that raise, block, call the manager, come and go (C1 to C4), and stop() in a listener
+or a handler (C5): tests/behaviour/test_listeners.py, test_start_stop.py. start() and stop() in any order and number (C6):
 test_start_stop.py. One signal, and ends of the program (C7, C8): test_run.py, test_exit.py. What handlers raise (C9):
 test_outcomes.py, and bad.py here. Threads that are broken off (C10): test_health.py, tests/engine/upkeep/test_threads.py. The
-caller's transaction (C12), and pools that are closed (C14): test_connections.py. Of C16 only what every Python can do is done
-here, not one without its lock.
+caller's transaction (C12), and pools that are closed (C14): test_connections.py. C16 is tried here only on a Python that
+has its interpreter lock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .ledger import Ledger
 from .worker import run
 
 RESTLESS = "import sys; sys.setswitchinterval(1e-6)\n"
-"""What Python imports first in a process whose threads are to take turns as often as they can."""
+"""Python imports this first in a process whose threads should take turns as often as they can."""
 
 CREATORS = 64
 EACH = 50
@@ -35,7 +35,7 @@ DONE_SECONDS = 20.0
 
 
 class Hands:
-    """Managers in this very process, whose handlers and listeners write the ledger as worker.py's do."""
+    """Managers in the driver's own process. Their handlers and listeners write into the ledger as those of worker.py do."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -61,7 +61,7 @@ class Hands:
 
 
 Case = Callable[[Hands], Iterator[str]]
-"""Yields what is wrong."""
+"""Yields a text for each thing that is wrong."""
 
 
 def _signals(hands: Hands) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _creators(hands: Hands) -> Iterator[str]:
 
 
 def _two_managers(hands: Hands) -> Iterator[str]:
-    """Two of this schema and one of another."""
+    """Two managers of this schema and one of another."""
     site, other = hands.site, f"{hands.site.schema}_other"
     there: list[str] = []
     both = [hands.manager(), hands.manager()]
@@ -179,7 +179,7 @@ def _restless(hands: Hands) -> Iterator[str]:
     site.stop_creators()
     if not site.drain(DONE_SECONDS):
         yield "not all were done"
-    # A process that ends before it holds the lock of its row again is missed only when its lease is over.
+    # If a process died before it holds the lock of its row again, others would notice only when its lease is over.
     if not site.until(
         lambda: site.cluster.ask(f"select bool_and(locked) from {site.schema}.process") == [(True,)], DONE_SECONDS
     ):
@@ -201,7 +201,7 @@ CASES: dict[str, Case] = {
 
 @fault(
     "C", "misuse of the API: signals, many threads, many managers, handlers that come and go", trial="a case",
-    short=0, long=len(CASES), expects="every job is done once; a process ends with 0 or by its signal",
+    short=0, long=len(CASES), expects="every job is done once; a process ends with exit code 0 or by its signal",
 )  # fmt: skip
 def misuse(site: Site) -> None:
     site.work(1)

@@ -1,5 +1,5 @@
 """Faults between a process and its database: a network that swallows everything, a cable that is pulled, and a pooler
-that mixes all sessions.
+that gives each transaction another session.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from tests.bouncer import PGBOUNCER, SESSIONS, bouncer
 from .faults import Site, Skipped, fault
 
 ANSWER_SECONDS = 35.0
-"""How long anybody may wait for an answer that will not come."""
+"""How long a call may wait for an answer that will not come."""
 
 HOLE_SECONDS = 38.0
 
 
 @fault(
     "F9", "a network that acknowledges everything and delivers nothing, for 38 s", trial="a black hole", short=0, long=3,
-    expects=f"nobody waits longer than {ANSWER_SECONDS:g} s for an answer; others run the jobs; at work 5 s after its end",
+    expects=f"no call waits longer than {ANSWER_SECONDS:g} s for an answer; other processes run the jobs; "
+    "the process works again 5 s after the end",
 )  # fmt: skip
 def black_hole(site: Site) -> None:
     with Proxy(site.conninfo()) as network:
@@ -45,22 +46,22 @@ def black_hole(site: Site) -> None:
             site.note("healed")
             site.expect(site.runs_again(5), "nothing ran within 5 s after")
         site.notes["longest wait for an answer, s"] = round(longest, 1)
-        site.expect(1 < longest < ANSWER_SECONDS, f"somebody waited {longest:.1f} s for an answer")
+        site.expect(1 < longest < ANSWER_SECONDS, f"a call waited {longest:.1f} s for an answer")
         site.rest()
 
 
 NOTICED_SECONDS = 12.0
-"""How long anybody may take to notice that nothing arrives any more."""
+"""How long a process may take to notice that nothing arrives any more."""
 
 DOWN_SECONDS = 15.0
 
 BACK_SECONDS = 12.0
-"""An attempt to connect that was begun meanwhile may take its ten seconds before the next."""
+"""How long a process may take to work again: an attempt to connect that began before that may first take its ten seconds."""
 
 
 @fault(
     "F10", "the cable is pulled, for 15 s: packets vanish, no connection ends", trial="a time without", short=0, long=5,
-    expects=f"noticed within {NOTICED_SECONDS:g} s; at work {BACK_SECONDS:g} s after its end",
+    expects=f"the fault is noticed within {NOTICED_SECONDS:g} s; the process works again {BACK_SECONDS:g} s after the end",
 )  # fmt: skip
 def half_open(site: Site) -> None:
     with cable() as (namespace, address), Proxy(site.conninfo(), address) as network:
@@ -86,7 +87,7 @@ def half_open(site: Site) -> None:
             site.expect(back, f"the process ran nothing within {BACK_SECONDS:g} s after")
         site.notes["noticed after, s"] = round(longest, 1)
         site.expect_at_most(NOTICED_SECONDS, longest, f"it took {longest:.1f} s to notice")
-        network.cut()  # what the server has not noticed yet: by its settings it takes two hours
+        network.cut()  # the server has not noticed some dead connections yet: by its settings it takes two hours
         time.sleep(2.0)
         site.rest()
 
@@ -100,7 +101,7 @@ def _begins_of(site: Site, pid: int) -> bool:
 
 @contextmanager
 def cable() -> Iterator[tuple[str, str]]:
-    """A network namespace and this end's address of the one cable that leads into it, which is named like it."""
+    """A network namespace with one cable into it. Yields the name of both, and the address of our end of the cable."""
     if os.geteuid() or shutil.which("ip") is None:
         raise Skipped("needs root and iproute2")
     name, far = f"steve{os.getpid()}", "eth0"
@@ -115,7 +116,7 @@ def cable() -> Iterator[tuple[str, str]]:
             _ip("-n", name, "link", "set", far, "up")
             yield name, here
         finally:
-            _ip("netns", "del", name)  # and with it the cable
+            _ip("netns", "del", name)  # the cable goes with it
     except subprocess.CalledProcessError as error:
         raise Skipped(f"no network namespace: {error.stderr.strip()}") from None
 
@@ -129,7 +130,8 @@ POOLED_SECONDS = 5.0
 
 @fault(
     "F14", "PgBouncer in transaction mode, with two sessions for three processes and their creators", trial="5 s of load",
-    short=1, long=12, expects="no error of the database; no setting, statement, LISTEN or lock left in its sessions",
+    short=1, long=12,
+    expects="the database reports no error; no setting, statement, LISTEN or lock is left in PgBouncer's sessions",
 )  # fmt: skip
 def pooler(site: Site) -> None:
     if PGBOUNCER is None:

@@ -1,4 +1,4 @@
-"""NOTIFY and LISTEN: many at once, a listener that does not read, one that is cut off, and others' notifications."""
+"""NOTIFY and LISTEN: many at once, a listener that does not read, one that is cut off, and notifications of other programs."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def listener_cut(site: Site) -> None:
 
 @fault(
     "F15d",
-    "others notify on our channel whatever they like",
+    "other sessions send arbitrary notifications on steve's channel",
     trial="500 notifications",
     short=0,
     long=10,

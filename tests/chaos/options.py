@@ -11,11 +11,11 @@ class WorkerOptions:
     conninfo: str
     schema: str
     ledger: str
-    """The directory of the files."""
+    """The directory of the ledger's files."""
     workers: int = 4
     types: tuple[str, ...] = ("a", "b")
     pool: int = 0
-    """Give the manager a ConnectionPool of so many; 0: its conninfo."""
+    """Give the manager a ConnectionPool of so many connections; 0: give it the conninfo."""
     manager: dict[str, Any] = field(default_factory=dict)
     """Further keywords of JobManager."""
 
@@ -30,21 +30,21 @@ class CreatorOptions:
     seed: str
     threads: int = 2
     every: float = 0.01
-    """Seconds between two creates of a thread, on average; 0: one after the other."""
+    """Seconds between two creates of a thread, on average; 0: no pause."""
     most: int = 0
-    """Stop by itself after so many jobs; 0: go on until told."""
+    """Stop after so many jobs; 0: go on until told to stop."""
     many: float = 0.05
-    """The share of creates that are create_many, of ten jobs."""
+    """The share of creates that are a create_many of ten jobs."""
     own: float = 0.05
-    """The share on a connection of the caller's, in a transaction."""
+    """The share of creates in a transaction on the caller's own connection."""
     raising: float = 0.05
-    """The share of jobs whose handler raises once or until the job fails."""
+    """The share of jobs whose handler raises, either once or until the job fails."""
     types: tuple[str, ...] = ("a", "b")
     ms: tuple[float, float] = (0.0, 5.0)
-    """How long a handler takes: between."""
+    """The least and the most milliseconds that a handler takes."""
     max_attempts: int = 3
     do: str | None = None
-    """What else its handler does: see worker.py."""
+    """What else the handlers of its jobs do: see worker.py."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""The processes that work, create and migrate, from the driver's side: started, told, harmed, replaced, ended.
+"""The driver's side of the processes that work, create and migrate: starts them, sends them orders and signals, ends them.
 
-What they are told and answer: worker.py, creator.py, migrator.py. They end with their stdin; where they cannot (stopped by
-a signal, say), the warden sees to it.
+worker.py, creator.py and migrator.py say which orders they take and what they answer. They end when their stdin is closed.
+Where they cannot, because a signal has stopped them for example, the warden ends them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Options = WorkerOptions | CreatorOptions | MigratorOptions
 
 
 class Warden:
-    """The driver's end of warden.py's stdin."""
+    """Starts warden.py and tells it which processes to watch."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # a line at a time
+        self._lock = threading.Lock()  # so that lines do not mix
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("warden.py"))],
             stdin=subprocess.PIPE,
@@ -51,10 +51,10 @@ class Warden:
 
 
 class Process(Child):
-    """A module of ours, given options in its first line."""
+    """A process that runs a module of this folder, and gets its options in the first line."""
 
     def __init__(self, module: str, options: Options, warden: Warden, within: Sequence[str] = ()) -> None:
-        """`within`: a command that runs another."""
+        """`within`: a command that runs the process, such as `env`."""
         super().__init__(module, [*within, sys.executable, "-m", f"tests.chaos.{module}"])
         self.options = options
         self._warden = warden
@@ -65,7 +65,7 @@ class Process(Child):
         self._process.send_signal(number)
 
     def ended(self) -> int | None:
-        """Its exit code; None: it lives."""
+        """The exit code; None: the process still runs."""
         return self._process.poll()
 
     def wait(self, seconds: float = ANSWER_SECONDS) -> int:

@@ -1,8 +1,8 @@
-"""A TCP proxy that reads PostgreSQL's protocol along, and cuts a connection at a chosen statement.
+"""A TCP proxy that understands PostgreSQL's protocol, and cuts a connection at a chosen statement.
 
-Where it cuts, the client cannot know what became of the statement, as when the network fails between a COMMIT and its reply:
+After that the client cannot know what became of the statement, as when the network fails between a COMMIT and its reply:
 
-    answered   the server has done it and said so; the client is cut off instead of hearing it
+    answered   the server has executed the statement and replied; the client is cut off before the reply reaches it
     at once    the client is cut off at the instant the statement is passed on, and tries again while the server works
     late       the client is cut off, and the statement reaches the server only some time later
 """
@@ -25,7 +25,7 @@ MARKS = {
     "settle": b"with verdict as materialized",
     "commit": b"commit",
 }
-"""What a statement is recognised by, in its text in lower case."""
+"""For each kind of statement a part of its text, in lower case, by which the proxy recognises it."""
 
 LATE_SECONDS = 0.5
 """How late a late statement is, at most."""
@@ -35,11 +35,11 @@ class Cut(NamedTuple):
     what: str
     how: How
     seconds: float
-    """How late."""
+    """How late the statement reaches the server."""
 
 
 class Proxy:
-    """In front of the server at `target`, in threads of the driver."""
+    """A proxy in front of the server at port `target`, in threads of the driver."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -48,9 +48,9 @@ class Proxy:
         self._armed: Cut | None = None
         self._closed = False
         self.accepted = 0
-        """Connections so far."""
+        """The number of connections so far."""
         self.cut = threading.Event()
-        """Set when what was armed has happened."""
+        """Set when the armed cut has happened."""
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -108,7 +108,7 @@ class Proxy:
             link.start()
 
     def take(self, what: str | None) -> Cut | None:
-        """The cut, if it is this statement that is to be cut; nobody else gets it."""
+        """The armed cut, if it is for this kind of statement. No other caller gets it then."""
         with self._lock:
             armed = self._armed
             if armed is None or armed.what != what:
@@ -129,9 +129,9 @@ class _Link:
         self._client = client
         self._server = server
         self._muted = False
-        """The client hears nothing any more. Set before the statement is passed on, so before there is a reply."""
+        """Nothing more is passed on to the client. Set before the statement is passed on, and so before there is a reply."""
         self._answered = threading.Event()
-        """The server has replied to what it was sent since."""
+        """The server has replied to the statement that was cut."""
 
     def start(self) -> None:
         threading.Thread(target=self._forward, daemon=True).start()
@@ -146,7 +146,7 @@ class _Link:
                 pass
 
     def _forward(self) -> None:
-        """From the client to the server, a statement at a time."""
+        """Pass on from the client to the server, a statement at a time."""
         try:
             self._server.sendall(_startup(self._client))
             for what, statement in _statements(self._client):
@@ -178,7 +178,7 @@ class _Link:
         self._proxy.cut.set()
 
     def _reset_client(self) -> None:
-        """RST: only this thread reads from it."""
+        """Close the client's connection with a RST. Only this thread reads from it."""
         self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._client.close()
 
@@ -194,11 +194,11 @@ class _Link:
         except OSError:
             pass
         finally:
-            self._answered.set()  # there will be none
+            self._answered.set()  # there will be no reply
             self._end()
 
     def _end(self) -> None:
-        """Either direction has ended: so does the other."""
+        """One direction has ended: end the other one, too."""
         for one in (self._client, self._server):
             try:
                 one.shutdown(socket.SHUT_RDWR)
@@ -208,13 +208,13 @@ class _Link:
 
 
 class _Messages:
-    """A stream of bytes, taken apart: a letter, a length, a body."""
+    """Takes a stream of bytes apart into messages: a letter, a length, a body."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The messages that are complete: the letter, and all of it."""
+        """The messages that are complete now: the letter, and the whole message."""
         self._rest += data
         while len(self._rest) >= 5:
             size = 1 + int.from_bytes(self._rest[1:5])
@@ -225,7 +225,7 @@ class _Messages:
 
 
 def _startup(client: socket.socket) -> bytes:
-    """The one message without a letter. A request to cancel is one too."""
+    """The first message of a connection, which has no letter. A cancel request has the same form."""
     data = b""
     while len(data) < 4 or len(data) < int.from_bytes(data[:4]):
         more = client.recv(1 << 16)
@@ -236,7 +236,7 @@ def _startup(client: socket.socket) -> bytes:
 
 
 def _statements(client: socket.socket) -> Iterator[tuple[str | None, bytes]]:
-    """What the client sends, each statement as one piece with its kind: all messages up to its Sync."""
+    """What the client sends, in pieces: each statement with its kind. A statement is all messages up to its Sync."""
     messages = _Messages()
     prepared: dict[bytes, str | None] = {}
     what: str | None = None
@@ -256,7 +256,7 @@ def _statements(client: socket.socket) -> Iterator[tuple[str | None, bytes]]:
             if kind in b"SQ" and what != "create_many":
                 yield what, piece
                 piece, what = b"", None
-            elif kind in b"SQ":  # its data follow, and are its end
+            elif kind in b"SQ":  # the data of COPY follow, and end the statement
                 yield None, piece
                 piece = b""
             elif kind in b"cfHp" or len(piece) > 1 << 16:

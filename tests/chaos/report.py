@@ -23,7 +23,7 @@ class Result:
     found: Findings = field(default_factory=Findings)
     notes: dict[str, Any] = field(default_factory=dict)
     met: Counter[str] = field(default_factory=Counter)
-    """What the workers logged, errors of the database for example -> how often."""
+    """What the workers logged, errors of the database for example, and how often."""
     skipped: str = ""
     kept: list[str] = field(default_factory=list)
     """The folders of the ledgers of rounds with a flaw."""
@@ -45,7 +45,7 @@ def recovery(found: Findings) -> str:
 
 
 def bound(count: int) -> str:
-    """The rate, with 95 % confidence, below which a flaw is that none of so many independent trials showed."""
+    """If none of so many independent trials showed a flaw, its rate is below this, with 95 % confidence."""
     return f"{3 / count:.2g}" if count else "-"
 
 

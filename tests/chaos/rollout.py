@@ -9,7 +9,7 @@ from .faults import Site, fault
 
 @fault(
     "F22", "SIGTERM to one process after the other, and another in its place", trial="a restart", short=6, long=100,
-    expects="each ends with 0 and complete; no attempt crashes, none is run twice",
+    expects="each process ends with exit code 0 and a complete report; no attempt crashes, and no job is run twice",
 )  # fmt: skip
 def rolling_restart(site: Site) -> None:
     site.work(2)

@@ -1,4 +1,4 @@
-"""Migrations: many processes at once, and one that is killed in the middle."""
+"""Migrations: by many processes at once, and by one that is killed in the middle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROCESSES = 10
 
 @fault(
     "F19", f"{PROCESSES} processes migrate an empty database at once", trial="a round", short=3, long=20,
-    expects="all succeed, and the schema is the one that a single process makes",
+    expects="all processes succeed, and the schema is the one that a single process makes",
 )  # fmt: skip
 def migrators(site: Site) -> None:
     processes = site.migrators(PROCESSES)
@@ -33,7 +33,7 @@ def migrators(site: Site) -> None:
 
 @fault(
     "F20", "the migrating process, or the server, is killed at a random moment", trial="a kill", short=0, long=60,
-    expects="the tables say the truth, and the next migration completes them",
+    expects="the tables say truly which migrations are applied, and the next migration completes them",
 )  # fmt: skip
 def migration_killed(site: Site) -> None:
     wanted = _dump(site, site.schema)
@@ -66,6 +66,6 @@ def _dump(site: Site, schema: str) -> str:
         [str(site.cluster.bin / "pg_dump"), "--schema-only", f"--schema={schema}", site.conninfo()],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    # pg_dump marks its output with words made anew each time
+    # pg_dump writes a random word into lines that begin with a backslash
     lines = [line for line in dumped.stdout.splitlines() if not line.startswith("\\")]
     return "\n".join(lines).replace(schema, "SCHEMA")

@@ -1,4 +1,4 @@
-"""Faults of the server: sessions ended, crashes, restarts, and a primary that is none any more."""
+"""Faults of the server: sessions that are terminated, crashes, restarts, and a primary that is demoted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .proxy import Proxy
     trial="a storm",
     short=20,
     long=120,
-    expects="no process exits; the listener listens again",
+    expects="no process exits; notifications are heard again",
 )
 def terminate_storm(site: Site) -> None:
     site.work(2)
@@ -38,7 +38,7 @@ RESUME_SECONDS = 5.0
     trial="a crash",
     short=3,
     long=30,
-    expects=f"the first run at most {RESUME_SECONDS:g} s after the server is ready",
+    expects=f"the first run begins at most {RESUME_SECONDS:g} s after the server is ready",
 )
 def server_crash(site: Site) -> None:
     site.work(2)
@@ -69,7 +69,7 @@ def _is_up(site: Site) -> bool:
     trial="a read-only time",
     short=0,
     long=6,
-    expects=f"the first run at most {RESUME_SECONDS:g} s after; fewer than 5 lines of log a second",
+    expects=f"the first run begins at most {RESUME_SECONDS:g} s after the end; steve logs fewer than 5 lines a second",
 )
 def read_only(site: Site) -> None:
     site.work(2)

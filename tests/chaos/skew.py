@@ -1,7 +1,7 @@
 """Versions of steve side by side on the same tables, and tables that are newer than the code.
 
-The earlier version is the oldest commit of this repository whose migrations are those that are here; the programs around it, in
-tests/, are of today.
+The earlier version is the oldest commit of this repository that has the same migrations. The programs in tests/ that use it are
+those of today.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ MIGRATIONS = "steve/_database/migrations"
 DONE_SECONDS = 20.0
 
 SILENT_SECONDS = 1.0
-"""How long a type that nobody knows is watched."""
+"""How long the jobs of a type without a handler are watched."""
 
 
 @fault(
-    "F21", "an earlier version and this one side by side, with types that only one side knows, and one that none does yet",
-    trial="400 jobs", short=0, long=25, expects="each is done by who knows its type; until somebody does it stays pending",
+    "F21",
+    "an earlier version and this one side by side, with types that only one side knows, and one type that no side knows yet",
+    trial="400 jobs", short=0, long=25,
+    expects="each job is run by a process that knows its type, and stays pending until there is one",
 )  # fmt: skip
 def versions(site: Site) -> None:
     commit = _earlier()
@@ -52,7 +54,7 @@ def versions(site: Site) -> None:
                 site.expect(done, f"not done within {DONE_SECONDS:g} s: {site.cluster.ask(known)}")
         site.pause(SILENT_SECONDS, SILENT_SECONDS)
         touched = site.cluster.ask(f"select distinct status, attempts from {site.schema}.job where type = 'later'")
-        site.expect(touched == [("pending", 0)], f"of jobs that nobody knows there are {touched}")
+        site.expect(touched == [("pending", 0)], f"jobs of an unknown type were touched: {touched}")
         who = _who(site)
         of_old, of_new = {worker.pid for worker in old}, {worker.pid for worker in new}
         site.expect(who == {"old": of_old, "new": of_new, "both": of_old | of_new}, f"types were done by {who}")
@@ -85,7 +87,7 @@ def _earlier() -> str:
 
 @contextmanager
 def _checked_out(commit: str) -> Iterator[Path]:
-    """Its steve/, in a directory that is gone at the end."""
+    """The commit's steve/, in a directory that is removed at the end."""
     directory = temporary_directory()
     archive = subprocess.run(["git", "archive", commit, "steve"], cwd=ROOT, capture_output=True, check=True).stdout
     try:
@@ -105,7 +107,8 @@ def _git(*arguments: str) -> str:
 
 @fault(
     "F21b", "a process starts on tables to which a newer version has applied a contract", trial="a start", short=2, long=10,
-    expects="it raises SchemaError and touches nothing; an expand that it does not know does not matter",
+    expects="the start raises SchemaError and changes nothing; "
+    "an expand migration that the process does not know does not matter",
 )  # fmt: skip
 def newer_tables(site: Site) -> None:
     migration = f"{site.schema}.migration"
@@ -126,7 +129,7 @@ def newer_tables(site: Site) -> None:
             worker.end()
             site.cluster.ask(f"delete from {migration} where kind = 'contract'")
         (worker,) = site.work(1)
-        site.expect(site.drain(DONE_SECONDS), "under an expand that it does not know it did not work")
+        site.expect(site.drain(DONE_SECONDS), "it did not work with an expand migration that it does not know")
         worker.tell("stop")
         site.workers.remove(worker)
         site.wind_down(worker)
@@ -134,7 +137,7 @@ def newer_tables(site: Site) -> None:
 
 
 def _state(site: Site) -> object:
-    """Of all rows."""
+    """A checksum of all rows."""
     return [
         site.cluster.ask(f"select md5(string_agg(one::text, '|' order by one::text)) from {site.schema}.{table} one")
         for table in ("job", "attempt", "process", "migration")

@@ -1,4 +1,4 @@
-"""Hours at work, in minutes: what grows?"""
+"""A long run under load: does a process, or a table, grow?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .faults import Site, Skipped, fault
 from .processes import Process
 
 WARM_MINUTES = 5
-"""After which nothing may grow any more."""
+"""After so many minutes a process may hardly grow any more."""
 
 RATE = 200
 """Jobs a second."""
@@ -23,7 +23,7 @@ DEAD_ROWS = "select n_dead_tup from pg_stat_all_tables where schemaname = %s and
 
 
 class Held(NamedTuple):
-    """What a process has, or several at most."""
+    """What a process holds, or by how much each may grow."""
 
     memory: float
     """Resident, in MiB."""
@@ -36,10 +36,11 @@ MAY_GROW = Held(5.0, 2, 0, 1)
 
 
 @fault(
-    "F23", f"at work for a long time: {RATE} jobs/s, now and then sessions that end and a process that is killed",
+    "F23", f"a long run: {RATE} jobs/s; now and then sessions are terminated and a process is killed",
     trial="a minute", short=0, long=20, open=lambda warden: opened(warden, autovacuum_naptime=f"{NAPTIME}s"),
     expects=f"from minute {WARM_MINUTES} on a process grows by less than {MAY_GROW.memory:g} MiB, {MAY_GROW.files} files, no "
-    f"thread, {MAY_GROW.connections} connection; dead rows fewer than three times what is settled between two autovacuums",
+    f"thread, {MAY_GROW.connections} connection; there are fewer dead rows than three times what is settled between two "
+    "autovacuums",
 )  # fmt: skip
 def soak(site: Site) -> None:
     if not Path("/proc/self/statm").exists():
@@ -61,7 +62,7 @@ def soak(site: Site) -> None:
             site.kill(third)
             site.respawn(third).answer()
             site.note("healed")
-        time.sleep(10)  # what was lost is open again
+        time.sleep(10)  # by then lost connections are open again
         samples.append([_held(site, worker) for worker in lasting])
     if len(samples) <= WARM_MINUTES:
         raise Skipped(f"needs more than {WARM_MINUTES} minutes: --trials")
@@ -87,7 +88,7 @@ def _held(site: Site, worker: Process) -> Held:
 
 
 def _ports(proc: Path) -> list[int]:
-    """Of its end of TCP connections."""
+    """The local ports of the process's TCP connections."""
     inodes = {link.readlink().name for link in (proc / "fd").iterdir() if str(link.readlink()).startswith("socket:")}
     ports = []
     for line in (proc / "net" / "tcp").read_text().splitlines()[1:]:

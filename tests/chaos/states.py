@@ -1,4 +1,4 @@
-"""Every SQLSTATE that PostgreSQL knows, raised by the database where steve writes: weather, refusals and nonsense alike."""
+"""Every SQLSTATE that PostgreSQL knows, raised by the database where steve writes, however unlikely it is there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .faults import Site, fault
 from .processes import Process
 
 NO_ERRORS = ("00", "01", "02", "03")
-"""Classes of states that no statement fails with."""
+"""Classes of states that are no errors."""
 
 STATES = sorted(
     {
@@ -36,19 +36,19 @@ PLACES = {
     "beat": "before update on {schema}.process for each row when (new.heartbeat_at <> old.heartbeat_at)",
     "rescue": "before update on {schema}.job for each row when (new.crashes > old.crashes)",
 }
-"""What steve writes there, as a trigger says it."""
+"""Where steve writes: for each place the trigger that fires there."""
 
 STRUCK_SECONDS = 15.0
-"""How long it may take until steve writes there again: it waits longer and longer while it cannot."""
+"""How long steve may take to write there again. Its waits grow while it cannot."""
 
 TOLD_SECONDS = 15.0
 """How long it may take until the log says that a manager is not healthy."""
 
 RESCUED_SECONDS = 30.0
-"""How long the jobs of a dead process may lie when nothing keeps anybody from taking them."""
+"""How long the jobs of a dead process may lie when nothing prevents their rescue."""
 
 AT_ONCE = 8
-"""Processes that meet a state that lasts, each another."""
+"""How many processes meet a lasting state at the same time, each another state."""
 
 WEATHER = """
 create table {schema}.weather (place text, type text, state text not null, primary key (place, type));
@@ -72,19 +72,20 @@ begin
 end
 $$;
 """
-"""While a row stands in `weather`, a statement at that place fails with its state. Sequences count: no rollback undoes that."""
+"""Where `weather` has a row, a statement fails with its state. Sequences count, because no rollback undoes that."""
 
 
 @fault(
     "E1", "every SQLSTATE of PostgreSQL's table, raised by the database where steve writes", trial="a state at a place",
-    short=20, long=len(STATES) * len(PLACES), expects="no job fails, nobody alive is robbed, creates that are refused raise",
+    short=20, long=len(STATES) * len(PLACES),
+    expects="no job fails, no living process loses a job, and creates that are refused raise",
 )  # fmt: skip
 def states(site: Site) -> None:
     _prepare(site)
     manager = {"lease": 15.0, "heartbeat": 0.3, "create_timeout": 5.0}
     site.work(2, manager=manager)
     site.create(threads=2, every=0.03, raising=0)
-    # As many at each place, those of the rescue last: they meet one dead process.
+    # The same number at each place. The rescue comes last: all its states are met with one dead process.
     share = min(math.ceil(site.trials / len(PLACES)), len(STATES))
     pairs = [(place, state) for place in PLACES for state in site.chance.sample(STATES, share)]
     endless = itertools.cycle(pairs)
@@ -96,12 +97,12 @@ def states(site: Site) -> None:
         with site.broken(f"{state} at {place}"):
             _set(site, place, state)
             met = site.until(lambda place=place: _count(site, "struck") > 0, STRUCK_SECONDS)
-            site.expect(met, f"nobody met {state} at {place} within {STRUCK_SECONDS:g} s")
+            site.expect(met, f"no statement met {state} at {place} within {STRUCK_SECONDS:g} s")
             site.pause(0.0, 0.1)
             if place != "rescue":
                 _clear(site)
         if place != "rescue":
-            # The waits begin anew with the first that passes.
+            # The waits are short again after the first statement that passes.
             site.until(lambda: _count(site, "passed") > 0, STRUCK_SECONDS)
         failed = site.cluster.ask(f"select payload->>'k', error from {site.schema}.job where status = 'failed' limit 3")
         site.expect(not failed, f"failed after {state} at {place}: {failed}")
@@ -120,7 +121,7 @@ def states(site: Site) -> None:
 @fault(
     "E1b", "a state of each class that lasts, where jobs are claimed and where outcomes are written",
     trial="a class at a place", short=0, long=len(CLASSES) * 2,
-    expects=f"health tells within {TOLD_SECONDS:g} s, and all is done when it is over",
+    expects=f"health() reports it within {TOLD_SECONDS:g} s, and all jobs are done afterwards",
 )  # fmt: skip
 def lasting_states(site: Site) -> None:
     """Each process serves a type of its own and meets another state."""
@@ -142,7 +143,7 @@ def lasting_states(site: Site) -> None:
 
 
 def _last(site: Site, met: dict[str, tuple[str, str]]) -> None:
-    """For each type, the state that its process meets and where."""
+    """`met`: for each type, the place and the state that its process meets there."""
     workers = dict(zip(met, site.workers, strict=False))
     began = {type: len(_log(worker)) for type, worker in workers.items()}
     with site.broken(" ".join(f"{type}: {state} at {place}" for type, (place, state) in met.items())):
@@ -204,7 +205,7 @@ def _of_class(name: str) -> Sequence[str]:
 
 
 def _kill_one(site: Site, state: str) -> Process:
-    """Kill a process that holds jobs, where others can only meet the state when they take them."""
+    """Kill a process that holds jobs, so that others meet the state when they rescue these."""
     _set(site, "rescue", state)
     victim = site.chance.choice(site.workers)
     site.create(1, threads=4, every=0.0, most=40, many=0, own=0, raising=0, ms=(2_000.0, 2_000.0))
@@ -216,7 +217,7 @@ def _kill_one(site: Site, state: str) -> Process:
 
 
 def _rest(site: Site) -> None:
-    """Of the names that the workers' logs were full of, only how many there were."""
+    """Let all come to rest. Of the many kinds of errors in the workers' logs, only their number goes into the report."""
     site.rest()
     names = [name for name in site.met if name.isidentifier()]
     for name in names:
@@ -225,7 +226,7 @@ def _rest(site: Site) -> None:
 
 
 def _registered(site: Site, process: Process) -> int:
-    """The number of its row; 0: it has none any more."""
+    """The id of the process's row; 0: it has none any more."""
     name = f"%:{process.pid}"
     rows = site.cluster.ask(f"select id from {site.schema}.process where name like %s", [name])
     return int(rows[0][0]) if rows else 0
@@ -236,6 +237,6 @@ def _said(process: Process, began: int, what: str) -> bool:
 
 
 def _log(process: Process) -> str:
-    """As it is now. `wrote` would move the place where the process writes on."""
+    """The log as it is now. `wrote()` would move the position at which the process goes on writing."""
     file = process.errors.fileno()
     return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")

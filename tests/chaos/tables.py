@@ -1,4 +1,4 @@
-"""What others do to the tables, and what the server runs out of: rows by hand, locks, a full queue, numbers, its clock."""
+"""What others do to the tables and the server: rows edited by hand, locks, a full queue, no more ids, a clock that is set."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ from .processes import Warden
 
 LEASE = 5.0
 QUICK = {"lease": LEASE, "heartbeat": 1.0}
-"""Keywords of the managers that these faults are tried on."""
+"""Keywords of the managers in these faults."""
 
 SEEN_SECONDS = max(LEASE, Tuning().server_age) + 2.0
-"""How long the server must be up, and all must have seen each other, until anybody could be taken for dead."""
+"""How long the server must be up, and the processes must have seen each other, before one could be taken for dead."""
 
 FREED_SECONDS = LEASE + 5.0
-"""How long a job may stay in the hands of a process that does not run it, and until it has run again."""
+"""How long it may take until a job is freed by a process that does not run it, and has run again."""
 
 
 @fault(
-    "T1", "rows `running` in a live process that does not run them, as from a dump or by hand", trial="such a row", short=10,
-    long=100, expects=f"final again within {FREED_SECONDS:g} s, and no other job is taken from anybody",
+    "T1", "rows that are `running` by the tables in a live process that does not run them, as after a restore",
+    trial="such a row", short=10, long=100,
+    expects=f"each job is final again within {FREED_SECONDS:g} s, and no other job is taken from its process",
 )  # fmt: skip
 def aliens(site: Site) -> None:
-    """One half was never run; the other half was done, and everything about that is forgotten."""
+    """Half of these jobs have never run. The others have completed, and then every trace of that is removed."""
     workers = site.work(2, manager=QUICK)
     site.create(threads=2, every=0.02, raising=0)
     manager = JobManager(site.conninfo(), schema=site.schema)
@@ -95,7 +96,7 @@ def _expect_nobody_robbed(site: Site, but: str = "-") -> None:
 FULL_SECONDS = 5.0
 
 LATE_SECONDS = 3.0
-"""How long a create may take meanwhile."""
+"""How long a create may take while the queue is full."""
 
 
 @fault(
@@ -131,11 +132,11 @@ def queue_full(site: Site) -> None:
 
 
 def _fill_queue(site: Site) -> psycopg.Connection:
-    """The session that keeps it full."""
+    """Fill the queue. Returns the connection that keeps it full."""
     stuck = psycopg.connect(site.cluster.conninfo("stuck"))
     stuck.execute("listen elsewhere")
     stuck.commit()
-    stuck.execute("select 1")  # in a transaction nothing is read
+    stuck.execute("select 1")  # a session with an open transaction takes no notifications from the queue
     with site.cluster.connection() as connection:
         for size in (7000, 0):
             try:
@@ -151,47 +152,47 @@ def _count(site: Site, condition: str) -> int:
     return int(count)
 
 
-# -- the numbers of transactions ----------------------------------------------------------------------------------------
+# -- transaction ids ----------------------------------------------------------------------------------------------------
 
 LEFT = 3_000
-"""Transactions that the server takes when it is back, until it refuses to give out more numbers."""
+"""How many transaction ids the server gives out when it is back, until it refuses to give out more."""
 
 REFUSED_BEFORE_THE_END = 3_000_000
-"""So many numbers are kept for the cleaning up."""
+"""So many ids before the wraparound the server begins to refuse."""
 
 USED_UP_SECONDS = 3.0
 
 
 @fault(
-    "T3", "the numbers of transactions are used up (54000), until somebody cleans up", trial="a time without numbers", short=0,
-    long=2, expects="what ran meanwhile is written, creates say that they cannot be",
+    "T3", "transaction ids run out (54000), until the tables are vacuumed", trial="a time without ids", short=0, long=2,
+    expects="outcomes from that time are written afterwards, and no job fails",
     open=lambda warden: opened(warden, max_prepared_transactions="5", autovacuum_naptime="1"),
 )  # fmt: skip
 def wraparound(site: Site) -> None:
     site.cluster.ask("create table forgotten (i integer)")
     for _ in site.each_trial():
-        with site.cluster.connection() as connection:  # what keeps the server from cleaning up by itself
+        with site.cluster.connection() as connection:  # a prepared transaction keeps the server from cleaning up by itself
             connection.execute("begin")
             connection.execute("insert into forgotten values (1)")
             connection.execute("prepare transaction 'forgotten'")
-        with site.broken("a jump of the numbers"):
+        with site.broken("a jump of the ids"):
             site.cluster.stop("fast")
             _jump(site.cluster)
             site.cluster.start()
         if not site.workers:
             site.work(2)
             site.create(threads=2, raising=0)
-        with site.broken("no more numbers"):
-            site.expect(site.until(lambda: _is_used_up(site), 60), "the server did not run out of numbers")
+        with site.broken("no more ids"):
+            site.expect(site.until(lambda: _is_used_up(site), 60), "the server did not run out of ids")
             site.pause(USED_UP_SECONDS, USED_UP_SECONDS)
             before = _count(site, "true")
             site.pause(0.5, 0.5)
-            site.expect(_count(site, "true") == before, "there were numbers left")
+            site.expect(_count(site, "true") == before, "there were ids left")
             site.cluster.ask("rollback prepared 'forgotten'")
             for database in ("postgres", "template1"):
                 with site.cluster.connection(dbname=database) as connection:
                     connection.execute("vacuum (freeze)")
-            site.expect(site.until(lambda: not _is_used_up(site), 90), "no numbers after the cleaning")
+            site.expect(site.until(lambda: not _is_used_up(site), 90), "no ids after the vacuum")
         site.expect(site.runs_again(10), "nothing ran within 10 s after")
     site.stop_creators()
     site.expect(site.drain(), "not drained")
@@ -200,7 +201,7 @@ def wraparound(site: Site) -> None:
 
 
 def _jump(cluster: Cluster) -> None:
-    """Of a server that is down: the next number is one shortly before it refuses to give out more."""
+    """Set the next transaction id of a server that is down: one shortly before it refuses to give out more."""
     server = cluster.server
     data = home_of(server) / "data"
     said = subprocess.run([server.bin / "pg_controldata", "-D", data], capture_output=True, text=True, check=True).stdout
@@ -216,7 +217,7 @@ def _jump(cluster: Cluster) -> None:
 
 
 def _is_used_up(site: Site) -> bool:
-    """Takes some of what is left."""
+    """Whether the server gives out no more ids. Asking uses up some of them."""
     with site.cluster.connection() as connection:
         try:
             for _ in range(200):
@@ -229,16 +230,16 @@ def _is_used_up(site: Site) -> bool:
 # -- the server's clock -------------------------------------------------------------------------------------------------
 
 STEP = 90
-"""Seconds: many leases."""
+"""Seconds, longer than many leases."""
 
 
 class WrongClock(Cluster):
-    """A server whose clock is what a file says."""
+    """A server whose clock is off by what a file says."""
 
     clock: Path
 
     def step(self, offset: int) -> None:
-        """From now on its clock is that much off."""
+        """From now on the server's clock is off by so many seconds."""
         new = self.clock.with_suffix(".new")
         new.write_text(f"{offset:+d}\n")
         new.chmod(0o644)
@@ -262,7 +263,7 @@ def _with_a_clock_of_its_own(warden: Warden) -> Iterator[Cluster]:
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "DONT_FAKE_MONOTONIC": "1",
     }
-    os.environ.update(told)  # for the server alone: it is started in here, the others later
+    os.environ.update(told)  # for the server alone: it is started here, and other processes only later
     try:
         with opened(warden) as cluster:
             for name in told:
@@ -279,7 +280,7 @@ def _with_a_clock_of_its_own(warden: Warden) -> Iterator[Cluster]:
 
 @fault(
     "T4", f"the server's clock is set {STEP} s forward or back, many leases", trial="a step", short=2, long=20,
-    expects="jobs run on, and nobody alive is robbed", open=_with_a_clock_of_its_own,
+    expects="jobs run on, and no living process loses a job", open=_with_a_clock_of_its_own,
 )  # fmt: skip
 def server_clock(site: Site) -> None:
     cluster = site.cluster
@@ -313,8 +314,8 @@ LOCKS = ("for update", "for no key update", "for share")
 
 
 @fault(
-    "T5", "somebody locks the row of a live process for longer than its lease", trial="such a lock", short=1, long=10,
-    expects="nobody alive is robbed",
+    "T5", "another session locks the row of a live process for longer than its lease", trial="such a lock", short=1, long=10,
+    expects="no living process loses a job",
 )  # fmt: skip
 def process_locked(site: Site) -> None:
     """Its heartbeat cannot be written, so that it looks silent to all other processes."""

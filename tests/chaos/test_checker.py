@@ -1,4 +1,4 @@
-"""The checker itself, on ledgers that are made up: a sound one passes, and each kind of flaw is found and named."""
+"""Tests of the checker on made-up ledgers: a sound one passes, and each kind of flaw is found and named."""
 
 from __future__ import annotations
 

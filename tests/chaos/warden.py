@@ -1,7 +1,8 @@
-"""Outlives the driver by a moment: whatever the driver started and had not ended, however it died, is ended here.
+"""A process that outlives the driver by a moment. It ends what the driver started and had not ended, however the driver died.
 
-Told on stdin: `+ PID SIGNAL` and `- PID`, a line each. When stdin ends, the driver is gone. It runs as a file of its own:
-importing nothing, it is there before the first process that it must watch.
+It reads orders from stdin, one a line: `+ PID SIGNAL` to watch a process, `- PID` to forget it. The end of stdin means that the
+driver is gone. The warden runs as a file and imports nothing of ours, so that it is there before the first process that it must
+watch.
 """
 
 import os

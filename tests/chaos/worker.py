@@ -1,10 +1,11 @@
-"""A process that works: `python -m tests.chaos.worker`, made and told what to do by processes.py.
+"""A process that works: `python -m tests.chaos.worker`. processes.py starts and steers it.
 
-First line on stdin: the options. It answers `{"started": ...}`; then `hog SECONDS` takes all connections of its pool for so
-long, and `stop`, the end of stdin or SIGTERM stop it, answered with what stop() reported and what it left behind.
+The first line on stdin holds the options, and the process answers `{"started": ...}`. The order `hog SECONDS` makes it take all
+connections of its pool for so long. The order `stop`, the end of stdin and SIGTERM stop it. Then it answers with what stop()
+reported and what the manager left behind.
 
-A job's payload says what its handler does: `k` its name; `ms` how long it takes; `raises` on how many attempts it raises;
-`do` anything else (see `_do`, and misdeeds.py).
+A job's payload tells its handler what to do. `k` is the job's name, `ms` how long the handler takes, `raises` on how many
+attempts it raises, and `do` anything else (see `_do`, and misdeeds.py).
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ from .misdeeds import MISDEEDS, Scene
 from .options import WorkerOptions
 
 HELD_SECONDS = 20.0
-"""How long `hold it for long` does."""
+"""How long `hold it for long` holds the interpreter."""
 
 GONE_SECONDS = 3.0
 """How long threads and connections may take to be gone after stop() has returned."""
 
 
 class Broken(Exception):
-    """What handlers raise that are told to."""
+    """What a handler raises when its job says so."""
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def main() -> None:
     for type in options.types:
         manager.set_handler(type, lambda job: run(ledger, pool, job))
     manager.on_done(None, lambda job: ledger.note("listener", k=job.payload["k"], status=str(job.status), pid=os.getpid()))
-    # A child that multiprocessing forks closes its stdin: it would wait for the thread that reads ours, which it does not have.
+    # A child that multiprocessing forks closes sys.stdin. It would wait for the thread that reads it, which the child lacks.
     orders, sys.stdin = sys.stdin, None
     threading.Thread(target=_listen, args=(orders, pool), daemon=True).start()
     _say({"started": os.getpid()})
@@ -80,8 +81,8 @@ def main() -> None:
 
 
 class _Doubts(logging.Filter):
-    """Hears whether the reply to a claim was lost so lately that what it took may still come to light: then the row of the
-    process stays. Of the rest, nothing below a warning passes."""
+    """Notices the message that the row of this process stays: the reply to a claim was lost so recently that jobs which it took
+    may still turn up. Lets nothing below a warning pass."""
 
     were_logged = False
 
@@ -91,7 +92,7 @@ class _Doubts(logging.Filter):
 
 
 def _listen(orders: TextIO, pool: ConnectionPool[Any] | None) -> None:
-    """On a thread."""
+    """Take orders, on a thread of its own."""
     for line in orders:
         order, *arguments = line.split()
         if order == "hog":
@@ -103,7 +104,7 @@ def _listen(orders: TextIO, pool: ConnectionPool[Any] | None) -> None:
 
 
 def _hog(pool: ConnectionPool[Any], seconds: float) -> None:
-    """What a careless program does: take each connection that comes free, and hold it."""
+    """Do what a careless program does: take each connection that becomes free, and hold it."""
     until = time.monotonic() + seconds
     taken = []
     while time.monotonic() < until:
@@ -136,7 +137,7 @@ def _do(what: str | None) -> None:
         os._exit(1)
     elif what in ("SIGKILL", "SIGSEGV"):
         os.kill(os.getpid(), signal.Signals[what])
-        threading.Event().wait()  # another thread may have been given it, a moment later
+        threading.Event().wait()  # the signal may reach another thread, a moment later
     elif what == "fork":  # the child comes back out of the handler, as if it had done the job
         child = os.fork()
         if child:
@@ -145,7 +146,7 @@ def _do(what: str | None) -> None:
         re.match(r"(a+)+$", "a" * 26 + "b")
     elif what == "hold it for long":
         before = sys.getswitchinterval()
-        sys.setswitchinterval(2 * HELD_SECONDS)  # nobody asks for the interpreter before that
+        sys.setswitchinterval(2 * HELD_SECONDS)  # no thread asks for the interpreter before that
         until = time.monotonic() + HELD_SECONDS
         while time.monotonic() < until:
             pass
@@ -154,18 +155,18 @@ def _do(what: str | None) -> None:
 
 def _held() -> dict[str, int]:
     directory = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
-    # daemons of the interpreter's own and the reader of stdin, which starts after the first count, are not the manager's
+    # only the manager's: the reader of stdin, for example, starts after the first count
     threads = [thread for thread in threading.enumerate() if thread.name.startswith(("steve", "pool"))]
-    # the process's, which ends by itself half a minute after the last statement
+    # the watchdog belongs to the process, and ends by itself half a minute after the last statement
     threads = [thread for thread in threads if thread.name != "steve-watchdog"]
     return {"threads": len(threads), "files": len(list(directory.iterdir()))}
 
 
 def _left(before: dict[str, int]) -> dict[str, int]:
-    """What there is more than before, when that has had its time to go."""
+    """What there is more of than before, after it has had time to go."""
     deadline = time.monotonic() + GONE_SECONDS
     while True:
-        gc.collect()  # a connection that failed while it was opened is held by the traceback of its own error
+        gc.collect()  # the traceback of its own error holds a connection that failed while it was opened
         left = {name: count - before[name] for name, count in _held().items() if count > before[name]}
         if not left or time.monotonic() > deadline:
             return left

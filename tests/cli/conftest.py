@@ -1,4 +1,4 @@
-"""For the tests of the command line and the embedded server: a place for temporary files, empty in the end."""
+"""For the tests of the command line and the embedded server: a directory for temporary files that must be empty at the end."""
 
 import os
 import shutil
@@ -16,11 +16,11 @@ from tests.conftest import until
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The directory for temporary files, its name short enough for a socket. Nothing may run or lie in it after."""
+    """A directory for temporary files, with a name short enough for a socket. After the test nothing may use it or be in it."""
     folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
-    folder.chmod(0o755)  # as root, the server runs as somebody else
+    folder.chmod(0o755)  # if we are root, the server runs as another user
     monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)  # where Python remembers it
+    monkeypatch.setattr(tempfile, "tempdir", None)  # Python's copy of it
     yield folder
     until(lambda: not processes_in(folder))
     left = list(folder.iterdir())
@@ -29,15 +29,15 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
-    """The processes on whose command line the folder is."""
+    """The processes whose command line names the folder."""
     processes = psutil.process_iter(["cmdline"])
     return [process for process in processes if str(folder) in " ".join(process.info["cmdline"] or [])]
 
 
 def python(*arguments: str, to_be_interrupted: bool = False) -> subprocess.Popen[str]:
-    """A Python of its own, in a session of its own, that writes what it prints into pipes.
+    """Start another Python, in a session of its own, with pipes for what it prints.
 
-    `to_be_interrupted`: without coverage, whose lock a KeyboardInterrupt may leave locked when it comes inside.
+    `to_be_interrupted`: without coverage, because a KeyboardInterrupt within its code may leave its lock locked.
     """
     unmeasured = {"COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"} if to_be_interrupted else set()
     environment = {name: value for name, value in os.environ.items() if name not in unmeasured}

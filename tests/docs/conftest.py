@@ -1,4 +1,4 @@
-"""The reader of the pages, and the tables of the reader's own program."""
+"""Fixtures for the tests of the pages: a Reader that runs a page's blocks, and the tables of the reader's own program."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command line: `python -m tests.mutants`. Which mutants, how long each may take, and where the table goes."""
+"""The command line, `python -m tests.mutants`: tries the chosen mutants and writes the table."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--only", action="append", default=[], metavar="ID[,ID]", help="these mutants: M1,M4")
     parser.add_argument("--limit", type=float, default=300.0, metavar="S", help="seconds that a test may take")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the table into that page: docs/reliability.md")
-    parser.add_argument("--list", action="store_true", help="name the mutants and leave")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table into this page: docs/reliability.md")
+    parser.add_argument("--list", action="store_true", help="list the mutants and exit")
     return parser.parse_args()
 
 
 @contextmanager
 def _database_url() -> Iterator[str]:
-    """As the suite has it: the one at STEVE_TEST_DATABASE_URL, else an embedded one, which then serves all mutants."""
+    """The suite's database: the one at STEVE_TEST_DATABASE_URL, else an embedded one, which then serves all mutants."""
     url = os.environ.get("STEVE_TEST_DATABASE_URL")
     if url:
         yield url

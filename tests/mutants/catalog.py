@@ -1,7 +1,7 @@
 """What a mutant is, and all of them: what each breaks, the text that it changes in steve/, and the test that must fail for it.
 
-A text is as short as it can be and still stand there once: it survives edits around it. One that does not is an error, never
-a mutant that was not tried.
+A text is as short as possible while its file has it only once, so that it survives edits around it. A text that does not fit
+any more is an error, so that no mutant is left out unnoticed.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from pathlib import Path
 
 
 class Misfit(Exception):
-    """A mutant's text does not stand in its file, or more than once: the code has changed, and the mutant must follow."""
+    """The file does not have a mutant's text exactly once. The code has changed, and the mutant must follow."""
 
 
 class Edit:
-    """In one file of steve/, which holds `old` exactly once: `new` in its place."""
+    """Puts `new` in the place of `old` in one file of steve/, which has `old` exactly once."""
 
     def __init__(self, file: str, old: str, new: str) -> None:
         self.file = file
@@ -22,14 +22,14 @@ class Edit:
         self.new = new
 
     def made_in(self, text: str) -> str:
-        """Raises Misfit."""
+        """The text with this edit. Raises Misfit."""
         if (count := text.count(self.old)) != 1:
             raise Misfit(f"steve/{self.file} holds this {count} times, not once: {self.old!r}")
         return text.replace(self.old, self.new)
 
 
 class Mutant:
-    """`breaks`: what steve does then. `test`: under tests/, the one that fails. `note`: where it is not what its name says."""
+    """`breaks`: what steve does then. `test`: the test under tests/ that must fail. `note`: what else there is to know."""
 
     def __init__(self, id: str, breaks: str, test: str, *edits: Edit, note: str = "") -> None:
         self.id = id
@@ -39,7 +39,7 @@ class Mutant:
         self.note = note
 
     def apply(self, steve: Path) -> None:
-        """To the package in that directory. Raises Misfit."""
+        """Make the edits in the package in that directory. Raises Misfit."""
         for edit in self.edits:
             file = steve / edit.file
             try:
@@ -49,7 +49,7 @@ class Mutant:
 
 
 def chosen(ids: list[str]) -> list[Mutant]:
-    """Those, in the order of the catalog; none: all. Raises LookupError."""
+    """The mutants with these ids, in the order of the catalog. Without ids: all. Raises LookupError."""
     known = [mutant.id for mutant in MUTANTS]
     if unknown := [id for id in ids if id not in known]:
         raise LookupError(f"there is no mutant {', '.join(unknown)}; there are {', '.join(known)}")
@@ -57,7 +57,7 @@ def chosen(ids: list[str]) -> list[Mutant]:
 
 
 MUTANTS = (
-    # -- who holds a job ----------------------------------------------------------------------------------------------------
+    # -- which run holds a job ----------------------------------------------------------------------------------------------
     Mutant(
         "M1",
         "an outcome is written though the job was taken away: no lease_no in the fence",
@@ -68,7 +68,7 @@ MUTANTS = (
             "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]",
             "",
         ),
-        note="Both, since the time of the claim fences, too.",
+        note="Both edits are needed, because the time of the claim fences, too.",
     ),
     Mutant(
         "M1b",
@@ -78,15 +78,15 @@ MUTANTS = (
     ),
     Mutant(
         "M2",
-        "a rescue takes a job whose outcome is being written: neither locks it nor looks at its status again",
+        "a rescue takes a job whose outcome is being written: it neither locks the row nor looks at its status again",
         "database/test_holding.py::test_a_rescue_skips_a_job_whose_outcome_is_being_written",
         Edit("_database/sql/rescue_jobs.sql", "limit %(n)s\n  for no key update skip locked", "limit %(n)s"),
         Edit("_database/sql/rescue_jobs.sql", "and (status = 'running') is true", ""),
-        note="Either of the two is enough: only without both is the outcome lost.",
+        note="Either of the two is enough: the outcome is lost only without both.",
     ),
     Mutant(
         "M2b",
-        "a process that beat since it was judged is rescued from all the same",
+        "a rescue takes the jobs of a process that has sent a heartbeat since it was judged",
         "database/test_holding.py::test_a_process_that_has_beaten_since_it_was_judged_keeps_its_jobs",
         Edit(
             "_database/sql/rescue_jobs.sql",
@@ -96,7 +96,7 @@ MUTANTS = (
     ),
     Mutant(
         "M2c",
-        "a process that holds the lock of its row is rescued from as dead",
+        "a rescue takes the jobs of a process that holds the lock of its row, as if it were dead",
         "database/test_holding.py::test_a_process_that_holds_the_lock_of_its_row_is_not_dead",
         Edit(
             "_database/sql/rescue_jobs.sql",
@@ -121,15 +121,15 @@ MUTANTS = (
             "where id = any(array(select id from {schema}.job where ctid = any(array(select place from found))))",
         ),
         Edit("_database/sql/claim_jobs.sql", " and (status = 'pending') is true", ""),
-        note="And by id: a row that another claim has changed is not found again at its place.",
+        note="The mutant also finds rows by id, because a row that another claim has changed is not found again at its place.",
     ),
     # -- what a handler and a listener may do -------------------------------------------------------------------------------
     Mutant(
         "M4",
-        "what a listener raises comes through",
+        "what a listener raises is not caught",
         "engine/events/test_dispatcher.py::test_the_dispatcher_survives_whatever_a_listener_raises",
         Edit("_runtime/guard.py", "except BaseException", "except ()"),
-        note="Listeners are called by a thread of their own, after the commit, so that there is no `try` to move them into.",
+        note="Listeners are called by a thread of their own, after the commit: the settler has no `try` to move the call into.",
     ),
     Mutant(
         "M4b",
@@ -149,7 +149,7 @@ MUTANTS = (
     ),
     Mutant(
         "M5b",
-        "what is raised into a worker's thread from outside loses its job",
+        "an exception that is raised into a worker's thread from outside loses the job",
         "engine/work/test_worker.py::test_what_is_raised_into_a_run_from_outside_is_its_outcome",
         Edit(
             "_engine/work/worker.py",
@@ -182,7 +182,7 @@ MUTANTS = (
     ),
     Mutant(
         "M6c",
-        "after a lost reply nobody asks what was written",
+        "after a lost reply the settler does not ask what was written",
         "behaviour/test_outage.py::test_a_settlement_whose_reply_is_lost_is_told_once_and_logged_once",
         Edit("_engine/settle/settler.py", "landed |= self._database.find_written(group)", "pass"),
     ),
@@ -219,18 +219,18 @@ MUTANTS = (
     ),
     Mutant(
         "M8",
-        "a claim whose reply was lost is made again, and nobody asks what it took",
+        "a claim whose reply was lost is made again, and the claimer does not ask what the first one took",
         "behaviour/test_outage.py::test_a_claim_whose_reply_is_lost_loses_no_job",
         Edit(
             "_engine/claim/claimer.py",
             "could not be read\n            self.in_doubt.lose()",
             "could not be read\n            pass",
         ),
-        note="A claim is known by its claimed_at, so that what it took can be asked for.",
+        note="The jobs that a claim took can be found by its claimed_at.",
     ),
     Mutant(
         "M8b",
-        "who asks what a lost claim took gets also what it has at hand already",
+        "a process that asks what a lost claim took also gets jobs that it already has",
         "database/test_holding.py::test_only_the_jobs_of_a_claim_whose_reply_was_lost_are_found",
         Edit("_database/sql/find_claimed.sql", "and claimed_at <> all(%(answered)s::pg_catalog.timestamptz[])", ""),
     ),
@@ -245,11 +245,11 @@ MUTANTS = (
             "heartbeat=(lambda *how: [loop := self._loop(*how), "
             "setattr(loop, 'call', lambda statement: self.call_once(statement, timeout=5.0))][0])(None",
         ),
-        note="It has a connection of its own, that it never gives back: the mutant takes it away.",
+        note="The heartbeat has a connection of its own, which it never gives back: the mutant takes that away.",
     ),
     Mutant(
         "M10",
-        "after a restart of the server those are rescued who are not back yet: no grace",
+        "after a restart of the server the jobs of processes that are not back yet are rescued: no grace",
         "model/test_process.py::test_the_judgment_on_a_process_that",
         Edit("_model/process.py", " and own.server_up >= tuning.server_age", ""),
         Edit("_model/process.py", "and own.server_up >= max(process.lease, tuning.server_age)", ""),
@@ -288,7 +288,7 @@ MUTANTS = (
         "behaviour/test_alive.py::test_a_job_on_its_last_chance_runs_alone",
         Edit("_database/sql/claim_jobs.sql", "and (crashes + 1 >= %(max_crashes)s) = %(alone)s", ""),
         Edit("_database/sql/claim_jobs.sql", "exists (\n      select\n", "false and exists (\n      select\n"),
-        note="The first edit alone changes nothing: who has claimed it gives it back when it hears what it is.",
+        note="The first edit alone changes nothing: the process that claimed the job sees its crashes and gives it back.",
     ),
     Mutant(
         "M17d",
@@ -310,11 +310,11 @@ MUTANTS = (
     ),
     Mutant(
         "M13b",
-        "a heartbeat that finds its row gone leaves it at that",
+        "a heartbeat that finds its row gone does not insert it again",
         "behaviour/test_alive.py::test_a_heartbeat_that_finds_its_row_gone_inserts_it_again",
         Edit("_database/sql/beat.sql", "where %(beat)s and not exists (select from beaten)", "where false"),
     ),
-    # -- what wakes whom, and when ------------------------------------------------------------------------------------------
+    # -- when a worker wakes ------------------------------------------------------------------------------------------------
     Mutant(
         "M12",
         "jobs are claimed that this process has no handler for",
@@ -349,7 +349,7 @@ MUTANTS = (
     ),
     Mutant(
         "M15d",
-        "a job that was committed late, below a mark, is never found: one full scan and no other",
+        "a job that was committed late, below a watermark, is never found: there is only one full scan",
         "behaviour/test_waking.py::test_a_job_in_a_transaction_wakes_no_worker_before_the_commit",
         Edit("_engine/claim/watermarks.py", "+ self._tuning.full_scan_every * seconds", "+ 1e9"),
     ),
@@ -362,7 +362,7 @@ MUTANTS = (
             "parameters | job.terms._asdict()",
             "parameters | job.terms._asdict() | {'run_at': job.terms.run_at or datetime.now().astimezone()}",
         ),
-        note="No statement takes a time from the process but what a user gives as run_at: the mutant's does.",
+        note="No statement takes a time from the process, except the run_at that a user gives. The mutant's does.",
     ),
     # -- ends and beginnings ------------------------------------------------------------------------------------------------
     Mutant(
@@ -377,7 +377,7 @@ MUTANTS = (
     ),
     Mutant(
         "M18",
-        "what was claimed and not begun is not given back at a stop",
+        "a stop does not give back the jobs that were claimed and have not begun",
         "behaviour/test_start_stop.py::test_jobs_not_begun_are_given_back_at_once_though_a_handler_still_runs",
         Edit(
             "_engine/ending.py",
@@ -387,7 +387,7 @@ MUTANTS = (
     ),
     Mutant(
         "M19",
-        "a snooze, and what is given back, spend an attempt",
+        "a snooze spends an attempt, and so does a job that is given back",
         "behaviour/test_retrying.py::test_a_snooze_postpones_the_job_and_leaves_no_attempt_and_no_history",
         Edit(
             "_database/sql/settle_jobs.sql",
@@ -409,11 +409,11 @@ MUTANTS = (
     ),
     Mutant(
         "M22",
-        "what PostgreSQL quotes of a payload is repeated to who called",
+        "an error repeats to the caller what PostgreSQL quotes of a payload",
         "behaviour/test_secrets.py::test_what_postgresql_says_of_a_payload_is_not_repeated",
         Edit("_client/calls.py", "(SQLSTATE {error.sqlstate})", "({error.__cause__})"),
     ),
-    # -- what the world does to it --------------------------------------------------------------------------------------------
+    # -- what happens around steve ------------------------------------------------------------------------------------------
     Mutant(
         "M23",
         "an outcome that PostgreSQL does not take fails its job, whatever the cause",
@@ -436,19 +436,19 @@ MUTANTS = (
     ),
     Mutant(
         "M23c",
-        "a row that another life of the job has left in the log keeps its outcome from being written",
+        "a row in the log that another life of the job has left keeps its outcome from being written",
         "engine/settle/test_settler.py::test_a_row_of_the_log_from_another_life_of_the_job_is_removed",
         Edit("_engine/settle/settler.py", "self._database.forget_attempt(verdict)", "pass"),
     ),
     Mutant(
         "M24",
-        "what a process holds by the tables and not in fact is looked for only where there is a cause",
+        "a process looks for jobs that it holds by the tables and not in fact only when there is a cause",
         "engine/liveness/test_reconcile.py::test_once_an_interval_it_looks_without_a_cause",
         Edit("_engine/liveness/reconcile.py", " or now >= self._next_at", ""),
     ),
     Mutant(
         "M24b",
-        "a job that was claimed while it was looked for is freed: what was found before does not count",
+        "a job that was claimed between two looks is freed: earlier looks do not count",
         "engine/liveness/test_reconcile.py::test_jobs_that_were_claimed_between_the_looks_are_not_freed",
         Edit(
             "_engine/liveness/reconcile.py",
@@ -464,7 +464,7 @@ MUTANTS = (
     ),
     Mutant(
         "M25",
-        "silence is judged by the server's clock: by the time that a heartbeat bears",
+        "silence is judged by the server's clock: by the time in the heartbeat",
         "engine/liveness/test_rescue.py::test_silence_begins_when_a_heartbeat_is_first_seen",
         Edit(
             "_engine/liveness/rescue.py", "known is not None and known[0] == value", "known is not None and known[0] >= value"
@@ -472,13 +472,13 @@ MUTANTS = (
     ),
     Mutant(
         "M25b",
-        "a heartbeat that cannot be written lets go of the session, and the process looks dead",
+        "a heartbeat that cannot be written gives up its session, and the process looks dead",
         "engine/liveness/test_heartbeat.py::test_a_beat_that_cannot_be_written_keeps_a_session_that_is_alive",
         Edit("_engine/liveness/heartbeat.py", "if not self._database.is_open():", "if True:"),
     ),
     Mutant(
         "M25c",
-        "of a process that is taken for dead and lives, jobs are lost twice for one verdict",
+        "a process that lives and is taken for dead loses jobs twice for one verdict",
         "engine/liveness/test_rescue.py::test_each_finding_is_acted_on_once",
         Edit("_engine/liveness/rescue.py", "taken.add(verdict.job.id)", "pass"),
     ),
@@ -494,32 +494,32 @@ MUTANTS = (
     ),
     Mutant(
         "M1d",
-        "a run that ends takes another off the list that was given its id and lease_no",
+        "a run that ends takes another run off the list, whose job was given the same id and lease_no",
         "behaviour/test_held_by_nobody.py::test_a_run_from_before_a_truncate_does_not_make_the_new_job_of_its_id_lost",
         Edit("_engine/work/running.py", "self._jobs[id(job)] = Running", "self._jobs[job.id] = Running"),
         Edit("_engine/work/running.py", "del self._jobs[id(job)]", "self._jobs.pop(job.id, None)"),
     ),
     Mutant(
         "M26",
-        "a rescue and a look at the tables never meet: a process frees nothing",
+        "a process that compares the tables with what it runs frees nothing",
         "behaviour/test_held_by_nobody.py::test_a_row_that_is_put_back_as_it_was_while_it_ran_runs_again",
         Edit("_engine/liveness/reconcile.py", "self._free(lost)", "pass"),
     ),
     Mutant(
         "M26b",
-        "a job that a claim took whose reply was lost is freed before the claimer asks for it, and a crash is counted",
+        "a job of a claim whose reply was lost is freed, with a crash, before the claimer asks for it",
         "engine/liveness/test_liveness.py::test_while_the_reply_to_a_claim_is_lost_nothing_is_freed",
         Edit("_engine/liveness/liveness.py", "if self._engine.ask_what_was_lost():", "if False:"),
     ),
     Mutant(
         "M27",
-        "values are turned into PostgreSQL's by what the application has registered",
+        "values are converted by the adapters that the application has registered",
         "behaviour/test_administration.py::test_adapters_that_the_application_registers_change_nothing",
         Edit("_database/execute.py", "return _lenient_adapters() if unchecked else _adapters()", "return super().adapters"),
     ),
     Mutant(
         "M28",
-        "a role's array_nulls makes words of the nulls in an outcome",
+        "a role's array_nulls turns the nulls in an outcome into words",
         "behaviour/test_session_settings.py::test_jobs_live_well_whatever_settings_their_role_carries",
         Edit("_database/execute.py", '"array_nulls": "on",', ""),
     ),

@@ -1,4 +1,4 @@
-"""Every mutant still fits the code: a change that moves a text away from under one, or renames its test, is noticed here."""
+"""Checks that every mutant still fits the code: a change that removes a mutant's text, or renames its test, fails here."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A copy of this checkout, broken or not, and tests run on it: never on the checkout itself."""
+"""Runs tests on a copy of this checkout, broken or not, and never on the checkout itself."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.child import ROOT
 from .catalog import Mutant
 
 CONTROL = "behaviour/test_create_and_find.py::test_a_job_that_ran_shows_its_result_its_times_and_its_attempts"
-"""Green whatever is broken: a mutant is a steve that works, but for one thing. One that does nothing fails every test."""
+"""This test must pass with every mutant, which works but for one thing. A steve that does nothing would fail every test."""
 
 ASSERTIONS = ("assert ", "AssertionError", "Failed: ")
-"""How the failure begins of a test that looked and saw something wrong; any other error may be the mutant's own mistake."""
+"""How a failure begins if the test itself saw something wrong. Any other error may be a mistake of the mutant."""
 
 END_SECONDS = 15.0
 """How long a run may take to end when its time is over."""
@@ -34,7 +34,7 @@ class Fate(StrEnum):
     KILLED = "killed"
     SURVIVED = "survived"
     INVALID = "invalid"
-    """No verdict: something else failed than the test, or it did not end in time."""
+    """No verdict: something other than the test failed, or it did not end in time."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Run:
-    """What pytest says."""
+    """The result of a run of pytest."""
 
     failed: dict[str, str]
     """The names of tests that failed by an assertion, and how."""
     errors: dict[str, str]
-    """The names of those for which anything else went wrong."""
+    """The names of tests for which anything else went wrong, and what."""
     passed: int
     ended: bool
-    """In time."""
+    """Whether it ended in time."""
     text: str
 
 
@@ -73,8 +73,8 @@ def copied() -> Iterator[Path]:
 
 
 def check_sound(mutants: Sequence[Mutant], url: str, limit: float) -> str:
-    """Run their tests, and the control, on a copy that is not broken; what is wrong, "" if nothing is. Raises Misfit."""
-    for mutant in mutants:  # rather now than after minutes
+    """Run the mutants' tests and the control on an unbroken copy. Returns what is wrong, or "". Raises Misfit."""
+    for mutant in mutants:  # so that a misfit shows now, and not after minutes
         with copied() as directory:
             mutant.apply(directory / "steve")
     with copied() as directory:
@@ -90,7 +90,7 @@ def check_sound(mutants: Sequence[Mutant], url: str, limit: float) -> str:
 
 
 def take(mutant: Mutant, url: str, limit: float) -> Trial:
-    """Raises Misfit."""
+    """Try one mutant. Raises Misfit."""
     began = time.monotonic()
     with copied() as directory:
         mutant.apply(directory / "steve")
@@ -113,8 +113,8 @@ def _judge(run: Run) -> tuple[Fate, str]:
 
 
 def _run(directory: Path, tests: Sequence[str], url: str, limit: float, *options: str) -> Run:
-    """In a process group of its own, so that nothing of it outlives us. Each test has `limit` seconds; pytest itself sees to
-    that, and is ended only where a mutant does not let it."""
+    """Run tests in a process group of their own, so that none of them outlives us. pytest ends each test after `limit`
+    seconds, and is itself ended only if a mutant keeps it from that."""
     report = directory / "report.xml"
     command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", f"--junitxml={report}", *options]
     command += [f"--timeout={limit}", *(f"tests/{test}" for test in tests)]
@@ -134,12 +134,12 @@ def _run(directory: Path, tests: Sequence[str], url: str, limit: float, *options
 
 
 def _environ(directory: Path, url: str) -> dict[str, str]:
-    """The copy comes before the checkout that is installed here, in the programs too that the tests start."""
+    """Variables that make Python import the copy and not the installed checkout, also in programs that the tests start."""
     return os.environ | {"PYTHONPATH": str(directory), "STEVE_TEST_DATABASE_URL": url}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Gently at first: a test may have started a server, which it stops when it is interrupted."""
+    """End it gently at first: a test that is interrupted stops the server that it may have started."""
     try:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
@@ -147,14 +147,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         pass
     try:
-        os.killpg(process.pid, signal.SIGKILL)  # also what it has left behind
+        os.killpg(process.pid, signal.SIGKILL)  # and what it has left behind
     except ProcessLookupError:
         pass
     process.wait()
 
 
 def _read(report: Path, ended: bool, text: str) -> Run:
-    """pytest's report: a case may have both, a failure of the test and an error of what it cleans up."""
+    """Read pytest's report. A case may have both: a failure of the test, and an error of its clean-up."""
     failed: dict[str, str] = {}
     errors: dict[str, str] = {}
     passed = 0
@@ -163,7 +163,7 @@ def _read(report: Path, ended: bool, text: str) -> Run:
         ills = [(ill.tag, " ".join(ill.get("message", "").split())[:200]) for ill in case if ill.tag in ("failure", "error")]
         passed += case.find("skipped") is None and not ills
         for tag, said in ills:
-            # What a fixture finds when its test has ended is found by the test.
+            # What a fixture finds at the end of a test counts as found by the test.
             looked = said if tag == "failure" else said.removeprefix('failed on teardown with "')
             is_assertion = looked.startswith(ASSERTIONS) and not looked.startswith("Failed: Timeout")
             (failed if is_assertion else errors)[name] = said

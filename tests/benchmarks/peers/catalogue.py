@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tests.child import ROOT
 
 HOME = ROOT / ".peers"
-"""Where they are installed. Not under version control."""
+"""Where the peers are installed. Not under version control."""
 
 DRIVERS = Path(__file__).parent / "drivers"
 
@@ -19,13 +19,13 @@ class Peer(NamedTuple):
     packages: tuple[str, ...]
     """As pip or npm takes them; the first is the peer itself."""
     settings: str
-    """Its best, found by trying: what its driver sets."""
+    """Its best settings, which its driver sets. They were found by trying."""
     jobs: int
-    """More than it can do until the cap, or as many as the drains of steve have."""
+    """How many jobs it gets: more than it can do before it is stopped, or as many as the drains of steve have."""
     unfinished: str
     """SQL: how many jobs are not yet done for good. A job that failed is not done."""
     python: tuple[int, int] | None = (3, 11)
-    """The least that it runs on; None: it runs on Node."""
+    """The oldest Python that it runs on; None: it runs on Node."""
 
     @property
     def home(self) -> Path:
@@ -33,7 +33,7 @@ class Peer(NamedTuple):
 
     @property
     def stamp(self) -> Path:
-        """Written when it is installed: its packages."""
+        """A file with the names of its packages, written when they are installed."""
         return self.home / ".installed"
 
     @property
@@ -45,7 +45,7 @@ class Peer(NamedTuple):
         return f"{self.packages[0]}, {self.settings}"
 
     def command(self) -> list[str]:
-        """Its driver."""
+        """The command that runs its driver."""
         module = self.name.replace("-", "_")
         if self.python:
             code = f"from tests.benchmarks.peers.driver import main; main({module!r})"

@@ -1,4 +1,4 @@
-"""A database for one peer: new, on the cluster of the run, and gone afterwards."""
+"""A new database for one peer, on the cluster of the run. It is dropped afterwards."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Database:
             "PGPASSWORD": info.password,
             "PGDATABASE": name,
         }
-        """For the peer's processes: all libraries know libpq's variables, whatever their URLs look like."""
+        """Variables for the peer's processes. All the libraries know libpq's variables, whatever form their URLs have."""
         self.connection = psycopg.connect(make_conninfo(cluster.conninfo, dbname=name), autocommit=True)
 
     def freshen(self) -> None:
-        """As Cluster.freshen does it."""
+        """The same as Cluster.freshen."""
         self.connection.execute("vacuum (analyze)")
         self.connection.execute("checkpoint")
 

@@ -1,8 +1,9 @@
-"""What the drivers of the Python peers share. It runs in the peer's own environment, without steve and without psycopg.
+"""What the drivers of the Python peers share. It runs in the peer's own environment and needs neither steve nor psycopg.
 
-figures.py starts it (see `Peer.command`). First line on stdin: the options, as JSON; then `fill` and `create` are carried out
-and answered with a line, while `work` says that it is ready, waits for a line, answers with the time at which it calls its
-library, and works until it is killed, or stdin ends. Which database: libpq's environment variables, which all peers know.
+figures.py starts it (see `Peer.command`). The first line on stdin holds the options, as JSON. The commands `fill` and `create`
+are carried out, and then answered with a line. The command `work` answers that it is ready, waits for a line, answers with the
+time at which it calls its library, and works until it is killed or stdin ends. libpq's environment variables, which all peers
+know, name the database.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from ..board import Board
 
 ANYWHERE = "postgresql://"
-"""The URL of what libpq's environment variables name."""
+"""A URL that leaves everything to libpq's environment variables."""
 
 jobs: int
 _every: float
@@ -46,27 +47,27 @@ def main(name: str) -> None:
         peer.set_up()
         peer.fill()
     _answer("done")
-    os._exit(0)  # some leave threads behind
+    os._exit(0)  # some libraries leave threads behind
 
 
 def batches(size: int) -> Iterator[range]:
-    """The jobs to fill in, by number."""
+    """The numbers of the jobs to fill in, in batches."""
     for first in range(0, jobs, size):
         yield range(first, min(first + size, jobs))
 
 
 def creating() -> Iterator[int]:
-    """The jobs to create one at a time; each has been created when the loop asks for the next."""
+    """The numbers of the jobs to create one at a time. The caller has created a job when it asks for the next."""
     made = _board.made
     for i in range(jobs):
-        if _every:  # not in step with anything that happens once in so many milliseconds
+        if _every:  # random, so as not to keep step with anything periodic
             time.sleep(_every * random.uniform(0.5, 1.5))
         yield i
         made[i] = time.monotonic_ns()
 
 
 def wait_for_start() -> None:
-    """To be called right before the library's own start."""
+    """Tell figures.py that we are ready, and wait. Call this right before the library's own start."""
     _answer("ready")
     sys.stdin.readline()
     _answer(time.monotonic_ns())
@@ -74,13 +75,13 @@ def wait_for_start() -> None:
 
 
 def begun(i: int) -> None:
-    """A handler has begun job `i`."""
+    """Note that a handler has begun job `i`."""
     _board.begun[i] = time.monotonic_ns()
     _board.runs[i] += 1
 
 
 def _end_with_stdin() -> None:
-    """None outlives the benchmark, whatever becomes of that."""
+    """End when stdin ends, so that no driver outlives the benchmark."""
 
     def end() -> None:
         sys.stdin.read()

@@ -1,7 +1,7 @@
 """What is measured of each peer that is installed: its drain, its pick-up, its create. All of them at its best settings.
 
-The clock of a drain runs from just before the library's own start until its tables know of no unfinished job, as for steve; who
-has not come so far after six seconds is stopped, and what is done for good by then counts.
+The clock of a drain runs from just before the library's own start until its tables know of no unfinished job, as for steve. A
+peer that has not finished after six seconds is stopped, and the jobs that are done for good by then count.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from . import database
 from .catalogue import PEERS, Peer
 
 CAP = 6.0
-"""Seconds."""
+"""Seconds until a drain is stopped."""
 
 FILL_SECONDS = 300.0
-"""How long it may take to fill in the jobs, of the slowest one at a time."""
+"""How long filling in the jobs may take. The slowest peers do it one job at a time."""
 
 
 class Trial(NamedTuple):
@@ -37,13 +37,13 @@ class Trial(NamedTuple):
     board: Board
 
     def fill(self, jobs: int) -> None:
-        """Make its tables, fill in so many jobs."""
+        """Make the peer's tables, and fill in so many jobs."""
         with self._driver("fill", jobs) as process:
             process.answer(FILL_SECONDS)
         self.database.freshen()
 
     def create(self, *, every: float = 0.0) -> None:
-        """Create jobs one at a time, for every place on the board."""
+        """Create as many jobs as the board has room for, one at a time."""
         with self._driver("create", self.board.jobs, every) as process:
             process.answer(FILL_SECONDS)
 
@@ -84,7 +84,7 @@ def drain(bench: Bench, peer: Peer) -> Reading:
             begun = worker.answer() / 1e9
             all_ran = _wait_until_run(trial.board, worker, begun + CAP)
             while True:
-                now = time.monotonic()  # before the query: its snapshot is taken right after
+                now = time.monotonic()  # taken before the query, whose snapshot comes right after
                 done = jobs - trial.unfinished()
                 if done == jobs or now > begun + CAP:
                     break
@@ -104,7 +104,7 @@ def drain(bench: Bench, peer: Peer) -> Reading:
 
 
 def _wait_until_run(board: Board, worker: Process, deadline: float) -> bool:
-    """Whether all handlers have begun by then. Looks at the board only."""
+    """Wait for all handlers to begin. Returns whether they have by the deadline. Reads nothing but the board."""
     reached = 0
     while (reached := board.first_not_run(reached)) >= 0:
         worker.check()
@@ -115,7 +115,7 @@ def _wait_until_run(board: Board, worker: Process, deadline: float) -> bool:
 
 
 def _check(trial: Trial, done: int, all_ran: bool) -> None:
-    """Its ledger: no job ran twice, no job is done that did not run, and all ran unless it was stopped."""
+    """Check that no job ran twice, that no job is done that did not run, and that all ran unless the peer was stopped."""
     runs = trial.board.runs
     ran = sum(runs)
     flaws = []
@@ -142,7 +142,7 @@ def pick_up(bench: Bench, peer: Peer) -> Reading:
 
 
 def create(bench: Bench, peer: Peer) -> Reading:
-    """The first job is the warm-up."""
+    """Jobs a second, without the first job, which is the warm-up."""
     with trial_of(bench, peer, bench.jobs(4_000)) as trial:
         trial.fill(0)
         trial.create()

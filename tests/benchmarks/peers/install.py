@@ -1,4 +1,4 @@
-"""Installs the peers that this machine can: `python -m tests.benchmarks.peers.install`. Says in a line what it leaves out."""
+"""Installs the peers that can run here: `python -m tests.benchmarks.peers.install`. A line says of each what became of it."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def install(peer: Peer) -> None:
 
 
 def python(least: tuple[int, int]) -> str:
-    """Our own if it is new enough, else one from the PATH or from pyenv."""
+    """Our own Python if it is new enough, else one from the PATH or from pyenv."""
     if sys.version_info[:2] >= least:
         return sys.executable
     for minor in range(least[1], least[1] + 4):
         name = f"python3.{minor}"
         for candidate in (name, *sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/{name}"))):
-            try:  # what is on the PATH may be a shim of pyenv's that only says which versions there are
+            try:  # a program on the PATH may be a shim of pyenv's, which only says which versions there are
                 run([str(candidate), "-c", ""])
             except CannotInstall:
                 continue

@@ -10,7 +10,7 @@ from tests.engine.settle.ledger import Ledger
 
 @pytest.fixture
 def make_ledger() -> Iterator[Callable[..., Ledger]]:
-    """`make_ledger(**tuning)`: a Ledger whose settler is not started, and is ended after the test."""
+    """`make_ledger(**tuning)` makes a Ledger. Its settler is not started, and it is ended after the test."""
     ledgers: list[Ledger] = []
 
     def make(**tuning: Any) -> Ledger:

@@ -12,7 +12,7 @@ MakePool = Callable[..., PoolHarness]
 
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
-    """Something for handlers to wait for. It opens when the test ends, whatever became of it."""
+    """An event for handlers to wait for. It is set when the test ends, even if it fails."""
     gate = threading.Event()
     yield gate
     gate.set()
@@ -20,7 +20,7 @@ def gate() -> Iterator[threading.Event]:
 
 @pytest.fixture
 def make_pool(gate: threading.Event) -> Iterator[MakePool]:
-    """`make_pool(workers, handler, **keywords of PoolHarness)`: a pool that is not started, and that is stopped at the end."""
+    """`make_pool(workers, handler, **keywords of PoolHarness)` makes a pool that is not started. It is stopped at the end."""
     harnesses: list[PoolHarness] = []
 
     def make(workers: int, handler: Callable[[Job], Any] = lambda job: None, **keywords: Any) -> PoolHarness:

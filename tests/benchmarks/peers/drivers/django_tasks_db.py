@@ -9,7 +9,7 @@ settings.configure(
     DATABASES={
         "default": {
             "ENGINE": "django.db.backends.postgresql",
-            "NAME": os.environ["PGDATABASE"],  # the rest is libpq's
+            "NAME": os.environ["PGDATABASE"],  # libpq's variables name the rest
             "CONN_MAX_AGE": None,
         }
     },
@@ -36,7 +36,7 @@ def set_up() -> None:
     call_command("migrate", verbosity=0)
 
 
-def fill() -> None:  # it has no call for many
+def fill() -> None:  # it has no call that creates many jobs
     for batch in driver.batches(1_000):
         with transaction.atomic():
             for i in batch:

@@ -9,7 +9,7 @@ from dramatiq_postgres.schema import generate_init_sql
 
 from .. import driver
 
-broker = PostgresBroker(url={"maxconn": "16"}, results=False)  # the rest is libpq's
+broker = PostgresBroker(url={"maxconn": "16"}, results=False)  # libpq's variables name the rest
 dramatiq.set_broker(broker)
 
 
@@ -23,7 +23,7 @@ def set_up() -> None:
         connection.execute(generate_init_sql())
 
 
-def fill() -> None:  # it has no call for many
+def fill() -> None:  # it has no call that creates many jobs
     for batch in driver.batches(1_000):
         for i in batch:
             noop.send(i)

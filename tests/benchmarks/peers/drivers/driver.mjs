@@ -1,4 +1,4 @@
-// What the drivers of the Node peers share: driver.py tells how the two sides talk, board.py what they write where.
+// What the drivers of the Node peers share. driver.py says which orders they take, and board.py what is where on the board.
 import fs from "node:fs";
 import readline from "node:readline";
 
@@ -15,13 +15,13 @@ export class Driver {
     this.clean();
   }
 
-  // The jobs to fill in, by number.
+  // The numbers of the jobs to fill in, in batches.
   *batches(size) {
     for (let first = 0; first < this.jobs; first += size)
       yield Array.from({ length: Math.min(size, this.jobs - first) }, (_, k) => first + k);
   }
 
-  // The jobs to create one at a time; each has been created when the loop asks for the next.
+  // The numbers of the jobs to create one at a time. The caller has created a job when it asks for the next.
   async *creating() {
     for (let i = 0; i < this.jobs; i++) {
       if (this.every) await new Promise((resolve) => setTimeout(resolve, 1000 * this.every * (0.5 + Math.random())));
@@ -31,7 +31,7 @@ export class Driver {
     fs.writeSync(this.file, this.times, 0, 8 * this.jobs, 8 * this.room);
   }
 
-  // To be called right before the library's own start.
+  // Tell figures.py that we are ready, and wait. Call this right before the library's own start.
   async waitForStart() {
     answer("ready");
     await nextLine();
@@ -39,7 +39,7 @@ export class Driver {
     setInterval(() => this.flush(), FLUSH_MS);
   }
 
-  // A handler has begun job `i`.
+  // Note that a handler has begun job `i`.
   begun(i) {
     this.times.writeBigInt64LE(process.hrtime.bigint(), 8 * i);
     this.runs[i]++;
@@ -47,7 +47,7 @@ export class Driver {
     this.last = Math.max(this.last, i);
   }
 
-  // Node maps no memory: what lies between the first and the last job begun since the last time is written to the file.
+  // Node cannot map the board into memory, so this writes the part from the first to the last job begun since the last flush.
   flush() {
     if (this.last < 0) return;
     const length = this.last - this.first + 1;

@@ -18,7 +18,7 @@ def set_up() -> None:
     huey.storage.queue_size()
 
 
-def fill() -> None:  # it has no call for many
+def fill() -> None:  # it has no call that creates many jobs
     for batch in driver.batches(1_000):
         for i in batch:
             noop(i)

@@ -18,7 +18,7 @@ class Noop:
 
 @asynccontextmanager
 async def opened(**options: object) -> AsyncIterator[Oban]:
-    """Not started yet."""
+    """An Oban that is not started yet."""
     pool = await Oban.create_pool(driver.ANYWHERE, min_size=1, max_size=10)
     yield Oban(pool=pool, **options)
     await pool.close()

@@ -11,7 +11,7 @@ drive({
     await manager(1).resetHard();
   },
 
-  async fill(driver) { // it has no call for many
+  async fill(driver) { // it has no call that creates many jobs
     const jobs = manager(10);
     for (const batch of driver.batches(100)) await Promise.all(batch.map((i) => jobs.create("noop", { i })));
   },
