@@ -5,22 +5,43 @@ These errors are not chained to the driver's, whose text quotes the data (DETAIL
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
+from uuid import UUID
 
 from steve._database import migrations
-from steve._database.connections import Connections, SentJobs
-from steve._database.failures import Connection, Misconfigured, Refused
+from steve._database.backoff import Backoff
+from steve._database.connections import Connections
+from steve._database.failures import Connection, DatabaseFailure, InDoubt, Misconfigured, NoConnection, Refused, Transient
 from steve._database.statements import Statements
-from steve.errors import InvalidJob, SchemaError, SteveError
+from steve._model.settings import Settings
+from steve.errors import InvalidJob, OutcomeUnknown, SchemaError, SteveError, Unavailable
 
 T = TypeVar("T")
 
 
+class SentJobs(NamedTuple):
+    """The jobs that a statement sends: if the connection breaks, they may have been stored."""
+
+    jobs: int
+    first: int
+    """The uid of the first one, as an integer: it is rarely shown, and a UUID takes time to make."""
+
+    @property
+    def uid(self) -> UUID:
+        return UUID(int=self.first)
+
+    def __str__(self) -> str:
+        return f"job {self.uid}" if self.jobs == 1 else f"{self.jobs} jobs, the first of them {self.uid},"
+
+
 class Calls:
-    def __init__(self, connections: Connections, statements: Statements) -> None:
+    def __init__(self, *, connections: Connections, statements: Statements, settings: Settings) -> None:
         self._connections = connections
         self._statements = statements
+        self._timeout = settings.create_timeout
+        self._tuning = settings.tuning
 
     def call(
         self,
@@ -29,20 +50,47 @@ class Calls:
         sent: SentJobs | None = None,
         more_seconds: float | None = 0.0,
     ) -> T:
-        """As `Connections.call`. Raises SchemaError, Unavailable, OutcomeUnknown, and InvalidJob where jobs are sent, otherwise
-        SteveError."""
-        try:
-            return self._connections.call(statement, sent=sent, more_seconds=more_seconds)
-        except Misconfigured as error:
-            met, schema = error, self._statements.schema
-            raise self._connections.call(lambda ours: migrations.describe_missing(ours, schema, met)) from None
-        except Refused as error:
-            if error.constraint == "job_pkey":  # the id, which the sequence gives out; a uid has a constraint of its own
-                flaws = self._connections.call(self._statements.checks.check_sequence)
-                again = "the sequence of the jobs' ids gave out one that exists already: try again"
-                raise SchemaError("; ".join(flaws) or again) from None
-            if error.sqlstate == "23502":  # our statements leave out only what has a default
-                raise SchemaError(f"the tables are not as migrations made them ({error}): check_health() tells more") from None
-            kind = SteveError if sent is None else InvalidJob
-            text = f"PostgreSQL refused it (SQLSTATE {error.sqlstate})"
-            raise kind(text if "SQLSTATE" in str(error) else f"{text}: {error}") from None
+        """Call `statement` with a connection. Call it again when there was none or it was lost, until `create_timeout` is over:
+        it may be carried out more than once.
+
+        `sent`: the jobs that it stores. `more_seconds`: as in `Connections.call`. Raises SchemaError, Unavailable,
+        OutcomeUnknown, and InvalidJob where jobs are sent, otherwise SteveError.
+        """
+        deadline = time.monotonic() + self._timeout
+        backoff = Backoff(self._tuning)
+        in_doubt = False
+        while True:
+            try:
+                return self._connections.call(statement, timeout=deadline - time.monotonic(), more_seconds=more_seconds)
+            except (Transient, InDoubt) as error:
+                in_doubt = in_doubt or isinstance(error, InDoubt)
+                # The wait for a connection was a pause already.
+                delay = 0.0 if isinstance(error, NoConnection) else backoff.next()
+                if time.monotonic() + delay >= deadline:
+                    raise self._unavailable(error, sent if in_doubt else None) from None
+                time.sleep(delay)
+            except (Misconfigured, Refused) as error:
+                raise self._explained(error, sent) from None
+
+    def _unavailable(self, error: DatabaseFailure, in_doubt: SentJobs | None) -> SteveError:
+        reason = self._connections.reason(error)
+        if in_doubt is None:
+            return Unavailable(f"the database could not be used within {self._timeout:g} s: {reason}")
+        return OutcomeUnknown(
+            f"the connection broke while {in_doubt} was sent, and the database stayed away: it may have been stored "
+            f"({reason}); find(uid) tells when the database is back",
+            in_doubt.uid,
+        )
+
+    def _explained(self, error: Misconfigured | Refused, sent: SentJobs | None) -> SteveError:
+        if isinstance(error, Misconfigured):
+            return self.call(lambda ours: migrations.describe_missing(ours, self._statements.schema, error))
+        if error.constraint == "job_pkey":  # the id, which the sequence gives out; a uid has a constraint of its own
+            flaws = self.call(self._statements.checks.check_sequence)
+            again = "the sequence of the jobs' ids gave out one that exists already: try again"
+            return SchemaError("; ".join(flaws) or again)
+        if error.sqlstate == "23502":  # our statements leave out only what has a default
+            return SchemaError(f"the tables are not as migrations made them ({error}): check_health() tells more")
+        kind = SteveError if sent is None else InvalidJob
+        text = f"PostgreSQL refused it (SQLSTATE {error.sqlstate})"
+        return kind(text if "SQLSTATE" in str(error) else f"{text}: {error}")

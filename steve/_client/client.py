@@ -32,7 +32,7 @@ class Client:
         self._settings = settings
         self._statements = statements
         self._connections = connections
-        self._calls = Calls(connections, statements)
+        self._calls = Calls(connections=connections, statements=statements, settings=settings)
         self._creator = self._make_creator()
         fork.register(self)
 

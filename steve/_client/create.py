@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from steve._client.calls import Calls
+from steve._client.calls import Calls, SentJobs
 from steve._client.coalescer import NotifyCoalescer
 from steve._client.enqueue import as_job
-from steve._database.connections import Connections, SentJobs
+from steve._database.connections import Connections
 from steve._database.failures import Connection, DatabaseFailure, Refused, Transient, Unexplained, translated
 from steve._database.statements import Statements
 from steve._database.statements.jobs import Insert, Inserted
@@ -29,7 +29,7 @@ class Creator:
         self._tuning = tuning
 
         def notify() -> None:
-            connections.call_once(statements.notifications.notify, timeout=tuning.late_notify)
+            connections.call(statements.notifications.notify, timeout=tuning.late_notify)
 
         self._coalescer = NotifyCoalescer(notify=notify, tuning=tuning)
 

@@ -10,6 +10,7 @@ import psycopg
 from steve._database.conninfo import connect_arguments
 from steve._database.execute import FOR_CALLS, FOR_LOOPS, SET_FOR_LOOPS, execute, settings
 from steve._database.failures import Connection, DatabaseFailure
+from steve._database.watchdog import watchdog
 from steve._runtime.log import logger
 
 T = TypeVar("T")
@@ -129,15 +130,16 @@ def _prepare(connection: Connection, route: Route, values: dict[str, str]) -> No
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
 
 
-def use(connection: Connection, statement: Callable[[Connection], T]) -> T:
-    """Call `statement` with a connection of ours. Close the connection after a failure that the next try on it would repeat.
+def use(connection: Connection, statement: Callable[[Connection], T], seconds: float | None) -> T:
+    """Call `statement` with a connection of ours. The connection counts as lost if that takes more than so many seconds; None:
+    never. Close the connection after a failure that the next try on it would repeat.
 
     25006, read-only: the server is a demoted primary, and it will not become a primary again while we hold on to it. 0A, 26 and
     42P05: the prepared statements do not fit their tables any more, are gone, or are not the ones that psycopg knows. 08: the
     connection is broken, or not even ours, as when somebody closed our socket and its number was given to another one.
     """
     try:
-        return statement(connection)
+        return statement(connection) if seconds is None else watchdog.call(statement, connection, seconds)
     except DatabaseFailure as error:
         state = error.sqlstate or ""
         if state in ("25006", "42P05") or state[:2] in ("08", "0A", "26"):

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
-from uuid import UUID
+from typing import TypeVar
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
-from steve._database.backoff import Backoff
 from steve._database.connection import HostOrder, Route, connect, end_session, prepare_for_call, prepare_for_loop, use
 from steve._database.conninfo import conninfo_of, listen_conninfo_of
-from steve._database.failures import Connection, InDoubt, Transient, failure_of
+from steve._database.failures import Connection, DatabaseFailure, failure_of
 from steve._database.loop_connection import LoopConnection, LoopConnections, Opener
 from steve._database.pool import AnyPool, CallerPool, OwnPool, UsersPool
 from steve._database.watchdog import watchdog
 from steve._model.settings import Settings
 from steve._runtime.fork import notice_fork
-from steve.errors import OutcomeUnknown, Unavailable
 
 T = TypeVar("T")
 Prepare = Callable[[Connection, Route], None]
-
-ASK_AGAIN_SECONDS = 2.0
-"""A caller that has waited so long for a connection asks the pool again, which then begins to connect anew."""
-
-
-class SentJobs(NamedTuple):
-    """The jobs that a statement sends: if the connection breaks, they may have been stored."""
-
-    jobs: int
-    first: int
-    """The uid of the first one, as an integer: it is rarely shown, and a UUID takes time to make."""
-
-    @property
-    def uid(self) -> UUID:
-        return UUID(int=self.first)
-
-    def __str__(self) -> str:
-        return f"job {self.uid}" if self.jobs == 1 else f"{self.jobs} jobs, the first of them {self.uid},"
 
 
 class Connections:
@@ -71,54 +49,23 @@ class Connections:
     # -- for callers ----------------------------------------------------------------------------------------------------
 
     def call(
-        self,
-        statement: Callable[[Connection], T],
-        *,
-        sent: SentJobs | None = None,
-        more_seconds: float | None = 0.0,
+        self, statement: Callable[[Connection], T], *, timeout: float | None = None, more_seconds: float | None = 0.0
     ) -> T:
-        """Call `statement` with a connection. Call it again when there was none or it was lost, until `create_timeout` is over:
-        it may be carried out more than once.
+        """Call `statement` with a connection, once. Raises DatabaseFailure.
 
-        `sent`: the jobs that it stores. `more_seconds`: the connection counts as lost when the statement has taken so much
-        longer than `Tuning.answer_within`; None: never. Raises Unavailable, OutcomeUnknown, Refused and Misconfigured.
+        `timeout`: how many seconds to wait for a connection; None: `create_timeout`. `more_seconds`: the connection counts as
+        lost when the statement has taken so much longer than `Tuning.answer_within`; None: never.
         """
-        deadline = time.monotonic() + self._timeout
-        backoff = Backoff(self._tuning)
-        in_doubt = False
-        while True:
-            try:
-                left = deadline - time.monotonic()
-                # There is time for two tries at least: if the pool's connections are broken, the first only finds that out.
-                patience = min(left, ASK_AGAIN_SECONDS, self._timeout / 2) if self._users is None else left
-                return self.call_once(statement, timeout=patience, more_seconds=more_seconds)
-            except (Transient, InDoubt) as error:
-                in_doubt = in_doubt or isinstance(error, InDoubt)
-                # The wait for a connection was a pause already.
-                delay = 0.0 if isinstance(error.__cause__, PoolTimeout) else backoff.next()
-                if time.monotonic() + delay >= deadline:
-                    # Not chained: the text of the driver's error quotes the data.
-                    reason = self._pool.reason(error)
-                    if in_doubt and sent is not None:
-                        raise OutcomeUnknown(
-                            f"the connection broke while {sent} was sent, and the database stayed away: it may have been "
-                            f"stored ({reason}); find(uid) tells when the database is back",
-                            sent.uid,
-                        ) from None
-                    raise Unavailable(f"the database could not be used within {self._timeout:g} s: {reason}") from None
-                time.sleep(delay)
-
-    def call_once(self, statement: Callable[[Connection], T], *, timeout: float, more_seconds: float | None = 0.0) -> T:
-        """The same with a single try. Waits at most `timeout` seconds for a connection. Raises DatabaseFailure."""
         notice_fork()
         try:
-            with self._pool.lend(max(timeout, 0.01)) as connection:
-                if more_seconds is None:
-                    return use(connection, statement)
-                seconds = self._tuning.answer_within + more_seconds
-                return use(connection, lambda ours: watchdog.call(statement, ours, seconds))
+            with self._pool.lend(max(self._timeout if timeout is None else timeout, 0.01)) as connection:
+                return use(connection, statement, None if more_seconds is None else self._tuning.answer_within + more_seconds)
         except psycopg.Error as error:
             raise failure_of(error) from error
+
+    def reason(self, error: DatabaseFailure) -> str:
+        """Why a call failed."""
+        return self._pool.reason(error)
 
     def open(self) -> None:
         """Open the pool for callers now. Raises ValueError for a user's pool that cannot carry a started manager."""

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg_pool import PoolTimeout
 
 Connection = psycopg.Connection[Any]
 
@@ -32,6 +33,10 @@ class DatabaseFailure(Exception):
 
 class Transient(DatabaseFailure):
     """Nothing was written, and the same call may succeed later: try again."""
+
+
+class NoConnection(Transient):
+    """The pool had no connection for the caller in time."""
 
 
 class Unexplained(Transient):
@@ -71,6 +76,8 @@ def failure_of(error: psycopg.Error, connection: Connection | None = None) -> Da
     if connection is not None and (connection.closed or (state or "").startswith("57P")):
         return InDoubt(message, state)
     if state is None:
+        if isinstance(error, PoolTimeout):
+            return NoConnection(message)
         # libpq's own words: a connection that could not be opened; or a value that could not be made into a parameter
         return Refused(message) if isinstance(error, psycopg.DataError) else Transient(message)
     kind = _KINDS.get(state) or _KINDS.get(state[:2], Refused)  # Refused: for example a state that a user's trigger made up

@@ -47,7 +47,7 @@ class LoopConnection:
         connection = self.connection()
         begun = time.monotonic()
         try:
-            result = use(connection, lambda connection: watchdog.call(statement, connection, self._patience))
+            result = use(connection, statement, self._patience)
             self.answered_at = time.monotonic()
             self._patience = max(self._least_patience, 2 * (self.answered_at - begun))  # slow once, slow again
             return result

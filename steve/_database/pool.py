@@ -20,7 +20,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 from steve._database.connection import HostOrder, Route, end_session, prepare_for_call
 from steve._database.conninfo import connect_arguments
 from steve._database.execute import execute
-from steve._database.failures import Connection, DatabaseFailure, Transient, failure_of
+from steve._database.failures import Connection, DatabaseFailure, NoConnection, Transient, failure_of
 from steve._database.watchdog import watchdog
 from steve._runtime.fork import leave_alone
 from steve._runtime.log import logger
@@ -30,6 +30,8 @@ AnyPool = ConnectionPool[Any]
 
 POOL_MOST = 10
 """Connections for callers, at most. The pool opens them as threads need them, and closes them after ten idle minutes."""
+ASK_AGAIN_SECONDS = 2.0
+"""A caller that has waited so long for a connection asks the pool again, which then begins to connect anew."""
 POOL_GIVES_UP_SECONDS = 1.0
 """For how long the pool tries to connect again after a failure; then it gives up, and the next call makes it begin anew. Its
 own backoff doubles with each failure, so that callers would wait after an outage for as long again as the outage took."""
@@ -69,13 +71,16 @@ class OwnPool:
 
     @contextmanager
     def lend(self, timeout: float) -> Iterator[Connection]:
-        """As the pool's own connection(), but without its commit, which is for transactions."""
+        """As the pool's own connection(), but without its commit, which is for transactions. Waits for a connection at most
+        ASK_AGAIN_SECONDS."""
         try:
             pool = self._opened()
         except RuntimeError as error:  # the system can start no thread now, and a pool needs two
             raise Transient(str(error)) from error
         try:
-            connection: Connection = pool.getconn(timeout)
+            # In the time that a caller has there are two tries at least: if the connections of the pool are broken, the first
+            # try only finds that out.
+            connection: Connection = pool.getconn(min(timeout, ASK_AGAIN_SECONDS, self._timeout / 2))
         except PoolTimeout as error:
             if self._was_interrupted and _is_used_up(pool):
                 self._replace(pool)
@@ -176,7 +181,7 @@ class OwnPool:
 
     def reason(self, error: DatabaseFailure) -> str:
         """The pool says only that there was no connection in time; the last attempt to connect knows why."""
-        return self.refused if isinstance(error.__cause__, PoolTimeout) and self.refused else str(error)
+        return self.refused if isinstance(error, NoConnection) and self.refused else str(error)
 
 
 class UsersPool:

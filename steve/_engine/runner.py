@@ -22,7 +22,7 @@ from steve._engine.wiring import build, register
 from steve._model.settings import Settings, check_workers
 from steve._runtime import fork
 from steve._runtime.log import logger
-from steve.errors import Unavailable, shown
+from steve.errors import SteveError, Unavailable, shown
 from steve.health import Health
 from steve.report import StopReport
 
@@ -124,14 +124,16 @@ class Runner:
                 )
                 running = tuple(earlier for earlier in self._engines if not earlier.wait_for_end(0))
                 self._engines = (*running, engine)
-            except Misconfigured as error:
-                met = error
-                describe = migrations.describe_missing
-                raise self._connections.call(lambda ours: describe(ours, settings.schema, met)) from error
             except DatabaseFailure as error:
-                raise Unavailable(f"the database cannot be used: {error}") from error
+                raise self._explained(error) from error
             on_failure.pop_all()
         return engine
+
+    def _explained(self, error: DatabaseFailure) -> SteveError:
+        if isinstance(error, Misconfigured):
+            with contextlib.suppress(DatabaseFailure):
+                return self._connections.call(lambda ours: migrations.describe_missing(ours, self._settings.schema, error))
+        return Unavailable(f"the database cannot be used: {error}")
 
     def _prepare(self, loops: LoopConnections, migrate: bool) -> None:
         connection = loops.claim.connection()

@@ -160,10 +160,12 @@ class TwiceSent:
 def test_a_producer_whose_reply_was_lost_learns_what_it_stored(
     granted: dict[str, Role], manager: JobManager, schema: str
 ) -> None:
-    statements = statements_for(Settings(schema=schema))
+    settings = Settings(schema=schema)
+    statements = statements_for(settings)
     with psycopg.connect(granted["producer"].url, autocommit=True) as connection:
         twice = cast(Connections, TwiceSent(connection))
-        creator = Creator(statements=statements, calls=Calls(twice, statements), connections=twice, tuning=Tuning())
+        calls = Calls(connections=twice, statements=statements, settings=settings)
+        creator = Creator(statements=statements, calls=calls, connections=twice, tuning=Tuning())
         one = creator.create(checked(NewJob("a", {"n": 1}), Settings()), False, None)
         many = creator.create_many([checked(NewJob("b"), Settings()) for _ in range(3)], False, None)
     assert manager.fetch_all() == [*reversed(many), one]

@@ -243,7 +243,7 @@ MUTANTS = (
             "_database/connections.py",
             "heartbeat=self._loop(None",
             "heartbeat=(lambda *how: [loop := self._loop(*how), "
-            "setattr(loop, 'call', lambda statement: self.call_once(statement, timeout=5.0))][0])(None",
+            "setattr(loop, 'call', lambda statement: self.call(statement, timeout=5.0))][0])(None",
         ),
         note="The heartbeat has a connection of its own, which it never gives back: the mutant takes that away.",
     ),
