@@ -1,6 +1,7 @@
-"""One call of a user: a statement on one of the callers' connections, whose failure becomes an error that users know.
+"""Sends a statement for a caller, on a connection for callers, and turns a failure into an error that users know.
 
-These errors are not chained to the driver's, whose text quotes the data (DETAIL, CONTEXT): a traceback would show a payload.
+These errors are not chained to psycopg's. The text of psycopg's errors quotes the data (DETAIL, CONTEXT), so a traceback would
+show a payload.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ class Calls:
         sent: SentJobs | None = None,
         more_seconds: float | None = 0.0,
     ) -> T:
-        """As `Connections.call`. Raises SchemaError, Unavailable, OutcomeUnknown, and InvalidJob where jobs are sent, otherwise
-        SteveError."""
+        """As `Connections.call`. Raises SchemaError, Unavailable and OutcomeUnknown. If PostgreSQL refuses the data, raises
+        InvalidJob when jobs are `sent`, and SteveError otherwise."""
         try:
             return self._connections.call(statement, sent=sent, more_seconds=more_seconds)
         except Misconfigured as error:
             met, schema = error, self._statements.schema
             raise self._connections.call(lambda ours: migrations.describe_missing(ours, schema, met)) from None
         except Refused as error:
-            if error.constraint == "job_pkey":  # the id, which the sequence gives out; a uid has a constraint of its own
+            if error.constraint == "job_pkey":  # the id, from the sequence; the uid has another constraint
                 flaws = self._connections.call(self._statements.checks.check_sequence)
                 again = "the sequence of the jobs' ids gave out one that exists already: try again"
                 raise SchemaError("; ".join(flaws) or again) from None
-            if error.sqlstate == "23502":  # our statements leave out only what has a default
+            if error.sqlstate == "23502":  # a null: our statements leave out only columns that have a default
                 raise SchemaError(f"the tables are not as migrations made them ({error}): check_health() tells more") from None
             kind = SteveError if sent is None else InvalidJob
             text = f"PostgreSQL refused it (SQLSTATE {error.sqlstate})"

@@ -1,4 +1,4 @@
-"""All connections of a manager, made from its `db`: those that callers borrow, and those that the engine's loops keep."""
+"""All connections of a manager, made from its `db`: callers borrow them, and each loop of the engine keeps one."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ T = TypeVar("T")
 Prepare = Callable[[Connection, Route], None]
 
 ASK_AGAIN_SECONDS = 2.0
-"""A caller that has waited so long for a connection asks the pool again, which then begins to connect anew."""
+"""A call that has waited so long for a connection asks the pool again, so that the pool begins to connect anew."""
 
 
 class SentJobs(NamedTuple):
-    """The jobs that a statement sends: if the connection breaks, they may have been stored."""
+    """Which jobs a statement sends, for the error if the connection breaks: they may have been stored."""
 
     jobs: int
     first: int
-    """The uid of the first one, as an integer: it is rarely shown, and a UUID takes time to make."""
+    """The uid of the first job, as an integer, because it takes time to make a UUID and it is rarely shown."""
 
     @property
     def uid(self) -> UUID:
@@ -45,8 +45,8 @@ class SentJobs(NamedTuple):
 
 class Connections:
     def __init__(self, *, db: object, listen_db: object, settings: Settings) -> None:
-        """`db`, `listen_db`: as in `JobManager`. Opens nothing. Raises TypeError, ValueError and SteveError for what cannot be
-        used."""
+        """Opens no connection. `db`, `listen_db`: as in `JobManager`. Raises TypeError, ValueError and SteveError if one of
+        them cannot be used."""
         self._timeout = settings.create_timeout
         self._tuning = settings.tuning
         self._notify = settings.notify
@@ -77,11 +77,11 @@ class Connections:
         sent: SentJobs | None = None,
         more_seconds: float | None = 0.0,
     ) -> T:
-        """Call `statement` with a connection. Call it again when there was none or it was lost, until `create_timeout` is over:
-        it may be carried out more than once.
+        """Call `statement` with a connection. If there is none, or it is lost, try again until `create_timeout` is over: so the
+        statement may be carried out more than once.
 
-        `sent`: the jobs that it stores. `more_seconds`: the connection counts as lost when the statement has taken so much
-        longer than `Tuning.answer_within`; None: never. Raises Unavailable, OutcomeUnknown, Refused and Misconfigured.
+        `sent`: the jobs that it stores. `more_seconds`: the connection counts as lost when the statement takes so much longer
+        than `Tuning.answer_within`; None: never. Raises Unavailable, OutcomeUnknown, Refused and Misconfigured.
         """
         deadline = time.monotonic() + self._timeout
         backoff = Backoff(self._tuning)
@@ -89,15 +89,15 @@ class Connections:
         while True:
             try:
                 left = deadline - time.monotonic()
-                # There is time for two tries at least: if the pool's connections are broken, the first only finds that out.
+                # Leave time for two tries at least: if the pool's connections are broken, the first try only finds that out.
                 patience = min(left, ASK_AGAIN_SECONDS, self._timeout / 2) if self._users is None else left
                 return self.call_once(statement, timeout=patience, more_seconds=more_seconds)
             except (Transient, InDoubt) as error:
                 in_doubt = in_doubt or isinstance(error, InDoubt)
-                # The wait for a connection was a pause already.
+                # After a wait for a connection, no further pause is needed.
                 delay = 0.0 if isinstance(error.__cause__, PoolTimeout) else backoff.next()
                 if time.monotonic() + delay >= deadline:
-                    # Not chained: the text of the driver's error quotes the data.
+                    # Not chained: the text of psycopg's error quotes the data.
                     reason = self._pool.reason(error)
                     if in_doubt and sent is not None:
                         raise OutcomeUnknown(
@@ -109,7 +109,7 @@ class Connections:
                 time.sleep(delay)
 
     def call_once(self, statement: Callable[[Connection], T], *, timeout: float, more_seconds: float | None = 0.0) -> T:
-        """The same with a single try. Waits at most `timeout` seconds for a connection. Raises DatabaseFailure."""
+        """As `call`, with a single try. Waits at most `timeout` seconds for a connection. Raises DatabaseFailure."""
         notice_fork()
         try:
             with self._pool.lend(max(timeout, 0.01)) as connection:
@@ -121,26 +121,26 @@ class Connections:
             raise failure_of(error) from error
 
     def open(self) -> None:
-        """Open the pool for callers now. Raises ValueError for a user's pool that cannot carry a started manager."""
+        """Open the pool for callers now. Raises ValueError if a user's pool is too small for a started manager."""
         notice_fork()
         if self._users is not None:
             self._users.check_size(self._kept())
         self._pool.open()
 
     def close(self) -> None:
-        """Close the pool of our own; the next call opens another."""
+        """Close our own pool. The next call opens another one."""
         self._pool.close()
 
     def reset_after_fork(self, *, started: bool) -> None:
-        """In the child of a fork: forget the pool, and touch nothing of the parent's. `started`: the manager was started in the
+        """In the child of a fork: forget the parent's pool without touching it. `started`: the manager was started in the
         parent."""
         self._pool.reset_after_fork(started)
 
     # -- for the engine -------------------------------------------------------------------------------------------------
 
     def for_loops(self) -> LoopConnections:
-        """A connection for each loop. The loop opens it again with its own backoff: with a pool's, it would come back half a
-        minute late after an outage.
+        """A connection for each loop. A broken one is opened again with the loop's own backoff: with a pool's, it would come
+        back half a minute late after an outage.
 
         Connections of a user's pool are taken at once, because later there may be none left. Raises DatabaseFailure.
         """
@@ -152,7 +152,7 @@ class Connections:
             scan=self._loop(prepare_for_loop),
         )
         if self._listen_conninfo is not None:
-            route = Route()  # not the one of the others: this conninfo is to lead around their pooler
+            route = Route()  # a Route of its own: this conninfo leads around the others' pooler
             prepare = self._preparing(prepare_for_call, route)
             direct = _Direct(self._listen_conninfo, HostOrder(), prepare, self._timeout)
             loops = loops._replace(heartbeat=self._kept_by(direct, route), listen=self._kept_by(direct, route))
@@ -166,7 +166,7 @@ class Connections:
         return loops
 
     def _loop(self, prepare_session: Prepare | None) -> LoopConnection:
-        """`prepare_session`: None: for a loop that does not depend on the settings of its session."""
+        """`prepare_session`: gives the session its settings. None: the loop does not depend on them."""
         prepare = self._preparing(prepare_session, self._route)
         if self._users is not None:
             return self._kept_by(_OfUsersPool(self._users.pool, prepare, self._timeout), self._route)
@@ -185,14 +185,14 @@ class Connections:
         return prepare
 
     def _kept(self) -> list[str]:
-        """The loops of a started manager whose connections come from `db` and are always open."""
+        """The names of the loops whose connections come from `db` and are always open in a started manager."""
         if self._listen_conninfo is not None:
             return ["claim", "settle"]
         return ["claim", "settle", "heartbeat", *(["listen"] if self._notify else [])]
 
 
 class _Direct:
-    """`Opener` of connections of our own."""
+    """An `Opener` that makes connections of our own."""
 
     def __init__(self, conninfo: str, order: HostOrder, prepare: Callable[[Connection], None], timeout: float) -> None:
         self._conninfo = conninfo
@@ -208,7 +208,7 @@ class _Direct:
 
 
 class _OfUsersPool:
-    """`Opener` of connections of the user's pool."""
+    """An `Opener` that takes connections from the user's pool."""
 
     def __init__(self, pool: AnyPool, prepare: Callable[[Connection], None], timeout: float) -> None:
         self._pool = pool
@@ -226,6 +226,6 @@ class _OfUsersPool:
         return connection
 
     def close(self, connection: Connection) -> None:
-        # Closed before it goes back, because its session has our settings by now: the pool opens another one in its place.
+        # The session has our settings by now, so the connection is closed before it goes back. The pool opens another one.
         end_session(connection)
         self._pool.putconn(connection)
