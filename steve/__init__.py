@@ -1,12 +1,15 @@
 """steve: background jobs for synchronous Python, kept in the PostgreSQL that an application already has.
 
-Where to read. manager.py is the front door: JobManager, whose methods call _client/ or _engine/. The other files beside this
-one hold the public values: job.py (Job, Attempt, NewJob), retry.py (RetryPolicy), run.py (Run: what a handler sees of its own
-run), report.py (StopReport), health.py (Health) and errors.py. The folders, from the bottom up; each may import from those
-before it, except that _client/ and _engine/ do not import from each other:
+Start reading at manager.py, the front door: it holds JobManager, whose methods call _client/ or _engine/. The other files
+beside this one hold the public values: job.py (Job, Attempt, NewJob), retry.py (RetryPolicy), run.py (Run: what a handler sees
+of its own run), report.py (StopReport), health.py (Health) and errors.py.
 
-    _model/       the rules, pure: what becomes of a job, whether a process is alive, what may be a name, a setting or JSON
-    _runtime/     one of each in a process, even with several managers: the log, random numbers, the exit hook, the fork hook
+The folders are listed from the bottom up. Each may import from the folders above it in this list, except that _client/ and
+_engine/ do not import from each other:
+
+    _model/       pure rules: what becomes of a job, whether a process is alive, which names, settings and JSON are valid
+    _runtime/     what exists once in a process, even with several managers: the logger, random numbers, the hooks for exit
+                  and fork
     _database/    everything about PostgreSQL: connections, statements, migrations, rights, the meaning of errors
     _client/      what callers ask for: create, find, prune, migrate
     _engine/      what works between start() and stop(): wiring.py first, then claim/ work/ settle/ events/ liveness/ upkeep/
@@ -59,4 +62,4 @@ __all__ = [
 
 for _name in __all__:
     if _name != "__version__":
-        globals()[_name].__module__ = "steve"  # a traceback says steve.InvalidJob, the name that users import
+        globals()[_name].__module__ = "steve"  # so a traceback says steve.InvalidJob, the name that users import

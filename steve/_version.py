@@ -1,3 +1,3 @@
-"""The version of steve, read by the build as well."""
+"""The version of steve. The build reads it from this file."""
 
 __version__ = "0.1.0"

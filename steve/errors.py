@@ -1,17 +1,17 @@
 """What steve raises, and what a handler may raise to steer its job.
 
     SteveError
-    ├── InvalidJob (also ValueError)   an argument of create: refused before anything was sent
+    ├── InvalidJob (also ValueError)   steve or PostgreSQL refuses an argument of create: nothing was stored
     ├── SchemaError                    the tables are missing, too old, too new or changed by hand
-    ├── NotRunning                     needs a running handler or a started manager
+    ├── NotRunning                     the call needs a running handler or a started manager
     ├── Unavailable                    the database could not be reached: nothing was stored
-    ├── OutcomeUnknown                 the connection broke while a job was sent: it may have been stored
+    ├── OutcomeUnknown                 the connection broke while a job was sent: it may or may not have been stored
     └── ForkedProcessError             a manager on the user's own pool, used in the child of a fork
 
-    Snooze (BaseException)             raised by a handler: not now, again in so many seconds
+    Snooze (BaseException)             a handler raises it to have its job run again later
 
-Messages name the thing, the value (never a payload's, never a password) and what to do.
-What the database layer raises inside steve is in `_database/failures.py`.
+A message names the thing that is wrong, its value and what to do. It never shows a payload or a password.
+The errors that the database layer raises inside steve are in `_database/failures.py`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from uuid import UUID
 
 
 class SteveError(Exception):
-    """Anything that steve itself raises."""
+    """The base of all errors that steve itself raises."""
 
 
 class InvalidJob(SteveError, ValueError):
-    """An argument of `create` or `create_many` that steve or PostgreSQL cannot hold. Nothing was stored."""
+    """steve or PostgreSQL cannot store an argument of `create` or `create_many`. Nothing was stored."""
 
 
 class SchemaError(SteveError):
@@ -32,18 +32,22 @@ class SchemaError(SteveError):
 
 
 class NotRunning(SteveError):
-    """Called where nothing runs: `current_run()` outside a handler, `create(on_done=...)` before `start()`."""
+    """The call needs something that does not run here.
+
+    Either `current_run()` was called outside a handler; or `create(on_done=...)` was called on a manager that is not started or
+    has no handler for the type.
+    """
 
 
 class Unavailable(SteveError):
-    """The database could not be reached or refused its service in time. Nothing was stored."""
+    """The database could not be reached in time, or could not do its work. Nothing was stored."""
 
 
 class OutcomeUnknown(SteveError):
-    """The connection broke after a job was sent and stayed away: it may have been stored or not.
+    """The connection broke while a job was sent, and the database stayed away: the job may or may not have been stored.
 
-    `uid`: of that job, or of create_many's first job (all were stored, or none). Once the database is back, `manager.find(uid)`
-    tells which.
+    `uid`: the uid of that job, or of the first job of `create_many` (which stores all or none). Once the database is back,
+    `manager.find(uid)` tells whether the job was stored.
     """
 
     def __init__(self, message: str, uid: UUID | None = None) -> None:
@@ -52,14 +56,14 @@ class OutcomeUnknown(SteveError):
 
 
 class ForkedProcessError(SteveError):
-    """The pool given as `db` is the parent's, with its threads and sockets. Make a pool and a manager in this process."""
+    """This process is the child of a fork, and the pool given as `db` belongs to its parent. Make a pool and a manager here."""
 
 
 class Snooze(BaseException):
     """Raise it in a handler to postpone the job: it is pending again, due in `seconds`, and the attempt does not count.
 
-    A BaseException, so that a handler's own `except Exception` lets it pass.
-    `seconds`: 0 to 31,536,000 (a year); anything else is a `ValueError`.
+    It is a BaseException, so that an `except Exception` in the handler does not catch it.
+    `seconds`: 0 to 31,536,000 (a year). Raises TypeError and ValueError for anything else.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -72,7 +76,7 @@ class Snooze(BaseException):
 
 
 def shown(value: object) -> str:
-    """A value for a message: short, whatever its repr() does."""
+    """The value as text for a message. It is short, and its repr() may raise."""
     try:
         return repr(value)[:60]
     except Exception:

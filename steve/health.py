@@ -1,4 +1,4 @@
-"""Whether a manager does its work: what `health()` and `check_health()` return."""
+"""Health: what `health()` and `check_health()` return, namely whether a manager does its work."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a manager was at one moment. Times in seconds; None where there is nothing to tell, as before the start."""
+    """The state of a manager at one moment. Times are in seconds. None: there is no value, for example before the start."""
 
     ok: bool
     """The manager does its work: there are no problems."""
     problems: tuple[str, ...] = ()
-    """What is wrong, a sentence each, for people."""
+    """What is wrong: one sentence for people about each problem."""
     running: bool = False
-    """Started, and not asked to stop."""
+    """The manager was started and has not been asked to stop."""
     dead_threads: tuple[str, ...] = ()
-    """Names of threads that ended too early and will not come back."""
+    """The names of threads that ended too early and will not be replaced."""
     restarted_threads: int = 0
-    """How many threads broke off since the start, and began again or were replaced."""
+    """How often, since the start, a thread failed and its loop began again or another thread replaced it."""
     answered: Mapping[str, float | None] = field(default_factory=dict)
-    """For each connection ("claim", "settle", "heartbeat", "listen"): the time since the database last answered on it."""
+    """The time since the database last answered, for each connection: "claim", "settle", "heartbeat", "listen"."""
     listening: bool | None = None
-    """Whether notifications are heard; checked at least every minute. None: there is nothing to hear, with
-    notify=False or behind a pooler."""
+    """Whether the manager receives notifications; checked at least every minute. None: it does not listen, because of
+    notify=False or a pooler."""
     heartbeat_age: float | None = None
-    """The time since the last heartbeat. Beyond `lease`, other processes may take the jobs."""
+    """The time since the last heartbeat. When it exceeds `lease`, other processes may take this one's jobs."""
     oldest_unsettled: float | None = None
     """How long the oldest outcome has waited to be written."""
     scan_seconds: float | None = None
-    """How long the database took for the last full scan for jobs; long while something keeps it from removing dead rows."""
+    """How long the last full scan for jobs took in the database. It is long while something, such as a transaction that
+    stays open, keeps PostgreSQL from removing dead rows."""

@@ -1,4 +1,4 @@
-"""What a job is: the values that users get. All frozen."""
+"""The values about jobs that users get and give: Job, Attempt, NewJob, and their statuses. All are frozen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 
 class AttemptStatus(StrEnum):
-    """How an attempt ended; `running` only in `on_attempt`, never stored."""
+    """How an attempt ended. `running` is for listeners of `on_attempt` only, and is never stored."""
 
     RUNNING = "running"
     SUCCESS = "success"
@@ -34,46 +34,49 @@ class AttemptStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One thing to do and its history, as the database had it when this value was made. Times are UTC, by its clock."""
+    """One thing to do and its history, as the database had it when this value was made.
+
+    Times are in UTC, by the database's clock.
+    """
 
     id: int
     uid: UUID
     queue: str
     type: str
     priority: int
-    """-100 to 100, higher first."""
+    """-100 to 100. Jobs with a higher number go first."""
     payload: dict[str, Any] = field(hash=False)
     result: Any = field(hash=False)
     """What the handler returned; None unless completed."""
     error: str | None
     """The last error's message; None once completed."""
     status: Status | str
-    """A Status; a plain str where newer code wrote a status that this version does not know."""
+    """A Status; or a plain str, if newer code wrote a status that this version does not know."""
     attempts: int
-    """How many runs began, not counting jobs that were given back."""
+    """How many times the job was claimed. A claim does not count if the job was given back or snoozed."""
     crashes: int
-    """Attempts that ended with the death of their process."""
+    """How many attempts ended because their process died."""
     max_attempts: int
     backoff_strategy: str
     created_at: datetime
     updated_at: datetime
     run_at: datetime
-    """From then on the job is due."""
+    """The job is due from this time on."""
     claimed_at: datetime | None
-    """When the process that runs it, or finished it, claimed it."""
+    """When the process that runs or finished the job claimed it."""
     started_at: datetime | None
-    """When the first attempt began; written with that attempt's outcome."""
+    """When the first attempt began. It is written together with that attempt's outcome."""
     completed_at: datetime | None
-    """When it became completed or failed."""
+    """When the job became completed or failed."""
 
 
-# A frozen dataclass sets each field through object.__setattr__, which takes 2 us a Job, a tenth of all that a job costs. So a
-# Job is written as a draft, which has the same slots without the guard, and becomes a Job when it is complete.
+# A frozen dataclass sets each field through object.__setattr__. That takes 2 us for a Job, a tenth of all that a job costs. So
+# make_job fills a draft, which has the same slots and is not frozen, and then changes the draft's class to Job.
 _Draft: Any = make_dataclass("_Draft", [(one.name, Any) for one in fields(Job)], slots=True)
 
 
 def make_job(*values: Any) -> Job:
-    """The same as Job(*values), six times faster."""
+    """Does the same as Job(*values), six times faster."""
     draft = _Draft(*values)
     draft.__class__ = Job
     job: Job = draft
@@ -81,7 +84,7 @@ def make_job(*values: Any) -> Job:
 
 
 def job_from(replaced: Mapping[str, Any], *values: Any) -> Job:
-    """The same, and then with these fields replaced."""
+    """Does the same as make_job, and then sets the fields in `replaced`."""
     draft = _Draft(*values)
     for name, value in replaced.items():
         setattr(draft, name, value)
@@ -92,16 +95,16 @@ def job_from(replaced: Mapping[str, Any], *values: Any) -> Job:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One run of a job that ended: a row of the log."""
+    """One run of a job, as a row of the log."""
 
     job_id: int
     number: int
     """Counted from 1."""
     process: str
-    """host:pid of the process that ran it."""
+    """The process that ran it, as host:pid."""
     started_at: datetime
     completed_at: datetime | None
-    """None only while it runs, in `on_attempt`."""
+    """None while the attempt runs, which only listeners of `on_attempt` see."""
     status: AttemptStatus | str
     error_message: str | None
     error_details: str | None
@@ -110,7 +113,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """The arguments of `create`, for `create_many`. None: the default given there."""
+    """The arguments of `create` for one job of `create_many`. None: the default that was given to `create_many`."""
 
     type: str
     payload: dict[str, Any] | None = field(default=None, hash=False)

@@ -1,4 +1,4 @@
-"""JobManager: the front door. Each of its methods is one call of a part: the client, the runner or the registry."""
+"""JobManager: the front door. Nearly every method is one call of one of its parts: the client, the runner or the registry."""
 
 from __future__ import annotations
 
@@ -35,22 +35,24 @@ class JobManager:
 
     `db`: a conninfo string; an open `psycopg_pool.ConnectionPool` (used, never closed); an open `psycopg.Connection` (only its
     conninfo and password are taken); None: the environment variable STEVE_DATABASE_URL, else libpq's PG* variables.
-    `listen_db`: a conninfo past the pooler, if `db` leads through one: for the connections of notifications and heartbeats.
-    `handler`: runs the jobs of every type that has no handler of its own; without it only types with a handler are claimed.
+    `listen_db`: if `db` leads through a pooler, a conninfo that does not. Notifications and heartbeats then use it.
+    `handler`: the fallback, for the jobs of every type that has no handler of its own. Without it, jobs of those types are not
+    claimed.
     `handlers`: a mapping of type to handler.
     `schema`: the PostgreSQL schema of the tables, 1 to 63 bytes of UTF-8, not beginning with `pg_`.
     `queues`: the queues to work on; None: all.
-    `poll_interval`: seconds between looks at the database when no notification comes, 0.05 to 3600.
-    `retry`: for jobs created without `max_attempts` and `backoff_strategy` of their own.
-    `lease`: seconds without a heartbeat after which a process that is still connected loses its jobs to others, 0.3 to 86,400.
-    `heartbeat`: seconds between heartbeats at most, 0.1 or more; at most a third of the lease.
+    `poll_interval`: how often, in seconds, an idle manager looks for jobs if no notification comes, 0.05 to 3600.
+    `retry`: the policy of jobs that are created without `max_attempts` or `backoff_strategy`.
+    `lease`: a connected process that sends no heartbeat for so many seconds loses its jobs to others, 0.3 to 86,400.
+    `heartbeat`: the longest time between two heartbeats, in seconds, from 0.1 to a third of the lease.
     `max_crashes`: how many processes may die while they hold a job before it fails, 1 to 10,000.
     `notify`: wake waiting processes with NOTIFY when a job is created, and listen for it.
-    `max_payload_bytes`, `max_result_bytes`: of a payload or a result as JSON in UTF-8, 2 to 268,435,456.
-    `create_timeout`: for how many seconds a call tries to reach the database, 0.05 to 3600; `start` gives up no later.
+    `max_payload_bytes`, `max_result_bytes`: the largest size of a payload or a result as JSON in UTF-8, 2 to 268,435,456.
+    `create_timeout`: for how many seconds a call, `start` included, tries to reach the database, 0.05 to 3600.
 
-    Constructing opens no connection and starts no thread. Everything except `start`, `run` and `create(on_done=...)` works in a
-    process that never starts. All methods may be called from any thread. Raises TypeError and ValueError.
+    The constructor opens no connection and starts no thread. A manager that is never started can still create, find and prune
+    jobs and migrate; only `create(on_done=...)` needs `start`. All methods but `run` may be called from any thread. Raises
+    TypeError and ValueError.
     """
 
     def __init__(
@@ -97,12 +99,12 @@ class JobManager:
     # -- the tables -----------------------------------------------------------------------------------------------------
 
     def migrate(self, *, contract: bool = False, dry_run: bool = False) -> list[str]:
-        """Create or update the tables. Returns the names of the migrations applied; with `dry_run` applies none and returns
-        their SQL.
+        """Create or update the tables. Returns the names of the migrations that were applied. With `dry_run` it applies none
+        and returns their SQL.
 
-        `contract`: also apply those that break older versions of steve, once no process runs one any more.
-        Safe to call from many processes at once. Raises SchemaError (no right to, or the tables are newer than this code)
-        and Unavailable.
+        `contract`: also apply the migrations that break older versions of steve, once no process runs one any more.
+        Many processes may call it at once. Raises SchemaError (the role lacks the right, or the tables are newer than this
+        code) and Unavailable.
         """
         return self._client.migrate(contract=contract, dry_run=dry_run)
 
@@ -111,53 +113,60 @@ class JobManager:
     def start(self, workers: int = 2, *, migrate: bool = True) -> None:
         """Begin to run jobs, `workers` (1 to 1,000) at a time, in threads of this process.
 
-        `migrate`: bring the tables up to date first, where the role may. While the manager runs, another call changes nothing
-        and logs a warning. Raises SchemaError when the tables do not fit, Unavailable when the database cannot be reached: at
-        the first refused connection, at the latest after `create_timeout` seconds.
+        `migrate`: bring the tables up to date first. While the manager runs, another call changes nothing and logs a warning.
+
+        Raises SchemaError when the tables do not fit, or this role may not bring them up to date. Raises Unavailable when the
+        database refuses the first connection, or does not answer within `create_timeout` seconds.
         """
         self._runner.start(workers, migrate=migrate)
 
     def request_stop(self) -> None:
         """Ask for what `stop()` does, and return at once. It takes no lock and logs nothing, so a signal handler may call it.
 
-        `stop()` must not be called there: it waits, and the thread that the signal interrupted may hold a lock (the logging
-        module's, say) that a worker needs before it can end.
+        A signal handler must not call `stop()`. `stop()` waits for the workers, and the thread that the signal interrupted may
+        hold a lock that a worker needs before it can end, for example the logging module's.
         """
         self._runner.request_stop()
 
     def stop(self, timeout: float | None = None) -> StopReport:
-        """Claim nothing more, give back what has not begun, let running handlers finish, commit what they did, tell the
-        listeners, and report.
+        """Claim no more jobs, give back those that have not begun, let running handlers finish, commit their outcomes, tell the
+        listeners, and return a report.
 
-        `timeout`: seconds to wait for that; None: as long as it takes. After it, handlers that have not returned go on in their
-        threads, the log says where they are, and the report says complete=False. Safe to call twice, from many threads and
-        before `start()`. On one of the manager's own threads (in a handler or a listener) it does what `request_stop()` does.
-        Raises TypeError and ValueError.
+        `timeout`: seconds to wait for that; None: as long as it takes. Handlers that have not returned by then go on in their
+        threads, the log says where they are, and the report says complete=False. It may be called twice, from many threads and
+        before `start()`. In a handler or a listener, on one of the manager's own threads, it does only what `request_stop()`
+        does. Raises TypeError and ValueError.
         """
         return self._runner.stop(timeout)
 
     def run(self, workers: int = 2, *, stop_timeout: float | None = 30.0) -> StopReport:
         """Start, wait for SIGINT or SIGTERM, stop within `stop_timeout` seconds (None: however long it takes).
 
-        After a second signal it returns at once, and the report says what still runs. A third signal ends the process, as if
-        no handler were installed; other processes run those jobs again. steve installs signal handlers nowhere else. It puts
-        the earlier ones back at the end (not after a second signal), and at once in a child that a handler forks. Raises what
-        `start()` and `stop()` raise, and ValueError on any thread except the main one.
+        After a second signal it returns at once, and the report says which jobs still run. A third signal ends the process, as
+        if no signal handler were installed, and other processes run those jobs again.
+
+        steve installs signal handlers nowhere else. `run` puts the earlier ones back when it returns, unless a second signal
+        came. A child that a job's handler forks gets them back at once. Raises what `start()` and `stop()` raise, and
+        ValueError on any thread except the main one.
         """
         return SignalRun(runner=self._runner, log_patience=self._settings.tuning.log_patience).run(workers, stop_timeout)
 
     def health(self) -> Health:
-        """Whether this manager does its work: its threads are alive, the database answers, and outcomes and heartbeats
-        are written. From memory, in microseconds: for a readiness probe. Not `ok` before `start()` and after `stop()`.
+        """Whether this manager does its work: its threads are alive, the database answers, and outcomes and heartbeats are
+        written.
+
+        It reads only memory and takes microseconds, so it suits a readiness probe. It is not `ok` before `start()` and after
+        `stop()`.
         """
         return self._runner.health()
 
     def check_health(self) -> Health:
-        """The same, and the database is asked now, within `create_timeout`: whether it can be reached, and has tables that fit.
-        For a manager that is not running only that counts: its process may only create jobs. What is wrong is returned, not
-        raised.
+        """Does what `health()` does, and also asks the database whether it can be reached and has tables that fit.
+
+        Each question may take `create_timeout` seconds. If the manager is not running, only the database counts, because its
+        process may be there only to create jobs. Problems are returned, not raised.
         """
-        engine = self._runner.engine()  # once: a stop() in another thread is no problem of the one that was found running
+        engine = self._runner.engine()  # read once: a stop() in another thread meanwhile is not a problem of this engine
         health = Health(ok=True) if engine is None else engine.health()
         flaws = self._client.find_flaws(worker=engine is not None)
         return with_problems(health, [*dict.fromkeys([*health.problems, *flaws])])
@@ -185,20 +194,21 @@ class JobManager:
         notify: bool | None = None,
         connection: object = None,
     ) -> Job:
-        """Store a job; a worker of any process that has a handler for `type` runs it, from `run_at` on.
+        """Store a job. From `run_at` on, a worker of any process that has a handler for `type` runs it.
 
-        `type`, `queue`: 1 to 255 characters. `payload`: a dict with str keys that JSON can hold, at most 100 levels
-        deep and the manager's `max_payload_bytes` long.
-        `max_attempts`: 1 to 10,000. `backoff_strategy`: "none", "exp" or a RetryPolicy. None for either: the manager's `retry`.
+        `type`, `queue`: 1 to 255 characters. `payload`: a dict with str keys that JSON can hold, at most 100 levels deep and
+        at most the manager's `max_payload_bytes` long.
+        `max_attempts`: 1 to 10,000. None: that of the RetryPolicy in `backoff_strategy`, or else of the manager's `retry`.
+        `backoff_strategy`: "none", "exp" or a RetryPolicy. None: that of the manager's `retry`.
         `run_at`: an aware datetime; None or past: now. `priority`: -100 to 100, higher first.
-        `on_done`: called with the job when this process has finished it, as listeners are.
+        `on_done`: a function that is called with the job when this process has finished it, in the same way as a listener.
         `notify`: whether to wake waiting processes; None: the manager's `notify`.
-        `connection`: a psycopg Connection or Cursor: the job is stored in its transaction. Workers see it after the commit;
-        after a rollback it never existed. The driver's errors come through.
+        `connection`: a psycopg Connection or Cursor. The job is stored in its transaction: workers see it after the commit, and
+        after a rollback it never existed. psycopg's errors are raised unchanged.
 
-        Raises InvalidJob for whatever cannot be stored, before anything is sent; SchemaError; Unavailable when the database
-        could not be reached for `create_timeout` seconds (nothing was stored); OutcomeUnknown when the connection broke while
-        the job was sent.
+        Raises InvalidJob when steve or PostgreSQL cannot store an argument; SchemaError; Unavailable when the database could
+        not be reached for `create_timeout` seconds (nothing was stored); OutcomeUnknown when the connection broke while the
+        job was sent. With `on_done` also NotRunning.
         """
         insert = self._client.check(NewJob(type, payload, max_attempts, backoff_strategy, run_at, queue, priority))
         if on_done is None:
@@ -224,10 +234,10 @@ class JobManager:
         notify: bool | None = None,
         connection: object = None,
     ) -> list[Job]:
-        """Store many jobs at once, all or none, by COPY; returned in the order given.
+        """Store many jobs at once, all or none, by COPY. Returns them in the order given.
 
-        `jobs`: ("type", payload) pairs or NewJobs. The keywords mean the same as for `create`; they apply to the jobs that do
-        not say otherwise. Raises what `create` raises; InvalidJob names the place: `jobs[3]: ...`.
+        `jobs`: ("type", payload) pairs or NewJobs. The keywords mean the same as for `create`. They apply to pairs, and to
+        NewJobs that leave the value at None. Raises what `create` raises; an InvalidJob names the place: `jobs[3]: ...`.
         """
         defaults = NewJob("default", None, max_attempts, backoff_strategy, run_at, queue, priority)
         return self._client.create_many(jobs, defaults, notify=notify, connection=connection)
@@ -263,29 +273,29 @@ class JobManager:
         limit: int = 100,
         before: Job | None = None,
     ) -> list[Job]:
-        """A page of at most `limit` (1 to 10,000) jobs, newest first, of a status, a type and a queue (None: of all).
+        """A page of at most `limit` (1 to 10,000) jobs, newest first, of one status, type and queue (None: of all).
 
-        `before`: the last job of the page before. Raises TypeError, ValueError, SchemaError and Unavailable.
+        `before`: the last job of the previous page. Raises TypeError, ValueError, SchemaError and Unavailable.
         """
         return self._client.fetch_all(status, type=type, queue=queue, limit=limit, before=before)
 
     def prune(self, *, older_than: timedelta) -> int:
-        """Delete the jobs that ended at least so long ago, by the database's clock, with their attempts; returns how many.
+        """Delete the jobs that ended at least `older_than` ago, by the database's clock, with their attempts. Returns how many.
 
         It goes over the table once, in small transactions. Managers and other prunes may run meanwhile. If it is interrupted,
-        what was deleted stays deleted, and the rest stays. An age of less than a minute may delete jobs that another process
-        still asks for. Raises TypeError, ValueError, SchemaError and Unavailable.
+        the jobs deleted so far stay deleted, and the others are kept. With an age of less than a minute it may delete jobs
+        that another process still asks for. Raises TypeError, ValueError, SchemaError and Unavailable.
         """
         return self._client.prune(older_than)
 
     # -- handlers -------------------------------------------------------------------------------------------------------
 
     def handler(self, type: str) -> Callable[[H], H]:
-        """Decorator: this function does the jobs of that type. Raises ValueError when the type has a handler already."""
+        """Decorator: the function runs the jobs of that type. Raises ValueError when the type has a handler already."""
         return self._registry.handler(type)
 
     def set_handler(self, type: str, handler: Handler | None) -> None:
-        """Give the type this handler, in place of any other; None: take it away."""
+        """Give the type this handler, in place of any earlier one. None takes the handler away."""
         self._registry.set_handler(type, handler)
 
     def has_handler(self, type: str) -> bool:
@@ -299,33 +309,34 @@ class JobManager:
     # -- listeners ------------------------------------------------------------------------------------------------------
 
     def on_success(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
-        """Call `callback(job)` after each job of that type (a list: of these; None: of all) that this process completed.
+        """Call `callback(job)` after each job of that type that this process completed. `type`: one, several, or None for all.
 
-        Told on one thread, after the commit, in the order of the commits, once; not when the process dies in between.
-        Returns a callable that removes the listener and is a context manager. Without `callback`: a decorator.
+        One thread calls all listeners, once for each job, after the commit and in the order of the commits. If the process
+        dies after the commit, the call may never come. Returns a function that removes the listener, and that is also a
+        context manager. Without `callback`, returns a decorator.
         """
         return self._registry.listen("success", type, callback)
 
     def on_failure(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
-        """The same for jobs that ended `failed`. An error that will be retried is no failure."""
+        """As `on_success`, for jobs that ended `failed`. An error after which the job is retried is not a failure."""
         return self._registry.listen("failure", type, callback)
 
     def on_done(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
-        """The same for both."""
+        """As `on_success`, for jobs that this process completed and for those that ended `failed`."""
         return self._registry.listen("done", type, callback)
 
     def on_attempt(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
-        """The same for every attempt that begins (job.status `running`) and ends (`pending`: will be retried, `completed`,
-        `failed`); `callback(job, attempt)`."""
+        """As `on_success`, with `callback(job, attempt)`, when an attempt begins (job.status is `running`) and when it ends
+        (`pending` if it will be retried, `completed` or `failed`)."""
         return self._registry.listen("attempt", type, callback)
 
     def on_unhealthy(self, callback: W) -> W:
-        """Call `callback(health)`, once, when the started manager finds that it does not do its work; see `health()`. It looks
-        every second, on a thread of its own. May be used as a decorator."""
+        """Call `callback(health)` once when the started manager no longer does its work; see `health()`. A separate thread
+        checks that every second. May be used as a decorator."""
         self._registry.health_listeners.add(False, callback)
         return callback
 
     def on_healthy(self, callback: W) -> W:
-        """The same for when it does again."""
+        """Call `callback(health)` once when the manager does its work again. May be used as a decorator."""
         self._registry.health_listeners.add(True, callback)
         return callback

@@ -1,4 +1,4 @@
-"""What `stop()` returns."""
+"""StopReport: what `stop()` returns."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from steve.job import Job
 
 @dataclass(frozen=True, slots=True)
 class StopReport:
-    """What `stop()` found when it returned."""
+    """The state of the manager when `stop()` returned."""
 
     complete: bool
-    """Everything that was begun is finished, committed and told."""
+    """True: all runs have ended, their outcomes are committed, and the listeners have been told of them."""
     still_running: tuple[Job, ...] = ()
-    """Jobs whose handlers had not returned in time."""
+    """Jobs whose handlers did not return in time."""
     returned: int = 0
-    """Jobs that were claimed but not begun, and given back."""
+    """How many jobs were claimed, not begun, and given back."""
     unsettled: int = 0
-    """Outcomes that are not in the database yet."""
+    """How many outcomes are not in the database yet."""
     untold: int = 0
-    """Events that listeners have not been told of yet."""
+    """How many events the listeners have not been told of yet."""
     seconds: float = 0.0
+    """How long `stop()` took."""

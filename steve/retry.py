@@ -1,7 +1,7 @@
-"""RetryPolicy: whether and when to try again. Pure: the chance comes in as an argument, time is the database's.
+"""RetryPolicy: whether and when a job is tried again. Pure: the random number is an argument, and no clock is read.
 
-Users give one to the manager or to `create`; its numbers are stored with each job, and `outcome.judge` asks the policy
-that is rebuilt from them.
+Users give a policy to the manager or to `create`. Its numbers are stored with each job, and `judge` in _model/outcome.py
+rebuilds the policy from them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from steve.errors import shown
 
 MAX_ATTEMPTS = 10_000
-"""The most that max_attempts may be."""
+"""The largest `max_attempts` that is allowed."""
 STRATEGIES = ("none", "exp")
 
 
@@ -19,8 +19,8 @@ STRATEGIES = ("none", "exp")
 class RetryPolicy:
     """How often a job is tried and how long it waits in between.
 
-    An attempt that raised is retried while fewer than `max_attempts` were made (crashes of the process not counted).
-    `backoff_strategy`: "none" retries at once; "exp" waits base^failures seconds, at most `max_delay`.
+    A job whose attempt raised is tried again until `max_attempts` attempts were made. Crashes of the process do not count.
+    `backoff_strategy`: "none" retries at once; "exp" waits base^failures seconds, at most `max_delay`; `jitter` varies it.
     """
 
     max_attempts: int = 3
@@ -48,7 +48,11 @@ class RetryPolicy:
                 raise ValueError(f"RetryPolicy {name} must be between {low} and {high}, not {shown(value)}")
 
     def delay(self, failures: int, chance: float = 0.5) -> float:
-        """Seconds to wait after so many failed attempts (1 or more); `chance`, 0 to 1, places it within the jitter."""
+        """How many seconds to wait before the next attempt.
+
+        `failures`: how many attempts have failed, 1 or more. `chance`: a random number from 0 to 1, which places the delay
+        within the jitter.
+        """
         if self.backoff_strategy == "none":
             return 0.0
         try:

@@ -1,4 +1,4 @@
-"""A run as its handler sees it: `steve.current_run()`."""
+"""Run: what a handler sees of its own run, through `steve.current_run()`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from steve.job import Job
 
 
 class RunPort(Protocol):
-    """What the engine tells its runs. All methods may be called from any thread."""
+    """What a run asks the engine. All methods may be called from any thread."""
 
     def is_stopping(self) -> bool: ...
 
@@ -20,7 +20,7 @@ class RunPort(Protocol):
 
 
 class Run:
-    """The run of a job, seen from within its handler: `steve.current_run()`."""
+    """One run of a job, for its handler: `steve.current_run()` returns it."""
 
     __slots__ = ("_claim", "_signals", "job")
 
@@ -31,19 +31,20 @@ class Run:
 
     @property
     def stopping(self) -> bool:
-        """The manager stops: finish soon, or raise Snooze to be called again elsewhere."""
+        """Whether the manager is stopping. Then finish soon, or raise Snooze, so that the job runs again elsewhere."""
         return self._signals.is_stopping()
 
     @property
     def lost(self) -> bool:
-        """Another process took this one for dead and has the job now: whatever this run returns or raises is dropped.
+        """Whether another process took this one for dead and took its job: whatever this run returns or raises is dropped.
 
-        Learned with the first heartbeat that gets through again, not before. False does not say that the job is still held.
+        It becomes true with the first heartbeat that reaches the database again, so False is no proof that the process still
+        holds the job.
         """
         return self._signals.is_lost(self._claim)
 
     def wait(self, seconds: float) -> bool:
-        """Sleep for so many seconds; return True, at once, when `stopping` or `lost` is or becomes true."""
+        """Sleep for so many seconds. Return True as soon as `stopping` or `lost` is true, and False when the time is over."""
         return self._signals.wait(self._claim, seconds)
 
 
@@ -51,7 +52,7 @@ current: ContextVar[Run] = ContextVar("steve_current_run")
 
 
 def current_signals() -> RunPort | None:
-    """Those of the engine whose handler calls this; None: outside a handler."""
+    """The signals of the engine whose handler calls this; None outside a handler."""
     run = current.get(None)
     return None if run is None else run._signals
 

@@ -1,4 +1,11 @@
-"""What callers ask for, in any process. There is a module for each verb; it checks the arguments and sends a statement (for
-create and create_many, enqueue.py checks and create.py sends). A new verb is a new module, a statement, a method of Client
-(client.py) and a method of JobManager (manager.py).
+"""What callers ask for, in any process.
+
+client.py      Client: a method for each thing that callers ask for; migrate and the checks of check_health() too
+enqueue.py     create and create_many: checks the arguments and makes the jobs to insert
+create.py      create and create_many: sends them; coalescer.py decides which INSERT carries a notification
+lookup.py      find, history and fetch_all: checks the arguments
+prune.py       prune: checks the age and goes through the table in batches
+calls.py       sends a statement on a connection for callers, and turns failures into the errors that users know
+
+A new verb needs a module for its arguments, a statement, a method of Client and a method of JobManager (manager.py).
 """

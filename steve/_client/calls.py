@@ -1,6 +1,7 @@
-"""One call of a user: a statement on one of the callers' connections, whose failure becomes an error that users know.
+"""Sends a statement for a caller, on a connection for callers, and turns a failure into an error that users know.
 
-These errors are not chained to the driver's, whose text quotes the data (DETAIL, CONTEXT): a traceback would show a payload.
+These errors are not chained to psycopg's. The text of psycopg's errors quotes the data (DETAIL, CONTEXT), so a traceback would
+show a payload.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ T = TypeVar("T")
 
 
 class SentJobs(NamedTuple):
-    """The jobs that a statement sends: if the connection breaks, they may have been stored."""
+    """Which jobs a statement sends, for the error if the connection breaks: they may have been stored."""
 
     jobs: int
     first: int
-    """The uid of the first one, as an integer: it is rarely shown, and a UUID takes time to make."""
+    """The uid of the first job, as an integer, because it takes time to make a UUID and it is rarely shown."""
 
     @property
     def uid(self) -> UUID:
@@ -50,11 +51,11 @@ class Calls:
         sent: SentJobs | None = None,
         more_seconds: float | None = 0.0,
     ) -> T:
-        """Call `statement` with a connection. Call it again when there was none or it was lost, until `create_timeout` is over:
-        it may be carried out more than once.
+        """Call `statement` with a connection. If there is none, or it is lost, try again until `create_timeout` is over: so the
+        statement may be carried out more than once.
 
-        `sent`: the jobs that it stores. `more_seconds`: as in `Connections.call`. Raises SchemaError, Unavailable,
-        OutcomeUnknown, and InvalidJob where jobs are sent, otherwise SteveError.
+        `sent`: the jobs that it stores. `more_seconds`: as in `Connections.call`. Raises SchemaError, Unavailable and
+        OutcomeUnknown. If PostgreSQL refuses the data, raises InvalidJob when jobs are `sent`, and SteveError otherwise.
         """
         deadline = time.monotonic() + self._timeout
         backoff = Backoff(self._tuning)
@@ -64,7 +65,7 @@ class Calls:
                 return self._connections.call(statement, timeout=deadline - time.monotonic(), more_seconds=more_seconds)
             except (Transient, InDoubt) as error:
                 in_doubt = in_doubt or isinstance(error, InDoubt)
-                # The wait for a connection was a pause already.
+                # After a wait for a connection, no further pause is needed.
                 delay = 0.0 if isinstance(error, NoConnection) else backoff.next()
                 if time.monotonic() + delay >= deadline:
                     raise self._unavailable(error, sent if in_doubt else None) from None
@@ -85,11 +86,11 @@ class Calls:
     def _explained(self, error: Misconfigured | Refused, sent: SentJobs | None) -> SteveError:
         if isinstance(error, Misconfigured):
             return self.call(lambda ours: migrations.describe_missing(ours, self._statements.schema, error))
-        if error.constraint == "job_pkey":  # the id, which the sequence gives out; a uid has a constraint of its own
+        if error.constraint == "job_pkey":  # the id, from the sequence; the uid has another constraint
             flaws = self.call(self._statements.checks.check_sequence)
             again = "the sequence of the jobs' ids gave out one that exists already: try again"
             return SchemaError("; ".join(flaws) or again)
-        if error.sqlstate == "23502":  # our statements leave out only what has a default
+        if error.sqlstate == "23502":  # a null: our statements leave out only columns that have a default
             return SchemaError(f"the tables are not as migrations made them ({error}): check_health() tells more")
         kind = SteveError if sent is None else InvalidJob
         text = f"PostgreSQL refused it (SQLSTATE {error.sqlstate})"

@@ -1,5 +1,4 @@
-"""What callers ask of the tables: create jobs, find them, prune them, migrate. Works in a process that never starts a
-worker."""
+"""Client: creates, finds and prunes jobs, migrates, and checks the tables. It also works in a process that starts no worker."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """Its methods raise what `JobManager`'s of the same names do."""
+    """Its methods raise the same errors as the methods of `JobManager` with the same names."""
 
     def __init__(self, *, settings: Settings, statements: Statements, connections: Connections) -> None:
         self._settings = settings
@@ -37,7 +36,7 @@ class Client:
         fork.register(self)
 
     def reset_after_fork(self) -> None:
-        """In the child of a fork: a thread that does not exist here may have held a lock of the creator's."""
+        """In the child of a fork: make a new creator. A thread that does not exist here may have held a lock of the old one."""
         fork.leave_alone(self._creator)
         self._creator = self._make_creator()
 
@@ -55,7 +54,7 @@ class Client:
         return enqueue.checked(new, self._settings)
 
     def create(self, insert: Insert, *, notify: bool | None, connection: object) -> Job:
-        fork.notice_fork()  # before a creator is chosen: another thread may have held the lock of the parent's
+        fork.notice_fork()  # before self._creator is read: in a child it must be the new one
         wake = enqueue.notified(notify, self._settings.notify, insert)
         return self._creator.create(insert, wake, _theirs(connection))
 
@@ -104,8 +103,8 @@ class Client:
         return self._calls.call(migrate, more_seconds=None)
 
     def find_flaws(self, *, worker: bool) -> Sequence[str]:
-        """What keeps this process from its work in the database now, a sentence each. `worker`: its work is to run jobs too.
-        Raises nothing for what is found."""
+        """What keeps this process from its work in the database now: a sentence for each problem. `worker`: the process also
+        runs jobs. A SteveError is returned as a sentence, not raised."""
         checks = self._statements.checks
         questions: list[Callable[[Connection], list[str]]] = [
             self._ensure,

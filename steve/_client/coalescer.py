@@ -1,5 +1,7 @@
-"""Which INSERT carries the NOTIFY. Commits that notify wait for each other at a lock of the whole database. So of the jobs that
-many threads create at once, only some carry a notification, which does for the others too.
+"""Decides which INSERT carries the NOTIFY.
+
+Commits that notify wait for each other at a lock of the whole server. So when many threads create jobs at once, only some of
+their INSERTs carry a notification, which wakes workers for the other jobs too.
 
 `create.py` sends an INSERT between `begin()` and `end()`, and calls `owe()` after a COPY, which cannot carry one.
 """
@@ -17,25 +19,25 @@ from steve.errors import SteveError
 
 
 class NotifyCoalescer:
-    """One INSERT at a time carries a notification. The others go without, and owe one.
+    """One INSERT at a time carries a notification. An INSERT that carries none leaves a notification owed.
 
-    An INSERT that is sent after a job was committed wakes workers for that job too: the next one to begin pays what is owed.
-    One that is under way does not, because its notification may be heard before the job can be seen. An INSERT that ends while
-    no other is under way pays at once, with a statement of its own: no job waits for the poll because its notification was left
-    out.
+    The next INSERT that begins with a notification pays what is owed, because it is sent after the earlier jobs were committed.
+    An INSERT that was already under way cannot pay: its notification may be heard before those jobs can be seen. When the last
+    INSERT under way ends and a notification is still owed, it is sent at once, as a statement of its own. So no job has to wait
+    for the poll because its notification was left out.
     """
 
     def __init__(self, *, notify: Callable[[], object], tuning: Tuning) -> None:
-        """`notify()` sends a notification by itself."""
+        """`notify()` sends a notification in a statement of its own."""
         self._notify = notify
         self._carry_most = tuning.carry_most
         self._lock = threading.Lock()  # protects the three below; nothing is called under it
         self._under_way = 0
-        self._carrying_until = 0.0  # from then on an INSERT whose thread was interrupted no longer counts
+        self._carrying_until = 0.0  # after it, a carrying INSERT counts as lost: its thread was interrupted
         self._is_owed = False
 
     def begin(self) -> bool:
-        """An INSERT is about to be sent; returns whether it carries the notification. `end` must follow."""
+        """Called before an INSERT is sent. Returns whether it carries the notification. A call of `end` must follow."""
         with self._lock:
             self._under_way += 1
             now = time.monotonic()
@@ -46,7 +48,7 @@ class NotifyCoalescer:
             return True
 
     def end(self, carried: bool) -> None:
-        """That INSERT is over. One that failed may have been stored all the same."""
+        """Called after the INSERT, also if it failed: the job may have been stored nevertheless."""
         with self._lock:
             self._under_way -= 1
             if carried:
@@ -58,7 +60,7 @@ class NotifyCoalescer:
             self._pay()
 
     def owe(self) -> None:
-        """Jobs were stored without a notification."""
+        """Called after jobs were stored without a notification."""
         with self._lock:
             self._is_owed = True
             pay = self._take_debt()
@@ -66,7 +68,7 @@ class NotifyCoalescer:
             self._pay()
 
     def _take_debt(self) -> bool:
-        """Under the lock. Returns whether the caller has to pay what is owed."""
+        """Called under the lock. Returns whether the caller must now send the notification that is owed."""
         pay = self._is_owed and not self._under_way
         if pay:
             self._is_owed = False

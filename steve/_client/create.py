@@ -1,7 +1,7 @@
 """Stores new jobs, on the caller's connection or on one of ours, and wakes the processes that wait for jobs.
 
-`enqueue.py` has checked the arguments. On a connection of ours, a job whose reply was lost is sent again under the same uid; on
-the caller's nothing is sent again, and the driver's errors come through.
+`enqueue.py` has checked the arguments. If the reply for a job is lost on a connection of ours, the job is sent again under the
+same uid. On the caller's connection nothing is sent again, and psycopg's errors are raised unchanged.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Creator:
         self._coalescer = NotifyCoalescer(notify=notify, tuning=tuning)
 
     def create(self, job: Insert, wake: bool, theirs: Connection | None) -> Job:
-        """`wake`: notify waiting processes. `theirs`: the caller's connection."""
+        """`wake`: notify waiting processes. `theirs`: the caller's connection, or None."""
         if theirs is not None:
             try:
                 return self._insert(theirs, _as_sent_by(theirs, job), wake, self._jobs.insert_job_for_caller)
@@ -51,7 +51,7 @@ class Creator:
             self._coalescer.end(carries)
 
     def create_many(self, jobs: Sequence[Insert], wake: bool, theirs: Connection | None) -> list[Job]:
-        """All or none, in their order."""
+        """Store all or none, and return them in their order."""
         if theirs is not None:
             try:
                 created = self._jobs.insert_jobs(theirs, jobs, as_job)
@@ -76,7 +76,7 @@ class Creator:
         try:
             inserted = insert(connection, job, notify)
         except Unexplained:
-            # A limit, or no memory: the cause is the server, which may recover, or this payload, which will not.
+            # A limit or no memory: the server may be at fault, and recover, or this payload may, for good. check_payload tells.
             if insert == self._jobs.insert_job:
                 self._jobs.check_payload(connection, job.payload)
             raise
@@ -92,13 +92,13 @@ class Creator:
         except Transient as error:
             if error.sqlstate != "0A000":
                 raise
-            # Under row level security PostgreSQL takes no COPY.
+            # PostgreSQL refuses COPY into a table with row level security.
             with translated(connection), connection.transaction():
                 return [self._insert(connection, job, False, self._jobs.insert_job) for job in jobs]
         except Refused as error:
             if error.sqlstate != "23505":
                 raise
-            # An earlier try has stored them all, and its reply was lost.
+            # The uids exist: an earlier try has stored the jobs, and its reply was lost.
             found = self._jobs.find_inserted(connection, [job.uid for job in jobs])
             if len(found) < len(jobs):
                 raise
@@ -106,7 +106,8 @@ class Creator:
 
 
 def _as_sent_by(connection: Connection, job: Insert) -> Insert:
-    """The job in the encoding of a caller's session: JSON can say everything in ASCII, names cannot. Raises InvalidJob."""
+    """The job as the encoding of the caller's session can carry it: the payload in ASCII if need be, which JSON allows. Raises
+    InvalidJob for a name that the encoding cannot hold."""
     encoding = connection.info.encoding
     if encoding == "utf-8":
         return job

@@ -1,5 +1,7 @@
-"""Makes jobs to insert out of the arguments of `create` and `create_many`: checks all of them, merges the defaults, encodes the
-payload and makes the uid, before anything is sent. Whatever is wrong is an InvalidJob.
+"""Turns the arguments of `create` and `create_many` into jobs to insert, before anything is sent.
+
+It checks all arguments, merges the defaults, encodes the payload and makes the uid. It raises InvalidJob for every argument
+that is wrong.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ from steve.job import Job, NewJob, Status, make_job
 from steve.retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
 
 NOTIFY_WITHIN = timedelta(hours=2)
-"""A job that is due later wakes no process: the longest poll is little more than an hour, and clocks may differ by the rest."""
+"""A job that is due later wakes no process, since a poll finds it in time. Polls are at most an hour apart, and the other hour
+allows for clocks that differ."""
 
 _LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def checked(new: NewJob, settings: Settings) -> Insert:
-    """The job to insert. The settings' `retry` says what `new` leaves open. Raises InvalidJob."""
+    """The job to insert. `retry` of the settings fills in what `new` leaves open. Raises InvalidJob."""
     uid = uuid7(_ticks(time.time_ns()), int.from_bytes(os.urandom(8), "big"))
     return Insert(uid, _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry))
 
@@ -34,20 +37,22 @@ def checked(new: NewJob, settings: Settings) -> Insert:
 def checked_many(
     jobs: object, defaults: NewJob, settings: Settings, *, clock: Callable[[], int] = time.time_ns
 ) -> list[Insert]:
-    """The same for an iterable of ("type", payload) pairs or NewJobs; errors name the place: jobs[3]. `clock()`: nanoseconds
-    since 1970."""
+    """The jobs to insert, from an iterable of ("type", payload) pairs or NewJobs. Errors name the place: jobs[3].
+
+    `clock()`: nanoseconds since 1970.
+    """
     if isinstance(jobs, str | bytes | dict) or not isinstance(jobs, Iterable):
         raise InvalidJob(f'jobs must be an iterable of ("type", payload) pairs or NewJobs, not {type(jobs).__name__}')
     retry, most = settings.retry, settings.max_payload_bytes
-    _terms(defaults, retry)  # also where there is no job to carry them
+    _terms(defaults, retry)  # checked even if `jobs` is empty
     inserts = []
     uids = _uids(clock)
-    pairs_terms: dict[str, Terms] = {}  # by type: checked once for a hundred thousand pairs
+    pairs_terms: dict[str, Terms] = {}  # by type, so that many pairs of one type are checked once
     for position, item in enumerate(jobs):
         try:
             if isinstance(item, NewJob):
                 payload, terms = item.payload, _terms(_merged(item, defaults), retry)
-            elif isinstance(item, (tuple, list)) and len(item) == 2:  # not their union: it would be made for each
+            elif isinstance(item, (tuple, list)) and len(item) == 2:  # not tuple | list, which would be built for each item
                 name, payload = item
                 known = pairs_terms.get(name) if isinstance(name, str) else None
                 if known is None:
@@ -62,7 +67,7 @@ def checked_many(
 
 
 def notified(notify: object, default: bool, *jobs: Insert) -> bool:
-    """Whether to wake waiting processes: they claim then, and learn when the next job is due. Raises InvalidJob."""
+    """Whether to wake waiting processes. They claim jobs that are due, and learn when the next one is. Raises InvalidJob."""
     if notify is None:
         notify = default
     if not isinstance(notify, bool):
@@ -71,7 +76,7 @@ def notified(notify: object, default: bool, *jobs: Insert) -> bool:
 
 
 def as_job(insert: Insert, id: int, created_at: datetime, updated_at: datetime, run_at: datetime) -> Job:
-    """What was stored, as the database has it."""
+    """The Job for the caller: what was sent, and what the database added."""
     terms = insert.terms
     return make_job(
         id,
@@ -97,8 +102,10 @@ def as_job(insert: Insert, id: int, created_at: datetime, updated_at: datetime, 
 
 
 def uuid7(ticks: int, chance: int) -> int:
-    """A UUID version 7 (RFC 9562) as an integer: 48 bits of milliseconds, 12 of their fraction, 62 random ones. UUIDs in the
-    order of time let their index grow at one end: random ones cost two to three times the WAL at a million rows.
+    """A UUID version 7 (RFC 9562) as an integer: 48 bits of milliseconds, 12 bits of their fraction, 62 random bits.
+
+    The index of UUIDs in the order of time grows at one end. Random UUIDs would cost two to three times the WAL at a million
+    rows.
 
     `ticks`: 4,096ths of a millisecond since 1970. `chance`: 64 bits of os.urandom.
     """
@@ -107,13 +114,13 @@ def uuid7(ticks: int, chance: int) -> int:
 
 
 def _ticks(nanoseconds: int) -> int:
-    """In 4,096ths of a millisecond."""
+    """The time in 4,096ths of a millisecond."""
     return nanoseconds * 4096 // 1_000_000
 
 
 def _uids(clock: Callable[[], int]) -> Iterator[int]:
-    """Any number of them, ascending. The clock and the source of chance are read once for a thousand; in between they are
-    counted up, and a thousand ticks are a quarter of a millisecond."""
+    """An endless series of uids, ascending. It reads the clock and the random source once for a thousand uids, and counts the
+    ticks up in between: a thousand ticks are a quarter of a millisecond."""
     ticks = 0
     while True:
         ticks = max(ticks, _ticks(clock()))
@@ -143,7 +150,7 @@ def _payload(payload: object, most: int) -> str:
         text = _json.encode(payload, "payload")
     except _json.NotStorable as flaw:
         raise InvalidJob(str(flaw)) from None
-    except Exception as error:  # a subclass of dict may do anything, and look different each time
+    except Exception as error:  # a subclass of dict may raise anything
         raise InvalidJob(f"payload cannot be read: {type(error).__name__[:60]}") from error
     if (size := _json.size(text)) > most:
         raise InvalidJob(f"payload has {size} bytes as JSON, more than max_payload_bytes={most}")
@@ -160,7 +167,7 @@ def _terms(new: NewJob, retry: RetryPolicy) -> Terms:
         _name("type", new.type),
         priority,
         _max_attempts(new.max_attempts, new.backoff_strategy, retry),
-        str.__str__(policy.backoff_strategy),  # as in `_name`
+        str.__str__(policy.backoff_strategy),  # not str(): see `_name`
         policy.base,
         policy.max_delay,
         policy.jitter,
@@ -171,7 +178,7 @@ def _terms(new: NewJob, retry: RetryPolicy) -> Terms:
 def _name(what: str, name: object) -> str:
     if flaw := name_flaw(name):
         raise InvalidJob(f"{what} {flaw}")
-    return str.__str__(name)  # not str(): of a str that is an Enum, that is another text
+    return str.__str__(name)  # not str(): for a str that is an Enum, it may return another text
 
 
 def _policy(strategy: object, retry: RetryPolicy) -> RetryPolicy:
@@ -188,7 +195,7 @@ def _policy(strategy: object, retry: RetryPolicy) -> RetryPolicy:
 def _max_attempts(given: object, strategy: object, retry: RetryPolicy) -> int:
     if given is None:
         return strategy.max_attempts if isinstance(strategy, RetryPolicy) else retry.max_attempts
-    if type(given) is not int or not 1 <= given <= MAX_ATTEMPTS:  # type, not isinstance: True is no number of attempts
+    if type(given) is not int or not 1 <= given <= MAX_ATTEMPTS:  # not isinstance: True is an int
         raise InvalidJob(f"max_attempts must be an int of 1 to {MAX_ATTEMPTS}, not {shown(given)}")
     return given
 
@@ -202,10 +209,10 @@ def _run_at(at: object) -> datetime | None:
         aware = at.utcoffset() is not None
         in_utc = at.astimezone(UTC) if aware else at
     except OverflowError:
-        if at.year == 1:  # before the first instant: past
+        if at.year == 1:  # before the earliest time in UTC, so it is past
             return None
         raise InvalidJob(f"run_at must lie before the year 9999, not {at.isoformat()}") from None
-    except Exception as error:  # a time zone of the caller's own
+    except Exception as error:  # the time zone is a class of the caller's
         raise InvalidJob(f"run_at has a time zone that cannot say its offset: {type(error).__name__[:60]}") from error
     if not aware:
         raise InvalidJob(f"run_at must say its time zone: {at.isoformat()} has none (datetime.now(UTC) + timedelta(...) has)")
@@ -213,7 +220,7 @@ def _run_at(at: object) -> datetime | None:
         raise InvalidJob(f"run_at must lie before the year 9999, not {at.isoformat()}")
     if type(in_utc) is datetime:
         return in_utc
-    # A subclass, such as pandas' Timestamp: its nanoseconds are not stored.
+    # A subclass, such as pandas' Timestamp, whose nanoseconds are not stored.
     return datetime(
         in_utc.year, in_utc.month, in_utc.day, in_utc.hour, in_utc.minute, in_utc.second, in_utc.microsecond, tzinfo=UTC
     )

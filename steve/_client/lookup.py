@@ -13,7 +13,7 @@ PAGE_MOST = 10_000
 
 
 def uid_of(job: object) -> UUID:
-    """Raises TypeError or ValueError for what names no job."""
+    """The uid of a job that is given as a Job, a UUID or a str. Raises TypeError or ValueError."""
     if isinstance(job, Job):
         return job.uid
     if isinstance(job, UUID):
@@ -27,7 +27,7 @@ def uid_of(job: object) -> UUID:
 
 
 def page(status: object, type: object, queue: object, limit: object, before: object) -> Page:
-    """Raises TypeError or ValueError for the first argument that is wrong."""
+    """The page to list. Raises TypeError or ValueError for the first argument that is wrong."""
     if status is not None and status not in list(Status):
         raise ValueError(f"status must be one of {', '.join(Status)} or None, not {shown(status)}")
     if isinstance(limit, bool) or not isinstance(limit, int):

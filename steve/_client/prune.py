@@ -1,5 +1,6 @@
-"""Deletes jobs that ended long ago, and their attempts, in batches. Each batch is a transaction: what it deleted stays deleted,
-whatever becomes of the next one.
+"""Deletes jobs that ended long ago, and their attempts, in batches.
+
+Each batch is a transaction of its own. What it deleted stays deleted, even if a later batch fails.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from steve.errors import shown
 
 
 def prune(batch: Callable[[int], tuple[int, int | None]]) -> int:
-    """Go from the lowest id up to the end of the table. Returns how many jobs were deleted.
+    """Go through the table from the lowest id to the highest. Returns how many jobs were deleted.
 
-    `batch(after)` deletes among the next jobs above the id `after`. It returns how many, and the last id that it looked at;
-    None: there was none.
+    `batch(after)` looks at the next jobs above the id `after` and deletes the old ones. It returns how many it deleted, and the
+    last id that it looked at (None: there was none).
     """
     total = 0
     last: int | None = 0
@@ -25,7 +26,7 @@ def prune(batch: Callable[[int], tuple[int, int | None]]) -> int:
 
 
 def check_age(older_than: object) -> timedelta:
-    """Raises TypeError or ValueError for what is no age."""
+    """Returns the age. Raises TypeError or ValueError if it is none."""
     if not isinstance(older_than, timedelta):
         raise TypeError(f"older_than must be a datetime.timedelta, not {type(older_than).__name__}")
     if older_than < timedelta(0):

@@ -10,20 +10,20 @@ from steve._runtime.chance import chance
 
 
 class Backoff:
-    """Doubles from `backoff_first` up to `backoff_most`. Each loop has one of its own."""
+    """A wait that doubles from `backoff_first` up to `backoff_most`. Each loop has a Backoff of its own."""
 
     def __init__(self, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
         self._first = self._delay = tuning.backoff_first
         self._most = tuning.backoff_most
         self._clock = clock
         self._over_at = 0.0
-        """When the last wait ended and a try began, by the clock."""
+        """When the last wait was to end and a try to begin, by the clock."""
 
     def next(self) -> float:
-        """Seconds to wait, by chance up to half more or less, so that processes do not try again in step.
+        """Seconds to wait: by chance up to half more or less, so that processes do not try again in step.
 
-        The time that the last try took is part of the wait: after an attempt to connect that had no answer for ten seconds,
-        the database may be back already.
+        The time that the last try took counts as part of the wait: if an attempt to connect had no answer for ten seconds, the
+        database may be back already.
         """
         delay, self._delay = self._delay, min(self._delay * 2, self._most)
         now = self._clock()

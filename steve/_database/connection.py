@@ -1,4 +1,4 @@
-"""A connection of our own: how it is opened, which server it leads to, and which settings its session gets."""
+"""Opens a connection, gives its session our settings, and notices which server and which pooler it leads to."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ T = TypeVar("T")
 
 
 class HostOrder:
-    """Puts the host that answered last in front. Otherwise each connection would wait again for a dead host that is listed
-    first."""
+    """Puts the host that answered last at the front of the list. Otherwise each new connection would wait again for a dead host
+    that is listed first."""
 
     def __init__(self) -> None:
         self._last: tuple[str, str] | None = None
 
     def apply(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The same arguments of psycopg.connect, with the host that answered last in front."""
+        """These arguments for psycopg.connect, with the host that answered last at the front."""
         lists = {name: str(arguments[name]).split(",") for name in ("host", "hostaddr", "port") if arguments.get(name)}
         count = max(map(len, lists.values()), default=1)
         is_balanced = arguments.get("load_balance_hosts", "disable") != "disable"
-        # Without target_session_attrs the order says which host is meant: a standby that answered once must not stay in front.
+        # Without target_session_attrs the user's order matters: a standby that answered once must not stay at the front.
         any_will_do = arguments.get("target_session_attrs", "any") == "any"
         if self._last is None or count == 1 or is_balanced or any_will_do:
             return arguments
@@ -46,26 +46,25 @@ class HostOrder:
 
 
 class Route:
-    """What is known about how a database is reached: whether through a connection pooler, and which server answers.
+    """How a database is reached: whether a connection pooler is in between, and which server answers.
 
-    A pooler such as PgBouncer in transaction mode may give every transaction of a connection another session: whatever is set,
-    prepared, locked or listened for in a session would not be ours, and would stay behind.
+    A pooler such as PgBouncer in transaction mode may give every transaction of a connection another session. So settings,
+    prepared statements, locks and LISTEN would apply to a session that is not ours, and would stay behind in it.
 
-    A pooler is noticed because a statement runs in another session than the one whose number came with the connection. By
-    coincidence the two may be the same; but all connections to a database share one route, and it is enough that one of them
-    notices.
+    A connection comes with the number of its session. If a statement runs in another session, there is a pooler. By chance the
+    two may be the same, but all connections to a database share one Route, and it is enough that one of them notices.
     """
 
     def __init__(self) -> None:
         self.has_pooler = False
         self._server_started: float | None = None
         self.generation = 0
-        """Raised when another server answers, or the same one after a restart. Connections of an earlier generation are given
-        up: an address may move, and what was claimed on one server cannot be settled on another."""
+        """Grows when another server answers, or the same one after a restart. Connections of an earlier generation are given
+        up, because a job that was claimed on one server cannot be settled on another."""
 
     def met_server(self, started: float) -> None:
-        """A connection leads to a server that started at this time, by the server's clock. From any thread: of two calls at
-        once, one may be lost."""
+        """Called when a connection leads to a server that started at this time, by the server's clock. Any thread may call it;
+        of two calls at the same time, one may have no effect."""
         if started != self._server_started:
             self.generation += self._server_started is not None
             self._server_started = started
@@ -88,8 +87,8 @@ def connect(
         connection = psycopg.connect(**order.apply(connect_arguments(conninfo, timeout)))
         order.answered(connection)
     except psycopg.Error as error:
-        # psycopg's frames hold an attempt that timed out, and the error holds the frames, in a circle: its socket would stay
-        # open until the garbage collector runs, which takes long in an idle process.
+        # The error refers to psycopg's frames, and these refer to the error and to the attempt to connect. Because of this
+        # circle the socket would stay open until the garbage collector runs, which takes long in an idle process.
         error.__context__ = None
         raise error.with_traceback(None) from None
     try:
@@ -101,12 +100,12 @@ def connect(
 
 
 def prepare_for_call(connection: Connection, route: Route) -> None:
-    """Give the session our settings: a database or a role may default to anything. Raises psycopg.Error."""
+    """Give the session our settings, since a database or a role may have any defaults. Raises psycopg.Error."""
     _prepare(connection, route, FOR_CALLS)
 
 
 def prepare_for_loop(connection: Connection, route: Route) -> None:
-    """The same, with the settings that prepared statements need. Raises psycopg.Error."""
+    """As `prepare_for_call`, with the settings that prepared statements need. Raises psycopg.Error."""
     _prepare(connection, route, FOR_LOOPS)
 
 
@@ -114,9 +113,9 @@ _PREPARE = SET_FOR_LOOPS.replace("value, true)", "value, false)") + "and pg_cata
 
 
 def _prepare(connection: Connection, route: Route, values: dict[str, str]) -> None:
-    # One statement, so that nothing is set in any other session than the one whose number came with the connection.
+    # One statement checks the session's number and sets the values, so that it never changes another session behind a pooler.
     if connection.pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
-        # Otherwise PostgreSQL refuses to send a row whose bytes are not UTF-8.
+        # With UTF8, PostgreSQL would refuse to send a row whose bytes are not UTF-8.
         values = values | {"client_encoding": "SQL_ASCII"}
     parameters = settings(values) | {"session": connection.info.backend_pid}
     rows = [] if route.has_pooler else execute(connection, _PREPARE, parameters, prepare=False)
@@ -124,19 +123,19 @@ def _prepare(connection: Connection, route: Route, values: dict[str, str]) -> No
         route.met_server(rows[0][1])
     else:
         route.met_pooler()
-        # The rest needs no session: UTF-8 is agreed on when connecting, callers get times of any zone in UTC, and statements
-        # that would be prepared elsewhere bring their settings along (`statements/`).
+        # The other settings are not needed here: UTF-8 is agreed on when connecting, times of any zone become UTC for callers,
+        # and statements that would be prepared elsewhere set their own settings (Script.rows).
         connection.prepare_threshold = None
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
 
 
 def use(connection: Connection, statement: Callable[[Connection], T], seconds: float | None) -> T:
     """Call `statement` with a connection of ours. The connection counts as lost if that takes more than so many seconds; None:
-    never. Close the connection after a failure that the next try on it would repeat.
+    never. Close the connection after a failure that would come again on it:
 
-    25006, read-only: the server is a demoted primary, and it will not become a primary again while we hold on to it. 0A, 26 and
-    42P05: the prepared statements do not fit their tables any more, are gone, or are not the ones that psycopg knows. 08: the
-    connection is broken, or not even ours, as when somebody closed our socket and its number was given to another one.
+    25006             read-only: the server is a demoted primary, and a new connection may lead to the new primary
+    0A, 26, 42P05     the prepared statements no longer fit their tables, are gone, or are not those that psycopg knows
+    08                the connection is broken, or its socket is not ours: it was closed, and its number given to another one
     """
     try:
         return statement(connection) if seconds is None else watchdog.call(statement, connection, seconds)
@@ -148,5 +147,5 @@ def use(connection: Connection, statement: Callable[[Connection], T], seconds: f
 
 
 def end_session(connection: Connection) -> None:
-    """Close a connection, even one of a user's pool with close_returns, whose close() would only give it back."""
+    """Close the connection and end its session. (In a user's pool with close_returns, close() would only give it back.)"""
     connection.pgconn.finish()

@@ -1,4 +1,4 @@
-"""All connections of a manager, made from its `db`: those that callers borrow, and those that the engine's loops keep."""
+"""All connections of a manager, made from its `db`: callers borrow them, and each loop of the engine keeps one."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Prepare = Callable[[Connection, Route], None]
 
 class Connections:
     def __init__(self, *, db: object, listen_db: object, settings: Settings) -> None:
-        """`db`, `listen_db`: as in `JobManager`. Opens nothing. Raises TypeError, ValueError and SteveError for what cannot be
-        used."""
+        """Opens no connection. `db`, `listen_db`: as in `JobManager`. Raises TypeError, ValueError and SteveError if one of
+        them cannot be used."""
         self._timeout = settings.create_timeout
         self._tuning = settings.tuning
         self._notify = settings.notify
@@ -68,26 +68,26 @@ class Connections:
         return self._pool.reason(error)
 
     def open(self) -> None:
-        """Open the pool for callers now. Raises ValueError for a user's pool that cannot carry a started manager."""
+        """Open the pool for callers now. Raises ValueError if a user's pool is too small for a started manager."""
         notice_fork()
         if self._users is not None:
             self._users.check_size(self._kept())
         self._pool.open()
 
     def close(self) -> None:
-        """Close the pool of our own; the next call opens another."""
+        """Close our own pool. The next call opens another one."""
         self._pool.close()
 
     def reset_after_fork(self, *, started: bool) -> None:
-        """In the child of a fork: forget the pool, and touch nothing of the parent's. `started`: the manager was started in the
+        """In the child of a fork: forget the parent's pool without touching it. `started`: the manager was started in the
         parent."""
         self._pool.reset_after_fork(started)
 
     # -- for the engine -------------------------------------------------------------------------------------------------
 
     def for_loops(self) -> LoopConnections:
-        """A connection for each loop. The loop opens it again with its own backoff: with a pool's, it would come back half a
-        minute late after an outage.
+        """A connection for each loop. A broken one is opened again with the loop's own backoff: with a pool's, it would come
+        back half a minute late after an outage.
 
         Connections of a user's pool are taken at once, because later there may be none left. Raises DatabaseFailure.
         """
@@ -99,7 +99,7 @@ class Connections:
             scan=self._loop(prepare_for_loop),
         )
         if self._listen_conninfo is not None:
-            route = Route()  # not the one of the others: this conninfo is to lead around their pooler
+            route = Route()  # a Route of its own: this conninfo leads around the others' pooler
             prepare = self._preparing(prepare_for_call, route)
             direct = _Direct(self._listen_conninfo, HostOrder(), prepare, self._timeout)
             loops = loops._replace(heartbeat=self._kept_by(direct, route), listen=self._kept_by(direct, route))
@@ -113,7 +113,7 @@ class Connections:
         return loops
 
     def _loop(self, prepare_session: Prepare | None) -> LoopConnection:
-        """`prepare_session`: None: for a loop that does not depend on the settings of its session."""
+        """`prepare_session`: gives the session its settings. None: the loop does not depend on them."""
         prepare = self._preparing(prepare_session, self._route)
         if self._users is not None:
             return self._kept_by(_OfUsersPool(self._users.pool, prepare, self._timeout), self._route)
@@ -132,14 +132,14 @@ class Connections:
         return prepare
 
     def _kept(self) -> list[str]:
-        """The loops of a started manager whose connections come from `db` and are always open."""
+        """The names of the loops whose connections come from `db` and are always open in a started manager."""
         if self._listen_conninfo is not None:
             return ["claim", "settle"]
         return ["claim", "settle", "heartbeat", *(["listen"] if self._notify else [])]
 
 
 class _Direct:
-    """`Opener` of connections of our own."""
+    """An `Opener` that makes connections of our own."""
 
     def __init__(self, conninfo: str, order: HostOrder, prepare: Callable[[Connection], None], timeout: float) -> None:
         self._conninfo = conninfo
@@ -155,7 +155,7 @@ class _Direct:
 
 
 class _OfUsersPool:
-    """`Opener` of connections of the user's pool."""
+    """An `Opener` that takes connections from the user's pool."""
 
     def __init__(self, pool: AnyPool, prepare: Callable[[Connection], None], timeout: float) -> None:
         self._pool = pool
@@ -173,6 +173,6 @@ class _OfUsersPool:
         return connection
 
     def close(self, connection: Connection) -> None:
-        # Closed before it goes back, because its session has our settings by now: the pool opens another one in its place.
+        # The session has our settings by now, so the connection is closed before it goes back. The pool opens another one.
         end_session(connection)
         self._pool.putconn(connection)

@@ -1,4 +1,4 @@
-"""Makes a conninfo of what the caller passes as `db`, and checks it before it is used."""
+"""Checks what users pass as `db`, `listen_db` and `connection`, and makes a conninfo or finds the connection."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ NOTICING = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""A dead link is noticed in about 11 s: the keepalives notice it for a thread that waits, the timeout (in milliseconds) for one
-that sends. By default Linux takes two hours for the one and a quarter of an hour for the other."""
+"""With these a dead link is noticed in about 11 s: by the keepalives while a thread waits, and by the timeout (in milliseconds)
+while it sends. By default Linux takes two hours for the former and a quarter of an hour for the latter."""
 
 
 def conninfo_of(db: object) -> str:
-    """The conninfo of a string, of an open connection (nothing else of it is kept), or of the environment (None)."""
+    """The conninfo from a string, from an open connection (nothing else of it is used), or from the environment (None)."""
     if isinstance(db, psycopg.Connection):
         if db.closed:
             raise ValueError("db is a closed connection: pass an open one, its conninfo or a pool")
@@ -43,7 +43,7 @@ def conninfo_of(db: object) -> str:
 
 
 def listen_conninfo_of(listen_db: object) -> str | None:
-    """The conninfo of a string; None: the listener connects as all others do."""
+    """The conninfo from a string. None: notifications and heartbeats use `db`, as everything else does."""
     if listen_db is not None and not isinstance(listen_db, str):
         raise TypeError(f"listen_db must be a conninfo string or None, not {type(listen_db).__name__}")
     return None if listen_db is None else _complete(_sound("listen_db", listen_db))
@@ -52,18 +52,18 @@ def listen_conninfo_of(listen_db: object) -> str | None:
 def _sound(keyword: str, conninfo: str) -> str:
     try:
         conninfo_to_dict(conninfo)
-        # libpq would stop reading at a NUL, and it would take what follows a stray @ in a password for a host
+        # libpq would stop reading at a NUL, and would take the text after a stray @ in a password for a host
         sound = "\x00" not in conninfo and not _has_stray_at(conninfo)
     except (psycopg.ProgrammingError, UnicodeEncodeError):
         sound = False
-    if not sound:  # not chained: libpq's message repeats the text, password and all
+    if not sound:  # not chained: libpq's message repeats the text with the password
         raise ValueError(f"{keyword} is not a valid conninfo (not shown, it may hold a password): {_mistake(conninfo)}")
     return conninfo
 
 
 def _complete(conninfo: str) -> str:
-    """Add what the environment says now, so that later changes of the environment do not matter. A conninfo with a service is
-    left as it is: what the service's file sets counts less than a conninfo, but more than the environment."""
+    """Add the values of the environment, so that its later changes do not matter. A conninfo with a service stays as it is,
+    because the values of the service's file must count more than those of the environment."""
     given: dict[str, Any] = conninfo_to_dict(conninfo)
     options = pq.Conninfo.get_defaults()
     added = {
@@ -82,7 +82,7 @@ _OF_OTHERS = (
 
 
 def _mistake(conninfo: str) -> str:
-    """What is wrong with it, without showing any part of it that may be a secret."""
+    """What is wrong with the conninfo, without any part of it that may be a secret."""
     if driver := re.match(r"postgres(?:ql)?(\+[a-z0-9_]+)://", conninfo):
         return f"it is a URL of SQLAlchemy's: leave out {driver[1]!r}, libpq knows postgresql:// only"
     query = conninfo.partition("?")[2] if "://" in conninfo else conninfo
@@ -94,15 +94,15 @@ def _mistake(conninfo: str) -> str:
 
 
 def _has_stray_at(conninfo: str) -> bool:
-    """Whether a URL has an @ besides the one between the password and the host: one in the password that is not
-    percent-encoded. libpq would take a part of the password for the host, and its messages name hosts.
+    """Whether a URL has another @ than the one before the host, such as one in a password that is not percent-encoded. libpq
+    would take a part of the password for the host, and its messages name hosts.
     """
     authority, _, rest = conninfo.partition("://")[2].partition("/")
     return authority.count("@") > 1 or "@" in rest.partition("?")[0]
 
 
 def caller_connection(connection: object) -> Connection:
-    """The psycopg connection behind what was passed as `connection=`."""
+    """The psycopg connection behind the user's argument `connection`. Raises TypeError."""
     if isinstance(connection, psycopg.Cursor | psycopg.ServerCursor):
         return connection.connection
     if isinstance(connection, psycopg.Connection):
@@ -119,7 +119,7 @@ def _kind(value: object) -> str:
 
 
 def _psycopg3_or(otherwise: str, value: object) -> str:
-    """`psycopg2` is another library than psycopg 3, whose package is called `psycopg`."""
+    """The end of an error message: for an object of psycopg2 a hint at psycopg 3, for all others `otherwise`."""
     return (
         "steve needs psycopg 3 (the package psycopg), which can be installed beside it"
         if "psycopg2" in _kind(value)
@@ -128,16 +128,16 @@ def _psycopg3_or(otherwise: str, value: object) -> str:
 
 
 def connect_arguments(conninfo: str, timeout: float) -> dict[str, Any]:
-    """How to connect: the conninfo, and our values for what the user left unset. `timeout`: seconds after which the caller
-    gives up."""
+    """The arguments for psycopg.connect: the conninfo, and our values for what the user left unset. `timeout`: seconds after
+    which the caller gives up."""
     given = conninfo_to_dict(conninfo)
-    # libpq gives each host its share, one after the other, and none less than two seconds.
+    # libpq tries one host after the other, each for connect_timeout seconds, which is never less than two.
     hosts = str(given.get("host") or given.get("hostaddr") or "").count(",") + 1
     share = math.ceil(timeout) if hosts == 1 else max(2, math.floor(timeout / hosts))
     ours = {"fallback_application_name": "steve", "connect_timeout": min(CONNECT_SECONDS, share)}
-    if "service" not in given:  # what its file sets is not known here, and would count less than our values
+    if "service" not in given:  # the values of its file are not known here, and ours would override them
         ours |= NOTICING
-    unset = {option.keyword.decode() for option in pq.Conninfo.get_defaults() if option.val is None}  # by the environment
+    unset = {option.keyword.decode() for option in pq.Conninfo.get_defaults() if option.val is None}  # unset in the environment
     ours = {name: value for name, value in ours.items() if name in unset}
-    # text travels as UTF-8 whatever the database's encoding; every statement is a transaction of its own
+    # Text is sent as UTF-8, whatever the database's encoding, and every statement is a transaction of its own.
     return ours | given | {"client_encoding": "utf8", "autocommit": True}

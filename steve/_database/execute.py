@@ -1,4 +1,4 @@
-"""One statement on a connection: its text out of a file, its rows, and the settings that our sessions get."""
+"""Sends one statement on a connection and returns its rows. It also holds the settings that our sessions get."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ FOR_CALLS = {
     "client_encoding": "UTF8",
     "TimeZone": "UTC",
     "default_transaction_isolation": "read committed",
-    "array_nulls": "on",  # otherwise a null in an array of ours is a word
-    "exit_on_error": "off",  # otherwise an error that is ours to handle looks like a lost connection
-    "client_connection_check_interval": "10s",  # a statement that waits for a lock notices that its client has given up
+    "array_nulls": "on",  # otherwise PostgreSQL reads a null in our arrays as a word
+    "exit_on_error": "off",  # otherwise any error ends the session, and looks like a lost connection
+    "client_connection_check_interval": "10s",  # ends a statement that waits for a lock after its client has given up
     "enable_indexscan": "on",
     "enable_indexonlyscan": "on",
     "enable_tidscan": "on",
     "enable_nestloop": "on",
 }
-"""Settings that the statements rely on, and that a database or a role may set otherwise: each session of ours gets these.
+"""Settings that the statements rely on. A database or a role may have other defaults, so each session of ours gets these.
 
-Those that only decide how values are written (DateStyle, IntervalStyle, extra_float_digits) are not among them: values travel
-in binary, or in a form that reads the same under all styles. search_path is not either, because a user's triggers on the tables
-may need it: the statements call functions and types by their full names instead."""
+Settings that only decide how values are written (DateStyle, IntervalStyle, extra_float_digits) are not needed: values travel in
+binary, or in a form that reads the same under all styles. search_path stays as it is, because a user's triggers on the tables
+may need it. So the statements use the full names of functions and types."""
 
 FOR_LOOPS = FOR_CALLS | {
     "plan_cache_mode": "force_generic_plan",
@@ -42,12 +42,13 @@ FOR_LOOPS = FOR_CALLS | {
     "idle_in_transaction_session_timeout": "0",
     "transaction_timeout": "0",  # PostgreSQL 17
 }
-"""The settings of a session that prepares its statements. They keep the plans on the indexes, and the loops alive.
+"""The settings of a session that prepares its statements.
 
-A plan that was made for a small table stays cached while the table grows: a sequential scan in it would become quadratic, and
-its high cost might start the JIT compiler. A plan that was made for a large group reads the whole table in order to join it.
-Generic plans know neither the size of the table nor that of the group. And the time limits of a role, which are meant for
-requests, must not end what the loops do, nor their waits.
+The first four keep the plans on the indexes, and the JIT compiler off. A plan stays cached while the table grows: with a
+sequential scan, made for a small table, the work would become quadratic, and the high cost might start the JIT compiler. A plan
+made for a large group would read the whole table in order to join it. Generic plans depend on neither size.
+
+The others lift the time limits of a role. They are meant for requests, and must not end the statements and waits of the loops.
 """
 SET_FOR_LOOPS = """\
 select
@@ -57,12 +58,12 @@ from unnest(%(names)s::pg_catalog.text[], %(values)s::pg_catalog.text[]) as sett
 where pg_catalog.current_setting(name, true) is not null
   and (name <> 'client_connection_check_interval' or pg_catalog.version() !~ '(mingw|msvc|Visual|windows)')
 """
-"""Sets these for one transaction, for a pooler that gives every transaction another session; and returns when the server
-started. A setting is left out where the server does not know it, or refuses it on its operating system."""
+"""Sets the settings for one transaction only, since a pooler may give the next one another session. Returns when the server
+started. It leaves out settings that the server does not know, or refuses on its operating system."""
 
 
 def settings(values: dict[str, str]) -> dict[str, Any]:
-    """The parameters of SET_FOR_LOOPS and of statements made from it."""
+    """The parameters of SET_FOR_LOOPS, and of statements made from its text."""
     return {"names": list(values), "values": list(values.values())}
 
 
@@ -72,10 +73,12 @@ def quoted(schema: str) -> str:
 
 
 def read_statement(sql: str, schema: str) -> str:
-    """The statement in the text of a file: without comments and indentation, and with the schema's name in place of {schema}. A
-    % in the name is doubled, because psycopg would take it for a placeholder."""
+    """The statement in the text of a file, without comments and indentation, and with the schema's name in place of {schema}.
+
+    A % in the name is doubled, because psycopg would take it for a placeholder.
+    """
     lines = (line.split("--")[0].strip() for line in sql.splitlines())
-    # psycopg remembers how it parsed a statement of up to 4,096 bytes: with the comments it would parse it at every call.
+    # psycopg caches the parsing of statements of up to 4,096 bytes. With its comments a statement might be longer.
     return "\n".join(line for line in lines if line).replace("{schema}", quoted(schema).replace("%", "%%"))
 
 
@@ -86,20 +89,22 @@ def execute(
     *,
     prepare: bool | None = None,
 ) -> list[tuple[Any, ...]]:
-    """The rows, through a cursor of our own class rather than the connection's, and in binary, so that no DateStyle matters.
-    Raises psycopg.Error."""
+    """Send the statement and return its rows. Raises psycopg.Error.
+
+    It uses our own class of cursor, not the connection's, and the binary format, so that the DateStyle does not matter.
+    """
     cursor = Cursor(connection, row_factory=tuple_row)
     cursor.execute(statement.encode(), parameters, prepare=prepare, binary=True)
     return cursor.fetchall()
 
 
 class Cursor(psycopg.Cursor[Any]):
-    """Turns values into PostgreSQL's and back as psycopg does by default, whatever adapters the application has registered,
-    globally or on its connection: it may want uuids as text, or lists as jsonb."""
+    """Adapts values as psycopg does by default. The application may have registered other adapters, globally or on its
+    connection, for example to get uuids as text or to send lists as jsonb."""
 
     @property
     def adapters(self) -> AdaptersMap:
-        # A database in SQL_ASCII checks no text, so its rows may hold bytes that are not UTF-8.
+        # A database with the encoding SQL_ASCII checks no text, so its rows may hold bytes that are not UTF-8.
         unchecked = self.connection.pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII"
         return _lenient_adapters() if unchecked else _adapters()
 

@@ -1,13 +1,13 @@
-"""What went wrong in the database, by what the caller can do about it: psycopg's errors become these, once.
+"""The failures of the database, divided by what the caller can do about them. psycopg's errors are turned into these here.
 
     DatabaseFailure
     ├── Transient           nothing was written; the same call may succeed later
-    │   └── Unexplained     the same, and the cause may lie in the data or in the server
-    ├── InDoubt             the connection broke after the statement was sent: it may have been carried out
-    ├── Refused             PostgreSQL does not take this data
+    │   └── Unexplained     nothing was written; the cause may be the data or the server
+    ├── InDoubt             the connection broke after the statement was sent: it may or may not have been carried out
+    ├── Refused             PostgreSQL does not accept this data
     └── Misconfigured       the schema or the role's rights are wrong
 
-These stay inside steve: the engine decides by their class, and `_client` turns them into the errors that users know.
+They stay inside steve. The engine decides by their class what to do, and `_client` turns them into errors that users know.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Connection = psycopg.Connection[Any]
 
 
 class DatabaseFailure(Exception):
-    """Only its subclasses are raised. `sqlstate`, `constraint`: PostgreSQL's; None if it did not say."""
+    """The base. `sqlstate` and `constraint` are PostgreSQL's, or None if it sent none."""
 
     def __init__(self, message: str, sqlstate: str | None = None, constraint: str | None = None) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class DatabaseFailure(Exception):
 
 
 class Transient(DatabaseFailure):
-    """Nothing was written, and the same call may succeed later: try again."""
+    """Nothing was written. The same call may succeed later, so try again."""
 
 
 class NoConnection(Transient):
@@ -40,24 +40,24 @@ class NoConnection(Transient):
 
 
 class Unexplained(Transient):
-    """Nothing was written, and the reason may lie in the data or in the server: a limit, no memory, an internal error."""
+    """Nothing was written. The cause may be the data or the server: a limit, no memory, an internal error."""
 
 
 class InDoubt(DatabaseFailure):
-    """The connection broke after the statement was sent: it may have been carried out or not."""
+    """The connection broke after the statement was sent. The statement may or may not have been carried out."""
 
 
 class Refused(DatabaseFailure):
-    """PostgreSQL did not take this data: it cannot hold it, or a constraint or a trigger refuses it."""
+    """PostgreSQL did not accept the data: it cannot hold them, or a constraint or a trigger refuses them."""
 
 
 class Misconfigured(DatabaseFailure):
-    """The schema or the role's rights are wrong: nothing works until they are put right."""
+    """The schema or the role's rights are wrong. Nothing works until somebody corrects them."""
 
 
 @contextmanager
 def translated(connection: Connection) -> Iterator[None]:
-    """Turns psycopg's errors about this connection into DatabaseFailure."""
+    """Raises psycopg's errors on this connection as DatabaseFailure."""
     try:
         yield
     except psycopg.Error as error:
@@ -65,11 +65,11 @@ def translated(connection: Connection) -> Iterator[None]:
 
 
 def failure_of(error: psycopg.Error, connection: Connection | None = None) -> DatabaseFailure:
-    """What psycopg's error means for the caller; `connection`: the one that the statement was sent on."""
+    """What psycopg's error means for the caller. `connection`: the connection that the statement was sent on."""
     state = error.sqlstate
     diagnosis = error.diag
-    # Not all of its text: DETAIL and CONTEXT quote the data, such as a payload. Where the data may be at fault, PostgreSQL
-    # quotes it in the message itself, and so may a trigger of the user's.
+    # The message must not show data, such as a payload. So DETAIL and CONTEXT, which quote the data, are left out. For some
+    # errors PostgreSQL, or a user's trigger, quotes the data in the primary message too: then only the SQLSTATE is shown.
     quotes = (state or "")[:2] in _QUOTING or (diagnosis.source_file or "").startswith(_OF_USERS)
     text = f"SQLSTATE {state}" if quotes else diagnosis.message_primary or error
     message = f"{type(error).__name__}: {text}"
@@ -78,26 +78,26 @@ def failure_of(error: psycopg.Error, connection: Connection | None = None) -> Da
     if state is None:
         if isinstance(error, PoolTimeout):
             return NoConnection(message)
-        # libpq's own words: a connection that could not be opened; or a value that could not be made into a parameter
+        # Not an error of the server's: psycopg could not turn a value into a parameter, or libpq could not open a connection.
         return Refused(message) if isinstance(error, psycopg.DataError) else Transient(message)
-    kind = _KINDS.get(state) or _KINDS.get(state[:2], Refused)  # Refused: for example a state that a user's trigger made up
+    kind = _KINDS.get(state) or _KINDS.get(state[:2], Refused)  # Refused: for example, a user's trigger made up the state
     return kind(message, state, diagnosis.constraint_name)
 
 
 _QUOTING = {"22", "P0"}
 
 _OF_USERS = ("pl_exec", "plpy", "plperl", "pltcl")
-"""Source files of PostgreSQL that raise errors for users' functions, under any SQLSTATE."""
+"""The beginnings of the names of PostgreSQL's source files that raise the errors of users' functions, under any SQLSTATE."""
 
 _KINDS: dict[str, type[DatabaseFailure]] = {
-    # lost, read-only, contention, full disks, locks, timeouts; plans and prepared statements that are no longer valid (0A, 26)
+    # lost connections, read-only servers, contention, full disks, locks, timeouts; outdated prepared statements (0A, 26)
     **dict.fromkeys(("08", "0A", "25", "26", "40", "53", "55", "57", "58"), Transient),
     # role, database, schema, tables and rights
     **dict.fromkeys(("28", "3D", "3F", "42"), Misconfigured),
-    # limits, and errors that PostgreSQL cannot explain: the data may be the cause, or the server, as when the queue of
-    # notifications is full, or when it protects itself against the wraparound of transaction ids (both 54000)
+    # limits, and internal errors: the cause may be the data; or the server, for example if the queue of notifications is full,
+    # or if it protects itself against the wraparound of transaction ids (both 54000)
     **dict.fromkeys(("54", "XX", "F0", "53200"), Unexplained),
-    # the data, constraints, a trigger of the user's that raises
+    # data, constraints, a user's trigger that raises
     **dict.fromkeys(("21", "22", "23", "44", "P0"), Refused),
 }
-"""By the SQLSTATE or its class."""
+"""The kind of failure by SQLSTATE, or by the class of the SQLSTATE, its first two characters."""

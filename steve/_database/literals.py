@@ -1,7 +1,7 @@
-"""Values as PostgreSQL's text: array literals and the lines of a COPY, made by hand for speed.
+"""Writes values as PostgreSQL's text: array literals and the lines of a COPY.
 
-psycopg would dump lists as well, five times slower for text (2.5 us an item), and would choose int2[], int4[] or int8[] by
-the numbers: a statement prepared anew for each.
+psycopg can dump lists too. But it takes five times as long for text (2.5 us an item), and it chooses int2[], int4[] or int8[]
+by the size of the numbers, so that a statement would be prepared again for each type.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Iterable
 
 
 def array(items: Iterable[object]) -> str:
-    """Of items that need no quotes: numbers, UUIDs; None becomes null."""
+    """An array of items that need no quotes, such as numbers and UUIDs. None becomes null."""
     return "{" + ",".join(map(str, items)).replace("None", "null") + "}"
 
 
 def words(items: Iterable[str]) -> str:
-    """Of words of our own, which need no quotes either."""
+    """An array of words that steve itself chose, so that they need no quotes."""
     return "{" + ",".join(items) + "}"
 
 
@@ -24,7 +24,7 @@ def text_array(items: Iterable[str | None]) -> str:
 
 
 def copied(text: str) -> str:
-    """A field of a COPY. JSON and names hold no control character, so that only the escape itself needs one."""
+    """A field of a COPY. JSON and names hold no control characters, so only the backslash must be escaped."""
     return text.replace("\\", "\\\\") if "\\" in text else text
 
 

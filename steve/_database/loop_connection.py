@@ -1,4 +1,4 @@
-"""Connections that are kept open: one for each loop of the engine."""
+"""LoopConnection: a connection that one loop of the engine keeps. LoopConnections: those of a started manager."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class Opener(Protocol):
 
 
 class LoopConnection:
-    """Opened when it is first needed, dropped when it breaks, opened again by the next call.
+    """A connection that is opened when it is first needed, closed when it breaks, and opened again by the next call.
 
-    One thread at a time uses it (where threads take turns, a lock of the claimer's sees to that).
+    One thread at a time uses it. (Workers take turns with the claim's connection; a lock of the claimer's ensures that.)
     """
 
     def __init__(self, *, opener: Opener, route: Route, answer_within: float) -> None:
-        """`answer_within`: seconds, at least, after which a statement without an answer counts as lost."""
+        """`answer_within`: a statement without an answer counts as lost after so many seconds, or more if the loop is slow."""
         self._opener = opener
         self._least_patience = self._patience = answer_within
         self.route = route
         self.answered_at: float | None = None
-        """time.monotonic() of the last answer."""
+        """When the database last answered, by time.monotonic()."""
         self._connection: Connection | None = None
         self._generation = 0
 
@@ -49,22 +49,22 @@ class LoopConnection:
         try:
             result = use(connection, statement, self._patience)
             self.answered_at = time.monotonic()
-            self._patience = max(self._least_patience, 2 * (self.answered_at - begun))  # slow once, slow again
+            self._patience = max(self._least_patience, 2 * (self.answered_at - begun))  # a slow statement is often slow again
             return result
         except BaseException:
             if time.monotonic() - begun >= self._patience:
-                self._patience *= 2  # perhaps it was slow and not dead: in the end it gets the time that it takes
+                self._patience *= 2  # the server may be slow, not dead: in the end the statement gets the time it needs
             if connection.info.transaction_status != pq.TransactionStatus.IDLE:
                 self.close()
             raise
 
     def connection(self) -> Connection:
-        """The connection, opened if need be. Raises DatabaseFailure."""
-        generation = self.route.generation  # before the connection is opened, which may raise it
+        """The connection, which is opened if it is not open. Raises DatabaseFailure."""
+        generation = self.route.generation  # read before the connection is opened, which may change it
         if self._connection is not None and self._generation != generation:
             self.close()
             self._generation = generation
-            # As if the connection had broken: a loop that relies on its session, for a lock or for LISTEN, begins again.
+            # Raised as for a broken connection, so that a loop with a lock or a LISTEN in its session begins again.
             raise Transient("another server answers now, or the same one after a restart")
         if self._connection is None:
             self._generation = generation
@@ -75,7 +75,7 @@ class LoopConnection:
         return self._connection
 
     def cut(self) -> None:
-        """From another thread: break the connection, if a statement is under way."""
+        """Break the connection, if a statement is under way. Other threads call this."""
         if (connection := self._connection) is not None:
             watchdog.cut(connection)
 
@@ -83,12 +83,15 @@ class LoopConnection:
         return self._connection is not None and not self._connection.closed
 
     def session(self, connection: Connection) -> int:
-        """The number of its session; 0: behind a pooler, where it has none of its own."""
+        """The number of its session. 0 behind a pooler, where a connection has no session of its own."""
         return 0 if self.route.has_pooler else connection.info.backend_pid
 
     def leave_to_parent(self) -> None:
-        """In the child of a fork: let go of the socket, so that the server notices when the parent ends. The descriptor then
-        leads to the null device and is not free, because the connection may still be used by mistake, or closed."""
+        """In the child of a fork: close the child's copy of the socket, so that the server notices when the parent ends.
+
+        The descriptor then leads to the null device. It stays taken, because the child may use or close the connection by
+        mistake.
+        """
         if self._connection is not None and not self._connection.closed:
             nothing = os.open(os.devnull, os.O_RDWR)
             os.dup2(nothing, self._connection.fileno(), inheritable=False)
@@ -108,10 +111,10 @@ class LoopConnections(NamedTuple):
     heartbeat: LoopConnection
     listen: LoopConnection
     scan: LoopConnection
-    """Open only while there is something to ask beside the claims: slow full scans, rescues, doubts about what is held."""
+    """Open only while the scanner needs it: for slow full scans, rescues, and claims in doubt."""
 
     def answered_before(self, *, listens: bool) -> dict[str, float | None]:
-        """For each connection that is always open: seconds since its last answer; None: it had none yet."""
+        """Seconds since the last answer, for each connection that is always open. None: it had no answer yet."""
         now = time.monotonic()
         names = ["claim", "settle", "heartbeat", *(["listen"] if listens else [])]
         answered = {name: getattr(self, name).answered_at for name in names}

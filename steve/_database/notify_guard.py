@@ -1,7 +1,7 @@
-"""Does without notifications where PostgreSQL does not take them: they are hints, and the poll finds the jobs meanwhile.
+"""Sends no notifications while PostgreSQL refuses them. They are only hints: the poll finds the jobs meanwhile.
 
-The queue of notifications, one for all databases of a server, fills up when a session that listens somewhere stays in a
-transaction. Then every commit that notifies fails.
+A server has one queue of notifications for all its databases. If a session that listens stays in a transaction, the queue fills
+up, and then every commit that notifies fails.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ T = TypeVar("T")
 class NotifyGuard:
     def __init__(self, tuning: Tuning) -> None:
         self._pause = tuning.notify_pause
-        self._not_before = 0.0  # from several threads: assigned, never counted up
+        self._not_before = 0.0  # several threads assign these two; no lock is needed
         self._was_logged = False
 
     def call(self, wanted: bool, statement: Callable[[bool], T], clean_up: Callable[[], object]) -> T:
-        """Call `statement(True)` if a notification is `wanted`. When it fails because of the notification, call
-        `statement(False)`, and for some time call every statement like that.
+        """Call `statement(True)` if a notification is `wanted`. If that fails because of the notification, call
+        `statement(False)`, and do the same with all later statements for some time.
 
-        A statement that raises Unexplained must have done nothing. `clean_up()` has PostgreSQL throw away the notifications
-        that all sessions have read. By itself PostgreSQL does so only when one is added, which a full queue does not allow."""
+        A statement that raises Unexplained must have written nothing. `clean_up()` makes PostgreSQL remove the notifications
+        that all sessions have read. By itself PostgreSQL does that only when one is added, which is impossible while the queue
+        is full.
+        """
         if not wanted or time.monotonic() < self._not_before:
             return statement(False)
         try:

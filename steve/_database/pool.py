@@ -1,7 +1,7 @@
-"""Connections for the threads of callers: out of a psycopg ConnectionPool of our own, or out of the user's.
+"""Lends connections to the threads of callers, from a psycopg ConnectionPool: our own (OwnPool) or the user's (UsersPool).
 
-A pool of our own is opened by `start()` or the first call. It is closed by `stop()`, by the exit of the interpreter, or with
-the last reference to the manager. A pool of the user's is used and never closed.
+`start()` or the first call opens our own pool. It is closed by `stop()`, at the interpreter's exit, or when nothing refers to
+the manager any more. The user's pool is never closed.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ POOL_MOST = 10
 ASK_AGAIN_SECONDS = 2.0
 """A caller that has waited so long for a connection asks the pool again, which then begins to connect anew."""
 POOL_GIVES_UP_SECONDS = 1.0
-"""For how long the pool tries to connect again after a failure; then it gives up, and the next call makes it begin anew. Its
-own backoff doubles with each failure, so that callers would wait after an outage for as long again as the outage took."""
+"""For how long the pool tries to connect after a failure. Then it gives up, and the next call makes it begin anew. Otherwise,
+since the pool's own backoff doubles with each failure, callers would wait after an outage for as long as the outage took."""
 
 
 class CallerPool(Protocol):
     def lend(self, timeout: float) -> AbstractContextManager[Connection]:
-        """A connection for one call, in autocommit and UTF-8. Waits for it at most so many seconds. Raises DatabaseFailure."""
+        """A connection for one call, in autocommit and UTF-8. Waits at most `timeout` seconds. Raises DatabaseFailure."""
 
     def open(self) -> None:
-        """Open it now rather than with the first call."""
+        """Open the pool now, not with the first call."""
 
     def close(self) -> None: ...
 
@@ -50,7 +50,7 @@ class CallerPool(Protocol):
         """In the child of a fork. `started`: the manager was started in the parent."""
 
     def reason(self, error: DatabaseFailure) -> str:
-        """Why there was no connection."""
+        """Why the database could not be used, for the message of an error."""
 
 
 class OwnPool:
@@ -62,7 +62,7 @@ class OwnPool:
         self._route = route
         self._order = order
         self.refused = ""
-        """Why the last connection could not be opened."""
+        """The text of the last error when a connection could not be opened."""
         self._fork_warning = ""
         self._lock = threading.Lock()  # protects the pool and its closing; the pool is opened under it
         self._pool: AnyPool | None = None
@@ -75,7 +75,7 @@ class OwnPool:
         ASK_AGAIN_SECONDS."""
         try:
             pool = self._opened()
-        except RuntimeError as error:  # the system can start no thread now, and a pool needs two
+        except RuntimeError as error:  # a pool needs two threads, and the system can start none now
             raise Transient(str(error)) from error
         try:
             # In the time that a caller has there are two tries at least: if the connections of the pool are broken, the first
@@ -85,11 +85,11 @@ class OwnPool:
             if self._was_interrupted and _is_used_up(pool):
                 self._replace(pool)
             raise failure_of(error) from error
-        except psycopg.Error as error:  # also PoolClosed, by stop() in another thread: the next try opens another pool
+        except psycopg.Error as error:  # PoolClosed too, after a stop() in another thread: the next try opens another pool
             raise failure_of(error) from error
         except BaseException:
-            # A call that is interrupted while it waits (Ctrl-C in a shell, a time limit by a signal) stays in the pool's
-            # queue. The pool lends it a connection all the same, which is never given back.
+            # If a call is interrupted while it waits (by Ctrl-C in a shell, or a signal for a time limit), it stays in the
+            # pool's queue. The pool will lend it a connection nevertheless, and never get it back.
             self._was_interrupted = True
             raise
         try:
@@ -98,7 +98,8 @@ class OwnPool:
             pool.putconn(connection)
 
     def open(self) -> None:
-        """Open it while Python still starts threads: from 3.12 on it starts none at its exit, when listeners may still call."""
+        """Open the pool while Python still starts threads. From 3.12 on it starts none at its exit, when listeners may still
+        create jobs."""
         self._opened()
 
     def _opened(self) -> AnyPool:
@@ -116,23 +117,23 @@ class OwnPool:
                     min_size=0,
                     max_size=POOL_MOST,
                     reconnect_timeout=POOL_GIVES_UP_SECONDS,
-                    configure=prepare,  # without a reference to us: the pool must not keep alive what closes it
+                    configure=prepare,  # it must not refer to self: the pool is closed when self is gone
                     name="steve",
                     num_workers=1,
                     open=True,
                 )
                 self._pool = pool
-                # At the interpreter's exit too: a pool that is left open delays it by 20 seconds on Python 3.13.
+                # This also runs at the interpreter's exit: on Python 3.13 an open pool would delay the exit by 20 seconds.
                 self._close_pool = weakref.finalize(self, _close, pool, os.getpid())
                 self._was_interrupted = False
             opened = self._pool
         if warning:
-            logger.warning("%s", warning)  # without the lock: a log handler of the application may create a job
+            logger.warning("%s", warning)  # not under the lock: a log handler of the application may create a job
         return opened
 
     def _connection_class(self) -> type[Connection]:
-        """Remembers which host answered, and why none did."""
-        reference = weakref.ref(self)  # the pool must not keep alive what closes it
+        """A class of connections that report which host answered, or why none did."""
+        reference = weakref.ref(self)  # weak: the pool is closed when self is gone
 
         class Ours(psycopg.Connection[Any]):
             @classmethod
@@ -151,7 +152,7 @@ class OwnPool:
         return Ours
 
     def _replace(self, pool: AnyPool) -> None:
-        """Close this pool, which counts connections as lent that no thread has. The next call opens another one."""
+        """Close this pool, which has lent connections to calls that no longer wait. The next call opens another pool."""
         with self._lock:
             if self._pool is not pool:  # another thread has replaced it
                 return
@@ -165,7 +166,7 @@ class OwnPool:
         close()
 
     def _forget(self) -> Callable[[], object]:
-        """Under the lock. Returns the function that closes the pool."""
+        """Called under the lock. Returns the function that closes the pool."""
         close, self._close_pool, self._pool = self._close_pool, lambda: None, None
         return close
 
@@ -193,7 +194,7 @@ class UsersPool:
 
     @contextmanager
     def lend(self, timeout: float) -> Iterator[Connection]:
-        """The connection is as it was afterwards."""
+        """Afterwards the connection has its former settings. Raises SteveError, too."""
         self._check_fork()
         try:
             with self.pool.connection(timeout) as connection, _as_ours(connection):
@@ -204,14 +205,14 @@ class UsersPool:
             raise failure_of(error) from error
 
     def open(self) -> None:
-        """The user has opened it. Raises ForkedProcessError."""
+        """Does nothing, since the user has opened the pool. Raises ForkedProcessError."""
         self._check_fork()
 
     def close(self) -> None:
         pass
 
     def check_size(self, kept: list[str]) -> None:
-        """Raises ValueError for a pool that cannot carry a manager that keeps connections for these loops."""
+        """Raises ValueError if the pool is too small for a manager that keeps a connection for each of these loops."""
         if 0 < self.pool.max_size <= len(kept):
             raise ValueError(
                 f"the pool is too small: a started manager keeps {len(kept)} connections of it ({', '.join(kept)}) "
@@ -239,11 +240,11 @@ def _is_used_up(pool: AnyPool) -> bool:
 
 @contextmanager
 def _as_ours(connection: Connection) -> Iterator[None]:
-    """In autocommit (one round trip, and no transaction that is left open by an error) and in UTF-8 (payloads may hold any
-    text); afterwards as it was.
+    """Sets autocommit (one round trip, and no error leaves a transaction open) and UTF-8 (payloads may hold any text), and
+    afterwards restores the former values.
 
-    A connection on which something broke a statement off, such as a signal handler that raised, cannot be put back: it is
-    closed, and what was raised comes through.
+    If a statement was interrupted, for example by a signal handler that raised, they cannot be restored: the connection is
+    closed, and the exception is raised unchanged.
     """
     autocommit, encoding = connection.autocommit, connection.info.encoding
     before = connection.pgconn.parameter_status(b"client_encoding") or b"UTF8"
@@ -262,5 +263,5 @@ def _as_ours(connection: Connection) -> Iterator[None]:
 
 
 def _close(pool: AnyPool, pid: int) -> None:
-    if os.getpid() == pid:  # in the child of a fork it would end the parent's sessions
+    if os.getpid() == pid:  # in the child of a fork, closing would end the parent's sessions
         pool.close()

@@ -1,9 +1,10 @@
-"""Breaks connections that have not answered for too long: one daemon thread for the process, which all managers share.
+"""Breaks connections that have not answered for too long. All managers of a process share one daemon thread for that.
 
-Keepalives and tcp_user_timeout notice a peer that is gone. Only a clock reveals a peer that acknowledges every byte and answers
-none, such as a proxy that hangs, or that has a frozen host behind it. The watchdog watches the statements of the loops, with
-more patience for a loop that proves to be slow, and those of the calls that name their jobs. It does not watch migrations and
-`fetch_all`, which take longer the larger the tables are.
+Keepalives and tcp_user_timeout notice when the other end is gone. But a proxy that hangs, or that has a frozen host behind it,
+acknowledges every byte and never answers. Only a clock reveals that.
+
+The watchdog watches the statements of the loops, with more patience for a loop that proves to be slow, and those of callers. It
+does not watch `migrate` and `fetch_all`, which may take long on large tables, nor statements on a caller's own connection.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ T = TypeVar("T")
 
 class Watchdog:
     def __init__(self) -> None:
-        # Protects all below; only move data and break connections under it. While a connection is in _deadlines, its socket is
-        # its own and not another one that was given the same number: it is taken out before it can be closed.
+        # Protects all attributes below. Under it, only move data and break connections. A connection is taken out of _deadlines
+        # before it can be closed, so the number of its socket cannot have been given to another socket.
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._deadlines: dict[Connection, float] = {}
@@ -36,7 +37,7 @@ class Watchdog:
         self._wakes_at = 0.0
 
     def call(self, statement: Callable[[Connection], T], connection: Connection, seconds: float) -> T:
-        """Call the statement with the connection, and break the connection if that takes longer than so many seconds."""
+        """Call the statement with the connection, and break the connection if that takes longer than `seconds`."""
         deadline = time.monotonic() + seconds
         with self._lock:
             self._deadlines[connection] = deadline
@@ -49,10 +50,10 @@ class Watchdog:
             return statement(connection)
         finally:
             with self._lock:
-                self._deadlines.pop(connection, None)  # None: in the child of a fork it is not there
+                self._deadlines.pop(connection, None)  # None: in the child of a fork there is no entry
 
     def cut(self, connection: Connection) -> None:
-        """Break it now, if a statement is under way on it."""
+        """Break the connection now, if a statement is under way on it."""
         with self._lock:
             if connection in self._deadlines:
                 _break(connection)
@@ -60,11 +61,11 @@ class Watchdog:
     def _start(self) -> None:
         try:
             threading.Thread(target=self._run, name="steve-watchdog", daemon=True).start()
-        except RuntimeError:  # the interpreter exits: nothing is watched any more
+        except RuntimeError:  # at the interpreter's exit nothing is watched any more
             self._is_running = False
 
     def _run(self) -> None:
-        """Ends when there is nothing to watch: the next call starts another thread."""
+        """Runs until there is nothing to watch. The next call starts another thread."""
         try:
             while self._look():
                 pass
@@ -73,7 +74,7 @@ class Watchdog:
             raise
 
     def _look(self) -> bool:
-        """Break the connections that are overdue, and wait for the next deadline; False: there is nothing to watch."""
+        """Break the connections that are overdue, or wait for the next deadline. Returns False if there is nothing to watch."""
         with self._lock:
             if not self._deadlines:
                 self._is_running, self._wakes_at = False, 0.0
@@ -92,11 +93,12 @@ class Watchdog:
 
 
 IDLE_SECONDS = 30.0
-"""The thread looks at least so often whether there is anything to watch."""
+"""The thread checks at least so often whether there is anything left to watch."""
 
 
 def _break(connection: Connection) -> None:
-    """The thread that waits for the answer reads the end of the stream. The descriptor stays open: it is not ours to close."""
+    """Shut the socket down, so that the thread that waits for the answer reads the end of the stream. The descriptor stays
+    open, because only its owner may close it."""
     with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as twin:
         twin.shutdown(socket.SHUT_RDWR)
 

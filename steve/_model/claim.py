@@ -1,4 +1,4 @@
-"""What a claim asks for, what it brings, and how the claim of one job is named."""
+"""What a claim asks for (Demand) and what it brings (ClaimReply); and the lanes that it looks into."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from steve._model.claimed import Claimed
 
 
 class Lane(NamedTuple):
-    """Where a job waits. The jobs of one lane are claimed in the order of (run_at, id)."""
+    """Where a job waits: its queue, type and priority. The jobs of one lane are claimed in the order of (run_at, id)."""
 
     queue: str
     type: str
@@ -18,38 +18,38 @@ class Lane(NamedTuple):
 
 
 Watermark = tuple[datetime, int]
-"""(run_at, id) of the last job that was claimed from a lane."""
+"""The (run_at, id) of the last job that was claimed from a lane."""
 
 
 class Demand(NamedTuple):
     """What a claim asks for."""
 
     n: int
-    """Jobs, at most."""
+    """How many jobs, at most."""
     mosts: Mapping[str, int]
-    """For each type that has a handler or a known duration: how many of it at most."""
+    """How many jobs of each type, at most. It names the types that have a handler or a known duration."""
     unknown_most: int
-    """The same for every other type."""
+    """How many jobs of any other type, at most."""
     any_type: bool
-    """Whether other types are served at all."""
+    """Whether jobs of other types are claimed at all."""
     watermarks: Mapping[Lane, Watermark] | None
-    """Look only into these lanes, above their watermarks; None: a full scan."""
+    """The lanes to look into, each only above its watermark. None: a full scan."""
     crashed: int = 0
-    """Besides these: at most so many jobs whose process died while it held them."""
+    """How many crashed jobs, at most, besides the `n`."""
     alone: bool = False
-    """True: of the crashed ones only those on their last chance. False: only the others."""
+    """Which crashed jobs. True: only those on their last chance. False: only the others."""
 
 
 class ClaimReply(NamedTuple):
     """What a claim brought."""
 
     jobs: list[Claimed]
-    """In the order in which they are to begin."""
+    """The jobs, in the order in which they are to begin."""
     next_due_in: float | None
     """Seconds until the next job in the lanes that the claim looked into is due."""
     scan_seconds: float
-    """How long the database looked for jobs."""
+    """How long the database searched for jobs."""
     heads: dict[Lane, Watermark]
-    """After a full scan: the first pending job of every lane that is served, whether it is due or not."""
+    """After a full scan: where the first pending job, due or not, is in each lane that is served."""
     last_chance: bool = False
-    """A job is due, or was claimed, that will fail if one more process dies while it holds it."""
+    """Whether a job on its last chance is due or was claimed: one more crash would fail it."""

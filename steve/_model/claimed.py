@@ -1,4 +1,4 @@
-"""The rows that travel between the stages of the engine: a job as it was claimed, and one whose outcome is committed."""
+"""The values that the stages of the engine pass on: a job as it was claimed, and a job whose outcome is committed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from uuid import UUID
 from steve.job import Job, Status, job_from
 
 ClaimKey = tuple[int, int]
-"""(job id, lease_no): one claim of one job. The fence compares it; the next claim of the same job has another."""
+"""(job id, lease_no): names one claim of one job, since each claim gives the job another lease_no. The fence compares it."""
 
 
 class Claimed(NamedTuple):
-    """A job that this process holds: its row as it was claimed. A tuple, because 30,000 a second are made.
+    """A job that this process holds: its row as it was claimed. It is a tuple, because 30,000 are made in a second.
 
-    The order is that of `returning` in claim_jobs.sql.
+    The fields have the order of `returning` in claim_jobs.sql.
     """
 
     id: int
@@ -25,10 +25,10 @@ class Claimed(NamedTuple):
     type: str
     priority: int
     payload: str
-    """JSON, decoded only inside the guard of the run: a row that was written by hand may not be decodable."""
+    """JSON text. It is decoded only inside the guard of the run, because Python may fail to decode a row written by hand."""
     error: str | None
     attempts: int
-    """Including this one."""
+    """How many attempts were made, this one included."""
     crashes: int
     max_attempts: int
     backoff_strategy: str
@@ -36,7 +36,7 @@ class Claimed(NamedTuple):
     backoff_max: float
     backoff_jitter: float
     lease_no: int
-    """The fence: an outcome that names an older one comes too late."""
+    """The fence: an outcome that names an older lease_no is not written."""
     claimed_at: datetime
     created_at: datetime
     run_at: datetime
@@ -46,13 +46,12 @@ class Claimed(NamedTuple):
         return self.id, self.lease_no
 
     def log_extra(self) -> dict[str, object]:
-        """What every log line about a job says in `extra`."""
+        """The `extra` of every log line about the job."""
         return {"job_uid": str(self.uid), "job_type": self.type, "job_attempt": self.attempts}
 
     def job(self, decode: Callable[[str], Any], status: Status, **known: Any) -> Job:
-        """The Job for users: as it was claimed, with this status and whatever else is known by now, its payload decoded
-        anew."""
-        # Unpacking the tuple once takes a third of the time of reading nineteen attributes.
+        """The Job for users: as it was claimed, with this status, the `known` fields replaced, and the payload decoded anew."""
+        # Unpacking the tuple takes a third of the time that it takes to read nineteen attributes.
         (
             id, uid, queue, type, priority, payload, error, attempts, crashes, max_attempts, backoff_strategy, _, _, _, _,
             claimed_at, created_at, run_at, started_at,
@@ -64,7 +63,7 @@ class Claimed(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """A verdict that is in the database: what settle_jobs.sql returned. The order is that of its last `select`."""
+    """A verdict that is in the database: what settle_jobs.sql or find_settled.sql returned, in the order of their columns."""
 
     id: int
     lease_no: int
@@ -73,4 +72,4 @@ class Settled(NamedTuple):
     updated_at: datetime
     completed_at: datetime | None
     begun_at: datetime
-    """When this attempt began; the others are the job's columns."""
+    """When this attempt began. The other times are columns of the job."""

@@ -1,4 +1,4 @@
-"""JSON as a payload or a result may be: checked for what JSON and PostgreSQL's jsonb can hold, and decoded with care.
+"""Encodes payloads and results, after a check that JSON and PostgreSQL's jsonb can hold them, and decodes them.
 
 Errors name the place of a value, never the value.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 MAX_DEPTH = 100
 MAX_INT_BITS = 10_000
-"""About 3,000 digits: Python refuses to print more than 4,300, and PostgreSQL's numeric holds them all."""
+"""About 3,000 digits. Python refuses to print more than 4,300, and PostgreSQL's numeric can hold more than that."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
@@ -22,8 +22,11 @@ _decode = json.JSONDecoder().raw_decode
 
 
 def _make_encode() -> Callable[[Any], str]:
-    """`JSONEncoder.encode` makes an encoder in C for each value, which takes longer than to encode a small one: this makes one
-    for all values. Where an interpreter has no such encoder, or one with other arguments, it is json's own `encode`."""
+    """A function that encodes a value.
+
+    `JSONEncoder.encode` makes an encoder in C for each value, which takes longer than encoding a small value. So this makes one
+    encoder for all values. If the interpreter has no such encoder, or one with other arguments, this returns json's `encode`.
+    """
     encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
     try:
         chunks = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
@@ -38,11 +41,11 @@ _encode = _make_encode()
 
 
 class NotStorable(ValueError):
-    """A value that a payload or result cannot hold. The message is a clause that names the place: `payload["a"] is a set`"""
+    """A payload or a result cannot hold the value. The message is a clause that names the place: `payload["a"] is a set`."""
 
 
 class _Flaw(Exception):
-    """Raised by the check. On its way up each level adds its key or index, so that a sound value costs no path."""
+    """Raised by `_check`. Each level adds its key or index while the error goes up, so a sound value costs no path."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -55,9 +58,9 @@ class _Flaw(Exception):
 
 
 def encode(value: Any, place: str, *, clean: bool = False) -> str:
-    """`value` as JSON text. `NotStorable` names what cannot be stored and where, `place` being the name of the whole.
+    """`value` as JSON text. Raises NotStorable, which says what cannot be stored and where. `place`: how errors call `value`.
 
-    NUL and lone surrogates, which PostgreSQL refuses in text, are refused here too; with `clean` they become U+FFFD.
+    PostgreSQL's text holds neither NUL nor lone surrogates, so they are refused; with `clean` they become U+FFFD.
     """
     try:
         _check(value, 1, clean)
@@ -72,39 +75,39 @@ def encode(value: Any, place: str, *, clean: bool = False) -> str:
 
 
 def size(text: str) -> int:
-    """How many bytes of UTF-8 the text takes as PostgreSQL gives it back, which writes 1e300 with all its zeros."""
+    """How many bytes the text takes in UTF-8, where 1e300 counts with all its zeros, as PostgreSQL will write it."""
     count = len(text) if text.isascii() else len(text.encode())
     if "e+" in text or "e-" in text:
-        count += sum(int(exponent) for exponent in _EXPONENT.findall(text))  # at most: it counts in strings, too
+        # An upper limit: this also counts text in a string that looks like an exponent.
+        count += sum(int(exponent) for exponent in _EXPONENT.findall(text))
     return count
 
 
 def in_ascii(text: str) -> str:
-    """The same JSON without any other character."""
+    """The same JSON with ASCII characters only."""
     return text if text.isascii() else json.dumps(json.loads(text), separators=(",", ":"))
 
 
 def readable(text: str) -> str:
-    """The text with what PostgreSQL cannot store replaced by U+FFFD: NUL and lone surrogates."""
+    """The text with U+FFFD in place of NUL and lone surrogates, which PostgreSQL cannot store."""
     if text.isascii():  # the common case, and a hundred times faster
         return text.replace("\x00", "\ufffd")
     return _SURROGATE.sub("\ufffd", text).replace("\x00", "\ufffd")
 
 
 def decode(text: str) -> Any:
-    """What a payload's or result's text says.
+    """The value of a payload's or a result's text.
 
-    Raises ValueError or RecursionError for rows written by hand that Python cannot hold (numbers of more than 4,300
-    digits, text nested thousands deep): call it inside a guard that spares the neighbours.
+    A row that was written by hand may hold what Python cannot (numbers of more than 4,300 digits, thousands of levels). Then it
+    raises ValueError or RecursionError: guard each call, so that one such row does not stop the others.
     """
     value, end = _decode(text)
-    # PostgreSQL writes no blank around it: json.loads, which looks for some, takes four times as long for a small payload.
+    # json.loads also looks for blanks around the value, which PostgreSQL never writes, and so takes up to four times as long.
     return value if end == len(text) else json.loads(text)
 
 
 def decode_or_text(text: str) -> Any:
-    """The same for a page that shows a row: where Python cannot hold the value, the text as it stands, so that the page stays
-    whole."""
+    """As `decode`, but returns the text itself if Python cannot hold the value: one such row must not stop a page of jobs."""
     try:
         return decode(text)
     except (ValueError, RecursionError):
@@ -112,8 +115,8 @@ def decode_or_text(text: str) -> Any:
 
 
 def _check(value: Any, depth: int, clean: bool) -> None:
-    # The most frequent types first. Subclasses are fine: json writes them as their base.
-    # A tuple of types, because their union would be built at each call.
+    # The most frequent types come first. Subclasses are fine: json writes them as their base.
+    # isinstance gets a tuple of types, because a union would be built at each call.
     if isinstance(value, str):
         if not clean and not _is_text(value):
             raise _Flaw("contains a NUL character or a lone surrogate")
@@ -142,7 +145,7 @@ def _check(value: Any, depth: int, clean: bool) -> None:
 
 def _check_keys(value: dict[Any, Any], clean: bool) -> None:
     for key in value:
-        if not isinstance(key, str):  # json would write 1 and True as "1" and "true", and merge them with those
+        if not isinstance(key, str):  # json would turn 1 into "1", which may be a key too
             raise _Flaw(f"has a key that is a {type(key).__name__[:60]}, not a str")
         if not clean and not _is_text(key):
             raise _Flaw("has a key with a NUL character or a lone surrogate")

@@ -1,4 +1,4 @@
-"""What may be the name of a schema, a role, a type or a queue."""
+"""Checks the names of schemas, roles, types and queues."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from steve.errors import shown
 
 
 def check_schema(schema: object) -> str:
-    """Raises TypeError or ValueError for what cannot be the name of a PostgreSQL schema."""
+    """Returns the name. Raises TypeError or ValueError if it cannot be the name of a PostgreSQL schema."""
     name = check_identifier("schema", schema)
     if name.startswith("pg_"):
         raise ValueError(f'schema must not begin with "pg_", which PostgreSQL keeps for itself: {name!r}')
@@ -14,7 +14,7 @@ def check_schema(schema: object) -> str:
 
 
 def check_identifier(what: str, name: object) -> str:
-    """Raises TypeError or ValueError for what PostgreSQL would not keep as it is."""
+    """Returns the name. Raises TypeError or ValueError if PostgreSQL would change it. `what`: the word for it in errors."""
     if not isinstance(name, str):
         raise TypeError(f"{what} must be a str, not {type(name).__name__}")
     if "\x00" in name or any("\ud800" <= c <= "\udfff" for c in name):
@@ -25,7 +25,7 @@ def check_identifier(what: str, name: object) -> str:
 
 
 def name_flaw(name: object) -> str | None:
-    """What is wrong with the name of a type or a queue, as the end of a sentence; None: nothing."""
+    """What is wrong with the name of a type or a queue, as the end of a sentence. None: nothing is wrong."""
     if not isinstance(name, str):
         return f"must be a str, not {type(name).__name__}"
     if not 1 <= len(name) <= 255:
@@ -38,8 +38,8 @@ def name_flaw(name: object) -> str | None:
 
 
 def check_name(what: str, name: object) -> str:
-    """`what`: what it names, such as "a job's type". Raises TypeError or ValueError."""
+    """Returns the name of a type or a queue. Raises TypeError or ValueError. `what`: the word for it in errors."""
     if flaw := name_flaw(name):
         raise (ValueError if isinstance(name, str) else TypeError)(f"{what} {flaw}")
     assert isinstance(name, str)
-    return str.__str__(name)  # not str(): an Enum that is a str may print another text
+    return str.__str__(name)  # not str(): for a str that is an Enum, it may return another text

@@ -1,6 +1,6 @@
-"""What a handler did (an outcome), and what therefore becomes of the job (a verdict). All rules about that are in `judge`.
+"""What a handler did (an outcome), and what therefore becomes of the job (a verdict). `judge` holds all rules about that.
 
-`_engine/work` makes outcomes and has them judged, `_engine/settle` writes the verdicts down. Pure: chance is an argument.
+`_engine/work` makes outcomes and has them judged. `_engine/settle` writes the verdicts. Pure: the random number is an argument.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from steve.retry import RetryPolicy
 
 
 class Returned(NamedTuple):
-    """The handler returned; `result` is JSON text, None for None."""
+    """The handler returned. `result`: its value as JSON text, or None if it returned None."""
 
     result: str | None
 
 
 class Raised(NamedTuple):
-    """The handler raised, whatever it was."""
+    """The handler raised an exception of any kind."""
 
     message: str
     details: str
     error: BaseException | None = None
-    """For the log; None where printing it could take any time or space."""
+    """The exception, for the log. None if printing it could take any amount of time or space."""
 
 
 class Unusable(NamedTuple):
-    """The payload cannot be decoded, or the result cannot be stored. Trying again would end the same way."""
+    """The payload cannot be decoded, or the result cannot be stored. Another attempt would end in the same way."""
 
     message: str
     details: str | None = None
@@ -42,19 +42,19 @@ class Snoozed(NamedTuple):
 
 
 class NotBegun(NamedTuple):
-    """The job was claimed and not run: it lay in the buffer too long, the manager stops, or its type has no handler any
-    more."""
+    """The job was claimed and not run: it lay in the buffer too long, the manager is stopping, or its type no longer has a
+    handler."""
 
 
 Outcome = Returned | Raised | Unusable | Snoozed | NotBegun
 
 
 class Verdict(NamedTuple):
-    """What to write about a job that was claimed. The properties say what its fields mean together."""
+    """What to write about a job that was claimed. The properties say what the fields mean together."""
 
     job: Claimed
     begun: float | None
-    """When the run began, by time.monotonic(); None: it did not."""
+    """When the run began, by time.monotonic(). None: it did not begin."""
     status: Status
     attempt_status: AttemptStatus | None
     """None: the attempt does not count."""
@@ -62,37 +62,37 @@ class Verdict(NamedTuple):
     error: str | None = None
     details: str | None = None
     delay: float | None = 0.0
-    """Seconds until a pending job is due; None: as before."""
+    """Seconds until a pending job is due. None: it is due when it was due before."""
 
     @property
     def is_final(self) -> bool:
-        """The job has come to its end."""
+        """Whether the job has ended."""
         return self.status is not Status.PENDING
 
     @property
     def counts(self) -> bool:
-        """The attempt counts: it stays in the log, and it is one of `max_attempts`."""
+        """Whether the attempt counts: then it gets a row in the log, and is one of `max_attempts`."""
         return self.attempt_status is not None
 
     @property
     def goes_back(self) -> bool:
-        """The job is pending again as it was before the claim, due when it was due then."""
+        """Whether the job is given back: it is pending again, and due when it was due before the claim."""
         return self.status is Status.PENDING and self.delay is None
 
     @property
     def due_in(self) -> float | None:
-        """Seconds until a job that is to run again is due; None: it is not to run again, or due when it was due before."""
+        """Seconds until the job is due again. None: it will not run again, or it is due when it was due before."""
         return self.delay if self.status is Status.PENDING else None
 
     @property
     def size(self) -> int:
-        """Roughly how many bytes this sends to the database."""
+        """Roughly how many bytes the verdict takes in the statement."""
         return 100 + len(self.result or "") + len(self.error or "") + len(self.details or "")
 
 
 def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0.5) -> Verdict:
     """The verdict on one run of `job`. `chance`, 0 to 1, places a retry within the policy's jitter."""
-    if isinstance(outcome, Returned):  # first, since most do: as a case of the match it would take twice as long
+    if isinstance(outcome, Returned):  # the most frequent outcome; as a case of the match it would take twice as long
         return Verdict(job, begun, Status.COMPLETED, AttemptStatus.SUCCESS, outcome.result)
     match outcome:
         case Raised(message, details, _):
@@ -110,8 +110,8 @@ def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0
 
 
 def notification(verdicts: Sequence[Verdict]) -> str | None:
-    """The payload of the notification that these need. "back": jobs were given back, to any place in their lanes; "": some are
-    due at once; None: no notification."""
+    """The payload of the notification that these verdicts need. "back": jobs were given back, to any place in their lanes. "":
+    some jobs are due at once. None: no notification is needed."""
     if any(verdict.goes_back for verdict in verdicts):
         return "back"
     return "" if any(verdict.due_in == 0 for verdict in verdicts) else None

@@ -1,4 +1,4 @@
-"""The keywords of `JobManager` that are neither a connection nor a handler: checked at once, and frozen."""
+"""The settings: the keywords of `JobManager` except connections and handlers. They are checked at once and then frozen."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from steve.errors import shown
 from steve.retry import RetryPolicy
 
 POLL_MOST = 3600.0
-"""Seconds between polls, at most: nobody is notified of a job that is due later than that, since a poll comes first
-(insert_job.sql)."""
+"""Seconds between polls, at most. A job that is due much later needs no notification, since a poll comes first: see
+NOTIFY_WITHIN in _client/enqueue.py."""
 WORKERS_MOST = 1_000
 STORED_MOST = 1 << 28
-"""Bytes of a payload or a result, at most: PostgreSQL's jsonb holds no more."""
+"""The most bytes that a payload or a result may be allowed to have: PostgreSQL's jsonb holds no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Raises TypeError or ValueError for the first value that is wrong."""
+    """The constructor raises TypeError or ValueError for the first value that is wrong."""
 
     schema: str = "steve"
     """The PostgreSQL schema of the tables: 1 to 63 bytes of UTF-8, not beginning with pg_."""
     queues: tuple[str, ...] | None = None
-    """The queues to work on, any iterable of names; None: all."""
+    """The queues to work on; the constructor takes any iterable of names. None: all queues."""
     poll_interval: float = 1.0
-    """Seconds between looks at the database when no notification comes, 0.05 to 3600."""
+    """How often, in seconds, an idle manager looks for jobs if no notification comes, 0.05 to 3600."""
     retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
-    """For jobs created without `max_attempts` and `backoff_strategy` of their own."""
+    """The policy of jobs that are created without `max_attempts` or `backoff_strategy`."""
     lease: float = 60.0
-    """Seconds without a heartbeat after which a process that is still connected loses its jobs to others, up to 86,400."""
+    """A connected process that sends no heartbeat for so many seconds loses its jobs to others, 0.3 to 86,400."""
     heartbeat: float = 5.0
-    """Seconds between heartbeats at most, 0.1 or more; at most a third of the lease."""
+    """The longest time between two heartbeats, in seconds, from 0.1 to a third of the lease."""
     max_crashes: int = 3
     """How many processes may die while they hold a job before it fails, 1 to 10,000."""
     notify: bool = True
     """Wake waiting processes with NOTIFY when a job is created, and listen for it."""
     max_payload_bytes: int = 1 << 20
-    """Of a payload as JSON in UTF-8, 2 to 268,435,456: a larger one is an InvalidJob."""
+    """The largest size of a payload as JSON in UTF-8, 2 to 268,435,456. A larger payload is an InvalidJob."""
     max_result_bytes: int = 1 << 20
-    """The same of a result: the job of a larger one fails."""
+    """The largest size of a result, in the same range. A job with a larger result fails."""
     create_timeout: float = 10.0
-    """For how many seconds a call tries to reach the database, 0.05 to 3600; `start` gives up no later."""
+    """For how many seconds a call, `start` included, tries to reach the database, 0.05 to 3600."""
     tuning: Tuning = field(default=Tuning(), repr=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class Settings:
 
 
 def check_workers(workers: object) -> None:
-    """Raises TypeError or ValueError for what is no number of workers."""
+    """Raises TypeError or ValueError if `workers` is not a possible number of workers."""
     _check_int("workers", workers, 1, WORKERS_MOST)
 
 
@@ -95,7 +95,7 @@ def _seconds(name: str, value: object, least: float, most: float) -> float:
 
 
 def _check_int(name: str, value: object, least: int, most: int) -> None:
-    if type(value) is not int:  # not isinstance: True is no number of anything
+    if type(value) is not int:  # not isinstance: True is an int
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
     if not least <= value <= most:
         raise ValueError(f"{name} must be between {least} and {most}, not {shown(value)}")

@@ -1,4 +1,4 @@
-"""The engine's own numbers. Only tests change them, to see in a moment what otherwise takes minutes."""
+"""The numbers that the engine works by. Only tests change them, to shorten waits that normally take minutes."""
 
 from __future__ import annotations
 
@@ -11,127 +11,127 @@ class Tuning:
 
     # Claiming
     claim_most: int = 500
-    """Jobs that one claim asks for, at most: a larger claim is not cheaper per job."""
+    """How many jobs one claim asks for, at most. A larger claim would not be cheaper per job."""
     claim_bytes: int = 8 << 20
-    """Bytes of payload that one claim asks for, at most, by the mean size seen so far."""
+    """How many bytes of payload one claim asks for, at most, estimated by the mean size seen so far."""
     claim_ahead: float = 0.05
-    """A claim brings as many jobs as all workers together begin in this time."""
+    """A claim asks for as many jobs as all workers together begin in this time."""
     buffer_age: float = 1.0
-    """A job that was claimed so long ago and has not begun is given back."""
+    """A job that has not begun so long after its claim is given back."""
     stand_back: float = 0.0004
-    """For each wake-up in a row that brought nothing, the notifier waits so much longer before it reads the next notification;
-    by chance half to all of it."""
+    """For each wake-up in a row that brought no job, the notifier waits so much longer before it reads the next notification.
+    The wait is by chance between half and all of that."""
     stand_back_most: float = 0.004
     """The longest such wait."""
     answered_most: int = 1_000
-    """Claims whose time is kept, so that they are not mistaken for one whose reply was lost."""
+    """How many answered claims are remembered by their time, so that none is mistaken for a claim whose reply was lost."""
     second_look: float = 60.0
-    """After the reply to a claim was lost, the claimer asks at once what that claim took, and again after this time: the server
-    may have committed the claim later."""
+    """After the reply to a claim was lost, the claimer asks at once which jobs that claim took. It asks again after this time,
+    because the server may have committed the claim later."""
     in_doubt_check: float = 1.0
     """How often the scanner looks whether such a question is due while all workers are busy."""
     lane_least: int = 16
-    """A claim looks for at least so many jobs in each lane. A lane that yields fewer, without any other limit, is empty."""
+    """A claim looks for at least so many jobs in each lane. If a lane yields fewer, and no other limit applies, it is empty."""
     full_scan_every: int = 20
-    """A full scan is due again after so many times its own duration."""
+    """The next full scan is due after so many times the duration of the last one."""
     slow_scan: float = 0.02
-    """A full scan that takes longer is made by the scanner, beside the claims."""
+    """If full scans take longer, the scanner makes them, beside the claims."""
     scan_check: float = 0.25
     """How often the scanner looks whether a full scan or a rescue is due."""
     warn_scan: float = 0.1
-    """A full scan that takes longer is worth a warning that names the sessions that hold back the cleaning up."""
+    """If a full scan takes longer, a warning names the sessions that keep PostgreSQL from removing dead rows."""
     full_scan_overdue: float = 5.0
-    """If the scanner is so late with a full scan, the next claim makes it."""
+    """If the scanner is so late with a full scan, the next claim makes it instead."""
     lanes_most: int = 1_000
-    """Lanes whose watermarks are kept."""
+    """How many lanes have their watermarks kept."""
     types_most: int = 1_000
-    """Types whose mean duration is kept: with a fallback handler there may be any number of types."""
+    """How many types have their mean duration kept. With a fallback handler there may be any number of types."""
     work_per_worker: float = 0.005
-    """A further worker joins in for every so much work in the buffer."""
+    """One more worker joins in for every so many seconds of work in the buffer."""
     tick: float = 0.002
-    """How often the idle worker looks whether the others still take jobs from the buffer."""
+    """How often the idle worker checks that the others still take jobs from the buffer."""
 
     # Working
     turn: float = 0.05
-    """A turn begins no further job after this time: between turns a chain learns that the interpreter exits."""
+    """A worker's turn begins no further job after this time. Between two turns the worker learns that the interpreter exits."""
     idle_wait: float = 0.5
-    """The longest wait of an idle turn, for the same reason."""
+    """An idle turn waits at most so long, for the same reason."""
 
     # Settling
     group_most: int = 500
-    """Verdicts in one statement, at most."""
+    """How many verdicts are in one statement, at most."""
     group_bytes: int = 8 << 20
-    """About how many bytes their results and errors have together, at most."""
+    """How many bytes, roughly, the results and errors of one statement have together, at most."""
     unsettled_most: int = 2_000
-    """When so many verdicts wait, workers begin nothing until half of them are settled."""
+    """When so many verdicts wait, workers begin no job until half of them are settled."""
     unsettled_bytes: int = 32 << 20
-    """The same for the size of the waiting verdicts."""
+    """The same limit for the size of the waiting verdicts."""
     refusals_in_a_row: int = 3
-    """After so many verdicts of a group were refused one by one, the rest of the group is deferred without a try."""
+    """When PostgreSQL has refused so many verdicts of a group in a row, the rest of the group is deferred without a try."""
     settle_deadline: float = 30.0
-    """A stopping manager goes on trying so long to write down outcomes while the database is away."""
+    """While the database is away, a stopping manager goes on trying for so long to write its outcomes."""
     shutdown_grace: float = 1.0
-    """A stopping manager that has no outcome to write down waits so long for a statement without an answer, and for the jobs of
-    a claim whose reply was lost: other processes see in the tables which jobs it held."""
+    """A stopping manager that has no outcome to write waits so long for the answer to a statement, and for the jobs of a claim
+    whose reply was lost. It need not wait longer: other processes see in the tables which jobs it held."""
 
     # Telling
     events_most: int = 10_000
-    """When so many events wait for slow listeners, nothing is claimed until half of them are told."""
+    """When so many events wait for slow listeners, no job is claimed until half of them are told."""
     on_done_most: int = 10_000
-    """Of the jobs with an on_done= of their own, so many are looked up at a time, to forget those that ended elsewhere."""
+    """So many jobs that have an on_done= are looked up at a time, to forget the jobs that ended in other processes."""
 
     # Threads and health
     restart_pause: float = 0.1
-    """A loop that broke off begins again after this pause, which doubles while it goes on breaking off..."""
+    """A loop that failed begins again after this pause, which doubles with each further failure..."""
     restart_pause_most: float = 5.0
-    """... up to this."""
+    """... up to this length."""
     replace_check: float = 0.5
     """How often the manager looks for dead worker threads."""
     log_patience: float = 0.5
-    """A stop waits so long for its own line in the log, which may be a pipe that nobody reads."""
+    """A stop waits at most so long until its line is in the log, which may be a pipe that is not read."""
     health_check: float = 1.0
-    """How often the manager looks at its own health, for the listeners."""
+    """How often the manager checks its own health, to tell the listeners of changes."""
     unhealthy_after: float = 10.0
-    """A loop without the database, or an outcome unwritten, for longer than this makes the manager unhealthy."""
+    """A manager is unhealthy when a loop cannot reach the database, or an outcome is not written, for longer than this."""
     notify_pause: float = 10.0
-    """After a notification that PostgreSQL did not take, none is sent for so long."""
+    """When PostgreSQL has refused a notification, none is sent for so long."""
     listen_check: float = 60.0
-    """After so much silence the notifier asks the server whether the connection is alive."""
+    """When the server has sent nothing for so long, the notifier checks that the connection is alive."""
 
     # Liveness of processes
     look_interval: float = 2.0
-    """How often each process looks at the others, by chance a quarter more or less."""
+    """How often each process looks at the others. The time is by chance up to a quarter longer or shorter."""
     suspicion: float = 3.0
-    """Between the suspicion that a process is dead and its rescue: time for it to open a lost connection again."""
+    """A process is taken for dead so long after it was suspected. Until then it may open a lost connection again."""
     observer_age: float = 5.0
-    """A process's own heartbeat connection must be so old before it suspects others."""
+    """A process suspects others only when its own heartbeat connection is so old."""
     silent_leases: int = 10
-    """A process without a session of its own, behind a pooler, counts as dead after so many leases of silence."""
+    """Behind a pooler a process has no session of its own. It counts as dead after so many leases without a heartbeat."""
     server_age: float = 15.0
-    """The server must have run so long before a process is suspected: after a restart all processes have to connect again."""
+    """No process is suspected before the server has run so long: after a restart all processes have to connect again."""
     reconcile_looks: int = 3
-    """A process frees a job that the tables say it runs, and that it does not run, after it has found it so many times in a
-    row..."""
+    """If the tables say that a process holds a job, and it does not, the process frees the job after it has seen that so many
+    times in a row..."""
     reconcile_pause: float = 1.0
     """... with so much time between the looks."""
     rescue_most: int = 500
-    """Jobs rescued in one statement, at most."""
+    """How many jobs one statement rescues, at most."""
 
     # Connections
     answer_within: float = 30.0
-    """A connection whose statement has no answer for so long counts as dead. A loop allows twice what its last statement took,
-    and twice as long after each cut."""
+    """A connection counts as dead when a statement has no answer for so long. A loop allows at least this time, or twice what
+    its last statement took, and doubles that each time a statement exceeds it."""
     create_rate: int = 1_000
-    """Jobs that `create_many` stores in a second in the worst case: it may take so much longer."""
+    """How many jobs `create_many` stores in a second in the worst case. Its connection gets that much more time to answer."""
     late_notify: float = 1.0
-    """A notification that is sent after its job waits so long for a connection; the poll finds the job meanwhile."""
+    """A notification that is sent after its job waits at most so long for a connection. The poll finds the job anyway."""
     carry_most: float = 10.0
-    """An INSERT that carries the notification for others counts as lost after so long, and another one carries it."""
+    """An INSERT that carries the notification for others counts as lost after so long. Then another INSERT carries one."""
     backoff_first: float = 0.1
-    """A loop that cannot reach the database waits so long before its next try, twice as long after each..."""
+    """A loop that cannot reach the database waits so long before its next try. The wait doubles after each try..."""
     backoff_most: float = 2.0
-    """... up to this; by chance half more or less."""
+    """... up to this length. Each wait is by chance up to half longer or shorter."""
     migrate_patience: float = 60.0
-    """A migration waits so long for another process that migrates, or for a lock on a table."""
+    """A migration waits at most so long for another process that migrates, or for a lock on a table."""
     prune_most: int = 1_000
-    """Jobs that one batch of `prune` looks at."""
+    """How many jobs one batch of `prune` looks at."""

@@ -1,3 +1,9 @@
-"""One of each in a process, even with several managers: the log (log.py), random numbers (chance.py), the hook at the exit
-(exit.py) and the hook in the child of a fork (fork.py). And two tools: copy_on_write.py and guard.py.
+"""What exists once in a process, even with several managers, and two small tools.
+
+log.py             the logger
+chance.py          the source of random numbers
+exit.py            the hook that ends engines before the interpreter exits
+fork.py            the hook that resets managers in the child of a fork
+copy_on_write.py   tool: a value that many threads read and few replace
+guard.py           tool: a safe call of a function of the user's
 """

@@ -1,5 +1,7 @@
-"""steve's own source of chance, for pauses and retries. Not the generator of the random module: an application may seed that,
-and then its processes would retry in step, and we would use up numbers that it expects.
+"""steve's own source of random numbers, for pauses and retries.
+
+It is not the generator of the random module, which an application may seed: then all its processes would retry in step, and
+steve would use up numbers that the application expects.
 """
 
 import os

@@ -14,7 +14,7 @@ class CopyOnWrite(Generic[T]):
 
     def __init__(self, value: T) -> None:
         self.value = value
-        self._lock = threading.Lock()  # one writer at a time; the writer's function is called under it and takes no other lock
+        self._lock = threading.Lock()  # one writer at a time; `change` is called under it and takes no other lock
 
     def replace(self, change: Callable[[T], T]) -> None:
         with self._lock:

@@ -1,15 +1,16 @@
-"""The end of the interpreter, for programs that forget `stop()`: engines end before anything else does.
+"""The hook at the interpreter's exit. It ends the engines first, for programs that forget `stop()`.
 
-When the main thread is over, Python first ends the executors of `concurrent.futures`, and only then waits for threads. A
-handler that is still running could then use no executor, nor `asyncio.to_thread` and what is built on it, and its attempt would
-fail. So this hook comes before that (hooks are called in the reverse order of their registration), and waits for the handlers.
+After the main thread, Python first ends the executors of `concurrent.futures` and then waits for threads. A handler that still
+runs could use no executor any more, and no `asyncio.to_thread`, so its attempt would fail. Therefore this hook runs before
+that, and waits for the handlers. (Python calls the hooks in the reverse order of their registration.)
 
-Python 3.12 starts no thread from then on, and no hook comes earlier: an attempt that fails because of that is not counted.
+From Python 3.12 on, no thread can be started by that time, and no hook runs earlier. An attempt that fails because of that does
+not count.
 """
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401 - whose hook is to be registered before ours
+import concurrent.futures.thread  # noqa: F401 - registers its hook before ours
 import threading
 from typing import Protocol
 from weakref import WeakSet
@@ -17,10 +18,10 @@ from weakref import WeakSet
 
 class Stoppable(Protocol):
     def ask_to_stop(self) -> None:
-        """Returns at once."""
+        """Begin to stop. Returns at once."""
 
     def wait_for_end(self, seconds: float | None = None) -> bool:
-        """None: however long that takes."""
+        """Whether it has ended. Waits at most `seconds` for that; None: as long as it takes."""
 
 
 class _Exit:
@@ -30,7 +31,7 @@ class _Exit:
         self._engines: WeakSet[Stoppable] = WeakSet()
 
     def ends_after(self, engine: Stoppable) -> None:
-        """Have it end before the interpreter does."""
+        """Have this engine end before the interpreter exits."""
         self._engines.add(engine)
         register = getattr(threading, "_register_atexit", None)  # Python's own, since 3.9; not documented
         if register is not None and not self._registered:
@@ -38,7 +39,7 @@ class _Exit:
             register(self._end)
 
     def forget(self) -> None:
-        """In the child of a fork: the engines are the parent's."""
+        """In the child of a fork: forget the engines, which run in the parent."""
         self._engines = WeakSet()
 
     def _end(self) -> None:
@@ -56,10 +57,10 @@ _SIGNS = ("interpreter shutdown", "after shutdown")
 
 
 def is_refused(error: BaseException | None) -> bool:
-    """Whether Python refused to start a thread, to fork or to use an executor, because it exits."""
+    """Whether the error was raised because Python, at its exit, starts no thread, forks no process and uses no executor."""
     if not interpreter.is_exiting:
         return False
-    for _ in range(20):  # a chain may be a circle
+    for _ in range(20):  # a chain of causes may be a circle
         if error is None:
             break
         if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS):

@@ -1,6 +1,7 @@
-"""The child of a fork has the memory of its parent and none of its threads. What it must not go on using is reset here.
+"""The hook in the child of a fork. It resets the parts of managers that the child must not go on using.
 
-The parts of a manager that hold locks, threads or connections register here.
+A child has the memory of its parent and none of its threads. So the parts that hold locks, threads or connections register
+here.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from steve._runtime.log import logger
 
 class Forkable(Protocol):
     def reset_after_fork(self) -> None:
-        """In the child: become as if never used. Threads that do not exist here may hold locks."""
+        """In the child: return to the state before the first use. Locks may be held by threads that do not exist here."""
 
 
 _forkables: WeakSet[Forkable] = WeakSet()
 _left_alone: list[object] = []
-"""What the parent goes on using. The child keeps it, so that it is never finalized here."""
+"""Objects that the parent goes on using. The child keeps a reference to each, so that none is finalized here."""
 
 
 def register(one: Forkable) -> None:
@@ -36,8 +37,8 @@ _pid = os.getpid()
 
 
 def notice_fork() -> None:
-    """For forks that Python is not told of, as uWSGI's: the hook below is not called then, so the next call of a manager does
-    its work."""
+    """Do what the hook below does, if it was not called. Python does not notice the forks of some servers, such as uWSGI, so
+    the methods of a manager call this first."""
     if os.getpid() != _pid:
         _in_child()
 
@@ -49,7 +50,7 @@ def _in_child() -> None:
     for one in list(_forkables):
         try:
             one.reset_after_fork()
-        except Exception:  # the others have to be reset all the same
+        except Exception:  # the others must be reset nevertheless
             logger.exception("a manager could not be reset in the child of a fork")
 
 
@@ -58,7 +59,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
 
 
 def end_child(error: BaseException | None) -> None:
-    """End the child that a user's function forked, and that has come back out of that function: the run is the parent's."""
+    """End this process, a child that was forked in a user's function and returned from it: the run belongs to the parent."""
     status = 0 if error is None else 1
     if isinstance(error, SystemExit):
         status = error.code if isinstance(error.code, int) else int(error.code is not None)

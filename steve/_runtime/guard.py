@@ -1,4 +1,4 @@
-"""Calls a function of the user's that may do anything, without harm to the thread that calls it."""
+"""Calls a function of the user's so that nothing it does can harm the calling thread."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from steve._runtime.fork import end_child
 
 
 def call_guarded(function: Callable[..., object], *arguments: object) -> BaseException | None:
-    """Returns what it raised, whatever that is. A child that it forked, and that comes back out of it, ends here.
+    """Call the function and return what it raised, or None. If the function forks and the child returns from it, the child ends
+    here.
 
-    The error's traceback leads to the frame of the caller: delete it when it is no longer needed.
+    The error's traceback refers to the caller's frame, so the caller should delete the error when it is no longer needed.
     """
     pid = os.getpid()
     raised: BaseException | None = None

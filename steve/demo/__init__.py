@@ -1,18 +1,18 @@
-"""The demo: one job for every text file under a folder, watched while it runs and summed up from the database.
+"""The demo: it runs one job for every text file under a folder, shows the progress, and sums up what the database recorded.
 
-Called by `python -m steve demo`; written as any user of steve would write it, with its public names only.
+`python -m steve demo` calls it. It uses only public names, as any user of steve would.
 
-    files.py      which text files there are, and which type of job is for which
-    database.py   where to work: an embedded PostgreSQL, or a schema of its own in yours
-    catalog.py    the catalog that every job needs; it is closed for a moment, which is the reason for the retries
+    files.py      finds the text files, and says which type of job a file gets
+    database.py   makes the place to work: an embedded PostgreSQL, or a schema for the demo in a database of yours
+    catalog.py    the catalog that every job needs; it is closed for a moment, which causes the retries
     measure.py    the handlers: hash and count one file, and enter it into the catalog
     broken.py     three files that cannot be decoded, for folders that have none
     progress.py   counts, in listeners, what becomes of the jobs while they run
     display.py    draws these counts in a terminal, or prints a line now and then
-    summary.py    reads in the end what the database recorded, and prints it
-    tuning.py     the numbers that tests make smaller
-    interrupt.py  Ctrl-C and SIGTERM
-    logs.py       steve's warnings, above the progress display
+    summary.py    at the end, reads what the database recorded and prints it
+    tuning.py     the numbers, which tests make smaller
+    interrupt.py  lets Ctrl-C and SIGTERM end the demo
+    logs.py       shows steve's warnings above the progress display
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def run(
     console: Console | None = None,
     tuning: Tuning = DEFAULTS,
 ) -> int:
-    """Runs the demo and returns its exit code. `folder`: None for the standard library of the running Python."""
+    """Runs the demo and returns its exit code. `folder`: None means the standard library of the running Python."""
     console = console or Console(highlight=False)
     try:
         with interruptible_once(), warnings_on(console):
@@ -90,7 +90,7 @@ def _work(manager: JobManager, found: Found, workers: int, title: str, console: 
 
 
 def _run_jobs(manager: JobManager, files: Sequence[Path], progress: Progress, display: Display, tuning: Tuning) -> None:
-    """Creates a job for each of the files, which `progress` expects, and returns when all of them have ended."""
+    """Creates a job for each file, and returns when all jobs have ended. `progress` must expect that many jobs."""
     for first in range(0, len(files), tuning.jobs_at_once):
         some = files[first : first + tuning.jobs_at_once]
         manager.create_many(NewJob(type_of(path), {"path": str(path)}) for path in some)

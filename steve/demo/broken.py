@@ -1,6 +1,6 @@
-"""Three files whose bytes are not valid in the encoding they declare, for folders in which every file is sound.
+"""Three files that cannot be decoded, for folders in which every file is sound.
 
-CPython's own tests bring such files, but many distributions ship Python without its tests.
+CPython's own tests contain such files, but many distributions ship Python without its tests.
 """
 
 import tempfile

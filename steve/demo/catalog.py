@@ -1,4 +1,4 @@
-"""The catalog, which every job of the demo needs, and which is closed for a moment. It stands for a service that is down.
+"""The catalog, which every job of the demo needs. It is closed for a moment, like a service that is down.
 
 The handlers in measure.py enter their files. A job that finds the catalog closed raises, and steve tries the job again.
 """
@@ -8,7 +8,7 @@ import time
 
 
 class CatalogClosed(Exception):
-    """The catalog takes no entries at present. The message says how long it is closed altogether."""
+    """The catalog takes no entries at present. The message says for how long it is closed in total."""
 
 
 class Catalog:
@@ -19,7 +19,7 @@ class Catalog:
         self._seconds = seconds
         self._lock = threading.Lock()  # protects the two below; nothing is called under it
         self._entries: dict[str, str] = {}
-        self._opens_at: float | None = None  # None: it was not closed yet
+        self._opens_at: float | None = None  # None: it has not closed yet
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -1,4 +1,4 @@
-"""Where the demo works: an embedded PostgreSQL, or a schema of its own in yours. Either is gone at the end."""
+"""Makes the place where the demo works: an embedded PostgreSQL, or a schema in a database of yours. Removes it at the end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,12 +20,13 @@ class Database:
 
 @contextmanager
 def prepared(database_url: str | None, schema: str) -> Iterator[Database]:
-    """The database at `database_url`, in which `schema` must not exist and is dropped at the end; None: an embedded one.
+    """The database at `database_url`, or an embedded one if that is None.
 
+    `schema` must not exist in the database at `database_url`, and is dropped at the end.
     Raises SteveError if the schema exists or the database cannot be reached.
     """
     if database_url is None:
-        from steve import embedded  # here, because a database of yours does without it
+        from steve import embedded  # imported here: not needed if there is a database_url
 
         with embedded.server() as server:
             yield Database(server.conninfo, f"PostgreSQL {_version(server.conninfo)}, embedded")
@@ -36,7 +37,8 @@ def prepared(database_url: str | None, schema: str) -> Iterator[Database]:
         yield Database(database_url, f"PostgreSQL {version}, schema {schema}")
     finally:
         with _connect(database_url) as connection:
-            connection.execute("set lock_timeout = '30s'")  # a job that never ends must not keep the demo from ending
+            # The lock of a job that never ends must not keep the demo from ending.
+            connection.execute("set lock_timeout = '30s'")
             connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
 
 
@@ -60,5 +62,5 @@ def _connect(conninfo: str) -> psycopg.Connection:
         return psycopg.connect(conninfo, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
         raise Unavailable(f"cannot connect to the database: {error}") from None
-    except psycopg.ProgrammingError:  # its message repeats the text, and with it a password
+    except psycopg.ProgrammingError:  # its message repeats the URL, which may contain a password
         raise SteveError("--database-url is neither a URL nor a connection string of PostgreSQL") from None

@@ -1,4 +1,4 @@
-"""Draws the progress: a panel in a terminal, a line now and then where there is none. Reads progress.py."""
+"""Draws the counts of progress.py: as a panel in a terminal, otherwise as a line now and then."""
 
 import time
 from types import TracebackType
@@ -35,7 +35,7 @@ class Display:
             try:
                 self._live.start()
                 self.show()
-            except BaseException:  # Ctrl-C comes at any moment, and the block is not entered yet: __exit__ will not be called
+            except BaseException:  # Ctrl-C, for example: __exit__ is not called if __enter__ raises
                 self._live.stop()
                 raise
         else:
@@ -50,7 +50,7 @@ class Display:
                 self._live.stop()
 
     def show(self, last: bool = False) -> None:
-        """Draws what is known now. `last`: a line is printed even though the one before is recent."""
+        """Draws the present counts. `last`: print a line even if the previous one is recent."""
         if self._live:
             self._live.update(self._panel(), refresh=True)
         elif last or time.monotonic() >= self._next_line:
@@ -92,7 +92,7 @@ class Display:
         )
 
     def _latest(self) -> Text:
-        """The retries so far and the reason of the latest, in one line."""
+        """One line: how many retries there were, and the reason for the latest."""
         now = self._progress
         if now.latest is None:
             return Text("no retries yet", "dim")

@@ -1,4 +1,4 @@
-"""Which text files the demo works on, and which type of job is for which. Feeds `run`, which creates the jobs."""
+"""Finds the text files that the demo works on, and says which type of job a file gets. `run` creates the jobs."""
 
 import os
 import sysconfig
@@ -17,30 +17,30 @@ _FOLDERS_LEFT_OUT = frozenset({"__pycache__", "node_modules"})
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 _HEAD = 8192
-"""Bytes of a file that are looked at: a NUL among them makes it binary, as for git."""
+"""How many bytes at the head of a file are checked. If one of them is NUL, the file counts as binary, as in git."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What lies under a folder."""
+    """The files that were found under a folder."""
 
     folder: Path
     files: list[Path] = field(default_factory=list)
     """Regular files that are text, in order; symbolic links are not followed."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Why files and folders got no job -> how many of them."""
+    """Reasons why files and folders got no job -> how many of them."""
 
     def label(self, path: str) -> str:
-        """The name of a file on the screen: its path from the folder on."""
+        """The name of a file on the screen: its path relative to the folder."""
         if Path(path).is_relative_to(self.folder):
             return str(Path(path).relative_to(self.folder))
         return f"{Path(path).name} (made by the demo)"
 
 
 def find_files(folder: Path | None) -> Found:
-    """Every text file under `folder`; None: Python's standard library, without what was installed into it.
+    """Finds every text file under `folder`. None: Python's standard library, without the packages installed into it.
 
-    Hidden folders such as .git, __pycache__ and node_modules are left out without being counted. Raises SteveError if the
+    It leaves out hidden folders such as .git, __pycache__ and node_modules, and does not count them. Raises SteveError if the
     folder cannot be read or holds no text file.
     """
     found = Found((folder or Path(sysconfig.get_path("stdlib"))).expanduser().absolute())
@@ -65,7 +65,7 @@ def find_files(folder: Path | None) -> Found:
 
 
 def type_of(path: Path) -> str:
-    """The type of the job for this file, by the end of its name: python or text."""
+    """The type of the job for this file, by its suffix: python or text."""
     return "python" if path.suffix.lower() in _PYTHON else "text"
 
 
@@ -85,7 +85,7 @@ def _why_not(path: Path) -> str | None:
 
 
 def _list(folder: Path) -> None:
-    # os.walk() says nothing about a folder that it cannot open. The user named this one and is told.
+    # os.walk() skips a folder that it cannot open. The user named this one, so the demo says what is wrong with it.
     try:
         os.scandir(folder).close()
     except FileNotFoundError:

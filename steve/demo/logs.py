@@ -1,4 +1,4 @@
-"""steve's warnings, above the progress display."""
+"""Shows steve's warnings above the progress display."""
 
 import logging
 from collections.abc import Iterator

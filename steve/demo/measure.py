@@ -1,7 +1,8 @@
-"""The demo's handlers: hash and count one file, then enter it into the catalog. What they return is kept as `job.result`.
+"""The demo's handlers: they hash one file, count its lines and words, and enter it into the catalog. What they return becomes
+`job.result`.
 
-A file that cannot be decoded raises UnicodeDecodeError or SyntaxError, unguarded, as a handler may: steve tries the job again
-and in the end calls it failed.
+A file that cannot be decoded raises UnicodeDecodeError or SyntaxError. The handlers do not catch these: steve tries the job
+again, and in the end the job is failed.
 """
 
 import codecs
@@ -18,18 +19,18 @@ _CHUNK = 1 << 18
 
 
 def handlers_with(catalog: Catalog) -> Mapping[str, Callable[[Job], dict[str, Any]]]:
-    """The handler for each type of job. All of them use the same catalog."""
+    """The handler for each type of job. All handlers use the same catalog."""
 
     def measure_python(job: Job) -> dict[str, Any]:
-        """Source code declares its encoding; a declaration that makes no sense raises SyntaxError."""
+        """Source code declares its encoding. An unknown encoding raises SyntaxError."""
         path = Path(job.payload["path"])
         with path.open("rb") as file:
-            # The lambda hides the file's name, which the error would repeat: the job has it already.
+            # The lambda hides the file's name from tokenize, whose error would repeat it. The job names the file already.
             encoding, _ = tokenize.detect_encoding(lambda: file.readline())
         return enter(path, _measure(path, encoding))
 
     def measure_text(job: Job) -> dict[str, Any]:
-        """Every other file ought to be UTF-8."""
+        """Every other file should be in UTF-8."""
         path = Path(job.payload["path"])
         return enter(path, _measure(path, "utf-8"))
 
@@ -49,7 +50,7 @@ def _measure(path: Path, encoding: str) -> dict[str, Any]:
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             if run.stopping:
-                raise Snooze(0)  # a file may be long: the job goes back, and this attempt is not counted
+                raise Snooze(0)  # a long file must not delay the stop: the job goes back, and this attempt does not count
             digest.update(chunk)
             size += len(chunk)
             text.add(decoder.decode(chunk))
@@ -64,7 +65,7 @@ def _measure(path: Path, encoding: str) -> dict[str, Any]:
 
 
 class Text:
-    """Counts the lines and words of a text that comes in pieces."""
+    """Counts the lines and words of a text that arrives in pieces."""
 
     def __init__(self) -> None:
         self.ascii = True
@@ -74,7 +75,7 @@ class Text:
 
     @property
     def lines(self) -> int:
-        """The number of lines; a last line without an end counts too."""
+        """The number of lines. A last line without a newline counts too."""
         return self._newlines + (self._last != "\n")
 
     def add(self, piece: str) -> None:

@@ -1,6 +1,6 @@
-"""Counts what becomes of the jobs while they run, in listeners.
+"""Counts, in listeners, what becomes of the jobs while they run.
 
-The listeners run on steve's dispatcher thread and only count; the main thread reads the counts, and display.py draws them.
+steve's dispatcher thread calls the listeners, which only count. The main thread reads the counts, and display.py draws them.
 """
 
 import threading
@@ -12,16 +12,19 @@ from steve import Attempt, Job, JobManager, Status
 
 
 class Progress:
-    """Counts what becomes of the jobs, from entering the `with` block to leaving it. `label`: a file's path -> its name."""
+    """Counts what becomes of the jobs, from entering the `with` block to leaving it.
+
+    `label`: turns a file's path into its name on the screen.
+    """
 
     def __init__(self, manager: JobManager, label: Callable[[str], str]) -> None:
         self.total = 0
         self.done = 0
         self.failed = 0
         self.retries = 0
-        """Attempts that raised and will be followed by another."""
+        """How many attempts raised and will be followed by another attempt."""
         self.latest: tuple[str, str] | None = None
-        """The file and the error of the latest of them."""
+        """The file and the error of the latest of these attempts."""
         self._manager = manager
         self._label = label
         self._retrying: set[int] = set()
@@ -43,31 +46,31 @@ class Progress:
 
     @property
     def ended(self) -> int:
-        """Jobs that are done or failed."""
+        """How many jobs are done or failed."""
         return self.done + self.failed
 
     @property
     def retrying(self) -> int:
-        """Jobs that raised and have not ended yet."""
+        """How many jobs raised and have not ended yet."""
         return len(self._retrying)
 
     @property
     def seconds(self) -> float:
-        """Time since the beginning."""
+        """The time since the beginning."""
         return time.monotonic() - self._begun
 
     @property
     def jobs_per_second(self) -> float:
-        """Jobs that ended, on average since the beginning."""
+        """How many jobs ended in a second, on average since the beginning."""
         return self.ended / max(self.seconds, 0.001)
 
     def expect(self, number: int) -> None:
-        """Adds jobs that are about to be created. Call it only while no job is under way."""
+        """Adds jobs that are about to be created. Call it only while no job waits or runs."""
         self.total += number
         self._all_ended.clear()
 
     def wait(self, seconds: float) -> bool:
-        """Waits until every job has ended, for at most so many seconds. Returns whether all have ended."""
+        """Waits until all jobs have ended, for at most so many seconds. Returns whether they have."""
         return self._all_ended.wait(seconds)
 
     def _count_done(self, job: Job) -> None:

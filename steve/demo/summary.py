@@ -1,6 +1,6 @@
 """Prints what the database recorded, when all jobs have ended: two tables, the errors, the throughput.
 
-It reads with `fetch_all` and `history`.
+It reads the jobs with `fetch_all` and the attempts with `history`.
 """
 
 import re
@@ -21,7 +21,7 @@ _COLORS = {"completed": "green", "success": "green", "failed": "red", "error": "
 
 
 def print_summary(manager: JobManager, label: Callable[[str], str], console: Console, page: int) -> None:
-    """Reads every job once, `page` at a time, and prints. `label`: a file's path -> its name."""
+    """Reads every job once, `page` jobs in one call, and prints. `label`: turns a file's path into its name on the screen."""
     jobs = list(_all_jobs(manager, page))
     console.print()
     console.print(_by_type(jobs))
@@ -30,7 +30,7 @@ def print_summary(manager: JobManager, label: Callable[[str], str], console: Con
     lives = [job for job in jobs if job.attempts > 1]
     if lives:
         console.print()
-        # Of the jobs that were retried, one that was done in the end says more than one that failed.
+        # A retried job that was completed in the end is a better example than one that failed.
         console.print(_life(manager, max(lives, key=lambda job: (job.status is Status.COMPLETED, job.attempts)), label))
     console.print(_throughput(jobs))
 
@@ -61,14 +61,14 @@ def _figures(jobs: Sequence[Job]) -> list[str]:
 
 
 def _seconds(job: Job) -> float:
-    """From the first attempt to the end; 0 if one of them is not known."""
+    """The time from the first attempt to the end of the job; 0 if one of them is not known."""
     if job.started_at is None or job.completed_at is None:
         return 0.0
     return (job.completed_at - job.started_at).total_seconds()
 
 
 def _print_errors(failed: Sequence[Job], label: Callable[[str], str], console: Console) -> None:
-    """Errors that differ only in which byte it was, and where, are printed once."""
+    """Prints the reasons of failures. Errors that differ only in the byte and its position are printed once."""
     if not failed:
         return
     groups: dict[str, list[Job]] = defaultdict(list)
@@ -87,7 +87,7 @@ def _print_errors(failed: Sequence[Job], label: Callable[[str], str], console: C
 
 
 def _life(manager: JobManager, job: Job, label: Callable[[str], str]) -> Table:
-    """The attempts of one job, from `history`: when each began, how long it took, and how it ended."""
+    """A table of one job's attempts, from `history`: when each began, how long it took, and how it ended."""
     table = _table(
         f"One job, attempt by attempt: {label(job.payload['path'])}", ">attempt", ">began", ">took", "status", "error"
     )
@@ -105,7 +105,7 @@ def _life(manager: JobManager, job: Job, label: Callable[[str], str]) -> Table:
 
 
 def _throughput(jobs: Sequence[Job]) -> Text:
-    """By the database's clock, from the first job's creation to the last one's end."""
+    """The throughput from the first job's creation to the last job's end, by the database's clock."""
     ends = [job.completed_at for job in jobs if job.completed_at is not None]
     begun = min(job.created_at for job in jobs)
     seconds = max((max(ends) - begun).total_seconds(), 0.001)
@@ -126,7 +126,7 @@ def _colored(status: str) -> Text:
 
 
 def _table(title: str, *columns: str) -> Table:
-    """A column whose name begins with `>` is of numbers."""
+    """An empty table. A column whose name begins with `>` is for numbers."""
     table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD)
     for name in columns:
         table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left")

@@ -1,9 +1,9 @@
--- The tables of steve. One row of `job` is one thing to do and its history; `attempt` is the log, one row for each run that
--- ended; `process` has one row for each started manager. steve/_database/sql/*.sql read and write them.
+-- The tables of steve. A row of `job` is one thing to do and its history. `attempt` is the log, with a row for each run that
+-- ended. `process` has a row for each started manager. The statements in steve/_database/sql/ read and write them.
 
 create table {schema}.job (
   id               bigint generated always as identity,
-  -- UUIDv7, made by the client before the first try. The default makes one, too: a job made by plain SQL needs only a type.
+  -- UUIDv7. steve makes it before the first try. The default makes one too, so a job made by plain SQL needs only a type.
   uid              uuid        not null default encode(
                      set_bit(set_bit(
                        overlay(
@@ -19,8 +19,8 @@ create table {schema}.job (
   error            text,                                      -- the last error's message; null once completed
   status           text        not null default 'pending'
                    check (status in ('pending', 'running', 'completed', 'failed', 'cancelled')),   -- cancelled: reserved
-  attempts         integer     not null default 0 check (attempts <= 1000000000),   -- claims, less those given back
-  crashes          smallint    not null default 0 check (crashes <= 10000),         -- of these, ended by a process's death
+  attempts         integer     not null default 0 check (attempts <= 1000000000),   -- claims, less those given back or snoozed
+  crashes          smallint    not null default 0 check (crashes <= 10000),         -- attempts ended by a process's death
   max_attempts     integer     not null default 3 check (max_attempts between 1 and 10000),
   backoff_strategy text        not null default 'exp' check (backoff_strategy in ('none', 'exp')),
   backoff_base     real        not null default 2 check (backoff_base between 1 and 1000),
@@ -34,15 +34,15 @@ create table {schema}.job (
   run_at           timestamptz not null default clock_timestamp(),
   started_at       timestamptz,                               -- first attempt, written with its outcome
   completed_at     timestamptz,                               -- final: completed or failed
-  -- A time that Python's datetime cannot hold would keep every claim that meets the row from being read.
+  -- Python could not read a claim that brings a row with a time beyond the range of its datetime.
   check (least(created_at, updated_at, run_at, claimed_at, started_at, completed_at) > '0001-01-02'),
   check (greatest(created_at, updated_at, run_at, claimed_at, started_at, completed_at) < '9999-01-01'),
   check (crashes between 0 and attempts),
   check ((status = 'running') = (process_id is not null)),
   check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null)),
   -- Both keys grow at one end, and each of a row's two updates adds an entry beside the first. The fill factor leaves space for
-  -- these entries: without it PostgreSQL searches the pages for entries to delete, and then splits them. In the end the indexes
-  -- are no larger.
+  -- these entries: without it PostgreSQL would search the pages for entries to delete, and then split them. In the end the
+  -- indexes are no larger than without it.
   primary key (id) with (fillfactor = 45),
   unique (uid) with (fillfactor = 45)
 ) with (
@@ -50,17 +50,17 @@ create table {schema}.job (
   fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0
 );
 
--- The claim: the whole order of a lane is in the index, so that "not yet due" ends the scan.
+-- For the claim. The index holds a lane's jobs in the order of the claim, so the first one that is not yet due ends the scan.
 create index job_ready on {schema}.job (queue, type, priority, run_at, id) where status = 'pending';
--- Crashed jobs, which a process held when it died. They are few, and are claimed separately.
+-- For crashed jobs, which a process held when it died. They are few, and are claimed separately.
 create index job_suspect on {schema}.job (run_at, id) where status = 'pending' and crashes > 0;
 -- For rescue_jobs.sql, review_claims.sql and find_claimed.sql; no other statement may use it.
--- It has one key for each process, and entries that come and go: deduplication would cost every claim more than it saves.
+-- It has one key for each process, and its entries come and go: deduplication would cost every claim more than it saves.
 create index job_claimed on {schema}.job (process_id) with (deduplicate_items = off) where status = 'running';
 
 create table {schema}.attempt (                               -- no foreign key (7 us a job)
   job_id        bigint      not null,
-  lease_no      bigint      not null,                         -- of the claim; with job_id the fence and the witness
+  lease_no      bigint      not null,                         -- of the claim; together with job_id it is the fence
   number        integer     not null,                         -- counted from 1
   process       text        not null,
   started_at    timestamptz not null,
@@ -73,12 +73,12 @@ create table {schema}.attempt (                               -- no foreign key 
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
 create table {schema}.process (
-  id           bigint      primary key,                       -- drawn at random by the process: none is given out twice
+  id           bigint      primary key,                       -- drawn at random, so that none is used twice
   name         text        not null,                          -- host:pid
   version      text        not null,                          -- of steve
   started_at   timestamptz not null default clock_timestamp(),
   heartbeat_at timestamptz not null default clock_timestamp(),
-  locked       boolean     not null default false,            -- its session holds this row's lock; if that is free, it is dead
+  locked       boolean     not null default false,            -- its session holds this row's lock; a free lock: it is gone
   suspected_at timestamptz,                                   -- when the lock was found free, or its jobs were rescued
   lease        real        not null default 60                -- seconds
 );

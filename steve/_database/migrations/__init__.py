@@ -1,8 +1,9 @@
-"""The tables and how they change: numbered SQL files, applied in order, each once, by one process at a time.
+"""Makes and changes the tables, by numbered SQL files. They are applied in order, each once, by one process at a time.
 
-`NNNN_expand_x.sql` may run while older code works; `NNNN_contract_x.sql` only when its last process is gone, and only by
-`migrate(contract=True)`. What was applied stands in the table `migration` with the checksum of its text: a released file is
-never edited. `JobManager.start` and `JobManager.migrate` call this; no other call runs DDL.
+`NNNN_expand_x.sql` may be applied while older code works. `NNNN_contract_x.sql` may be applied only when no process runs older
+code any more, and only `migrate(contract=True)` does that. The table `migration` records what was applied, with the checksum of
+the text, so a released file must never be edited. `JobManager.start` and `JobManager.migrate` call this module. Nothing else
+runs DDL.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from steve.errors import SchemaError
 class Migration(NamedTuple):
     number: int
     name: str
-    """The file's name without its ending."""
+    """The name of the file without `.sql`."""
     kind: str
     """"expand" or "contract"."""
     sql: str
@@ -43,7 +44,7 @@ class Applied(NamedTuple):
 
 
 class Step(NamedTuple):
-    """SQL to run; `name`: of the migration, None for what comes before the first."""
+    """SQL to run. `name`: the name of the migration; None for the SQL before the first one."""
 
     name: str | None
     sql: str
@@ -51,7 +52,7 @@ class Step(NamedTuple):
 
 @cache
 def load() -> tuple[Migration, ...]:
-    """The migrations that this version of steve knows, in order. Read once: a deploy may replace the files meanwhile."""
+    """The migrations that this version of steve knows, in order. They are read once, because a deploy may replace the files."""
     migrations = []
     for file in files(__name__).iterdir():
         name, dot, ending = file.name.partition(".")
@@ -63,9 +64,9 @@ def load() -> tuple[Migration, ...]:
 
 
 def read(connection: Connection, schema: str) -> list[Applied] | None:
-    """What was applied to the schema; None: steve has no tables there. Raises psycopg.Error."""
+    """The migrations that were applied to the schema. None: steve has no tables there. Raises psycopg.Error and SchemaError."""
     try:
-        # in a block of its own, so that a transaction that this is part of goes on
+        # An open transaction gets a savepoint, so that it can go on if the table is missing.
         with connection.transaction() if connection.info.transaction_status else nullcontext():
             table = f"{quoted(schema)}.migration"
             rows = execute(connection, f"select number, name, kind, checksum from {table} order by number")
@@ -80,9 +81,9 @@ def read(connection: Connection, schema: str) -> list[Applied] | None:
 
 
 def missing(known: Sequence[Migration], applied: Sequence[Applied], contract: bool) -> list[Migration]:
-    """What is to be applied, in order: expands, and contracts if asked for.
+    """The migrations to apply, in order: all expand migrations and, with `contract`, the contract migrations.
 
-    Raises SchemaError when the schema is newer than this code can work with, or a file is not the one that was applied.
+    Raises SchemaError if the schema is too new for this code, or if the text of a file differs from what was applied.
     """
     by_number = {migration.number: migration for migration in known}
     for row in applied:
@@ -103,7 +104,7 @@ def missing(known: Sequence[Migration], applied: Sequence[Applied], contract: bo
 def plan(
     known: Sequence[Migration], applied: Sequence[Applied] | None, schema: str, *, contract: bool, create: bool
 ) -> list[Step]:
-    """The SQL that brings the schema up to date, as it is run; `create`: the schema itself does not exist yet."""
+    """The SQL that brings the schema up to date, in the order in which it runs. `create`: create the schema, too."""
     steps = []
     if applied is None:
         steps.append(Step(None, (f"create schema {quoted(schema)};\n" if create else "") + _MIGRATION_TABLE % quoted(schema)))
@@ -125,10 +126,10 @@ def migrate(
     known: Sequence[Migration] | None = None,
     patience: float = 60.0,
 ) -> list[str]:
-    """Apply what is missing and return the names; with `dry_run` apply nothing and return the SQL.
+    """Apply the migrations that are missing and return their names. With `dry_run` apply none and return their SQL.
 
-    `connection`: in autocommit. `patience`: seconds to wait for another process that migrates, or for a lock on a table. Raises
-    SchemaError, with PostgreSQL's own words where it is against a migration, and psycopg.Error when the connection fails.
+    `connection`: must be in autocommit. `patience`: seconds to wait for another process that migrates, or for a table's lock.
+    Raises SchemaError, with PostgreSQL's own words if it refuses a migration, and psycopg.Error if the connection fails.
     """
     known = load() if known is None else known
     deadline = time.monotonic() + patience
@@ -138,8 +139,8 @@ def migrate(
     while True:
         try:
             with connection.transaction():
-                # Polled, not waited for: a blocked wait falls under lock_timeout, and CREATE INDEX CONCURRENTLY in another
-                # session would wait for ours.
+                # Try, and try again later. A statement that waits for the lock would be subject to lock_timeout, and CREATE
+                # INDEX CONCURRENTLY in another session would wait for this transaction.
                 key = f"steve:migrate:{schema}"
                 if execute(connection, _LOCK, [key]) == [(True,)]:
                     steps = _steps(connection, schema, known, contract)
@@ -148,7 +149,7 @@ def migrate(
                     execute(connection, _PREPARE)
                     for step in steps:
                         under_way = step.name
-                        # many statements at once: not to be prepared, whatever the connection's threshold
+                        # The text holds many statements, which cannot be prepared.
                         psycopg.Cursor(connection).execute(step.sql.encode(), prepare=False)
                     return [step.name for step in steps if step.name is not None]
         except errors.LockNotAvailable as error:
@@ -168,7 +169,7 @@ def migrate(
 
 
 def ensure(connection: Connection, schema: str, *, apply: bool, patience: float = 60.0) -> None:
-    """Make sure that the schema has what this code needs: apply it, or raise SchemaError. Raises psycopg.Error."""
+    """If the schema lacks what this code needs, apply it, or raise SchemaError if not `apply`. Raises psycopg.Error."""
     if not check(connection, schema):
         if not apply:
             raise describe_missing(connection, schema, None)
@@ -176,13 +177,13 @@ def ensure(connection: Connection, schema: str, *, apply: bool, patience: float 
 
 
 def check(connection: Connection, schema: str) -> bool:
-    """Whether the schema has all expand migrations that this code knows. Raises SchemaError where it is too new."""
+    """Whether the schema has all expand migrations that this code knows. Raises SchemaError if it is too new."""
     applied = read(connection, schema)
     return applied is not None and not missing(load(), applied, contract=False)
 
 
 def describe_missing(connection: Connection, schema: str, error: Exception | None) -> SchemaError:
-    """The error for a schema that has not what this code needs; `error`: what a statement met there."""
+    """The error for a schema that lacks what this code needs. `error`: the failure of the statement that noticed, or None."""
     where = _where(connection, schema)
     try:
         applied = read(connection, schema)
@@ -208,15 +209,15 @@ WHAT_TO_DO = "run manager.migrate() or `python -m steve migrate` as the owner, o
 _LOCK = "select pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%s, 0))"
 _PREPARE = """\
 select
-  -- Waiting long for a table's lock would make all who come after wait behind us: rather try again.
+  -- Other sessions would queue behind a long wait for a table's lock. So give up soon, and try again.
   pg_catalog.set_config('lock_timeout', '3s', true),
-  -- What a migration calls is PostgreSQL's own, whatever a role has put before it.
+  -- Functions and types in a migration are PostgreSQL's own, whatever the role's search_path says.
   pg_catalog.set_config('search_path', 'pg_catalog', true)
 """
 
 
 def _words(error: psycopg.Error) -> str:
-    """PostgreSQL's own words, which quote no data: a migration sends none."""
+    """PostgreSQL's own words. They quote no data, because a migration sends none."""
     return " ".join(text for text in (error.diag.message_primary, error.diag.message_hint) if text) or str(error)
 
 

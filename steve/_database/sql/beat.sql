@@ -1,21 +1,22 @@
--- Write this process's heartbeat and read the rows of all processes: one statement on the heartbeat's connection, which waits
--- for nothing but a rescue of this very process. With `beat` false it only reads.
+-- Write this process's heartbeat and read the rows of all processes, in one statement on the heartbeat's connection. The
+-- statement waits for nothing except a rescue of this very process. If `beat` is false, it only reads.
 --
--- The heartbeat's session holds the advisory lock of its row, from the first beat on: a process that gets that lock knows that
--- the session is gone. Where the session cannot have it (a pooler gives every statement another session; an earlier session of
--- this process, its connection lost, is not gone yet) the row says so, and the lease alone counts. A row that is gone is
--- inserted again under its id: the process was taken for dead, or somebody has deleted the row.
+-- The heartbeat's session holds the advisory lock of its process's row. A process that gets the lock of another one knows
+-- that this session is gone. Some sessions cannot have the lock: behind a pooler every statement has another session; and
+-- after a lost connection the earlier session may still hold it. Then `locked` in the row is false, and the lease alone
+-- counts. If the row is gone, because the process was taken for dead or somebody deleted the row, it is inserted again under
+-- the same id.
 --
--- The rows are shown as they were before this statement, this process's own too: it tells whether others took this process for
--- dead. Times are shown as they are, and the reader compares them with what it saw earlier: how long a process has been silent
--- must not depend on the server's clock, which may be set forward. The other processes' locks are released at the end of the
--- statement. With a beat, `restricted` tells whether rights or row level security may keep jobs from this role;
--- check_access.sql says which.
+-- The rows are returned as they were before this statement. This process's own row thus tells whether others took it for
+-- dead. Times are returned unchanged, and the caller compares them with those it saw earlier: how long a process has been
+-- silent must not depend on the server's clock, which may be set forward. The other processes' locks are released at the end
+-- of the statement. With a beat, `restricted` tells whether missing rights or row level security may keep jobs from this
+-- role; check_access.sql says which.
 with mine as materialized (
   select case
     when %(locked)s then true
     when pg_catalog.pg_backend_pid() = %(session)s then
-      -- lifts a role's time limits, which are meant for requests, as register_process.sql does
+      -- lift the role's time limits, which are meant for requests, as register_process.sql does
       (select pg_catalog.count(pg_catalog.set_config(name, '0', false)) > 0
        from pg_catalog.unnest(%(time_limits)s::pg_catalog.text[]) as limits (name)
        where pg_catalog.current_setting(name, true) is not null)

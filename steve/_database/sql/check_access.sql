@@ -1,7 +1,7 @@
--- What keeps this role from its work, as a sentence each: rights that it lacks, and rows that row level security hides from it
--- without an error, so that a worker would never find a job. Rights are checked for a `worker` only: a role that only creates
--- jobs, or looks at them, need not have all. A policy that applies to the role is trusted: what it lets through is for the
--- owner to say.
+-- What keeps this role from its work, one sentence for each problem: rights that it lacks, and row level security, which
+-- hides rows without an error, so that a worker would never find a job. Rights are checked for a `worker` only, because a
+-- role that only creates or reads jobs does not need all of them. If any policy applies to the role, the check is content:
+-- the owner decides which rows it lets through.
 with need as (
   select
     name, what,

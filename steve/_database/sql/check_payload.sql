@@ -1,2 +1,3 @@
--- Whether this can be a payload. The statement writes nothing, so no limit of the server's interferes.
+-- Whether PostgreSQL can hold this payload: if not, the statement fails. It writes nothing, so limits on writing do not
+-- matter.
 select %(payload)s::pg_catalog.jsonb is null

@@ -1,5 +1,5 @@
--- Which of the indexes, keys and defaults that the statements rely on are missing, as after a copy of the tables that left them
--- out. An index that is not valid counts as missing.
+-- Which of the indexes, keys and defaults that the statements rely on are missing, for example because a copy of the tables
+-- left them out. An index that is not valid counts as missing.
 select 'the index or key ' || expected.name || ' is missing or not valid'
 from pg_catalog.unnest(%(indexes)s::pg_catalog.text[]) as expected (name)
 where not exists (

@@ -1,31 +1,32 @@
--- Take up to n due jobs of the lanes this process serves: highest priority first, then the longest due. One more row, the
--- summary, says when to look again. The columns of a job are null in it, and its columns are null in the rows of the jobs.
--- One statement, autocommit.
+-- Claim up to n due jobs from the lanes that this process serves: the highest priority first, then those due longest. One
+-- more row, the summary, says when to look again. The columns of a job are null in the summary, and the columns of the
+-- summary are null in the rows of the jobs. One statement, autocommit.
 --
--- A lane is (queue, type, priority), and its head the first pending job in it, due or not.
--- A full scan finds the lanes by itself: `lane` hops from one to the next through the index job_ready (a loose index scan,
--- one descent a lane, however long the lanes are). A short scan is given lanes and, of each, the watermark: (run_at, id) of
--- the last job claimed from it. It looks only above, past the entries of jobs already claimed, which PostgreSQL cannot remove
--- from the index while any transaction stays open. A job that is committed late, below a watermark, is found by a full scan
--- (steve/_engine/claim/watermarks.py).
+-- A lane is (queue, type, priority). Its head is its first pending job, due or not.
+-- A full scan finds the lanes itself: `lane` hops from one to the next through the index job_ready. (This is a loose index
+-- scan: one descent for each lane, however long the lanes are.) A short scan is given the lanes and the watermark of each:
+-- the (run_at, id) of the last job claimed from it. It looks only above the watermarks, and so skips the index entries of
+-- claimed jobs, which PostgreSQL cannot remove while any transaction stays open. A job that is committed late, below a
+-- watermark, is found by a full scan (steve/_engine/claim/watermarks.py).
 --
--- `found` looks into every lane with a due head, side by side. The index's order is the claim's order: "not yet due" ends
--- each scan, and rows before the head need no second look. SKIP LOCKED lets processes pass each other by. Whether a job may
--- run is decided by its row under the lock, never by the snapshot or a watermark.
+-- `found` looks into every lane with a due head. The order of the index is the order of the claim: the first job that is not
+-- yet due ends the scan of a lane, and rows before the head need not be read again. SKIP LOCKED lets several processes claim
+-- at once. A job's row, read under its lock, decides whether the job may run; the snapshot and the watermark do not.
 --
--- A look into a lane locks what it finds, and the outer limit uses only n of all: so the busy lanes share n, and a lane with
--- more than its share gives the rest to the next claim. No lane gets fewer than `lane_least`: a claim for less gets the strict
--- order of priorities.
+-- `found` locks all jobs that it finds in a lane, but the outer limit uses only n of them all. So the busy lanes share n, and
+-- a lane leaves what exceeds its share to the next claim. No share is smaller than `lane_least`, so that a claim for fewer
+-- jobs keeps the strict order of priorities.
 --
--- The lanes skip crashed jobs: those whose process died while it held them (crashes > 0). Such jobs are claimed separately,
--- through a small index of their own that is empty as a rule: with a full scan, and never more of them than workers are idle,
--- so that none lies in a buffer while another one kills its process. A job on its last chance, which one more crash would fail,
--- is claimed only `alone`, by a process that runs nothing else. `last_chance` says whether one is due.
+-- The lanes skip crashed jobs, whose process died while it held them (crashes > 0). `crashed` claims these in full scans,
+-- through a small index that is usually empty. It claims no more of them than workers are idle, so that none lies in a buffer
+-- while another one kills the process. A job on its last chance, which one more crash would fail, is claimed only with
+-- `alone`, for a process that runs nothing else. `last_chance` says whether such a job is due.
 --
--- `only`: a place, ctid, names a row of one table. In a child table by inheritance, an archive say, it names another row.
--- now(), never clock_timestamp(): a volatile function would be a filter instead of the end of the index scan.
--- A parameter is cast only where it first appears, which keeps the statement short: psycopg caches the parsing of statements of
--- up to 4,096 bytes.
+-- `only`: a place (ctid) names a row within one table. In a child table by inheritance, such as an archive, the same place
+-- would be another row.
+-- now(), not clock_timestamp(): a volatile function would filter the rows of the index scan instead of ending it.
+-- A parameter is cast only where it first appears. That keeps the statement short: psycopg caches the parsing of statements
+-- of up to 4,096 bytes.
 with recursive lane as (
   (
     select queue, type, priority, run_at, id
@@ -100,12 +101,13 @@ with recursive lane as (
       process_id = %(process_id)s,
       claimed_at = pg_catalog.now(),
       updated_at = pg_catalog.now(),
-      -- least(): a row that somebody has set to the end of the range must not stop every claim that meets it
+      -- least(): if somebody has set a row to the end of the range, the claims that meet it must not fail
       attempts = least(attempts, 999999999) + 1,
       lease_no = least(lease_no, 9223372036854775806) + 1
-  -- By place, not by id, which would go through the index a second time: a row that this statement has locked stays where it
-  -- is. A row that was changed after the snapshot and before the lock has a place that the snapshot does not know. It is not
-  -- claimed, and the next claim finds it. any(array(...)), not a join: the planner cannot turn it into a scan of the table.
+  -- The rows are found by place, since a row that this statement has locked stays where it is: by id, they would be looked up
+  -- in the index a second time. If a row was changed after the snapshot and before the lock, the snapshot does not know its
+  -- place: the row is not claimed, and the next claim finds it. The planner cannot turn any(array(...)) into a scan of the
+  -- table, as it could a join.
   where ctid = any(array(select place from found union all select place from crashed)) and (status = 'pending') is true
   returning
     id, uid, queue, type, priority, payload::pg_catalog.text as payload, error, attempts, crashes, max_attempts,
@@ -122,7 +124,7 @@ with recursive lane as (
        order by run_at
        limit 1
      ) soon) as next_due_in,
-    -- until the last job was found, whatever was written to it afterwards
+    -- the time until the last job was found, without the time of the update
     extract(
       epoch from coalesce((select pg_catalog.max(found_at) from found), pg_catalog.clock_timestamp()) - pg_catalog.now()
     )::double precision as scan_seconds,

@@ -1,2 +1,3 @@
--- How full the queue of notifications is. Asking for it makes PostgreSQL remove what every session has read.
+-- How full the queue of notifications is. This question makes PostgreSQL remove the notifications that all sessions have
+-- read.
 select pg_catalog.pg_notification_queue_usage()

@@ -1,6 +1,6 @@
--- The jobs that this process holds by a claim without an answer: used after a claim whose reply was lost, and only then. All
--- jobs of a claim have one claimed_at; `answered` has those of the last claims that were answered, in order.
--- Reads job_claimed, which only this statement, rescue_jobs.sql and review_claims.sql may use.
+-- The jobs that this process holds by claims whose reply was lost. It is used only after a reply was lost. All jobs of a
+-- claim have the same claimed_at, and `answered` lists, in order, the claimed_at of the latest claims that were answered.
+-- It reads the index job_claimed, which only this statement, rescue_jobs.sql and review_claims.sql may use.
 select
   id, uid, queue, type, priority, payload::pg_catalog.text, error, attempts, crashes, max_attempts,
   backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at

@@ -1,4 +1,4 @@
--- What keeps PostgreSQL from removing dead rows, longest first, and for how many seconds (null: it is not known since when).
+-- What keeps PostgreSQL from removing dead rows, and for how many seconds (null: not known). The longest comes first.
 select 'session ' || pid || ' of ' || coalesce(nullif(application_name, ''), 'an unnamed application') || ', ' || state,
        extract(epoch from pg_catalog.clock_timestamp() - xact_start)::double precision as seconds
 from pg_catalog.pg_stat_activity
@@ -13,7 +13,8 @@ select 'replication slot ' || slot_name, null
 from pg_catalog.pg_replication_slots
 where xmin is not null or (not active and catalog_xmin is not null)
 union all
--- A standby with hot_standby_feedback: its queries count like those of this server. One that has a slot is listed above.
+-- A standby with hot_standby_feedback: its queries count like those of this server. If it has a slot, the slot is listed
+-- above.
 select 'standby ' || coalesce(nullif(application_name, ''), pid::pg_catalog.text), null
 from pg_catalog.pg_stat_replication
 where backend_xmin is not null

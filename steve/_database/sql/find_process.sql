@@ -1,4 +1,4 @@
--- Whether this connection sees the row of a process. The row was written over another connection.
+-- Whether this connection sees the row of a process, which another connection wrote.
 select id
 from {schema}.process
 where id = %(id)s

@@ -1,6 +1,7 @@
--- The witness: which of these verdicts are in the database already, after a settle whose reply was lost. The attempt's row
--- was written in the same statement as the job's, after the claim: an older row belongs to another life of that id and
--- lease_no. A `crashed` row does not count: a rescue wrote it, under the lease that it ended.
+-- Which of these verdicts are in the database already, after a settlement whose reply was lost. The row of the attempt proves
+-- it, because one statement writes it together with the job's row. It must be later than the claim: an older one belongs to
+-- an earlier job that had the same id and lease_no. A row with the status `crashed` does not count: a rescue wrote it, not a
+-- settlement.
 -- `= any(array[...])`: see settle_jobs.sql.
 select given.place, attempt.job_id, attempt.lease_no, job.run_at, job.started_at, attempt.completed_at, job.completed_at, attempt.started_at
 from unnest(

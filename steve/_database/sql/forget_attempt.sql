@@ -1,7 +1,7 @@
--- Delete a row of the log that is there under the very lease by which a process still holds the job. No settlement of that
--- lease wrote it: a settlement would have ended the lease as well. The row was left by another life of the job, before a
--- truncate, a restore or a failover gave its id and its lease_no out again, or was written by hand. It must not keep the
--- outcome from being written.
+-- Delete a row of the log under a lease by which a process still holds the job. No settlement wrote the row, since a
+-- settlement would also have ended the lease. Either an earlier job left it, and a truncate, a restore or a failover let the
+-- same id and lease_no be given out again; or somebody wrote it by hand. The row must not keep the outcome from being
+-- written.
 delete from {schema}.attempt
 where job_id = %(id)s and lease_no = %(lease_no)s
   and exists (

@@ -1,7 +1,8 @@
 -- Store one job. Its uid was made before the first try. If the statement is sent again after a lost reply, it inserts nothing
--- and returns nothing, and find_inserted.sql tells what is stored. The notification is part of the statement and is heard after
--- the commit. With `sparing` it is left out while the database's queue of notifications is half full: were the queue to fill
--- up, a caller's commit would fail. (On a connection of steve's own the job is then sent again without it.)
+-- and returns nothing, and find_inserted.sql tells what is stored. The notification is part of the statement, and is
+-- delivered after the commit. With `sparing` it is left out while the server's queue of notifications is at least half full:
+-- if the queue filled up, the caller's commit would fail. (On steve's own connections the job is then sent again without a
+-- notification.)
 insert into {schema}.job
   (uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter, run_at)
 values (

@@ -1,4 +1,4 @@
--- A page of jobs, newest first: those below the id `before`, filtered.
+-- A page of jobs, newest first, with ids below `before`, of one status, type and queue (null: of all).
 select
   id, uid, queue, type, priority, payload::pg_catalog.text, result::pg_catalog.text, error, status, attempts, crashes,
   max_attempts, backoff_strategy, created_at, updated_at, run_at, claimed_at, started_at, completed_at

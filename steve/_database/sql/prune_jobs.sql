@@ -1,13 +1,13 @@
--- Delete the jobs that ended at least so long ago, with their rows in the log, among the next `most` jobs above the id `after`.
--- Returns how many, and the last id looked at (null: there is none above). One statement, autocommit.
+-- Look at the next `most` jobs above the id `after`, and delete those that ended at least `older_than` ago, with their rows
+-- in the log. Returns how many were deleted, and the last id looked at (null: there is none above). One statement,
+-- autocommit.
 --
--- No index knows when jobs ended, since each would cost every job three insertions. So a prune walks the primary key upwards,
--- statement by statement: one pass over the table, however much of it is old.
--- Only jobs that have ended are locked, which no claim and no settle wants. SKIP LOCKED lets several prunes pass each other by,
--- and leaves alone the jobs that somebody is changing by hand. A job that was changed meanwhile is checked again under the
--- lock.
+-- There is no index on the time when jobs ended, because it would cost every job three insertions. So a prune goes through
+-- the primary key, statement by statement: it passes over the table once, however much of it is old.
+-- It locks only jobs that have ended, which no claim and no settlement needs. SKIP LOCKED lets several prunes run at once,
+-- and skips jobs that somebody is changing by hand. A job that was changed meanwhile is checked again under the lock.
 -- `only`: a child table by inheritance is an archive of the owner's.
--- The age is compared and not the time: now() minus a very long older_than would be out of range.
+-- The ages are compared, not the times: now() minus a very long older_than would be out of range.
 with looked_at as materialized (
   select id, status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s as old
   from only {schema}.job

@@ -1,8 +1,9 @@
--- Register this process. Its heartbeat's session takes the lock of its row, so that its death is noticed from now on, and a
--- role's time limits, which are meant for requests, are lifted from this session. One statement does all of it, so that no
--- process sees the row before the lock is held. Where a pooler gives every statement another session, the lock is not taken and
--- the limits stay. The id was drawn at random: none is given out twice, whatever became of the rows of other processes.
--- `restricted`: whether rights or row level security may keep jobs from this role; check_access.sql says which.
+-- Register this process. The session of its heartbeat takes the lock of the process's row, so that other processes can notice
+-- its death. The role's time limits, which are meant for requests, are lifted for this session. One statement does all of
+-- this, so that no process sees the row before the lock is held. Behind a pooler, which gives every statement another
+-- session, the lock is not taken and the limits stay. The process drew its id at random, so that no id is used twice, even
+-- after rows were deleted.
+-- `restricted`: whether missing rights or row level security may keep jobs from this role; check_access.sql says which.
 with registered as (
   insert into {schema}.process (id, name, version, lease, locked)
   values (%(id)s, %(name)s, %(version)s, %(lease)s, pg_catalog.pg_backend_pid() = %(session)s)

@@ -1,22 +1,24 @@
--- Take up to n jobs away from a process that is dead or stalled, or from this one, which holds them without running them. Each
--- is pending again and due as before, or failed if this was its last crash. The jobs are returned as they are now, except
--- lease_no and claimed_at, which are those of the lost claim.
+-- Take up to n jobs away from another process that is dead or stalled, or from this one, which holds them without running
+-- them. Each job is pending again and due as before, or failed if this was its last crash. The jobs are returned as they are
+-- now, except lease_no and claimed_at, which are those of the lost claim.
 --
--- From another process jobs are taken only if it has sent no heartbeat since it was judged and, where it was judged dead, while
--- the lock of its row is free: this statement holds that lock, and the row's own, to its end. A heartbeat waits for it, then
--- inserts its row again. From this process (`own`) only the claims that are named are taken; from another all jobs but those
--- that are named, which were taken before: if that process lives after all and claims one of them again, it does not lose the
--- job twice for one verdict.
+-- Another process loses jobs only if it has sent no heartbeat since it was judged. If it was judged dead, the lock of its row
+-- must also be free. This statement holds that lock, and the lock on the row itself, until its end. A heartbeat waits for it,
+-- and then inserts the row again if it was deleted. From another process all jobs are taken except `ids`, which were taken
+-- before: if that process lives after all and claims one of them again, one judgement must not cost it the job twice. From
+-- this process (`own`) only the claims in `ids` and `lease_nos` are taken.
 --
--- The log gets a row, `crashed`, under the lease_no of the claim. Then lease_no is raised, so that whatever the process still
--- sends about the job does not match. The log may have a row there already (`do nothing`), written by hand or left by another
--- life of that id; one such row must not keep all others from being rescued. The same goes for the least() and coalesce().
+-- The log gets a row with the status `crashed` under the lease_no of the claim. Then lease_no is raised, so that nothing that
+-- the process still sends about the job matches. The log may have such a row already, written by hand or left by an earlier
+-- job with the same id. `do nothing` skips it, so that one such row does not prevent the rescue of all other jobs. least()
+-- and coalesce() are there for the same reason.
 --
--- The jobs are found by job_claimed, which has one process's entries together, and which only this statement, review_claims.sql
--- and find_claimed.sql may use. No order is asked for: an order by id would tempt the planner to read all jobs. The update goes
--- by primary key. A job that is being settled at this moment is passed by, and is found by the next call if it is still held.
+-- The jobs are found through the index job_claimed, which has the entries of one process together, and which only this
+-- statement, review_claims.sql and find_claimed.sql may use. There is no order by id, because the planner might then read all
+-- jobs. The update uses the primary key. A job that is being settled at this moment is skipped. If it is still held later,
+-- the next call finds it.
 --
--- A call that finds no job held ends the rescue: a dead process's row is deleted, a stalled one's is kept and marked.
+-- The call that finds no more jobs ends the rescue: it deletes the row of a dead process, and marks that of a stalled one.
 with culprit as materialized (
   select id, name
   from {schema}.process

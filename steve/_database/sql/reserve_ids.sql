@@ -1,4 +1,4 @@
--- Ids for jobs that are to be stored, ascending, and the time. Both are the database's, as an INSERT would take them.
+-- The time, and ids for new jobs in ascending order: the same clock and sequence that an INSERT would use.
 -- Materialized: otherwise the sequence would be looked up once for each id, which takes ten times as long.
 with sequence as materialized (
   select pg_catalog.to_regclass(pg_catalog.pg_get_serial_sequence(%(table)s, 'id')) as name

@@ -1,13 +1,14 @@
--- Once a lease: which process holds which job, according to the tables? One row: the ids of processes that hold jobs and had no
--- row, and the claims of this process, as (id, lease_no).
+-- Which process holds which job, according to the tables? Each process asks that once in each lease. Returns one row: the ids
+-- of processes that hold jobs and had no row, and the claims of this process, as ids and lease_nos.
 --
--- A process's row is missing when it was deleted while a last claim of that process was still on its way, or by hand, or was
--- lost with a failover. A missing row proves nothing, so the process gets one: if it lives, it sends a heartbeat; if not, it is
--- found stalled after a lease. The holders are found by hops through job_claimed, one for each process.
+-- A process that holds jobs may have no row: it was deleted before a last claim of the process arrived, or by hand, or was
+-- lost in a failover. A missing row does not prove that the process is dead, so the process is given one. If it lives, it
+-- sends a heartbeat; if not, it counts as stalled after a lease. The query hops through job_claimed from one such process to
+-- the next.
 --
--- If this process finds a claim of its own that it does not know of, it frees the job (rescue_jobs.sql). Otherwise rows that
--- were put back from a dump, edited by hand, or lost their outcome in a failover would be `running` for as long as this process
--- lives.
+-- If this process finds a claim under its id that it does not know of, it frees the job (rescue_jobs.sql). Such a row was
+-- restored from a dump, edited by hand, or lost its outcome in a failover. Otherwise it would stay `running` as long as this
+-- process lives.
 with recursive holder as (
   (
     select process_id

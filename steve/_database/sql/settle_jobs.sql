@@ -1,19 +1,21 @@
--- Write what became of a group of attempts: the job's row and, for those that count, the attempt's row in the log.
--- Returns the jobs that were still held under the lease named: listeners may hear only of those. With `times` it also returns
--- the times, for the listeners.
+-- Write what became of a group of attempts: the job's row and, for attempts that count, a row in the log.
+-- Returns the verdicts whose jobs were still held under the lease named, since listeners may hear only of those. With `times`
+-- it also returns the times, which are for the listeners.
 --
--- The fence: (id, lease_no) and running. A job rescued meanwhile has a higher lease_no and does not match; then nothing is
--- written, no row in the log either, since the log is inserted from what the UPDATE returned, never from the verdicts.
--- The time of the claim belongs to the fence, too: a standby that is promoted before it has received everything gives ids and
--- lease_nos out again.
--- `(status = 'running') is true` rather than `status = 'running'`: the plain form invites the planner into the partial index
--- of running jobs, which it would read whole. `id = any(array[...])` rather than `id = ...`: the plain form allows a merge
--- join, which reads all of job in the order of its key. The planner chooses that where the statistics speak of one row or none,
--- and keeps it when the table has grown. With this form it can only look each job up.
--- An attempt that does not count (attempt_status is null) is subtracted again and leaves no row in the log. lease_no is raised
--- for it, because `attempts` can fall and so is no fence. A snoozed job is due after its delay. A job that is given back
--- unbegun (delay is null) is due as before, and the notification `back` tells every process to look for it. An empty
--- notification tells that a retry or a snoozed job is due at once.
+-- The fence is (id, lease_no) and the status `running`. A job that was rescued meanwhile has a higher lease_no and does not
+-- match. Then nothing is written, not even a row in the log, because the log is inserted from what the UPDATE returned, not
+-- from the verdicts. The time of the claim belongs to the fence, too: if a standby is promoted before it has received all
+-- changes, it gives some ids and lease_nos out again.
+--
+-- `(status = 'running') is true`, because with `status = 'running'` the planner might use the partial index of running jobs,
+-- and read all of it. `id = any(array[...])`, because with `id = ...` it might choose a merge join, which reads all of job in
+-- the order of its key. It does so if the statistics say that job has one row or none, and keeps the plan when the table has
+-- grown. With this form it can only look up each job.
+--
+-- An attempt that does not count (attempt_status is null) is subtracted from `attempts` and leaves no row in the log. It
+-- raises lease_no instead, because `attempts`, which falls, is no fence. A snoozed job is due after its delay. A job that was
+-- not begun and is given back (delay is null) is due as before, and the notification `back` tells every process to look for
+-- it. An empty notification says that a retry or a snoozed job is due at once.
 with verdict as materialized (
   select *
   from unnest(

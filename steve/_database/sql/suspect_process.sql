@@ -1,5 +1,5 @@
--- Mark a process that seems to be dead, since the lock of its row is free, for the processes that look next. The next heartbeat
--- of the process clears the mark. Nothing is written if it has sent one since it was seen.
+-- Mark a process as suspected for all who look at it later: the lock of its row is free, so it seems to be dead. Its next
+-- heartbeat clears the mark. Nothing is written if it has sent a heartbeat since it was seen.
 update {schema}.process
 set suspected_at = pg_catalog.now()
 where id = %(id)s and suspected_at is null and extract(epoch from heartbeat_at)::double precision = %(heartbeat_at)s

@@ -1,5 +1,8 @@
-"""steve's statements, in a class for each subject. A method sends the file of sql/ that has its name, and turns the rows into
-values. It takes the connection to use, and neither begins nor ends the transaction that is open there.
+"""steve's statements, in a class for each subject.
+
+jobs.py, claims.py, settlement.py, processes.py, notifications.py and checks.py hold the classes; script.py holds the texts of
+the files in sql/ and sends them, and rows.py turns rows into values. A method takes the connection to use, sends a file of sql/
+(usually the one of the same name) and returns values. It never ends a transaction that is open on the connection.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from steve._model.settings import Settings
 
 
 class Statements(NamedTuple):
-    """For the tables in one schema."""
+    """All statements for the tables in one schema."""
 
     jobs: JobStatements
     claims: ClaimStatements

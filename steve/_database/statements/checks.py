@@ -1,4 +1,4 @@
-"""Statements that say what is wrong with the tables, and with the rights on them."""
+"""Statements that find out what is wrong with the tables and with the role's rights on them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from steve._database.statements.script import Script
 INDEXES = ["job_pkey", "job_uid_key", "job_ready", "job_suspect", "job_claimed", "attempt_pkey", "process_pkey"]
 
 DEFAULTS = ["id", "status", "attempts", "crashes", "lease_no", "created_at", "updated_at"]
-"""What the statements rely on: `check_tables`."""
+"""The columns of job whose defaults the statements rely on; `check_tables` looks for them."""
 
 
 class CheckStatements:
-    """Each answer is a sentence for people."""
+    """Each method returns the problems that it finds, each as a sentence for people."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
 
     def check_sequence(self, connection: Connection) -> list[str]:
-        """What is wrong with the sequence of the ids, and how to mend it. Empty also if this role may not know."""
+        """What is wrong with the sequence of the ids, and how to mend it. Empty if nothing is wrong, or if this role may
+        not read the sequence."""
         rows = self._script.rows(connection, "check_sequence", {"table": self._script.table("job")})
         if not rows or not rows[0][1]:
             return []
         sequence, _, greatest = rows[0]
-        with translated(connection):  # the name is PostgreSQL's, with its quotes
+        with translated(connection):  # PostgreSQL returned the name with its quotes
             ((last, is_called),) = execute(connection, f"select last_value, is_called from {sequence}", prepare=False)
         next_id = last + is_called
         if next_id > greatest:
@@ -36,7 +37,7 @@ class CheckStatements:
         return [flaw]
 
     def check_tables(self, connection: Connection) -> list[str]:
-        """The keys, indexes and defaults that the tables lack."""
+        """Which keys, indexes and defaults the tables lack."""
         parameters = {
             "schema": quoted(self._script.schema),
             "job": self._script.table("job"),
@@ -46,8 +47,8 @@ class CheckStatements:
         return [row[0] for row in self._script.rows(connection, "check_tables", parameters, prepare=False)]
 
     def check_access(self, connection: Connection, *, worker: bool) -> list[str]:
-        """What keeps this role from its work: rights that it lacks (checked for a `worker` only), and rows that row level
-        security hides from it."""
+        """What keeps this role from its work: rights that it lacks (checked only for a `worker`), and row level security that
+        hides rows from it."""
         needs = [("job", "select"), ("job", "insert"), ("attempt", "select")]
         if worker:
             needs = [("job", "select"), ("job", "update"), ("attempt", "insert"), ("process", "select"), ("process", "update")]

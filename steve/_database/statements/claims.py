@@ -1,4 +1,4 @@
-"""Statements that claim jobs."""
+"""Statements that claim jobs, and that find out what earlier claims took."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class ClaimFilter(NamedTuple):
 
 
 def with_filters(text: str, filters: Sequence[ClaimFilter]) -> str:
-    """The statement with the filters in their places. It is put together once, so that a filter that is not used costs nothing.
+    """The statement with the filters in their places. It is put together once, so that unused filters cost nothing.
 
-    `is true` hides the condition from the planner, which might use an index for it: to find the few crashed jobs of a queue, it
-    would read all pending jobs of that queue.
+    `is true` hides the condition from the planner, which might otherwise use an index for it: to find the few crashed jobs of a
+    queue, it would read all pending jobs of that queue.
     """
     for token, row in (("{filters of headed}", "headed."), ("{filters}", "")):
         conditions = [f"({one.condition.replace('{row}', row)}) is true" for one in filters]
@@ -36,10 +36,10 @@ def with_filters(text: str, filters: Sequence[ClaimFilter]) -> str:
 
 
 class ClaimStatements:
-    """What a process claims, and what its claims took."""
+    """Claiming jobs, and finding out what earlier claims took."""
 
     def __init__(self, script: Script, queues: Sequence[str] | None) -> None:
-        """`queues`: those that are served; None: all."""
+        """`queues`: the queues that are served. None: all."""
         self._script = script
         self._queues = queues
         self._left_out: set[str] = set()
@@ -51,14 +51,14 @@ class ClaimStatements:
         try:
             return self._claim_jobs(connection, process_id, max_crashes, demand)
         except Refused as error:
-            # The database has another encoding than UTF-8. A name that it cannot hold must not stop all claims.
+            # 22P05: the database's encoding is not UTF-8. A name that it cannot hold must not stop all claims.
             names = {*demand.mosts, *(self._queues or ())} - self._left_out
             if error.sqlstate != "22P05" or not self._leave_out(connection, names):
                 raise
             return self._claim_jobs(connection, process_id, max_crashes, demand)
 
     def _leave_out(self, connection: Connection, names: Iterable[str]) -> bool:
-        """Leave out those of these names that the database cannot hold; returns whether there are any."""
+        """From now on, leave out the names that the database cannot hold. Returns whether there are any."""
         found = set()
         for name in names:
             try:
@@ -96,18 +96,18 @@ class ClaimStatements:
         }
         rows = self._script.rows(connection, "claim_jobs", parameters, prepare=True)
         jobs = [claimed_row(row[:-4]) for row in rows if row[0] is not None]
-        jobs.sort(key=claim_order)  # `returning` promises no order
+        jobs.sort(key=claim_order)  # `returning` does not promise any order
         next_due_in, scan_seconds, heads, last_chance = next(row[-4:] for row in rows if row[0] is None)
         return ClaimReply(jobs, next_due_in, scan_seconds, dict(map(_head, json.loads(heads)) if heads else ()), last_chance)
 
     def find_claimed(self, connection: Connection, process_id: int, answered: Sequence[datetime]) -> list[Claimed]:
-        """The jobs that this process has claimed since the first of these times, except those claimed at one of them."""
+        """The jobs that this process claimed after the first of these times, except those that it claimed at one of them."""
         times = text_array([at.isoformat() for at in answered])
         rows = self._script.rows(connection, "find_claimed", {"process_id": process_id, "answered": times})
         return sorted(map(claimed_row, rows), key=claim_order)
 
     def find_horizon(self, connection: Connection) -> list[tuple[str, float | None]]:
-        """The sessions that hold back the removal of dead rows and index entries, and for how many seconds."""
+        """What keeps PostgreSQL from removing dead rows and index entries, and for how many seconds it has done so."""
         return [(row[0], row[1]) for row in self._script.rows(connection, "find_horizon", {})]
 
 

@@ -21,11 +21,11 @@ from steve.job import Attempt, AttemptStatus, Job, Status
 T = TypeVar("T")
 
 COPY_ROWS = 1_000
-"""Rows of a COPY that are sent at a time."""
+"""How many rows of a COPY are sent at a time."""
 
 
 class Terms(NamedTuple):
-    """What many jobs may have in common: all of a new job except its uid and its payload."""
+    """All of a new job except its uid and its payload. Many jobs may share one value."""
 
     queue: str
     type: str
@@ -39,12 +39,12 @@ class Terms(NamedTuple):
 
 
 class Insert(NamedTuple):
-    """A job as it is sent."""
+    """A new job as it is sent."""
 
     uid_number: int
-    """The uid as an integer. The UUIDs of many jobs are made while PostgreSQL reads the COPY."""
+    """The uid as an integer. For many jobs, the UUIDs are made while PostgreSQL reads the COPY."""
     payload: str
-    """JSON."""
+    """JSON text."""
     terms: Terms
 
     @property
@@ -69,22 +69,22 @@ class Page(NamedTuple):
     queue: str | None
     limit: int
     before: int | None
-    """Only ids below this one."""
+    """List only jobs whose ids are below this one. None: any."""
 
 
 class JobStatements:
     """Creating, finding and pruning jobs.
 
-    Statements that look for jobs are never prepared: the connection may be the caller's, whose session has not our settings. A
-    plan that was kept from a small table would read all of a table that has grown, and one plan for all pages would walk down
-    from the newest job, however few jobs match.
+    Statements that look for jobs are never prepared, because the connection may be the caller's, and its session does not have
+    our settings. A plan that was made for a small table would read all of it after it has grown. And a plan for all kinds of
+    pages would walk down from the newest job, even if only a few jobs match.
     """
 
     def __init__(self, script: Script) -> None:
         self._script = script
 
     def insert_job(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
-        """None: there is a job with that uid already."""
+        """Returns None if there is a job with that uid already."""
 
         def insert(notify: bool) -> Inserted | None:
             return self._insert_job(connection, job, notify, sparing=False)
@@ -92,7 +92,7 @@ class JobStatements:
         return self._script.with_notification(connection, notify, insert)
 
     def insert_job_for_caller(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
-        """The same in the caller's transaction, whose commit must not fail because of a notification."""
+        """As `insert_job`, in the caller's transaction, whose commit must not fail because of a notification."""
         return self._insert_job(connection, job, notify, sparing=True)
 
     def _insert_job(self, connection: Connection, job: Insert, notify: bool, *, sparing: bool) -> Inserted | None:
@@ -109,9 +109,9 @@ class JobStatements:
     def insert_jobs(
         self, connection: Connection, jobs: Sequence[Insert], made: Callable[[Insert, int, datetime, datetime, datetime], T]
     ) -> list[T]:
-        """Insert all or none. Returns `made(job, id, created_at, updated_at, run_at)` of each, in their order.
+        """Insert all jobs or none. Returns `made(job, id, created_at, updated_at, run_at)` for each job, in their order.
 
-        Raises Refused with SQLSTATE 23505 if some exist already.
+        Raises Refused with SQLSTATE 23505 if a job with one of the uids exists already.
         """
         reserved = {"table": self._script.table("job"), "count": len(jobs)}
         at, ids = self._script.rows(connection, "reserve_ids", reserved)[0]
@@ -119,14 +119,14 @@ class JobStatements:
             raise Refused("the column id of the table job has no sequence of its own", "23502")
         at = in_utc(at)
         results: list[T] = []
-        statement = self._script.text("insert_jobs").replace("%%", "%")  # without parameters psycopg looks for no placeholders
+        statement = self._script.text("insert_jobs").replace("%%", "%")  # psycopg does not undo %% if there are no parameters
         cursor = Cursor(connection)
         with translated(connection), cursor.copy(statement.encode()) as copy:
             for start in range(0, len(jobs), COPY_ROWS):
                 some, some_ids = jobs[start : start + COPY_ROWS], ids[start : start + COPY_ROWS]
                 run_ats = [at if job.terms.run_at is None else max(at, job.terms.run_at) for job in some]
                 copy.write("".join(_copy_lines(some, some_ids, run_ats, at)).encode())
-                results += map(made, some, some_ids, repeat(at), repeat(at), run_ats)  # while PostgreSQL reads these
+                results += map(made, some, some_ids, repeat(at), repeat(at), run_ats)  # meanwhile PostgreSQL reads the lines
         if cursor.rowcount != len(jobs):
             raise SteveError(
                 f"of {len(jobs)} jobs {cursor.rowcount} were stored: a trigger on the table job swallowed the others; "
@@ -135,7 +135,7 @@ class JobStatements:
         return results
 
     def check_payload(self, connection: Connection, payload: str) -> None:
-        """Raises Refused where PostgreSQL cannot hold this payload, whatever else may be wrong at present."""
+        """Raises Refused if PostgreSQL cannot hold this payload. A limit on writing does not matter here."""
         try:
             self._script.rows(connection, "check_payload", {"payload": payload}, prepare=False)
         except Unexplained as error:
@@ -151,7 +151,7 @@ class JobStatements:
         return {row[0]: _inserted(row[1:]) for row in rows}
 
     def find_open(self, connection: Connection, uids: Sequence[UUID]) -> set[UUID]:
-        """Those of these jobs that have not ended."""
+        """Which of these jobs have not ended."""
         return {row[0] for row in self._script.rows(connection, "find_open", {"uids": array(uids)}, prepare=False)}
 
     def list_jobs(self, connection: Connection, page: Page) -> list[Job]:
@@ -165,16 +165,16 @@ class JobStatements:
         ]
 
     def prune_jobs(self, connection: Connection, older_than: timedelta, after: int, most: int) -> tuple[int, int | None]:
-        """Returns how many jobs were deleted, and the last id that was looked at; None: there is none above `after`."""
+        """Returns how many jobs were deleted, and the last id that was looked at. None: there is no id above `after`."""
         parameters = {"older_than": older_than, "after": after, "most": most}
-        # Planned each time: a plan that was kept from a small table might read all of a large one, batch by batch.
+        # Planned each time: a plan that was made for a small table might read all of a large one in each batch.
         count, last = self._script.rows(connection, "prune_jobs", parameters, prepare=False)[0]
         return count, last
 
 
 def _copy_lines(jobs: Sequence[Insert], ids: Sequence[int], run_ats: Sequence[datetime], at: datetime) -> Iterator[str]:
-    """In the order of the columns in insert_jobs.sql. `at`: when they are created."""
-    created_at = at.isoformat(" ")  # PostgreSQL takes longer over a T
+    """The lines of the COPY, with the columns in the order of insert_jobs.sql. `at`: the time of creation."""
+    created_at = at.isoformat(" ")  # a blank, because PostgreSQL takes longer to read a T
     terms = None
     for job, id, run_at in zip(jobs, ids, run_ats, strict=True):
         if job.terms is not terms:
@@ -186,7 +186,7 @@ def _copy_lines(jobs: Sequence[Insert], ids: Sequence[int], run_ats: Sequence[da
 
 @lru_cache(maxsize=100)
 def _copy_terms(terms: Terms) -> str:
-    """All but its run_at: the same for most jobs of a call, or for those of a type."""
+    """The columns of the terms, except run_at. They are the same for most jobs of a call, or for those of a type."""
     return "\t".join(copied(str(value)) for value in terms[:-1])
 
 
@@ -195,7 +195,7 @@ def _inserted(row: tuple[Any, ...]) -> Inserted:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    """Of the columns that find_jobs.sql and list_jobs.sql select: Job's own, in its order."""
+    """The Job of a row of find_jobs.sql or list_jobs.sql, which select the fields of Job in their order."""
     given = dict(zip(Job.__slots__, row, strict=True))
     given["payload"] = _json.decode_or_text(given["payload"])
     given["result"] = None if given["result"] is None else _json.decode_or_text(given["result"])

@@ -1,4 +1,4 @@
-"""Statements that notify, and that hear notifications."""
+"""Statements that send and receive notifications."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from steve._database.statements.script import Script
 
 
 class NotificationStatements:
-    """On the channel of the schema."""
+    """Sending and receiving notifications on the schema's channel."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
 
     def notify(self, connection: Connection) -> None:
-        """Wake the listening processes. Does nothing while the server's queue of notifications is half full."""
+        """Wake the processes that listen. Sends nothing while the server's queue of notifications is at least half full."""
         self._script.rows(connection, "notify", {"channel": self._script.channel})
 
     def listen(self, connection: Connection) -> bool:
-        """From now on `hear` returns what is notified. False: a pooler is in between, and nothing was done."""
+        """Begin to listen, so that `hear` returns notifications. Does nothing and returns False if a pooler is in between."""
         parameters = {"channel": self._script.channel, "session": connection.info.backend_pid}
-        statement = self._script.text("listen") % parameters  # of a name and a number of ours: DO takes no parameters
+        statement = self._script.text("listen") % parameters  # DO takes no parameters; these are our own name and number
         with translated(connection):
             try:
                 Cursor(connection).execute(statement.encode(), prepare=False)

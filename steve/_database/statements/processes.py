@@ -1,4 +1,4 @@
-"""Statements about processes: which are alive, which are dead, and what becomes of the jobs of the dead."""
+"""Statements about processes: register, send heartbeats, see which others live, and rescue the jobs of those that do not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Registered(NamedTuple):
     server_started: float
     """By the server's clock, in seconds since its epoch."""
     restricted: bool
-    """Whether rights or row level security may keep jobs from this role: `check_access` tells."""
+    """Whether missing rights or row level security may keep jobs from this role. `check_access` says which."""
 
 
 class Look(NamedTuple):
@@ -34,22 +34,22 @@ class Look(NamedTuple):
     """The process's own row as it was before the heartbeat; None: it was gone."""
     others: list[Process]
     locked: bool
-    """Whether this session holds the lock of its own row."""
+    """Whether this session holds the lock of the process's own row."""
     seen_at: float
-    """By the server's clock, in seconds: to be compared with other times of that clock only."""
+    """The time of the look, in seconds by the server's clock. Compare it only with other times of that clock."""
     server_started: float | None = None
-    """When the server started, by its clock. Another server, or one that has started again, has another time. None: unknown."""
+    """When the server started, by its own clock. It changes when the server restarts or another one answers. None: unknown."""
     restricted: bool | None = None
-    """As in Registered; None: only a beat asks."""
+    """As in Registered. None if this was only a look, without a heartbeat."""
 
 
 class Review(NamedTuple):
     """What the tables say about the processes that hold jobs."""
 
     adopted: list[int]
-    """The ids of processes that hold jobs and had no row: each has one now."""
+    """The ids of processes that hold jobs and had no row. Each was given one."""
     own: set[ClaimKey]
-    """The claims of this process."""
+    """The claims that this process holds."""
 
 
 TIME_LIMITS = [
@@ -59,11 +59,11 @@ TIME_LIMITS = [
     "idle_in_transaction_session_timeout",
     "transaction_timeout",  # PostgreSQL 17
 ]
-"""Limits that a role may have, and that are lifted for the heartbeat's session."""
+"""Time limits that a role may have. They are lifted for the heartbeat's session."""
 
 
 class ProcessStatements:
-    """Registering, beating, suspecting, rescuing, reviewing."""
+    """Registering, heartbeats, suspicions, rescues and reviews."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -79,13 +79,16 @@ class ProcessStatements:
         return bool(self._script.rows(connection, "find_process", {"id": id}))
 
     def beat(self, connection: Connection, id: int, name: str, lease: float, session: int, *, beat: bool, locked: bool) -> Look:
-        """`session`: as `LoopConnection.session`; `beat`: not only to look; `locked`: this session holds the lock already."""
+        """Look at all processes and, if `beat` is true, write the heartbeat of this one.
+
+        `session`: as `LoopConnection.session`. `locked`: whether this session holds the lock already.
+        """
         rows = self._script.rows(
             connection, "beat", self._identity(id, name, lease, session) | {"beat": beat, "locked": locked}
         )
         seen = [Process(*row[:7]) for row in rows]
         own = next((one for one in seen if one.id == id), None)
-        # No rows: neither this process nor any other had one, and there is nothing to judge.
+        # Without rows, neither this process nor any other had one, and there is nothing to judge.
         seen_at, started, locked, restricted = rows[0][7:] if rows else (0.0, None, locked, None)
         return Look(own, [one for one in seen if one.id != id], locked, seen_at, started, restricted)
 
@@ -103,8 +106,8 @@ class ProcessStatements:
         }
 
     def suspect_process(self, connection: Connection, process: Process) -> float | None:
-        """Write the suspicion down. Returns when, by the server's clock; None: the process has beaten since, or another one has
-        written it."""
+        """Mark the process as suspected, and return the server's time. Returns None if the process has sent a heartbeat since
+        it was seen, or is marked already."""
         parameters = {"id": process.id, "heartbeat_at": process.heartbeat_at, "lock": self._lock}
         rows = self._script.rows(connection, "suspect_process", parameters)
         return rows[0][0] if rows else None
@@ -120,8 +123,8 @@ class ProcessStatements:
         max_crashes: int,
         notify: bool,
     ) -> list[tuple[Verdict, Settled]]:
-        """Take some jobs of this process, except those `taken`. Returns them with what became of them; none: there are no more,
-        or the process has beaten since."""
+        """Take some jobs away from this process, except those `taken` before. Returns what became of each. An empty list: the
+        process holds no more jobs, or it has sent a heartbeat since it was seen."""
         more = {"heartbeat_at": process.heartbeat_at, "dead": dead, "own": False, "ids": array(taken)}
         return self._rescue(connection, process.id, reason, max_crashes, notify, **more)
 
@@ -135,7 +138,7 @@ class ProcessStatements:
         max_crashes: int,
         notify: bool,
     ) -> list[tuple[Verdict, Settled]]:
-        """The same with the jobs that this process, `id`, holds by these claims; none while its row is locked."""
+        """As `rescue_jobs`, for the jobs that this process, `id`, holds by these claims. Takes none while its row is locked."""
         keys = {"ids": array(id for id, _ in claims), "lease_nos": array(lease_no for _, lease_no in claims)}
         return self._rescue(connection, id, reason, max_crashes, notify, own=True, **keys)
 
@@ -160,12 +163,12 @@ class ProcessStatements:
         return [_rescued(row) for row in rows]
 
     def review_claims(self, connection: Connection, id: int, lease: float) -> Review:
-        """`id`: of this process; `lease`: for the rows that this makes for other processes."""
+        """`id`: this process. `lease`: the lease in the rows that are made for other processes."""
         ((adopted, ids, lease_nos),) = self._script.rows(connection, "review_claims", {"process_id": id, "lease": lease})
         return Review(adopted, set(zip(ids, lease_nos, strict=True)))
 
     def find_held(self, connection: Connection, claims: Sequence[ClaimKey]) -> set[ClaimKey]:
-        """Those of these (id, lease_no) that still hold."""
+        """Which of these claims still hold."""
         parameters = {"ids": array(id for id, _ in claims), "lease_nos": array(lease_no for _, lease_no in claims)}
         return {(row[0], row[1]) for row in self._script.rows(connection, "find_held", parameters)}
 
@@ -174,7 +177,7 @@ class ProcessStatements:
 
     @property
     def _lock(self) -> str:
-        """What the key of a process's lock is made from, together with the process's id."""
+        """The text that, followed by a process's id, makes the key of that process's lock."""
         return f"steve {self._script.schema} "
 
 

@@ -1,4 +1,4 @@
-"""The texts of all statements for one schema, and how one of them is sent."""
+"""Script: holds the texts of all statements for one schema, and sends one of them."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class Script:
         return self._texts[name]
 
     def set_text(self, name: str, text: str) -> None:
-        """Before the statement is sent for the first time."""
+        """Replace a text. Call it before the statement is sent for the first time."""
         self._texts[name] = text
 
     def table(self, name: str) -> str:
-        """The table's full name, for functions of PostgreSQL's that take it as text."""
+        """The full name of a table, for PostgreSQL's functions that take it as text."""
         return f"{quoted(self.schema)}.{name}"
 
     def rows(
         self, connection: Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
     ) -> list[tuple[Any, ...]]:
         """Send the statement of that name. Raises DatabaseFailure."""
-        try:  # not `translated`, which costs every create a hundredth of its time
-            if prepare and connection.prepare_threshold is None:  # behind a pooler: the settings of one transaction
+        try:  # not `translated`, which would take a hundredth of each create's time
+            if prepare and connection.prepare_threshold is None:  # behind a pooler, settings last for one transaction
                 with connection.transaction():
                     execute(connection, SET_FOR_LOOPS, settings(FOR_LOOPS))
                     return execute(connection, self._texts[name], parameters)
@@ -51,7 +51,7 @@ class Script:
             raise failure_of(error, connection) from error
 
     def with_notification(self, connection: Connection, notify: bool, statement: Callable[[bool], T]) -> T:
-        """Call `statement(notify)`, or `statement(False)` where PostgreSQL takes no notification."""
+        """Call `statement(notify)`, or `statement(False)` while PostgreSQL refuses notifications."""
         return self._guard.call(notify, statement, lambda: self.rows(connection, "clean_notifications", {}))
 
 
@@ -62,6 +62,7 @@ def channel_of(schema: str) -> str:
 
 @cache
 def _texts() -> dict[str, str]:
-    """All files, read at once when the first manager is made: a deploy may remove or replace them under a running process."""
+    """The texts of all files. They are read together when the first manager is made, because a deploy may replace or remove
+    them while the process runs."""
     folder = files("steve._database").joinpath("sql")
     return {file.name.removesuffix(".sql"): file.read_text() for file in folder.iterdir() if file.name.endswith(".sql")}

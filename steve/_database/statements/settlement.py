@@ -1,4 +1,4 @@
-"""Statements that write outcomes down."""
+"""Statements that write outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from steve._model.outcome import Verdict, notification
 
 
 class SettlementStatements:
-    """Writing outcomes down."""
+    """Writing outcomes, and finding out what was written."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -24,8 +24,9 @@ class SettlementStatements:
     def settle_jobs(
         self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool, times: bool
     ) -> dict[int, Settled | None]:
-        """Write these verdicts. Returns the places, counted from 1, of those whose jobs this process still held, each with its
-        times; without `times`, which are slow to read, with None. `now`: time.monotonic()."""
+        """Write these verdicts. The keys of the result are the places, counted from 1, of the verdicts whose jobs this process
+        still held. The values are their times, or None without `times`, since times are slow to read. `now`: time.monotonic().
+        """
         text = notification(verdicts) if notify else None
         return self._script.with_notification(
             connection,
@@ -34,10 +35,10 @@ class SettlementStatements:
         )
 
     def rehearse_settlement(self, connection: Connection, process: str, verdict: Verdict) -> None:
-        """Write it in a transaction that is rolled back."""
+        """Write the verdict in a transaction that is rolled back, to see whether PostgreSQL accepts it."""
         with translated(connection), connection.transaction(force_rollback=True):
             self._settle_jobs(connection, process, [verdict], time.monotonic(), None, False)
-            Cursor(connection).execute("set constraints all immediate")  # the user's, which wait for the commit
+            Cursor(connection).execute("set constraints all immediate")  # a user's constraints may wait for the commit
 
     def _settle_jobs(
         self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, hint: str | None, times: bool
@@ -54,7 +55,7 @@ class SettlementStatements:
             "results": text_array([verdict.result for verdict in verdicts]),
             "errors": text_array([verdict.error for verdict in verdicts]),
             "delays": array([verdict.due_in for verdict in verdicts]),
-            # Whole microseconds: PostgreSQL keeps no more, and to print a float takes twice as long.
+            # Whole microseconds: PostgreSQL keeps no fractions, and printing a float takes twice as long.
             "begun_agos": array([None if verdict.begun is None else int((now - verdict.begun) * 1e6) for verdict in verdicts]),
             "attempt_statuses": words([verdict.attempt_status or "null" for verdict in verdicts]),
             "error_details": text_array([verdict.details for verdict in verdicts]),
@@ -65,7 +66,7 @@ class SettlementStatements:
         return {row[0]: settled_row(row[1:-1]) for row in rows} if times else {row[0]: None for row in rows}
 
     def find_settled(self, connection: Connection, verdicts: Sequence[Verdict]) -> dict[int, Settled | None]:
-        """The places, counted from 1, of the verdicts that an earlier try has written, each with its times."""
+        """Which verdicts an earlier try has written: their places, counted from 1, with their times."""
         jobs = [verdict.job for verdict in verdicts]
         claims = {
             "ids": array(job.id for job in jobs),
@@ -75,16 +76,16 @@ class SettlementStatements:
         return {row[0]: settled_row(row[1:]) for row in self._script.rows(connection, "find_settled", claims)}
 
     def forget_attempt(self, connection: Connection, verdict: Verdict) -> None:
-        """Delete the attempt that has the job id and the lease number of this verdict. This process holds that lease, so no
-        settlement has written it: it was left by an earlier life of the job, or written by hand."""
+        """Delete the attempt with the job id and lease_no of this verdict. This process still holds that lease, so no
+        settlement wrote the attempt: an earlier job with the same id left it, or somebody wrote it by hand."""
         job = verdict.job
         claim = {"id": job.id, "lease_no": job.lease_no, "claimed_at": job.claimed_at.isoformat()}
         self._script.rows(connection, "forget_attempt", claim)
 
 
 def _claims_of(verdicts: Sequence[Verdict]) -> tuple[list[datetime], list[int]]:
-    """The distinct times at which these jobs were claimed (few, because a claim brings many jobs); and for each verdict the
-    place of its time among them, counted from 1."""
+    """The distinct times at which these jobs were claimed, and for each verdict the place of its time among them, counted from
+    1. The times are few, because a claim brings many jobs."""
     instants: list[datetime] = []
     claims: list[int] = []
     last = None
