@@ -39,10 +39,10 @@ class Ending:
         """All jobs are settled and all events told: end the other components. The last of them, the maintenance thread, breaks
         connections whose statement has no answer, so it ends after the last statement."""
         parts = self.parts
-        *others, last = (one for one in parts.components if one.daemon)
+        *others, last = (component.end for component in parts.components if component.end is not None)
         try:
-            for component in others:
-                component.end()
+            for end in others:
+                end()
             # A process that may still hold jobs leaves its row, so that another process can rescue them. The row also stays
             # while the database is away: the others see that the session is gone.
             is_away = parts.outage.now()[1] >= self._shutdown_grace / 2
@@ -54,7 +54,7 @@ class Ending:
         except Exception as error:  # the engine ends whatever was raised, because threads wait for its end
             logger.warning("this process could not be deregistered: %s", error)
         finally:
-            last.end()
+            last()
             parts.connections.claim.close()
             parts.connections.settle.close()
             self.has_ended.set()

@@ -27,8 +27,8 @@ class Component(NamedTuple):
 
     name: str
     run: Callable[[], None]
-    end: Callable[[], None]
-    """Makes `run` return soon."""
+    end: Callable[[], None] | None
+    """Makes `run` return soon. None: the stage before it does."""
     daemon: bool = True
     vitals: Callable[[], Mapping[str, Any]] = dict
     """Returns the fields of `Health` that this component knows."""

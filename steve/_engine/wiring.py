@@ -201,8 +201,8 @@ def build(
 
     heartbeat = liveness.heartbeat
     components = [  # in the order in which they end
-        Component("steve-settler", settler.run, queue.end, daemon=False, vitals=lambda: {"oldest_unsettled": settler.oldest()}),
-        Component("steve-dispatcher", dispatcher.run, dispatcher.end, daemon=False),
+        Component("steve-settler", settler.run, None, daemon=False, vitals=lambda: {"oldest_unsettled": settler.oldest()}),
+        Component("steve-dispatcher", dispatcher.run, None, daemon=False),
     ]
     if settings.notify:
         notifier = Notifier(

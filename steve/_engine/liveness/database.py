@@ -18,6 +18,8 @@ from steve._model.settings import Settings
 
 
 class DatabaseLiveness:
+    """Implements `LivenessPort` with SQL statements."""
+
     def __init__(
         self, *, statements: Statements, connections: LoopConnections, process_id: int, name: str, settings: Settings
     ) -> None:
@@ -51,7 +53,6 @@ class DatabaseLiveness:
         self._connections.heartbeat.close()
 
     def met_server(self, started: float) -> None:
-        """The heartbeat's connection leads to a server that started at this time, by the server's clock."""
         self._connections.heartbeat.route.met_server(started)
 
     # -- the scanner ----------------------------------------------------------------------------------------------------
@@ -68,8 +69,6 @@ class DatabaseLiveness:
         return self._connections.scan.call(rescue)
 
     def free(self, claims: Collection[ClaimKey], reason: str) -> Sequence[tuple[Verdict, Settled]]:
-        """Take the jobs of these claims away from this process. Returns what became of each job."""
-
         def free(connection: Connection) -> Sequence[tuple[Verdict, Settled]]:
             return self._statements.free_jobs(
                 connection, self._process_id, claims, reason, max_crashes=self._max_crashes, notify=self._notify
@@ -78,10 +77,6 @@ class DatabaseLiveness:
         return self._connections.scan.call(free)
 
     def review(self, held: Callable[[], Held]) -> tuple[Held, Review]:
-        """Returns what this process knows that it holds, and what the tables say. `held()` is called after the connection was
-        opened and right before the question is sent. So a job that is settled meanwhile is known here and not in the tables,
-        which does no harm."""
-
         def look(connection: Connection) -> tuple[Held, Review]:
             known = held()
             return known, self._statements.review_claims(connection, self._process_id, self._lease)

@@ -7,15 +7,15 @@ The heartbeat has a thread of its own; the rest is a duty of the scanner.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from steve._database.backoff import Backoff
 from steve._database.failures import DatabaseFailure
-from steve._database.statements.processes import Look, Registered
-from steve._engine.liveness.database import DatabaseLiveness
-from steve._engine.liveness.heartbeat import Heartbeat
+from steve._database.statements.processes import Look, Registered, Review
+from steve._engine.liveness.heartbeat import BeatPort, Heartbeat
 from steve._engine.liveness.reconcile import Held, Reconcile
-from steve._engine.liveness.rescue import Rescue
+from steve._engine.liveness.rescue import Rescue, RescuePort
 from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Duty
 from steve._engine.work.running import RunningJobs
@@ -27,6 +27,27 @@ from steve._runtime.log import logger
 from steve.job import Status
 
 LOOP = "the rescue"
+
+
+class LivenessPort(BeatPort, RescuePort, Protocol):
+    """What liveness asks of the database. All methods but `met_server` raise DatabaseFailure."""
+
+    def met_server(self, started: float) -> None:
+        """The heartbeat's connection leads to a server that started at this time, by the server's clock."""
+
+    def free(self, claims: Collection[ClaimKey], reason: str) -> Sequence[tuple[Verdict, Settled]]:
+        """Take the jobs of these claims away from this process. Returns what became of each job."""
+
+    def review(self, held: Callable[[], Held]) -> tuple[Held, Review]:
+        """Returns what this process knows that it holds, and what the tables say. `held()` is called after the connection was
+        opened and right before the question is sent. So a job that is settled meanwhile is known here and not in the tables,
+        which does no harm."""
+
+    def find_held(self, claims: Sequence[ClaimKey]) -> set[ClaimKey]:
+        """Which of these claims still hold."""
+
+    def check_access(self) -> list[str]:
+        """What keeps this role from its work, in sentences."""
 
 
 class HoldingPort(Protocol):
@@ -50,7 +71,7 @@ class Liveness:
     def __init__(
         self,
         *,
-        database: DatabaseLiveness,
+        database: LivenessPort,
         registered: Registered,
         running: RunningJobs,
         engine: HoldingPort,
