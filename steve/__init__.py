@@ -4,8 +4,7 @@ Start reading at manager.py, the front door: it holds JobManager, whose methods 
 beside this one hold the public values: job.py (Job, Attempt, NewJob), retry.py (RetryPolicy), run.py (Run: what a handler sees
 of its own run), report.py (StopReport), health.py (Health) and errors.py.
 
-The folders are listed from the bottom up. Each may import from the folders above it in this list, except that _client/ and
-_engine/ do not import from each other:
+A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
     _model/       pure rules: what becomes of a job, whether a process is alive, which names, settings and JSON are valid
     _runtime/     what exists once in a process, even with several managers: the logger, random numbers, the hooks for exit

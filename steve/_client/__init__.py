@@ -1,8 +1,9 @@
 """What callers ask for, in any process.
 
 client.py      Client: a method for each thing that callers ask for; migrate and the checks of check_health() too
-enqueue.py     create and create_many: checks the arguments and makes the jobs to insert
-create.py      create and create_many: sends them; coalescer.py decides which INSERT carries a notification
+enqueue.py     checks the arguments of create and create_many, and makes of them the jobs to insert
+create.py      inserts these jobs. The workers are notified by an INSERT; when many threads create at once, coalescer.py
+               decides which INSERT notifies for all
 lookup.py      find, history and fetch_all: checks the arguments
 prune.py       prune: checks the age and goes through the table in batches
 calls.py       sends a statement on a connection for callers, and turns failures into the errors that users know

@@ -15,7 +15,7 @@ The manager reaches the engine through three modules: runner.py starts and stops
 registry.py holds the handlers and listeners. engine.py is one started engine, ending.py says how it ends, and health.py judges
 whether it works.
 
-A new kind of verdict is a case in `_model/outcome.py`. A new periodic duty is a class with a method `duties()`. The class goes
-into the folder of the stage that it serves, or into upkeep/ if it serves none. wiring.py gives its duties to the scanner thread
-if they use the database, which may take long, and to the maintenance thread if they never wait for anything.
+A new kind of verdict is a case in `_model/outcome.py`. A new periodic duty is a class with a method `duties()`, in the folder
+that it serves, or in upkeep/ if it serves none. wiring.py connects it: to the scanner, the thread for duties that ask the
+database, or to the maintenance thread, for duties that wait for nothing.
 """

@@ -1,7 +1,8 @@
 """The rules. They are pure: no I/O, no clock, no thread, no random numbers.
 
 outcome.py     what a handler did (the outcome), and what becomes of the job (the verdict): retry, fail, complete
-process.py     whether another process is alive, suspect (its session is gone), stalled (silent) or dead
+process.py     whether another process is alive, suspect (its session is gone), dead (suspect for some seconds, and silent)
+               or stalled (silent for its whole lease)
 claim.py       what a claim asks for, and what it brings
 claimed.py     a job as it was claimed, and a job whose outcome was written
 settings.py    the keywords of JobManager, and their checks

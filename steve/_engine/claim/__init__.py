@@ -1,4 +1,13 @@
-"""Takes due jobs from the database into the buffer; claimer.py first. A claim is due after a notification, when a known job
-comes due, or when the poll interval is over. Jobs that lie in the buffer for too long, or when the engine stops, are given
-back to the database. Feeds: work/, with jobs; settle/, with the verdicts on jobs that are given back.
+"""Takes due jobs from the database into the buffer. A claim is due after a notification, when a known job comes due, or when
+the poll interval is over. Jobs that lie in the buffer for too long, or when the engine stops, are given back to the database.
+Feeds: work/, with jobs; settle/, with the verdict "not begun" on jobs that are given back.
+
+claimer.py        makes the claims: read it first
+schedule.py       when the next claim is due; notifier.py wakes it
+sizer.py          how much a claim asks for
+watermarks.py     where a claim looks; full_scans.py looks beside the claims, when that would take a claim too long
+buffer.py         the jobs that were claimed and have not begun
+claim_lock.py     the lock that lets one thread claim at a time
+in_doubt.py       remembers that the reply to a claim was lost; lost_replies.py asks what that claim took
+port.py           what all this asks of the database, and database.py, which asks it
 """

@@ -1,3 +1,9 @@
-"""Calls the listeners, on one thread, in the order of the commits; dispatcher.py first. Fed by: settle/, when a run begins or
-an outcome is committed; liveness/, when a rescued job has failed.
+"""Calls the listeners, on one thread, in the order of the commits. Fed by: settle/, when a run begins and when an outcome
+is committed; liveness/, when a rescued job has failed.
+
+dispatcher.py          the thread that calls them: read it first
+event.py               what a listener is told
+listeners.py           the functions that were registered
+on_done.py             the functions given to create(on_done=)
+health_listeners.py    the functions told of the manager's health, by upkeep/
 """

@@ -1,3 +1,9 @@
-"""Writes verdicts into the database, in groups, for jobs that this process still holds; settler.py first. Fed by: work/ and
-claim/. Feeds: events/, after the commit.
+"""Writes verdicts into the database, in groups, for jobs that this process still holds. Fed by: work/ and claim/. Feeds:
+events/, after the commit.
+
+settler.py      the loop that writes: read it first
+queue.py        the verdicts that wait
+reactions.py    how the loop reacts to an error of the database
+commits.py      what follows a commit: events, and the next claim
+database.py     what the settler asks of the database
 """

@@ -1,1 +1,8 @@
-"""Runs the jobs of the buffer; pool.py first. run.py calls the handler. Fed by: claim/. Feeds: settle/, with verdicts."""
+"""Runs the jobs of the buffer. Fed by: claim/. Feeds: settle/, with verdicts.
+
+pool.py        what a worker thread does next: read it first
+turns.py       how workers go on without a loop, so that the interpreter can exit
+worker.py      runs one job, from the buffer to its verdict; run.py calls the handler
+handlers.py    which function runs the jobs of which type
+running.py     the jobs whose handlers have not returned; signals.py tells these handlers that the engine stops
+"""
