@@ -78,7 +78,7 @@ class DatabaseLiveness:
         return self._connections.scan.call(free)
 
     def review(self, held: Callable[[], Held]) -> tuple[Held, Review]:
-        """Returns what this process knows that it holds, and what the tables say. `held()` is called after the connection was
+        """Returns the claims that this process knows of, and what the tables say. `held()` is called after the connection was
         opened and right before the question is sent. So a job that is settled meanwhile is known here and not in the tables,
         which does no harm."""
 

@@ -69,7 +69,7 @@ class Liveness:
         self._not_before = 0.0
         self._server_started = registered.server_started  # by the server's clock
         self._server_up = 0.0  # how long the server had run when this process first saw it, by the server's clock
-        # When that was, by the clock of this process. It measures the time since then, because the server's clock may be set.
+        # When this process first saw it, by its own clock, which measures the time since then: the server's clock may be set.
         self._server_seen_at: float | None = None
         self._connected = 0.0
         self._may_have_lost = False
