@@ -17,10 +17,10 @@ class Backoff:
         self._most = tuning.backoff_most
         self._clock = clock
         self._over_at = 0.0
-        """When the last wait was to end and a try to begin, by the clock."""
+        """When the last wait was due to end and the next try to begin, by `clock`."""
 
     def next(self) -> float:
-        """Seconds to wait: by chance up to half more or less, so that processes do not try again in step.
+        """Seconds to wait: up to half more or less, at random, so that processes do not try again in step.
 
         The time that the last try took counts as part of the wait: if an attempt to connect had no answer for ten seconds, the
         database may be back already.

@@ -48,7 +48,7 @@ class HostOrder:
 class Route:
     """How a database is reached: whether a connection pooler is in between, and which server answers.
 
-    A pooler such as PgBouncer in transaction mode may give every transaction of a connection another session. So settings,
+    A pooler such as PgBouncer in transaction mode may run each transaction of a connection in a different session. So settings,
     prepared statements, locks and LISTEN would apply to a session that is not ours, and would stay behind in it.
 
     A connection comes with the number of its session. If a statement runs in another session, there is a pooler. By chance the
@@ -130,7 +130,7 @@ def _prepare(connection: Connection, route: Route, values: dict[str, str]) -> No
 
 
 def use(connection: Connection, statement: Callable[[Connection], T], seconds: float | None) -> T:
-    """Call `statement` with a connection of ours. The connection counts as lost if that takes more than so many seconds; None:
+    """Call `statement` with a connection of ours. The connection counts as lost if that takes longer than `seconds`; None:
     never. Close the connection after a failure that would come again on it:
 
     25006             read-only: the server is a demoted primary, and a new connection may lead to the new primary

@@ -54,7 +54,7 @@ class Connections:
         """Call `statement` with a connection, once. Raises DatabaseFailure.
 
         `timeout`: how many seconds to wait for a connection; None: `create_timeout`. `more_seconds`: the connection counts as
-        lost when the statement has taken so much longer than `Tuning.answer_within`; None: never.
+        lost when the statement has taken this much longer than `Tuning.answer_within`; None: never.
         """
         notice_fork()
         try:
@@ -86,8 +86,8 @@ class Connections:
     # -- for the engine -------------------------------------------------------------------------------------------------
 
     def for_loops(self) -> LoopConnections:
-        """A connection for each loop. A broken one is opened again with the loop's own backoff: with a pool's, it would come
-        back half a minute late after an outage.
+        """A connection for each loop. The loop opens a broken one again with its own backoff. With a pool's backoff, the
+        connection would come back half a minute late after an outage.
 
         Connections of a user's pool are taken at once, because later there may be none left. Raises DatabaseFailure.
         """
@@ -99,7 +99,7 @@ class Connections:
             scan=self._loop(prepare_for_loop),
         )
         if self._listen_conninfo is not None:
-            route = Route()  # a Route of its own: this conninfo leads around the others' pooler
+            route = Route()  # a Route of its own: this conninfo bypasses the pooler of the others
             prepare = self._preparing(prepare_for_call, route)
             direct = _Direct(self._listen_conninfo, HostOrder(), prepare, self._timeout)
             loops = loops._replace(heartbeat=self._kept_by(direct, route), listen=self._kept_by(direct, route))

@@ -94,7 +94,7 @@ def _mistake(conninfo: str) -> str:
 
 
 def _has_stray_at(conninfo: str) -> bool:
-    """Whether a URL has another @ than the one before the host, such as one in a password that is not percent-encoded. libpq
+    """Whether a URL has an @ besides the one before the host, such as one in a password that is not percent-encoded. libpq
     would take a part of the password for the host, and its messages name hosts.
     """
     authority, _, rest = conninfo.partition("://")[2].partition("/")

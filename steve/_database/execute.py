@@ -44,11 +44,11 @@ FOR_LOOPS = FOR_CALLS | {
 }
 """The settings of a session that prepares its statements.
 
-The first four keep the plans on the indexes, and the JIT compiler off. A plan stays cached while the table grows: with a
-sequential scan, made for a small table, the work would become quadratic, and the high cost might start the JIT compiler. A plan
-made for a large group would read the whole table in order to join it. Generic plans depend on neither size.
+The first four keep the plans on the indexes, and the JIT compiler off. A plan stays cached while the table grows. If it was
+made for a small table and scans it sequentially, the work becomes quadratic, and the high cost may start the JIT compiler. If
+it was made for a large group of jobs, it reads the whole table in order to join it. Generic plans depend on neither size.
 
-The others lift the time limits of a role. They are meant for requests, and must not end the statements and waits of the loops.
+The others lift a role's time limits, which are meant for requests and must not end the statements and waits of the loops.
 """
 SET_FOR_LOOPS = """\
 select
@@ -58,8 +58,8 @@ from unnest(%(names)s::pg_catalog.text[], %(values)s::pg_catalog.text[]) as sett
 where pg_catalog.current_setting(name, true) is not null
   and (name <> 'client_connection_check_interval' or pg_catalog.version() !~ '(mingw|msvc|Visual|windows)')
 """
-"""Sets the settings for one transaction only, since a pooler may give the next one another session. Returns when the server
-started. It leaves out settings that the server does not know, or refuses on its operating system."""
+"""Sets the settings for one transaction only, because a pooler may run the next one in a different session. Returns when the
+server started. It leaves out settings that the server does not know, or refuses on its operating system."""
 
 
 def settings(values: dict[str, str]) -> dict[str, Any]:

@@ -33,7 +33,8 @@ class LoopConnection:
     """
 
     def __init__(self, *, opener: Opener, route: Route, answer_within: float) -> None:
-        """`answer_within`: a statement without an answer counts as lost after so many seconds, or more if the loop is slow."""
+        """`answer_within`: a statement without an answer counts as lost after this many seconds, or more if the loop is
+        slow."""
         self._opener = opener
         self._least_patience = self._patience = answer_within
         self.route = route
@@ -89,8 +90,8 @@ class LoopConnection:
     def leave_to_parent(self) -> None:
         """In the child of a fork: close the child's copy of the socket, so that the server notices when the parent ends.
 
-        The descriptor then leads to the null device. It stays taken, because the child may use or close the connection by
-        mistake.
+        The descriptor then leads to the null device. It stays open, so that no harm is done if the child uses or closes the
+        connection by mistake.
         """
         if self._connection is not None and not self._connection.closed:
             nothing = os.open(os.devnull, os.O_RDWR)

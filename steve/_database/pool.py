@@ -31,7 +31,7 @@ AnyPool = ConnectionPool[Any]
 POOL_MOST = 10
 """Connections for callers, at most. The pool opens them as threads need them, and closes them after ten idle minutes."""
 ASK_AGAIN_SECONDS = 2.0
-"""A caller that has waited so long for a connection asks the pool again, which then begins to connect anew."""
+"""A caller that has waited this long for a connection asks the pool again, and the pool then begins to connect anew."""
 POOL_GIVES_UP_SECONDS = 1.0
 """For how long the pool tries to connect after a failure. Then it gives up, and the next call makes it begin anew. Otherwise,
 since the pool's own backoff doubles with each failure, callers would wait after an outage for as long as the outage took."""
@@ -78,8 +78,8 @@ class OwnPool:
         except RuntimeError as error:  # a pool needs two threads, and the system can start none now
             raise Transient(str(error)) from error
         try:
-            # In the time that a caller has there are two tries at least: if the connections of the pool are broken, the first
-            # try only finds that out.
+            # The time that a caller has must be enough for two tries: if the pool's connections are broken, the first try only
+            # finds that out.
             connection: Connection = pool.getconn(min(timeout, ASK_AGAIN_SECONDS, self._timeout / 2))
         except PoolTimeout as error:
             if self._was_interrupted and _is_used_up(pool):
@@ -194,7 +194,7 @@ class UsersPool:
 
     @contextmanager
     def lend(self, timeout: float) -> Iterator[Connection]:
-        """Afterwards the connection has its former settings. Raises SteveError, too."""
+        """Restores the connection's former settings afterwards. Raises SteveError as well."""
         self._check_fork()
         try:
             with self.pool.connection(timeout) as connection, _as_ours(connection):

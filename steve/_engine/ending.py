@@ -23,7 +23,8 @@ class Ending:
         return len(self.parts.running) > 0 or self.parts.settler.waiting() > 0
 
     def on_stop(self) -> None:
-        """Called on the maintenance thread: the jobs in the buffer must be given back at once, and all workers may be busy."""
+        """The maintenance thread calls this, because the jobs in the buffer must be given back at once and all workers may be
+        busy."""
         self.parts.abandonment.begin()
         self.parts.workers.stop()
         self.parts.claimer.buffer.give_back()
@@ -43,8 +44,8 @@ class Ending:
         try:
             for end in others:
                 end()
-            # A process that may still hold jobs leaves its row, so that another process can rescue them. The row also stays
-            # while the database is away: the others see that the session is gone.
+            # A process that may still hold jobs leaves its row, so that another process can rescue them. While the
+            # database is away, nothing tries to delete the row: the others see that the session is gone.
             is_away = parts.outage.now()[1] >= self._shutdown_grace / 2
             in_doubt = parts.claimer.in_doubt.exist()
             if in_doubt:

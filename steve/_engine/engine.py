@@ -1,4 +1,4 @@
-"""An engine: everything that runs from one `start()` of the manager to the end after it.
+"""An engine: everything that one `start()` of the manager sets going, until the last of it has ended.
 
 How it is put together: `wiring.py`. How it ends: `ending.py`.
 """
@@ -60,7 +60,7 @@ class Engine:
         parts = self._parts
         self.ask_to_stop()
         parts.workers.stop()
-        # A component that got no thread runs to its end on this one. In this order, the end of each ends the next.
+        # Run each component that got no thread to its end on this one. In this order, each one ends the next when it ends.
         for component in parts.components:
             if not parts.threads.has_loop(component.name):
                 component.run()
@@ -77,7 +77,7 @@ class Engine:
         self._parts.periodic.ask_to_stop()
 
     def stop(self, timeout: float | None) -> StopReport:
-        """Ask the engine to stop, wait for its end at most so many seconds, and report."""
+        """Ask the engine to stop, wait at most `timeout` seconds for its end, and report."""
         began = time.monotonic()
         parts = self._parts
         self.ask_to_stop()
@@ -97,14 +97,14 @@ class Engine:
         )
 
     def wait_for_end(self, seconds: float | None = None) -> bool:
-        """Wait at most so many seconds. Returns whether the engine has ended."""
+        """Wait at most `seconds` for the end. Returns whether the engine has ended."""
         return self.ending.has_ended.wait(seconds)
 
     def is_own_thread(self) -> bool:
         """Whether the calling thread must not wait for the engine's end, because the end waits for that thread.
 
-        So it is with each thread of the manager's engines, and with a thread that works for a handler in a copy of the
-        handler's context (asyncio.to_thread), because the handler waits for it.
+        This is true of each thread of the manager's engines. It is also true of a thread that works for a handler in a copy of
+        the handler's context (asyncio.to_thread), because the handler waits for that thread.
         """
         return hasattr(self._own_threads, "mark") or self._parts.running.signals.are_of_this_run()
 
@@ -138,8 +138,8 @@ class Engine:
         self.ending.on_last_worker()
 
     def held(self) -> Held:
-        """What this process knows that it holds. The places are read in the order in which a job moves, so that two kinds of
-        jobs can be missed: one that a worker is taking from the buffer at this moment, and those in the settler's queue."""
+        """The claims that this process knows of. This reads the places in the order in which a job moves, so it can miss only
+        two kinds of jobs: one that a worker is taking from the buffer at this moment, and those in the settler's queue."""
         parts = self._parts
         buffered = {job.key() for job in parts.claimer.buffer.jobs()}
         return Held(buffered | set(parts.running.claims()) | parts.settler.claims(), *parts.queue.progress())

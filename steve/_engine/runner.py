@@ -69,7 +69,7 @@ class Runner:
             is_running = self.engine() is not None
             if not is_running:
                 self._start(workers, migrate)
-        # Without the lock, because a log handler of the application may call this runner.
+        # Log only after the lock is released, because a log handler of the application may call this runner.
         if is_running:
             logger.warning("start() was called while the manager runs: nothing changed")
         else:
@@ -87,13 +87,14 @@ class Runner:
                 if one not in earlier and not one.wait_for_end(0):
                     one.give_up()
             raise
-        # A stop that was requested during this start. The flag is read after the engine was added to _engines; request_stop()
-        # sets the flag before it reads _engines. So one of the two asks the engine to stop.
+        # A stop may have been requested during this start. This reads the flag after the engine was added to _engines;
+        # request_stop() sets the flag before it reads _engines. So at least one of the two asks the engine to stop.
         if self._is_asked_to_stop:
             engine.ask_to_stop()
 
     def _build(self, workers: int, migrate: bool) -> Engine:
-        """An engine that is not started, the last of _engines. If this fails, nothing of it is left, in the tables neither."""
+        """Builds an engine without starting it, and adds it to _engines. If this fails, nothing of it is left, not even in the
+        tables."""
         statements, settings = self._statements, self._settings
         process_id = secrets.randbits(62)
         engine: Engine | None = None
@@ -155,7 +156,7 @@ class Runner:
         check_timeout("timeout", timeout)
         fork.notice_fork()
         self._is_asked_to_stop = True
-        engines = self._engines  # the engines of now: a start() meanwhile replaces the tuple
+        engines = self._engines  # keep this tuple: a start() meanwhile replaces it with another
         for engine in engines:
             engine.ask_to_stop()
         untold = self._registry.listeners.waiting_once()  # before the wait: a start() meanwhile may add others
@@ -167,7 +168,7 @@ class Runner:
         return report
 
     def has_ended(self, seconds: float) -> bool:
-        """Wait at most so many seconds for each engine. Returns whether all have ended."""
+        """Wait at most `seconds` for each engine. Returns whether all have ended."""
         return all(engine.wait_for_end(seconds) for engine in self._engines)
 
     # -- asking ---------------------------------------------------------------------------------------------------------

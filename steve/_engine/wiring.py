@@ -12,7 +12,7 @@ Workers, settler and dispatcher are not daemon threads: an interpreter that exit
 was begun is settled and the listeners are told. The other threads are daemons:
 
     steve-notifier       reads notifications
-    steve-scanner        the duties that use the database, where they may take long
+    steve-scanner        the duties that use the database, which may take long
     steve-watcher        the health watch, whose listeners may be slow
     steve-heartbeat      the heartbeats, which go on while a last handler runs
     steve-maintenance    the duties that never wait for the database

@@ -37,7 +37,7 @@ class Demand(NamedTuple):
     crashed: int = 0
     """How many crashed jobs, at most, besides the `n`."""
     alone: bool = False
-    """Which crashed jobs. True: only those on their last chance. False: only the others."""
+    """True: the claim takes crashed jobs only if they are on their last chance. False: it takes only the others."""
 
 
 class ClaimReply(NamedTuple):
@@ -46,10 +46,10 @@ class ClaimReply(NamedTuple):
     jobs: list[Claimed]
     """The jobs, in the order in which they are to begin."""
     next_due_in: float | None
-    """Seconds until the next job in the lanes that the claim looked into is due."""
+    """Seconds until the next job comes due in the lanes that the claim looked into."""
     scan_seconds: float
     """How long the database searched for jobs."""
     heads: dict[Lane, Watermark]
-    """After a full scan: where the first pending job, due or not, is in each lane that is served."""
+    """After a full scan: the place of the first pending job in each lane that is served, whether the job is due or not."""
     last_chance: bool = False
-    """Whether a job on its last chance is due or was claimed: one more crash would fail it."""
+    """Whether a job on its last chance, which one more crash would fail, is due or was claimed."""

@@ -10,11 +10,12 @@ from uuid import UUID
 from steve.job import Job, Status, job_from
 
 ClaimKey = tuple[int, int]
-"""(job id, lease_no): names one claim of one job, since each claim gives the job another lease_no. The fence compares it."""
+"""(job id, lease_no): names one claim of one job, because each claim gives the job a new lease_no. The fence compares it."""
 
 
 class Claimed(NamedTuple):
-    """A job that this process holds: its row as it was claimed. It is a tuple, because 30,000 are made in a second.
+    """A job that this process holds: its row as it was claimed. It is a tuple because a tuple is quick to make, and a busy
+    process makes 30,000 in a second.
 
     The fields have the order of `returning` in claim_jobs.sql.
     """
@@ -50,7 +51,8 @@ class Claimed(NamedTuple):
         return {"job_uid": str(self.uid), "job_type": self.type, "job_attempt": self.attempts}
 
     def job(self, decode: Callable[[str], Any], status: Status, **known: Any) -> Job:
-        """The Job for users: as it was claimed, with this status, the `known` fields replaced, and the payload decoded anew."""
+        """Makes the Job that users see: as it was claimed, but with this status and the fields in `known`. Decodes the payload
+        anew."""
         # Unpacking the tuple takes a third of the time that it takes to read nineteen attributes.
         (
             id, uid, queue, type, priority, payload, error, attempts, crashes, max_attempts, backoff_strategy, _, _, _, _,

@@ -13,7 +13,7 @@ from typing import Any
 
 MAX_DEPTH = 100
 MAX_INT_BITS = 10_000
-"""About 3,000 digits. Python refuses to print more than 4,300, and PostgreSQL's numeric can hold more than that."""
+"""About 3,000 digits. Python refuses to print more than 4,300; PostgreSQL's numeric can hold far more."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
@@ -45,7 +45,8 @@ class NotStorable(ValueError):
 
 
 class _Flaw(Exception):
-    """Raised by `_check`. Each level adds its key or index while the error goes up, so a sound value costs no path."""
+    """Raised by `_check`. Each level adds its key or index as the error passes through, so that a sound value costs no work for
+    a path."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -58,7 +59,7 @@ class _Flaw(Exception):
 
 
 def encode(value: Any, place: str, *, clean: bool = False) -> str:
-    """`value` as JSON text. Raises NotStorable, which says what cannot be stored and where. `place`: how errors call `value`.
+    """`value` as JSON text. Raises NotStorable, which says what cannot be stored and where. `place`: what errors call `value`.
 
     PostgreSQL's text holds neither NUL nor lone surrogates, so they are refused; with `clean` they become U+FFFD.
     """
@@ -75,10 +76,10 @@ def encode(value: Any, place: str, *, clean: bool = False) -> str:
 
 
 def size(text: str) -> int:
-    """How many bytes the text takes in UTF-8, where 1e300 counts with all its zeros, as PostgreSQL will write it."""
+    """How many bytes the text takes in UTF-8. 1e300 counts with all its zeros, because PostgreSQL will write them out."""
     count = len(text) if text.isascii() else len(text.encode())
     if "e+" in text or "e-" in text:
-        # An upper limit: this also counts text in a string that looks like an exponent.
+        # This may count too many bytes, never too few: text in a string may look like an exponent, too.
         count += sum(int(exponent) for exponent in _EXPONENT.findall(text))
     return count
 
@@ -98,8 +99,8 @@ def readable(text: str) -> str:
 def decode(text: str) -> Any:
     """The value of a payload's or a result's text.
 
-    A row that was written by hand may hold what Python cannot (numbers of more than 4,300 digits, thousands of levels). Then it
-    raises ValueError or RecursionError: guard each call, so that one such row does not stop the others.
+    Raises ValueError or RecursionError if Python cannot hold the value: a row that was written by hand may have numbers of more
+    than 4,300 digits, or thousands of levels. So guard each call, because one such row must not stop the others.
     """
     value, end = _decode(text)
     # json.loads also looks for blanks around the value, which PostgreSQL never writes, and so takes up to four times as long.

@@ -25,7 +25,7 @@ class Raised(NamedTuple):
     message: str
     details: str
     error: BaseException | None = None
-    """The exception, for the log. None if printing it could take any amount of time or space."""
+    """The exception, for the log. None if printing it fails, or would print too much."""
 
 
 class Unusable(NamedTuple):
@@ -62,7 +62,7 @@ class Verdict(NamedTuple):
     error: str | None = None
     details: str | None = None
     delay: float | None = 0.0
-    """Seconds until a pending job is due. None: it is due when it was due before."""
+    """Seconds until a pending job is due. None: it keeps the due time that it had before the claim."""
 
     @property
     def is_final(self) -> bool:
@@ -76,12 +76,12 @@ class Verdict(NamedTuple):
 
     @property
     def goes_back(self) -> bool:
-        """Whether the job is given back: it is pending again, and due when it was due before the claim."""
+        """Whether the job is given back: it is pending again, and keeps the due time that it had before the claim."""
         return self.status is Status.PENDING and self.delay is None
 
     @property
     def due_in(self) -> float | None:
-        """Seconds until the job is due again. None: it will not run again, or it is due when it was due before."""
+        """Seconds until the job is due again. None: it will not run again, or it keeps its due time."""
         return self.delay if self.status is Status.PENDING else None
 
     @property
@@ -110,8 +110,8 @@ def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0
 
 
 def notification(verdicts: Sequence[Verdict]) -> str | None:
-    """The payload of the notification that these verdicts need. "back": jobs were given back, to any place in their lanes. "":
-    some jobs are due at once. None: no notification is needed."""
+    """The payload of the notification that these verdicts need. "back": jobs were given back, so they may be anywhere in their
+    lanes, even below a watermark. "": some jobs are due at once. None: no notification is needed."""
     if any(verdict.goes_back for verdict in verdicts):
         return "back"
     return "" if any(verdict.due_in == 0 for verdict in verdicts) else None

@@ -1,4 +1,4 @@
-"""Judges by a process's row and session whether the process is alive. Pure."""
+"""Judges whether a process is alive, by its row and its session. Pure."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class ProcessState(Enum):
     SUSPECT = "suspect"
     """The session of the process is gone: the process died, or its connection broke and it will connect again in a moment."""
     DEAD = "dead"
-    """The session has been gone for so long that a living process would have connected again. The row is removed, too."""
+    """The session has been gone for so long that a living process would have connected again. A rescue removes the row, too."""
     STALLED = "stalled"
-    """The process sent no heartbeat for its whole lease, and it is connected, or nothing shows whether it is."""
+    """The process has sent no heartbeat for a whole lease. It is still connected, or nothing shows whether it is."""
 
 
 class Observer(NamedTuple):
@@ -42,14 +42,14 @@ class Observer(NamedTuple):
     connected: float
     """Seconds since its heartbeat's connection was opened."""
     unbroken: float
-    """For so many seconds all its heartbeats have succeeded."""
+    """Seconds for which all its heartbeats have succeeded."""
     server_up: float
     """Seconds since the server started. After a start, all processes have to connect again."""
 
 
 class Observation(NamedTuple):
-    """A process as it was just seen, and for how many seconds it has looked like that. The observer's own clock counts them: if
-    somebody sets the server's clock forward, no process looks dead."""
+    """A process as it was just seen, and for how many seconds it has looked like that. The observer counts them by its own
+    clock, so that no process looks dead when somebody sets the server's clock forward."""
 
     process: Process
     silent: float

@@ -11,8 +11,8 @@ from steve.errors import shown
 from steve.retry import RetryPolicy
 
 POLL_MOST = 3600.0
-"""Seconds between polls, at most. A job that is due much later needs no notification, since a poll comes first: see
-NOTIFY_WITHIN in _client/enqueue.py."""
+"""The longest `poll_interval` that is allowed. A job that is due much later than that needs no notification, because a poll
+finds it first: see NOTIFY_WITHIN in _client/enqueue.py."""
 WORKERS_MOST = 1_000
 STORED_MOST = 1 << 28
 """The most bytes that a payload or a result may be allowed to have: PostgreSQL's jsonb holds no more."""
@@ -27,15 +27,15 @@ class Settings:
     queues: tuple[str, ...] | None = None
     """The queues to work on; the constructor takes any iterable of names. None: all queues."""
     poll_interval: float = 1.0
-    """How often, in seconds, an idle manager looks for jobs if no notification comes, 0.05 to 3600."""
+    """Seconds, 0.05 to 3600: how often an idle manager looks for jobs if no notification comes."""
     retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
     """The policy of jobs that are created without `max_attempts` or `backoff_strategy`."""
     lease: float = 60.0
-    """A connected process that sends no heartbeat for so many seconds loses its jobs to others, 0.3 to 86,400."""
+    """Seconds, 0.3 to 86,400: a connected process that sends no heartbeat for this long loses its jobs to others."""
     heartbeat: float = 5.0
     """The longest time between two heartbeats, in seconds, from 0.1 to a third of the lease."""
     max_crashes: int = 3
-    """How many processes may die while they hold a job before it fails, 1 to 10,000."""
+    """1 to 10,000: a job fails when this many processes have died while they held it."""
     notify: bool = True
     """Wake waiting processes with NOTIFY when a job is created, and listen for it."""
     max_payload_bytes: int = 1 << 20
@@ -43,7 +43,7 @@ class Settings:
     max_result_bytes: int = 1 << 20
     """The largest size of a result, in the same range. A job with a larger result fails."""
     create_timeout: float = 10.0
-    """For how many seconds a call, `start` included, tries to reach the database, 0.05 to 3600."""
+    """Seconds, 0.05 to 3600: how long a call, `start` included, tries to reach the database."""
     tuning: Tuning = field(default=Tuning(), repr=False)
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class Settings:
             raise TypeError(f"retry must be a RetryPolicy, not {type(self.retry).__name__}")
         self._become("heartbeat", _seconds("heartbeat", self.heartbeat, 0.1, 28_800))
         self._become("lease", _seconds("lease", self.lease, 0.3, 86_400))
-        # Two heartbeats in a row may be late while the process lives. Rounded, because 3 * 0.1 is more than 0.3.
+        # A living process may be late with two heartbeats in a row. The product is rounded, because 3 * 0.1 is more than 0.3.
         if self.lease < round(3 * self.heartbeat, 6):
             raise ValueError(f"lease must be at least three heartbeats of {self.heartbeat:g} s, not {shown(self.lease)}")
         _check_int("max_crashes", self.max_crashes, 1, 10_000)

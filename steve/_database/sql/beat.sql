@@ -2,10 +2,10 @@
 -- statement waits for nothing except a rescue of this very process. If `beat` is false, it only reads.
 --
 -- The heartbeat's session holds the advisory lock of its process's row. A process that gets the lock of another one knows
--- that this session is gone. Some sessions cannot have the lock: behind a pooler every statement has another session; and
--- after a lost connection the earlier session may still hold it. Then `locked` in the row is false, and the lease alone
--- counts. If the row is gone, because the process was taken for dead or somebody deleted the row, it is inserted again under
--- the same id.
+-- that this session is gone. Some sessions cannot have the lock: behind a pooler every statement may run in a different
+-- session; and after a lost connection the earlier session may still hold it. Then `locked` in the row is false, and the lease
+-- alone counts. If the row is gone, because the process was taken for dead or somebody deleted the row, it is inserted again
+-- under the same id.
 --
 -- The rows are returned as they were before this statement. This process's own row thus tells whether others took it for
 -- dead. Times are returned unchanged, and the caller compares them with those it saw earlier: how long a process has been

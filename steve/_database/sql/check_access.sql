@@ -1,7 +1,7 @@
 -- What keeps this role from its work, one sentence for each problem: rights that it lacks, and row level security, which
 -- hides rows without an error, so that a worker would never find a job. Rights are checked for a `worker` only, because a
--- role that only creates or reads jobs does not need all of them. If any policy applies to the role, the check is content:
--- the owner decides which rows it lets through.
+-- role that only creates or reads jobs does not need all of them. A role that any policy applies to passes the check: the owner
+-- decides which rows the policy lets through.
 with need as (
   select
     name, what,

@@ -1,12 +1,12 @@
 -- Look at the next `most` jobs above the id `after`, and delete those that ended at least `older_than` ago, with their rows
--- in the log. Returns how many were deleted, and the last id looked at (null: there is none above). One statement,
--- autocommit.
+-- in the log. Returns how many were deleted, and the last id looked at (null: there is none above). Each statement is a
+-- transaction of its own.
 --
 -- There is no index on the time when jobs ended, because it would cost every job three insertions. So a prune goes through
 -- the primary key, statement by statement: it passes over the table once, however much of it is old.
 -- It locks only jobs that have ended, which no claim and no settlement needs. SKIP LOCKED lets several prunes run at once,
 -- and skips jobs that somebody is changing by hand. A job that was changed meanwhile is checked again under the lock.
--- `only`: a child table by inheritance is an archive of the owner's.
+-- `only` leaves out child tables by inheritance, which the owner may use as an archive.
 -- The ages are compared, not the times: now() minus a very long older_than would be out of range.
 with looked_at as materialized (
   select id, status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s as old
@@ -17,7 +17,7 @@ with looked_at as materialized (
 ), found as materialized (
   select id
   from only {schema}.job
-  -- any(array(...)), not a join: the planner cannot turn it into a scan of the table
+  -- any(array(...)), not a join, which the planner might turn into a scan of the table
   where id = any(array(select id from looked_at where old))
     and status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s
   for update skip locked

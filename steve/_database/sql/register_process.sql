@@ -1,6 +1,6 @@
 -- Register this process. The session of its heartbeat takes the lock of the process's row, so that other processes can notice
 -- its death. The role's time limits, which are meant for requests, are lifted for this session. One statement does all of
--- this, so that no process sees the row before the lock is held. Behind a pooler, which gives every statement another
+-- this, so that no process sees the row before the lock is held. Behind a pooler, which may run every statement in a different
 -- session, the lock is not taken and the limits stay. The process drew its id at random, so that no id is used twice, even
 -- after rows were deleted.
 -- `restricted`: whether missing rights or row level security may keep jobs from this role; check_access.sql says which.

@@ -1,8 +1,8 @@
 -- Which process holds which job, according to the tables? Each process asks that once in each lease. Returns one row: the ids
 -- of processes that hold jobs and had no row, and the claims of this process, as ids and lease_nos.
 --
--- A process that holds jobs may have no row: it was deleted before a last claim of the process arrived, or by hand, or was
--- lost in a failover. A missing row does not prove that the process is dead, so the process is given one. If it lives, it
+-- A process that holds jobs may have no row: the row was deleted, by hand or before a last claim of the process arrived, or it
+-- was lost in a failover. A missing row does not prove that the process is dead, so the process is given one. If it lives, it
 -- sends a heartbeat; if not, it counts as stalled after a lease. The query hops through job_claimed from one such process to
 -- the next.
 --

@@ -76,8 +76,8 @@ class JobStatements:
     """Creating, finding and pruning jobs.
 
     Statements that look for jobs are never prepared, because the connection may be the caller's, and its session does not have
-    our settings. A plan that was made for a small table would read all of it after it has grown. And a plan for all kinds of
-    pages would walk down from the newest job, even if only a few jobs match.
+    our settings. A plan that was made for a small table would still read the whole table after it has grown. And a plan for all
+    kinds of pages would walk down from the newest job, even if only a few jobs match.
     """
 
     def __init__(self, script: Script) -> None:
@@ -135,7 +135,8 @@ class JobStatements:
         return results
 
     def check_payload(self, connection: Connection, payload: str) -> None:
-        """Raises Refused if PostgreSQL cannot hold this payload. A limit on writing does not matter here."""
+        """Raises Refused if PostgreSQL cannot hold this payload. No limit on writing can be the cause, because nothing is
+        written."""
         try:
             self._script.rows(connection, "check_payload", {"payload": payload}, prepare=False)
         except Unexplained as error:

@@ -23,7 +23,7 @@ class Dispatcher:
         self.backpressure = Backpressure(level=lambda: self._events.qsize() / self._most, on_full=self._warn)
         """It holds up the claims, never the settler, because outcomes must be written."""
         self._is_ended = False
-        self._is_idle = False  # before the first event
+        self._is_idle = False  # it becomes True only after an event was told
         self._taken = 0  # events taken from the queue; all are told, except perhaps the last
 
     def put(self, event: Event) -> None:
@@ -38,12 +38,12 @@ class Dispatcher:
         return max(0, self._events.qsize() - self._is_ended)  # without the end marker
 
     def progress(self) -> tuple[int, int]:
-        """About how many events were ever put here, and how many of these are told."""
+        """Roughly how many events were ever put here, and how many of these were told."""
         taken = self._taken
         return taken + self.waiting(), max(taken - 1, 0) + self._is_idle
 
     def run(self) -> None:
-        with suppress(Empty):  # the end marker is gone if something broke this thread off while it took the marker
+        with suppress(Empty):  # Empty: something interrupted this thread after it took the end marker
             while (event := self._events.get(block=not self._is_ended)) is not None:
                 self._is_idle = False
                 self._taken += 1

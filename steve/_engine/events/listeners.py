@@ -93,8 +93,8 @@ class Listeners:
             self._once.pop(uid, None)
 
     def drop_ended(self, ended: Collection[UUID]) -> None:
-        """These jobs have ended, or are gone. Drop the on_done= of those that had ended by the last call already: another
-        process finished them, so this process gets no event for them."""
+        """These jobs have ended, or are gone. Drop the on_done= of each that had already ended at the last call: another
+        process finished it, so this process gets no event for it."""
         self.drop_once(*self._ended_elsewhere.intersection(ended))
         self._ended_elsewhere = set(ended)
 

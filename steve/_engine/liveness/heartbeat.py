@@ -71,7 +71,8 @@ class Heartbeat:
         self._connected_at = None if descriptor is None else time.monotonic()
         self._locked = descriptor is not None
         self._beaten_at = self._unbroken_since = self._connected_at or 0.0
-        # The last beat, of which the registration was the first. Unlike _beaten_at, never set to 0 to make a beat due at once.
+        # When the last beat was; the registration counts as the first. Unlike _beaten_at, this is never set to 0 to make a beat
+        # due at once.
         self._beat_at = time.monotonic()
         # Held during a beat, across the statement. After `end` has taken it, no beat can insert the row again.
         self._beating = threading.Lock()

@@ -39,7 +39,7 @@ class LivenessPort(BeatPort, RescuePort, Protocol):
         """Take the jobs of these claims away from this process. Returns what became of each job."""
 
     def review(self, held: Callable[[], Held]) -> tuple[Held, Review]:
-        """Returns what this process knows that it holds, and what the tables say. `held()` is called after the connection was
+        """Returns the claims that this process knows of, and what the tables say. `held()` is called after the connection was
         opened and right before the question is sent. So a job that is settled meanwhile is known here and not in the tables,
         which does no harm."""
 
@@ -90,7 +90,7 @@ class Liveness:
         self._not_before = 0.0
         self._server_started = registered.server_started  # by the server's clock
         self._server_up = 0.0  # how long the server had run when this process first saw it, by the server's clock
-        # When that was, by the clock of this process. It measures the time since then, because the server's clock may be set.
+        # When this process first saw it, by its own clock, which measures the time since then: the server's clock may be set.
         self._server_seen_at: float | None = None
         self._connected = 0.0
         self._may_have_lost = False

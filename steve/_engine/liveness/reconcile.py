@@ -6,9 +6,9 @@ The tables and a process may disagree about a job for these reasons:
         `synchronous_commit = off`
     rows were put back from a dump or changed by hand
     a truncate or a sequence gave an id out again
-    something broke a thread off that had just taken a job
+    something interrupted a thread that had just taken a job
 
-No rescue would ever take such a job, because the process that holds it by the tables is alive.
+No rescue would ever take such a job, because the process that holds it according to the tables is alive.
 
 So each process looks at the tables once a lease, and whenever there is cause for doubt: an outcome was dropped, the heartbeat
 lost its connection, a thread broke off. The same look adds a row for each process that holds jobs and has no row.
@@ -25,7 +25,7 @@ from steve._model.tuning import Tuning
 
 
 class Held(NamedTuple):
-    """What a process knows that it holds."""
+    """The claims that a process knows of, and how far its settler is."""
 
     claims: set[ClaimKey]
     """Those of jobs in the buffer, of running jobs, and of jobs whose outcome is being written or is deferred."""
@@ -38,8 +38,8 @@ class Held(NamedTuple):
 class Reconcile:
     """Looks at the tables a few times, and frees a job that it finds `reconcile_looks` times in a row and does not know.
 
-    A known job may be missed at one look, but not at the next. By then a job that a worker was taking runs, a reply to a claim
-    that was on its way is read, and the outcomes that were in the settler's queue are written.
+    A known job may be missed at one look, but not at the next. By then the job that a worker was taking is running, the claim's
+    reply that was on its way has been read, and the outcomes that were in the settler's queue have been written.
     """
 
     def __init__(
@@ -50,17 +50,17 @@ class Reconcile:
         interval: float,
         tuning: Tuning,
     ) -> None:
-        """`look()` returns what this process knows that it holds, and the claims that it holds by the tables. `interval`:
-        seconds until it looks again without a cause."""
+        """`look()` returns the claims that this process knows of, and the claims that it holds according to the tables.
+        `interval`: seconds until it looks again without a cause."""
         self._look = look
         self._free = free
         self._interval = interval
         self._tuning = tuning
-        # One object stands for the last cause, the other for the last cause that was acted on. They are assigned and not
-        # counted, because causes come from several threads.
+        # _asked stands for the last cause, and _begun for the last cause that was acted on. Each cause is a new object and not
+        # the next number, because several threads may report causes at once.
         self._asked = self._begun = object()
         self._looks_left = 0
-        self._unknown: dict[ClaimKey, int] = {}  # at how many looks in a row each was found and not known
+        self._unknown: dict[ClaimKey, int] = {}  # how many looks in a row have found each one unknown
         self._put = 0  # as in Held, at the last look
         self._again_at = 0.0
         self._next_at = time.monotonic() + interval
@@ -85,7 +85,8 @@ class Reconcile:
         self._unknown = {claim: self._unknown.get(claim, 0) + 1 for claim in own - held.claims}
         if lost := {claim for claim, looks in self._unknown.items() if looks >= self._tuning.reconcile_looks}:
             self._free(lost)  # then look once more, because a row that is locked at this moment is not freed
-        # Look again until each job that was found twice is settled or freed. Under load every look finds some other jobs once.
+        # Look again until each job that was found twice is settled or freed. Those found once do not count, because under load
+        # every look finds some.
         again = any(looks > 1 for looks in self._unknown.values())
         self._looks_left = max(self._looks_left - 1, int(again)) if self._unknown else 0
         return True

@@ -1,4 +1,4 @@
-"""Takes the jobs of processes that are dead or stalled by the rules of `_model/process.py`.
+"""Takes the jobs of processes that `_model/process.py` judges dead or stalled.
 
 The heartbeat's thread looks at the other processes, judges what it saw, and leaves the findings here. The scanner acts on them,
 on another connection, because it may have to wait for locks. The database checks once more whether a finding still holds:
@@ -78,7 +78,7 @@ class Rescue:
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tell` is called for each rescued job that fails by this crash, with the name of the process that held it."""
+        """`tell` is called for each rescued job that fails because of this crash, with the name of the process that held it."""
         self._database = database
         self._tell = tell
         self._tuning = tuning

@@ -73,7 +73,7 @@ class SettleQueue:
 
     def end(self) -> None:
         """No verdict comes after this."""
-        self._is_ended = True  # besides the marker, which may be lost if something breaks the settler's wait off
+        self._is_ended = True  # set as well as the marker, which may be lost if something interrupts the settler's wait
         self._verdicts.put(None)
 
     def progress(self) -> tuple[int, int]:
@@ -89,8 +89,8 @@ class SettleQueue:
     # -- on the settler's thread ----------------------------------------------------------------------------------------
 
     def take(self, seconds: float | None = None) -> Batch:
-        """Wait until something is here, at most so many seconds, and take everything, up to the size of one statement. By this
-        call the settler also reports that it has finished with the previous batch."""
+        """Wait at most `seconds` until something is here, and take everything, up to the size of one statement. By calling
+        this, the settler also reports that it has finished the previous batch."""
         with self._weighing:
             self._taken = 0
         verdicts: list[Verdict] = []

@@ -2,8 +2,8 @@
 have come meanwhile. So groups form by themselves under load, and a single verdict is written at once.
 
 While the manager runs, no outcome is given up. A verdict that PostgreSQL does not take is deferred and tried again, so that it
-does not hold up others. The settler writes an outcome without its data only if it has tried both: PostgreSQL takes the outcome
-without the data, and does not take it with the data.
+does not hold up others. The settler writes an outcome without its data only after it has tried both, and PostgreSQL took the
+outcome without the data and refused it with the data.
 
 How the settler reacts to which error: `reactions.py`.
 """
@@ -39,9 +39,9 @@ from steve._runtime.log import logger
 LOOP = "settling"
 
 Landed = dict[int, Settled | None]
-"""Which verdicts of a group are in the database, by their place in the group, from 1. None: the verdict is written, and no
-listener wants to know about it. Claim keys would not do: after a truncate, say, an id and its lease_no may be given out again
-while the earlier job runs, so that two verdicts of a group have the same key."""
+"""The verdicts of a group that are in the database, by their place in the group, counted from 1. None: the verdict is written,
+and no listener wants to know about it. The claim key could not take the place's role: after a truncate, for example, an id and
+its lease_no may be given out again while the earlier job runs. Then two verdicts of a group have the same claim key."""
 
 
 class SettlePort(Protocol):
@@ -58,8 +58,8 @@ class SettlePort(Protocol):
         """Write it in a transaction that is rolled back."""
 
     def forget_attempt(self, verdict: Verdict) -> None:
-        """Delete a row of the log that has the verdict's job_id and lease_no and that no settlement of this lease wrote. It is
-        left, say, from before a restore gave the id out again."""
+        """Delete a row of the log that has the verdict's job_id and lease_no, though no settlement of this lease wrote it. An
+        earlier job may have left it, for example before a restore let its id be given out again."""
 
 
 class CommitPort(Protocol):
@@ -166,7 +166,7 @@ class Settler:
             try:
                 landed = self._database.write(group, time.monotonic())
                 if doubtful and len(landed) < len(group):
-                    # Asked only after the write, which has waited for the row locks of the try whose reply was lost.
+                    # Ask only after the write, because the write waits for the row locks of the try whose reply was lost.
                     landed |= self._database.find_written(group)
             except Exception as error:
                 reaction = reaction_to(error)
@@ -247,8 +247,8 @@ class Settler:
         return max(self._retry_at - time.monotonic(), 0.0) if self._queue.deferred else None
 
     def _retry_deferred(self) -> None:
-        # After `refusals_in_a_row` the rest is not tried. So verdicts that were never tried alone come first, and otherwise the
-        # order is random: however many cannot be written, each of the others is tried sooner or later.
+        # After `refusals_in_a_row` refusals the rest is not tried. So put the verdicts that were never tried alone first, and
+        # otherwise choose a random order. Then, however many cannot be written, each of the others is tried sooner or later.
         deferred = chance.sample(self._queue.deferred, len(self._queue.deferred))
         deferred.sort(key=lambda one: one.was_logged)
         self._retried = {one.verdict.job.key(): one for one in deferred}
@@ -274,7 +274,7 @@ class Settler:
 
 
 def _can_be_written(database: SettlePort, verdict: Verdict) -> bool:
-    """Try to write the verdict, without a commit. Raises DatabaseFailure if an error has another cause than the verdict."""
+    """Try to write the verdict, without a commit. Raises DatabaseFailure if an error has a cause other than the verdict."""
     try:
         database.rehearse(verdict)
     except Exception as error:
@@ -290,4 +290,4 @@ def _log(level: int, text: str, verdict: Verdict, *values: object) -> None:
 
 
 class _GivenUp(Exception):
-    """The engine stops, and the database has taken nothing until the deadline."""
+    """The engine stops, and the database did not take the outcomes before the deadline."""

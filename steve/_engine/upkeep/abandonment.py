@@ -1,4 +1,4 @@
-"""While the engine stops: once no handler runs and no outcome waits, breaks the connections whose statement has no answer."""
+"""Breaks connections whose statement has no answer, while the engine stops and once no handler runs and no outcome waits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Abandonment:
         return [Duty("abandon statements without an answer", self._grace / 8, self._abandon)]
 
     def begin(self) -> None:
-        """The engine stops: after `shutdown_grace`, and again each time that it is over, abandon statements."""
+        """The engine stops: from now on, abandon statements each time that another `shutdown_grace` has passed."""
         self._next_at = time.monotonic() + self._grace
 
     def _abandon(self) -> None:

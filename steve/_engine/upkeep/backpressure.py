@@ -44,5 +44,5 @@ class Backpressure:
             self._released.set()
 
     def wait(self, seconds: float) -> None:
-        """Wait until the backpressure is off, at most so many seconds."""
+        """Wait at most `seconds` until the backpressure is off."""
         self._released.wait(seconds)

@@ -13,8 +13,8 @@ from steve._runtime.log import logger
 
 
 class Duty(NamedTuple):
-    """Something to do every so many seconds. If `work` raises, the error is logged, and `work` is called again after the next
-    interval."""
+    """Something to do every `interval` seconds. If `work` raises, the error is logged, and `work` is called again after the
+    next interval."""
 
     name: str
     interval: float

@@ -22,8 +22,8 @@ class SocketWait:
             self._far_end.send(b".")
 
     def wait(self, descriptor: int | None, seconds: float | None) -> None:
-        """Wait until the socket with this number can be read, its other end has closed it, or `wake()` is called, at most so
-        many seconds."""
+        """Wait at most `seconds` until the socket with this number can be read, its other end has closed it, or `wake()` is
+        called."""
         with Selector() as selector:
             selector.register(self._near_end, selectors.EVENT_READ)
             if descriptor is not None:

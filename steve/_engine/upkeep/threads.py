@@ -18,7 +18,7 @@ Turn = Callable[[], None]
 
 class Threads:
     def __init__(self, *, workers: int, own_threads: threading.local, tuning: Tuning) -> None:
-        """`own_threads`: each of these threads sets the attribute `mark` of it."""
+        """`own_threads`: each loop and each worker thread sets the attribute `mark` on it."""
         self.workers = workers
         self._tuning = tuning
         self.own_threads = own_threads
@@ -155,8 +155,8 @@ class Threads:
 
 
 def call_aside(call: Callable[[], object], seconds: float) -> None:
-    """Call `call` on a thread of its own, because it may block, and wait for it at most so many seconds. If the system starts
-    no more threads, call it on this one."""
+    """Call `call` on a thread of its own, because it may block, and wait for it at most `seconds`. If the system starts no more
+    threads, call it on this one."""
     thread = threading.Thread(target=call, name="steve-aside", daemon=True)
     try:
         thread.start()

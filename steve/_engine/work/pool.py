@@ -141,7 +141,8 @@ class WorkerPool:
         if job is not None:
             self._worker.work(job, alone=True)
         elif self._claimer.last_chance_is_due:
-            # The bell rings when a run ends. It need not ring when a settlement or another thread's claim ends.
+            # The bell rings when a run ends, so the wait may be long. It may not ring when a settlement or another thread's
+            # claim ends.
             self._claimer.schedule.wait_for_ring(self._tuning.idle_wait if is_running else self._tuning.tick)
 
     # -- turns ----------------------------------------------------------------------------------------------------------
@@ -150,7 +151,7 @@ class WorkerPool:
         return self._turns.workers - len(self._running)
 
     def _rouse(self, jobs: int) -> None:
-        """So many jobs came into the buffer. Wake the idle chain, and give a turn to one parked chain for each job."""
+        """`jobs`: how many came into the buffer. Wake the idle chain, and give a turn to one parked chain for each job."""
         if jobs and self._turns.has_idle():
             self._claimer.schedule.ring()
         if not self._claimer.last_chance_is_due:

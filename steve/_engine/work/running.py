@@ -41,7 +41,7 @@ class RunningJobs:
         self._jobs[id(job)] = RunningJob(job, threading.get_ident())
 
     def remove(self, job: Claimed) -> None:
-        """Does nothing if the job is not here: something may have broken the thread off in `add`."""
+        """Does nothing if the job is not here, because something may have interrupted the thread in `add`."""
         if len(self._jobs) >= self.workers:
             self.freed_at = time.monotonic()
         try:

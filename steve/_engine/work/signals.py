@@ -36,7 +36,7 @@ class RunSignals:
         return claim in self._lost
 
     def wait(self, claim: ClaimKey, seconds: float) -> bool:
-        """Wait until the engine stops or the job is lost, at most so many seconds. Returns whether one of the two happened."""
+        """Wait at most `seconds` until the engine stops or the job is lost. Returns whether one of the two happened."""
         with self._changed:
             return self._changed.wait_for(lambda: self._is_stopping or claim in self._lost, seconds)
 

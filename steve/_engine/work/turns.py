@@ -71,13 +71,13 @@ class Turns:
         return self._idle_thread is not None
 
     def at_work(self) -> int:
-        """How many chains take or run jobs, which is all that have a turn, except the idle one."""
+        """How many chains take or run jobs: all that have a turn, except the idle one."""
         return self._active - (self._idle_thread is not None)
 
     # -- giving turns ---------------------------------------------------------------------------------------------------
 
     def give(self, most: int) -> None:
-        """Give a turn to so many parked chains, or to all if there are fewer."""
+        """Give a turn to each of `most` parked chains, or to all if there are fewer."""
         with self._counting:
             turns = 0 if self._signals.is_stopping() else min(most, self.workers - self._active)
             self._active += turns
@@ -89,7 +89,7 @@ class Turns:
                 return
 
     def resubmit(self, turns: int) -> None:
-        """So many turns were submitted and will never begin, because their threads are dead."""
+        """Submit this many turns again, which were submitted and will never begin because their threads are dead."""
         for _ in range(turns):
             if not self._submit():
                 self._park()

@@ -69,7 +69,7 @@ class Worker:
             if alone or not self._claimer.last_chance_is_due:
                 finished = self._run(job, handler)
             self._queue.put(judge(job, NotBegun(), None) if finished is None else finished.verdict)
-        finally:  # even if something broke this off: `liveness/reconcile.py` frees a job that neither runs nor has a verdict
+        finally:  # even after an interruption: `liveness/reconcile.py` frees a job that neither runs nor has a verdict
             self.running.remove(job)
         if finished is not None:
             self._claimer.sizer.ran(job.type, finished.seconds)
