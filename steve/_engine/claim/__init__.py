@@ -1,6 +1,6 @@
 """Takes due jobs from the database into the buffer. A claim is due after a notification, when a known job comes due, or when
-the poll interval is over. The buffer gives jobs back to the database when they lie in it for too long, and when the engine stops.
-Feeds: work/, with jobs; settle/, with the verdict "not begun" on jobs that are given back.
+the poll interval is over. The buffer gives jobs back to the database when they lie in it for too long, and when the engine
+stops. Feeds: work/, with jobs; settle/, with the verdict "not begun" on jobs that are given back.
 
 claimer.py        makes the claims: read it first
 schedule.py       when the next claim is due; notifier.py wakes it
