@@ -44,7 +44,7 @@ def test_the_site_has_the_docstrings_of_fields(site: Path) -> None:
     """They stand in the modules that define the classes, which say that they are of `steve`."""
     text = (site / "reference" / "api.html").read_text()
     assert "-100 to 100, higher first." in text
-    assert "What is wrong, a sentence each, for people." in text
+    assert "What is wrong: one sentence for people about each problem." in text
 
 
 @pytest.mark.parametrize("name", PAGES)
