@@ -66,7 +66,7 @@ def by_create(options: CreatorOptions) -> float:
 def by_insert(options: CreatorOptions) -> float:
     """Send the same INSERT by psycopg alone, with a connection for each thread and parameters made before the clock starts."""
     statement = read_statement(files("steve._database").joinpath("sql", "insert_job.sql").read_text(), options.schema)
-    fixed = {"notify": options.notify is not False, "channel": channel_of(options.schema)}
+    fixed = {"notify": options.notify is not False, "sparing": False, "channel": channel_of(options.schema)}
 
     def parameters(type: str, i: int) -> dict[str, Any]:
         insert = checked(NewJob(type, {"i": i}), Settings())
