@@ -95,7 +95,7 @@ def job_from(replaced: Mapping[str, Any], *values: Any) -> Job:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One run of a job, as a row of the log."""
+    """One run of a job. The log has those that ended."""
 
     job_id: int
     number: int

@@ -31,7 +31,8 @@ grant usage on sequence {schema}.job_id_seq to {role};
 _WORK = """\
 grant select, delete on {schema}.job to {role};
 grant update (
-  status, result, error, attempts, crashes, lease_no, process_id, claimed_at, started_at, completed_at, run_at, updated_at
+  status, result, error, attempts, crashes, lease_no, process_id, claimed_at, started_at, completed_at, process, run_at,
+  updated_at
 ) on {schema}.job to {role};
 grant select, insert, delete on {schema}.attempt to {role};
 grant select, insert, update, delete on {schema}.process to {role};

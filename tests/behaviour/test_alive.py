@@ -476,9 +476,8 @@ def test_a_job_whose_outcome_the_server_forgot_in_a_crash_runs_again(
     job = manager.create("a")
     until(lambda: manager.find(job).status is Status.COMPLETED)
     with psycopg.connect(server.conninfo) as there:
-        there.execute(f"delete from {schema}.attempt")
         there.execute(
-            f"update {schema}.job set status = 'running', result = null, completed_at = null,"
+            f"update {schema}.job set status = 'running', result = null, completed_at = null, process = null,"
             f" claimed_at = now() - interval '1 s', process_id = (select id from {schema}.process)"
         )
     server.stop("immediate")

@@ -23,7 +23,8 @@ NOT_RUN = "held the job by the tables and did not run it"
 
 
 class Gate:
-    """A handler. Jobs of the type "waits" wait in it until it is open."""
+    """A handler. Jobs of the type "waits" wait in it until it is open. Those of the type "fails" raise, those of the type
+    "retries" only at their first attempt; at the second they wait."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[int, int]] = []
@@ -31,7 +32,9 @@ class Gate:
 
     def __call__(self, job: Job) -> dict[str, Any]:
         self.begun.append((job.id, job.attempts))
-        if job.type == "waits":
+        if job.type == "fails" or (job.type == "retries" and job.attempts == 1):
+            raise RuntimeError(job.type)
+        if job.type in ("waits", "retries"):
             self.open.wait(100)
         return job.payload
 
@@ -77,19 +80,24 @@ returning uid
 
 def completed(manager: JobManager, job: object) -> Job:
     """The job when it is completed."""
+    return ended(manager, job, Status.COMPLETED)
+
+
+def ended(manager: JobManager, job: object, status: Status) -> Job:
     found: list[Job] = []
 
-    def is_completed() -> bool:
+    def is_ended() -> bool:
         found[:] = [one for one in [manager.find(job)] if one is not None]
-        return bool(found) and found[0].status is Status.COMPLETED
+        return bool(found) and found[0].status is status
 
-    until(is_completed, timeout=60)
+    until(is_ended, timeout=60)
     return found[0]
 
 
-def begin_waiting(manager: JobManager, gate: Gate) -> Job:
-    job = manager.create("waits", {"n": 1})
-    until(lambda: (job.id, 1) in gate.begun)
+def begin_waiting(manager: JobManager, gate: Gate, type: str = "waits") -> Job:
+    """A job of that type that waits, at its first attempt or, if it "retries", at its second."""
+    job = manager.create(type, {"n": 1}, backoff_strategy="none")
+    until(lambda: (job.id, 2 if type == "retries" else 1) in gate.begun)
     return job
 
 
@@ -106,18 +114,22 @@ def assert_freed_and_run_again(manager: JobManager, job: Job | object) -> None:
 # -- freed --------------------------------------------------------------------------------------------------------------
 
 
-def test_new_jobs_complete_after_a_truncate_that_gives_their_ids_out_again(shop: JobManager, run: Run) -> None:
-    """The attempts of the old jobs are still in the history, under the same ids."""
-    for job in shop.create_many([("a", {"n": n}) for n in range(20)]):
-        completed(shop, job)
+@pytest.mark.parametrize(("type", "attempts"), [("a", ["success"]), ("retries", ["error", "success"])])
+def test_new_jobs_complete_after_a_truncate_that_gives_their_ids_out_again(
+    shop: JobManager, gate: Gate, run: Run, type: str, attempts: list[str]
+) -> None:
+    """The attempts of the old jobs are still in the log, under the same ids."""
+    gate.open.set()
+    for job in shop.create_many([("fails", {"n": n}) for n in range(20)], max_attempts=1):
+        ended(shop, job, Status.FAILED)
     before = run("select job_id, lease_no from attempt order by job_id")
     run("truncate job restart identity")
-    jobs = shop.create_many([("a", {"n": n}) for n in range(20)])
-    assert {(job.id, 1) for job in jobs} == set(before)  # the history has the rows already that these will write
+    jobs = shop.create_many([(type, {"n": n}) for n in range(20)], backoff_strategy="none")
+    assert {(job.id, 1) for job in jobs} == set(before)  # the log has rows already for the first attempts of these
     for job in jobs:
         found = completed(shop, job)
-        assert (found.result, found.attempts, found.crashes) == (job.payload, 1, 0)
-        assert [attempt.status for attempt in shop.history(job)] == ["success"]
+        assert (found.result, found.attempts, found.crashes) == (job.payload, len(attempts), 0)
+        assert [attempt.status for attempt in shop.history(job)] == attempts
     assert shop.health().ok
 
 
@@ -213,25 +225,31 @@ def test_a_run_from_before_a_truncate_writes_nothing_over_the_new_job_of_its_id(
     assert sorted(told) == [("new", "new"), ("third", "third")]
 
 
-@pytest.mark.parametrize("history", ["with its history", "without its history"])
-def test_a_row_that_is_put_back_as_it_was_while_it_ran_runs_again(shop: JobManager, gate: Gate, run: Run, history: str) -> None:
+def test_a_row_that_is_put_back_as_it_was_while_it_ran_runs_again(shop: JobManager, gate: Gate, run: Run) -> None:
     job = begin_waiting(shop, gate)
+    put_back(shop, gate, run, job)
+    assert_freed_and_run_again(shop, job)
+    assert gate.begun == [(job.id, 1), (job.id, 2)]
+
+
+def test_a_row_that_is_put_back_while_the_log_has_its_attempt_runs_again(shop: JobManager, gate: Gate, run: Run) -> None:
+    job = begin_waiting(shop, gate, "retries")
+    put_back(shop, gate, run, job)
+    found = completed(shop, job)
+    assert (found.attempts, found.crashes) == (3, 1)
+    # The row of the second attempt is there already, and stays as it is.
+    assert [(attempt.number, attempt.status) for attempt in shop.history(job)] == [(1, "error"), (2, "success"), (3, "success")]
+    assert gate.begun == [(job.id, 1), (job.id, 2), (job.id, 3)]
+
+
+def put_back(manager: JobManager, gate: Gate, run: Run, job: Job) -> None:
+    """Let the job complete, and put its row back as it was before."""
     run("create table aside as select * from job")
     gate.open.set()
-    completed(shop, job)
+    completed(manager, job)
     run("delete from job")
-    if history == "without its history":
-        run("delete from attempt")
     run("insert into job overriding system value select * from aside")
-    assert shop.find(job).status is Status.RUNNING  # type: ignore[union-attr]
-    if history == "without its history":
-        assert_freed_and_run_again(shop, job)
-    else:
-        found = completed(shop, job)
-        assert (found.attempts, found.crashes) == (2, 1)
-        # The row of the attempt is there already, and stays as it is.
-        assert [(attempt.number, attempt.status) for attempt in shop.history(job)] == [(1, "success"), (2, "success")]
-    assert gate.begun == [(job.id, 1), (job.id, 2)]
+    assert manager.find(job).status is Status.RUNNING  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -249,14 +267,17 @@ def test_a_row_that_is_edited_while_it_runs_runs_again(shop: JobManager, gate: G
     assert told == [2]  # no listener hears of the first run, which had lost its job
 
 
-def test_an_attempt_with_the_lease_of_a_running_job_does_not_block_its_outcome(shop: JobManager, gate: Gate, run: Run) -> None:
-    job = begin_waiting(shop, gate)
+@pytest.mark.parametrize(("type", "attempts"), [("waits", ["success"]), ("retries", ["error", "success"])])
+def test_an_attempt_with_the_lease_of_a_running_job_does_not_block_its_outcome(
+    shop: JobManager, gate: Gate, run: Run, type: str, attempts: list[str]
+) -> None:
+    job = begin_waiting(shop, gate, type)
     run("insert into attempt select id, lease_no, 7, 'by hand', now(), now(), 'error', 'by hand' from job")
     gate.open.set()
     found = completed(shop, job)
-    assert (found.attempts, found.crashes, found.result) == (1, 0, {"n": 1})
-    assert [(attempt.number, attempt.status) for attempt in shop.history(job)] == [(1, "success")]
-    assert gate.begun == [(job.id, 1)]
+    assert (found.attempts, found.crashes, found.result) == (len(attempts), 0, {"n": 1})
+    assert [(attempt.number, attempt.status) for attempt in shop.history(job)] == list(enumerate(attempts, 1))
+    assert gate.begun == [(job.id, number) for number, _ in enumerate(attempts, 1)]
     assert shop.health().ok
 
 

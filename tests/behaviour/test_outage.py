@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from steve import Job, JobManager, Snooze, Status, embedded
+from steve import Attempt, Job, JobManager, Snooze, Status, embedded
 from steve._model.tuning import Tuning
 from tests.behaviour.proxy import Proxy
 from tests.conftest import until
@@ -260,7 +260,13 @@ def test_a_create_whose_reply_is_lost_stores_each_job_once(
 
 @pytest.mark.parametrize(
     ("outcome", "statuses"),
-    [("result", ["completed"]), ("retry", ["pending", "completed"]), ("failure", ["failed"]), ("snooze", ["completed"])],
+    [
+        ("result", ["completed"]),
+        ("result of a retry", ["pending", "completed"]),
+        ("retry", ["pending", "completed"]),
+        ("failure", ["failed"]),
+        ("snooze", ["completed"]),
+    ],
 )
 def test_a_settlement_whose_reply_is_lost_is_told_once_and_logged_once(
     make_manager: Callable[..., JobManager],
@@ -274,6 +280,8 @@ def test_a_settlement_whose_reply_is_lost_is_told_once_and_logged_once(
     statuses: list[str],
 ) -> None:
     def handler(job: Job) -> str:
+        if outcome == "result of a retry" and job.attempts == 1:
+            raise RuntimeError(outcome)
         gate.pass_through(job)
         is_first = len(gate.begun) == 1
         if is_first and outcome == "snooze":
@@ -283,8 +291,8 @@ def test_a_settlement_whose_reply_is_lost_is_told_once_and_logged_once(
         return outcome
 
     manager = make_manager(proxy.conninfo, handler=handler, poll_interval=0.3)
-    told: list[str] = []
-    manager.on_attempt(None, lambda job, attempt: told.append(job.status) if job.status != "running" else None)
+    told: list[tuple[str, Attempt]] = []
+    manager.on_attempt(None, lambda job, attempt: told.append((job.status, attempt)) if job.status != "running" else None)
     manager.start(workers=1)
     job = manager.create("a", max_attempts=1 if outcome == "failure" else 2, backoff_strategy="none")
     until(lambda: gate.begun)
@@ -293,10 +301,13 @@ def test_a_settlement_whose_reply_is_lost_is_told_once_and_logged_once(
     lost_reply.lose(lambda: number_of(conn, schema, "status <> 'running'"))
     until(lambda: len(told) == len(statuses))
     manager.stop()
-    assert told == statuses
-    assert [attempt.status for attempt in manager.history(job)] == [
-        "success" if status == "completed" else "error" for status in statuses
-    ]
+    assert [status for status, _ in told] == statuses
+    history = manager.history(job)
+    assert [attempt.status for attempt in history] == ["success" if status == "completed" else "error" for status in statuses]
+    assert [attempt for _, attempt in told] == history
+    # A success at the first attempt is recognised by the job's own row, all else by the log.
+    logged = conn.execute(f"select count(*) from {schema}.attempt").fetchone()
+    assert logged == (0 if outcome == "result" else len(statuses),)
     assert lines(caplog, "was taken from this process") == []
 
 

@@ -22,6 +22,7 @@ from psycopg import sql
 from steve import InvalidJob, Job, JobManager
 from tests.behaviour.test_bad_input import CONSTRUCTOR, CREATE, LOOKING, MANY, NOWHERE, TEXTS
 
+from .cluster import ended
 from .faults import Site, fault
 from .misdeeds import BORROWS, CHANGES, CLOSES, FORKS, HUGE, RAISES, RESULTS
 from .processes import Process
@@ -194,6 +195,7 @@ REFUSED_ROWS = {
             "status, result": "'completed', '1'",
             "process_id": "1",
             "completed_at": "now()",
+            "process": "'hand'",
             "attempts": "-1",
             "attempts, crashes": "1, 2",
             "max_attempts": "0",
@@ -271,7 +273,7 @@ def _poisoned(payload: str, columns: str, values: str, ends: set[str]) -> Case:
                 connection.execute(plain, [k])
         for k in innocents:
             desk.site.note("enq_ok", k=k)
-        tried = f"select count(*) from {desk.site.schema}.attempt where job_id = %s"
+        tried = f"select count(*) from {ended(desk.site.schema)} where id = %s"
         if not desk.site.until(lambda: desk.site.cluster.ask(tried, [id]) == [(1,)], PLAIN_SECONDS):
             yield f"it was not tried within {PLAIN_SECONDS:g} s"
         with desk.by_hand() as connection:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from steve import JobManager
 
+from .cluster import ended
 from .faults import Site, Skipped, fault
 
 LIBRARIES = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/lib*/faketime/libfaketime.so.1", "/usr/local/lib/faketime/*.so.1")
@@ -64,8 +65,7 @@ def clocks(site: Site) -> None:
     site.stop_creators()
     site.drain()
     (times,) = site.cluster.ask(
-        "select min(attempt.started_at - run_at), max(attempt.started_at - run_at), count(*) "
-        f"from {site.schema}.attempt join {site.schema}.job on job.id = job_id where payload->>'k' like 'due-%'"
+        f"select min(started_at - run_at), max(started_at - run_at), count(*) from {ended(site.schema)} where k like 'due-%'"
     )
     earliest, latest, count = times
     site.notes["due jobs"] = count
@@ -74,7 +74,7 @@ def clocks(site: Site) -> None:
     site.expect_at_most(RUN_AT_SECONDS, latest.total_seconds(), f"a job began {latest.total_seconds():.3f} s after its run_at")
     crashed = sum(attempt.status == "crashed" for attempt in site.cluster.attempts(site.schema))
     site.expect(not crashed, f"{crashed} jobs were rescued")
-    workers = site.cluster.ask(f"select distinct process from {site.schema}.attempt")
+    workers = site.cluster.ask(f"select distinct process from {ended(site.schema)}")
     site.expect(len(workers) == 3, f"{len(workers)} of 3 processes had something to do")
 
 

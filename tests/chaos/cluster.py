@@ -32,6 +32,21 @@ OBSERVER = (
 """Options of the observer's sessions, so that settings that a fault changes for all sessions do not apply to them."""
 
 
+def ended(schema: str) -> str:
+    """For a FROM: the attempts that have ended, those in the log and those for which a job's own row stands. An attempt that is
+    written down twice is there twice."""
+    return f"""(
+      select job.id, payload->>'k' as k, type, run_at, attempt.lease_no, number, attempt.process, attempt.started_at,
+        attempt.completed_at, attempt.status
+      from {schema}.attempt
+      join {schema}.job on job.id = job_id
+      union all
+      select id, payload->>'k', type, run_at, lease_no, attempts, process, started_at, completed_at, 'success'
+      from {schema}.job
+      where process is not null
+    ) as ended"""
+
+
 @contextmanager
 def opened(warden: Warden, **settings: str) -> Iterator[Cluster]:
     """A new cluster, removed at the end."""
@@ -134,10 +149,7 @@ class Cluster:
         return [JobRow(*row) for row in rows]
 
     def attempts(self, schema: str) -> list[AttemptRow]:
-        rows = self.ask(
-            "select payload->>'k', number, attempt.status, split_part(process, ':', 2)::integer "
-            f"from {schema}.attempt join {schema}.job on job.id = job_id"
-        )
+        rows = self.ask(f"select k, number, status, split_part(process, ':', 2)::integer from {ended(schema)}")
         return [AttemptRow(*row) for row in rows]
 
     def sessions(self, application: str) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tests.pair import ask
 
-from .cluster import Twins, twins
+from .cluster import Twins, ended, twins
 from .faults import Site, fault
 
 RESUME_SECONDS = 5.0
@@ -87,9 +87,8 @@ def _fail_over(site: Site, cluster: Twins) -> None:
 
 def _note_tail(site: Site, cluster: Twins) -> None:
     """Note what the standby never received: what is in the old primary and not in the new one."""
-    job, attempt = f"{site.schema}.job", f"{site.schema}.attempt"
-    states = f"select payload->>'k', status from {job}"
-    ends = f"select payload->>'k', attempt.lease_no, attempt.completed_at from {attempt} join {job} on job.id = job_id"
+    states = f"select payload->>'k', status from {site.schema}.job"
+    ends = f"select k, lease_no, completed_at from {ended(site.schema)}"
     (old_states, old_ends) = cluster.pair.look_into_old(states, ends)
     new_jobs = {k for k, _ in cluster.ask(states)}
     site.gone |= {str(k) for k, _ in old_states} - new_jobs

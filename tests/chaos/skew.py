@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.child import ROOT
 
-from .cluster import temporary_directory
+from .cluster import ended, temporary_directory
 from .faults import Site, Skipped, fault
 
 MIGRATIONS = "steve/_database/migrations"
@@ -66,8 +66,7 @@ def versions(site: Site) -> None:
 def _who(site: Site) -> dict[str, set[int]]:
     """Which processes did which types."""
     rows = site.cluster.ask(
-        "select type, array_agg(distinct split_part(process, ':', 2)::integer) "
-        f"from {site.schema}.attempt join {site.schema}.job on job.id = job_id group by type"
+        f"select type, array_agg(distinct split_part(process, ':', 2)::integer) from {ended(site.schema)} group by type"
     )
     return {type: set(pids) for type, pids in rows}
 

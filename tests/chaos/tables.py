@@ -55,7 +55,6 @@ def aliens(site: Site) -> None:
             if number % 2 == 0:
                 done = f"id = {job.id} and status = 'completed'"
                 site.expect(site.until(lambda done=done: _count(site, done), 10), f"{k} was not done at first")
-                site.cluster.ask(f"delete from {site.schema}.attempt where job_id = {job.id}")
                 site.undone.add(k)
             worker = site.chance.choice(workers)
             site.note("fault", what="alien row", pid=worker.pid)
@@ -63,7 +62,7 @@ def aliens(site: Site) -> None:
                 f"update {site.schema}.job "
                 "set status = 'running', lease_no = lease_no + 1, attempts = attempts + 1, claimed_at = now(), run_at = now(), "
                 f"process_id = (select id from {site.schema}.process where name like %s), "
-                "result = null, completed_at = null, started_at = null "
+                "result = null, completed_at = null, started_at = null, process = null "
                 "where uid = %s returning extract(epoch from clock_timestamp())::double precision",
                 [f"%:{worker.pid}", job.uid],
             )

@@ -115,7 +115,7 @@ BEYOND_ALL = [
 CHANGES = [
     "update job set status = 'running', process_id = 1",
     "update job set status = 'cancelled', completed_at = now()",
-    "update job set run_at = now()",
+    "update job set run_at = now(), process = 'p'",
     "select from job for update",
     "delete from job",
     (

@@ -57,6 +57,8 @@ IMPOSSIBLE = [
     "completed_at = now()",  # but pending
     "status = 'running', process_id = 1, completed_at = now()",
     "status = 'completed', process_id = 1, completed_at = now()",
+    "process = 'p'",  # of its only attempt, but pending
+    "status = 'failed', completed_at = now(), process = 'p'",
     "attempts = -1",
     "attempts = null",
     "attempts = 1000000001",

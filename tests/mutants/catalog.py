@@ -77,6 +77,36 @@ MUTANTS = (
         Edit("_database/sql/settle_jobs.sql", "and (job.status = 'running') is true", ""),
     ),
     Mutant(
+        "M1e",
+        "a success at the first attempt whose reply was lost is not recognised: the witness reads the log alone",
+        "behaviour/test_outage.py::test_a_settlement_whose_reply_is_lost_is_told_once_and_logged_once",
+        Edit("_database/sql/find_settled.sql", "or (job.process is not null", "or (false"),
+    ),
+    Mutant(
+        "M1f",
+        "a job that somebody else finished is taken for settled: no time of the claim in the witness",
+        "database/test_settlement.py::test_a_job_that_was_finished_otherwise_is_not_taken_for_settled",
+        Edit("_database/sql/find_settled.sql", "and job.claimed_at = given.claimed_at", ""),
+    ),
+    Mutant(
+        "M1g",
+        "a success at a later attempt is not written into the log",
+        "behaviour/test_attempts.py::test_a_job_that_began_before_it_succeeded_has_all_its_attempts_in_the_log",
+        Edit("_database/sql/settle_jobs.sql", "'success' and job.started_at is null", "'success'"),
+    ),
+    Mutant(
+        "M1h",
+        "a success at the first attempt is written into the log, too",
+        "behaviour/test_attempts.py::test_a_job_that_succeeds_at_once_has_no_row_in_the_log",
+        Edit("_database/sql/settle_jobs.sql", "attempt_status is not null and process is null", "attempt_status is not null"),
+    ),
+    Mutant(
+        "M1i",
+        "the history forgets a success at the first attempt",
+        "behaviour/test_attempts.py::test_a_job_that_succeeds_at_once_has_no_row_in_the_log",
+        Edit("_database/sql/list_attempts.sql", "where job.process is not null", "where false"),
+    ),
+    Mutant(
         "M2",
         "a rescue takes a job whose outcome is being written: it neither locks the row nor looks at its status again",
         "database/test_holding.py::test_a_rescue_skips_a_job_whose_outcome_is_being_written",

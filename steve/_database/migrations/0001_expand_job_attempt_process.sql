@@ -1,5 +1,6 @@
 -- The tables of steve. A row of `job` is one thing to do and its history. `attempt` is the log, with a row for each run that
--- ended. `process` has a row for each started manager. The statements in steve/_database/sql/ read and write them.
+-- ended, unless the job's own row stands for it (job.process). `process` has a row for each started manager. The statements in
+-- steve/_database/sql/ read and write them.
 
 create table {schema}.job (
   id               bigint generated always as identity,
@@ -34,12 +35,15 @@ create table {schema}.job (
   run_at           timestamptz not null default clock_timestamp(),
   started_at       timestamptz,                               -- first attempt, written with its outcome
   completed_at     timestamptz,                               -- final: completed or failed
+  process          text,                                      -- of its only attempt, which succeeded: the log has no row for it
   -- Python could not read a claim that brings a row with a time beyond the range of its datetime.
   check (least(created_at, updated_at, run_at, claimed_at, started_at, completed_at) > '0001-01-02'),
   check (greatest(created_at, updated_at, run_at, claimed_at, started_at, completed_at) < '9999-01-01'),
   check (crashes between 0 and attempts),
   check ((status = 'running') = (process_id is not null)),
   check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null)),
+  -- Whoever makes such a job pending again must first write its attempt into the log, and set process to null.
+  constraint job_process_check check (process is null or status = 'completed'),
   -- Both keys grow at one end, and each of a row's two updates adds an entry beside the first. The fill factor leaves space for
   -- these entries: without it PostgreSQL would search the pages for entries to delete, and then split them. In the end the
   -- indexes are no larger than without it.

@@ -1,6 +1,14 @@
--- A job's log, in the order in which the attempts were claimed.
-select attempt.job_id, number, process, attempt.started_at, attempt.completed_at, attempt.status, error_message, error_details
-from {schema}.attempt
-join {schema}.job on job.id = attempt.job_id
+-- A job's attempts that have ended, in the order in which they were claimed: its rows in the log and, where the job's own row
+-- stands for an attempt, that one (settle_jobs.sql). A row in the log under the same lease is then of another life of that id.
+select job.id, number, ended.process, ended.started_at, ended.completed_at, ended.status, error_message, error_details
+from {schema}.job
+cross join lateral (
+  select lease_no, number, process, started_at, completed_at, status, error_message, error_details
+  from {schema}.attempt
+  where job_id = job.id and (job.process is null or lease_no <> job.lease_no)
+  union all
+  select job.lease_no, job.attempts, job.process, job.started_at, job.completed_at, 'success', null, null
+  where job.process is not null
+) as ended
 where job.uid = %(uid)s
-order by attempt.lease_no
+order by ended.lease_no

@@ -12,6 +12,10 @@
 -- the order of its key. It does so if the statistics say that job has one row or none, and keeps the plan when the table has
 -- grown. With this form it can only look up each job.
 --
+-- A first attempt that succeeds gets no row in the log, which saves most jobs an insertion: the job's own row has the times of
+-- the attempt and, in `process`, the name of the process. `started_at` tells whether an attempt is the first: an earlier one, a
+-- snooze and a crash set it; to give a job back that was not begun does not.
+--
 -- An attempt that does not count (attempt_status is null) is subtracted from `attempts` and leaves no row in the log. It
 -- raises lease_no instead, because `attempts`, which falls, is no fence. A snoozed job is due after its delay. A job that was
 -- not begun and is given back (delay is null) is due as before, and the notification `back` tells every process to look for
@@ -38,6 +42,9 @@ with verdict as materialized (
       end,
       started_at = coalesce(job.started_at, pg_catalog.now() - verdict.begun_ago * interval '1 microsecond'),
       completed_at = case when verdict.status = 'pending' then null else pg_catalog.now() end,
+      process = case
+        when verdict.attempt_status = 'success' and job.started_at is null then %(process)s::pg_catalog.text
+      end,
       updated_at = pg_catalog.now()
   from verdict
   where job.id = any(array[verdict.id])
@@ -46,6 +53,7 @@ with verdict as materialized (
     and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]
   returning
     verdict.place, job.id, verdict.lease_no, job.attempts, job.run_at, job.started_at, job.updated_at, job.completed_at,
+    job.process,
     job.updated_at - verdict.begun_ago * interval '1 microsecond' as begun_at,
     verdict.attempt_status, verdict.error, verdict.error_details
 ), logged as (
@@ -54,7 +62,7 @@ with verdict as materialized (
   )
   select id, lease_no, attempts, %(process)s, begun_at, updated_at, attempt_status, error, error_details
   from settled
-  where attempt_status is not null
+  where attempt_status is not null and process is null
 )
 select
   place,
