@@ -101,6 +101,8 @@ class Tuning:
     # Liveness of processes
     look_interval: float = 2.0
     """How often each process looks at the others. The time is by chance up to a quarter longer or shorter."""
+    look_most: int = 16
+    """At how many of them it looks, unless most of these are dead."""
     suspicion: float = 3.0
     """A process is taken for dead so long after it was suspected. Until then it may open a lost connection again."""
     observer_age: float = 5.0
