@@ -68,10 +68,12 @@ def register(statements: Statements, connection: psycopg.Connection) -> int:
     return process_id
 
 
-def look(statements: Statements, connection: psycopg.Connection, process_id: int, *, beat: bool) -> list[Process]:
-    """At all other processes, as a heartbeat does it."""
+def look(
+    statements: Statements, connection: psycopg.Connection, process_id: int, *, beat: bool, most: int = 16
+) -> list[Process]:
+    """At other processes, as a heartbeat does it."""
     return statements.processes.beat(
-        connection, process_id, "p", 60.0, connection.info.backend_pid, beat=beat, locked=beat
+        connection, process_id, "p", 60.0, connection.info.backend_pid, beat=beat, locked=beat, most=most
     ).others
 
 
@@ -136,6 +138,21 @@ def test_only_the_jobs_of_a_claim_whose_reply_was_lost_are_found(
     manager.create_many([("a", None)] * 4)
     _, before, lost, after = [claim(statements, first, 1, 1)[0] for _ in range(4)]
     assert statements.claims.find_claimed(first, 1, [before.claimed_at, after.claimed_at]) == [lost]
+
+
+# -- looks ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "most", "others"),
+    [(30, 2, [40, 50]), (40, 2, [50, 10]), (50, 3, [10, 20, 30]), (10, 9, [20, 30, 40, 50]), (35, 2, [40, 50])],
+)
+def test_a_process_looks_at_the_next_ones_in_the_ring_of_ids(
+    own: int, most: int, others: list[int], statements: Statements, first: psycopg.Connection, schema: str
+) -> None:
+    for id in (20, 50, 10, 40, 30):
+        first.execute(f"insert into {schema}.process (id, name, version) values (%s, 'p', '1')", [id])
+    assert [process.id for process in look(statements, first, own, beat=False, most=most)] == others
 
 
 # -- rescues --------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
--- Write this process's heartbeat and read the rows of all processes, in one statement on the heartbeat's connection. The
--- statement waits for nothing except a rescue of this very process. If `beat` is false, it only reads.
+-- Write this process's heartbeat and read its own row and those of its neighbours, in one statement on the heartbeat's
+-- connection. The statement waits for nothing except a rescue of this very process. If `beat` is false, it only reads.
+--
+-- The processes form a ring in the order of their ids, which are drawn at random. Each looks at the next `most` processes in
+-- it. So the cost of a look does not grow with the number of processes, and each process has as many that look at it.
 --
 -- The heartbeat's session holds the advisory lock of its process's row. A process that gets the lock of another one knows
 -- that this session is gone. Some sessions cannot have the lock: behind a pooler every statement may run in a different
@@ -35,6 +38,12 @@ with mine as materialized (
   from mine
   where %(beat)s and not exists (select from beaten)
   on conflict (id) do nothing
+), next as materialized (
+  select id, name, lease, heartbeat_at, suspected_at, locked
+  from {schema}.process
+  where id > %(id)s
+  order by id
+  limit %(most)s
 )
 select
   id, name, lease::double precision,
@@ -52,4 +61,19 @@ select
     or pg_catalog.row_security_active(%(attempt)s)
     or not pg_catalog.has_any_column_privilege(%(attempt)s, 'insert')
   end as restricted
-from {schema}.process
+from (
+  select id, name, lease, heartbeat_at, suspected_at, locked
+  from {schema}.process
+  where id = %(id)s
+  union all
+  select *
+  from next
+  union all
+  (
+    select id, name, lease, heartbeat_at, suspected_at, locked
+    from {schema}.process
+    where id < %(id)s
+    order by id
+    limit %(most)s - (select pg_catalog.count(*) from next)
+  )
+) as process

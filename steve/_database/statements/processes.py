@@ -78,14 +78,15 @@ class ProcessStatements:
     def is_registered(self, connection: Connection, id: int) -> bool:
         return bool(self._script.rows(connection, "find_process", {"id": id}))
 
-    def beat(self, connection: Connection, id: int, name: str, lease: float, session: int, *, beat: bool, locked: bool) -> Look:
-        """Look at all processes and, if `beat` is true, write the heartbeat of this one.
+    def beat(
+        self, connection: Connection, id: int, name: str, lease: float, session: int, *, beat: bool, locked: bool, most: int
+    ) -> Look:
+        """Look at the next `most` processes and, if `beat` is true, write the heartbeat of this one.
 
         `session`: as `LoopConnection.session`. `locked`: whether this session holds the lock already.
         """
-        rows = self._script.rows(
-            connection, "beat", self._identity(id, name, lease, session) | {"beat": beat, "locked": locked}
-        )
+        parameters = self._identity(id, name, lease, session) | {"beat": beat, "locked": locked, "most": most}
+        rows = self._script.rows(connection, "beat", parameters)
         seen = [Process(*row[:7]) for row in rows]
         own = next((one for one in seen if one.id == id), None)
         # Without rows, neither this process nor any other had one, and there is nothing to judge.

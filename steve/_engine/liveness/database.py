@@ -34,13 +34,13 @@ class DatabaseLiveness:
 
     # -- the heartbeat --------------------------------------------------------------------------------------------------
 
-    def beat(self, *, beat: bool, locked: bool) -> tuple[Look, int]:
+    def beat(self, *, beat: bool, locked: bool, most: int) -> tuple[Look, int]:
         heartbeat = self._connections.heartbeat
 
         def send(connection: Connection) -> tuple[Look, int]:
             session = heartbeat.session(connection)
             look = self._statements.beat(
-                connection, self._process_id, self._name, self._lease, session, beat=beat, locked=locked
+                connection, self._process_id, self._name, self._lease, session, beat=beat, locked=locked, most=most
             )
             return look, connection.fileno()
 

@@ -28,9 +28,9 @@ LOOP = "the heartbeat"
 class BeatPort(Protocol):
     """The heartbeat's connection."""
 
-    def beat(self, *, beat: bool, locked: bool) -> tuple[Look, int]:
-        """Look at the other processes, and with `beat` also write a heartbeat. Opens the connection if need be. `locked`: the
-        session holds the lock of the row. Returns the look, and the number of the connection's socket. Raises
+    def beat(self, *, beat: bool, locked: bool, most: int) -> tuple[Look, int]:
+        """Look at the next `most` processes, and with `beat` also write a heartbeat. Opens the connection if need be. `locked`:
+        the session holds the lock of the row. Returns the look, and the number of the connection's socket. Raises
         DatabaseFailure."""
 
     def is_open(self) -> bool: ...
@@ -77,6 +77,7 @@ class Heartbeat:
         # Held during a beat, across the statement. After `end` has taken it, no beat can insert the row again.
         self._beating = threading.Lock()
         self._is_ended = False
+        self._most = tuning.look_most
         self._wait = SocketWait()
 
     def end(self) -> None:
@@ -127,7 +128,10 @@ class Heartbeat:
             if self._connected_at is None:
                 self._connected_at = began
             beats = self._is_beat_due(began)
-            look, descriptor = self._database.beat(beat=beats, locked=self._locked)
+            look, descriptor = self._database.beat(beat=beats, locked=self._locked, most=self._most)
+        # If most of them are dead, so may be those that look at the processes behind them: look further.
+        dead = sum(process.lock_is_free or process.suspected_at is not None for process in look.others)
+        self._most = self._most * 2 if 2 * dead > self._most else self._tuning.look_most
         own = look.own
         # By the server's clock, because the clock of this machine may have stood still while the machine was suspended.
         if beats and (own is None or own.suspected_at is not None or look.seen_at - own.heartbeat_at >= own.lease):

@@ -32,6 +32,8 @@ class Ticker:
 
     def __init__(self, interval: float, **tuning: Any) -> None:
         self.answer: Callable[[], Process | None] = own
+        self.others: list[Process] = []
+        self.mosts: list[int] = []
         self.sent: list[tuple[float, bool, bool]] = []
         self.looks: list[tuple[float, float]] = []  # connected, unbroken
         self.closed = 0
@@ -45,9 +47,10 @@ class Ticker:
 
     # -- BeatPort -------------------------------------------------------------------------------------------------------
 
-    def beat(self, *, beat: bool, locked: bool) -> tuple[Look, int]:
+    def beat(self, *, beat: bool, locked: bool, most: int) -> tuple[Look, int]:
         self.sent.append((time.monotonic(), beat, locked))
-        return Look(self.answer(), [], True, NOW), self.near.fileno()
+        self.mosts.append(most)
+        return Look(self.answer(), self.others[:most], True, NOW), self.near.fileno()
 
     def is_open(self) -> bool:
         return self.is_alive
@@ -218,3 +221,13 @@ def test_after_the_end_no_beat_comes(make_ticker: MakeTicker) -> None:
     ticker.thread.join(60)
     assert not ticker.thread.is_alive()
     assert len(ticker.sent) == sent
+
+
+def test_while_most_of_its_neighbours_are_dead_it_looks_further(make_ticker: MakeTicker) -> None:
+    """Of fifty processes on a machine that is gone one is left elsewhere: it must not find them in small portions."""
+    ticker = make_ticker(look_interval=0.02, look_most=4)
+    ticker.others = [Process(number, "host:1", 60.0, NOW, None, True) for number in range(2, 52)]
+    until(lambda: 128 in ticker.mosts)
+    assert list(dict.fromkeys(ticker.mosts)) == [4, 8, 16, 32, 64, 128]
+    ticker.others = [Process(number, "host:1", 60.0, NOW, None, number % 2 == 0) for number in range(2, 52)]
+    until(lambda: ticker.mosts[-3:] == [4, 4, 4])
