@@ -16,7 +16,6 @@ The order of locks, from the first that a thread may take to the last. Each is d
 
     Runner._starting             one start at a time; nothing else waits for it
     Claimer._claiming            one claim at a time; held across the statement
-    LostReplies.scan_lock        one question about lost replies, or one full scan beside the claims; across the statement
     JobBuffer._giving_back       one thread gives back at a time
     Heartbeat._beating           one beat at a time; held across the statement
     LoopConnection: no lock      one thread at a time uses it, which the locks above and the loops ensure
@@ -36,7 +35,7 @@ from steve._database.statements import Statements
 from steve._database.statements.processes import Registered
 from steve._engine.claim.buffer import JobBuffer
 from steve._engine.claim.claimer import Claimer
-from steve._engine.claim.database import DatabaseClaims
+from steve._engine.claim.database import DatabaseClaims, DatabaseScans
 from steve._engine.claim.full_scans import FullScans
 from steve._engine.claim.notifier import DatabaseListener, Notifier
 from steve._engine.claim.schedule import ClaimSchedule
@@ -167,10 +166,9 @@ def build(
         settings=settings,
     )
     full_scans = FullScans(
-        watermarks=claimer.watermarks,
-        workers=pool,
-        statements=statements.claims,
-        connections=connections,
+        database=DatabaseScans(statements=statements.claims, connection=connections.scan),
+        claimer=claimer,
+        take_up_lost=pool.take_up_lost,
         outage=outage,
         tuning=tuning,
     )

@@ -9,16 +9,8 @@ from typing import NamedTuple
 from steve._model.claimed import Claimed
 
 
-class Lane(NamedTuple):
-    """Where a job waits. The jobs of one lane are claimed in the order of (run_at, id)."""
-
-    queue: str
-    type: str
-    priority: int
-
-
 Watermark = tuple[datetime, int]
-"""(run_at, id) of the last job that was claimed from a lane."""
+"""(run_at, id): how far this process has looked through the jobs of one priority, which are claimed in this order."""
 
 
 class Demand(NamedTuple):
@@ -32,8 +24,8 @@ class Demand(NamedTuple):
     """The same for every other type."""
     any_type: bool
     """Whether other types are served at all."""
-    watermarks: Mapping[Lane, Watermark] | None
-    """Look only into these lanes, above their watermarks; None: a full scan."""
+    watermarks: Mapping[int, Watermark] | None
+    """Look only at these priorities, above their watermarks; None: a full scan."""
     crashed: int = 0
     """Besides these: at most so many jobs whose process died while it held them."""
     alone: bool = False
@@ -46,10 +38,15 @@ class ClaimReply(NamedTuple):
     jobs: list[Claimed]
     """In the order in which they are to begin."""
     next_due_in: float | None
-    """Seconds until the next job in the lanes that the claim looked into is due."""
+    """Seconds until the next job of the priorities that the claim looked at is due, or earlier."""
     scan_seconds: float
     """How long the database looked for jobs."""
-    heads: dict[Lane, Watermark]
-    """After a full scan: the first pending job of every lane that is served, whether it is due or not."""
+    ends: dict[int, Watermark | None]
+    """For each priority that the claim looked through to its end: the last due job above the watermark, which may be one that
+    this process does not serve. None: there is none."""
+    left_over: list[tuple[int, Watermark]] = []  # noqa: RUF012
+    """The priority and place of each job that was passed over because enough of its type were claimed."""
+    cut_off: bool = False
+    """`n` ended the claim, rather than the lack of due jobs."""
     last_chance: bool = False
     """A job is due, or was claimed, that will fail if one more process dies while it holds it."""

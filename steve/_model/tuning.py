@@ -30,20 +30,18 @@ class Tuning:
     may have committed the claim later."""
     in_doubt_check: float = 1.0
     """How often the scanner looks whether such a question is due while all workers are busy."""
-    lane_least: int = 16
-    """A claim looks for at least so many jobs in each lane. A lane that yields fewer, without any other limit, is empty."""
     full_scan_every: int = 20
     """A full scan is due again after so many times its own duration."""
     slow_scan: float = 0.02
-    """A full scan that takes longer is made by the scanner, beside the claims."""
+    """No claim makes a full scan that takes longer. The scanner looks for jobs below the watermarks instead."""
+    measure_scan: float = 10.0
+    """How often the scanner measures, at most, whether full scans are still slow."""
     scan_check: float = 0.25
     """How often the scanner looks whether a full scan or a rescue is due."""
     warn_scan: float = 0.1
     """A full scan that takes longer is worth a warning that names the sessions that hold back the cleaning up."""
     full_scan_overdue: float = 5.0
-    """If the scanner is so late with a full scan, the next claim makes it."""
-    lanes_most: int = 1_000
-    """Lanes whose watermarks are kept."""
+    """If the scanner is so late with its look, the next claim is a full scan."""
     types_most: int = 1_000
     """Types whose mean duration is kept: with a fallback handler there may be any number of types."""
     work_per_worker: float = 0.005

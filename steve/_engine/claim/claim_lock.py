@@ -10,7 +10,7 @@ class ClaimLock:
     """Held while a claim's statement runs. It protects the claim's connection and whatever the schedule calls "under the claim
     lock".
 
-    Lock order: claim lock, scan lock (of the lost replies), then the locks of the schedule and of the outage.
+    Lock order: claim lock, then the locks of the schedule and of the outage.
     """
 
     def __init__(self) -> None:

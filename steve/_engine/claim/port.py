@@ -18,8 +18,5 @@ class ClaimPort(Protocol):
 
     def claim(self, demand: Demand) -> ClaimReply: ...
 
-    def scan(self, demand: Demand) -> ClaimReply:
-        """The same on a connection of its own, for a full scan that claims must not wait for."""
-
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         """The jobs that this process has claimed since the first of these times, except those claimed at one of them."""

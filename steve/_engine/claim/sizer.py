@@ -68,13 +68,3 @@ class ClaimSizer:
             watermarks=watermarks,
             crashed=idle if watermarks is None else 0,
         )
-
-    def was_cut_off(self, demand: Demand, jobs: Sequence[Claimed]) -> bool:
-        """Whether a limit ended the claim, rather than the lack of due jobs. If so, there may be more."""
-        if len(jobs) >= min(demand.n, self._tuning.lane_least):
-            return True
-        crashed = sum(job.crashes > 0 for job in jobs)
-        counts = Counter(job.type for job in jobs)
-        return crashed >= demand.crashed > 0 or any(
-            count >= demand.mosts.get(type, demand.unknown_most) for type, count in counts.items()
-        )
