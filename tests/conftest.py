@@ -5,6 +5,7 @@ The PostgreSQL is that of STEVE_TEST_DATABASE_URL, otherwise an embedded one. A 
 
 import inspect
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,11 @@ T = TypeVar("T")
 
 APPLICATION = f"steve-tests-{os.getpid()}"
 """The name of this run's connections in pg_stat_activity, where those of other programs may be, too."""
+
+
+def pytest_configure() -> None:
+    """A shell ignores Ctrl-C in what it runs in the background, and Python then has no KeyboardInterrupt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def until(predicate: Callable[[], T], timeout: float = 30.0) -> T:

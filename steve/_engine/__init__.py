@@ -2,7 +2,7 @@
 four stages:
 
     claim/       decides when and how many due jobs to take from the database, and keeps them in a buffer
-    work/        takes jobs from the buffer and calls their handlers; `_model/outcome.py` makes a verdict of each outcome
+    work/        takes jobs from the buffer and calls their handlers; `_model/outcome.py` turns each outcome into a verdict
     settle/      writes the verdicts into the database, in groups
     events/      calls the listeners, after the commit
 
@@ -11,9 +11,11 @@ Beside the stages:
     liveness/    heartbeats, and the rescue of jobs whose process died
     upkeep/      what all the others share: supervised threads, periodic duties, backpressure, outages, the watch over health
 
-runner.py starts and stops engines for the manager; ending.py says how an engine ends.
+The manager reaches the engine through three modules: runner.py starts and stops engines, signal_run.py is `run()`, and
+registry.py holds the handlers and listeners. engine.py is one started engine, ending.py says how it ends, and health.py judges
+whether it works.
 
-A new kind of verdict is a case in `_model/outcome.py`. A new periodic duty is a class with a method `duties()`, in the folder
-that it is about, or in upkeep/ if it is about none. wiring.py gives its duties to the scanner thread if they use the database,
-which may take long, and to the maintenance thread if they never wait for anything.
+A new kind of verdict is a case in `_model/outcome.py`. A new periodic duty is a class with a method `duties()`. The class goes
+into the folder of the stage that it serves, or into upkeep/ if it serves none. wiring.py gives its duties to the scanner thread
+if they use the database, which may take long, and to the maintenance thread if they never wait for anything.
 """

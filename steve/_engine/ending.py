@@ -10,7 +10,7 @@ from steve._runtime.log import logger
 
 
 class Ending:
-    """Its methods are called by the stages, each on the thread of the stage that has ended."""
+    """Each `on_...` method is called when a stage has ended, or when the engine was asked to stop, and ends what follows."""
 
     def __init__(self, *, process_id: int, shutdown_grace: float) -> None:
         self.parts: Parts
@@ -23,7 +23,7 @@ class Ending:
         return len(self.parts.running) > 0 or self.parts.settler.waiting() > 0
 
     def on_stop(self) -> None:
-        """On the thread of the periodic duties: the workers may all be busy, and the buffer must not wait for them."""
+        """Called on the maintenance thread: the jobs in the buffer must be given back at once, and all workers may be busy."""
         self.parts.abandonment.begin()
         self.parts.workers.stop()
         self.parts.claimer.buffer.give_back()
@@ -31,27 +31,27 @@ class Ending:
     def on_last_worker(self) -> None:
         parts = self.parts
         parts.settler.set_deadline()  # first, because the next line may wait for the database
-        parts.claimer.end()  # gives back what a claim under way brought
+        parts.claimer.end()  # gives back what a claim under way brings
         parts.queue.end()
         parts.threads.end_workers()
 
     def on_all_told(self) -> None:
-        """Everything is settled and told: end the other components. The last one abandons statements without an answer, so it
-        ends after the last statement."""
+        """All jobs are settled and all events told: end the other components. The last of them, the maintenance thread, breaks
+        connections whose statement has no answer, so it ends after the last statement."""
         parts = self.parts
         *others, last = (one for one in parts.components if one.daemon)
         try:
             for component in others:
                 component.end()
-            # A process that may hold jobs leaves its row, which says whose they are. So does one whose database is away: its
-            # session is gone, and the others see that.
+            # A process that may still hold jobs leaves its row, so that another process can rescue them. The row also stays
+            # while the database is away: the others see that the session is gone.
             is_away = parts.outage.now()[1] >= self._shutdown_grace / 2
             in_doubt = parts.claimer.in_doubt.exist()
             if in_doubt:
                 logger.info("the reply to a claim was lost lately: the row of this process stays, for the rescue of its jobs")
             if not parts.settler.waiting() and not in_doubt and not is_away:
                 self._deregister()
-        except Exception as error:  # whatever it is, the engine ends: threads wait for that
+        except Exception as error:  # the engine ends whatever was raised, because threads wait for its end
             logger.warning("this process could not be deregistered: %s", error)
         finally:
             last.end()
@@ -66,5 +66,5 @@ class Ending:
         settle = self.parts.connections.settle
         try:
             settle.call(deregister)
-        except InDoubt:  # it may have broken long ago, when nothing was to be settled: once more on a new one
+        except InDoubt:  # the connection may have broken long ago, while it was idle: try once more, on a new one
             settle.call(deregister)

@@ -1,4 +1,7 @@
-"""What works between one `start()` and the end after it. How it is put together: `wiring.py`. How it ends: `ending.py`."""
+"""An engine: everything that runs from one `start()` of the manager to the end after it.
+
+How it is put together: `wiring.py`. How it ends: `ending.py`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from steve.report import StopReport
 
 class Engine:
     def __init__(self, *, process: str, process_id: int, settings: Settings, own_threads: threading.local) -> None:
-        """`process`: its name, host:pid; `own_threads`: marks the threads of all engines of the manager."""
+        """`process`: the name of this process, host:pid; `own_threads`: marks the threads of all engines of the manager."""
         self.process = process
         self.stopping = False
         self.ending = Ending(process_id=process_id, shutdown_grace=settings.tuning.shutdown_grace)
@@ -40,8 +43,7 @@ class Engine:
     # -- what the manager asks ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Raises RuntimeError where the system starts no more threads. Whatever it raises, nothing of this engine is left
-        then."""
+        """Raises RuntimeError if the system starts no more threads. Whatever it raises, the engine has ended by then."""
         parts = self._parts
         try:
             interpreter.ends_after(self)
@@ -54,11 +56,11 @@ class Engine:
             raise
 
     def give_up(self) -> None:
-        """It could not be started as a whole."""
+        """End an engine that was started only in part, or not at all."""
         parts = self._parts
         self.ask_to_stop()
         parts.workers.stop()
-        # A component that has no thread runs to its end on this one. They come in the order in which one ends the next.
+        # A component that got no thread runs to its end on this one. In this order, the end of each ends the next.
         for component in parts.components:
             if not parts.threads.has_loop(component.name):
                 component.run()
@@ -71,11 +73,11 @@ class Engine:
     def ask_to_stop(self) -> None:
         """Returns at once, takes no lock and logs nothing: a signal handler may call it."""
         self.stopping = True
-        self._parts.claimer.buffer.close()  # here, not on another thread: from now on nothing is claimed
+        self._parts.claimer.buffer.close()  # on the calling thread, so that nothing is claimed from now on
         self._parts.periodic.ask_to_stop()
 
     def stop(self, timeout: float | None) -> StopReport:
-        """Ask for the end, wait for it at most so many seconds, and report."""
+        """Ask the engine to stop, wait for its end at most so many seconds, and report."""
         began = time.monotonic()
         parts = self._parts
         self.ask_to_stop()
@@ -95,20 +97,23 @@ class Engine:
         )
 
     def wait_for_end(self, seconds: float | None = None) -> bool:
-        """At most so long; returns whether the end has come."""
+        """Wait at most so many seconds. Returns whether the engine has ended."""
         return self.ending.has_ended.wait(seconds)
 
     def is_own_thread(self) -> bool:
-        """Whether the engine's end would wait for the calling thread: it is one of the manager's; or it works for a handler
-        that waits for it, in a context that was copied from the handler's (asyncio.to_thread)."""
+        """Whether the calling thread must not wait for the engine's end, because the end waits for that thread.
+
+        So it is with each thread of the manager's engines, and with a thread that works for a handler in a copy of the
+        handler's context (asyncio.to_thread), because the handler waits for it.
+        """
         return hasattr(self._own_threads, "mark") or self._parts.running.signals.are_of_this_run()
 
     def leave_to_parent(self) -> None:
-        """In the child of a fork, where its threads do not exist."""
+        """In the child of a fork, where the engine's threads do not exist: leave the connections to the parent."""
         self._parts.connections.leave_to_parent()
 
     def health(self) -> Health:
-        """From memory: cheap, and it never waits."""
+        """Reads only memory: it is cheap, and never waits for the database."""
         parts = self._parts
         vitals: dict[str, Any] = {}
         for component in parts.components:
@@ -123,7 +128,7 @@ class Engine:
         )
         failing, seconds = parts.outage.now()
         idle = _idle(parts)
-        if idle is None:  # while all workers are busy nothing claims, and what failed before says nothing
+        if idle is None:  # while all workers are busy none claims, so an earlier failure says nothing about the present
             failing = [loop for loop in failing if loop != LOOP]
         return judge_health(health, self._settings, Outages(failing, seconds, parts.liveness.access), idle or Idle())
 
@@ -133,13 +138,14 @@ class Engine:
         self.ending.on_last_worker()
 
     def held(self) -> Held:
-        """In the order in which a job moves: only a job that is being taken from the buffer at this moment can be missed."""
+        """What this process knows that it holds. The places are read in the order in which a job moves, so that two kinds of
+        jobs can be missed: one that a worker is taking from the buffer at this moment, and those in the settler's queue."""
         parts = self._parts
         buffered = {job.key() for job in parts.claimer.buffer.jobs()}
         return Held(buffered | set(parts.running.claims()) | parts.settler.claims(), *parts.queue.progress())
 
     def ask_what_was_lost(self) -> bool:
-        """If the reply to a claim was lost lately, have the claimer ask now what that claim took; returns whether it was."""
+        """Returns whether the reply to a claim was lost lately. If so, the claimer asks now which jobs that claim took."""
         in_doubt = self._parts.claimer.in_doubt
         in_doubt.ask_now()
         return in_doubt.exist()
@@ -149,7 +155,7 @@ class Engine:
 
 
 def _idle(parts: Parts) -> Idle | None:
-    """None: all workers are busy."""
+    """Returns None while all workers are busy."""
     if len(parts.running) >= parts.threads.workers:
         return None
     now, freed_at, claimer = time.monotonic(), parts.running.freed_at, parts.claimer
@@ -159,7 +165,7 @@ def _idle(parts: Parts) -> Idle | None:
 
 
 def stop_all(engines: Sequence[Engine], timeout: float | None) -> StopReport:
-    """Stop the last engine of a manager, and those of earlier starts whose handlers have not returned; one report of all."""
+    """Stop these engines of one manager, within `timeout` seconds for all. Returns one report of all of them."""
     if not engines:
         return StopReport(complete=True)
     began = time.monotonic()

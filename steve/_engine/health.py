@@ -13,29 +13,29 @@ STOPPED = Health(ok=False, problems=("the manager is not running: start() was no
 
 
 class Idle(NamedTuple):
-    """For how many seconds workers have been free and nothing was begun: 0 while all are busy."""
+    """For how many seconds a worker has been free without a job to begin. All are 0 while all workers are busy."""
 
     unclaimed: float = 0.0
-    """Since a claim last had its answer."""
+    """Since the last claim was answered."""
     alone: float = 0.0
-    """Since a job on its last chance has kept all others from beginning."""
+    """Since a job on its last chance began to hold up all others; 0 if there is none."""
     slow_listeners: float = 0.0
-    """The same as `unclaimed`, while events that wait to be told hold up the claims."""
+    """As `unclaimed`, if the reason is that events wait for slow listeners; otherwise 0."""
 
 
 class Outages(NamedTuple):
-    """What the loops met."""
+    """What keeps the loops from the database."""
 
     failing: Sequence[str]
     """The loops that cannot use the database."""
     seconds: float
-    """For how long."""
+    """For how many seconds there has been such a loop."""
     access: Sequence[str]
-    """What keeps the role from its work, a sentence each."""
+    """What keeps the role from its work, in sentences."""
 
 
 def judge_health(health: Health, settings: Settings, outages: Outages, idle: Idle) -> Health:
-    """The same health with its problems."""
+    """Returns `health` with its problems."""
     most = settings.tuning.unhealthy_after
     failing = outages.failing
     problems = [f"the thread {name} is dead" for name in health.dead_threads]
@@ -46,7 +46,7 @@ def judge_health(health: Health, settings: Settings, outages: Outages, idle: Idl
     if health.oldest_unsettled is not None and health.oldest_unsettled > most:
         problems.append(f"outcomes have waited to be written for {health.oldest_unsettled:.0f} s")
     if idle.alone > most:
-        problems.append(f"nothing else begins until a job on its last chance has run alone, for {idle.alone:.0f} s now")
+        problems.append(f"a job on its last chance must run alone, and has held up all others for {idle.alone:.0f} s")
     if idle.slow_listeners > most:
         problems.append(f"events wait for slow listeners, so nothing is claimed, for {idle.slow_listeners:.0f} s now")
     elif idle.unclaimed > most + 1.1 * settings.poll_interval and "claiming" not in failing:

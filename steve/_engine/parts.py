@@ -1,4 +1,4 @@
-"""What an engine is made of. `wiring.py` makes it; `engine.py` and `ending.py` start, ask and end it."""
+"""The parts of an engine. `wiring.py` makes them; `engine.py` starts and asks them, and `ending.py` ends them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Component(NamedTuple):
     name: str
     run: Callable[[], None]
     end: Callable[[], None]
-    """`run` returns soon after it."""
+    """Makes `run` return soon."""
     daemon: bool = True
     vitals: Callable[[], Mapping[str, Any]] = dict
-    """The fields of `Health` that it knows."""
+    """Returns the fields of `Health` that this component knows."""
 
 
 class Parts(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a manager is told by decorators, before it starts or while it runs: handlers, and listeners for jobs and for health."""
+"""What users register with a manager, before it starts or while it runs: handlers, and listeners for jobs and for health."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Registry:
         self._on_change: Callable[[], Callable[[], None] | None] = lambda: None
 
     def when_handlers_change(self, method: Callable[[], None]) -> None:
-        """Call this method of an object after each change: the workers then ask for other types.
+        """Call this bound method after each change of the handlers, so that the workers claim the right types.
 
-        The object is not kept alive. The pool of connections is closed with the last reference to the manager; a cycle of
-        references would put that off until the garbage collector runs.
+        Only a weak reference is kept. Otherwise the method's object and the registry would keep each other alive, and the pool
+        of connections, which closes with the last reference to the manager, would stay open until the garbage collector runs.
         """
         self._on_change = WeakMethod(method)
 
@@ -59,7 +59,7 @@ class Registry:
             method()
 
     def listen(self, kind: Kind, types: str | Iterable[str] | None, callback: Listener | None) -> Any:
-        """As `JobManager.on_success` and its siblings: without a callback, a decorator."""
+        """As `JobManager.on_success` and its siblings. Without a callback it returns a decorator."""
         if callback is not None:
             return self.listeners.add(kind, types, callback)
         check_types(types)

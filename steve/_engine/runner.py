@@ -1,4 +1,6 @@
-"""Starts and stops a manager's engines: the last start's, and those of earlier ones whose handlers have not returned yet."""
+"""Starts and stops a manager's engines. There may be several: the engine of the last start, and engines of earlier starts that
+were asked to stop and whose handlers have not returned yet.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from steve.report import StopReport
 
 
 class Runner:
-    """Its methods raise what `JobManager`'s of the same names do."""
+    """Each method raises what the method of `JobManager` with the same name raises."""
 
     def __init__(self, *, settings: Settings, statements: Statements, connections: Connections, registry: Registry) -> None:
         self._settings = settings
@@ -38,21 +40,23 @@ class Runner:
         fork.register(self)
 
     def _reset(self) -> None:
-        # One start at a time. Protects the setting of _engines; stop() does not take it. The first in the order of locks.
+        # Lets one start run at a time, and protects the setting of _engines. stop() does not take it. The first in the order of
+        # locks.
         self._starting = threading.Lock()
-        # The last start's engine, behind those of earlier starts that were asked to stop and have not ended.
+        # Engines of earlier starts that were asked to stop and have not ended, and then the engine of the last start.
         self._engines: tuple[Engine, ...] = ()
         self._is_asked_to_stop = False  # since the last start began
         self._own_threads = threading.local()
 
     def reset_after_fork(self) -> None:
-        """In the child of a fork: become as if never started. The parent's threads do not exist here; locks may be held."""
+        """In the child of a fork: go back to the state before any start. The parent's threads do not exist here, and its locks
+        may be held forever."""
         engines = self._engines
         fork.leave_alone(engines)
         self._connections.reset_after_fork(started=any(not engine.wait_for_end(0) for engine in engines))
         self._registry.reset_after_fork()
         self._reset()
-        for engine in engines:  # last: it may fail, where there is no /dev/null or no descriptor left
+        for engine in engines:  # last, because it fails if there is no /dev/null or no file descriptor left
             with contextlib.suppress(OSError):
                 engine.leave_to_parent()
 
@@ -65,7 +69,7 @@ class Runner:
             is_running = self.engine() is not None
             if not is_running:
                 self._start(workers, migrate)
-        # Without the lock: a log handler of the application may call us.
+        # Without the lock, because a log handler of the application may call this runner.
         if is_running:
             logger.warning("start() was called while the manager runs: nothing changed")
         else:
@@ -78,12 +82,13 @@ class Runner:
         try:
             engine = self._build(workers, migrate)
             engine.start()
-        except BaseException:  # also what a signal raises between two lines
+        except BaseException:  # a signal handler may raise anything between two lines
             for one in self._engines:
                 if one not in earlier and not one.wait_for_end(0):
                     one.give_up()
             raise
-        # A stop since this began. Looked at after the engine can be seen; request_stop() does the two in the other order.
+        # A stop that was requested during this start. The flag is read after the engine was added to _engines; request_stop()
+        # sets the flag before it reads _engines. So one of the two asks the engine to stop.
         if self._is_asked_to_stop:
             engine.ask_to_stop()
 
@@ -94,11 +99,11 @@ class Runner:
         engine: Engine | None = None
 
         def undo(action: Callable[[], object]) -> None:
-            if engine is None or engine not in self._engines:  # from then on giving it up does this
+            if engine is None or engine not in self._engines:  # once it is there, give_up() does this
                 action()
 
         def deregister() -> None:
-            with contextlib.suppress(DatabaseFailure):  # then the others see that the session is gone
+            with contextlib.suppress(DatabaseFailure):  # the other processes will see that the session is gone
                 loops.heartbeat.call(lambda ours: statements.processes.deregister_process(ours, process_id))
 
         with contextlib.ExitStack() as on_failure:
@@ -130,10 +135,10 @@ class Runner:
 
     def _prepare(self, loops: LoopConnections, migrate: bool) -> None:
         connection = loops.claim.connection()
-        with translated(connection):  # without a limit: a migration takes as long as it takes
+        with translated(connection):  # not by loops.claim.call(), which limits the time: a migration may take long
             patience = self._settings.tuning.migrate_patience
             migrations.ensure(connection, self._settings.schema, apply=migrate, patience=patience)
-        loops.settle.connection()  # a process that cannot write outcomes down must not claim
+        loops.settle.connection()  # opened now: a process that cannot settle must not claim
         if loops.claim.route.has_pooler:
             loops.claim.call(_try_transaction)
 
@@ -148,25 +153,25 @@ class Runner:
         check_timeout("timeout", timeout)
         fork.notice_fork()
         self._is_asked_to_stop = True
-        engines = self._engines  # as they are now: start() replaces the tuple
+        engines = self._engines  # the engines of now: a start() meanwhile replaces the tuple
         for engine in engines:
             engine.ask_to_stop()
-        untold = self._registry.listeners.waiting_once()  # now: a start() meanwhile may add others
+        untold = self._registry.listeners.waiting_once()  # before the wait: a start() meanwhile may add others
         report = stop_all(engines, timeout)
         if not any(engine.is_own_thread() for engine in engines):
             self._registry.listeners.drop_once(*untold)
-            if report.complete:  # otherwise handlers and listeners at work may still call us
+            if report.complete:  # otherwise a handler or listener that still runs may use the connections
                 self._connections.close()
         return report
 
     def has_ended(self, seconds: float) -> bool:
-        """Whether all engines end within so many seconds."""
+        """Wait at most so many seconds for each engine. Returns whether all have ended."""
         return all(engine.wait_for_end(seconds) for engine in self._engines)
 
     # -- asking ---------------------------------------------------------------------------------------------------------
 
     def engine(self) -> Engine | None:
-        """The one that runs."""
+        """Returns the engine that runs, or None."""
         fork.notice_fork()
         return next((engine for engine in self._engines if not engine.stopping), None)
 
@@ -180,7 +185,7 @@ class Runner:
 
 
 def check_timeout(name: str, seconds: object) -> None:
-    """Raises TypeError or ValueError for what is neither None nor a time that a thread can wait."""
+    """Raises TypeError or ValueError unless `seconds` is None or a time that a thread can wait."""
     if seconds is None:
         return
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -190,6 +195,7 @@ def check_timeout(name: str, seconds: object) -> None:
 
 
 def _try_transaction(connection: Connection) -> None:
-    """A pooler may refuse them (PgBouncer's pool_mode=statement), and then no prepared statement could ever be sent."""
+    """Raises DatabaseFailure if the pooler refuses transactions, as PgBouncer does with pool_mode=statement: the statements
+    that the engine sends through a pooler need them."""
     with translated(connection), connection.transaction():
         connection.execute("select")

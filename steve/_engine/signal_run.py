@@ -1,4 +1,6 @@
-"""`JobManager.run()`: starts, waits for SIGINT or SIGTERM, and stops. The only place where steve installs signal handlers."""
+"""`JobManager.run()`: starts the manager, waits for SIGINT or SIGTERM, and stops it. The only module of steve that installs
+signal handlers.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,13 @@ class SignalRun:
         self._is_hurried = False
 
     def reset_after_fork(self) -> None:
-        """In the child of a fork: run() waits for the signals in the parent."""
+        """In the child of a fork: put the signal handlers back, because run() waits for signals only in the parent."""
         before, self._before = self._before, {}
-        with contextlib.suppress(ValueError):  # on another thread, where the fork was noticed late
+        with contextlib.suppress(ValueError):  # the fork was noticed on another thread, where Python refuses this
             _restore(before)
 
     def run(self, workers: int, stop_timeout: float | None) -> StopReport:
-        """On the main thread only."""
+        """Raises ValueError on any thread but the main one."""
         if threading.current_thread() is not threading.main_thread():
             raise ValueError("run() waits for signals, which Python delivers to the main thread only: call start() and stop()")
         check_timeout("stop_timeout", stop_timeout)
@@ -61,9 +63,9 @@ class SignalRun:
             self._signals.starting = False
 
     def _wait_for_signal(self) -> None:
-        while self._runner.engine() is not None:  # a handler may ask for the end
+        while self._runner.engine() is not None:  # until a signal comes, or a handler calls stop()
             if (got := self._signals.get(0.5)) is not None:
-                self._runner.request_stop()  # before the log, which may be a pipe that is not read
+                self._runner.request_stop()  # before logging, which blocks if the log is a pipe that nobody reads
                 self._log(logger.info, f"stopping: got {got.name}; a second signal ends the wait for handlers")
                 return
 
@@ -74,7 +76,7 @@ class SignalRun:
                 break
             if self._signals.count >= 2:
                 self._is_hurried = True
-                for number in self._before:  # the default: one more signal ends the process
+                for number in self._before:  # with the default handlers, one more signal ends the process
                     signal.signal(number, signal.SIG_DFL)
                 text = "hurrying: handlers that have not returned are not waited for; a third signal ends the process"
                 self._log(logger.warning, text)
@@ -86,15 +88,15 @@ class SignalRun:
 
 
 class _Interrupted(KeyboardInterrupt):
-    """A signal came while run() starts. psycopg ends its waits for it as it does for Ctrl-C."""
+    """A signal came while run() was starting. A KeyboardInterrupt, because that ends psycopg's waits."""
 
 
 class _Signals:
-    """The signals that run() got. The interpreter calls it between any two lines of the main thread."""
+    """The signals that run() got. It is their handler: Python calls it between any two lines of the main thread."""
 
     def __init__(self) -> None:
         self.starting = True
-        """The next signal interrupts the start, which may wait for the database."""
+        """While True, a signal interrupts the start, which may be waiting for the database."""
         self.count = 0
         self._queue: SimpleQueue[int] = SimpleQueue()  # its put is safe in a signal handler
 
@@ -114,4 +116,4 @@ class _Signals:
 
 def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
-        signal.signal(number, handler or signal.SIG_DFL)  # None: one that Python did not install and cannot put back
+        signal.signal(number, handler or signal.SIG_DFL)  # None: C code installed it, and Python cannot put it back

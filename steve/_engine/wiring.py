@@ -5,23 +5,28 @@
 
 Each arrow is a queue; the thread that fills it does not wait for an answer. No lock is held while a user's function runs.
 
-Each stage ends the next, in the same order: the last worker gives back the buffer and ends the settler's queue; the settler
-settles the rest and ends the dispatcher; the dispatcher tells the rest and ends all others.
+The stages end in the same order. The last worker gives back the buffer and ends the settler's queue. The settler writes the
+remaining verdicts and ends the dispatcher. The dispatcher tells the remaining events and ends all other components.
 
-Workers, settler and dispatcher are not daemons: an interpreter that exits without `stop()` waits until what was begun is
-committed and told. The others are daemons: the notifier; the heartbeat, which goes on while a last handler runs; the periodic
-duties, which never wait for the database; the scanner, whose duties may take long there; and the health watch.
+Workers, settler and dispatcher are not daemon threads: an interpreter that exits without `stop()` waits until every job that
+was begun is settled and the listeners are told. The other threads are daemons:
 
-The order of locks, from the first that a thread may take to the last. Each is described where it is made.
+    steve-notifier       reads notifications
+    steve-scanner        the duties that use the database, where they may take long
+    steve-watcher        the health watch, whose listeners may be slow
+    steve-heartbeat      the heartbeats, which go on while a last handler runs
+    steve-maintenance    the duties that never wait for the database
+
+The order of locks: a thread that holds one lock may take only those below it. Each is described where it is made.
 
     Runner._starting             one start at a time; nothing else waits for it
     Claimer._claiming            one claim at a time; held across the statement
     JobBuffer._giving_back       one thread gives back at a time
     Heartbeat._beating           one beat at a time; held across the statement
-    LoopConnection: no lock      one thread at a time uses it, which the locks above and the loops ensure
+    LoopConnection: no lock      the locks above and the loops ensure that one thread at a time uses it
     Turns._counting, RunSignals._changed, ClaimSchedule._expecting, SettleQueue._weighing, Outage._lock,
     Threads._counting, Backpressure._lock, CopyOnWrite._lock, Watchdog._lock
-                                 the last: held to move data; no other lock is taken under one of these
+                                 held to move data; no other lock is taken under one of these
 """
 
 from __future__ import annotations
@@ -66,9 +71,10 @@ from steve.errors import SchemaError
 
 
 def register(id: int, settings: Settings, statements: Statements, connections: LoopConnections) -> tuple[str, Registered]:
-    """Write the row of this process. Returns its name, and what it learned. Raises DatabaseFailure and SchemaError; the row may
-    have been written by then."""
-    host = socket.gethostname().encode("ascii", "backslashreplace").decode()  # a database in LATIN1 holds nothing else
+    """Write the row of this process. Returns the name of the process, and what the database said about it. Raises
+    DatabaseFailure and SchemaError; even then the row may have been written."""
+    # In ASCII: a database in LATIN1, for example, cannot store every host name.
+    host = socket.gethostname().encode("ascii", "backslashreplace").decode()
     name = f"{host}:{os.getpid()}"
     heartbeat, claim = connections.heartbeat, connections.claim
 
@@ -96,7 +102,7 @@ def build(
     registered: Registered,
     threads: Threads,
 ) -> Engine:
-    """An engine that is not started. `process`: the name of this process."""
+    """Returns an engine that is not started yet. `process`: the name of this process."""
     tuning = settings.tuning
     workers = threads.workers
     engine = Engine(process=process, process_id=registered.id, settings=settings, own_threads=threads.own_threads)

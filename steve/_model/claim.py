@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from steve._model.claimed import Claimed
 
-
 Watermark = tuple[datetime, int]
 """(run_at, id): how far this process has looked through the jobs of one priority, which are claimed in this order."""
 

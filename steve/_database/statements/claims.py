@@ -128,8 +128,8 @@ class _Served(NamedTuple):
         return {"types": text_array(self.types), "any_type": self.any_type, "queues": text_array(self.queues)}
 
 
-def _places(text: str | None) -> list[tuple[int, Watermark | None]]:
-    """A priority and a place in each."""
+def _places(text: str | None) -> list[tuple[int, Any]]:
+    """Priorities, each with a place, (run_at, id), or None."""
     return [
         (priority, None if run_at is None else (datetime.fromisoformat(run_at), id))
         for priority, run_at, id in json.loads(text or "[]")

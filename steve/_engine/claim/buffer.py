@@ -20,18 +20,18 @@ class JobBuffer:
     def __init__(
         self, *, put_verdict: Callable[[Verdict], None], tuning: Tuning, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`put_verdict()` puts a verdict into the settler's queue: a job that is given back leaves the process that way too."""
+        """`put_verdict()` puts a verdict into the settler's queue. A job is given back by a verdict, too."""
         self._put_verdict = put_verdict
         self._tuning = tuning
         self._clock = clock
         # (time of the claim, job). Append, pop and popleft are atomic, so that taking a job needs no lock.
         self._jobs: deque[tuple[float, Claimed]] = deque()
         self._target = 0
-        # How many seconds one worker is expected to take for each job, as of the last claim. Infinity: unknown.
+        # How many seconds one worker is expected to take for each job of the last claim. Infinity: unknown.
         self._seconds_each = inf
         self._head_before: Claimed | None = None
-        # One thread gives back at a time. So when a second one finds the buffer empty, the settler's queue has the verdicts on
-        # all jobs that the first one removed. Lock order: before the lock of the settler's queue.
+        # One thread gives back at a time. So when another thread that gives back finds the buffer empty, the verdicts on all
+        # jobs that the first one removed are in the settler's queue. Lock order: before the lock of the settler's queue.
         self._giving_back = threading.Lock()
         self.is_closed = False
         self.returned = 0
@@ -51,7 +51,7 @@ class JobBuffer:
         self._jobs.extend([(now, job) for job in jobs])
 
     def expect(self, target: int) -> None:
-        """A claim was answered that asked for so many jobs."""
+        """A claim that asked for so many jobs was answered."""
         self._target = target
 
     def is_low(self) -> bool:
@@ -84,16 +84,16 @@ class JobBuffer:
     def is_enough_for(self, workers: int) -> bool:
         """Whether so many workers are enough for the jobs in the buffer.
 
-        One thread finishes short jobs sooner than ten threads that compete for the interpreter. So there is one worker for
-        every `work_per_worker` of work. Jobs that take longer than a tick, or an unknown time, get all free workers.
+        One thread finishes short jobs sooner than ten threads that compete for the interpreter. So one worker is enough for
+        `work_per_worker` seconds of work. Jobs that take longer than a tick, or an unknown time, get all free workers.
         """
         jobs = len(self._jobs)
         tuning = self._tuning
         return not jobs or (self._seconds_each <= tuning.tick and workers > jobs * self._seconds_each / tuning.work_per_worker)
 
     def has_stalled(self) -> bool:
-        """The idle worker calls this once a tick. Returns whether no job was taken since the last call; then all free workers
-        should take some."""
+        """The idle worker calls this once a tick. Returns whether there are jobs and none was taken since the last call. If so,
+        all free workers should take jobs."""
         try:
             head = self._jobs[0][1]
         except IndexError:
@@ -115,7 +115,7 @@ class JobBuffer:
                 try:
                     if self._jobs[0][0] > limit:
                         break
-                    _, job = self._jobs.popleft()  # or the one behind it, if a worker took the first meanwhile
+                    _, job = self._jobs.popleft()  # it may be the next job, if a worker took the first one meanwhile
                 except IndexError:  # the workers took the rest meanwhile
                     break
                 self._put_verdict(judge(job, NotBegun(), None))

@@ -7,10 +7,10 @@ from types import TracebackType
 
 
 class ClaimLock:
-    """Held while a claim's statement runs. It protects the claim's connection and whatever the schedule calls "under the claim
-    lock".
+    """Held while a claim's statement runs. It protects the connection for claims, and what the methods of the schedule
+    below the heading "under the claim lock" change.
 
-    Lock order: claim lock, then the locks of the schedule and of the outage.
+    Lock order: the claim lock, then the locks of the schedule and of the outage.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class ClaimLock:
         """A claim is under way. Written by the holder of the lock, read by any thread."""
 
     def acquire(self) -> bool:
-        """Without waiting. False: another thread has it."""
+        """Take the lock without waiting. Returns False if another thread has it."""
         if not self._lock.acquire(blocking=False):
             return False
         self.is_held = True
@@ -30,7 +30,7 @@ class ClaimLock:
         self._lock.release()
 
     def __enter__(self) -> None:
-        """Waits for it."""
+        """Wait for the lock and take it."""
         self._lock.acquire()
         self.is_held = True
 

@@ -1,6 +1,7 @@
 """Claims jobs into the buffer. A worker that finds the buffer low makes the claim; the others go on with their jobs.
 
-How much a claim asks for: `sizer.py`. Where it looks: `watermarks.py` and `sql/claim_jobs.sql`. When it is due: `schedule.py`.
+How many jobs a claim asks for: `sizer.py`. Where it looks: `watermarks.py` and `sql/claim_jobs.sql`. When it is due:
+`schedule.py`.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ class Claimer:
         self._tuning = tuning
         self._claiming = ClaimLock()
         self.last_chance_is_due = False
-        """A job on its last chance is due or runs, so that no other may begin. Only the worker that runs it resets this."""
+        """A job on its last chance is due or runs, so no other job may begin. Only `claim_alone()` resets this."""
         self.alone_since = 0.0
-        """When that began, by time.monotonic()."""
+        """When `last_chance_is_due` was last set, by time.monotonic()."""
         self._alone_not_before = 0.0
 
     def wake(self, *, full_scan: bool = False) -> None:
@@ -60,18 +61,19 @@ class Claimer:
     # -- claiming -------------------------------------------------------------------------------------------------------
 
     def refill(self, idle: int) -> int:
-        """Claim if a claim is due and no other is under way. Returns how many jobs that brought. Never waits for another
-        thread's claim."""
+        """Claim if a claim is due and no other is under way. Returns how many jobs it brought. Never waits for another thread's
+        claim."""
         if not self.schedule.is_due() or not self._claiming.acquire():
-            return 0  # no wake-up is lost: the holder of the lock checks for one when it has finished
+            return 0  # no wake-up is lost: the thread that holds the lock checks for one in _end_claim()
         try:
             return 0 if self.buffer.is_closed else self._claim(idle)
         finally:
             self._end_claim()
 
     def wait(self, seconds: float) -> bool:
-        """For the one idle worker: wait for a due claim or the bell, at most so many seconds. Returns whether there was one."""
-        # While a claim is under way, there is only its end to wait for: _end_claim() rings if another claim is due by then.
+        """For the one idle worker: wait until a claim is due or the bell rings, at most so many seconds. Returns whether one of
+        the two has happened."""
+        # While a claim is under way, wait for its end: _end_claim() rings if another claim is due by then.
         if self.schedule.is_due() and self.buffer.is_low() and not self._claiming.is_held:
             return True
         if self.buffer:
@@ -82,8 +84,8 @@ class Claimer:
 
     def _end_claim(self) -> None:
         self._claiming.release()
-        # After the release. An idle worker that saw the lock taken sleeps without knowing what came meanwhile: it has to be
-        # woken if a claim is due now, or will be before its sleep is over.
+        # Ring only after the release. The idle worker does not ask the schedule while it sees the lock taken, so it must be
+        # woken if a claim is due now, or will be due before its sleep is over.
         if self.schedule.seconds_to_next() < self._tuning.idle_wait or self.schedule.is_due():
             self.schedule.ring()
 
@@ -133,7 +135,7 @@ class Claimer:
                 self.schedule.ring()
         except (Transient, Misconfigured):
             raise  # the claim took no job
-        except BaseException:  # it may have taken jobs: the connection broke, or the reply could not be read
+        except BaseException:  # the claim may have taken jobs: the connection broke, or the reply could not be read
             self.in_doubt.lose()
             raise
         if reply.jobs:
@@ -143,15 +145,17 @@ class Claimer:
     def _put_into_buffer(self, jobs: list[Claimed]) -> None:
         if jobs:
             seconds_each = self.sizer.claimed(jobs)
-            # Right before the jobs are in the buffer: if something breaks this off earlier, they are asked for.
+            # Only right before the jobs are in the buffer: if something breaks the claim off earlier, it counts as one whose
+            # reply was lost, and its jobs are asked for.
             self.in_doubt.answered(jobs)
             self.buffer.add(jobs, seconds_each)
 
     # -- a job on its last chance ---------------------------------------------------------------------------------------
 
     def claim_alone(self, *, quiet: bool) -> Claimed | None:
-        """For the one worker that runs jobs on their last chance. `quiet`: this process holds no other job; then claim one.
-        Otherwise only look, once in a poll interval, whether one is still due."""
+        """For the one worker that runs jobs on their last chance. `quiet`: this process holds no other job. If it is quiet,
+        claim such a job; if not, only look, once in a poll interval, whether one is still due. Returns the claimed job, or
+        None."""
         schedule = self.schedule
         is_early = schedule.is_backing_off() if quiet else schedule.seconds_to_next() > 0.0
         if is_early or not self._claiming.acquire():
@@ -167,12 +171,12 @@ class Claimer:
                 self._outage.worked(LOOP)
                 schedule.answered(woken=False, jobs=0)
             next_at = schedule.next_after_poll()
-            if not jobs and (quiet or not is_due):  # it is gone, or another process has it
+            if not jobs and (quiet or not is_due):  # the job is gone, or another process has it
                 self.last_chance_is_due = False
                 self._alone_not_before = next_at
                 self.wake(full_scan=True)
-            # The job is the last one in the buffer, unless it was taken by a worker that had not noticed yet that a job on its
-            # last chance is due. That worker gives it back.
+            # The job is the last one in the buffer, unless a worker took it that had not yet noticed that a job on its last
+            # chance is due. That worker gives it back.
             if jobs and self.buffer.take_last(jobs[0]):
                 return jobs[0]
         except DatabaseFailure as error:
@@ -185,8 +189,8 @@ class Claimer:
     # -- claims whose reply was lost ------------------------------------------------------------------------------------
 
     def recover(self) -> int:
-        """Ask what a claim took whose reply was lost, if the question is due and no claim is under way. Returns how many jobs
-        that brought. For a thread that is not a worker: all workers may be busy with long jobs."""
+        """For the scanner, because all workers may be busy with long jobs: take up the jobs of claims whose reply was lost, if
+        the question is due and no claim is under way. Returns how many there were."""
         if not self.in_doubt.is_due() or not self._claiming.acquire():
             return 0
         try:

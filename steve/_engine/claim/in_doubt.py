@@ -1,4 +1,5 @@
-"""Remembers whether the reply to a claim was lost. The process then asks the database, twice, which jobs that claim took.
+"""Remembers whether the reply to a claim was lost. The process then asks the database, twice, which jobs that claim took
+(`lost_replies.py`).
 
 Except for `ask_now()`, all methods that change something are called under the claim lock.
 """
@@ -16,7 +17,7 @@ from steve._model.tuning import Tuning
 
 
 class InDoubtClaims:
-    """Remembers the claims that were answered, so that only the others are asked for."""
+    """Also remembers the claims that were answered, so that a question leaves out their jobs."""
 
     def __init__(self, *, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
         self._tuning = tuning
@@ -25,7 +26,7 @@ class InDoubtClaims:
         """A reply was lost, and the first question about it has not been asked yet."""
         self._second_look = inf  # when the second question is due
         self._answered: deque[datetime] = deque()
-        """The claimed_at of the last answered claims, by the database's clock. All jobs of a claim have the same."""
+        """The claimed_at of the last answered claims, by the database's clock. All jobs of a claim have the same time."""
 
     def lose(self) -> None:
         """The reply to a claim was lost, and the claim may have taken jobs."""
@@ -36,7 +37,8 @@ class InDoubtClaims:
         if len(self._answered) >= self._tuning.answered_most and not self.exist():  # while in doubt, all of them are needed
             self._answered.popleft()
         times = [job.claimed_at for job in jobs]
-        # One time, unless these are the jobs of lost replies. Compared rather than put in a set: a datetime is slow to hash.
+        # All jobs have one time, unless they are those of several lost replies. The times are compared and not put into a set,
+        # because a datetime is slow to hash.
         self._answered.extend(times[:1] if times.count(times[0]) == len(times) else sorted(set(times)))
 
     def exist(self) -> bool:
@@ -57,15 +59,15 @@ class InDoubtClaims:
         return self._is_lost or self._clock() >= self._second_look
 
     def begin(self) -> tuple[bool, list[datetime]]:
-        """A question is about to be sent. Returns whether it is the first one, and the times of the answered claims. If a reply
-        is lost after this, the next question is about it."""
+        """A question is about to be sent. Returns whether it is the first one, and the times of the answered claims. If another
+        reply is lost after this, the next question is about that one."""
         first, self._is_lost = self._is_lost, False
         self._second_look = self._clock() + self._tuning.second_look
         return first, list(self._answered)
 
     def end(self, first: bool) -> None:
-        """The question was answered. A first one is followed by a second: after the connection broke, the server may commit the
-        claim later than it answers the first question."""
+        """The question was answered. A second question follows a first one, because the server may answer the first one before
+        it commits a claim whose connection broke."""
         if not first:
             self._second_look = inf
         while len(self._answered) > self._tuning.answered_most:

@@ -37,7 +37,8 @@ class LostReplies:
         try:
             jobs = self._database.find_claimed(answered)
         except (Transient, InDoubt, Misconfigured):
-            # After any other failure, such as a row that cannot be read, only the second question remains: the claims must go on.
+            # Ask again before the next claim. After any other failure, such as a row that cannot be read, only the second
+            # question follows, so that the claims go on.
             self.in_doubt.lose()
             raise
         self.in_doubt.end(first)
@@ -47,8 +48,8 @@ class LostReplies:
         return len(jobs)
 
     def ask_at_last(self, outage: Outage, pause: Callable[[], float]) -> None:
-        """Ask once more, when no claim can follow. Gives up if the database stays away for `shutdown_grace`. `pause()`: seconds
-        to the next try."""
+        """Ask for the last time, when no claim can follow. Gives up if the database stays away for `shutdown_grace`. `pause()`
+        returns the seconds until the next try."""
         deadline = self._clock() + self._grace
         self.in_doubt.lose()
         while self.in_doubt.are_new():

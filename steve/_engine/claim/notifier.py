@@ -1,8 +1,9 @@
-"""The thread that reads notifications, on a connection of its own. It does nothing else, because a session that listens has to
-read at once: PostgreSQL sends notifications within a transaction, and a client that is slow to read them keeps that transaction
-open, which holds back the vacuuming of the whole database.
+"""The thread that reads notifications, on a connection of its own. It does nothing else, because a session that listens must
+read at once: PostgreSQL sends notifications within a transaction. A client that reads them slowly keeps that transaction open,
+which holds back the vacuuming of the whole database.
 
-A notification is only a hint: it wakes the claimer, which looks for itself. If one is lost, the next poll finds the job.
+A notification is only a hint: it wakes the claimer, which looks for jobs itself. If a notification is lost, the next poll finds
+the job.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class ListenPort(Protocol):
     """`listen` and `hear` raise DatabaseFailure."""
 
     def listen(self) -> int | None:
-        """Open the connection if it is not open, and listen. Returns the number of its socket; None if there is a pooler in
-        between, which passes no notifications on."""
+        """Open the connection if it is not open, and listen. Returns the number of its socket, or None if there is a pooler in
+        between, which does not pass notifications on."""
 
     def hear(self) -> list[str]:
         """The payloads of the notifications that have arrived."""
@@ -83,7 +84,7 @@ class Notifier:
                     break
                 self._outage.worked(LOOP)
                 self._backoff.reset()
-                self._claimer.wake(full_scan=True)  # the notifications from before are lost
+                self._claimer.wake(full_scan=True)  # notifications that were sent before are lost
                 self.is_listening = True
                 self._read(descriptor)
             except DatabaseFailure as error:
@@ -100,11 +101,11 @@ class Notifier:
             self._wait.wait(descriptor, self._tuning.listen_check)
             if self._is_ended:
                 return
-            # Before reading, not only before the claim: reading takes processor time too.
+            # Before reading, and not only before the claim, because reading takes processor time too.
             if seconds := self._claimer.stand_back_seconds():
                 self._sleep(seconds)
             payloads = self._database.hear()
-            if not payloads:  # silence: an idle connection does not notice that its other end is gone or frozen
+            if not payloads:  # ask the server: an idle connection does not notice that its other end is gone or frozen
                 self._database.listen()
                 payloads = self._database.hear()
             if payloads:

@@ -10,7 +10,7 @@ from steve._model.claim import ClaimReply, Demand
 from steve._model.claimed import Claimed
 
 LOOP = "claiming"
-"""By this name the outage and the log speak of claims."""
+"""The name of the claims in the log and in `Outage`."""
 
 
 class ClaimPort(Protocol):
@@ -19,4 +19,5 @@ class ClaimPort(Protocol):
     def claim(self, demand: Demand) -> ClaimReply: ...
 
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
-        """The jobs that this process has claimed since the first of these times, except those claimed at one of them."""
+        """The jobs that this process has claimed since the first of these times and still holds, except those that were claimed
+        at one of these times."""

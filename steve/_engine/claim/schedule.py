@@ -1,5 +1,5 @@
-"""When the next claim is due: at once after a wake-up, when a job that is known comes due, and at the latest after
-`poll_interval`; but after a failure not before the back-off is over.
+"""When the next claim is due: at once after a wake-up, otherwise when a known job comes due, and at the latest after
+`poll_interval`. After a failure no claim is due before the back-off is over.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from steve._runtime.chance import chance
 
 
 class ClaimSchedule:
-    """Any thread may call `wake()` and `expect()`; only the holder of the claim lock reports claims. It also has the bell that
-    the idle worker waits for."""
+    """Any thread may call `wake()` and `expect()`; only the thread that holds the claim lock reports claims. The schedule also
+    has the bell that the idle worker waits for."""
 
     def __init__(self, *, poll_interval: float, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
         self._poll_interval = poll_interval
@@ -28,13 +28,13 @@ class ClaimSchedule:
         self._is_woken = True
         self._next_at = 0.0
         self._not_before = 0.0
-        # Protects _expected and every write of _next_at. A retry may be settled here while a claim is under way that does not
-        # see it; without _expected, the end of that claim would set a later time. Only the clock is called under this lock.
+        # Protects _expected and every write of _next_at. _expected is there for a retry that is settled while a claim is under
+        # way: the claim does not see it, and would set a later time at its end. Only the clock is called under this lock.
         self._expecting = threading.Lock()
         self._expected = inf
         self._backoff = Backoff(tuning, clock)
         self._late = 0  # how many wake-ups in a row brought nothing
-        # Rung for the idle worker. A SimpleQueue, because its put is safe wherever Python runs, in a signal handler too.
+        # Rings for the idle worker. A SimpleQueue, because its put() is safe everywhere, even in a signal handler.
         self._bell: SimpleQueue[None] = SimpleQueue()
         self.answered_at = clock()
         """When a claim was last answered, whether it brought jobs or not."""
@@ -74,9 +74,9 @@ class ClaimSchedule:
     def stand_back_seconds(self) -> float:
         """How long to leave the next notification unread.
 
-        A notification of one job wakes many processes, and all but one come too late or have no handler for it. Each time that
-        this happens, a process waits a little longer before it reads the next one. So the process that was first the last time
-        does not have to share the processors, and the others come at different times.
+        A notification of one job wakes many processes, and all but one come too late or have no handler for it. Each time a
+        process claims nothing after a notification, it waits a little longer before it reads the next one. So the process that
+        was first does not have to share the processors next time, and the others come at different times.
         """
         tuning = self._tuning
         return min(self._late * tuning.stand_back, tuning.stand_back_most) * chance.uniform(0.5, 1.0)
@@ -99,8 +99,8 @@ class ClaimSchedule:
     def begin(self) -> bool:
         """A claim begins. Returns whether a wake-up caused it.
 
-        Called before the statement is sent: a wake-up that comes while it runs may be for a row that it does not see. Jobs that
-        were expected before are in the database already, where the claim sees them.
+        Called before the statement is sent: a wake-up that comes while the statement runs may be for a row that the statement
+        does not see. Jobs that were expected before this are in the database already, so the claim sees them.
         """
         is_woken, self._is_woken = self._is_woken, False
         with self._expecting:
@@ -113,8 +113,9 @@ class ClaimSchedule:
         self._late = 0 if jobs else self._late + woken
 
     def next_in(self, *seconds: float | None) -> None:
-        """The next claim is due after the least of these seconds, after the poll interval, or when an expected job is due."""
-        # By chance a little more or less, so that processes do not poll in step.
+        """The next claim is due after the least of these seconds, after the poll interval, or when an expected job is due,
+        whichever comes first."""
+        # A little more or less, at random, so that processes do not poll in step.
         least = min(self._poll_interval * chance.uniform(0.9, 1.1), POLL_MOST)
         for one in seconds:
             if one is not None and one < least:
@@ -123,7 +124,8 @@ class ClaimSchedule:
             self._next_at = min(self.clock() + least, self._expected)
 
     def next_after_poll(self) -> float:
-        """The next claim is due after one poll interval, whatever is expected before. Returns when that is."""
+        """The next claim is due after one poll interval, even if a job is expected before. Returns when that is, by the
+        clock."""
         with self._expecting:
             self._next_at = self.clock() + self._poll_interval
             return self._next_at
@@ -139,5 +141,5 @@ class ClaimSchedule:
         self.next_after_poll()
 
     def pause(self) -> float:
-        """A question failed. Returns how many seconds its thread should sleep before the next try."""
+        """A question about lost replies failed. Returns how many seconds its thread should sleep before the next try."""
         return self._backoff.next()

@@ -1,7 +1,7 @@
-"""How much a claim asks for, from how long handlers take and how large payloads are.
+"""How many jobs a claim asks for, by how long handlers take and how large payloads are.
 
-A job that was claimed ahead must not wait behind a slow one while another process is idle. So a claim brings as many jobs as
-the idle workers take at once, and as many as all workers together begin within `Tuning.claim_ahead`.
+A job that was claimed ahead must not wait behind a slow one while another process is idle. So a claim brings one job for each
+idle worker, and as many more as all workers together begin within `Tuning.claim_ahead`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from steve._engine.work.handlers import Handlers
-from steve._model.claim import Demand, Lane, Watermark
+from steve._model.claim import Demand, Watermark
 from steve._model.claimed import Claimed
 from steve._model.tuning import Tuning
 
@@ -19,7 +19,7 @@ from steve._model.tuning import Tuning
 class ClaimSizer:
     """Keeps moving averages: the seconds that a handler takes, for each type and for all, and the bytes of a payload.
 
-    All workers write them without a lock: an average that misses a value now and then is still an average.
+    All workers update them without a lock: an average that misses a value now and then is good enough.
     """
 
     def __init__(self, *, handlers: Handlers, workers: int, tuning: Tuning) -> None:
@@ -40,16 +40,16 @@ class ClaimSizer:
         self._mean_seconds = seconds if mean is None else mean + (seconds - mean) * 0.2
 
     def claimed(self, jobs: Sequence[Claimed]) -> float:
-        """A claim brought these jobs. Returns how many seconds one worker is expected to take for each, on average; infinity if
-        that is unknown for one of them."""
+        """A claim brought these jobs. Returns how many seconds one worker is expected to take for each, on average. Infinity if
+        that is unknown for one of the types."""
         size = sum(len(job.payload) for job in jobs) / len(jobs)
         self._mean_bytes += (size - self._mean_bytes) * 0.5
         counts = Counter(job.type for job in jobs)
         return sum(self._seconds_by_type.get(type, inf) * count for type, count in counts.items()) / len(jobs)
 
-    def demand(self, *, idle: int, buffered: int, watermarks: Mapping[Lane, Watermark] | None) -> Demand:
-        """What to ask for while so many workers are idle and so many jobs are in the buffer. Of a type that has never run, at
-        most one job for each idle worker."""
+    def demand(self, *, idle: int, buffered: int, watermarks: Mapping[int, Watermark] | None) -> Demand:
+        """What to ask for while so many workers are idle and so many jobs are in the buffer. Of a type that has never run here,
+        a claim brings at most one job for each idle worker."""
         tuning = self._tuning
         ahead = tuning.claim_ahead * self._workers
 

@@ -1,10 +1,11 @@
 """How far each priority has been claimed, and when a full scan is due.
 
-In a healthy table every claim is a full scan: it looks from the beginning of every priority. A full scan takes long while a
-transaction stays open somewhere (a report, a backup, a forgotten BEGIN), because PostgreSQL cannot remove the index entries of
-the jobs that were claimed since, and while many jobs are due that this process does not serve. So full scans get about a
-twentieth of the time, and the claims in between look only above the watermarks. When full scans are slow, no claim makes one:
-the scanner looks, in a cheaper way, for jobs below the watermarks (full_scans.py), and lowers these to what it finds.
+A full scan looks from the beginning of every priority. In a healthy table it is as fast as any other claim. Two things make it
+slow. While a transaction stays open somewhere (a report, a backup, a forgotten BEGIN), PostgreSQL cannot remove the index
+entries of the jobs that were claimed since, and a full scan passes over all of them. And it passes over the due jobs of queues
+and types that this process does not serve. So full scans get about a twentieth of the time, and the claims in between look only
+above the watermarks. Once full scans are slow, no claim makes one: the scanner looks for jobs below the watermarks in a cheaper
+way (full_scans.py), and the watermarks are lowered to what it finds.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ class Watermarks:
     saw no due job does not move it.
 
     Jobs do become pending below a watermark: commits overlap, transactions last, claims are rolled back, jobs are given back.
-    The next full scan finds them, after 21 times its duration or one poll interval at most; or the scanner's look does.
+    The next full scan finds them, or the scanner's look: after about 21 times its duration or one poll interval, whichever is
+    longer.
 
-    Only the holder of the claim lock moves a watermark. The scanner puts what it found into a queue: it may find a job while a
-    claim is under way that looks above that job, and the end of that claim must not move the watermark past it.
+    Only the thread that holds the claim lock moves a watermark. The scanner puts what it found into a queue, because it may
+    find a job while a claim is under way that looks above that job. The end of that claim must not move the watermark past it.
     """
 
     def __init__(self, *, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,7 +43,7 @@ class Watermarks:
         self.scan_seconds = 0.0
         """How long the database took for the last full scan."""
         self.is_slow = False
-        """Full scans take so long that no claim makes one."""
+        """Full scans take so long that no claim makes one. The scanner looks below the watermarks instead."""
 
     # -- from any thread ------------------------------------------------------------------------------------------------
 
@@ -73,7 +75,7 @@ class Watermarks:
     def claimed(self, reply: ClaimReply, *, full_scan: bool, cut_off: bool) -> None:
         """A claim was answered. `cut_off`: there may be more jobs where it looked."""
         if full_scan:
-            # The least of the last few: a scan may also have taken long because it waited for a processor.
+            # The least of the last few, because a scan may also have taken long while it waited for a processor.
             self.scan_seconds = reply.scan_seconds
             self._recent.append(reply.scan_seconds)
             seconds = min(self._recent)

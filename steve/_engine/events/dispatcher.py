@@ -21,10 +21,10 @@ class Dispatcher:
         self._most = tuning.events_most
         self._events: SimpleQueue[Event | None] = SimpleQueue()
         self.backpressure = Backpressure(level=lambda: self._events.qsize() / self._most, on_full=self._warn)
-        """Holds up the claims, never the settler: outcomes must be written down."""
+        """It holds up the claims, never the settler, because outcomes must be written."""
         self._is_ended = False
         self._is_idle = False  # before the first event
-        self._taken = 0  # events taken from the queue; all of them are told except perhaps the last
+        self._taken = 0  # events taken from the queue; all are told, except perhaps the last
 
     def put(self, event: Event) -> None:
         self._events.put(event)
@@ -35,7 +35,7 @@ class Dispatcher:
         self._events.put(None)
 
     def waiting(self) -> int:
-        return max(0, self._events.qsize() - self._is_ended)  # the end marker is no event
+        return max(0, self._events.qsize() - self._is_ended)  # without the end marker
 
     def progress(self) -> tuple[int, int]:
         """About how many events were ever put here, and how many of these are told."""
@@ -43,7 +43,7 @@ class Dispatcher:
         return taken + self.waiting(), max(taken - 1, 0) + self._is_idle
 
     def run(self) -> None:
-        with suppress(Empty):  # if something broke this thread off while it waited for the end marker, the marker may be gone
+        with suppress(Empty):  # the end marker is gone if something broke this thread off while it took the marker
             while (event := self._events.get(block=not self._is_ended)) is not None:
                 self._is_idle = False
                 self._taken += 1

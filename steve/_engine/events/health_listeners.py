@@ -21,7 +21,7 @@ class HealthListeners:
         self._entries.reset_after_fork()
 
     def add(self, ok: bool, callback: HealthListener) -> None:
-        """Have it called when `Health.ok` becomes `ok`."""
+        """Call this function each time `Health.ok` becomes `ok`."""
         if not callable(callback):
             raise TypeError(f"a listener must be callable, not {type(callback).__name__}")
         self._entries.replace(lambda entries: (*entries, (ok, callback)))
@@ -32,4 +32,4 @@ class HealthListeners:
                 raised = call_guarded(callback, health)
                 if raised is not None:
                     logger.error("a listener for health raised", exc_info=raised)
-                    del raised  # its traceback leads to this frame
+                    del raised  # its traceback refers to this frame, and so to all its variables

@@ -52,19 +52,20 @@ class _Entry:
 
 
 class Listeners:
-    """Any thread may add and remove listeners at any time, also a listener."""
+    """Any thread may add and remove listeners at any time, even from within a listener."""
 
     def __init__(self) -> None:
         self._entries: CopyOnWrite[tuple[_Entry, ...]] = CopyOnWrite(())
-        # on_done= of create, each called once. Operations on a dict are atomic: the thread that pops a listener calls it.
+        # The on_done= of single jobs, each called once. Operations on a dict are atomic: only the thread that pops a listener
+        # calls it.
         self._once: dict[UUID, Listener] = {}
-        self._ended_elsewhere: set[UUID] = set()  # those of these jobs that had ended when they were last looked up
+        self._ended_elsewhere: set[UUID] = set()  # the jobs of _once that had ended when they were last looked up
 
     def __len__(self) -> int:
         return len(self._entries.value)
 
     def reset_after_fork(self) -> None:
-        """In the child of a fork: the same listeners, without those of single jobs, which the parent calls."""
+        """In the child of a fork: keep the listeners, except those of single jobs, which the parent calls."""
         self._entries.reset_after_fork()
         self._once = {}
 
@@ -92,8 +93,8 @@ class Listeners:
             self._once.pop(uid, None)
 
     def drop_ended(self, ended: Collection[UUID]) -> None:
-        """These jobs have ended, or are gone. Drop those that had ended at the last call already: another process finished
-        them, and this one will never tell of them."""
+        """These jobs have ended, or are gone. Drop the on_done= of those that had ended by the last call already: another
+        process finished them, so this process gets no event for them."""
         self.drop_once(*self._ended_elsewhere.intersection(ended))
         self._ended_elsewhere = set(ended)
 
@@ -104,7 +105,7 @@ class Listeners:
         return bool(entries) and any(entry.wants(type, ("attempt",)) for entry in entries)
 
     def want(self, verdict: Verdict) -> bool:
-        """Whether a listener wants to know. Asked for every job: it costs nothing where there is none."""
+        """Whether a listener wants to know. This is asked for every job, so it is cheap when there are no listeners."""
         entries = self._entries.value
         if not entries and not self._once:
             return False
@@ -114,10 +115,10 @@ class Listeners:
         return any(entry.wants(verdict.job.type, kinds) for entry in entries)
 
     def tell(self, event: Event) -> None:
-        """Call the listeners that want to know, each guarded. On the dispatcher's thread."""
+        """On the dispatcher's thread: call the listeners that want to know. Whatever one raises is logged."""
         kinds: tuple[Kind, ...] = ("attempt",) if event.verdict is None else _kinds(event.verdict)
         for entry in self._entries.value:
-            # looked up again for each: a listener may have removed another one
+            # Look the entry up again, because an earlier listener may have removed it.
             if entry.wants(event.job.type, kinds) and entry in self._entries.value:
                 _call(entry.callback, event, with_attempt=entry.kind == "attempt")
         if event.is_final():
@@ -130,19 +131,19 @@ def _call(callback: Listener, event: Event, *, with_attempt: bool) -> None:
     try:
         job = event.make_job()
     except (ValueError, RecursionError):
-        return  # the payload cannot be decoded: the run will not begin after all, and its end is told
+        return  # the payload cannot be decoded: the handler will not be called, and listeners hear of the job's failure
     raised = call_guarded(callback, job, *([event.make_attempt()] if with_attempt else []))
     if raised is not None:
-        # Whatever it is: the job, which is settled, the next listener and this thread do not suffer from it.
+        # Whatever was raised, the job is settled, the next listener is called, and this thread goes on.
         logger.error(
             "a listener raised: %s, told of job %s", _name(callback), event.job.uid,
             exc_info=raised, extra=event.job.log_extra(),
         )  # fmt: skip
-        del raised  # its traceback leads to this frame
+        del raised  # its traceback refers to this frame, and so to all its variables
 
 
 def check_types(types: str | Iterable[str] | None) -> frozenset[str] | None:
-    """Raises TypeError or ValueError for what cannot be types of jobs."""
+    """Returns the types as a set; None: all types. Raises TypeError or ValueError for what cannot be a type of jobs."""
     if types is None:
         return None
     names = frozenset([types] if isinstance(types, str) else types)
@@ -154,7 +155,7 @@ def check_types(types: str | Iterable[str] | None) -> frozenset[str] | None:
 def _name(callback: Listener) -> str:
     try:
         return str(callback.__qualname__)
-    except Exception:  # it has none, or raises anything when it is asked
+    except Exception:  # the callable has no name, or raises when it is asked for one
         return shown(callback)
 
 

@@ -1,4 +1,4 @@
-"""Forgets the on_done= of jobs that another process has finished: this one will never tell of them."""
+"""Drops the on_done= of jobs that another process has finished, because this process gets no event for them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ForgetEndedElsewhere:
         self._statements = statements
         self._interval = settings.lease
         self._most = settings.tuning.on_done_most
-        self._put_before = 0  # events that had been put into the dispatcher's queue the last time
+        self._put_before = 0  # how many events had been put into the dispatcher's queue at the last call
 
     def duties(self) -> list[Duty]:
         return [Duty("forget on_done= of jobs that ended elsewhere", self._interval, self._forget)]
@@ -38,7 +38,7 @@ class ForgetEndedElsewhere:
         uids = self._listeners.waiting_once()[: self._most]
         put, told = self._dispatcher.progress()
         if told < self._put_before:
-            return  # an event that was put before the last time is still to be told
+            return  # an event that was in the queue at the last call has not been told yet
         self._put_before = put
         if uids:
             with suppress(DatabaseFailure):

@@ -1,5 +1,5 @@
-"""What the parts of liveness/ ask of the database: the heartbeat on its own connection, the others on the scanner's, where they
-may wait for locks.
+"""What liveness/ asks of the database. The heartbeat has a connection of its own. Everything else uses the scanner's
+connection, because it may wait for locks.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class DatabaseLiveness:
         self._connections.heartbeat.close()
 
     def met_server(self, started: float) -> None:
-        """The heartbeat's connection leads to a server that started then, by its clock."""
+        """The heartbeat's connection leads to a server that started at this time, by the server's clock."""
         self._connections.heartbeat.route.met_server(started)
 
     # -- the scanner ----------------------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ class DatabaseLiveness:
         return self._connections.scan.call(rescue)
 
     def free(self, claims: Collection[ClaimKey], reason: str) -> Sequence[tuple[Verdict, Settled]]:
-        """Take the jobs of these claims away from this process; returns them with what became of them."""
+        """Take the jobs of these claims away from this process. Returns what became of each job."""
 
         def free(connection: Connection) -> Sequence[tuple[Verdict, Settled]]:
             return self._statements.free_jobs(
@@ -78,8 +78,9 @@ class DatabaseLiveness:
         return self._connections.scan.call(free)
 
     def review(self, held: Callable[[], Held]) -> tuple[Held, Review]:
-        """What this process knows that it holds, and then what the tables say. `held()` is called after the connection was
-        opened and right before the question is sent: a job that is settled in between is missing from the tables only."""
+        """Returns what this process knows that it holds, and what the tables say. `held()` is called after the connection was
+        opened and right before the question is sent. So a job that is settled meanwhile is known here and not in the tables,
+        which does no harm."""
 
         def look(connection: Connection) -> tuple[Held, Review]:
             known = held()

@@ -1,9 +1,10 @@
-"""The thread that shows that this process lives, on a connection with nothing else on it. Each beat also looks at the others.
+"""The thread that shows that this process lives. It has a connection that nothing else uses, and it also looks at the other
+processes.
 
-The session of that connection holds the lock of the process's row (`sql/beat.sql`): the others see within seconds when it is
-gone. So this thread waits for the loss of the connection as well as for the next beat, and the first thing that it does on a
-new connection is to beat. What it sees goes to `rescue.py`. When others may have taken this process for dead, `liveness.py`
-finds out which jobs it has lost.
+The session of that connection holds the lock of the process's row (`sql/beat.sql`), and other processes see within seconds when
+the session is gone. So this thread waits for the loss of the connection as well as for the next look, and on a new connection
+it beats at once. What it sees of other processes goes to `rescue.py`. When others may have taken this process for dead,
+`liveness.py` finds out which jobs it has lost.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class BeatPort(Protocol):
     """The heartbeat's connection."""
 
     def beat(self, *, beat: bool, locked: bool) -> tuple[Look, int]:
-        """Look at the other processes; with `beat` also write a heartbeat. Opens the connection if need be. `locked`: its
-        session holds the lock of the row. Returns what it saw, and the number of the connection's socket. Raises
+        """Look at the other processes, and with `beat` also write a heartbeat. Opens the connection if need be. `locked`: the
+        session holds the lock of the row. Returns the look, and the number of the connection's socket. Raises
         DatabaseFailure."""
 
     def is_open(self) -> bool: ...
@@ -38,13 +39,13 @@ class BeatPort(Protocol):
 
 
 class LookPort(Protocol):
-    """Hears what the heartbeat saw, on its thread."""
+    """Takes what the heartbeat saw. The heartbeat's thread calls these methods."""
 
     def on_look(self, look: Look, *, connected: float, unbroken: float) -> None:
         """`connected`, `unbroken`: seconds, as in `Observer`."""
 
     def on_doubt(self) -> None:
-        """Other processes may have taken jobs of this one, until the beat that was just made."""
+        """Before the beat that was just made, other processes may have taken jobs of this one."""
 
 
 class Heartbeat:
@@ -58,7 +59,8 @@ class Heartbeat:
         outage: Outage,
         tuning: Tuning,
     ) -> None:
-        """`descriptor`: of the socket, if its session has just taken the lock of the row; None: no session holds it."""
+        """`descriptor`: the number of the connection's socket, if its session has just taken the lock of the row; None: no
+        session holds the lock."""
         self._database = database
         self._looks = looks
         self._interval = interval
@@ -69,7 +71,7 @@ class Heartbeat:
         self._connected_at = None if descriptor is None else time.monotonic()
         self._locked = descriptor is not None
         self._beaten_at = self._unbroken_since = self._connected_at or 0.0
-        # Registering was the first beat. Unlike _beaten_at, never set back to make a beat due at once.
+        # The last beat, of which the registration was the first. Unlike _beaten_at, never set to 0 to make a beat due at once.
         self._beat_at = time.monotonic()
         # Held during a beat, across the statement. After `end` has taken it, no beat can insert the row again.
         self._beating = threading.Lock()
@@ -77,21 +79,21 @@ class Heartbeat:
         self._wait = SocketWait()
 
     def end(self) -> None:
-        """No beat comes after this. One that hangs is not waited for very long."""
+        """No beat begins after this. Waits for a beat under way, at most `shutdown_grace`."""
         self._is_ended = True
         if self._beating.acquire(timeout=self._tuning.shutdown_grace):
             self._beating.release()
         self._wait.wake()
 
     def age(self) -> float:
-        """Seconds since the last beat that had its answer."""
+        """Seconds since the last beat that was answered."""
         return time.monotonic() - self._beat_at
 
     def run(self) -> None:
         try:
             self._run()
         except BaseException:
-            self._drop()  # it is unknown now whether the session holds the lock
+            self._drop()  # nobody knows now whether the session holds the lock
             raise
 
     def _run(self) -> None:
@@ -104,8 +106,8 @@ class Heartbeat:
                 self._backoff.reset()
                 self._wait.wait(descriptor, self._seconds_to_next())
             except Exception as error:
-                # While the connection is open, its session keeps the lock: this process must not look dead only because a beat
-                # cannot be written, for example while a right is missing.
+                # An open connection is kept, because its session holds the lock. This process must not look dead only because
+                # it cannot write a beat, for example while its role lacks a right.
                 if not self._database.is_open():
                     self._drop()
                 if isinstance(error, DatabaseFailure):
@@ -126,30 +128,30 @@ class Heartbeat:
             beats = self._is_beat_due(began)
             look, descriptor = self._database.beat(beat=beats, locked=self._locked)
         own = look.own
-        # By the server's clock: if this machine was suspended, its own clock may have stood still.
+        # By the server's clock, because the clock of this machine may have stood still while the machine was suspended.
         if beats and (own is None or own.suspected_at is not None or look.seen_at - own.heartbeat_at >= own.lease):
             self._looks.on_doubt()
         if beats:
             self._locked = look.locked
-            # After a pause of its own (it was stopped, or a handler starved it) this process does not know how long the others
-            # have been silent.
+            # This process paused: it was stopped, or a handler starved this thread. So it does not know how long other
+            # processes have been silent.
             if began - self._beaten_at > 2 * self._interval + self._tuning.look_interval:
                 self._unbroken_since = began
             self._beaten_at = self._beat_at = began
         elif own is None or own.suspected_at is not None:
-            self._beaten_at = 0.0  # a beat is due at once, which puts the row right
+            self._beaten_at = 0.0  # a beat is due at once: it corrects the row
         connected, unbroken = began - self._connected_at, began - self._unbroken_since
         self._looks.on_look(look, connected=connected, unbroken=unbroken)
         return descriptor
 
     def _is_beat_due(self, now: float) -> bool:
-        """A beat is made together with a look: it is due if the next look may come too late for it."""
+        """Beats are made together with looks. So a beat is due if the next look may come too late for it."""
         return not self._locked or now + self._tuning.look_interval * 1.25 >= self._beaten_at + self._interval
 
     def _seconds_to_next(self) -> float:
         if not self._beaten_at:
             return 0.0
-        # By chance a little more or less, so that processes do not look in step.
+        # A little more or less, at random, so that processes do not look in step.
         return min(self._tuning.look_interval * chance.uniform(0.75, 1.25), self._interval)
 
     def _drop(self) -> None:

@@ -1,5 +1,5 @@
-"""Wires what shows and judges which processes live: this process's heartbeat, the rescue of other processes' jobs, the search
-for jobs that this process has lost to such a rescue, and for jobs that it holds without knowing.
+"""Wires the heartbeat of this process, the rescue of other processes' jobs, and two searches: for jobs that this process has
+lost to a rescue, and for jobs that it holds without knowing.
 
 The heartbeat has a thread of its own; the rest is a duty of the scanner.
 """
@@ -42,8 +42,8 @@ class HoldingPort(Protocol):
         """Returns whether the reply to a claim was lost lately. If so, the claimer asks now what that claim took."""
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
-        """A job failed because the process with this name died while it held the job, or did not know that it held it. Called
-        after the commit, on the scanner's thread."""
+        """A job failed because the process with this name died or fell silent while it held the job, or did not know that it
+        held the job. Called after the commit, on the scanner's thread."""
 
 
 class Liveness:
@@ -67,15 +67,14 @@ class Liveness:
         self._reconcile = Reconcile(look=self._review, free=self._free, interval=settings.lease, tuning=tuning)
         self._backoff = Backoff(tuning)
         self._not_before = 0.0
-        # When the server started, by its clock; how long it had run when this process first saw it, and when that was by the
-        # clock of this process. Time since then is measured by that clock, because the server's may be set.
-        self._server_started = registered.server_started
-        self._server_up = 0.0
+        self._server_started = registered.server_started  # by the server's clock
+        self._server_up = 0.0  # how long the server had run when this process first saw it, by the server's clock
+        # When that was, by the clock of this process. It measures the time since then, because the server's clock may be set.
         self._server_seen_at: float | None = None
         self._connected = 0.0
         self._may_have_lost = False
         self.access: list[str] = []
-        """What keeps this role from its work, a sentence each: rights that it lost, row level security."""
+        """What keeps this role from its work, in sentences: rights that it lost, row level security."""
         self._restricted = registered.restricted
         self._access_is_due = False
         self._access_at = time.monotonic()
@@ -99,7 +98,7 @@ class Liveness:
         self._reconcile.begin()
 
     def doubt_tables(self) -> None:
-        """An outcome was dropped: by the tables this process may still hold the job."""
+        """An outcome was dropped. The tables may say that this process still holds the job."""
         self._reconcile.begin()
 
     # -- on the heartbeat's thread --------------------------------------------------------------------------------------
@@ -107,7 +106,8 @@ class Liveness:
     def on_look(self, look: Look, *, connected: float, unbroken: float) -> None:
         started = self._server_started if look.server_started is None else look.server_started
         if started != self._server_started or connected < self._connected:
-            # Another server, perhaps behind a pooler, or the same one after a crash: it may have lost commits.
+            # The connection is new, or a pooler leads to another server. Another server may lack commits, and so may the same
+            # one after a crash.
             self.doubt_everything()
         self._database.met_server(started)
         now = time.monotonic()
@@ -115,7 +115,7 @@ class Liveness:
             self._server_up, self._server_seen_at = max(look.seen_at - started, 0.0), now
         self._server_started, self._connected = started, connected
         if look.restricted is not None:
-            # A restricted role may still have all the rights that it needs. Ask again once a lease.
+            # A restricted role may still have all the rights that it needs, so ask again once a lease.
             again = look.restricted and now >= self._access_at + self._settings.lease
             self._access_is_due = self._access_is_due or again or look.restricted is not self._restricted
             self._restricted = look.restricted
@@ -133,7 +133,7 @@ class Liveness:
             self._check_access()
             worked = self._look_for_lost()
             worked = self._reconcile.work(self._engine.held().settled) or worked
-            if not self._engine.stopping:  # a stopping process cannot promise to tell of what it rescues
+            if not self._engine.stopping:  # a stopping process may end before it tells the listeners of rescued jobs
                 worked = self._rescue.work() or worked
             if worked:
                 self._outage.worked(LOOP)
@@ -141,7 +141,7 @@ class Liveness:
         except DatabaseFailure as error:
             self._not_before = time.monotonic() + self._backoff.next()
             self._outage.failed(LOOP, error)
-            self._reconcile.begin()  # its look at the tables finds out when the outage is over
+            self._reconcile.begin()  # so that there is a statement to try, which finds out when the outage is over
 
     def _check_access(self) -> None:
         if self._access_is_due:
@@ -150,11 +150,11 @@ class Liveness:
             self.access = self._database.check_access()
 
     def _look_for_lost(self) -> bool:
-        """If there is cause, find out which running jobs a rescue has taken. Returns whether there was. No rescue of this
-        process is under way any more: the beat that gave the cause had to wait for it. Raises DatabaseFailure."""
+        """If this process may have lost jobs, find out which running jobs a rescue has taken. Returns whether there was cause
+        to ask. Such a rescue has ended by now, because the beat that gave the cause waited for it. Raises DatabaseFailure."""
         if not self._may_have_lost:
             return False
-        self._may_have_lost = False  # before the question: a doubt that arises meanwhile stays
+        self._may_have_lost = False  # before the question, so that a doubt that arises meanwhile stays
         running = self._running.claims()
         if running:
             try:
@@ -168,16 +168,16 @@ class Liveness:
     def _review(self) -> tuple[Held, set[ClaimKey]]:
         held, review = self._database.review(self._engine.held)
         if review.adopted:
-            logger.warning("processes without a row hold jobs: %s; if they do not beat, these are rescued", review.adopted)
+            logger.warning("processes without a row hold jobs: %s; these are rescued unless a heartbeat comes", review.adopted)
         return held, review.own
 
     def _free(self, claims: set[ClaimKey]) -> None:
         if self._engine.ask_what_was_lost():
-            return  # that claim may have taken these jobs: then they run here, and no crash is counted
+            return  # that claim may have taken these jobs: they will run here, without a crash being counted
         name = self._engine.process
         freed = self._database.free(claims, f"JobLost: process {name} held the job by the tables and did not run it")
         if freed:
-            logger.warning("this process held %d jobs by the tables and did not run them: they are freed", len(freed))
+            logger.warning("by the tables this process held %d jobs that it did not run: they are freed", len(freed))
         for verdict, settled in freed:
             if verdict.status is Status.FAILED:
                 logger.error("job %s failed: %s", verdict.job.uid, verdict.error, extra=verdict.job.log_extra())

@@ -1,12 +1,17 @@
-"""Frees the jobs that this process does not run, though the tables say that it does: they run again, here or elsewhere.
+"""Frees the jobs that this process does not run, though the tables say that it does. They run again, here or elsewhere.
 
-The tables and a process disagree about a job when the outcome was forgotten (a standby is promoted before it received
-everything, a crash under `synchronous_commit = off`), when rows were put back from a dump or changed by hand, when a truncate
-or a sequence gave an id out again, or when something broke a thread off that had just taken a job. The process that holds the
-job by the tables lives and does not run it, so that no rescue would ever come for it.
+The tables and a process may disagree about a job for these reasons:
+
+    the server forgot the outcome: a standby was promoted before it had received everything, or the server crashed under
+        `synchronous_commit = off`
+    rows were put back from a dump or changed by hand
+    a truncate or a sequence gave an id out again
+    something broke a thread off that had just taken a job
+
+No rescue would ever take such a job, because the process that holds it by the tables is alive.
 
 So each process looks at the tables once a lease, and whenever there is cause for doubt: an outcome was dropped, the heartbeat
-lost its connection, a thread broke off. The same look makes rows for processes that hold jobs and have none.
+lost its connection, a thread broke off. The same look adds a row for each process that holds jobs and has no row.
 """
 
 from __future__ import annotations
@@ -23,17 +28,18 @@ class Held(NamedTuple):
     """What a process knows that it holds."""
 
     claims: set[ClaimKey]
-    """In the buffer, running, or with an outcome that is being written or deferred."""
+    """Those of jobs in the buffer, of running jobs, and of jobs whose outcome is being written or is deferred."""
     put: int
     """How many outcomes were ever put into the settler's queue."""
     settled: int
-    """How many of these the settler has done with, or has deferred."""
+    """How many of these are settled, deferred or given up."""
 
 
 class Reconcile:
-    """Looks at the tables a few times, and frees a job that it finds `reconcile_looks` times in a row. A job that was on its
-    way at one look has arrived where the next look sees it: a job that a worker was taking runs, the reply to a claim is read,
-    and the outcomes that were in the settler's queue are written.
+    """Looks at the tables a few times, and frees a job that it finds `reconcile_looks` times in a row and does not know.
+
+    A known job may be missed at one look, but not at the next. By then a job that a worker was taking runs, a reply to a claim
+    that was on its way is read, and the outcomes that were in the settler's queue are written.
     """
 
     def __init__(
@@ -44,17 +50,17 @@ class Reconcile:
         interval: float,
         tuning: Tuning,
     ) -> None:
-        """`look()` returns what this process knows that it holds, and then what it holds by the tables; `interval`: seconds
-        until it looks again without a cause."""
+        """`look()` returns what this process knows that it holds, and the claims that it holds by the tables. `interval`:
+        seconds until it looks again without a cause."""
         self._look = look
         self._free = free
         self._interval = interval
         self._tuning = tuning
-        # An object for the last cause, and for the last one that was acted on. Assigned rather than counted, because causes
-        # come from several threads.
+        # One object stands for the last cause, the other for the last cause that was acted on. They are assigned and not
+        # counted, because causes come from several threads.
         self._asked = self._begun = object()
         self._looks_left = 0
-        self._unknown: dict[ClaimKey, int] = {}  # how often in a row the last looks found each
+        self._unknown: dict[ClaimKey, int] = {}  # at how many looks in a row each was found and not known
         self._put = 0  # as in Held, at the last look
         self._again_at = 0.0
         self._next_at = time.monotonic() + interval
@@ -64,8 +70,8 @@ class Reconcile:
         self._asked = object()
 
     def work(self, settled: int) -> bool:
-        """To be called often, on one thread. Returns whether there was anything to do. `settled`: as in Held. Raises
-        DatabaseFailure."""
+        """Look if a look is due. The scanner calls this often. Returns whether there was anything to do. `settled`: as in Held.
+        Raises DatabaseFailure."""
         now = time.monotonic()
         asked = self._asked
         if asked is not self._begun or now >= self._next_at:
@@ -78,8 +84,8 @@ class Reconcile:
         self._put = held.put
         self._unknown = {claim: self._unknown.get(claim, 0) + 1 for claim in own - held.claims}
         if lost := {claim for claim, looks in self._unknown.items() if looks >= self._tuning.reconcile_looks}:
-            self._free(lost)  # and look once more: a row that is locked at this moment is not freed
-        # Look on until each job that was found twice is settled or freed. Under load, every look finds other jobs once.
+            self._free(lost)  # then look once more, because a row that is locked at this moment is not freed
+        # Look again until each job that was found twice is settled or freed. Under load every look finds some other jobs once.
         again = any(looks > 1 for looks in self._unknown.values())
         self._looks_left = max(self._looks_left - 1, int(again)) if self._unknown else 0
         return True

@@ -1,8 +1,8 @@
-"""Takes the jobs of processes that are dead or stalled. `_model/process.py` has the rules that say which are.
+"""Takes the jobs of processes that are dead or stalled by the rules of `_model/process.py`.
 
-Each heartbeat brings a look at the other processes. The heartbeat's thread judges it and leaves the findings here. To act on
-them may mean to wait for locks, so the scanner does that, on another connection. The database checks once more whether a
-finding still holds: `sql/rescue_jobs.sql`.
+The heartbeat's thread looks at the other processes, judges what it saw, and leaves the findings here. The scanner acts on them,
+on another connection, because it may have to wait for locks. The database checks once more whether a finding still holds:
+`sql/rescue_jobs.sql`.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ class RescuePort(Protocol):
     """What a rescue asks of the database. Both methods raise DatabaseFailure."""
 
     def suspect(self, process: Process) -> float | None:
-        """Write the suspicion down. Returns when, by the server's clock; None: the process has beaten since, or another one has
-        written it."""
+        """Write into the row that the process is suspect. Returns when that was, by the server's clock; None: the process has
+        sent a heartbeat since, or another process has written it already."""
 
     def rescue(self, process: Process, *, dead: bool, reason: str, taken: Collection[int]) -> Sequence[tuple[Verdict, Settled]]:
-        """Take some of its jobs, except those `taken`, and return them; none: there are no more."""
+        """Take some of its jobs, except those `taken`. Returns what became of each; when it returns none, there are no more."""
 
 
 class Observations:
-    """Remembers since when each process has looked as it does. Used on the heartbeat's thread, except `suspected`."""
+    """Remembers when this process first saw the last heartbeat and the suspicion of each process. The heartbeat's thread calls
+    all methods except `suspected`."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._beats: dict[int, tuple[float, float]] = {}
-        # The scanner writes here as well, each time a whole entry.
+        # The scanner writes here as well. Each write is one whole entry.
         self._suspicions: dict[int, tuple[float, float]] = {}
 
     def suspected(self, id: int, suspected_at: float) -> None:
-        """This process has just written the suspicion itself."""
+        """On the scanner's thread: this process has just written the suspicion itself."""
         self._suspicions[id] = (suspected_at, self._clock())
 
     def see(self, processes: Sequence[Process]) -> list[Observation]:
@@ -77,16 +78,16 @@ class Rescue:
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tell` is called for each rescued job that has failed by this crash, with the name of the process that held it."""
+        """`tell` is called for each rescued job that fails by this crash, with the name of the process that held it."""
         self._database = database
         self._tell = tell
         self._tuning = tuning
         self._observations = Observations(clock=clock)
-        # Replaced as a whole: of two looks the later one counts.
+        # Replaced as a whole, because only the last look counts.
         self._findings: list[tuple[Observation, ProcessState]] = []
 
     def look(self, others: Sequence[Process], own: Observer) -> None:
-        """On the heartbeat's thread: judge what it saw, and leave it for `work`."""
+        """On the heartbeat's thread: judge the processes that it saw, and leave the findings for `work`."""
         judged = [(seen, judge_process(seen, own, self._tuning)) for seen in self._observations.see(others)]
         self._findings = [(seen, state) for seen, state in judged if state is not ProcessState.ALIVE]
 

@@ -1,4 +1,4 @@
-"""What follows from a commit: listeners are told, and the claimer learns when a retry of ours is due."""
+"""What follows a commit: listeners are told, and the claimer learns when a retry is due."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from steve._model.outcome import Verdict
 
 
 class Commits:
-    """Implements `CommitPort`. It also tells the listeners of jobs that a rescue failed."""
+    """Implements `CommitPort`. It also tells the listeners of jobs that failed in a rescue."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Commits:
     def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
         if verdict.due_in is not None:
             self._schedule.expect(verdict.due_in)
-        if settled is not None:  # None: when the statement was sent, no listener wanted to know
+        if settled is not None:  # None: no listener wanted to know when the statement was sent
             self._tell(self._process, verdict, settled)
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:

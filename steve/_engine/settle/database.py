@@ -21,7 +21,7 @@ class DatabaseSettlement:
         is_wanted: Callable[[Verdict], bool],
     ) -> None:
         """`process`: the name of this process, for the log of attempts; `is_wanted(verdict)`: whether a listener wants to know
-        of it."""
+        about it."""
         self._connection = connection
         self._statements = statements
         self._process = process

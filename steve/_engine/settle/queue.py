@@ -1,7 +1,7 @@
 """The settler's queue: verdicts that wait to be written, and those that PostgreSQL does not take at present.
 
-A verdict never goes back: it is settled, or dropped if this process no longer holds the job. Verdicts wait here while the
-database is away; when there are too many, workers begin no more jobs.
+A verdict stays until it is settled, or dropped because this process no longer holds the job. So verdicts wait here while the
+database is away. When too many wait, workers begin no more jobs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Batch(NamedTuple):
 
     verdicts: list[Verdict]
     begun: list[Event]
-    """Runs that began meanwhile. Listeners are told of them before the verdicts of this batch, and after earlier batches."""
+    """Runs that began. Listeners hear of them before they hear of this batch's verdicts, and after those of earlier batches."""
     ended: bool
     """Nothing comes after this."""
 
@@ -41,14 +41,14 @@ class SettleQueue:
     def __init__(self, *, tuning: Tuning) -> None:
         self._tuning = tuning
         self._verdicts: SimpleQueue[Verdict | Event | None] = SimpleQueue()
-        self._weighing = threading.Lock()  # protects the four below; the last in the order of locks
+        self._weighing = threading.Lock()  # protects the four counters below; the last in the order of locks
         self._put = 0
         self._count = 0
         self._taken = 0
         self._bytes = 0
         self._is_ended = False
         self.deferred: list[Deferred] = []
-        """Replaced as a whole, by the settler. They count as waiting verdicts, so that backpressure begins in time."""
+        """The settler replaces the list as a whole. These verdicts count as waiting, so that backpressure begins in time."""
         self.backpressure = Backpressure(level=self._level)
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class SettleQueue:
             self._put += 1
             self._count += 1
             self._bytes += verdict.size
-            self._verdicts.put(verdict)  # under the lock for reset_if_empty()
+            self._verdicts.put(verdict)  # under the lock, so that reset_if_empty() finds the counters in step with the queue
 
     def announce(self, event: Event) -> None:
         """A run begins. The event goes through this queue, because the end of the previous attempt may still be in it."""
@@ -73,7 +73,7 @@ class SettleQueue:
 
     def end(self) -> None:
         """No verdict comes after this."""
-        self._is_ended = True  # as well as the marker: a settler that was broken off while it waited may have removed that
+        self._is_ended = True  # besides the marker, which may be lost if something breaks the settler's wait off
         self._verdicts.put(None)
 
     def progress(self) -> tuple[int, int]:
@@ -89,8 +89,8 @@ class SettleQueue:
     # -- on the settler's thread ----------------------------------------------------------------------------------------
 
     def take(self, seconds: float | None = None) -> Batch:
-        """Wait until something is here, at most so many seconds, and take everything, up to the size of one statement. The
-        call says that the settler has finished with the batch before."""
+        """Wait until something is here, at most so many seconds, and take everything, up to the size of one statement. By this
+        call the settler also reports that it has finished with the previous batch."""
         with self._weighing:
             self._taken = 0
         verdicts: list[Verdict] = []

@@ -21,23 +21,24 @@ def reaction_to(error: Exception) -> Reaction:
         return Reaction.WAIT_IN_DOUBT
     if isinstance(error, Transient | Misconfigured) and not isinstance(error, Unexplained):
         return Reaction.WAIT  # the cause is not in what was sent
-    # PostgreSQL refused it, or failed for a reason that it does not explain; or the error is not PostgreSQL's, but lack of
-    # memory, say, or a defect of the driver.
+    # PostgreSQL refused the group, or failed and did not explain why. Or the error is not PostgreSQL's: a lack of memory, say,
+    # or a defect of the driver.
     return Reaction.LOOK_CLOSER
 
 
 def may_have_been_written(error: Exception) -> bool:
-    """An error that is not PostgreSQL's may have been raised after the group was written."""
+    """Whether the group may be in the database all the same. An error that is not PostgreSQL's may come after the commit."""
     return not isinstance(error, DatabaseFailure)
 
 
 def is_left_from_another_life(error: Exception) -> bool:
-    """Whether a row of the log is in the way: its key, (job_id, lease_no), is the only unique key that is written here."""
+    """Whether an older row of the log is in the way. The key of the log, (job_id, lease_no), is the only unique key that the
+    settler writes."""
     return isinstance(error, DatabaseFailure) and error.sqlstate == "23505"
 
 
 def reason_of(error: Exception) -> str:
-    """Without the error's text, in which PostgreSQL quotes the data."""
+    """Says why a verdict was not written, but without the error's text, in which PostgreSQL quotes the data."""
     state = error.sqlstate if isinstance(error, DatabaseFailure) else None
     return f"PostgreSQL refused it (SQLSTATE {state})" if state else type(error).__name__
 
@@ -48,12 +49,15 @@ def text_of(error: Exception) -> object:
 
 
 def without_data(verdict: Verdict, reason: str) -> Iterator[tuple[Verdict, Verdict]]:
-    """Pairs: the same outcome without some of the data, which PostgreSQL may not be able to hold; and what to write if that
-    data proves to be the cause. An error loses as little of its text as possible, and what becomes of its job does not change.
-    A job whose result cannot be stored fails."""
+    """Yields pairs: the verdict without the data that PostgreSQL may not be able to hold, and the verdict to write if that data
+    proves to be the cause.
+
+    An error loses as little of its text as possible, and its job's new status stays the same. A job whose result cannot be
+    stored fails.
+    """
     if verdict.attempt_status is AttemptStatus.ERROR:
         text = f"ErrorNotStorable: the attempt failed, but its error cannot be stored: {reason}"
-        # The first is for a database that is not in UTF-8.
+        # The first one is for a database whose encoding is not UTF-8.
         for less in (
             verdict._replace(error=_in_ascii(verdict.error), details=_in_ascii(verdict.details)),
             verdict._replace(error=text, details=None),

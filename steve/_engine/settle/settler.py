@@ -1,11 +1,11 @@
-"""The thread that writes outcomes: it takes the verdicts that wait, writes them in one statement, and takes those that have
-come meanwhile. Groups form by themselves under load; a single verdict is written at once.
+"""The thread that writes outcomes. It takes the verdicts that wait, writes them in one statement, and then takes those that
+have come meanwhile. So groups form by themselves under load, and a single verdict is written at once.
 
-No outcome is given up while the manager runs. A verdict that PostgreSQL does not take is deferred, so that it does not hold up
-others, and is tried again. Its data counts as the cause only if the same outcome can be written without the data, and cannot be
-written with it.
+While the manager runs, no outcome is given up. A verdict that PostgreSQL does not take is deferred and tried again, so that it
+does not hold up others. The settler writes an outcome without its data only if it has tried both: PostgreSQL takes the outcome
+without the data, and does not take it with the data.
 
-How it reacts to which error: `reactions.py`.
+How the settler reacts to which error: `reactions.py`.
 """
 
 from __future__ import annotations
@@ -39,29 +39,31 @@ from steve._runtime.log import logger
 LOOP = "settling"
 
 Landed = dict[int, Settled | None]
-"""Which verdicts of a group are in the database, by their place in the group, from 1. Not by claim key: an id and its lease_no
-may have been given out again while the earlier job ran, so that two verdicts of a group may have the same. None: the verdict is
-written, and no listener wants to know of it."""
+"""Which verdicts of a group are in the database, by their place in the group, from 1. None: the verdict is written, and no
+listener wants to know about it. Claim keys would not do: after a truncate, say, an id and its lease_no may be given out again
+while the earlier job runs, so that two verdicts of a group have the same key."""
 
 
 class SettlePort(Protocol):
     """What the settler asks of the database. All methods raise DatabaseFailure."""
 
     def write(self, verdicts: Sequence[Verdict], now: float) -> Landed:
-        """Write these, and return those whose jobs this process still held. `now`: time.monotonic()."""
+        """Write these verdicts, except those whose jobs this process no longer holds. Returns which ones it has written. `now`:
+        time.monotonic()."""
 
     def find_written(self, verdicts: Sequence[Verdict]) -> Landed:
-        """Those that are in the database already."""
+        """Which of these verdicts are in the database already."""
 
     def rehearse(self, verdict: Verdict) -> None:
         """Write it in a transaction that is rolled back."""
 
     def forget_attempt(self, verdict: Verdict) -> None:
-        """Delete a row of the log that has this job_id and lease_no and is left from another life of the job."""
+        """Delete a row of the log that has the verdict's job_id and lease_no and that no settlement of this lease wrote. It is
+        left, say, from before a restore gave the id out again."""
 
 
 class CommitPort(Protocol):
-    """What the settler reports, on its own thread."""
+    """What the settler reports. It calls these methods on its own thread."""
 
     def on_begun(self, event: Event) -> None: ...
 
@@ -86,16 +88,15 @@ class Settler:
         self._tuning = tuning
         self._backoff = Backoff(tuning)
         self._deadline: float | None = None
-        # What was taken from the queue and is neither written nor deferred, in order. If something breaks this thread off, it
-        # begins again with these.
+        # The verdicts that were taken from the queue and are neither written nor deferred, in order. If something breaks this
+        # thread off, run() begins again with these.
         self._open: deque[Verdict] = deque()
         self._open_since = 0.0
         self._is_ended = False
-        # When the deferred verdicts are tried again; and while they are tried, what is known of each.
-        self._retry_at = 0.0
+        self._retry_at = 0.0  # when the deferred verdicts are tried again
         self._retry_backoff = Backoff(tuning)
-        self._retried: dict[ClaimKey, Deferred] = {}
-        self._refused = 0  # how many were refused in a row
+        self._retried: dict[ClaimKey, Deferred] = {}  # the deferred verdicts that are being tried again
+        self._refused = 0  # how many verdicts were refused in a row
         self._forgotten: set[ClaimKey] = set()  # verdicts of this group for which forget_attempt() was called
 
     # -- from any thread ------------------------------------------------------------------------------------------------
@@ -105,7 +106,7 @@ class Settler:
         return len(self._queue) + len(self._open) + len(self._queue.deferred)
 
     def claims(self) -> set[ClaimKey]:
-        """The claims of the verdicts that are being written or are deferred."""
+        """The claim keys of the verdicts that are being written or are deferred."""
         return {one.job.key() for one in self._open.copy()} | {one.verdict.job.key() for one in self._queue.deferred}
 
     def oldest(self) -> float:
@@ -116,7 +117,7 @@ class Settler:
         return time.monotonic() - min(since) if since else 0.0
 
     def set_deadline(self) -> None:
-        """The manager stops. If the database is away, give up after `settle_deadline`, so that the process ends."""
+        """The engine stops. If the database is away when `settle_deadline` is over, give up, so that the process can end."""
         self._deadline = time.monotonic() + self._tuning.settle_deadline
 
     # -- the loop -------------------------------------------------------------------------------------------------------
@@ -159,12 +160,13 @@ class Settler:
             self._retry_at = time.monotonic() + self._retry_backoff.next()
 
     def _settle(self, group: Sequence[Verdict], doubtful: bool) -> None:
-        """Write a group, or defer those that cannot be written. `doubtful`: an earlier try may have written the group."""
+        """Write a group, and defer the verdicts that cannot be written. `doubtful`: an earlier try may have written the
+        group."""
         while self._refused < self._tuning.refusals_in_a_row:
             try:
                 landed = self._database.write(group, time.monotonic())
                 if doubtful and len(landed) < len(group):
-                    # In a statement after the write: the write has waited for the row locks of the try whose reply was lost.
+                    # Asked only after the write, which has waited for the row locks of the try whose reply was lost.
                     landed |= self._database.find_written(group)
             except Exception as error:
                 reaction = reaction_to(error)
@@ -191,12 +193,12 @@ class Settler:
                 text = "job %s was taken from this process while attempt %d ran: its outcome (%s) is dropped"
                 _log(logging.WARNING, text, verdict, verdict.status)
                 self._commits.on_dropped()
-            # Otherwise the try whose reply was lost may have written it. An attempt that does not count leaves no row in the
-            # log that could tell, and no listener is told of it.
+            # Otherwise a try whose reply was lost may have written the verdict. Nothing can tell, because an attempt that does
+            # not count leaves no row in the log. No listener is told of such an attempt anyway.
 
     def _look_closer(self, group: Sequence[Verdict], error: Exception, doubtful: bool) -> None:
-        """PostgreSQL does not take this group. Halve it until the verdict that is refused is alone. Then remove the row that is
-        in its way, if there is one; or write less, if its data proves to be the cause; or else defer it."""
+        """PostgreSQL does not take this group. Halve it until the refused verdict is alone. If an older row of the log is in
+        its way, remove that row. If its data proves to be the cause, write it without the data. Otherwise defer it."""
         if len(group) > 1:
             middle = len(group) // 2
             self._settle(group[:middle], doubtful)
@@ -224,7 +226,7 @@ class Settler:
     # -- deferred verdicts ----------------------------------------------------------------------------------------------
 
     def _defer(self, verdict: Verdict, doubtful: bool, error: Exception | None) -> None:
-        """`error`: why it cannot be written; None: it was not tried, because others were refused."""
+        """`error`: why the verdict cannot be written; None: it was not tried alone, because too many others were refused."""
         self._refused += 1
         before = self._retried.get(verdict.job.key())
         was_logged = before is not None and before.was_logged
@@ -236,8 +238,8 @@ class Settler:
                 _log(logging.WARNING, text, verdict, text_of(error))
                 was_logged = True
         since = self._open_since if before is None else before.since
-        # Removed here before it is added there. If something breaks this thread off in between, the verdict is lost and its job
-        # is freed; in the other order it would be written, and told, twice.
+        # Remove it from _open before adding it to the deferred. If something breaks this thread off in between, the verdict is
+        # lost and its job is freed. In the other order the verdict would be written and told twice.
         self._open.popleft()
         self._queue.deferred = [*self._queue.deferred, Deferred(verdict, since, doubtful, was_logged)]
 
@@ -245,8 +247,8 @@ class Settler:
         return max(self._retry_at - time.monotonic(), 0.0) if self._queue.deferred else None
 
     def _retry_deferred(self) -> None:
-        # After `refusals_in_a_row` the rest is not tried. So those that were never tried alone come first, and the order is
-        # random: however many cannot be written, each of the others is tried sooner or later.
+        # After `refusals_in_a_row` the rest is not tried. So verdicts that were never tried alone come first, and otherwise the
+        # order is random: however many cannot be written, each of the others is tried sooner or later.
         deferred = chance.sample(self._queue.deferred, len(self._queue.deferred))
         deferred.sort(key=lambda one: one.was_logged)
         self._retried = {one.verdict.job.key(): one for one in deferred}
@@ -272,7 +274,7 @@ class Settler:
 
 
 def _can_be_written(database: SettlePort, verdict: Verdict) -> bool:
-    """Raises DatabaseFailure for an error whose cause is not the verdict."""
+    """Try to write the verdict, without a commit. Raises DatabaseFailure if an error has another cause than the verdict."""
     try:
         database.rehearse(verdict)
     except Exception as error:
@@ -288,4 +290,4 @@ def _log(level: int, text: str, verdict: Verdict, *values: object) -> None:
 
 
 class _GivenUp(Exception):
-    """The database took nothing for too long after the manager was told to stop."""
+    """The engine stops, and the database has taken nothing until the deadline."""

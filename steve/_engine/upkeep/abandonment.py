@@ -1,4 +1,4 @@
-"""While the engine stops: breaks connections whose statement has no answer, once no handler runs and no outcome waits."""
+"""While the engine stops: once no handler runs and no outcome waits, breaks the connections whose statement has no answer."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from steve._model.tuning import Tuning
 
 class Abandonment:
     def __init__(self, *, connections: LoopConnections, is_anything_owed: Callable[[], bool], tuning: Tuning) -> None:
-        """`is_anything_owed()`: whether a handler runs or an outcome waits to be written. While that is so, statements are
-        waited for."""
+        """`is_anything_owed()`: whether a handler runs or an outcome waits to be written. As long as it returns True, no
+        statement is abandoned."""
         self._connections = connections
         self._is_anything_owed = is_anything_owed
         self._grace = tuning.shutdown_grace
@@ -24,7 +24,7 @@ class Abandonment:
         return [Duty("abandon statements without an answer", self._grace / 8, self._abandon)]
 
     def begin(self) -> None:
-        """The engine stops."""
+        """The engine stops: after `shutdown_grace`, and again each time that it is over, abandon statements."""
         self._next_at = time.monotonic() + self._grace
 
     def _abandon(self) -> None:

@@ -13,7 +13,7 @@ class Backpressure:
     """Engaged when the queue is full, released when half of it is gone."""
 
     def __init__(self, *, level: Callable[[], float], on_full: Callable[[], None] = lambda: None) -> None:
-        """`level()` says how full the queue is: 1.0 is full. `on_full()` is called each time that the backpressure begins."""
+        """`level()` says how full the queue is: 1.0 is full. `on_full()` is called each time the backpressure begins."""
         self._level = level
         self._on_full = on_full
         # Protects the clearing of _released, so that only one of the filling threads calls on_full(). Nothing is called under
@@ -28,8 +28,8 @@ class Backpressure:
             with self._lock:
                 began = self._released.is_set()
                 self._released.clear()
-            # Between the look at the level and clear(), the thread that empties the queue may have passed the half, and it may
-            # not come again.
+            # Between the look at the level and clear(), the thread that empties the queue may have taken the last batch. It
+            # may not come again soon, so call this here too: otherwise the waiting threads would stay held up.
             self.release_if_drained()
             if began and self.is_engaged():
                 self._on_full()

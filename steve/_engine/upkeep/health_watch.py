@@ -1,5 +1,5 @@
-"""Tells the health listeners when the engine becomes unhealthy, and when it is healthy again. This runs on a thread of its own,
-because a listener may be slow.
+"""Tells the health listeners when the engine becomes unhealthy, and when it is healthy again. This duty has a thread of its
+own, because a listener may be slow.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Outage:
             logger.log(level, "%s cannot use the database and will try again: %s", loop, text)
 
     def worked(self, loop: str) -> None:
-        if loop not in self._failing:  # without the lock, because only this loop adds and removes its name
+        if loop not in self._failing:  # read without the lock: only this loop adds or removes its name
             return
         with self._lock:
             self._failing.discard(loop)
@@ -46,6 +46,6 @@ class Outage:
             logger.warning("the database is back after %.1f s", self._clock() - self._since)
 
     def now(self) -> tuple[list[str], float]:
-        """The loops that fail now, and for how many seconds the outage has lasted."""
+        """Returns the loops that fail now, and for how many seconds the outage has lasted."""
         with self._lock:
             return sorted(self._failing), self._clock() - self._since if self._failing else 0.0

@@ -1,5 +1,5 @@
-"""The loop of a thread that performs periodic duties. One such thread also carries out a request to stop: it never runs a
-handler, and never waits for the database.
+"""The loop of a thread that performs periodic duties. The maintenance thread, which is one of these, also carries out a request
+to stop, because it never runs a handler and never waits for the database.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from steve._runtime.log import logger
 
 
 class Duty(NamedTuple):
-    """Something to do every so many seconds. If it raises, that is logged, and it is called again at the next interval."""
+    """Something to do every so many seconds. If `work` raises, the error is logged, and `work` is called again after the next
+    interval."""
 
     name: str
     interval: float
@@ -25,7 +26,7 @@ class Periodic:
         """`on_stop()` is called on this thread after `ask_to_stop()`."""
         self._duties = list(duties)
         self._on_stop = on_stop
-        # A SimpleQueue, because a signal handler may call its put(), whatever lock was held when the signal came.
+        # A SimpleQueue, because a signal handler may call its put(), whichever lock the interrupted code held.
         self._requests: SimpleQueue[str] = SimpleQueue()
 
     def ask_to_stop(self) -> None:
@@ -44,7 +45,7 @@ class Periodic:
             except Empty:
                 for duty in self._duties:
                     if due[duty] <= time.monotonic():
-                        due[duty] = time.monotonic() + duty.interval  # before the work, whatever that raises
+                        due[duty] = time.monotonic() + duty.interval  # before the work, which may raise anything
                         _guarded(duty.name, duty.work)
             else:
                 if request == "end":

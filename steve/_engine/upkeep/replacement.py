@@ -1,5 +1,5 @@
-"""Replaces dead worker threads. After a thread broke off, it also has the tables compared with what this process runs: the
-thread may just have taken a job.
+"""Replaces dead worker threads. After any thread broke off, it also has the tables compared with what this process runs,
+because the thread may just have taken a job.
 """
 
 from __future__ import annotations

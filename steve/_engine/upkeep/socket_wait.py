@@ -1,4 +1,4 @@
-"""A wait for a socket that can be ended from another thread: what the notifier and the heartbeat do most of the time."""
+"""A wait for a socket that another thread can end. The notifier and the heartbeat spend most of their time in it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class SocketWait:
             self._far_end.send(b".")
 
     def wait(self, descriptor: int | None, seconds: float | None) -> None:
-        """Wait until the socket with this number can be read or was closed by its other end, or for `wake()`; at most so many
-        seconds."""
+        """Wait until the socket with this number can be read, its other end has closed it, or `wake()` is called, at most so
+        many seconds."""
         with Selector() as selector:
             selector.register(self._near_end, selectors.EVENT_READ)
             if descriptor is not None:

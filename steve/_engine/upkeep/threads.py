@@ -1,6 +1,6 @@
-"""The threads of an engine, and their supervision. A loop that raises anything begins again on its thread. The executor is
-replaced when one of its threads has died, because it does not replace dead threads itself: it would go on with fewer and fewer,
-in the end with none, and report nothing. Both cases are counted for `health()`.
+"""The threads of an engine, and their supervision. A loop that raises anything begins again on its thread. When a worker thread
+has died, the executor is replaced, because an executor does not replace dead threads itself: it would go on with fewer and
+fewer, in the end with none, and report nothing. Both cases are counted for `health()`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Turn = Callable[[], None]
 
 class Threads:
     def __init__(self, *, workers: int, own_threads: threading.local, tuning: Tuning) -> None:
-        """`own_threads`: gets a mark on each of these threads."""
+        """`own_threads`: each of these threads sets the attribute `mark` of it."""
         self.workers = workers
         self._tuning = tuning
         self.own_threads = own_threads
@@ -29,7 +29,7 @@ class Threads:
         self._unfinished: set[str] = set()
         self._members: list[threading.Thread] = []
         self._executor: ThreadPoolExecutor | None = None
-        self._turns: set[Future[None]] = set()  # submitted and not over
+        self._turns: set[Future[None]] = set()  # the turns that were submitted and are not over
         self._ended = threading.Event()
 
     # -- loops ----------------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ class Threads:
             try:
                 future = executor.submit(turn)
             except RuntimeError:
-                if executor is self._executor:  # else it was replaced meanwhile
+                if executor is self._executor:  # otherwise it was replaced meanwhile: try the new one
                     raise
             else:
                 self._turns.add(future)
@@ -87,9 +87,9 @@ class Threads:
                 return
 
     def replace_dead(self) -> int:
-        """If a worker's thread has died, make a new executor. Returns how many turns must be submitted again: those that were
-        waiting in the old one, and those that a thread had taken and not begun when it died. Turns that run there go on to
-        their end."""
+        """If a worker thread has died, make a new executor. Returns how many turns must be submitted again: those that waited
+        in the old executor, and those that a thread had taken and not begun when it died. Turns that run in the old executor
+        go on to their end."""
         if self._ended.is_set() or all(thread.is_alive() for thread in self._members):
             return 0
         dead = sum(not thread.is_alive() for thread in self._members)
@@ -98,14 +98,16 @@ class Threads:
         try:
             new = self._make_executor()
         except RuntimeError as error:
-            # Either the interpreter exits, which ends all executors, and this engine with them; or the system starts no more
+            # Either the interpreter exits, which ends all executors, and this engine with them. Or the system starts no more
             # threads at present, and the next call tries again.
             if "shutdown" in str(error):
                 self._ended.set()
             return 0
-        self._executor, self._members = new  # before the old one is shut down: `submit` always finds one that is open
+        self._executor, self._members = new  # before the old one is shut down, so that submit() always finds an open one
         old.shutdown(wait=False)
-        if self._ended.is_set():  # checked after the assignment; `end_workers` does the two in the other order
+        # Read the flag after the assignment: end_workers() sets the flag before it reads _executor, so one of the two shuts the
+        # new executor down.
+        if self._ended.is_set():
             self._executor.shutdown(wait=False)
         cancelled = sum(turn.cancel() for turn in tuple(self._turns))  # all but those that run
         self._count(dead)
@@ -113,13 +115,13 @@ class Threads:
         return cancelled
 
     def end_workers(self) -> None:
-        """No turn comes after this."""
+        """No turn can be submitted after this."""
         self._ended.set()
         if self._executor is not None:
             self._executor.shutdown(wait=False)
 
     def _make_executor(self) -> tuple[ThreadPoolExecutor, list[threading.Thread]]:
-        """Starts all threads of the executor at once, so that a later submit() can fail for one reason only: the interpreter
+        """Make an executor and start all its threads at once. So a later submit() can fail for one reason only: the interpreter
         exits."""
         members: list[threading.Thread] = []
         all_started = threading.Event()
@@ -153,8 +155,8 @@ class Threads:
 
 
 def call_aside(call: Callable[[], object], seconds: float) -> None:
-    """Call it on a thread of its own, because it may block, and wait for it at most so many seconds. If the system starts no
-    more threads, call it on this one."""
+    """Call `call` on a thread of its own, because it may block, and wait for it at most so many seconds. If the system starts
+    no more threads, call it on this one."""
     thread = threading.Thread(target=call, name="steve-aside", daemon=True)
     try:
         thread.start()

@@ -49,7 +49,7 @@ class Handlers:
         return list(self._by_type.value)
 
     def add(self, type: str, handler: Handler) -> None:
-        """Raises ValueError if the type has a handler already: that is probably a mistake. `set` replaces it."""
+        """Raises ValueError if the type has a handler already, which is probably a mistake. `set` replaces a handler."""
         check_type(type)
         check_handler(handler)
 
@@ -76,12 +76,12 @@ class Handlers:
 
 
 def check_type(name: object) -> None:
-    """Raises TypeError or ValueError for what cannot be a job's type."""
+    """Raises TypeError or ValueError if `name` cannot be a job's type."""
     check_name("a job's type", name)
 
 
 def check_handler(handler: object) -> None:
-    """Raises TypeError for what is not callable, or would return before the job is done."""
+    """Raises TypeError if `handler` is not callable, or would return before the job is done."""
     if not callable(handler):
         raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
     called: Any = handler

@@ -1,6 +1,6 @@
-"""What a worker does: it claims if the buffer is low, takes a job and runs it, again and again; if there is no job, it waits.
+"""What a worker does: it claims if the buffer is low, takes a job and runs it, again and again. If there is no job, it waits.
 
-How a worker goes on from turn to turn: `turns.py`. What becomes of one job: `worker.py`.
+How a worker goes on from turn to turn: `turns.py`. How it runs one job: `worker.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class OutcomesPort(Protocol):
 
 
 class WorkerPool:
-    """As many chains of turns as there are workers, so that at most so many jobs run at a time."""
+    """Each worker is a chain of turns (`turns.py`), and each chain runs one job at a time."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class WorkerPool:
         self._turns.begin(self._walk, self._look_after_parking)
 
     def stop(self) -> None:
-        """Begin no more jobs; running handlers go on to their end. Not for signal handlers, because it takes locks."""
+        """Begin no more jobs; handlers that run go on to their end. Signal handlers must not call this: it takes locks."""
         self._buffer.close()
         self._signals.stop()
         self._claimer.wake()
@@ -69,7 +69,7 @@ class WorkerPool:
     # -- the walk -------------------------------------------------------------------------------------------------------
 
     def _walk(self) -> bool:
-        """One turn's work. Returns whether the chain goes on with another turn; if not, it is parked."""
+        """Do the work of one turn. Returns whether the chain goes on with another turn; if not, it is parked."""
         until = time.monotonic() + self._tuning.turn
         while not self._signals.is_stopping():
             if self._outcomes.backpressure.engage_if_full():
@@ -79,8 +79,8 @@ class WorkerPool:
                 return self._see_to_last_chance()
             if self._buffer.is_low() and not self._events.engage_if_full():
                 self._refill()
-            # If the others are enough, this chain becomes the idle one, so that it does not compete with them for the
-            # interpreter.
+            # If the other chains are enough for the buffer, this one takes no job, so that it does not compete with them for
+            # the interpreter.
             job = None if self._buffer.is_enough_for(self._turns.at_work() - 1) else self._buffer.take()
             if job is not None:
                 self._worker.work(job)
@@ -100,7 +100,7 @@ class WorkerPool:
             self._rouse(min(brought, 1) if self._buffer.is_enough_for(1) else brought)
 
     def _idle(self) -> bool:
-        """Wait for work, at most `idle_wait`. Returns whether there may be some."""
+        """Wait for work, at most `idle_wait`. Returns whether there may be work."""
         try:
             if self._events.engage_if_full():
                 self._events.wait(self._tuning.idle_wait)
@@ -116,7 +116,7 @@ class WorkerPool:
     def _see_to_last_chance(self) -> bool:
         """A job on its last chance is due: one chain runs it alone, and the others are parked."""
         if not self._turns.become_idle():
-            self._claimer.schedule.ring()  # the chain that will run it waits until this one has no job
+            self._claimer.schedule.ring()  # wake the chain that will run the job: it waits until the others have none
             return False
         try:
             self._run_alone()
@@ -125,20 +125,18 @@ class WorkerPool:
         return True
 
     def _run_alone(self) -> None:
-        """When this process holds no other job any more, claim the job and run it. Until then, and until its outcome is in the
-        database, begin no other job.
-
-        So if the process dies, the crash is counted for the job that caused it, and for no other.
+        """Claim the job and run it as soon as this process holds no other job. Until its outcome is in the database, begin no
+        other job. So if the process dies, the crash is counted for this job only.
         """
         self._buffer.give_back()
         is_running = len(self._running) > 0
-        # Asked in this order, because a verdict is put into the queue before its job leaves the running ones.
+        # In this order, because a worker puts the verdict into the queue before it removes the job from the running ones.
         quiet = not is_running and self._outcomes.is_settled()
         job = self._claimer.claim_alone(quiet=quiet) if quiet or is_running else None
         if job is not None:
             self._worker.work(job, alone=True)
         elif self._claimer.last_chance_is_due:
-            # The end of a run rings. The end of a settlement does not, nor does that of another thread's claim.
+            # The bell rings when a run ends. It need not ring when a settlement or another thread's claim ends.
             self._claimer.schedule.wait_for_ring(self._tuning.idle_wait if is_running else self._tuning.tick)
 
     # -- turns ----------------------------------------------------------------------------------------------------------
@@ -147,14 +145,14 @@ class WorkerPool:
         return self._turns.workers - len(self._running)
 
     def _rouse(self, jobs: int) -> None:
-        """So many jobs wait in the buffer. Wake the idle chain, and give a turn to one parked chain for each job."""
+        """So many jobs came into the buffer. Wake the idle chain, and give a turn to one parked chain for each job."""
         if jobs and self._turns.has_idle():
             self._claimer.schedule.ring()
         if not self._claimer.last_chance_is_due:
             self._turns.give(jobs)
 
     def _look_after_parking(self) -> None:
-        # A thread that brought jobs, or an idle chain that ended its wait, may have counted on this chain while it was not yet
-        # parked. So look once more whether a chain is needed.
+        # Before this chain was parked, a thread that brought jobs, or an idle chain that ended its wait, may have counted it as
+        # one that works. So look once more whether another chain is needed.
         if not self._buffer.is_enough_for(self._turns.at_work()) or not self._turns.has_idle():
             self._rouse(1)

@@ -1,6 +1,6 @@
 """Calls one handler. The result is always an Outcome, whatever the handler raises, returns or does to its context.
 
-`worker.py` calls `run` with a job that it has taken; `_model/outcome.py` says what the outcome means.
+`worker.py` calls `run()` with a job from the buffer; `_model/outcome.py` says what the outcome means.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def run(claimed: Claimed, handler: Handler, signals: RunSignals, max_result_byte
         job = claimed.job(_json.decode, Status.RUNNING)
     except (ValueError, RecursionError) as error:
         return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
-    # A context of its own: the next handler on this thread does not see what this one sets in it.
+    # In a context of its own, so that the next handler on this thread does not see the context variables that this one sets.
     return Context().run(_call, handler, Run(job, claimed.key(), signals), max_result_bytes)
 
 
@@ -82,7 +82,8 @@ _HOW_TO_WRAP = "lambda job: asyncio.run(function(job))"
 
 
 def _unawaited(result: object) -> str | None:
-    """What the handler returned where it should have run something, as a plain function that calls an async one may."""
+    """Returns what `result` is, if it should have been run instead of returned: a coroutine, for example, which a plain
+    function gets when it calls an async one. Otherwise None."""
     if inspect.iscoroutine(result) or inspect.isgenerator(result):
         result.close()  # otherwise Python warns that it was never awaited
         return f"a {type(result).__name__}"
@@ -99,7 +100,7 @@ def _raised(error: BaseException) -> Raised:
 def _message(error: BaseException) -> str:
     name = type(error).__name__
     try:
-        text = "".join([str(error)])  # str() may return a subclass, which may do anything
+        text = "".join([str(error)])  # str() may return a subclass of str, whose methods may do anything
     except BaseException as failure:
         text = f"<its str() raised {type(failure).__name__}>"
     return _bounded(f"{name}: {text}" if text else name, MESSAGE_BYTES)
@@ -117,7 +118,8 @@ def _details(error: BaseException) -> tuple[str, bool]:
 
 
 def _bounded(text: str, size: int) -> str:
-    """At most `size` bytes of UTF-8 that PostgreSQL can store: the beginning and the end, which says what was raised."""
+    """Returns text of at most `size` bytes of UTF-8 that PostgreSQL can store: the beginning of `text`, and its end, which says
+    what was raised."""
     data = _json.readable(text).encode()
     if len(data) <= size:
         return data.decode()

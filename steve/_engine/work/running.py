@@ -24,8 +24,8 @@ class RunningJobs:
     def __init__(self, *, workers: int) -> None:
         self.workers = workers
         self.signals = RunSignals()
-        # By id() of the claimed job, because two runs may have the same job, or even the same claim key, for a moment: a job
-        # that is due again at once may begin before its earlier run has been removed here; and after a truncate, say, an id and
+        # By id() of the claimed job, because two runs may have the same job for a moment: a job that is due again at once may
+        # begin before its earlier run is removed here. They may even have the same claim key: after a truncate, say, an id and
         # its lease_no may be given out again while the earlier job runs. Single operations on a dict are atomic.
         self._jobs: dict[int, RunningJob] = {}
         self.freed_at = 0.0
@@ -41,7 +41,7 @@ class RunningJobs:
         self._jobs[id(job)] = RunningJob(job, threading.get_ident())
 
     def remove(self, job: Claimed) -> None:
-        """Does nothing to a job that is not here: something may have broken off the thread in `add`."""
+        """Does nothing if the job is not here: something may have broken the thread off in `add`."""
         if len(self._jobs) >= self.workers:
             self.freed_at = time.monotonic()
         try:
@@ -65,7 +65,7 @@ class RunningJobs:
 
 
 def log_stacks(running: Sequence[RunningJob]) -> None:
-    """Log a stack for each handler that has not returned."""
+    """Log for each of these jobs where its handler is at present."""
     frames = sys._current_frames()
     for one in running:
         frame = frames.get(one.thread)

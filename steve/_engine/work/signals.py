@@ -10,10 +10,10 @@ from steve.run import current_signals
 
 
 class RunSignals:
-    """One object for all runs: a threading.Event for each would cost every job a tenth of its time."""
+    """All runs of an engine share one object: a threading.Event for each run would cost every job a tenth of its time."""
 
     def __init__(self) -> None:
-        # Protects the two below; a thread that only reads them needs no lock. Nothing is called under it.
+        # Protects changes of the two below; a thread that only reads them needs no lock. Nothing is called under it.
         self._changed = threading.Condition()
         self._is_stopping = False
         self._lost: frozenset[ClaimKey] = frozenset()
@@ -27,7 +27,7 @@ class RunSignals:
         return self._is_stopping
 
     def lose(self, lost: Collection[ClaimKey], running: Collection[ClaimKey]) -> None:
-        """These are lost. Of those that were lost before, only the ones that still run are remembered."""
+        """These claims are lost. Forget those that were lost earlier and do not run any more."""
         with self._changed:
             self._lost = self._lost.intersection(running).union(lost)
             self._changed.notify_all()
@@ -36,7 +36,7 @@ class RunSignals:
         return claim in self._lost
 
     def wait(self, claim: ClaimKey, seconds: float) -> bool:
-        """Wait until the engine stops or the job is lost, at most so many seconds. Returns whether one of the two is so."""
+        """Wait until the engine stops or the job is lost, at most so many seconds. Returns whether one of the two happened."""
         with self._changed:
             return self._changed.wait_for(lambda: self._is_stopping or claim in self._lost, seconds)
 

@@ -2,8 +2,10 @@
 
 A `while True` loop in a ThreadPoolExecutor would hang the interpreter at its exit when the program forgets `stop()`: the exit
 waits for the executor's threads before anything else runs. So each worker is a chain of turns. A turn works for a short while
-and submits the next one; at the exit `submit` raises, and the chain ends. Of the chains without work, one is idle: its turn
-waits for work. The others are parked: they have no turn until a thread that brings jobs gives them one.
+and submits the next one. At the interpreter's exit `submit` raises, and the chain ends.
+
+Of the chains without work, one is idle: its turn waits for work. The others are parked: they have no turn until a thread that
+brings jobs gives them one.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ class EnginePort(Protocol):
     def ask_to_stop(self) -> None: ...
 
     def on_last_worker(self) -> None:
-        """No chain has a turn, and none will get one."""
+        """The engine stops, no chain has a turn, and none will get one."""
 
 
 class Turns:
@@ -36,18 +38,18 @@ class Turns:
         self._engine = engine
         self._walk: Callable[[], bool] = lambda: False
         self._on_park: Callable[[], None] = lambda: None
-        # Protects changes of the four below, except that the idle chain resets _idle_thread without it. Nothing is called under
+        # Protects changes of the four below. Only the idle chain may reset _idle_thread without it. Nothing is called under
         # this lock.
         self._counting = threading.Lock()
         self._active = 0  # chains with a turn, submitted or under way
         self._idle_thread: int | None = None  # threading.get_ident() of the thread whose turn waits for work
         self._has_ended = False
         self.broken = 0
-        """How many turns something broke off."""
+        """How many turns an exception broke off."""
 
     def begin(self, walk: Callable[[], bool], on_park: Callable[[], None]) -> None:
-        """Give the first turn. `walk()` does one turn's work and returns whether the chain goes on. `on_park()` is called when
-        a chain has been parked, and gives another turn if there is work after all."""
+        """Give the first turn. `walk()` does the work of one turn and returns whether the chain goes on. `on_park()` is called
+        after a chain was parked, and gives another turn if there is work after all."""
         self._walk = walk
         self._on_park = on_park
         self.give(1)
@@ -55,7 +57,7 @@ class Turns:
     # -- the idle chain -------------------------------------------------------------------------------------------------
 
     def become_idle(self) -> bool:
-        """Make the calling chain the idle one. Returns False if another chain is."""
+        """Make the calling chain the idle one. Returns False if another chain is the idle one already."""
         with self._counting:
             if self._idle_thread is not None:
                 return False
@@ -69,7 +71,7 @@ class Turns:
         return self._idle_thread is not None
 
     def at_work(self) -> int:
-        """How many chains take or run jobs: all that have a turn, except the idle one."""
+        """How many chains take or run jobs, which is all that have a turn, except the idle one."""
         return self._active - (self._idle_thread is not None)
 
     # -- giving turns ---------------------------------------------------------------------------------------------------
@@ -104,7 +106,8 @@ class Turns:
         try:
             again = self._walk()
         except BaseException:
-            # If it was broken off right before or after its wait, the chain counts as the idle one, and no other could be.
+            # If the turn was broken off right before or after its wait, this chain still counts as the idle one, and no other
+            # chain could become idle.
             if self._idle_thread == threading.get_ident():
                 self.leave_idle()
             with self._counting:
@@ -123,7 +126,7 @@ class Turns:
     def _submit(self) -> bool:
         try:
             self._threads.submit(self._turn)
-        except RuntimeError:  # the interpreter exits without a stop(). There is no other cause: all threads were started before
+        except RuntimeError:  # only if the interpreter exits without a stop(), because all threads were started before
             self._signals.stop()
             self._engine.ask_to_stop()
             return False

@@ -25,7 +25,7 @@ class VerdictPort(Protocol):
     def put(self, verdict: Verdict) -> None: ...
 
     def announce(self, event: Event) -> None:
-        """A run begins. The event goes through the same queue, because the end of the previous attempt may be in it."""
+        """A run begins. The event goes through this queue, because the end of the previous attempt may still be in it."""
 
 
 class FinishedRun(NamedTuple):
@@ -64,19 +64,19 @@ class Worker:
         finished = None
         try:
             self.running.add(job)
-            # Looked at after `add`. The worker that runs jobs alone looks at the two in the other order: at the running jobs
-            # after last_chance_is_due. So one of the two threads sees the other.
+            # Read the flag after `add`. The worker that runs jobs alone reads the running jobs after the flag is set. So either
+            # this thread sees the flag, or that thread sees this job.
             if alone or not self._claimer.last_chance_is_due:
                 finished = self._run(job, handler)
             self._queue.put(judge(job, NotBegun(), None) if finished is None else finished.verdict)
-        finally:  # even if something broke this off: a job that neither runs nor has a verdict is found and freed
+        finally:  # even if something broke this off: `liveness/reconcile.py` frees a job that neither runs nor has a verdict
             self.running.remove(job)
         if finished is not None:
             self._claimer.sizer.ran(job.type, finished.seconds)
             try:
                 _log(*finished)  # last, because a log handler of the application may be slow
             finally:
-                del finished  # the traceback of its error refers to this frame, which would keep the handler's locals alive
+                del finished  # its error's traceback refers to this frame; the cycle would keep the handler's locals alive
 
     def _run(self, job: Claimed, handler: Handler) -> FinishedRun:
         begun = time.monotonic()
@@ -85,7 +85,7 @@ class Worker:
                 self._queue.announce(Event(job, self._process, None, None))
             begun = time.monotonic()
             outcome = run(job, handler, self.running.signals, self._max_result_bytes)
-        except BaseException as error:  # raised into this thread from outside: the job needs a verdict all the same
+        except BaseException as error:  # raised into this thread from outside; the job still needs a verdict
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun
         try:
@@ -105,7 +105,7 @@ def _log(verdict: Verdict, outcome: Outcome, seconds: float) -> None:
     text = "job %s (%s) attempt %d of %d %s after %.3f s"
     values: list[object] = [job.uid, job.type, job.attempts - job.crashes, job.max_attempts, _what(verdict), seconds]
     error = outcome.error if isinstance(outcome, Raised) else None
-    if verdict.error is not None and error is None:  # no exception that can be printed: log what is stored
+    if verdict.error is not None and error is None:  # there is no exception that can be printed, so log what is stored
         text += "\n%s"
         values.append(verdict.details or verdict.error)
     logger.log(level, text, *values, exc_info=error, extra=job.log_extra())
