@@ -1,5 +1,6 @@
 """The scanner's duties for claims. While full scans are slow, the scanner looks beside the claims for jobs below the
-watermarks, and logs what makes full scans slow. It also takes up the jobs of claims whose reply was lost, because all workers may be busy.
+watermarks, and logs what makes full scans slow. It also takes up the jobs of claims whose reply was lost, because all workers
+may be busy.
 """
 
 from __future__ import annotations
