@@ -66,5 +66,5 @@ class ClaimSizer:
             unknown_most=idle,
             any_type=self._handlers.fallback is not None,
             watermarks=watermarks,
-            crashed=idle if watermarks is None else 0,
+            crashed=idle,
         )

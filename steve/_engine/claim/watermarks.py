@@ -49,7 +49,7 @@ class Watermarks:
 
     def look_below(self) -> None:
         """There may be jobs below the watermarks: look there at once."""
-        self._full_scan_at = 0.0
+        self._full_scan_at = min(self._full_scan_at, self._clock())  # not 0.0, which would count as overdue
 
     def full_scan_in(self) -> float:
         """Seconds until a full scan is due, or the scanner's look."""
