@@ -17,15 +17,15 @@
 -- the first of these jobs, so that no watermark passes them by. With `capped` false no limit is below n.
 --
 -- `found` skips crashed jobs: those whose process died while it held them (crashes > 0). Such jobs are claimed separately,
--- through a small index of their own that is empty as a rule: with a full scan, and never more of them than workers are idle,
--- so that none lies in a buffer while another one kills its process. A job on its last chance, which one more crash would fail,
--- is claimed only `alone`, by a process that runs nothing else. `last_chance` says whether one is due.
+-- through a small index of their own that is empty as a rule, and never more of them than workers are idle, so that none lies in
+-- a buffer while another one kills its process. A job on its last chance, which one more crash would fail, is claimed only
+-- `alone`, by a process that runs nothing else. `last_chance` says whether one is due.
 --
 -- `only`: a place, ctid, names a row of one table. In a child table by inheritance, an archive say, it names another row.
 -- now(), never clock_timestamp(): a volatile function would be a filter instead of the end of the index scan.
 -- A parameter is cast only where it first appears, which keeps the statement short: psycopg caches the parsing of statements of
 -- up to 4,096 bytes.
-with recursive known as materialized (
+with recursive known as (
   select *
   from unnest(%(types)s::pg_catalog.text[], %(mosts)s::integer[]) as known (type, most)
 ), level as (
@@ -47,7 +47,7 @@ with recursive known as materialized (
     limit 1
   ) next
 ), start as materialized (
-  select priority, '-infinity'::pg_catalog.timestamptz as run_at, 0::bigint as id
+  select priority, '-infinity' as run_at, 0 as id
   from level
   union all
   select *
@@ -67,7 +67,7 @@ with recursive known as materialized (
     for no key update skip locked
   ) candidate
   limit %(n)s
-), scanned as materialized (
+), scanned as (
   select pg_catalog.count(*), pg_catalog.clock_timestamp() as at
   from found
 ), ranked as (
@@ -97,7 +97,7 @@ with recursive known as materialized (
       lease_no = least(lease_no, 9223372036854775806) + 1
   -- By place, not by id, which would go through the index a second time: a row that this statement has locked stays where it
   -- is. A row that was changed after the snapshot and before the lock has a place that the snapshot does not know. It is not
-  -- claimed, and the next claim finds it. any(array(...)), not a join: the planner cannot turn it into a scan of the table.
+  -- claimed, and a later claim finds it. any(array(...)), not a join: the planner cannot turn it into a scan of the table.
   where ctid = any(array(
     select place from scanned, found where not %(capped)s
     union all

@@ -1,6 +1,7 @@
--- The first pending job of each priority, due or not, among those that this process serves. It reads through the index
--- job_ready, in which the jobs of a queue and type lie together: `lane` hops from one (queue, type, priority) to the next, one
--- descent for each, past any number of jobs that this process does not serve.
+-- The place of the first pending job of each priority, among those that this process serves. If that job is not yet due: the
+-- present time, because jobs that are created from now on may be due before it. It reads through the index job_ready, in which
+-- the jobs of a queue and type lie together: `lane` hops from one (queue, type, priority) to the next, one descent for each, past
+-- any number of jobs that this process does not serve.
 with recursive lane as (
   (
     select queue, type, priority, run_at, id
@@ -21,7 +22,7 @@ with recursive lane as (
   ) next
 )
 select distinct on (priority)
-  priority, run_at, id
+  priority, least(run_at, pg_catalog.now()), id
 from lane
 where (%(any_type)s or type = any(%(types)s::pg_catalog.text[])) and {filters}
 order by priority, run_at, id
