@@ -1,6 +1,7 @@
 """Claims whose reply was lost: the jobs that they took are asked for, twice, and given back at the end."""
 
 import contextlib
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
