@@ -87,10 +87,12 @@ class FullScans:
             watermarks.measured(seconds)
             self._measure_at = self._clock() + max(self._tuning.measure_scan, self._tuning.full_scan_every * seconds)
             if seconds > self._tuning.warn_scan and not self._has_warned:
-                self._warn(seconds)
-                self._has_warned = True
+                self._has_warned = self._warn(seconds)
 
-    def _warn(self, seconds: float) -> None:
-        if holders := self._database.find_horizon():
+    def _warn(self, seconds: float) -> bool:
+        """Returns whether there was something to name: without that, it is the jobs of others that make full scans slow."""
+        holders = self._database.find_horizon()
+        if holders:
             names = "; ".join(f"{name}{'' if age is None else f', for {age:.0f} s'}" for name, age in holders[:5])
             logger.warning("looking through the queue takes %.2f s: dead rows cannot be removed, held by %s", seconds, names)
+        return bool(holders)
