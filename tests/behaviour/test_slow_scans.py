@@ -29,7 +29,7 @@ def gate(make_manager: Callable[..., JobManager]) -> Iterator[threading.Event]:
 
 @pytest.fixture
 def manager(make_manager: Callable[..., JobManager]) -> JobManager:
-    """Running, for the type "a" in the queue "default". It has claimed a job, and jobs of others are due before all that come."""
+    """Running, for the type "a" in the queue "default". It has claimed a job, and 400 of others are due before the next."""
     manager = make_manager(handlers={"a": lambda job: None}, queues=["default"], poll_interval=600.0, _tuning=SLOW)
     manager.migrate()
     manager.create_many([("a", None)] * 200, queue="other")
