@@ -30,4 +30,5 @@ class Health:
     oldest_unsettled: float | None = None
     """How long the oldest outcome has waited to be written."""
     scan_seconds: float | None = None
-    """How long the database took for the last full scan for jobs; long while something keeps it from removing dead rows."""
+    """How long the database took for the last full scan for jobs. It takes long while something keeps PostgreSQL from removing
+    dead rows, or while many jobs wait that this manager does not work on."""

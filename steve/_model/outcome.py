@@ -110,8 +110,8 @@ def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0
 
 
 def notification(verdicts: Sequence[Verdict]) -> str | None:
-    """The payload of the notification that these need. "back": jobs were given back, to any place in their lanes; "": some are
-    due at once; None: no notification."""
+    """The payload of the notification that these need. "back": jobs were given back, which may lie below the watermarks;
+    "": some are due at once; None: no notification."""
     if any(verdict.goes_back for verdict in verdicts):
         return "back"
     return "" if any(verdict.due_in == 0 for verdict in verdicts) else None
