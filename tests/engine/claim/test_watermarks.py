@@ -244,3 +244,12 @@ def test_full_scans_are_made_again_once_they_are_measured_to_be_fast(slow: Scans
     slow.clock.now += TUNING.full_scan_every * TUNING.slow_scan * 2
     assert slow.claim() is None
     assert not slow.claimer.watermarks.is_slow
+
+
+def test_a_measurement_counts_more_than_the_full_scans_before_it(slow: Scans) -> None:
+    for seconds in (0.001, TUNING.slow_scan * 3):
+        slow.claimer.watermarks.measured(seconds)
+    slow.takes = TUNING.slow_scan * 3
+    slow.clock.now += TUNING.full_scan_every * TUNING.slow_scan * 2 + TUNING.full_scan_overdue
+    assert slow.claim() is None
+    assert slow.claimer.watermarks.is_slow
