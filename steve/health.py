@@ -30,5 +30,5 @@ class Health:
     oldest_unsettled: float | None = None
     """How long the oldest outcome has waited to be written."""
     scan_seconds: float | None = None
-    """How long the last full scan for jobs took in the database. It is long while something, such as a transaction that
-    stays open, keeps PostgreSQL from removing dead rows."""
+    """How long the database took for the last full scan for jobs. It takes long while something keeps PostgreSQL from removing
+    dead rows, or while many jobs wait that this manager does not work on."""

@@ -21,7 +21,6 @@ The order of locks: a thread that holds one lock may take only those below it. E
 
     Runner._starting             one start at a time; nothing else waits for it
     Claimer._claiming            one claim at a time; held across the statement
-    LostReplies.scan_lock        one question about lost replies, or one full scan; held across the statement
     JobBuffer._giving_back       one thread gives back at a time
     Heartbeat._beating           one beat at a time; held across the statement
     LoopConnection: no lock      the locks above and the loops ensure that one thread at a time uses it
@@ -41,7 +40,7 @@ from steve._database.statements import Statements
 from steve._database.statements.processes import Registered
 from steve._engine.claim.buffer import JobBuffer
 from steve._engine.claim.claimer import Claimer
-from steve._engine.claim.database import DatabaseClaims
+from steve._engine.claim.database import DatabaseClaims, DatabaseScans
 from steve._engine.claim.full_scans import FullScans
 from steve._engine.claim.notifier import DatabaseListener, Notifier
 from steve._engine.claim.schedule import ClaimSchedule
@@ -173,10 +172,9 @@ def build(
         settings=settings,
     )
     full_scans = FullScans(
-        watermarks=claimer.watermarks,
-        workers=pool,
-        statements=statements.claims,
-        connections=connections,
+        database=DatabaseScans(statements=statements.claims, connection=connections.scan),
+        claimer=claimer,
+        take_up_lost=pool.take_up_lost,
         outage=outage,
         tuning=tuning,
     )

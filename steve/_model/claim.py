@@ -8,17 +8,8 @@ from typing import NamedTuple
 
 from steve._model.claimed import Claimed
 
-
-class Lane(NamedTuple):
-    """Where a job waits: its queue, type and priority. The jobs of one lane are claimed in the order of (run_at, id)."""
-
-    queue: str
-    type: str
-    priority: int
-
-
 Watermark = tuple[datetime, int]
-"""The (run_at, id) of the last job that was claimed from a lane."""
+"""(run_at, id): how far this process has looked through the jobs of one priority, which are claimed in this order."""
 
 
 class Demand(NamedTuple):
@@ -32,8 +23,8 @@ class Demand(NamedTuple):
     """How many jobs of any other type, at most."""
     any_type: bool
     """Whether jobs of other types are claimed at all."""
-    watermarks: Mapping[Lane, Watermark] | None
-    """The lanes to look into, each only above its watermark. None: a full scan."""
+    watermarks: Mapping[int, Watermark] | None
+    """The priorities to look at, each only above its watermark. None: a full scan."""
     crashed: int = 0
     """How many crashed jobs, at most, besides the `n`."""
     alone: bool = False
@@ -46,10 +37,15 @@ class ClaimReply(NamedTuple):
     jobs: list[Claimed]
     """The jobs, in the order in which they are to begin."""
     next_due_in: float | None
-    """Seconds until the next job comes due in the lanes that the claim looked into."""
+    """Seconds until the next job of these priorities comes due, at the latest: it may be the job of another process."""
     scan_seconds: float
     """How long the database searched for jobs."""
-    heads: dict[Lane, Watermark]
-    """After a full scan: the place of the first pending job in each lane that is served, whether the job is due or not."""
+    ends: dict[int, Watermark | None]
+    """For each priority that the claim looked through to its end: the last due job above the watermark, which may be one that
+    this process does not serve. None: there is none."""
+    left_over: list[tuple[int, Watermark]] = []  # noqa: RUF012
+    """The priority and place of each job that the claim passed over because enough jobs of its type were claimed."""
+    cut_off: bool = False
+    """`n` ended the claim, rather than the lack of due jobs."""
     last_chance: bool = False
     """Whether a job on its last chance, which one more crash would fail, is due or was claimed."""

@@ -110,8 +110,8 @@ def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0
 
 
 def notification(verdicts: Sequence[Verdict]) -> str | None:
-    """The payload of the notification that these verdicts need. "back": jobs were given back, so they may be anywhere in their
-    lanes, even below a watermark. "": some jobs are due at once. None: no notification is needed."""
+    """The payload of the notification that these verdicts need. "back": jobs were given back, so they may be below the
+    watermarks. "": some jobs are due at once. None: no notification is needed."""
     if any(verdict.goes_back for verdict in verdicts):
         return "back"
     return "" if any(verdict.due_in == 0 for verdict in verdicts) else None

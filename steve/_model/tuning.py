@@ -31,21 +31,18 @@ class Tuning:
     because the server may have committed the claim later."""
     in_doubt_check: float = 1.0
     """How often the scanner checks whether such a question is due, because all workers may be busy."""
-    lane_least: int = 16
-    """A claim looks for at least this many jobs in each lane. If a lane yields fewer, and no other limit applies, it is
-    empty."""
     full_scan_every: int = 20
     """The wait until the next full scan, as a multiple of the time that the last one took."""
     slow_scan: float = 0.02
-    """If full scans take longer than this, the scanner makes them, beside the claims."""
+    """If full scans take longer than this, no claim makes one. The scanner looks for jobs below the watermarks instead."""
+    measure_scan: float = 10.0
+    """How often, at most, the scanner measures whether full scans are still slow."""
     scan_check: float = 0.25
     """How often the scanner checks whether a full scan or a rescue is due."""
     warn_scan: float = 0.1
     """If a full scan takes longer than this, a warning names the sessions that keep PostgreSQL from removing dead rows."""
     full_scan_overdue: float = 5.0
-    """If the scanner is this late with a full scan, the next claim makes it instead."""
-    lanes_most: int = 1_000
-    """The claimer keeps the watermarks of at most this many lanes."""
+    """If the scanner is this late with its look, the next claim is a full scan instead."""
     types_most: int = 1_000
     """The claimer keeps the mean durations of at most this many types. With a fallback handler there may be any number of
     types."""

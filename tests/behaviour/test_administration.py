@@ -401,6 +401,7 @@ def test_a_sequence_behind_its_rows_is_named_with_the_statement_that_mends_it(ma
 
 
 FLAWS = {
+    "drop index job_due": "job_due",
     "drop index job_ready": "job_ready",
     "drop index job_suspect": "job_suspect",
     "drop index job_claimed": "job_claimed",

@@ -13,11 +13,6 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from steve import Job, JobManager, Snooze, Status
-from steve._database.failures import Transient
-from steve._engine.claim.full_scans import FullScans
-from steve._engine.claim.watermarks import Watermarks
-from steve._engine.upkeep.outage import Outage
-from steve._model.claim import ClaimReply
 from steve._model.tuning import Tuning
 from tests.conftest import APPLICATION, until
 
@@ -275,56 +270,6 @@ def test_without_logging_set_up_nothing_is_printed_below_warning(manager: JobMan
 
 
 # -- a table that cannot be cleaned up ------------------------------------------------------------------------------------
-
-
-class SlowScans:
-    """Fakes around FullScans: a database whose scans take as long as it says, and that names what holds rows back."""
-
-    def __init__(self, watermarks: Watermarks, seconds: list[float], answers: list[Any]) -> None:
-        self._watermarks = watermarks
-        self._seconds = seconds
-        self._answers = answers
-        self.scan = self  # the scanner's connection
-
-    def is_stopping(self) -> bool:
-        return False
-
-    def full_scan(self) -> None:
-        reply = ClaimReply([], None, self._seconds.pop(0), {}, False)
-        self._watermarks.claimed(reply, full_scan=True, cut_off=False)
-
-    def take_up_lost(self) -> None:
-        pass
-
-    def call(self, statement: Callable[[Any], Any]) -> Any:
-        return statement(None)
-
-    def find_horizon(self, connection: Any) -> Any:
-        answer = self._answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def close(self) -> None:
-        pass
-
-
-def test_what_keeps_scans_slow_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    """With the time that the database took, and though the first question for it fails."""
-    tuning = Tuning(slow_scan=-1.0, full_scan_every=0)
-    watermarks = Watermarks(tuning=tuning)
-    answers: list[Any] = [Transient("away"), [("session 1 of report, active", 61.0)]]
-    fake: Any = SlowScans(watermarks, [0.01, 0.01, 0.5, 0.75, 0.75, 0.75], answers)
-    full_scans = FullScans(
-        watermarks=watermarks, workers=fake, statements=fake, connections=fake, outage=Outage(), tuning=tuning
-    )
-    watermarks.claimed(ClaimReply([], None, 0.0, {}, False), full_scan=True, cut_off=False)
-    scan = full_scans.duties()[0].work
-    for _ in range(6):
-        scan()
-    assert [record.message for record in caplog.records if "looking through" in record.message] == [
-        "looking through the queue took 0.75 s: dead rows cannot be removed, held by session 1 of report, active, for 61 s"
-    ]
 
 
 def test_a_session_that_keeps_scans_slow_is_named(

@@ -379,60 +379,6 @@ def test_jobs_not_begun_are_given_back_at_once_though_a_handler_still_runs(
     assert table(conn, schema, "select max(lease_no) from {}.job") == [(2,)]  # claimed and given back
 
 
-HOLD_ONE_SESSION = """
-create table {schema}.held (pid integer);
-create function {schema}.hold() returns trigger language plpgsql as $$
-begin
-  if exists (select from {schema}.held where pid = pg_backend_pid()) then
-    perform pg_advisory_xact_lock_shared({key});
-  end if;
-  return null;
-end $$;
-create trigger hold before update on {schema}.job for each statement execute function {schema}.hold();
-"""
-"""An update of jobs waits at its beginning, if its session is in the table `held`, while the test holds the advisory lock."""
-
-
-def test_jobs_not_begun_are_given_back_at_once_though_a_slow_scan_is_under_way(
-    make_manager: MakeManager, gate: Gate, conn: psycopg.Connection, database_url: str, schema: str
-) -> None:
-    creator = make_manager()
-    creator.migrate()
-    key = int(schema.removeprefix("test_"), 16)
-    conn.execute(HOLD_ONE_SESSION.format(schema=schema, key=key))
-    conn.execute("select pg_advisory_lock(%s)", [key])
-    application = f"{APPLICATION}-scans"
-    sessions = "select pid from pg_stat_activity where application_name = %s order by backend_start desc"
-    held = "select from {}.job where status = 'running'"
-
-    def scan_is_held() -> bool:
-        pids = [pid for (pid,) in conn.execute(sessions, [application])]
-        if len(pids) == 5:  # the scanner opens its connection last
-            table(conn, schema, "delete from {}.held returning 1")
-            conn.execute(f"insert into {schema}.held values (%s)", [pids[0]])
-        return bool(conn.execute("select from pg_locks where locktype = 'advisory' and not granted").fetchall())
-
-    def handler(job: Job) -> str:
-        return gate.pass_through(job) if job.payload["n"] == 200 else "quick"
-
-    # Every full scan counts as slow, so the scanner makes it. The long grace keeps the stop from cutting the scan off.
-    tuning = Tuning(claim_ahead=3600.0, buffer_age=3600.0, slow_scan=-1.0, scan_check=0.05, shutdown_grace=3600.0)
-    manager = make_manager(make_conninfo(database_url, application_name=application), handlers={"a": handler}, _tuning=tuning)
-    creator.create_many([("a", {"n": n}) for n in range(1000)])
-    manager.start(workers=1)
-    try:
-        until(lambda: gate.arrived)
-        until(scan_is_held)
-        assert len(table(conn, schema, held)) > 1
-        manager.request_stop()
-        until(lambda: len(table(conn, schema, held)) == 1)
-    finally:
-        conn.execute("select pg_advisory_unlock(%s)", [key])
-    gate.open()
-    assert manager.stop().complete
-    assert table(conn, schema, held) == []
-
-
 class HoldThread(logging.Filter):
     """A filter that holds up the thread of this name when it logs anything."""
 

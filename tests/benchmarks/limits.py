@@ -77,8 +77,7 @@ set status = 'completed', process_id = null, started_at = now(), completed_at = 
 where id = :id;
 """
 
-# What steve's own statements do for each job, without what only a manager needs: many lanes, results, retries, rows to a
-# client.
+# What steve's own statements do for each job, less what only a manager needs: priorities, results, retries, rows to a client.
 _CLAIM_100 = """\
 with found as materialized (
   select id from {schema}.job

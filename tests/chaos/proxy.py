@@ -21,7 +21,7 @@ How = Literal["answered", "at once", "late"]
 MARKS = {
     "create": b"on conflict (uid) do nothing",
     "create_many": b"from stdin",
-    "claim": b"with recursive lane as",
+    "claim": b"with recursive known as",
     "settle": b"with verdict as materialized",
     "commit": b"commit",
 }

@@ -54,7 +54,9 @@ create table {schema}.job (
   fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0
 );
 
--- For the claim. The index holds a lane's jobs in the order of the claim, so the first one that is not yet due ends the scan.
+-- The claim: its whole order is in the index, so that "not yet due" ends the scan.
+create index job_due on {schema}.job (priority desc, run_at, id) where status = 'pending';
+-- What is pending of one queue and type, past any number of others: for find_heads.sql.
 create index job_ready on {schema}.job (queue, type, priority, run_at, id) where status = 'pending';
 -- For crashed jobs, which a process held when it died. They are few, and are claimed separately.
 create index job_suspect on {schema}.job (run_at, id) where status = 'pending' and crashes > 0;

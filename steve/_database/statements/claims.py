@@ -11,7 +11,7 @@ from steve._database.failures import Connection, Refused
 from steve._database.literals import array, text_array
 from steve._database.statements.rows import claim_order, claimed_row
 from steve._database.statements.script import Script
-from steve._model.claim import ClaimReply, Demand, Lane, Watermark
+from steve._model.claim import ClaimReply, Demand, Watermark
 from steve._model.claimed import Claimed
 from steve._runtime.log import logger
 
@@ -20,7 +20,7 @@ class ClaimFilter(NamedTuple):
     """A condition that a job must meet to be claimed by this process."""
 
     condition: str
-    """SQL about the columns `{row}queue`, `{row}type` and `{row}priority`."""
+    """SQL about the columns `queue`, `type` and `priority`."""
 
 
 def with_filters(text: str, filters: Sequence[ClaimFilter]) -> str:
@@ -29,10 +29,7 @@ def with_filters(text: str, filters: Sequence[ClaimFilter]) -> str:
     `is true` hides the condition from the planner, which might otherwise use an index for it: to find the few crashed jobs of a
     queue, it would read all pending jobs of that queue.
     """
-    for token, row in (("{filters of headed}", "headed."), ("{filters}", "")):
-        conditions = [f"({one.condition.replace('{row}', row)}) is true" for one in filters]
-        text = text.replace(token, " and ".join(conditions) or "true")
-    return text
+    return text.replace("{filters}", " and ".join(f"({one.condition}) is true" for one in filters) or "true")
 
 
 class ClaimStatements:
@@ -43,8 +40,9 @@ class ClaimStatements:
         self._script = script
         self._queues = queues
         self._left_out: set[str] = set()
-        filters = [] if queues is None else [ClaimFilter("{row}queue = any(%(served_queues)s::pg_catalog.text[])")]
-        script.set_text("claim_jobs", with_filters(script.text("claim_jobs"), filters))
+        filters = [] if queues is None else [ClaimFilter("queue = any(%(queues)s)")]
+        for name in ("claim_jobs", "find_heads", "time_full_scan"):
+            script.set_text(name, with_filters(script.text(name), filters))
 
     def claim_jobs(self, connection: Connection, process_id: int, max_crashes: int, demand: Demand) -> ClaimReply:
         """Claim at most `demand.n` jobs, and besides them at most `demand.crashed` that crashed."""
@@ -70,35 +68,43 @@ class ClaimStatements:
         return bool(found)
 
     def _claim_jobs(self, connection: Connection, process_id: int, max_crashes: int, demand: Demand) -> ClaimReply:
-        lanes = demand.watermarks or {}
-        mosts, queues = demand.mosts, self._queues or ()
-        if self._left_out:
-            mosts = {type: most for type, most in mosts.items() if type not in self._left_out}
-            queues = [queue for queue in queues if queue not in self._left_out]
-        parameters = {
+        watermarks = sorted((demand.watermarks or {}).items(), reverse=True)  # the highest priority first
+        served = self._served(demand)
+        mosts = [demand.mosts[type] for type in served.types]
+        parameters = served.parameters() | {
             "n": demand.n,
-            "lane_least": self._script.tuning.lane_least,
-            "full": demand.watermarks is None,
-            "queues": text_array(lane.queue for lane in lanes),
-            "types": text_array(lane.type for lane in lanes),
-            "priorities": array(lane.priority for lane in lanes),
-            "run_ats": text_array(run_at.isoformat() for run_at, _ in lanes.values()),
-            "ids": array(id for _, id in lanes.values()),
-            "known_types": text_array(mosts),
-            "mosts": array(mosts.values()),
+            "mosts": array(mosts),
             "unknown_most": demand.unknown_most,
-            "any_type": demand.any_type,
-            "served_queues": text_array(queues),
+            "capped": min(mosts, default=demand.n) < demand.n or (demand.any_type and demand.unknown_most < demand.n),
+            "full": demand.watermarks is None,
+            "priorities": array(priority for priority, _ in watermarks),
+            "run_ats": text_array(run_at.isoformat() for _, (run_at, _) in watermarks),
+            "ids": array(id for _, (_, id) in watermarks),
             "process_id": process_id,
             "crashed": demand.crashed,
             "alone": demand.alone,
             "max_crashes": max_crashes,
         }
         rows = self._script.rows(connection, "claim_jobs", parameters, prepare=True)
-        jobs = [claimed_row(row[:-4]) for row in rows if row[0] is not None]
-        jobs.sort(key=claim_order)  # `returning` does not promise any order
-        next_due_in, scan_seconds, heads, last_chance = next(row[-4:] for row in rows if row[0] is None)
-        return ClaimReply(jobs, next_due_in, scan_seconds, dict(map(_head, json.loads(heads)) if heads else ()), last_chance)
+        jobs = [claimed_row(row[:-6]) for row in rows if row[0] is not None]
+        jobs.sort(key=claim_order)  # `returning` promises no order
+        next_due_in, scan_seconds, ends, cut_off, left_over, last_chance = next(row[-6:] for row in rows if row[0] is None)
+        return ClaimReply(jobs, next_due_in, scan_seconds, dict(_places(ends)), _places(left_over), cut_off, last_chance)
+
+    def find_heads(self, connection: Connection, demand: Demand) -> dict[int, Watermark]:
+        """The first pending job of each priority, among those that are served."""
+        rows = self._script.rows(connection, "find_heads", self._served(demand).parameters(), prepare=True)
+        return {priority: (run_at, id) for priority, run_at, id in rows}
+
+    def time_full_scan(self, connection: Connection, demand: Demand) -> float:
+        """How many seconds a full scan takes to find the first due job."""
+        seconds: float = self._script.rows(connection, "time_full_scan", self._served(demand).parameters(), prepare=True)[0][0]
+        return seconds
+
+    def _served(self, demand: Demand) -> _Served:
+        left_out = self._left_out
+        types = [type for type in demand.mosts if type not in left_out] if left_out else list(demand.mosts)
+        return _Served(types, demand.any_type, [queue for queue in self._queues or () if queue not in left_out])
 
     def find_claimed(self, connection: Connection, process_id: int, answered: Sequence[datetime]) -> list[Claimed]:
         """The jobs that this process claimed after the first of these times, except those that it claimed at one of them."""
@@ -111,6 +117,20 @@ class ClaimStatements:
         return [(row[0], row[1]) for row in self._script.rows(connection, "find_horizon", {})]
 
 
-def _head(values: list[Any]) -> tuple[Lane, Watermark]:
-    queue, type, priority, run_at, id = values
-    return Lane(queue, type, priority), (datetime.fromisoformat(run_at), id)
+class _Served(NamedTuple):
+    """Which jobs are for this process."""
+
+    types: list[str]
+    any_type: bool
+    queues: list[str]
+
+    def parameters(self) -> dict[str, Any]:
+        return {"types": text_array(self.types), "any_type": self.any_type, "queues": text_array(self.queues)}
+
+
+def _places(text: str | None) -> list[tuple[int, Any]]:
+    """Priorities, each with a place, (run_at, id), or None."""
+    return [
+        (priority, None if run_at is None else (datetime.fromisoformat(run_at), id))
+        for priority, run_at, id in json.loads(text or "[]")
+    ]

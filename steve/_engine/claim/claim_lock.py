@@ -10,7 +10,7 @@ class ClaimLock:
     """Held while a claim's statement runs. It protects the connection for claims, and what the methods of the schedule
     below the heading "under the claim lock" change.
 
-    Lock order: the claim lock, the scan lock of `lost_replies.py`, then the locks of the schedule and of the outage.
+    Lock order: the claim lock, then the locks of the schedule and of the outage.
     """
 
     def __init__(self) -> None:

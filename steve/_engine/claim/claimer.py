@@ -6,8 +6,6 @@ How many jobs a claim asks for: `sizer.py`. Where it looks: `watermarks.py` and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from steve._database.failures import DatabaseFailure, Misconfigured, Transient
 from steve._engine.claim.buffer import JobBuffer
 from steve._engine.claim.claim_lock import ClaimLock
@@ -54,7 +52,7 @@ class Claimer:
     def wake(self, *, full_scan: bool = False) -> None:
         """There may be new jobs: claim at once. `full_scan`: they may be below the watermarks. From any thread."""
         if full_scan:
-            self.watermarks.reset()
+            self.watermarks.look_below()
         self.schedule.wake()
 
     def stand_back_seconds(self) -> float:
@@ -102,7 +100,7 @@ class Claimer:
         try:
             if self.in_doubt.is_due():
                 found = self._lost_replies.ask()
-            reply, cut_off = self._take(self._database.claim, demand)
+            reply, cut_off = self._take(demand)
         except Exception as error:
             schedule.failed()
             self.watermarks.reset()  # the next connection may lead to another server, whose clock differs
@@ -116,25 +114,18 @@ class Claimer:
         if cut_off:
             schedule.next_in(0.0)
         else:
-            # A claim above the watermarks finds no job below them, so a full scan must follow. The scanner makes slow ones.
+            # A claim above the watermarks does not show what is below them. A full scan does, or the scanner's look.
             needs_scan = demand.watermarks is not None and not self.watermarks.is_slow
             schedule.next_in(reply.next_due_in, self.watermarks.full_scan_in() if needs_scan else None)
         return found + len(reply.jobs)
 
-    def full_scan(self, idle: int) -> int:
-        """For the scanner: make a full scan beside the claims, on a connection of its own. Returns how many jobs it brought.
-        Raises DatabaseFailure."""
-        demand = self.sizer.demand(idle=idle, buffered=len(self.buffer), watermarks=None)
-        with self._lost_replies.scan_lock:
-            if self.buffer.is_closed or self.last_chance_is_due:
-                return 0
-            return len(self._take(self._database.scan, demand)[0].jobs)
-
-    def _take(self, claim: Callable[[Demand], ClaimReply], demand: Demand) -> tuple[ClaimReply, bool]:
-        """Make a claim and put its jobs into the buffer. Returns the reply, and whether there may be more jobs."""
+    def _take(self, demand: Demand) -> tuple[ClaimReply, bool]:
+        """Put what a claim brings into the buffer. Returns the reply, and whether a limit ended the claim, rather than the lack
+        of due jobs."""
         try:
-            reply = claim(demand)
-            cut_off = self.sizer.was_cut_off(demand, reply.jobs)
+            reply = self._database.claim(demand)
+            crashed = sum(job.crashes > 0 for job in reply.jobs)
+            cut_off = bool(reply.jobs) and (reply.cut_off or bool(reply.left_over) or crashed >= demand.crashed > 0)
             self.watermarks.claimed(reply, full_scan=demand.watermarks is None, cut_off=cut_off)
             self._put_into_buffer(reply.jobs)
             if reply.last_chance and self._clock() >= self._alone_not_before:
@@ -175,7 +166,7 @@ class Claimer:
             if self.buffer.is_closed:
                 jobs, is_due = [], False
             else:
-                reply, _ = self._take(self._database.claim, demand)
+                reply, _ = self._take(demand)
                 jobs, is_due = reply.jobs, reply.last_chance
                 self._outage.worked(LOOP)
                 schedule.answered(woken=False, jobs=0)
@@ -213,12 +204,11 @@ class Claimer:
     # -- the end --------------------------------------------------------------------------------------------------------
 
     def end(self) -> None:
-        """Give back the jobs in the buffer, the jobs that a claim or scan under way brings, and the jobs of claims whose reply
-        was lost. No job gets into the buffer after this."""
+        """Give back the jobs in the buffer, and those that a claim took whose reply was lost. No job gets into the buffer after
+        this."""
         self.buffer.close()
         with self._claiming:
             if self.in_doubt.exist():
                 # If the database stays away, another process rescues the jobs.
                 self._lost_replies.ask_at_last(self._outage, self.schedule.pause)
-        with self._lost_replies.scan_lock:
-            self.buffer.give_back()
+        self.buffer.give_back()

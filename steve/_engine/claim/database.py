@@ -1,4 +1,4 @@
-"""Implements `ClaimPort` with SQL statements, for one process, on the connections that are kept for claims."""
+"""Implements `ClaimPort` and `ScanPort` with SQL statements, for one process, on the connections that are kept for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from steve._database.loop_connection import LoopConnection, LoopConnections
 from steve._database.statements.claims import ClaimStatements
-from steve._model.claim import ClaimReply, Demand
+from steve._model.claim import ClaimReply, Demand, Watermark
 from steve._model.claimed import Claimed
 from steve._model.settings import Settings
 
@@ -22,15 +22,29 @@ class DatabaseClaims:
         self._max_crashes = settings.max_crashes
 
     def claim(self, demand: Demand) -> ClaimReply:
-        return self._claim_on(self._connections.claim, demand)
-
-    def scan(self, demand: Demand) -> ClaimReply:
-        return self._claim_on(self._connections.scan, demand)
-
-    def _claim_on(self, connection: LoopConnection, demand: Demand) -> ClaimReply:
         claim = self._statements.claim_jobs
-        return connection.call(lambda ours: claim(ours, self._process_id, self._max_crashes, demand))
+        return self._connections.claim.call(lambda ours: claim(ours, self._process_id, self._max_crashes, demand))
 
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         find = self._statements.find_claimed
         return self._connections.claim.call(lambda ours: find(ours, self._process_id, answered))
+
+
+class DatabaseScans:
+    """On the scanner's connection, so that no claim waits."""
+
+    def __init__(self, *, statements: ClaimStatements, connection: LoopConnection) -> None:
+        self._statements = statements
+        self._connection = connection
+
+    def find_heads(self, demand: Demand) -> dict[int, Watermark]:
+        return self._connection.call(lambda ours: self._statements.find_heads(ours, demand))
+
+    def time_full_scan(self, demand: Demand) -> float:
+        return self._connection.call(lambda ours: self._statements.time_full_scan(ours, demand))
+
+    def find_horizon(self) -> list[tuple[str, float | None]]:
+        return self._connection.call(self._statements.find_horizon)
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,65 +1,98 @@
-"""The scanner's duties for claims. While full scans are slow, the scanner makes them beside the claims, and logs what makes
-them slow. It also takes up the jobs of claims whose reply was lost, because all workers may be busy.
+"""The scanner's duties for claims. While full scans are slow, the scanner looks beside the claims for jobs below the
+watermarks, and logs what makes full scans slow. It also takes up the jobs of claims whose reply was lost, because all workers
+may be busy.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Protocol
+
 from steve._database.failures import DatabaseFailure
-from steve._database.loop_connection import LoopConnections
-from steve._database.statements.claims import ClaimStatements
-from steve._engine.claim.watermarks import Watermarks
+from steve._engine.claim.claimer import Claimer
 from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Duty
-from steve._engine.work.pool import WorkerPool
+from steve._model.claim import Demand, Watermark
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
 
 LOOP = "the full scan"
 
 
+class ScanPort(Protocol):
+    """All methods but `close` raise DatabaseFailure."""
+
+    def find_heads(self, demand: Demand) -> dict[int, Watermark]:
+        """The first pending job of each priority, among those that are served."""
+
+    def time_full_scan(self, demand: Demand) -> float:
+        """How many seconds a full scan takes to find the first due job."""
+
+    def find_horizon(self) -> list[tuple[str, float | None]]:
+        """The sessions that hold back the removal of dead rows and index entries, and for how many seconds."""
+
+    def close(self) -> None: ...
+
+
 class FullScans:
     def __init__(
         self,
         *,
-        watermarks: Watermarks,
-        workers: WorkerPool,
-        statements: ClaimStatements,
-        connections: LoopConnections,
+        database: ScanPort,
+        claimer: Claimer,
+        take_up_lost: Callable[[], None],
         outage: Outage,
         tuning: Tuning,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._watermarks = watermarks
-        self._workers = workers
-        self._statements = statements
-        self._connections = connections
+        self._database = database
+        self._claimer = claimer
+        self._take_up_lost = take_up_lost
         self._outage = outage
         self._tuning = tuning
+        self._clock = clock
+        self._measure_at = 0.0
         self._has_warned = False
 
     def duties(self) -> list[Duty]:
         return [
-            Duty("full scan", self._tuning.scan_check, self._scan),
-            Duty("take up the jobs of lost replies", self._tuning.in_doubt_check, self._workers.take_up_lost),
+            Duty("look below the watermarks", self._tuning.scan_check, self._look),
+            Duty("take up the jobs of lost replies", self._tuning.in_doubt_check, self._take_up_lost),
         ]
 
-    def _scan(self) -> None:
-        watermarks = self._watermarks
+    def _look(self) -> None:
+        watermarks = self._claimer.watermarks
         if not watermarks.is_slow:
-            self._connections.scan.close()
+            self._database.close()
             self._outage.worked(LOOP)
             self._has_warned = False
-        elif not watermarks.full_scan_in() and not self._workers.is_stopping():
+        elif not watermarks.full_scan_in():
             try:
-                self._workers.full_scan()
-                if watermarks.scan_seconds > self._tuning.warn_scan and not self._has_warned:
-                    self._warn(watermarks.scan_seconds)
-                    self._has_warned = True
+                self._look_below()
             except DatabaseFailure as error:
                 self._outage.failed(LOOP, error)
             else:
                 self._outage.worked(LOOP)
 
-    def _warn(self, seconds: float) -> None:
-        holders = self._connections.scan.call(self._statements.find_horizon)
-        names = "; ".join(f"{name}{'' if age is None else f', for {age:.0f} s'}" for name, age in holders[:5])
-        logger.warning("looking through the queue took %.2f s: dead rows cannot be removed, held by %s", seconds, names or "?")
+    def _look_below(self) -> None:
+        watermarks = self._claimer.watermarks
+        demand = self._claimer.sizer.demand(idle=0, buffered=0, watermarks=None)
+        began = self._clock()
+        heads = self._database.find_heads(demand)
+        if watermarks.looked(heads, self._clock() - began):
+            self._claimer.wake()
+        if self._clock() >= self._measure_at:
+            seconds = self._database.time_full_scan(demand)
+            watermarks.measured(seconds)
+            self._measure_at = self._clock() + max(self._tuning.measure_scan, self._tuning.full_scan_every * seconds)
+            if seconds > self._tuning.warn_scan and not self._has_warned:
+                self._has_warned = self._warn(seconds)
+
+    def _warn(self, seconds: float) -> bool:
+        """Returns whether there was something to name: without that, it is the jobs of others that make full scans slow."""
+        holders = self._database.find_horizon()
+        if holders:
+            names = "; ".join(f"{name}{'' if age is None else f', for {age:.0f} s'}" for name, age in holders[:5])
+            logger.warning("looking through the queue takes %.2f s: dead rows cannot be removed, held by %s", seconds, names)
+        return bool(holders)

@@ -1,7 +1,7 @@
 """Remembers whether the reply to a claim was lost. The process then asks the database, twice, which jobs that claim took
 (`lost_replies.py`).
 
-Except for `ask_now()`, all methods that change something are called under the claim lock or the scan lock.
+Except for `ask_now()`, all methods that change something are called under the claim lock.
 """
 
 from __future__ import annotations

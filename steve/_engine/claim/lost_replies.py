@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -27,9 +26,6 @@ class LostReplies:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.in_doubt = InDoubtClaims(tuning=tuning, clock=clock)
-        # A full scan beside the claims holds this lock, and so does a question. So when a question is asked, the jobs of the
-        # last scan are in the buffer, or its reply is known to be lost. Lock order: after the claim lock.
-        self.scan_lock = threading.Lock()
         self._database = database
         self._take_up = take_up
         self._grace = tuning.shutdown_grace
@@ -37,17 +33,16 @@ class LostReplies:
 
     def ask(self) -> int:
         """Take up the jobs that this process holds and that no reply brought. Returns how many. Raises DatabaseFailure."""
-        with self.scan_lock:
-            first, answered = self.in_doubt.begin()
-            try:
-                jobs = self._database.find_claimed(answered)
-            except (Transient, InDoubt, Misconfigured):
-                # Ask again before the next claim. After any other failure, such as a row that cannot be read, only the second
-                # question follows, so that the claims go on.
-                self.in_doubt.lose()
-                raise
-            self.in_doubt.end(first)
-            self._take_up(jobs)
+        first, answered = self.in_doubt.begin()
+        try:
+            jobs = self._database.find_claimed(answered)
+        except (Transient, InDoubt, Misconfigured):
+            # Ask again before the next claim. After any other failure, such as a row that cannot be read, only the second
+            # question follows, so that the claims go on.
+            self.in_doubt.lose()
+            raise
+        self.in_doubt.end(first)
+        self._take_up(jobs)
         if jobs:
             logger.warning("the reply to a claim was lost; the %d jobs that it took are in the buffer", len(jobs))
         return len(jobs)

@@ -18,9 +18,6 @@ class ClaimPort(Protocol):
 
     def claim(self, demand: Demand) -> ClaimReply: ...
 
-    def scan(self, demand: Demand) -> ClaimReply:
-        """The same on the scanner's connection, for a full scan that claims must not wait for."""
-
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         """The jobs that this process has claimed since the first of these times and still holds, except those that were claimed
         at one of these times."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from steve._engine.work.handlers import Handlers
-from steve._model.claim import Demand, Lane, Watermark
+from steve._model.claim import Demand, Watermark
 from steve._model.claimed import Claimed
 from steve._model.tuning import Tuning
 
@@ -47,7 +47,7 @@ class ClaimSizer:
         counts = Counter(job.type for job in jobs)
         return sum(self._seconds_by_type.get(type, inf) * count for type, count in counts.items()) / len(jobs)
 
-    def demand(self, *, idle: int, buffered: int, watermarks: Mapping[Lane, Watermark] | None) -> Demand:
+    def demand(self, *, idle: int, buffered: int, watermarks: Mapping[int, Watermark] | None) -> Demand:
         """What to ask for while so many workers are idle and so many jobs are in the buffer. Of a type that has never run here,
         a claim brings at most one job for each idle worker."""
         tuning = self._tuning
@@ -66,15 +66,5 @@ class ClaimSizer:
             unknown_most=idle,
             any_type=self._handlers.fallback is not None,
             watermarks=watermarks,
-            crashed=idle if watermarks is None else 0,
-        )
-
-    def was_cut_off(self, demand: Demand, jobs: Sequence[Claimed]) -> bool:
-        """Whether a limit ended the claim, and not the lack of due jobs. If so, there may be more jobs."""
-        if len(jobs) >= min(demand.n, self._tuning.lane_least):
-            return True
-        crashed = sum(job.crashes > 0 for job in jobs)
-        counts = Counter(job.type for job in jobs)
-        return crashed >= demand.crashed > 0 or any(
-            count >= demand.mosts.get(type, demand.unknown_most) for type, count in counts.items()
+            crashed=idle,
         )

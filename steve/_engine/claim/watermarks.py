@@ -1,9 +1,11 @@
-"""How far each lane has been claimed, and when a full scan is due.
+"""How far each priority has been claimed, and when a full scan is due.
 
-A full scan looks from the beginning of every lane. In a healthy table it is as fast as any other claim. But while a transaction
-stays open somewhere (a report, a backup, a forgotten BEGIN), PostgreSQL cannot remove the index entries of the jobs that were
-claimed since, and a full scan has to pass over all of them. So full scans get about a twentieth of the time, and the claims in
-between look only above the watermarks.
+A full scan looks from the beginning of every priority. In a healthy table it is as fast as any other claim. Two things make it
+slow. While a transaction stays open somewhere (a report, a backup, a forgotten BEGIN), PostgreSQL cannot remove the index
+entries of the jobs that were claimed since, and a full scan passes over all of them. And it passes over the due jobs of queues
+and types that this process does not serve. So full scans get about a twentieth of the time, and the claims in between look only
+above the watermarks. Once full scans are slow, no claim makes one: the scanner looks for jobs below the watermarks in a cheaper
+way (full_scans.py), and the watermarks are lowered to what it finds.
 """
 
 from __future__ import annotations
@@ -11,47 +13,64 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 
-from steve._model.claim import ClaimReply, Lane, Watermark
+from steve._model.claim import ClaimReply, Watermark
 from steve._model.tuning import Tuning
+
+BEGINNING: Watermark = (datetime.min.replace(tzinfo=UTC) + timedelta(days=1), 0)
 
 
 class Watermarks:
-    """A watermark only makes claims faster. It moves to jobs that were claimed, never to the present time, and an empty scan
-    does not move it. In a lane that a full scan meets for the first time, it is set just below the first pending job.
+    """A watermark only makes claims faster. It moves to jobs that a claim has seen, never to the present time, and a scan that
+    saw no due job does not move it.
 
     Jobs do become pending below a watermark: commits overlap, transactions last, claims are rolled back, jobs are given back.
-    The next full scan finds them, after about 21 times its duration or one poll interval, whichever is longer.
+    The next full scan finds them, or the scanner's look: after about 21 times its duration or one poll interval, whichever is
+    longer.
 
-    The thread that holds the claim lock writes here, and the scanner does while full scans are slow. Each write is atomic, and
-    a watermark that is too low only costs time.
+    Only the thread that holds the claim lock moves a watermark. The scanner puts what it found into a queue, because it may
+    find a job while a claim is under way that looks above that job. The end of that claim must not move the watermark past it.
     """
 
     def __init__(self, *, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
         self._tuning = tuning
         self._clock = clock
-        self._watermarks: dict[Lane, Watermark] = {}
+        self._watermarks: dict[int, Watermark] = {}
+        self._below: deque[tuple[int, Watermark]] = deque()  # append and popleft are atomic
         self._full_scan_at = 0.0
         self._recent: deque[float] = deque(maxlen=5)
         self.scan_seconds = 0.0
         """How long the database took for the last full scan."""
         self.is_slow = False
-        """Full scans take so long that no claim should wait for one, so the scanner makes them beside the claims."""
+        """Full scans take so long that no claim makes one. The scanner looks below the watermarks instead."""
+
+    # -- from any thread ------------------------------------------------------------------------------------------------
+
+    def look_below(self) -> None:
+        """There may be jobs below the watermarks: look there at once."""
+        self._full_scan_at = min(self._full_scan_at, self._clock())  # not 0.0, which would count as overdue
+
+    def full_scan_in(self) -> float:
+        """Seconds until a full scan is due, or the scanner's look."""
+        return max(0.0, self._full_scan_at - self._clock())
+
+    # -- under the claim lock -------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Make the next claim a full scan. From any thread."""
+        """The next claim is a full scan: nothing is known of the table that it looks into."""
         self.is_slow = False
         self._full_scan_at = 0.0
+        self._watermarks = {}
 
-    def now(self) -> Mapping[Lane, Watermark] | None:
-        """The watermarks above which the next claim looks. None: the next claim is a full scan."""
+    def now(self) -> Mapping[int, Watermark] | None:
+        """The watermarks above which the claim looks that is about to begin. None: it is a full scan."""
+        while self._below:
+            priority, head = self._below.popleft()
+            self._lower(priority, head)
         overdue = self._tuning.full_scan_overdue if self.is_slow else 0.0
         is_due = self._clock() >= self._full_scan_at + overdue
         return None if is_due or not self._watermarks else self._watermarks.copy()
-
-    def full_scan_in(self) -> float:
-        """Seconds until a full scan is due."""
-        return max(0.0, self._full_scan_at - self._clock())
 
     def claimed(self, reply: ClaimReply, *, full_scan: bool, cut_off: bool) -> None:
         """A claim was answered. `cut_off`: there may be more jobs where it looked."""
@@ -62,13 +81,40 @@ class Watermarks:
             seconds = min(self._recent)
             self._full_scan_at = self._clock() + self._tuning.full_scan_every * seconds
             self.is_slow = seconds > self._tuning.slow_scan
-            if len(self._watermarks) > self._tuning.lanes_most:
-                self._watermarks = {}
-        for lane, (run_at, id) in reply.heads.items():
-            self._watermarks.setdefault(lane, (run_at, id - 1))  # a new lane: just below its first job
-        last = {(job.queue, job.type, job.priority): (job.run_at, job.id) for job in reply.jobs if not job.crashes}
-        for place, watermark in last.items():
-            lane = Lane(*place)
-            # A watermark moves back only if there may be more jobs between the last claimed one and the old watermark.
-            if cut_off or lane not in self._watermarks or watermark > self._watermarks[lane]:
-                self._watermarks[lane] = watermark
+        watermarks = self._watermarks
+        for priority, end in reply.ends.items():
+            if priority not in watermarks:
+                watermarks[priority] = end or BEGINNING
+            elif end is not None and end > watermarks[priority]:
+                watermarks[priority] = end
+        last = {job.priority: (job.run_at, job.id) for job in reply.jobs if not job.crashes}
+        for priority, watermark in last.items():
+            # Moved back only if there may be more jobs between the last one and the old watermark.
+            if cut_off or priority not in watermarks or watermark > watermarks[priority]:
+                watermarks[priority] = watermark
+        for priority, place in reply.left_over:
+            self._lower(priority, place)
+
+    def _lower(self, priority: int, place: Watermark) -> None:
+        """The job at this place is to be found by the next claim."""
+        run_at, id = place
+        below = max((run_at - timedelta(microseconds=1), id), BEGINNING)
+        self._watermarks[priority] = min(below, self._watermarks.get(priority, below))
+
+    # -- from the scanner -----------------------------------------------------------------------------------------------
+
+    def looked(self, heads: Mapping[int, Watermark], seconds: float) -> bool:
+        """The scanner has looked for the first job of each priority, which took so long. Returns whether a claim can find more
+        than before."""
+        self._full_scan_at = self._clock() + self._tuning.full_scan_every * seconds
+        known = self._watermarks.copy()
+        found = [(priority, head) for priority, head in heads.items() if priority not in known or head <= known[priority]]
+        self._below.extend(found)
+        return bool(found)
+
+    def measured(self, seconds: float) -> None:
+        """A full scan would take so long now."""
+        self.scan_seconds = seconds
+        self._recent.clear()
+        self._recent.append(seconds)
+        self.is_slow = seconds > self._tuning.slow_scan

@@ -62,11 +62,6 @@ class WorkerPool:
 
     # -- for the scanner ------------------------------------------------------------------------------------------------
 
-    def full_scan(self) -> None:
-        """A full scan beside the claims. Raises DatabaseFailure."""
-        if not self._events.engage_if_full():
-            self._rouse(self._claimer.full_scan(self._free_workers()))
-
     def take_up_lost(self) -> None:
         """Take up the jobs of a claim whose reply was lost, while no worker claims."""
         self._rouse(self._claimer.recover())

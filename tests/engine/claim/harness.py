@@ -36,7 +36,7 @@ def claimed(number: int, type: str = "a", payload: str = "{}") -> Claimed:
 
 def reply(*numbers: int, due_in: float | None = None) -> ClaimReply:
     """What a claim in a healthy table brings."""
-    return ClaimReply([claimed(number) for number in numbers], due_in, scan_seconds=0.0, heads={})
+    return ClaimReply([claimed(number) for number in numbers], due_in, scan_seconds=0.0, ends={})
 
 
 def raising(error: BaseException) -> Callable[[], ClaimReply]:
@@ -49,26 +49,22 @@ def raising(error: BaseException) -> Callable[[], ClaimReply]:
 
 
 class FakeDatabase:
-    """`ClaimPort`: answers as the test says, and remembers what it was asked."""
+    """`ClaimPort`: answers as the test says, and remembers what it was asked. A claim that brings all that was asked for is cut
+    off."""
 
     def __init__(self) -> None:
         self.answer: Callable[[], ClaimReply] = reply
-        self.scan_answer: Callable[[], ClaimReply] = reply
         self.held: list[Claimed] = []
         """What `find_claimed` finds..."""
         self.errors: Iterator[Exception] = iter(())
         """... after it has raised these."""
         self.demands: list[Demand] = []
-        self.scans: list[Demand] = []
         self.questions: list[list[datetime]] = []
 
     def claim(self, demand: Demand) -> ClaimReply:
         self.demands.append(demand)
-        return self.answer()
-
-    def scan(self, demand: Demand) -> ClaimReply:
-        self.scans.append(demand)
-        return self.scan_answer()
+        answer = self.answer()
+        return answer._replace(cut_off=answer.cut_off or len(answer.jobs) >= demand.n)
 
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         self.questions.append(list(answered))

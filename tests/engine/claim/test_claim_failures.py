@@ -36,10 +36,7 @@ class OneJob:
         self.job = claimed(1)
 
     def claim(self, demand: Demand) -> ClaimReply:
-        return ClaimReply([self.job], None, scan_seconds=0.0, heads={})
-
-    def scan(self, demand: Demand) -> ClaimReply:
-        return self.claim(demand)
+        return ClaimReply([self.job], None, scan_seconds=0.0, ends={})
 
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         return [] if self.job.claimed_at in answered else [self.job]

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from steve._database.failures import DatabaseFailure, InDoubt, Misconfigured, Transient
+from steve._model.claim import ClaimReply
 from steve._model.tuning import Tuning
 from tests.conftest import until
 from tests.engine.claim.harness import FAR, TUNING, ClaimUnderWay, Harness, RealTimeHarness, claimed, raising, reply
@@ -72,13 +73,29 @@ def test_an_own_job_that_is_due_later_than_the_next_claim_changes_nothing(harnes
     assert not harness.claims()
 
 
-@pytest.mark.parametrize("jobs", [2, TUNING.lane_least, 100])
-def test_a_claim_that_a_limit_ended_is_followed_by_another(harness: Harness, jobs: int) -> None:
-    harness.sizer.ran("a", 1e-6)
-    harness.database.answer = lambda: reply(*range(jobs))
-    assert harness.claimer.refill(2) == jobs
-    # It asked for many: with two the database had no more, with sixteen it may have had.
-    assert harness.claims() == (jobs >= TUNING.lane_least)
+ONE, TWO = (claimed(number)._replace(crashes=1) for number in (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("answer", "again"),
+    [
+        (reply(1), False),
+        (reply(1)._replace(cut_off=True), True),
+        (reply(1)._replace(left_over=[(0, (ONE.run_at, 5))]), True),
+        # two workers are idle
+        (reply()._replace(jobs=[ONE]), False),
+        (reply()._replace(jobs=[ONE, TWO]), True),
+        # others hold what it may have had
+        (reply()._replace(cut_off=True), False),
+        (reply()._replace(left_over=[(0, (ONE.run_at, 5))]), False),
+    ],
+    ids=["the last", "n", "most of a type", "one crashed", "two crashed", "none of n", "none of a type"],
+)
+def test_a_claim_that_a_limit_ended_is_followed_by_another(harness: Harness, answer: ClaimReply, again: bool) -> None:
+    harness.sizer.ran("a", 1e-6)  # it asks for many
+    harness.database.answer = lambda: answer
+    assert harness.claimer.refill(2) == len(answer.jobs)
+    assert harness.claims() == again
 
 
 def test_a_claim_that_brought_all_that_was_asked_for_is_followed_by_another(harness: Harness) -> None:

@@ -1,8 +1,6 @@
 """Claims whose reply was lost: the jobs that they took are asked for, twice, and given back at the end."""
 
 import contextlib
-import logging
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -58,17 +56,6 @@ def test_a_question_that_fails_is_asked_again(harness: Harness) -> None:
     harness.seconds_to_next_claim()
     assert len(harness.database.questions) == 3
     assert len(harness.buffer) == 1
-
-
-def test_the_jobs_of_a_slow_full_scan_whose_reply_was_lost_are_taken_up_too(harness: Harness) -> None:
-    harness.fill(1)
-    harness.database.scan_answer = raising(LOST)
-    with pytest.raises(InDoubt):
-        harness.claimer.full_scan(2)
-    harness.database.held = [claimed(2)]
-    harness.claimer.wake()
-    assert harness.claims()
-    assert harness.take_all() == [1, 2]
 
 
 @pytest.mark.parametrize("error", [Refused("a row cannot be read"), MemoryError()], ids=repr)
@@ -145,41 +132,6 @@ def test_until_the_second_question_the_times_of_all_answered_claims_are_kept() -
     lose_a_claim(harness)
     harness.seconds_to_next_claim()
     assert last_question() == [7, 8, 9]
-
-
-def test_a_scan_that_loses_its_reply_right_after_a_question_is_not_forgotten(harness: Harness) -> None:
-    """It waits for the question's end and is through before the thread that asked goes on."""
-    lose_a_claim(harness, 1)
-    harness.database.scan_answer = raising(LOST)
-
-    def scan() -> None:
-        with contextlib.suppress(InDoubt):
-            harness.claimer.full_scan(2)
-
-    class ScanNow(logging.Handler):
-        """The thread that asked logs a line when it has released the scan lock: that is when the scan runs."""
-
-        def emit(self, record: logging.LogRecord) -> None:
-            if "the reply to a claim was lost" in record.msg:
-                scanning = threading.Thread(target=scan)
-                scanning.start()
-                scanning.join(30)
-
-    with listening(ScanNow()):
-        assert harness.claimer.recover() == 1
-    assert len(harness.database.scans) == 1
-    harness.database.held = [claimed(2)]
-    assert harness.claimer.recover() == 1
-
-
-@contextlib.contextmanager
-def listening(handler: logging.Handler) -> Iterator[None]:
-    logger = logging.getLogger("steve")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 def test_a_loss_while_a_question_is_under_way_is_left_to_the_next_question() -> None:

@@ -1,21 +1,20 @@
-"""How far each lane has been claimed, and when a full scan is due."""
+"""How far each priority has been looked through, and when a full scan is due."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import pytest
 
 from steve._database.failures import Transient
-from steve._engine.claim.watermarks import Watermarks
-from steve._model.claim import ClaimReply, Lane, Watermark
+from steve._engine.claim.watermarks import BEGINNING, Watermarks
+from steve._model.claim import ClaimReply, Watermark
 from steve._model.claimed import Claimed
 from steve._model.tuning import Tuning
-from tests.engine.claim.harness import TUNING, Clock, Harness, claimed, raising, reply
-
-LANE = Lane("default", "a", 0)
+from tests.engine.claim.harness import TUNING, ClaimUnderWay, Clock, Harness, claimed, raising, reply
 
 
-def watermark_of(job: Claimed) -> Watermark:
-    return (job.run_at, job.id)
+def place(job: Claimed, later: float = 0.0) -> Watermark:
+    return (job.run_at + timedelta(seconds=later), job.id)
 
 
 class Scans(Harness):
@@ -24,17 +23,22 @@ class Scans(Harness):
     def __init__(self, tuning: Tuning = TUNING) -> None:
         super().__init__(tuning=tuning)
         self.takes = 0.01
-        self.jobs: list[Claimed] = []
-        self.heads: dict[Lane, Watermark] = {}
+        self.reply = reply()
         self.database.answer = self.scan
 
     def scan(self) -> ClaimReply:
         self.clock.now += self.takes
-        return ClaimReply(self.jobs, None, self.takes, self.heads if self.database.demands[-1].watermarks is None else {})
+        return self.reply._replace(scan_seconds=self.takes)
 
-    def claim(self, *jobs: Claimed) -> Mapping[Lane, Watermark] | None:
+    def claim(
+        self,
+        *jobs: Claimed,
+        ends: dict[int, Watermark | None] | None = None,
+        left_over: list[tuple[int, Watermark]] | None = None,
+        cut_off: bool = False,
+    ) -> Mapping[int, Watermark] | None:
         """Claim these jobs. Returns what the claim looked above; None: it was a full scan."""
-        self.jobs = list(jobs)
+        self.reply = ClaimReply(list(jobs), None, 0.0, ends or {}, left_over or [], cut_off)
         self.claimer.wake()
         self.claimer.refill(2)
         return self.database.demands[-1].watermarks
@@ -45,6 +49,20 @@ def scans() -> Scans:
     return Scans()
 
 
+@pytest.fixture
+def slow() -> Scans:
+    """Full scans are slow, and the only watermark is at job 1."""
+    scans = Scans()
+    scans.takes = TUNING.slow_scan * 2
+    scans.claim(claimed(1))
+    scans.takes = 0.001
+    assert scans.claimer.watermarks.is_slow
+    return scans
+
+
+# -- where a claim looks --------------------------------------------------------------------------------------------------
+
+
 def test_the_first_claims_are_full_scans_until_there_is_a_watermark(scans: Scans) -> None:
     assert [scans.claim() for _ in range(3)] == [None] * 3
 
@@ -52,10 +70,10 @@ def test_the_first_claims_are_full_scans_until_there_is_a_watermark(scans: Scans
 def test_after_a_full_scan_claims_look_above_the_last_job_for_twenty_times_as_long(scans: Scans) -> None:
     first, second = claimed(1), claimed(2)
     assert scans.claim(first) is None  # took 0.01
-    assert scans.claim(second) == {LANE: watermark_of(first)}
-    assert scans.claim() == {LANE: watermark_of(second)}
+    assert scans.claim(second) == {0: place(first)}
+    assert scans.claim() == {0: place(second)}
     scans.clock.now += 0.17
-    assert scans.claim() == {LANE: watermark_of(second)}, "a scan that found nothing moved the watermark"
+    assert scans.claim() == {0: place(second)}, "a scan that found nothing moved the watermark"
     scans.clock.now += 0.01
     assert scans.claim() is None
 
@@ -65,49 +83,64 @@ def test_a_full_scan_that_finds_the_table_healthy_is_followed_by_another(scans: 
     assert [scans.claim(claimed(number)) for number in range(1, 5)] == [None] * 4
 
 
-def test_each_lane_has_a_watermark_of_its_own(scans: Scans) -> None:
-    jobs = [claimed(1), claimed(2, "b"), claimed(3)._replace(priority=5), claimed(4)._replace(queue="mail"), claimed(5, "b")]
+def test_each_priority_has_one_watermark_for_all_queues_and_types(scans: Scans) -> None:
+    jobs = [claimed(3)._replace(priority=5), claimed(1), claimed(2, "b"), claimed(4)._replace(queue="mail")]
     scans.claim(*jobs)
-    assert scans.claim() == {
-        LANE: watermark_of(jobs[0]),
-        Lane("default", "b", 0): watermark_of(jobs[4]),
-        Lane("default", "a", 5): watermark_of(jobs[2]),
-        Lane("mail", "a", 0): watermark_of(jobs[3]),
-    }
+    assert scans.claim() == {5: place(jobs[0]), 0: place(jobs[3])}
 
 
-def test_a_lane_that_was_met_and_not_claimed_from_is_looked_into_from_its_first_job(scans: Scans) -> None:
-    """Otherwise it would wait for the next full scan, while the other lanes are served."""
-    other = Lane("default", "b", 0)
-    scans.heads = {LANE: watermark_of(claimed(1)), other: watermark_of(claimed(9, "b"))}
-    scans.claim(claimed(1))
-    watermarks = scans.claim()
-    assert watermarks is not None
-    assert watermarks[LANE] == watermark_of(claimed(1))
-    assert watermarks[other] < watermark_of(claimed(9, "b"))
-    scans.claim(claimed(9, "b"))
-    assert scans.claim() == {LANE: watermark_of(claimed(1)), other: watermark_of(claimed(9, "b"))}
+def test_a_priority_is_looked_through_to_the_last_job_whoever_serves_it(scans: Scans) -> None:
+    scans.claim(claimed(1), ends={0: place(claimed(9))})
+    assert scans.claim(ends={0: place(claimed(12))}) == {0: place(claimed(9))}
+    assert scans.claim() == {0: place(claimed(12))}
+
+
+def test_a_priority_whose_jobs_are_not_due_yet_is_looked_into_from_its_beginning(scans: Scans) -> None:
+    scans.claim(ends={0: None})
+    assert scans.claim(ends={0: None}) == {0: BEGINNING}
+    assert scans.claim(claimed(3)) == {0: BEGINNING}
+    assert scans.claim(ends={0: None}) == {0: place(claimed(3))}
+    assert scans.claim() == {0: place(claimed(3))}, "no due job above it moved the watermark"
 
 
 def test_a_watermark_moves_back_only_where_more_jobs_may_lie_below_it(scans: Scans) -> None:
     scans.sizer.ran("a", TUNING.claim_ahead / 100)  # a claim asks for many
     scans.claim(claimed(50))
     scans.claimer.wake(full_scan=True)
-    assert scans.claim(claimed(20)) is None  # it asked for many and got one: below 50 there is nothing left
-    assert scans.claim() == {LANE: watermark_of(claimed(50))}
+    assert scans.claim(claimed(20), ends={0: place(claimed(40))}) is None  # up to 40, nothing else is left
+    assert scans.claim() == {0: place(claimed(50))}
     scans.claimer.wake(full_scan=True)
-    last = 20 + TUNING.lane_least - 1
-    scans.claim(*[claimed(number) for number in range(20, last + 1)])  # as many as it may: there may be more
-    assert scans.claim() == {LANE: watermark_of(claimed(last))}
+    assert scans.claim(claimed(20), claimed(21), cut_off=True) is None
+    assert scans.claim() == {0: place(claimed(21))}
+
+
+def test_jobs_passed_over_because_of_their_types_limit_stay_above_the_watermark(scans: Scans) -> None:
+    surplus = [(0, place(claimed(number))) for number in (4, 3, 5)]
+    scans.claim(claimed(2), claimed(6, "b"), ends={0: place(claimed(9))}, left_over=surplus)
+    watermarks = scans.claim()
+    assert watermarks is not None
+    assert watermarks[0] < place(claimed(3))
+    assert watermarks[0] >= place(claimed(2), later=-0.001)
+
+
+def test_the_surplus_of_a_priority_that_is_new_gives_it_a_watermark(scans: Scans) -> None:
+    scans.claim(claimed(2), left_over=[(-5, place(claimed(3)))])
+    watermarks = scans.claim()
+    assert watermarks is not None
+    assert watermarks.keys() == {0, -5}
+    assert watermarks[-5] < place(claimed(3))
 
 
 def test_a_crashed_job_does_not_move_the_watermark(scans: Scans) -> None:
-    """A full scan brings it from anywhere in its lane."""
+    """A claim brings it from anywhere."""
     scans.claim(claimed(1), claimed(7)._replace(crashes=1))
-    assert scans.claim() == {LANE: watermark_of(claimed(1))}
+    assert scans.claim() == {0: place(claimed(1))}
 
 
-def test_jobs_that_were_given_back_anywhere_lead_to_a_full_scan(scans: Scans) -> None:
+# -- full scans -----------------------------------------------------------------------------------------------------------
+
+
+def test_jobs_that_may_have_come_anywhere_lead_to_a_full_scan(scans: Scans) -> None:
     scans.claim(claimed(1))
     assert scans.claim() is not None
     scans.claimer.wake(full_scan=True)
@@ -115,16 +148,15 @@ def test_jobs_that_were_given_back_anywhere_lead_to_a_full_scan(scans: Scans) ->
     assert scans.claim() is not None
 
 
-def test_a_lost_connection_leads_to_a_full_scan() -> None:
+def test_a_lost_connection_leads_to_a_full_scan_though_they_were_slow(slow: Scans) -> None:
     """The next connection may lead to another server, whose clock differs."""
-    scans = Scans(Tuning(backoff_first=0.001))
-    scans.claim(claimed(1))
-    assert scans.claim() is not None
-    scans.database.answer = raising(Transient("away"))
-    scans.claim()
-    scans.database.answer = scans.scan
-    scans.clock.now += 0.002  # the back-off is over; without the failure, a full scan would be due in 0.2 s
-    assert scans.claim() is None
+    assert slow.claim() is not None
+    slow.database.answer = raising(Transient("away"))
+    slow.claim()
+    slow.database.answer = slow.scan
+    slow.clock.now += TUNING.backoff_first * 2  # the back-off is over; the next look would be due in 0.8 s
+    assert slow.claim() is None
+    assert not slow.claimer.watermarks.full_scan_in() > TUNING.full_scan_every * TUNING.slow_scan * 2
 
 
 def test_a_claim_above_the_watermarks_that_finds_nothing_does_not_wait_for_the_poll(scans: Scans) -> None:
@@ -138,33 +170,6 @@ def test_a_claim_above_the_watermarks_that_finds_nothing_does_not_wait_for_the_p
     assert scans.database.demands[-1].watermarks is None
 
 
-def test_slow_full_scans_are_left_to_the_scanner_unless_it_is_late(scans: Scans) -> None:
-    scans.takes = TUNING.slow_scan * 2
-    scans.claim(claimed(1))
-    scans.clock.now += TUNING.full_scan_every * scans.takes
-    assert scans.claim() is not None, "a claim waited for a slow scan"
-    assert scans.claimer.watermarks.is_slow
-
-    def scan() -> ClaimReply:
-        scans.clock.now += scans.takes
-        return ClaimReply([claimed(5), claimed(6)], None, scans.takes, {})
-
-    scans.database.scan_answer = scan
-    assert scans.claimer.full_scan(2) == 2
-    assert scans.database.scans[0].watermarks is None
-    assert scans.take_all() == [1, 5, 6]
-    scans.clock.now += TUNING.full_scan_every * scans.takes + TUNING.full_scan_overdue
-    assert scans.claim() is None
-
-
-def test_only_so_many_watermarks_are_kept() -> None:
-    scans = Scans(Tuning(lanes_most=10))
-    scans.claim(*[claimed(number, f"type {number}") for number in range(11)])
-    scans.claimer.wake(full_scan=True)
-    scans.claim(claimed(1))
-    assert scans.claim() == {LANE: watermark_of(claimed(1))}
-
-
 def test_one_scan_that_waited_for_a_processor_does_not_count_as_slow() -> None:
     clock = Clock()
     watermarks = Watermarks(tuning=TUNING, clock=clock)
@@ -173,3 +178,78 @@ def test_one_scan_that_waited_for_a_processor_does_not_count_as_slow() -> None:
     assert not watermarks.is_slow
     assert watermarks.scan_seconds == TUNING.slow_scan * 10
     assert watermarks.full_scan_in() == pytest.approx(TUNING.full_scan_every * 0.001)
+
+
+# -- while full scans are slow --------------------------------------------------------------------------------------------
+
+
+def test_no_claim_makes_a_slow_full_scan_unless_the_scanner_is_late(slow: Scans) -> None:
+    slow.clock.now += TUNING.full_scan_every * TUNING.slow_scan * 2
+    assert slow.claimer.watermarks.full_scan_in() == 0.0
+    assert slow.claim() is not None
+    slow.claimer.wake(full_scan=True)  # makes a look due, and is no reason to wait for a slow scan
+    assert slow.claimer.watermarks.full_scan_in() == 0.0
+    assert slow.claim() is not None
+    slow.clock.now += TUNING.full_scan_overdue
+    assert slow.claim() is None
+
+
+def test_a_claim_that_finds_nothing_waits_for_the_scanner_and_not_for_a_full_scan(slow: Scans) -> None:
+    slow.settle_down()
+    slow.clock.now += TUNING.full_scan_every * TUNING.slow_scan * 2
+    assert not slow.claims()
+
+
+def test_the_next_claim_finds_what_the_scanner_found_below_a_watermark(slow: Scans) -> None:
+    slow.claim(claimed(9))
+    assert slow.claimer.watermarks.looked({0: place(claimed(4))}, 0.01)
+    assert slow.claimer.watermarks.full_scan_in() == pytest.approx(TUNING.full_scan_every * 0.01)
+    watermarks = slow.claim(claimed(4))
+    assert watermarks is not None
+    assert watermarks[0] < place(claimed(4))
+
+
+def test_the_next_claim_looks_at_a_priority_that_the_scanner_has_met(slow: Scans) -> None:
+    assert slow.claimer.watermarks.looked({0: place(claimed(5)), 7: place(claimed(6))}, 0.01)
+    watermarks = slow.claim()
+    assert watermarks is not None
+    assert watermarks[0] == place(claimed(1)), "lowered for a job above it"
+    assert watermarks[7] < place(claimed(6))
+
+
+def test_a_look_that_finds_only_what_claims_find_changes_nothing(slow: Scans) -> None:
+    assert not slow.claimer.watermarks.looked({0: place(claimed(5))}, 0.01)
+    assert slow.claim() == {0: place(claimed(1))}
+
+
+def test_what_the_scanner_finds_while_a_claim_is_under_way_is_not_lost(slow: Scans) -> None:
+    """The claim has begun above it, and moves the watermark past it."""
+    slow.claim(claimed(9))
+    answer = reply(12)._replace(ends={0: place(claimed(12))})
+    with ClaimUnderWay(slow, answer):
+        assert slow.claimer.watermarks.looked({0: place(claimed(4))}, 0.01)
+        slow.claimer.wake()
+    slow.database.answer = slow.scan
+    watermarks = slow.claim()
+    assert watermarks is not None
+    assert watermarks[0] < place(claimed(4))
+
+
+def test_full_scans_are_made_again_once_they_are_measured_to_be_fast(slow: Scans) -> None:
+    slow.claimer.watermarks.measured(TUNING.slow_scan * 3)
+    assert slow.claimer.watermarks.is_slow
+    assert slow.claimer.watermarks.scan_seconds == TUNING.slow_scan * 3
+    slow.claimer.watermarks.measured(0.001)
+    assert not slow.claimer.watermarks.is_slow
+    slow.clock.now += TUNING.full_scan_every * TUNING.slow_scan * 2
+    assert slow.claim() is None
+    assert not slow.claimer.watermarks.is_slow
+
+
+def test_a_measurement_counts_more_than_the_full_scans_before_it(slow: Scans) -> None:
+    for seconds in (0.001, TUNING.slow_scan * 3):
+        slow.claimer.watermarks.measured(seconds)
+    slow.takes = TUNING.slow_scan * 3
+    slow.clock.now += TUNING.full_scan_every * TUNING.slow_scan * 2 + TUNING.full_scan_overdue
+    assert slow.claim() is None
+    assert slow.claimer.watermarks.is_slow

@@ -52,10 +52,7 @@ class FakeDatabase:
             jobs = [self.last_chance.pop() for _ in range(min(demand.crashed, len(self.last_chance)))]
         else:
             jobs = [self.pending.popleft() for _ in range(min(demand.n, len(self.pending)))]
-        return ClaimReply(jobs, None, scan_seconds=0.0, heads={}, last_chance=is_due)
-
-    def scan(self, demand: Demand) -> ClaimReply:
-        return self.claim(demand)
+        return ClaimReply(jobs, None, scan_seconds=0.0, ends={}, cut_off=len(jobs) >= demand.n, last_chance=is_due)
 
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         return []

@@ -166,13 +166,6 @@ def test_while_too_many_events_wait_nothing_is_claimed(make_pool: MakePool) -> N
         telling.join(30)
 
 
-def test_while_too_many_events_wait_no_full_scan_is_made_beside_the_claims_either(make_pool: MakePool) -> None:
-    harness = make_pool(1, tuning=Tuning(events_most=1))
-    harness.dispatcher.put(Event(claimed(1), "host:1", None, None))
-    harness.pool.full_scan()
-    assert harness.database.claims == 0
-
-
 # -- the end --------------------------------------------------------------------------------------------------------------
 
 

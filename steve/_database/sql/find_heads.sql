@@ -1,0 +1,28 @@
+-- The place of the first pending job of each priority, among those that this process serves. If that job is not yet due: the
+-- present time, because jobs that are created from now on may be due before it. It reads through the index job_ready, in which
+-- the jobs of a queue and type lie together: `lane` hops from one (queue, type, priority) to the next, one descent for each, past
+-- any number of jobs that this process does not serve.
+with recursive lane as (
+  (
+    select queue, type, priority, run_at, id
+    from only {schema}.job
+    where status = 'pending'
+    order by queue, type, priority, run_at, id
+    limit 1
+  )
+  union all
+  select next.*
+  from lane
+  cross join lateral (
+    select queue, type, priority, run_at, id
+    from only {schema}.job
+    where status = 'pending' and (queue, type, priority) > (lane.queue, lane.type, lane.priority)
+    order by queue, type, priority, run_at, id
+    limit 1
+  ) next
+)
+select distinct on (priority)
+  priority, least(run_at, pg_catalog.now()), id
+from lane
+where (%(any_type)s or type = any(%(types)s::pg_catalog.text[])) and {filters}
+order by priority, run_at, id

@@ -1,0 +1,269 @@
+"""What the statements of a claim return, called one by one as a process does it, without its threads."""
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from steve import JobManager
+from steve._database.statements.claims import ClaimStatements
+from steve._database.statements.script import Script
+from steve._engine.claim.watermarks import BEGINNING, Watermarks
+from steve._model.claim import ClaimReply, Demand, Watermark
+from steve._model.tuning import Tuning
+
+PRIORITIES = (-100, -1, 0, 5, 100)
+TUNING = Tuning(full_scan_every=10**9)
+"""After the first full scan, there is no other."""
+
+
+@pytest.fixture
+def claims(manager: JobManager, schema: str) -> Callable[..., ClaimStatements]:
+    """`claims(*queues)`: of a process that serves these queues; none: all."""
+    return lambda *queues: ClaimStatements(Script(schema, TUNING), queues or None)
+
+
+@pytest.fixture
+def create(conn: psycopg.Connection, schema: str) -> Callable[..., int]:
+    """`create(type, age, queue=, priority=)`: a job that has been due for so many seconds. Returns its id."""
+    now = conn.execute("select now()").fetchone()[0]
+    query = sql.SQL("insert into {}.job (queue, type, priority, run_at) values (%s, %s, %s, %s) returning id")
+
+    def insert(type: str = "a", age: float = 60.0, *, queue: str = "default", priority: int = 0) -> int:
+        values = [queue, type, priority, now - timedelta(seconds=age)]
+        (id,) = conn.execute(query.format(sql.Identifier(schema)), values).fetchone()
+        return id
+
+    return insert
+
+
+def demand(n: int, watermarks: Any = None, *, unknown_most: int | None = None, **mosts: int) -> Demand:
+    """For the types in `mosts`; with `unknown_most` for all others, too."""
+    return Demand(n, mosts, unknown_most or 0, unknown_most is not None, watermarks)
+
+
+def ids(reply: ClaimReply) -> list[int]:
+    return [job.id for job in reply.jobs]
+
+
+class Process:
+    """Claims again and again, as a claimer does."""
+
+    def __init__(self, statements: ClaimStatements, conn: psycopg.Connection) -> None:
+        self._statements = statements
+        self._conn = conn
+        self.watermarks = Watermarks(tuning=TUNING)
+
+    def claim(self, n: int, **mosts: int) -> ClaimReply:
+        wanted = demand(n, self.watermarks.now(), **mosts)
+        reply = self._statements.claim_jobs(self._conn, 1, 3, wanted)
+        cut_off = reply.cut_off or bool(reply.left_over)
+        self.watermarks.claimed(reply, full_scan=wanted.watermarks is None, cut_off=cut_off)
+        return reply
+
+
+Claims = Callable[..., ClaimStatements]
+Create = Callable[..., int]
+
+
+# -- the order ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("above", [None, dict.fromkeys(PRIORITIES, BEGINNING)], ids=["full scans", "above watermarks"])
+def test_jobs_of_many_queues_and_types_come_by_priority_then_due_time_then_id(
+    above: dict[int, Watermark] | None, claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    chance = random.Random(7)
+    jobs = []
+    for _ in range(400):
+        priority, age = chance.choice(PRIORITIES), chance.randrange(1, 60)  # of some seconds several
+        id = create(f"type {chance.randrange(8)}", age, queue=f"queue {chance.randrange(5)}", priority=priority)
+        jobs.append((-priority, -age, id))
+    create("type 1", -3600.0, priority=100)  # not yet due
+    statements, found = claims(), []
+    while some := ids(statements.claim_jobs(conn, 1, 3, demand(37, above, unknown_most=37))):
+        found.append(some)
+    assert [len(some) for some in found] == [37] * 10 + [30]
+    assert [id for some in found for id in some] == [id for *_, id in sorted(jobs)]
+
+
+def test_claims_above_the_watermarks_bring_all_in_the_order_of_full_scans(
+    claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    chance = random.Random(8)
+    process = Process(claims("a", "b"), conn)
+    for priority in PRIORITIES:
+        create(age=1000.0, queue="a", priority=priority)
+    assert len(process.claim(100, a=100).jobs) == len(PRIORITIES)
+    jobs = []
+    for _ in range(200):
+        priority, age, queue = chance.choice(PRIORITIES), chance.randrange(1, 600), chance.choice("abc")
+        id = create(chance.choice("ab"), age, queue=queue, priority=priority)
+        if queue != "c":
+            jobs.append((-priority, -age, id))
+    found = []
+    while some := ids(process.claim(13, a=13, b=13)):
+        found += some
+    assert process.watermarks.now() is not None
+    assert found == [id for *_, id in sorted(jobs)]
+
+
+# -- how many of a type ---------------------------------------------------------------------------------------------------
+
+
+def test_the_surplus_of_a_type_is_passed_over_and_stays_pending_and_unlocked(
+    claims: Claims, create: Create, conn: psycopg.Connection, database_url: str, schema: str
+) -> None:
+    a, b = zip(*[(create("a", 60.0 - n), create("b", 59.5 - n)) for n in range(5)], strict=True)
+    reply = claims().claim_jobs(conn, 1, 3, demand(20, a=2, b=20))
+    assert ids(reply) == sorted([*a[:2], *b])
+    assert not reply.cut_off
+    assert sorted(id for _, (_, id) in reply.left_over) == list(a[2:])
+    with psycopg.connect(database_url) as other:
+        query = sql.SQL("select id, attempts from {}.job where status = 'pending' order by id for update nowait")
+        assert other.execute(query.format(sql.Identifier(schema))).fetchall() == [(id, 0) for id in a[2:]]
+
+
+def test_the_next_claim_finds_the_surplus_though_later_jobs_were_claimed(
+    claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    process = Process(claims(), conn)
+    first = create("a", 100.0)
+    assert ids(process.claim(10, a=10)) == [first]
+    a = [create("a", 60.0 - n) for n in range(5)]
+    b = create("b", 1.0)
+    for expected in ([*a[:2], b], a[2:4], a[4:], []):
+        assert ids(process.claim(10, a=2, b=10)) == expected
+    assert process.watermarks.now() is not None, "it was a full scan"
+
+
+def test_a_type_without_a_limit_of_its_own_has_that_of_unknown_types(
+    claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    known = [create("known", 60.0 - n) for n in range(4)]
+    one, other = ([create(type, 50.0 - n) for n in range(4)] for type in ("one", "other"))
+    reply = claims().claim_jobs(conn, 1, 3, demand(20, unknown_most=1, known=3))
+    assert ids(reply) == [*known[:3], one[0], other[0]] or ids(reply) == [*known[:3], other[0], one[0]]
+    assert len(reply.left_over) == 7
+
+
+def test_the_surplus_of_a_type_is_of_its_lowest_priority(claims: Claims, create: Create, conn: psycopg.Connection) -> None:
+    low, high = create("a", 60.0, priority=-1), create("a", 1.0, priority=1)
+    reply = claims().claim_jobs(conn, 1, 3, demand(10, a=1))
+    assert ids(reply) == [high]
+    assert [(priority, id) for priority, (_, id) in reply.left_over] == [(-1, low)]
+
+
+# -- what others serve ----------------------------------------------------------------------------------------------------
+
+
+def test_a_claim_says_where_each_priority_ends_whoever_serves_the_last_job(
+    claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    create("a", 9.0)
+    foreign = create("foreign", 8.0)
+    create("a", 9.0, priority=3)
+    other = create("a", 5.0, queue="other", priority=3)
+    create("a", -60.0, priority=7)
+    reply = claims("default").claim_jobs(conn, 1, 3, demand(10, a=10))
+    assert {priority: end and end[1] for priority, end in reply.ends.items()} == {7: None, 3: other, 0: foreign}
+    assert not reply.cut_off
+
+
+def test_a_claim_that_n_ended_says_nothing_about_what_lies_beyond(
+    claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    create("a", 9.0)
+    create("foreign", 8.0)
+    reply = claims().claim_jobs(conn, 1, 3, demand(1, a=1))
+    assert (len(reply.jobs), reply.cut_off, reply.ends) == (1, True, {})
+
+
+def test_watermarks_pass_the_jobs_of_others(claims: Claims, create: Create, conn: psycopg.Connection) -> None:
+    process = Process(claims("default"), conn)
+    create("a", 1000.0)
+    process.claim(10, a=10)
+    for n in range(20):
+        create("foreign", 500.0 - n)
+        foreign = create("a", 500.0 - n, queue="other")
+    process.claim(10, a=10)
+    watermarks = process.watermarks.now()
+    assert watermarks is not None
+    assert watermarks[0][1] == foreign
+    late = create("a", 600.0)
+    assert ids(process.claim(10, a=10)) == [], "it looked below the watermark"
+    heads = claims("default").find_heads(conn, demand(0, a=0))
+    assert {priority: id for priority, (_, id) in heads.items()} == {0: late}
+    assert process.watermarks.looked(heads, 0.0)
+    assert ids(process.claim(10, a=10)) == [late]
+
+
+def test_the_heads_are_the_first_served_jobs_of_each_priority_and_never_in_the_future(
+    claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    """A watermark in the future would hide the jobs that are created until then."""
+    create("a", 90.0, queue="other")
+    create("foreign", 80.0)
+    create("b", 60.0)
+    first = create("a", 70.0)
+    scheduled = create("a", -3600.0, priority=9)
+    heads = claims("default").find_heads(conn, demand(0, a=0, b=0))
+    assert {priority: id for priority, (_, id) in heads.items()} == {0: first, 9: scheduled}
+    assert heads[9][0] <= conn.execute("select now()").fetchone()[0]
+    everywhere = claims().find_heads(conn, demand(0, unknown_most=1))
+    assert heads[0] > everywhere[0]
+
+
+@pytest.mark.parametrize(("foreign", "found"), [(15, "own"), (16, "foreign"), (0, "own")])
+def test_the_next_due_time_is_that_of_the_own_job_or_of_the_sixteenth_of_others(
+    foreign: int, found: str, claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    """To be early costs a claim in vain; to read on could take long."""
+    for n in range(foreign):
+        create("foreign", -100.0 - n)
+    create("a", -500.0)
+    create("a", -700.0, priority=5)
+    reply = claims().claim_jobs(conn, 1, 3, demand(10, a=10))
+    assert reply.next_due_in is not None
+    due = {"own": 500.0, "foreign": 115.0}[found]
+    assert due - 60.0 < reply.next_due_in <= due
+
+
+def test_fewer_than_sixteen_scheduled_jobs_of_others_are_waited_for_by_nobody(
+    claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    for n in range(15):
+        create("foreign", -100.0 - n)
+    assert claims().claim_jobs(conn, 1, 3, demand(10, a=10)).next_due_in is None
+
+
+# -- the statements themselves --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["claim_jobs", "find_heads", "time_full_scan"])
+def test_psycopg_remembers_how_it_parsed_the_statements_of_a_claim(name: str) -> None:
+    """It does so up to 4,096 bytes."""
+    script = Script("steve", Tuning())
+    ClaimStatements(script, ["default"])
+    assert len(script.text(name).encode()) <= 4_096
+
+
+@pytest.mark.parametrize("run_at", [datetime(1, 1, 3, tzinfo=UTC), datetime(9998, 12, 30, tzinfo=UTC)], ids=str)
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/St_Johns"])
+def test_the_earliest_and_the_latest_due_time_make_watermarks(
+    run_at: datetime, zone: str, claims: Claims, create: Create, conn: psycopg.Connection, schema: str
+) -> None:
+    conn.execute("select set_config('timezone', %s, false)", [zone])
+    job = create()
+    conn.execute(sql.SQL("update {}.job set run_at = %s where id = %s").format(sql.Identifier(schema)), [run_at, job])
+    process = Process(claims(), conn)
+    process.watermarks.looked(claims().find_heads(conn, demand(0, a=0)), 0.0)
+    is_due = run_at.year == 1
+    assert ids(process.claim(10, a=10)) == [job] * is_due
+    process.claim(10, a=10)
+    conn.execute(sql.SQL("insert into {}.job (type) values ('a')").format(sql.Identifier(schema)))
+    assert len(process.claim(10, a=10).jobs) == 1
