@@ -195,6 +195,7 @@ def test_no_claim_makes_a_slow_full_scan_unless_the_scanner_is_late(slow: Scans)
 
 
 def test_a_claim_that_finds_nothing_waits_for_the_scanner_and_not_for_a_full_scan(slow: Scans) -> None:
+    assert slow.claim() is not None
     slow.settle_down()
     slow.clock.now += TUNING.full_scan_every * TUNING.slow_scan * 2
     assert not slow.claims()
