@@ -39,7 +39,6 @@ class Job:
     Times are in UTC, by the database's clock.
     """
 
-    id: int
     uid: UUID
     queue: str
     type: str
@@ -97,7 +96,7 @@ def job_from(replaced: Mapping[str, Any], *values: Any) -> Job:
 class Attempt:
     """One run of a job. The log has those that ended."""
 
-    job_id: int
+    job_uid: UUID
     number: int
     """Counted from 1."""
     process: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import Protocol
+from uuid import UUID
 
 from steve.errors import NotRunning
 from steve.job import Job
@@ -14,9 +15,9 @@ class RunPort(Protocol):
 
     def is_stopping(self) -> bool: ...
 
-    def is_lost(self, claim: tuple[int, int]) -> bool: ...
+    def is_lost(self, claim: tuple[UUID, int]) -> bool: ...
 
-    def wait(self, claim: tuple[int, int], seconds: float) -> bool: ...
+    def wait(self, claim: tuple[UUID, int], seconds: float) -> bool: ...
 
 
 class Run:
@@ -24,7 +25,7 @@ class Run:
 
     __slots__ = ("_claim", "_signals", "job")
 
-    def __init__(self, job: Job, claim: tuple[int, int], signals: RunPort) -> None:
+    def __init__(self, job: Job, claim: tuple[UUID, int], signals: RunPort) -> None:
         self.job = job
         self._claim = claim
         self._signals = signals

@@ -12,7 +12,6 @@ NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 def claimed(**columns: Any) -> Claimed:
     """A job on the first of three attempts, with the default waits between them. `columns`: other values for some columns."""
     row = Claimed(
-        id=7,
         uid=UUID(int=7),
         queue="default",
         type="a",

@@ -86,10 +86,6 @@ class Calls:
     def _explained(self, error: Misconfigured | Refused, sent: SentJobs | None) -> SteveError:
         if isinstance(error, Misconfigured):
             return self.call(lambda ours: migrations.describe_missing(ours, self._statements.schema, error))
-        if error.constraint == "job_pkey":  # the id, from the sequence; the uid has another constraint
-            flaws = self.call(self._statements.checks.check_sequence)
-            again = "the sequence of the jobs' ids gave out one that exists already: try again"
-            return SchemaError("; ".join(flaws) or again)
         if error.sqlstate == "23502":  # a null: our statements leave out only columns that have a default
             return SchemaError(f"the tables are not as migrations made them ({error}): check_health() tells more")
         kind = SteveError if sent is None else InvalidJob

@@ -84,7 +84,7 @@ class Client:
         age = prune.check_age(older_than)
         most = self._settings.tuning.prune_most
 
-        def batch(after: int) -> tuple[int, int | None]:
+        def batch(after: UUID | None) -> tuple[int, UUID | None]:
             return self._calls.call(lambda ours: self._statements.jobs.prune_jobs(ours, age, after, most))
 
         return prune.prune(batch)
@@ -110,7 +110,6 @@ class Client:
             self._ensure,
             checks.check_tables,
             lambda ours: checks.check_access(ours, worker=worker),
-            checks.check_sequence,
         ]
         flaws: list[str] = []
         try:

@@ -30,7 +30,7 @@ _LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 
 def checked(new: NewJob, settings: Settings) -> Insert:
     """The job to insert. `retry` of the settings fills in what `new` leaves open. Raises InvalidJob."""
-    uid = uuid7(_ticks(time.time_ns()), int.from_bytes(os.urandom(8), "big"))
+    uid = uuid7(ticks_at(time.time_ns()), int.from_bytes(os.urandom(8), "big"))
     return Insert(uid, _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry))
 
 
@@ -75,11 +75,10 @@ def notified(notify: object, default: bool, *jobs: Insert) -> bool:
     return notify and any(job.terms.run_at is None or job.terms.run_at < datetime.now(UTC) + NOTIFY_WITHIN for job in jobs)
 
 
-def as_job(insert: Insert, id: int, created_at: datetime, updated_at: datetime, run_at: datetime) -> Job:
+def as_job(insert: Insert, created_at: datetime, updated_at: datetime, run_at: datetime) -> Job:
     """The Job for the caller: what was sent, and what the database added."""
     terms = insert.terms
     return make_job(
-        id,
         insert.uid,
         terms.queue,
         terms.type,
@@ -107,13 +106,14 @@ def uuid7(ticks: int, chance: int) -> int:
     The index of UUIDs in the order of time grows at one end. Random UUIDs would cost two to three times the WAL at a million
     rows.
 
-    `ticks`: 4,096ths of a millisecond since 1970. `chance`: 64 bits of os.urandom.
+    `ticks`: 4,096ths of a millisecond since 1970. `chance`: 64 bits of os.urandom. The default of the column uid makes the same
+    (0001_expand_job_attempt_process.sql), so that jobs made by plain SQL have their place among the others.
     """
     head = (ticks >> 12 & 0xFFFF_FFFF_FFFF) << 16 | 7 << 12 | ticks & 0xFFF
     return head << 64 | 0b10 << 62 | chance >> 2
 
 
-def _ticks(nanoseconds: int) -> int:
+def ticks_at(nanoseconds: int) -> int:
     """The time in 4,096ths of a millisecond."""
     return nanoseconds * 4096 // 1_000_000
 
@@ -123,7 +123,7 @@ def _uids(clock: Callable[[], int]) -> Iterator[int]:
     ticks up in between: a thousand ticks are a quarter of a millisecond."""
     ticks = 0
     while True:
-        ticks = max(ticks, _ticks(clock()))
+        ticks = max(ticks, ticks_at(clock()))
         for (chance,) in struct.iter_unpack("Q", os.urandom(8_000)):
             yield uuid7(ticks, chance)
             ticks += 1

@@ -41,7 +41,7 @@ def page(status: object, type: object, queue: object, limit: object, before: obj
         _name("type", type),
         _name("queue", queue),
         limit,
-        None if before is None else before.id,
+        None if before is None else before.uid,
     )
 
 

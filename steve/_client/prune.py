@@ -7,22 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from uuid import UUID
 
 from steve.errors import shown
 
 
-def prune(batch: Callable[[int], tuple[int, int | None]]) -> int:
-    """Go through the table from the lowest id to the highest. Returns how many jobs were deleted.
+def prune(batch: Callable[[UUID | None], tuple[int, UUID | None]]) -> int:
+    """Go through the table from the lowest uid to the highest. Returns how many jobs were deleted.
 
-    `batch(after)` looks at the next jobs above the id `after` and deletes the old ones. It returns how many it deleted, and the
-    last id that it looked at (None: there was none).
+    `batch(after)` looks at the next jobs above the uid `after` (None: at the first ones) and deletes the old ones. It returns
+    how many it deleted, and the last uid that it looked at (None: there was none).
     """
     total = 0
-    last: int | None = 0
-    while last is not None:
+    last: UUID | None = None
+    while True:
         count, last = batch(last)
         total += count
-    return total
+        if last is None:
+            return total
 
 
 def check_age(older_than: object) -> timedelta:

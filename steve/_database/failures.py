@@ -23,12 +23,11 @@ Connection = psycopg.Connection[Any]
 
 
 class DatabaseFailure(Exception):
-    """The base. `sqlstate` and `constraint` are PostgreSQL's, or None if it sent none."""
+    """The base. `sqlstate` is PostgreSQL's, or None if it sent none."""
 
-    def __init__(self, message: str, sqlstate: str | None = None, constraint: str | None = None) -> None:
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
-        self.constraint = constraint
 
 
 class Transient(DatabaseFailure):
@@ -81,7 +80,7 @@ def failure_of(error: psycopg.Error, connection: Connection | None = None) -> Da
         # Not an error of the server's: psycopg could not turn a value into a parameter, or libpq could not open a connection.
         return Refused(message) if isinstance(error, psycopg.DataError) else Transient(message)
     kind = _KINDS.get(state) or _KINDS.get(state[:2], Refused)  # Refused: for example, a user's trigger made up the state
-    return kind(message, state, diagnosis.constraint_name)
+    return kind(message, state)
 
 
 _QUOTING = {"22", "P0"}

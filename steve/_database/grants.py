@@ -15,16 +15,14 @@ grant usage on schema {schema} to {role};
 grant select on {schema}.migration to {role};
 """
 
-# `create` leaves the id and the time of creation to the database. `create_many` takes ids from the sequence (reserve_ids.sql)
-# and sets the times itself. The role may read the columns that an insert returns, and the uid, which shows whether an earlier
-# try has stored a job.
+# `create` leaves the times to the database, `create_many` sets them itself. The role may read the columns that an insert
+# returns, and the uid, which shows whether an earlier try has stored a job.
 _CREATE = """\
 grant insert (
-  id, uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter,
+  uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter,
   run_at, created_at, updated_at
 ) on {schema}.job to {role};
-grant select (id, uid, created_at, updated_at, run_at) on {schema}.job to {role};
-grant usage on sequence {schema}.job_id_seq to {role};
+grant select (uid, created_at, updated_at, run_at) on {schema}.job to {role};
 """
 
 # No role may change the type, payload, queue and so on of a job. The right to delete is for `prune`.

@@ -7,11 +7,17 @@ by the size of the numbers, so that a statement would be prepared again for each
 from __future__ import annotations
 
 from collections.abc import Iterable
+from uuid import UUID
 
 
 def array(items: Iterable[object]) -> str:
-    """An array of items that need no quotes, such as numbers and UUIDs. None becomes null."""
+    """An array of items that need no quotes, such as numbers. None becomes null."""
     return "{" + ",".join(map(str, items)).replace("None", "null") + "}"
+
+
+def uuid_array(items: Iterable[UUID]) -> str:
+    """Without the hyphens: str() takes seven times as long to write them. An f-string takes twice as long as %."""
+    return "{" + ",".join(["%032x" % uid.int for uid in items]) + "}"  # noqa: UP031
 
 
 def words(items: Iterable[str]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from steve._model.claimed import Claimed
 
-Watermark = tuple[datetime, int]
-"""(run_at, id): how far this process has looked through the jobs of one priority, which are claimed in this order."""
+Watermark = tuple[datetime, UUID]
+"""(run_at, uid): how far this process has looked through the jobs of one priority, which are claimed in this order."""
 
 
 class Demand(NamedTuple):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Self
+from uuid import UUID
 
 from steve import Attempt, Job, JobManager, Status
 
@@ -27,7 +28,7 @@ class Progress:
         """The file and the error of the latest of these attempts."""
         self._manager = manager
         self._label = label
-        self._retrying: set[int] = set()
+        self._retrying: set[UUID] = set()
         self._all_ended = threading.Event()
         self._begun = time.monotonic()
         self._listeners: tuple[Callable[[], None], ...] = ()
@@ -85,9 +86,9 @@ class Progress:
         if attempt.completed_at is not None and job.status is Status.PENDING:  # it raised and will be tried again
             self.retries += 1
             self.latest = self._label(job.payload["path"]), attempt.error_message or ""
-            self._retrying.add(job.id)
+            self._retrying.add(job.uid)
 
     def _end(self, job: Job) -> None:
-        self._retrying.discard(job.id)
+        self._retrying.discard(job.uid)
         if self.ended == self.total:
             self._all_ended.set()

@@ -5,7 +5,6 @@ What is done to the rows of running jobs: test_held_by_nobody.py.
 """
 
 import json
-import re
 import subprocess
 import sys
 import threading
@@ -384,34 +383,16 @@ def test_a_worker_whose_role_lacks_a_right_does_not_start_and_says_which(
 # -- tables that are not as migrations made them ------------------------------------------------------------------------
 
 
-def test_a_sequence_behind_its_rows_is_named_with_the_statement_that_mends_it(manager: JobManager, run: Run) -> None:
-    """As after the rows were copied, or after a switch-over by logical replication."""
-    manager.create_many([("a", {"n": n}) for n in range(50)])
-    run("alter table job alter column id restart")
-    for call in (lambda: manager.create("a"), lambda: manager.create_many([("a", None), ("a", None)])):
-        with pytest.raises(SchemaError, match=r"job_id_seq.*setval"):
-            call()
-    (problem,) = manager.check_health().problems
-    statement = re.search(r"select setval\('.*', \d+\)", problem)
-    assert statement is not None
-    run(statement[0])
-    assert manager.check_health().ok
-    created = [manager.create("a"), *manager.create_many([("a", None), ("a", None)])]
-    assert [job.id for job in created] == [51, 52, 53]
-
-
 FLAWS = {
     "drop index job_due": "job_due",
     "drop index job_ready": "job_ready",
     "drop index job_suspect": "job_suspect",
     "drop index job_claimed": "job_claimed",
-    "alter table job drop constraint job_uid_key": "job_uid_key",
     "alter table job drop constraint job_pkey": "job_pkey",
     "alter table attempt drop constraint attempt_pkey": "attempt_pkey",
     "alter table process drop constraint process_pkey": "process_pkey",
     "alter table job alter column status drop default": "column status of job has no default",
     "alter table job alter column lease_no drop default": "column lease_no of job has no default",
-    "alter table job alter column id drop identity": "column id of job has no sequence",
 }
 
 
@@ -422,13 +403,6 @@ def test_check_health_says_which_index_key_or_default_the_tables_lack(manager: J
     health = manager.check_health()
     assert not health.ok
     assert FLAWS[change] in "; ".join(health.problems)
-
-
-def test_a_table_whose_ids_have_no_sequence_takes_no_job_and_the_error_says_so(manager: JobManager, run: Run) -> None:
-    run("alter table job alter column id drop identity")
-    for call in (lambda: manager.create("a"), lambda: manager.create_many([("a", None)])):
-        with pytest.raises(SchemaError, match=r"\bid\b.*check_health\(\)"):
-            call()
 
 
 def test_somebody_elses_table_in_the_way_of_the_migrations_is_named(
@@ -499,27 +473,27 @@ def test_child_tables_by_inheritance_are_left_alone(manager: JobManager, run: Ru
     """A child table whose pending row has the same ctid as the first row of job, and an archive."""
     run("create table copied () inherits (job)")
     run("create table archive () inherits (job)")
-    run("insert into copied (id, type, queue) values (1001, 'a', 'default'), (1002, 'a', 'default'), (1003, 'a', 'default')")
+    run("insert into copied (type, queue) values ('a', 'default'), ('a', 'default'), ('a', 'default')")
     run(
-        "insert into archive (id, type, status, completed_at)"
-        " select id, 'a', 'completed', now() - interval '1 year' from generate_series(2001, 2003) id"
+        "insert into archive (type, status, completed_at)"
+        " select 'a', 'completed', now() - interval '1 year' from generate_series(1, 3)"
     )
-    before = run("select tableoid::regclass::text, * from job order by id")
-    begun: Counter[int] = Counter()
-    manager.set_handler("a", lambda job: begun.update([job.id]))
+    before = run("select tableoid::regclass::text, * from job order by uid")
+    begun: Counter[UUID] = Counter()
+    manager.set_handler("a", lambda job: begun.update([job.uid]))
     later = manager.create("a", run_at=datetime.now(UTC) + timedelta(hours=1))
     jobs = manager.create_many([("a", None)] * 3)
-    place = run("select ctid from only job where id = %s", later.id)
-    assert place == run("select ctid from copied where id = 1001")  # which is due
+    place = run("select ctid from only job where uid = %s", later.uid)
+    assert place == run("select ctid from copied order by ctid limit 1")  # which is due
     manager.start()
     for job in jobs:
-        until(lambda job=job: run("select status from only job where id = %s", job.id) == [("completed",)])
+        until(lambda job=job: run("select status from only job where uid = %s", job.uid) == [("completed",)])
     assert manager.stop(timeout=60).complete
-    assert begun == {job.id: 1 for job in jobs}
-    assert run("select status, attempts from only job where id = %s", later.id) == [("pending", 0)]
-    assert run("select tableoid::regclass::text, * from job where id > 1000 order by id") == before
+    assert begun == {job.uid: 1 for job in jobs}
+    assert run("select status, attempts from only job where uid = %s", later.uid) == [("pending", 0)]
+    assert run("select tableoid::regclass::text, * from job where tableoid <> 'job'::regclass order by uid") == before
     assert manager.prune(older_than=timedelta(0)) == 3
-    assert run("select tableoid::regclass::text, * from job where id > 1000 order by id") == before
+    assert run("select tableoid::regclass::text, * from job where tableoid <> 'job'::regclass order by uid") == before
 
 
 CREATES: dict[str, Callable[[JobManager], object]] = {
@@ -912,7 +886,7 @@ found = [manager.find(job.uid) for job in jobs]
 listed = manager.fetch_all(limit=50)
 attempts = [attempt for job in jobs for attempt in manager.history(job)]
 problems = [*manager.health().problems, *manager.check_health().problems]
-assert all(type(job.uid) is UUID and type(job.id) is int for job in [*jobs, *found, *listed, *told])
+assert all(type(job.uid) is UUID for job in [*jobs, *found, *listed, *told])
 assert all(type(job.created_at) is datetime and job.created_at.tzinfo for job in [*jobs, *found])
 assert all(type(attempt.started_at) is datetime for attempt in attempts)
 pruned = manager.prune(older_than=timedelta(0))

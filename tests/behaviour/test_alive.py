@@ -33,17 +33,17 @@ def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 manager = JobManager(sys.argv[1], schema=sys.argv[2], **eval(sys.argv[3]))
-manager.on_done(None, lambda job: say("told", job.id, job.status))
+manager.on_done(None, lambda job: say("told", job.uid, job.status))
 
 @manager.handler("waits")
 def waits(job):
-    say("begun", job.id)
+    say("begun", job.uid)
     sys.stdin.readline()
     return "by the first"
 
 @manager.handler("watches")
 def watches(job):
-    say("begun", job.id)
+    say("begun", job.uid)
     early = current_run().wait(60)
     say("woken", early, current_run().lost, current_run().stopping)
     return "by the first"
@@ -58,7 +58,7 @@ def quick(job):
 
 @manager.handler("starves")
 def starves(job):
-    say("begun", job.id)
+    say("begun", job.uid)
     began = time.monotonic()
     while time.monotonic() - began < job.payload["seconds"]:
         3 ** 2_000_000  # holds the interpreter's lock
@@ -146,7 +146,7 @@ def test_the_job_of_a_killed_process_runs_elsewhere_long_before_its_lease_is_ove
     """With the default settings."""
     job = manager.create("waits")
     first = begin()
-    assert first.read() == f"begun {job.id}"
+    assert first.read() == f"begun {job.uid}"
     ran: list[tuple[int, int]] = []
     manager.set_handler("waits", lambda job: ran.append((job.attempts, job.crashes)))
     manager.start()
@@ -175,8 +175,8 @@ def test_the_job_of_a_killed_process_runs_elsewhere_long_before_its_lease_is_ove
 @pytest.mark.usefixtures("settled_server")
 def test_a_job_that_kills_its_process_fails_and_its_neighbours_complete(begin: Begin, manager: JobManager) -> None:
     told: list[tuple[int, str, str]] = []
-    manager.on_failure("kills", lambda job: told.append((job.id, job.status, job.error or "")))
-    manager.on_attempt("kills", lambda job, attempt: told.append((job.id, job.status, attempt.status)))
+    manager.on_failure("kills", lambda job: told.append((job.uid, job.status, job.error or "")))
+    manager.on_attempt("kills", lambda job, attempt: told.append((job.uid, job.status, attempt.status)))
     quick = manager.create_many([("quick", None)] * 200)
     poison = manager.create("kills", priority=1)
     quick += manager.create_many([("quick", None)] * 200)
@@ -203,16 +203,16 @@ def test_a_job_that_kills_its_process_fails_and_its_neighbours_complete(begin: B
         found.error,
     )
     assert history(manager, poison) == ["crashed"] * 3
-    assert [job.id for job in manager.fetch_all(Status.FAILED)] == [poison.id]
+    assert [job.uid for job in manager.fetch_all(Status.FAILED)] == [poison.uid]
     # Told once, by the process that rescued it last: this one, or the one that was started then.
     last = manager.create("quick")
-    heard = list(iter(worker.read, f"told {last.id} completed"))
+    heard = list(iter(worker.read, f"told {last.uid} completed"))
     if not told:
-        assert heard.count(f"told {poison.id} failed") == 1
+        assert heard.count(f"told {poison.uid} failed") == 1
     else:
-        assert f"told {poison.id} failed" not in heard
+        assert f"told {poison.uid} failed" not in heard
         until(lambda: len(told) == 2)
-        assert sorted(told) == sorted([(poison.id, "failed", "crashed"), (poison.id, "failed", found.error)])
+        assert sorted(told) == sorted([(poison.uid, "failed", "crashed"), (poison.uid, "failed", found.error)])
 
 
 def test_a_terminated_heartbeat_costs_nothing(
@@ -273,7 +273,7 @@ def test_the_late_outcome_of_a_stopped_process_is_dropped_and_not_told(
     second.on_done(None, lambda job: told.append(job.result))
     job = second.create("watches")
     first = begin(**FAST)
-    assert first.read() == f"begun {job.id}"
+    assert first.read() == f"begun {job.uid}"
     second.set_handler("watches", lambda job: "by the second")
     second.start()
     first.send(signal.SIGSTOP)
@@ -284,7 +284,7 @@ def test_the_late_outcome_of_a_stopped_process_is_dropped_and_not_told(
     again = second.create("quick")  # and works: what it settles now comes after what it settled before
     second.set_handler("watches", None)
     until(lambda: second.find(again).status == "completed")
-    until(lambda: first.read() == f"told {again.id} completed")
+    until(lambda: first.read() == f"told {again.uid} completed")
     found = second.find(job)
     assert (found.status, found.result, found.attempts, found.crashes) == ("completed", "by the second", 2, 1)
     assert history(second, job) == ["crashed", "success"]
@@ -298,10 +298,10 @@ def test_a_handler_that_starves_the_heartbeat_for_less_than_the_lease_keeps_its_
 ) -> None:
     second = make_manager(lease=6.0, heartbeat=0.3)
     ran: list[int] = []
-    second.set_handler("starves", lambda job: ran.append(job.id))
+    second.set_handler("starves", lambda job: ran.append(job.uid))
     job = second.create("starves", {"seconds": 3})
     first = begin(lease=6.0, heartbeat=0.3)
-    assert first.read() == f"begun {job.id}"
+    assert first.read() == f"begun {job.uid}"
     second.start()
     until(lambda: second.find(job).status == "completed", timeout=60)
     assert ran == []
@@ -395,8 +395,8 @@ def test_a_process_whose_handlers_outlive_stop_beats_on(
 
 def crash(conn: psycopg.Connection, schema: str, jobs: list[Job], crashes: int) -> None:
     """Make these jobs what a rescue leaves behind."""
-    query = sql.SQL("update {}.job set attempts = %s, crashes = %s where id = any(%s)").format(sql.Identifier(schema))
-    conn.execute(query, [crashes, crashes, [job.id for job in jobs]])
+    query = sql.SQL("update {}.job set attempts = %s, crashes = %s where uid = any(%s)").format(sql.Identifier(schema))
+    conn.execute(query, [crashes, crashes, [job.uid for job in jobs]])
 
 
 def test_a_job_on_its_last_chance_runs_alone(make_manager: Callable[..., JobManager], database_url: str, schema: str) -> None:
@@ -471,7 +471,7 @@ def test_a_job_whose_outcome_the_server_forgot_in_a_crash_runs_again(
 ) -> None:
     """As under synchronous_commit = off, or when a standby that lagged is promoted: the claim is there, the outcome is not."""
     ran: list[int] = []
-    manager = make_manager(server.conninfo, lambda job: ran.append(job.id), **FAST)
+    manager = make_manager(server.conninfo, lambda job: ran.append(job.uid), **FAST)
     manager.start()
     job = manager.create("a")
     until(lambda: manager.find(job).status is Status.COMPLETED)
@@ -482,7 +482,7 @@ def test_a_job_whose_outcome_the_server_forgot_in_a_crash_runs_again(
         )
     server.stop("immediate")
     server.start()
-    until(lambda: ran == [job.id, job.id], timeout=60)
+    until(lambda: ran == [job.uid, job.uid], timeout=60)
     until(lambda: manager.find(job).status is Status.COMPLETED)
     assert manager.stop().complete
     assert history(manager, job) == ["crashed", "success"], "every extra run has a line that says why"

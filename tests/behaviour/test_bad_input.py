@@ -774,7 +774,7 @@ def test_a_type_a_queue_and_a_payload_are_only_text(
         assert found is not None
         assert (found.type, found.queue, found.status) == (text, text, "completed")
         assert found.payload == found.result == job.payload == {text: [text]}
-    assert {job.id for job in manager.fetch_all(type=text, queue=text)} == {one.id, two.id, three.id}
+    assert {job.uid for job in manager.fetch_all(type=text, queue=text)} == {one.uid, two.uid, three.uid}
     assert count() == before + 3
 
 
@@ -944,6 +944,8 @@ create trigger refuse before insert on {schema}.job for each row execute functio
 REFUSED_QUERIES = """
 alter table {schema}.job rename to job_aside;
 create view {schema}.job as select * from {schema}.job_aside where {schema}.refuse();
+alter table {schema}.attempt rename to attempt_aside;
+create view {schema}.attempt as select * from {schema}.attempt_aside where {schema}.refuse();
 """
 """The planner calls the function, whichever rows there are, because it is immutable."""
 

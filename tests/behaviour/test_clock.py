@@ -34,8 +34,8 @@ def fails(job):
 
 snoozed = set()
 def snoozes(job):
-    if job.id not in snoozed:
-        snoozed.add(job.id)
+    if job.uid not in snoozed:
+        snoozed.add(job.uid)
         raise Snooze(0.5)
 
 def waits(job):

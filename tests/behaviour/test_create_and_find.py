@@ -40,12 +40,11 @@ def test_create_returns_the_job_with_all_its_fields_as_the_database_has_it(
     before = instant(conn)
     job = manager.create("welcome", {"email": "ada@example.com"})
     after = instant(conn)
-    assert isinstance(job.id, int)
+    assert isinstance(job.uid, UUID)
     assert before <= job.created_at <= after
     assert before <= job.updated_at <= after
     assert before <= job.run_at <= after
     assert dataclasses.asdict(job) == {
-        "id": job.id,
         "uid": job.uid,
         "queue": "default",
         "type": "welcome",
@@ -191,7 +190,7 @@ def test_a_manager_creates_and_finds_jobs_also_while_it_is_not_started(
 def test_five_thousand_jobs_are_created_at_once_and_returned_in_the_order_given(manager: JobManager) -> None:
     jobs = manager.create_many(("a" if n % 3 else "b", {"n": n}) for n in range(5_000))
     assert [job.payload["n"] for job in jobs] == list(range(5_000))
-    assert [job.id for job in jobs] == sorted({job.id for job in jobs})
+    assert [job.uid for job in jobs] == sorted({job.uid for job in jobs})
     assert [job.type for job in jobs[:4]] == ["b", "a", "a", "b"]
     assert manager.fetch_all(limit=10_000) == jobs[::-1]
 
@@ -290,9 +289,9 @@ def test_a_job_that_ran_shows_its_result_its_times_and_its_attempts(
         job.created_at <= job.started_at <= job.run_at <= job.claimed_at <= job.updated_at == job.completed_at <= instant(conn)
     )
 
-    assert [(a.job_id, a.number, a.status, a.error_message) for a in attempts] == [
-        (job.id, 1, AttemptStatus.ERROR, "RuntimeError: once"),
-        (job.id, 2, AttemptStatus.SUCCESS, None),
+    assert [(a.job_uid, a.number, a.status, a.error_message) for a in attempts] == [
+        (job.uid, 1, AttemptStatus.ERROR, "RuntimeError: once"),
+        (job.uid, 2, AttemptStatus.SUCCESS, None),
     ]
     assert all(type(attempt.status) is AttemptStatus for attempt in attempts)
     assert {attempt.process.rpartition(":")[2] for attempt in attempts} == {str(os.getpid())}
@@ -329,11 +328,11 @@ def test_a_status_that_newer_code_wrote_is_read_as_text_and_breaks_nothing(
     known, unknown = manager.create_many([("a", None)] * 2, run_at=soon(days=1))
     conn.execute(f"alter table {schema}.job drop constraint job_status_check")
     conn.execute(f"alter table {schema}.attempt drop constraint attempt_status_check")
-    conn.execute(f"update {schema}.job set status = 'paused' where id = %s", [unknown.id])
+    conn.execute(f"update {schema}.job set status = 'paused' where uid = %s", [unknown.uid])
     conn.execute(
-        f"insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status)"
+        f"insert into {schema}.attempt (job_uid, lease_no, number, process, started_at, completed_at, status)"
         " values (%s, 1, 1, 'host:1', now(), now(), 'abandoned')",
-        [unknown.id],
+        [unknown.uid],
     )
     found = manager.find(unknown)
     assert found is not None
@@ -376,15 +375,15 @@ def test_filters_may_be_combined(manager: JobManager, conn: psycopg.Connection, 
         for queue in ("default", "mail")
         for n in range(3)
     }
-    failed = [job.id for (_, _, n), job in made.items() if n == 0]
-    conn.execute(f"update {schema}.job set status = 'failed', completed_at = now() where id = any(%s)", [failed])
+    failed = [job.uid for (_, _, n), job in made.items() if n == 0]
+    conn.execute(f"update {schema}.job set status = 'failed', completed_at = now() where uid = any(%s)", [failed])
 
     def ids(*arguments: Any, **keywords: Any) -> list[int]:
-        return [job.id for job in manager.fetch_all(*arguments, **keywords)]
+        return [job.uid for job in manager.fetch_all(*arguments, **keywords)]
 
     def expected(type: str | None = None, queue: str | None = None, first: bool | None = None) -> list[int]:
         chosen = [
-            job.id for (t, q, n), job in made.items() if type in (None, t) and queue in (None, q) and first in (None, n == 0)
+            job.uid for (t, q, n), job in made.items() if type in (None, t) and queue in (None, q) and first in (None, n == 0)
         ]
         return chosen[::-1]
 
@@ -431,7 +430,7 @@ def test_values_are_frozen_and_hashable_whatever_their_payload(manager: JobManag
     job = manager.create("a", {"list": [1], "dict": {}})
     other = manager.create("a", {"list": [1], "dict": {}})
     new = NewJob("a", {"list": []}, backoff_strategy=RetryPolicy())
-    attempt = Attempt(job.id, 1, "host:1", job.created_at, None, AttemptStatus.RUNNING, None, None)
+    attempt = Attempt(job.uid, 1, "host:1", job.created_at, None, AttemptStatus.RUNNING, None, None)
     for value in (job, new, attempt):
         name = dataclasses.fields(value)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
@@ -446,7 +445,7 @@ def test_values_are_frozen_and_hashable_whatever_their_payload(manager: JobManag
 
 def test_the_text_of_a_value_says_what_it_is(manager: JobManager) -> None:
     job = manager.create("a", {"n": 1})
-    assert repr(job).startswith(f"Job(id={job.id}, uid=UUID('{job.uid}'), queue='default', type='a'")
+    assert repr(job).startswith(f"Job(uid=UUID('{job.uid}'), queue='default', type='a'")
     assert [str(status) for status in Status] == ["pending", "running", "completed", "failed", "cancelled"]
     assert [str(status) for status in AttemptStatus] == ["running", "success", "error", "crashed"]
     assert {value.__module__ for value in (Job, NewJob, Attempt, Status, AttemptStatus)} == {"steve"}

@@ -133,25 +133,25 @@ def test_the_decorators_return_the_function_that_they_register(manager: JobManag
 
 def test_the_same_function_may_listen_twice_and_each_is_removed_alone(manager: JobManager) -> None:
     told: list[int] = []
-    callback = lambda job: told.append(job.id)  # noqa: E731
+    callback = lambda job: told.append(job.uid)  # noqa: E731
     first, second = manager.on_done("a", callback), manager.on_done("a", callback)
     with manager:
         job = manager.create("a")
-        until(lambda: told == [job.id] * 2)
+        until(lambda: told == [job.uid] * 2)
         first()
         first()  # a second call does nothing
         other = manager.create("a")
         until(lambda: settled(manager, other))
-        until(lambda: other.id in told)
+        until(lambda: other.uid in told)
         second()
         last = manager.create("a")
         until(lambda: settled(manager, last))
-    assert told == [job.id, job.id, other.id]
+    assert told == [job.uid, job.uid, other.uid]
 
 
 def test_leaving_the_with_block_removes_the_listener_also_after_an_exception(manager: JobManager) -> None:
     told: list[int] = []
-    listen = lambda: manager.on_done("a", lambda job: told.append(job.id))  # noqa: E731
+    listen = lambda: manager.on_done("a", lambda job: told.append(job.uid))  # noqa: E731
 
     def fail_inside() -> None:
         with listen():
@@ -165,7 +165,7 @@ def test_leaving_the_with_block_removes_the_listener_also_after_an_exception(man
             fail_inside()
         outside = manager.create("a")
         until(lambda: settled(manager, outside))
-    assert told == [inside.id]
+    assert told == [inside.uid]
 
 
 @pytest.mark.parametrize(
@@ -228,19 +228,19 @@ def test_listeners_are_told_of_each_job_once_in_the_order_of_the_commits(manager
     jobs += [manager.create("a") for _ in range(100)]
     until(lambda: len(told) >= len(jobs))
     manager.stop()
-    assert Counter(job.id for job in told) == Counter(job.id for job in jobs)
+    assert Counter(job.uid for job in told) == Counter(job.uid for job in jobs)
     # All jobs that one statement settled have the same updated_at, and those of a later statement a later one.
     assert [job.updated_at for job in told] == sorted(job.updated_at for job in told)
 
 
 def test_each_beginning_and_each_end_of_an_attempt_is_told_once_in_order(manager: JobManager) -> None:
     told: dict[int, list[tuple[int, str]]] = {}
-    manager.on_attempt("b", lambda job, attempt: told.setdefault(job.id, []).append((attempt.number, job.status)))
+    manager.on_attempt("b", lambda job, attempt: told.setdefault(job.uid, []).append((attempt.number, job.status)))
     manager.start(workers=4)
     jobs = manager.create_many([("b", {"error": "no"})] * 50, max_attempts=4, backoff_strategy="none")
     until(lambda: count(manager, Status.FAILED) == len(jobs))
     manager.stop()
-    assert told.keys() == {job.id for job in jobs}
+    assert told.keys() == {job.uid for job in jobs}
     for attempts in told.values():
         assert [attempt for attempt in attempts if attempt[1] == "running"] == [(n, "running") for n in range(1, 5)]
         ends = [(1, "pending"), (2, "pending"), (3, "pending"), (4, "failed")]
@@ -294,7 +294,7 @@ def test_listeners_are_told_of_the_attempts_that_the_history_shows(manager: JobM
     for begun, attempt in zip(running, ended, strict=True):
         assert begun.status is AttemptStatus.RUNNING
         assert (begun.completed_at, begun.error_message, begun.error_details) == (None, None, None)
-        assert (begun.job_id, begun.number, begun.process) == (attempt.job_id, attempt.number, attempt.process)
+        assert (begun.job_uid, begun.number, begun.process) == (attempt.job_uid, attempt.number, attempt.process)
         assert attempt.status is AttemptStatus.ERROR
         assert attempt.error_message == "RuntimeError: no"
         assert attempt.error_details is not None
@@ -326,7 +326,7 @@ def test_stop_returns_after_listeners_were_told_of_all_that_was_settled(manager:
 
     def slow(job: Job) -> None:
         time.sleep(0.005)
-        told.append(job.id)
+        told.append(job.uid)
 
     manager.on_done("a", slow)
     jobs = manager.create_many([("a", None)] * 40)
@@ -335,7 +335,7 @@ def test_stop_returns_after_listeners_were_told_of_all_that_was_settled(manager:
     report = manager.stop()
     assert report.complete
     assert report.untold == 0
-    assert sorted(told) == [job.id for job in jobs]
+    assert sorted(told) == [job.uid for job in jobs]
 
 
 # -- raising and slow listeners -------------------------------------------------------------------------------------------
@@ -359,14 +359,14 @@ def test_a_raising_listener_harms_no_job_no_other_listener_and_not_the_manager(
 
     for kind in (manager.on_success, manager.on_done, manager.on_attempt):
         kind("a", raising)
-    manager.on_done("a", lambda job: told.append(job.id))
+    manager.on_done("a", lambda job: told.append(job.uid))
     with manager:
         jobs = manager.create_many([("a", None)] * 99)
         jobs.append(manager.create("a", on_done=raising))
         until(lambda: len(told) == 100)
         assert [job.status for job in manager.fetch_all(limit=200)] == [Status.COMPLETED] * 100
         assert all(len(manager.history(job)) == 1 for job in jobs[::20])
-    assert sorted(told) == [job.id for job in jobs]
+    assert sorted(told) == [job.uid for job in jobs]
     complaints = [record for record in caplog.records if "a listener raised" in record.message]
     assert len(complaints) == 401  # two at each end, one at the beginning, one at the end of each attempt, and on_done=
     assert {record.job_uid for record in complaints} == {str(job.uid) for job in jobs}  # type: ignore[attr-defined]
@@ -377,14 +377,14 @@ def test_a_raising_listener_harms_no_job_no_other_listener_and_not_the_manager(
 def test_a_slow_listener_delays_the_others_but_not_the_settling(manager: JobManager, gate: threading.Event) -> None:
     told: list[int] = []
     manager.on_done("a", lambda job: gate.wait(100))
-    manager.on_done("a", lambda job: told.append(job.id))
+    manager.on_done("a", lambda job: told.append(job.uid))
     manager.start()
     jobs = manager.create_many([("a", None)] * 50)
     until(lambda: count(manager, Status.COMPLETED) == 50)
     assert told == []
     gate.set()
     until(lambda: len(told) == 50)
-    assert sorted(told) == [job.id for job in jobs]
+    assert sorted(told) == [job.uid for job in jobs]
 
 
 FEW = Tuning(events_most=50, claim_most=10, unsettled_most=20, health_check=3600.0)
@@ -402,7 +402,7 @@ def test_while_too_many_events_wait_nothing_is_claimed_until_half_are_told(
 
     def slow(job: Job) -> None:
         allowed.acquire(timeout=100)
-        told.append(job.id)
+        told.append(job.uid)
 
     manager.on_done("a", slow)
     jobs = manager.create_many([("a", None)] * 300)
@@ -421,7 +421,7 @@ def test_while_too_many_events_wait_nothing_is_claimed_until_half_are_told(
     finally:
         allowed.release(1000)
     until(lambda: len(told) == 300)
-    assert sorted(told) == [job.id for job in jobs]
+    assert sorted(told) == [job.uid for job in jobs]
 
 
 def test_the_warning_of_too_many_events_comes_also_while_one_listener_hangs(
@@ -528,7 +528,7 @@ def test_a_listener_may_ask_the_manager_to_stop(manager: JobManager, call: str) 
 def test_sixteen_threads_add_and_remove_listeners_while_jobs_run(manager: JobManager) -> None:
     told: list[int] = []
     elsewhere: list[int] = []
-    manager.on_done("a", lambda job: told.append(job.id))
+    manager.on_done("a", lambda job: told.append(job.uid))
     enough = threading.Event()
     errors: list[BaseException] = []
     rounds = Counter[int]()
@@ -536,8 +536,8 @@ def test_sixteen_threads_add_and_remove_listeners_while_jobs_run(manager: JobMan
     def churn(number: int) -> None:
         try:
             while not enough.is_set():
-                with manager.on_attempt(None, lambda job, attempt: elsewhere.append(job.id)):
-                    remove = manager.on_done(["a", "b"], lambda job: elsewhere.append(job.id))
+                with manager.on_attempt(None, lambda job, attempt: elsewhere.append(job.uid)):
+                    remove = manager.on_done(["a", "b"], lambda job: elsewhere.append(job.uid))
                     rounds[number] += 1
                 remove()
         except BaseException as error:
@@ -557,8 +557,8 @@ def test_sixteen_threads_add_and_remove_listeners_while_jobs_run(manager: JobMan
         jobs.append(manager.create("a"))
         until(lambda: len(told) == 251)
     assert errors == []
-    assert sorted(told) == [job.id for job in jobs]
-    assert jobs[-1].id not in elsewhere, "a listener that was removed is still told"
+    assert sorted(told) == [job.uid for job in jobs]
+    assert jobs[-1].uid not in elsewhere, "a listener that was removed is still told"
 
 
 # -- on_done= of create ---------------------------------------------------------------------------------------------------
@@ -586,8 +586,8 @@ def test_on_done_is_told_once_of_its_own_job_and_then_forgotten(manager: JobMana
         other = manager.create("a")
         until(lambda: settled(manager, good, bad, other) and len(told) == 2)
         until(lambda: is_forgotten(reference))
-    assert sorted((job.id, job.status, job.attempts) for job in told) == [(good.id, "completed", 1), (bad.id, "failed", 3)]
-    assert {job.id: job for job in told} == {job.id: manager.find(job) for job in (good, bad)}
+    assert sorted((job.uid, job.status, job.attempts) for job in told) == [(good.uid, "completed", 1), (bad.uid, "failed", 3)]
+    assert {job.uid: job for job in told} == {job.uid: manager.find(job) for job in (good, bad)}
 
 
 def test_on_done_is_told_also_of_jobs_that_finish_before_create_returns(manager: JobManager) -> None:
@@ -599,7 +599,7 @@ def test_on_done_is_told_also_of_jobs_that_finish_before_create_returns(manager:
         del callback
         until(lambda: len(told) == 200)
         until(lambda: is_forgotten(reference))
-    assert sorted(job.id for job in told) == [job.id for job in jobs]
+    assert sorted(job.uid for job in told) == [job.uid for job in jobs]
 
 
 def test_on_done_is_forgotten_when_the_insert_fails(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:

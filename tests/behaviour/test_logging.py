@@ -185,21 +185,21 @@ def test_the_outcome_of_a_job_that_was_taken_away_is_dropped_with_one_warning(
         return "too late"
 
     manager.set_handler("slow", handler)
-    manager.on_attempt(None, lambda job, attempt: told.append((job.id, job.status)))
-    manager.on_done(None, lambda job: told.append((job.id, "done")))
+    manager.on_attempt(None, lambda job, attempt: told.append((job.uid, job.status)))
+    manager.on_done(None, lambda job: told.append((job.uid, "done")))
     manager.start()
     job = manager.create("slow")
     assert begun.wait(60)
-    conn.execute(f"update {schema}.job set lease_no = lease_no + 1 where id = %s", [job.id])
+    conn.execute(f"update {schema}.job set lease_no = lease_no + 1 where uid = %s", [job.uid])
     gate.set()
     until(lambda: "its outcome (completed) is dropped" in caplog.text)
     neighbour = manager.create("a")
-    until(lambda: (neighbour.id, "done") in told)
+    until(lambda: (neighbour.uid, "done") in told)
     found = manager.find(job)
     assert found is not None
     assert (found.status, found.result, found.completed_at) == (Status.RUNNING, None, None)
     assert manager.history(job) == []
-    assert [status for id, status in told if id == job.id] == ["running"]
+    assert [status for id, status in told if id == job.uid] == ["running"]
     warnings = [record for record in ends(caplog, job) if record.levelno == logging.WARNING]
     assert [record.message for record in warnings] == [
         f"job {job.uid} was taken from this process while attempt 1 ran: its outcome (completed) is dropped"
@@ -221,12 +221,14 @@ def test_the_fence_holds_for_every_outcome(
     manager.start()
     job = manager.create("slow")
     assert begun.wait(60)
-    before = conn.execute(f"update {schema}.job set lease_no = lease_no + 1 where id = %s returning job.*", [job.id]).fetchone()
+    before = conn.execute(
+        f"update {schema}.job set lease_no = lease_no + 1 where uid = %s returning job.*", [job.uid]
+    ).fetchone()
     gate.set()
     neighbour = manager.create("a")
     until(lambda: manager.history(neighbour))
     manager.stop()
-    assert conn.execute(f"select job.* from {schema}.job where id = %s", [job.id]).fetchone() == before
+    assert conn.execute(f"select job.* from {schema}.job where uid = %s", [job.uid]).fetchone() == before
     assert manager.history(job) == []
 
 
@@ -333,14 +335,14 @@ def test_a_filter_that_raises_ends_no_loop(manager: JobManager, conn: psycopg.Co
     try:
         conn.execute(TROUBLES.replace("{schema}", schema).encode())
         manager.on_done(None, Nameless())
-        manager.on_done(None, lambda job: told.append(job.id))
+        manager.on_done(None, lambda job: told.append(job.uid))
         manager.start()
         jobs = manager.create_many([("a", {}), ("a", {"failures": 9}), ("a", {})], max_attempts=1)
         until(lambda: len(told) == 3)
         assert manager.stop(timeout=60).complete
     finally:
         logger.removeFilter(fail)
-    assert sorted(told) == [job.id for job in jobs]
+    assert sorted(told) == [job.uid for job in jobs]
 
 
 def test_a_line_names_the_place_that_logs(manager: JobManager, caplog: pytest.LogCaptureFixture) -> None:

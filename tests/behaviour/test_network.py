@@ -159,14 +159,14 @@ def test_a_started_manager_gets_out_of_a_black_hole(
     done: list[int] = []
     manager = make_manager(
         make_conninfo(proxy.conninfo, application_name=application),
-        lambda job: done.append(job.id),
+        lambda job: done.append(job.uid),
         poll_interval=0.1,
         create_timeout=60,
         _tuning=IMPATIENT,
     )
     manager.start()
     first = manager.create("a")
-    until(lambda: done == [first.id])
+    until(lambda: done == [first.uid])
     before = sessions(conn, application)
     proxy.swallow()
     until(lambda: CUT in caplog.text)
@@ -174,7 +174,7 @@ def test_a_started_manager_gets_out_of_a_black_hole(
     proxy.accept()
     proxy.cut()
     second = manager.create("a")
-    until(lambda: done == [first.id, second.id], timeout=60)
+    until(lambda: done == [first.uid, second.uid], timeout=60)
     assert manager.stop(timeout=60).complete
 
 

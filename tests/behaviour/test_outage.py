@@ -32,7 +32,7 @@ class Gate:
         self.open = threading.Event()
 
     def pass_through(self, job: Job) -> dict[str, Any]:
-        self.begun.append(job.id)
+        self.begun.append(job.uid)
         self.open.wait(100)
         return {"n": job.payload.get("n")}
 
@@ -91,7 +91,7 @@ def test_what_runs_while_the_server_is_down_lands_when_it_is_back(
     tuning = Tuning(unhealthy_after=0.0)  # all loops that fail show at once
     manager = make_manager(conninfo, gate.pass_through, create_timeout=100, _tuning=tuning)
     told: list[int] = []
-    manager.on_done(None, lambda job: told.append(job.id))
+    manager.on_done(None, lambda job: told.append(job.uid))
     manager.start(workers=4)
     jobs = manager.create_many([("a", {"n": n}) for n in range(8)])
     until(lambda: len(gate.begun) == 4)
@@ -112,7 +112,7 @@ def test_what_runs_while_the_server_is_down_lands_when_it_is_back(
     creator.join(60)
     jobs += created
     until(lambda: len(told) == 9)
-    assert sorted(told) == [job.id for job in jobs]
+    assert sorted(told) == [job.uid for job in jobs]
     assert sorted(gate.begun) == sorted(told), "a job ran twice"
     assert_each_ran_once(manager, jobs)
     until(lambda: lines(caplog, BACK))
@@ -138,7 +138,7 @@ def test_cutting_all_connections_again_and_again_loses_no_job_and_spends_no_atte
         cut(conn, f"cut {schema}")
         gate.open.set()
         until(lambda total=total: counts(manager, Status.COMPLETED) == [total])
-    assert sorted(gate.begun) == [job.id for job in jobs]
+    assert sorted(gate.begun) == [job.uid for job in jobs]
     assert_each_ran_once(manager, jobs)
 
 
@@ -157,7 +157,7 @@ def test_cutting_connections_while_jobs_stream_through_loses_none(
     application = f"cut {schema}"
     manager = make_manager(make_conninfo(database_url, application_name=application), lambda job: None, poll_interval=0.2)
     told: list[int] = []
-    manager.on_done(None, lambda job: told.append(job.id))
+    manager.on_done(None, lambda job: told.append(job.uid))
     manager.start(workers=4)
     jobs: list[Job] = []
     for _ in range(12):
@@ -166,7 +166,7 @@ def test_cutting_connections_while_jobs_stream_through_loses_none(
     until(lambda: counts(manager, Status.COMPLETED) == [len(jobs)], timeout=60)
     assert len(jobs) == 3600
     manager.stop()
-    assert sorted(told) == [job.id for job in jobs]
+    assert sorted(told) == [job.uid for job in jobs]
 
 
 def test_a_manager_that_stops_after_its_connections_were_cut_deletes_its_row(

@@ -44,7 +44,7 @@ def run_among_others(shop: JobManager, tables: str, conn: psycopg.Connection) ->
     are in the settler's queue together, and are written in one statement. All jobs are of one type, so that they are claimed in
     this order.
     """
-    lock = sql.SQL("select from {} where id = %s for update").format(sql.Identifier(tables, "job"))
+    lock = sql.SQL("select from {} where uid = %s for update").format(sql.Identifier(tables, "job"))
     first_begun, locked, last_begun = threading.Event(), threading.Event(), threading.Event()
 
     def first(job: Job) -> None:
@@ -67,7 +67,7 @@ def run_among_others(shop: JobManager, tables: str, conn: psycopg.Connection) ->
         try:
             assert first_begun.wait(60)
             with conn.transaction():
-                conn.execute(lock, [jobs[0].id])
+                conn.execute(lock, [jobs[0].uid])
                 locked.set()
                 # Not for ever: jobs that have been in the buffer for a second, behind a slow one, are given back first, and
                 # the settler has to write that.
@@ -308,7 +308,7 @@ def write(conn: psycopg.Connection, tables: str) -> Callable[..., Job]:
     """`write(column=SQL expression)` inserts a job of type "odd". Raises what PostgreSQL raises."""
 
     def write(**columns: str) -> Any:
-        columns = {"uid": "gen_random_uuid()", "type": "'odd'"} | columns
+        columns = {"type": "'odd'"} | columns
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
         values = sql.SQL(", ".join(columns.values()).replace("%", "%%"))
         insert = sql.SQL("insert into {} ({}) values ({}) returning uid::text").format(

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -20,11 +21,11 @@ DAY = timedelta(days=1)
 FINAL = ["completed", "failed", "cancelled"]
 
 END = """
-update {}.job set status = %(status)s, completed_at = now() - %(age)s, attempts = 1, lease_no = 1 where id = any(%(ids)s)
+update {}.job set status = %(status)s, completed_at = now() - %(age)s, attempts = 1, lease_no = 1 where uid = any(%(uids)s)
 """
 LOG = """
-insert into {}.attempt (job_id, lease_no, number, process, started_at, completed_at, status)
-select id, number, number, 'p', now(), now(), 'error' from {}.job, generate_series(1, 2) as number where id = any(%s)
+insert into {}.attempt (job_uid, lease_no, number, process, started_at, completed_at, status)
+select uid, number, number, 'p', now(), now(), 'error' from {}.job, generate_series(1, 2) as number where uid = any(%s)
 """
 
 
@@ -50,16 +51,16 @@ class Tables:
     def ended(self, age: timedelta, status: str = "completed", count: int = 1) -> list[Job]:
         """Write so many jobs that ended so long ago, after two attempts."""
         jobs = self._manager.create_many([("past", None)] * count)
-        ids = [job.id for job in jobs]
-        self.execute(END, {"status": status, "age": age, "ids": ids})
-        self.execute(LOG, [ids])
+        uids = [job.uid for job in jobs]
+        self.execute(END, {"status": status, "age": age, "uids": uids})
+        self.execute(LOG, [uids])
         return jobs
 
-    def jobs(self) -> set[int]:
-        return {id for (id,) in self.execute("select id from {}.job")}
+    def jobs(self) -> set[UUID]:
+        return {uid for (uid,) in self.execute("select uid from {}.job")}
 
-    def logged(self) -> set[int]:
-        return {id for (id,) in self.execute("select job_id from {}.attempt")}
+    def logged(self) -> set[UUID]:
+        return {uid for (uid,) in self.execute("select job_uid from {}.attempt")}
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_jobs_that_ended_long_ago_go_with_their_attempts_and_later_ones_stay(
     old = tables.ended(DAY * 31, status, count=2)
     (young,) = tables.ended(DAY * 29, status)
     assert manager.prune(older_than=DAY * 30) == 2
-    assert tables.jobs() == tables.logged() == {young.id}
+    assert tables.jobs() == tables.logged() == {young.uid}
     assert manager.find(old[0]) is None
     assert manager.history(old[0]) == []
     assert len(manager.history(young)) == 2
@@ -94,11 +95,11 @@ def test_what_has_not_ended_stays_however_old_it_is(manager: JobManager, tables:
     pending, running = manager.create_many([("a", None)] * 2)
     tables.execute("update {}.job set created_at = '2001-01-01', updated_at = '2001-01-01', run_at = '2001-01-01'")
     tables.execute(
-        "update {}.job set status = 'running', process_id = 1, claimed_at = '2001-01-01' where id = %s", [running.id]
+        "update {}.job set status = 'running', process_id = 1, claimed_at = '2001-01-01' where uid = %s", [running.uid]
     )
     tables.ended(timedelta(0))
     assert manager.prune(older_than=timedelta(0)) == 1
-    assert tables.jobs() == {pending.id, running.id}
+    assert tables.jobs() == {pending.uid, running.uid}
 
 
 def test_nothing_is_deleted_unless_asked(manager: JobManager, tables: Tables) -> None:
@@ -111,14 +112,14 @@ def test_nothing_is_deleted_unless_asked(manager: JobManager, tables: Tables) ->
     manager.create("a")
     until(lambda: told)
     manager.stop()
-    assert tables.jobs() == {old.id, told[0].id}
+    assert tables.jobs() == {old.uid, told[0].uid}
 
 
 def test_many_jobs_go_in_many_batches_wherever_the_old_ones_are(pruner: JobManager, tables: Tables) -> None:
-    stay: set[int] = set()
+    stay: set[UUID] = set()
     for _ in range(3):  # batches of old ones alone, of young ones alone, and mixed
         tables.ended(DAY * 2, count=4)
-        stay |= {job.id for job in tables.ended(timedelta(0), count=7)}
+        stay |= {job.uid for job in tables.ended(timedelta(0), count=7)}
     assert pruner.prune(older_than=DAY) == 12
     assert tables.jobs() == tables.logged() == stay
 
@@ -150,7 +151,7 @@ def test_what_was_deleted_before_an_interruption_stays_deleted_and_the_rest_stay
     """Ctrl-C comes while the third batch waits for a lock."""
     jobs = tables.ended(DAY * 2, count=10)
     tables.execute(WAITS)
-    tables.execute(WAIT_AT + f" when (old.id = {jobs[7].id}) execute function {{}}.wait()")
+    tables.execute(WAIT_AT + f" when (old.uid = '{jobs[7].uid}') execute function {{}}.wait()")
     waiting = "select from pg_locks where locktype = 'advisory' and not granted and objid = 4711"
 
     def interrupt() -> None:
@@ -164,7 +165,7 @@ def test_what_was_deleted_before_an_interruption_stays_deleted_and_the_rest_stay
         pruner.prune(older_than=DAY)
     interrupter.join()
     conn.execute("select pg_advisory_unlock(4711)")
-    assert tables.jobs() == tables.logged() == {job.id for job in jobs[6:]}
+    assert tables.jobs() == tables.logged() == {job.uid for job in jobs[6:]}
     assert pruner.prune(older_than=DAY) == 4
 
 
@@ -179,12 +180,12 @@ def test_what_another_session_holds_is_left_and_not_waited_for(
     manager: JobManager, tables: Tables, other: psycopg.Connection, schema: str
 ) -> None:
     held, free = tables.ended(DAY * 2, "failed", count=2)
-    change = "update {}.job set status = 'pending', completed_at = null where id = %s"
-    other.execute(sql.SQL(change).format(sql.Identifier(schema)), [held.id])
+    change = "update {}.job set status = 'pending', completed_at = null where uid = %s"
+    other.execute(sql.SQL(change).format(sql.Identifier(schema)), [held.uid])
     assert manager.prune(older_than=DAY) == 1
     other.commit()  # an administrator tries it again
-    assert tables.jobs() == {held.id}
-    assert free.id not in tables.jobs()
+    assert tables.jobs() == {held.uid}
+    assert free.uid not in tables.jobs()
     assert manager.prune(older_than=DAY) == 0
     assert manager.find(held).status == Status.PENDING  # type: ignore[union-attr]
 
@@ -198,7 +199,7 @@ def test_no_claim_waits_for_a_prune(manager: JobManager, tables: Tables, other: 
     manager.start()
     manager.create("a")
     statements = statements_for(Settings(schema=schema))
-    assert statements.jobs.prune_jobs(other, DAY, 0, 1_000)[0] == 10
+    assert statements.jobs.prune_jobs(other, DAY, None, 1_000)[0] == 10
     manager.create_many([("a", None)] * 10)
     until(lambda: len(told) == 11)
     other.rollback()

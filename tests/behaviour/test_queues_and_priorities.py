@@ -69,28 +69,28 @@ def test_a_manager_without_queues_works_on_all_also_on_new_ones(
 
 def test_a_higher_priority_goes_first_and_of_equal_priorities_the_older_job(make_manager: Callable[..., JobManager]) -> None:
     order: list[int] = []
-    manager = make_manager(handler=lambda job: order.append(job.id))
+    manager = make_manager(handler=lambda job: order.append(job.uid))
     manager.migrate()
     priorities = [0, 5, -100, 100, 5, 0, -3, 100, -100, 99] * 4
     jobs = [manager.create("a", priority=priority) for priority in priorities]
     manager.start(workers=1)
     until(lambda: completed(manager, len(jobs)))
-    assert order == [job.id for job in sorted(jobs, key=lambda job: (-job.priority, job.run_at))]
+    assert order == [job.uid for job in sorted(jobs, key=lambda job: (-job.priority, job.run_at))]
 
 
 def test_the_older_job_is_the_one_that_has_been_due_for_longer(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
 ) -> None:
     order: list[int] = []
-    manager = make_manager(handler=lambda job: order.append(job.id))
+    manager = make_manager(handler=lambda job: order.append(job.uid))
     manager.migrate()
     jobs = manager.create_many([("a", None)] * 5)
     ages = [2, 5, 1, 4, 3]
     for job, age in zip(jobs, ages, strict=True):
-        conn.execute(f"update {schema}.job set run_at = now() - %s * interval '1 s' where id = %s", [age, job.id])
+        conn.execute(f"update {schema}.job set run_at = now() - %s * interval '1 s' where uid = %s", [age, job.uid])
     manager.start(workers=1)
     until(lambda: completed(manager, 5))
-    assert order == [jobs[n].id for n in (1, 3, 4, 0, 2)]
+    assert order == [jobs[n].uid for n in (1, 3, 4, 0, 2)]
 
 
 def test_an_urgent_job_overtakes_those_that_are_not_claimed_yet(

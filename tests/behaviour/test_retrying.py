@@ -53,7 +53,7 @@ def after_attempt(manager: JobManager, job: Job, number: int) -> Job:
 
 
 def make_due(conn: psycopg.Connection, schema: str, job: Job) -> None:
-    conn.execute(f"update {schema}.job set run_at = now() where id = %s", [job.id])
+    conn.execute(f"update {schema}.job set run_at = now() where uid = %s", [job.uid])
 
 
 # -- delays -------------------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_exp_is_capped_at_an_hour_however_many_attempts_there_were(
     manager: JobManager, conn: psycopg.Connection, schema: str, failures: int, delay: int
 ) -> None:
     job = manager.create("fails", max_attempts=10_000)
-    conn.execute(f"update {schema}.job set attempts = %s where id = %s", [failures - 1, job.id])
+    conn.execute(f"update {schema}.job set attempts = %s where uid = %s", [failures - 1, job.uid])
     with manager:
         until(lambda: manager.history(job))
         found = manager.find(job)
@@ -122,7 +122,7 @@ def test_the_retry_policy_is_stored_with_the_job_and_holds_in_any_process(
         creator.create("fails", max_attempts=3, backoff_strategy="none"),
     ]
     columns = "max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter"
-    rows = conn.execute(f"select {columns} from {schema}.job order by id").fetchall()
+    rows = conn.execute(f"select {columns} from {schema}.job order by uid").fetchall()
     assert rows == [(2, "exp", 5, 77, 0), (4, "exp", 7, 3600, 0), (6, "exp", 9, 3600, 0.25), (3, "none", 5, 77, 0)]
     with make_manager(handlers={"fails": fail}, retry=RetryPolicy(1, "none")) as worker:
         assert end_of(worker, jobs[3]).attempts == 3
@@ -160,7 +160,7 @@ def test_a_job_that_succeeds_at_its_last_attempt_is_completed_and_its_error_is_g
 
 def test_crashes_spend_no_attempts(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
     job = manager.create("fails", max_attempts=2, backoff_strategy="none")
-    conn.execute(f"update {schema}.job set attempts = 3, crashes = 3 where id = %s", [job.id])
+    conn.execute(f"update {schema}.job set attempts = 3, crashes = 3 where uid = %s", [job.uid])
     with manager:
         found = end_of(manager, job)
         assert (found.attempts, found.crashes) == (5, 3)
@@ -312,7 +312,7 @@ def test_only_the_handler_sees_its_run(manager: JobManager) -> None:
         job = end_of(manager, manager.create("a"))
         until(lambda: len(elsewhere) == 3)
     assert job.status == "completed", job.error
-    assert [run.job.id for run in runs] == [job.id]
+    assert [run.job.uid for run in runs] == [job.uid]
 
 
 def test_wait_sleeps_its_time_while_the_manager_works(manager: JobManager) -> None:

@@ -167,9 +167,9 @@ def test_a_manager_at_work_logs_no_value_of_a_job(
     manager.on_done(None, listener)
     manager.on_attempt(None, listener)
     jobs = {type: manager.create(type, PAYLOAD, max_attempts=2, backoff_strategy="none") for type in handlers}
-    deep = sql.SQL("update {} set payload = {} where id = %s")
+    deep = sql.SQL("update {} set payload = {} where uid = %s")
     value = '{"word": "' + CANARY + '", "n": [' + "9" * 5_000 + "]}"
-    conn.execute(deep.format(job_table, sql.Literal(value)), [jobs["too deep"].id])
+    conn.execute(deep.format(job_table, sql.Literal(value)), [jobs["too deep"].uid])
     manager.start(workers=4)
     try:
         assert taken.wait(60)

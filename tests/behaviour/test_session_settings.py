@@ -191,8 +191,8 @@ class Handlers:
     def __call__(self, job: Job) -> Any:
         with self._lock:
             self.seen.append(job)
-            if job.type == "snoozes" and job.id not in self._snoozed:
-                self._snoozed.add(job.id)
+            if job.type == "snoozes" and job.uid not in self._snoozed:
+                self._snoozed.add(job.uid)
                 raise Snooze(0)
         if job.type == "raises" and job.attempts == 1:
             raise ValueError("Žižek")
@@ -228,8 +228,8 @@ def live(walker: Walker, own_connection: bool = True, create_timeout: float = 20
         report = manager.stop(timeout=60)
         assert report.complete, report
         listed = manager.fetch_all(queue=queue)
-        assert sorted(listed, key=lambda job: job.id) == sorted([waiting, *found], key=lambda job: job.id)
-        assert sorted(done, key=lambda job: job.id) == found
+        assert sorted(listed, key=lambda job: job.uid) == sorted([waiting, *found], key=lambda job: job.uid)
+        assert sorted(done, key=lambda job: job.uid) == found
         assert manager.prune(older_than=timedelta(0)) == len(jobs)
         assert manager.fetch_all(queue=queue) == [waiting]
     finally:

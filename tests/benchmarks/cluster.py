@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -70,7 +71,7 @@ _FINISH = (
 update {schema}.job
 set status = 'running', process_id = 1, created_at = run_at, claimed_at = run_at, updated_at = run_at,
   attempts = 1, lease_no = 1
-where id > %(before)s
+where uid > %(before)s
 """,
     """\
 update {schema}.job
@@ -79,6 +80,10 @@ where id > %(before)s
 """,
 )
 """These statements write what a claim and a settlement write, of jobs that succeed at their first attempt."""
+
+
+NONE = UUID(int=0)
+"""Below every uid."""
 
 
 class Cluster:
@@ -141,7 +146,7 @@ class Cluster:
 
         A job that raises is retried at once. `run_at`: an SQL expression in the number `i`; with now() all are due together.
         """
-        before: int = self.one("select coalesce(max(id), 0) from {schema}.job", schema)
+        before = self.last(schema)
         self._insert(
             "insert into {schema}.job (uid, type, priority, payload, max_attempts, backoff_strategy, run_at) "
             "select {uid}, (%(types)s::text[])[1 + i %% cardinality(%(types)s::text[])], %(priority)s, "
@@ -154,6 +159,11 @@ class Cluster:
             {"types": list(types), "priority": priority},
         )
         return before
+
+    def last(self, schema: str) -> UUID:
+        """The greatest uid."""
+        found = self.execute("select uid from {schema}.job order by uid desc limit 1", schema).fetchone()
+        return NONE if found is None else found[0]
 
     def fill_finished(self, schema: str, jobs: int) -> None:
         """Fill in a history: jobs that succeeded at their first attempt, an hour ago.

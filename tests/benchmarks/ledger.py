@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from .board import Board
-from .cluster import Cluster
+from .cluster import NONE, Cluster
 
 
 class WrongLedger(Exception):
@@ -11,7 +13,7 @@ class WrongLedger(Exception):
 
 
 def check(
-    cluster: Cluster, schema: str, board: Board, jobs: int, *, after: int = 0, retried: bool = False, told: bool = False
+    cluster: Cluster, schema: str, board: Board, jobs: int, *, after: UUID = NONE, retried: bool = False, told: bool = False
 ) -> None:
     """Raises WrongLedger unless each of the `jobs` numbered jobs with an id above `after` completed, and its attempts
     are written down once each: in the log or, where the only one succeeded, in the job's row.
@@ -20,7 +22,7 @@ def check(
     """
     of_jobs = (
         "with job as (select * from {schema}.job "
-        "where id > %(after)s and payload ? 'i' and (payload->>'i')::integer < %(jobs)s), "
+        "where uid > %(after)s and payload ? 'i' and (payload->>'i')::integer < %(jobs)s), "
     )
     found = cluster.execute(
         of_jobs + "ended as (select job_id, number, status from {schema}.attempt where job_id > %(after)s "
@@ -31,7 +33,7 @@ def check(
         "count(*) filter (where log.successes = 1), "
         "count(*) filter (where log.rows = attempts and log.last = attempts and (process is null or attempts = 1)), "
         "count(*) filter (where process_id is not null), coalesce(sum(attempts), 0)::bigint "
-        "from job left join log on log.job_id = job.id",
+        "from job left join log on log.job_uid = job.uid",
         schema,
         {"after": after, "jobs": jobs},
     ).fetchone()

@@ -64,38 +64,38 @@ COPY = ("limit.copy", "jobs/s")
 _CLAIM_ONE = """\
 update {schema}.job
 set status = 'running', process_id = 1, claimed_at = now(), updated_at = now(), attempts = attempts + 1, lease_no = lease_no + 1
-where id = (
-  select id from {schema}.job
+where uid = (
+  select uid from {schema}.job
   where status = 'pending' and queue = 'default' and type = 'noop' and priority = 0 and run_at <= now()
-  order by run_at, id limit 1 for no key update skip locked)
-returning id \\gset
+  order by run_at, uid limit 1 for no key update skip locked)
+returning uid \\gset
 """
 
 _COMPLETE_ONE = """\
 update {schema}.job
 set status = 'completed', process_id = null, started_at = now(), completed_at = now(), updated_at = now()
-where id = :id;
+where uid = :uid;
 """
 
 # What steve's own statements do for each job, less what only a manager needs: priorities, results, retries, rows to a client.
 _CLAIM_100 = """\
 with found as materialized (
-  select id from {schema}.job
+  select uid from {schema}.job
   where status = 'pending' and queue = 'default' and type = 'noop' and priority = 0 and run_at <= now()
-  order by run_at, id limit 100 for no key update skip locked
+  order by run_at, uid limit 100 for no key update skip locked
 ), claimed as (
   update {schema}.job
   set status = 'running', process_id = 1, claimed_at = now(), updated_at = now(),
     attempts = attempts + 1, lease_no = lease_no + 1
-  where id = any(array(select id from found))
-  returning id, lease_no, payload::text as payload
+  where uid = any(array(select uid from found))
+  returning uid, lease_no, payload::text as payload
 )
-select array_agg(id) as ids, array_agg(lease_no) as leases, sum(length(payload)) as bytes from claimed \\gset
+select array_agg(uid) as uids, array_agg(lease_no) as leases, sum(length(payload)) as bytes from claimed \\gset
 """
 
 _COMPLETE_100 = """\
 with verdict as materialized (
-  select * from unnest((select :ids::bigint[]), :leases::bigint[]) as t (id, lease_no)
+  select * from unnest((select :uids::uuid[]), :leases::bigint[]) as t (uid, lease_no)
 ), settled as (
   update {schema}.job
   set status = 'completed', process_id = null, process = case when job.started_at is null then 'pgbench' end,

@@ -58,7 +58,7 @@ def pick_up(
     with ExitStack() as stack:
         schema = stack.enter_context(cluster.schema())
         fill(schema)
-        after = cluster.one("select coalesce(max(id), 0) from {schema}.job", schema)
+        after = cluster.last(schema)
         cluster.freshen(schema)
         board = stack.enter_context(Board.new(samples))
         workers = stack.enter_context(

@@ -18,8 +18,8 @@ def test_prune_deletes_what_ended_so_long_ago_and_says_how_many(
 ) -> None:  # fmt: skip
     jobs = manager.create_many([("a", None)] * 4)
     for job, ended in zip(jobs, (timedelta(days=29), timedelta(days=2), timedelta(hours=2), timedelta(0)), strict=True):
-        update = f"update {schema}.job set status = 'failed', completed_at = now() - %s where id = %s"
-        conn.execute(update.encode(), [ended, job.id])
+        update = f"update {schema}.job set status = 'failed', completed_at = now() - %s where uid = %s"
+        conn.execute(update.encode(), [ended, job.uid])
     command = ["prune", "--database-url", database_url, "--schema", schema, "--older-than", age]
     assert main(command) == 0
     assert capsys.readouterr().out == f"{4 - left} jobs deleted\n"

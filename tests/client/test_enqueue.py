@@ -358,8 +358,8 @@ def test_the_uids_of_many_jobs_ascend_whatever_the_clock_does(clock: Callable[[]
 
 def test_the_job_that_is_returned_has_what_the_database_added() -> None:
     insert = enqueue("a", {"n": (1,)}, queue="mail", priority=3, backoff_strategy=OTHER)
-    job = as_job(insert, 7, NOON, NOON + timedelta(minutes=1), NOON + timedelta(hours=1))
-    assert (job.id, job.uid, job.type, job.queue, job.priority) == (7, insert.uid, "a", "mail", 3)
+    job = as_job(insert, NOON, NOON + timedelta(minutes=1), NOON + timedelta(hours=1))
+    assert (job.uid, job.type, job.queue, job.priority) == (insert.uid, "a", "mail", 3)
     assert (job.payload, job.result, job.error) == ({"n": [1]}, None, None)
     assert (job.status, job.attempts, job.crashes) == (Status.PENDING, 0, 0)
     assert (job.max_attempts, job.backoff_strategy) == (2, "none")

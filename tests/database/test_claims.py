@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -28,15 +29,15 @@ def claims(manager: JobManager, schema: str) -> Callable[..., ClaimStatements]:
 
 
 @pytest.fixture
-def create(conn: psycopg.Connection, schema: str) -> Callable[..., int]:
-    """`create(type, age, queue=, priority=)`: a job that has been due for so many seconds. Returns its id."""
+def create(conn: psycopg.Connection, schema: str) -> Callable[..., UUID]:
+    """`create(type, age, queue=, priority=)`: a job that has been due for so many seconds. Returns its uid."""
     now = conn.execute("select now()").fetchone()[0]
-    query = sql.SQL("insert into {}.job (queue, type, priority, run_at) values (%s, %s, %s, %s) returning id")
+    query = sql.SQL("insert into {}.job (queue, type, priority, run_at) values (%s, %s, %s, %s) returning uid")
 
-    def insert(type: str = "a", age: float = 60.0, *, queue: str = "default", priority: int = 0) -> int:
+    def insert(type: str = "a", age: float = 60.0, *, queue: str = "default", priority: int = 0) -> UUID:
         values = [queue, type, priority, now - timedelta(seconds=age)]
-        (id,) = conn.execute(query.format(sql.Identifier(schema)), values).fetchone()
-        return id
+        (uid,) = conn.execute(query.format(sql.Identifier(schema)), values).fetchone()
+        return uid
 
     return insert
 
@@ -46,8 +47,8 @@ def demand(n: int, watermarks: Any = None, *, unknown_most: int | None = None, *
     return Demand(n, mosts, unknown_most or 0, unknown_most is not None, watermarks)
 
 
-def ids(reply: ClaimReply) -> list[int]:
-    return [job.id for job in reply.jobs]
+def uids(reply: ClaimReply) -> list[UUID]:
+    return [job.uid for job in reply.jobs]
 
 
 class Process:
@@ -67,28 +68,28 @@ class Process:
 
 
 Claims = Callable[..., ClaimStatements]
-Create = Callable[..., int]
+Create = Callable[..., UUID]
 
 
 # -- the order ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("above", [None, dict.fromkeys(PRIORITIES, BEGINNING)], ids=["full scans", "above watermarks"])
-def test_jobs_of_many_queues_and_types_come_by_priority_then_due_time_then_id(
+def test_jobs_of_many_queues_and_types_come_by_priority_then_due_time_then_uid(
     above: dict[int, Watermark] | None, claims: Claims, create: Create, conn: psycopg.Connection
 ) -> None:
     chance = random.Random(7)
     jobs = []
     for _ in range(400):
         priority, age = chance.choice(PRIORITIES), chance.randrange(1, 60)  # of some seconds several
-        id = create(f"type {chance.randrange(8)}", age, queue=f"queue {chance.randrange(5)}", priority=priority)
-        jobs.append((-priority, -age, id))
+        uid = create(f"type {chance.randrange(8)}", age, queue=f"queue {chance.randrange(5)}", priority=priority)
+        jobs.append((-priority, -age, uid))
     create("type 1", -3600.0, priority=100)  # not yet due
     statements, found = claims(), []
-    while some := ids(statements.claim_jobs(conn, 1, 3, demand(37, above, unknown_most=37))):
+    while some := uids(statements.claim_jobs(conn, 1, 3, demand(37, above, unknown_most=37))):
         found.append(some)
     assert [len(some) for some in found] == [37] * 10 + [30]
-    assert [id for some in found for id in some] == [id for *_, id in sorted(jobs)]
+    assert [uid for some in found for uid in some] == [uid for *_, uid in sorted(jobs)]
 
 
 def test_claims_above_the_watermarks_bring_all_in_the_order_of_full_scans(
@@ -102,14 +103,14 @@ def test_claims_above_the_watermarks_bring_all_in_the_order_of_full_scans(
     jobs = []
     for _ in range(200):
         priority, age, queue = chance.choice(PRIORITIES), chance.randrange(1, 600), chance.choice("abc")
-        id = create(chance.choice("ab"), age, queue=queue, priority=priority)
+        uid = create(chance.choice("ab"), age, queue=queue, priority=priority)
         if queue != "c":
-            jobs.append((-priority, -age, id))
+            jobs.append((-priority, -age, uid))
     found = []
-    while some := ids(process.claim(13, a=13, b=13)):
+    while some := uids(process.claim(13, a=13, b=13)):
         found += some
     assert process.watermarks.now() is not None
-    assert found == [id for *_, id in sorted(jobs)]
+    assert found == [uid for *_, uid in sorted(jobs)]
 
 
 # -- how many of a type ---------------------------------------------------------------------------------------------------
@@ -120,12 +121,12 @@ def test_the_surplus_of_a_type_is_passed_over_and_stays_pending_and_unlocked(
 ) -> None:
     a, b = zip(*[(create("a", 60.0 - n), create("b", 59.5 - n)) for n in range(5)], strict=True)
     reply = claims().claim_jobs(conn, 1, 3, demand(20, a=2, b=20))
-    assert ids(reply) == sorted([*a[:2], *b])
+    assert uids(reply) == sorted([*a[:2], *b])
     assert not reply.cut_off
-    assert sorted(id for _, (_, id) in reply.left_over) == list(a[2:])
+    assert sorted(uid for _, (_, uid) in reply.left_over) == list(a[2:])
     with psycopg.connect(database_url) as other:
-        query = sql.SQL("select id, attempts from {}.job where status = 'pending' order by id for update nowait")
-        assert other.execute(query.format(sql.Identifier(schema))).fetchall() == [(id, 0) for id in a[2:]]
+        query = sql.SQL("select uid, attempts from {}.job where status = 'pending' order by uid for update nowait")
+        assert other.execute(query.format(sql.Identifier(schema))).fetchall() == [(uid, 0) for uid in a[2:]]
 
 
 def test_the_next_claim_finds_the_surplus_though_later_jobs_were_claimed(
@@ -133,11 +134,11 @@ def test_the_next_claim_finds_the_surplus_though_later_jobs_were_claimed(
 ) -> None:
     process = Process(claims(), conn)
     first = create("a", 100.0)
-    assert ids(process.claim(10, a=10)) == [first]
+    assert uids(process.claim(10, a=10)) == [first]
     a = [create("a", 60.0 - n) for n in range(5)]
     b = create("b", 1.0)
     for expected in ([*a[:2], b], a[2:4], a[4:], []):
-        assert ids(process.claim(10, a=2, b=10)) == expected
+        assert uids(process.claim(10, a=2, b=10)) == expected
     assert process.watermarks.now() is not None, "it was a full scan"
 
 
@@ -147,15 +148,15 @@ def test_a_type_without_a_limit_of_its_own_has_that_of_unknown_types(
     known = [create("known", 60.0 - n) for n in range(4)]
     one, other = ([create(type, 50.0 - n) for n in range(4)] for type in ("one", "other"))
     reply = claims().claim_jobs(conn, 1, 3, demand(20, unknown_most=1, known=3))
-    assert ids(reply) == [*known[:3], one[0], other[0]] or ids(reply) == [*known[:3], other[0], one[0]]
+    assert uids(reply) == [*known[:3], one[0], other[0]] or uids(reply) == [*known[:3], other[0], one[0]]
     assert len(reply.left_over) == 7
 
 
 def test_the_surplus_of_a_type_is_of_its_lowest_priority(claims: Claims, create: Create, conn: psycopg.Connection) -> None:
     low, high = create("a", 60.0, priority=-1), create("a", 1.0, priority=1)
     reply = claims().claim_jobs(conn, 1, 3, demand(10, a=1))
-    assert ids(reply) == [high]
-    assert [(priority, id) for priority, (_, id) in reply.left_over] == [(-1, low)]
+    assert uids(reply) == [high]
+    assert [(priority, uid) for priority, (_, uid) in reply.left_over] == [(-1, low)]
 
 
 # -- what others serve ----------------------------------------------------------------------------------------------------
@@ -195,11 +196,11 @@ def test_watermarks_pass_the_jobs_of_others(claims: Claims, create: Create, conn
     assert watermarks is not None
     assert watermarks[0][1] == foreign
     late = create("a", 600.0)
-    assert ids(process.claim(10, a=10)) == [], "it looked below the watermark"
+    assert uids(process.claim(10, a=10)) == [], "it looked below the watermark"
     heads = claims("default").find_heads(conn, demand(0, a=0))
-    assert {priority: id for priority, (_, id) in heads.items()} == {0: late}
+    assert {priority: uid for priority, (_, uid) in heads.items()} == {0: late}
     assert process.watermarks.looked(heads, 0.0)
-    assert ids(process.claim(10, a=10)) == [late]
+    assert uids(process.claim(10, a=10)) == [late]
 
 
 def test_the_heads_are_the_first_served_jobs_of_each_priority_and_never_in_the_future(
@@ -212,7 +213,7 @@ def test_the_heads_are_the_first_served_jobs_of_each_priority_and_never_in_the_f
     first = create("a", 70.0)
     scheduled = create("a", -3600.0, priority=9)
     heads = claims("default").find_heads(conn, demand(0, a=0, b=0))
-    assert {priority: id for priority, (_, id) in heads.items()} == {0: first, 9: scheduled}
+    assert {priority: uid for priority, (_, uid) in heads.items()} == {0: first, 9: scheduled}
     assert heads[9][0] <= conn.execute("select now()").fetchone()[0]
     everywhere = claims().find_heads(conn, demand(0, unknown_most=1))
     assert heads[0] > everywhere[0]
@@ -259,11 +260,11 @@ def test_the_earliest_and_the_latest_due_time_make_watermarks(
 ) -> None:
     conn.execute("select set_config('timezone', %s, false)", [zone])
     job = create()
-    conn.execute(sql.SQL("update {}.job set run_at = %s where id = %s").format(sql.Identifier(schema)), [run_at, job])
+    conn.execute(sql.SQL("update {}.job set run_at = %s where uid = %s").format(sql.Identifier(schema)), [run_at, job])
     process = Process(claims(), conn)
     process.watermarks.looked(claims().find_heads(conn, demand(0, a=0)), 0.0)
     is_due = run_at.year == 1
-    assert ids(process.claim(10, a=10)) == [job] * is_due
+    assert uids(process.claim(10, a=10)) == [job] * is_due
     process.claim(10, a=10)
     conn.execute(sql.SQL("insert into {}.job (type) values ('a')").format(sql.Identifier(schema)))
     assert len(process.claim(10, a=10).jobs) == 1

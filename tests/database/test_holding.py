@@ -6,6 +6,7 @@ Each skips the rows that the other has locked, and checks again under the lock w
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -83,10 +84,10 @@ def seen(statements: Statements, conn: psycopg.Connection) -> Process:
     return process
 
 
-def rescue(statements: Statements, connection: psycopg.Connection, process: Process, *, dead: bool) -> list[int]:
-    """The ids of the jobs that it took."""
+def rescue(statements: Statements, connection: psycopg.Connection, process: Process, *, dead: bool) -> list[UUID]:
+    """The uids of the jobs that it took."""
     rescued = statements.processes.rescue_jobs(connection, process, dead, "it died", (), max_crashes=3, notify=False)
-    return [verdict.job.id for verdict, _ in rescued]
+    return [verdict.job.uid for verdict, _ in rescued]
 
 
 def status(manager: JobManager, job: Job) -> tuple[str, int]:
@@ -111,8 +112,8 @@ def test_a_claim_skips_the_jobs_that_another_one_is_taking(
         taken = claim(statements, first, 1, 2)
         others = beside(lambda: claim(statements, second, 2, 5))
         assert others.done(), "it waits"
-    assert [job.id for job in taken] == [job.id for job in jobs[:2]]
-    assert [job.id for job in others.result()] == [job.id for job in jobs[2:]]
+    assert [job.uid for job in taken] == [job.uid for job in jobs[:2]]
+    assert [job.uid for job in others.result()] == [job.uid for job in jobs[2:]]
 
 
 def test_two_claims_at_once_never_take_the_same_job(
@@ -164,7 +165,7 @@ def test_a_rescue_skips_a_job_whose_outcome_is_being_written(
     first: psycopg.Connection,
     second: psycopg.Connection,
     conn: psycopg.Connection,
-    beside: Callable[[Callable[[], list[int]]], Future[list[int]]],
+    beside: Callable[[Callable[[], list[UUID]]], Future[list[UUID]]],
 ) -> None:
     job, other = manager.create_many([("a", None)] * 2)
     process_id = register(statements, first)
@@ -175,7 +176,7 @@ def test_a_rescue_skips_a_job_whose_outcome_is_being_written(
         assert statements.settlement.settle_jobs(first, "p", [verdict], 1.0, False, True)
         rescued = beside(lambda: rescue(statements, second, stalled, dead=False))
         waited = not rescued.done()
-    assert rescued.result() == [other.id]
+    assert rescued.result() == [other.uid]
     assert (status(manager, job), status(manager, other)) == (("completed", 0), ("pending", 1))
     assert not waited
 
@@ -190,7 +191,7 @@ def test_a_process_that_has_beaten_since_it_was_judged_keeps_its_jobs(
     look(statements, first, process_id, beat=True)
     assert rescue(statements, conn, before, dead=False) == []
     assert status(manager, job) == ("running", 0)
-    assert rescue(statements, conn, seen(statements, conn), dead=False) == [job.id]
+    assert rescue(statements, conn, seen(statements, conn), dead=False) == [job.uid]
     assert status(manager, job) == ("pending", 1)
 
 
@@ -204,5 +205,5 @@ def test_a_process_that_holds_the_lock_of_its_row_is_not_dead(
     assert rescue(statements, conn, seen(statements, conn), dead=True) == []
     assert status(manager, job) == ("running", 0)
     first.close()
-    until(lambda: rescue(statements, conn, seen(statements, conn), dead=True) == [job.id])
+    until(lambda: rescue(statements, conn, seen(statements, conn), dead=True) == [job.uid])
     assert status(manager, job) == ("pending", 1)

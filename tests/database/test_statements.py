@@ -135,10 +135,10 @@ def nodes(plan: Node) -> list[Node]:
     return [plan, *(node for child in plan.get("Plans", []) for node in nodes(child))]
 
 
-def verdicts(ids: list[int], kinds: int = 3) -> list[Verdict]:
-    """One for each id: in turn completed, to be tried again, and given back."""
+def verdicts(uids: list[UUID], kinds: int = 3) -> list[Verdict]:
+    """One for each uid: in turn completed, to be tried again, and given back."""
     blank = Claimed(*[None] * len(Claimed._fields))._replace(lease_no=1, claimed_at=CLAIMED_AT)  # type: ignore[arg-type]
-    jobs = [blank._replace(id=id) for id in ids]
+    jobs = [blank._replace(uid=uid) for uid in uids]
     made = (
         lambda job: Verdict(job, 0.0, Status.COMPLETED, AttemptStatus.SUCCESS, result='{"a": 1}'),
         lambda job: Verdict(job, 0.0, Status.PENDING, AttemptStatus.ERROR, error="no", details="why", delay=2.0),
@@ -149,7 +149,7 @@ def verdicts(ids: list[int], kinds: int = 3) -> list[Verdict]:
 
 def demand(n: int, *, any_type: bool = False, types: int = 3, most: int | None = None, priorities: int | None = None) -> Demand:
     """`priorities`: look above the watermarks of so many; None: a full scan."""
-    place = (datetime(2025, 1, 1, tzinfo=UTC), 1)
+    place = (datetime(2025, 1, 1, tzinfo=UTC), UUID(int=1))
     watermarks = None if priorities is None else dict.fromkeys(range(priorities), place)
     most = n if most is None else most
     return Demand(n, {f"type {number}": most for number in range(types)}, most, any_type, watermarks)
@@ -175,7 +175,7 @@ CLAIMED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 FILL = """
 insert into {}.job (uid, type, status, attempts, lease_no, process_id, claimed_at, completed_at)
-select gen_random_uuid(), 'type ' || n %% 5, %(status)s, 1, 1,
+select lpad(to_hex(n), 32, '0')::uuid, 'type ' || n %% 5, %(status)s, 1, 1,
   case when %(status)s = 'running' then n %% 3 end,
   case when %(status)s <> 'pending' then '2026-01-01Z'::timestamptz end,
   case when %(status)s = 'completed' then now() end
@@ -190,25 +190,25 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-Fill = Callable[[int, str], list[tuple[int, Any]]]
+Fill = Callable[[int, str], list[UUID]]
 
 
 @pytest.fixture
 def filled(conn: psycopg.Connection, schema: str) -> Fill:
     """`filled(rows, status)`: tables with so many jobs and as many attempts, which PostgreSQL believes to be empty, and
-    ids and uids of at most 500 of them."""
+    the uids of at most 500 of them."""
 
-    def fill(rows: int, status: str) -> list[tuple[int, Any]]:
+    def fill(rows: int, status: str) -> list[UUID]:
         migrations.migrate(conn, schema)
         for table in ("job", "attempt"):
             conn.execute(f"alter table {schema}.{table} set (autovacuum_enabled = off)")
             conn.execute(f"analyze {schema}.{table}")
         conn.execute(FILL.format(schema), {"status": status, "rows": rows})
         conn.execute(
-            f"insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status) "
-            f"select id, 1, 1, 'p', now(), now(), 'success' from {schema}.job"
+            f"insert into {schema}.attempt (job_uid, lease_no, number, process, started_at, completed_at, status) "
+            f"select uid, 1, 1, 'p', now(), now(), 'success' from {schema}.job"
         )
-        return conn.execute(f"select id, uid from {schema}.job order by id desc limit 500").fetchall()
+        return [uid for (uid,) in conn.execute(f"select uid from {schema}.job order by uid desc limit 500").fetchall()]
 
     return fill
 
@@ -237,8 +237,7 @@ def indexes(plan: list[Node]) -> set[str]:
 def test_the_statements_of_a_started_manager_use_indexes(
     rows: int, status: str, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:
-    some = filled(rows, status)
-    ids = [id for id, _ in some]
+    uids = filled(rows, status)
     planned = Planned(schema)
     processes = planned.processes
     prepare_for_loop(connection, Route())
@@ -271,25 +270,27 @@ def test_the_statements_of_a_started_manager_use_indexes(
                 assert indexes(plan) == {"job_due"}
                 looks = [str(node.get("Index Cond")) for node in plan if node.get("Index Name") == "job_due"]
                 assert len([look for look in looks if "priority = " in look and "run_at <= now()" in look]) == 1
-        for group in (ids[:1], ids[:20], ids):
+        for group in (uids[:1], uids[:20], uids):
             plans = plans_of(planned.settlement.settle_jobs, connection, "host:1", verdicts(group), 1.0, True, True)
             assert_by_index(plans, ("settle", len(group), statistics))
             # not by job_claimed, which is the rescue's own and holds every running job
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
-            plans = plans_of(processes.find_held, connection, [(id, 1) for id in group])
+            plans = plans_of(processes.find_held, connection, [(uid, 1) for uid in group])
             assert_by_index(plans, ("held", len(group), statistics), bounded=rows >= 1_000)
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
-            plans = plans_of(planned.settlement.find_settled, connection, verdicts(group))
+            plans = plans_of(planned.settlement.find_settled, connection, "host:1", verdicts(group))
             assert_by_index(plans, ("written", len(group), statistics))
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
-        assert_by_index(plans_of(planned.jobs.find_jobs, connection, [some[0][1]]), ("find", statistics))
+        assert_by_index(plans_of(planned.jobs.find_jobs, connection, uids[:1]), ("find", statistics))
         # Of job_claimed: the jobs of one process, and the step from each process to the next.
         dead = Process(1, "host:1", 60.0, 0.0, None, True)
         rescue = partial(processes.rescue_jobs, max_crashes=3, notify=True)
-        plans = plans_of(rescue, connection, dead, True, "it died", ids[:3])
+        plans = plans_of(rescue, connection, dead, True, "it died", uids[:3])
         assert_by_index(plans, ("rescue", statistics), bounded=rows > 1 or statistics == "as empty")
         assert {index for plan in plans for index in indexes(plan)} == {"job_claimed", "job_pkey"}
-        plans = plans_of(partial(processes.free_jobs, max_crashes=3, notify=True), connection, 1, [(1, 1)], "it lost it")
+        plans = plans_of(
+            partial(processes.free_jobs, max_crashes=3, notify=True), connection, 1, [(UUID(int=1), 1)], "it lost it"
+        )
         assert_by_index(plans, ("free", statistics), bounded=rows > 1 or statistics == "as empty")
         assert {index for plan in plans for index in indexes(plan)} <= {"job_claimed", "job_pkey"}
         plans = plans_of(processes.review_claims, connection, 1, 60.0)
@@ -316,13 +317,13 @@ from (
   end as status
   from generate_series(1, {rows}) as n
 ) as job;
-insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status)
-select n, 1, 1, 'host:1', now(), now(), case when n % 50 = 0 then 'error' else 'success' end
+insert into {schema}.attempt (job_uid, lease_no, number, process, started_at, completed_at, status)
+select lpad(to_hex(n), 32, '0')::uuid, 1, 1, 'host:1', now(), now(), case when n % 50 = 0 then 'error' else 'success' end
 from generate_series(1, {finished}) as n
 where n % 2 = 1 or n % 50 = 0
 """
-"""In the order of their ids: finished, running and pending jobs, half of which are due in ten days. Each uid is the id. Half of
-those that completed did so at once, and have no row in the log."""
+"""In the order of their uids: finished, running and pending jobs, half of which are due in ten days. Half of those that
+completed did so at once, and have no row in the log."""
 
 
 @pytest.mark.parametrize(("rows", "running", "pending"), [(1_000, 100, 200), (100_000, 500, 5_000), (2_000_000, 50_000, 5_000)])
@@ -342,7 +343,8 @@ def test_no_statement_reads_more_the_longer_the_history(
         conn.execute(f"alter table {schema}.{table} set unlogged")  # filled in three quarters of the time
         conn.execute(f"analyze {schema}.{table}")
     finished = rows - running - pending
-    done, held = list(range(1, 501)), list(range(finished + 1, finished + 1 + min(running, 500)))
+    done = [UUID(int=n) for n in range(1, 501)]
+    held = [UUID(int=n) for n in range(finished + 1, finished + 1 + min(running, 500))]
     prepare_for_loop(connection, Route())
     with psycopg.connect(database_url, autocommit=True) as caller:
         prepare_for_call(caller, Route())
@@ -359,7 +361,7 @@ def test_no_statement_reads_more_the_longer_the_history(
             if rows > 1_000:  # a small table may well be read whole
                 for n in (7, 8):  # with a row in the log, and without
                     yield ("log", n), plans_of(call.jobs.list_attempts, caller, UUID(int=n)), 20, 0
-                for before in (None, 500):
+                for before in (None, UUID(int=500)):
                     yield ("page", before), plans_of(call.jobs.list_jobs, caller, Page(None, None, None, 100, before)), 30, 0
             for what, (queues, wanted) in CLAIMS.items():
                 claims, n = loop.claims(queues), wanted.n
@@ -369,7 +371,8 @@ def test_no_statement_reads_more_the_longer_the_history(
             for n in (1, 20, len(held)):
                 settle = plans_of(loop.settlement.settle_jobs, connection, "host:1", verdicts(held[:n]), 1.0, True, True)
                 yield ("settle", n), settle, 10 + 8 * n, 0
-                yield ("written", n), plans_of(loop.settlement.find_settled, connection, verdicts(done[:n])), 10 + 12 * n, 0
+                written = plans_of(loop.settlement.find_settled, connection, "host:1", verdicts(done[:n]))
+                yield ("written", n), written, 10 + 12 * n, 0
             yield "unanswered", plans_of(loop.claims().find_claimed, connection, 1, []), 50 + running // 2, 0
 
         assert list(explained(*kept))  # prepares them
@@ -401,7 +404,7 @@ def is_table_scan(node: Node) -> bool:
 def test_pruning_walks_the_primary_key(
     filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:
-    last = filled(50_000, "completed")[-1][0]
+    last = filled(50_000, "completed")[-1]
     prepare_for_call(connection, Route())
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
@@ -414,12 +417,12 @@ def test_pruning_walks_the_primary_key(
 def test_a_page_far_down_reads_few_rows_whatever_was_listed_before(
     filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:
-    newest = filled(50_000, "completed")[0][0]
+    newest = filled(50_000, "completed")[0]
     conn.execute(f"analyze {schema}.job")
     prepare_for_call(connection, Route())
     jobs = Planned(schema, measured=True, kept=True).jobs
     plans_of(jobs.list_jobs, connection, Page(None, "no such type", None, 100, newest))
-    for plan in plans_of(jobs.list_jobs, connection, Page(None, None, None, 100, newest - 16_000)):
+    for plan in plans_of(jobs.list_jobs, connection, Page(None, None, None, 100, UUID(int=newest.int - 16_000))):
         assert pages_read(plan) <= 30
         assert rows_read_in_vain(plan) == 0
 

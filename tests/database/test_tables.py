@@ -1,14 +1,18 @@
 """The tables refuse rows that neither steve nor Python could hold, however they are written."""
 
-from uuid import uuid4
+from datetime import UTC, datetime, timedelta
+from uuid import RFC_4122, uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from steve import JobManager
+from steve._client.enqueue import ticks_at, uuid7
 from steve._database.execute import quoted
 from tests.conftest import until
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -27,6 +31,18 @@ def test_a_row_with_a_uid_and_a_type_is_a_job(
     manager.set_handler("a", lambda job: "done")
     manager.start()
     until(lambda: manager.find(uid).status == "completed")
+
+
+def test_the_uid_of_a_row_by_plain_sql_has_its_place_among_those_that_steve_makes(
+    manager: JobManager, conn: psycopg.Connection, table: sql.Identifier
+) -> None:
+    """To a part of a millisecond."""
+    insert = sql.SQL("insert into {} (type) values ('a') returning statement_timestamp(), uid, clock_timestamp()").format(table)
+    for _ in range(100):
+        ((begun, uid, ended),) = conn.execute(insert).fetchall()
+        assert (uid.version, uid.variant) == (7, RFC_4122)
+        first, last = (ticks_at((at - EPOCH) // timedelta(microseconds=1) * 1_000) for at in (begun, ended))
+        assert uuid7(first, 0) <= uid.int <= uuid7(last, 2**64 - 1)
 
 
 IMPOSSIBLE = [
@@ -130,8 +146,8 @@ def test_an_impossible_attempt_is_refused(
     change: str, error: type[Exception], manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
     conn.execute(
-        f"insert into {quoted(schema)}.attempt (job_id, lease_no, number, process, started_at, completed_at, status) "
-        "select 1, n, n, 'p', now(), now(), 'error' from generate_series(1, 2) as n"
+        f"insert into {quoted(schema)}.attempt (job_uid, lease_no, number, process, started_at, completed_at, status) "
+        "select '00000000-0000-7000-8000-000000000001', n, n, 'p', now(), now(), 'error' from generate_series(1, 2) as n"
     )
     with pytest.raises(error):
         conn.execute(f"update {quoted(schema)}.attempt set {change}".encode())

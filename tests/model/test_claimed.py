@@ -27,7 +27,6 @@ CLAIMED = claimed(
 def test_a_claimed_row_becomes_the_job_that_the_handler_gets() -> None:
     job = CLAIMED.job(decode, Status.RUNNING)
     assert dataclasses.asdict(job) == {
-        "id": 7,
         "uid": UUID(int=7),
         "queue": "mail",
         "type": "a",
@@ -71,5 +70,5 @@ def test_a_payload_that_cannot_be_decoded_raises_or_stays_text() -> None:
     assert row.job(decode_or_text, Status.FAILED).payload == row.payload  # type: ignore[comparison-overlap]
 
 
-def test_the_key_of_a_claim_is_the_id_and_the_lease_number() -> None:
-    assert CLAIMED.key() == (7, 4)
+def test_the_key_of_a_claim_is_the_uid_and_the_lease_number() -> None:
+    assert CLAIMED.key() == (UUID(int=7), 4)

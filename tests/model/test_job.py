@@ -16,7 +16,6 @@ from steve import Attempt, AttemptStatus, Job, NewJob, Status
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 
 JOB = Job(
-    id=7,
     uid=UUID(int=7),
     queue="default",
     type="a",
@@ -36,7 +35,7 @@ JOB = Job(
     started_at=NOON,
     completed_at=NOON,
 )
-ATTEMPT = Attempt(7, 1, "host:1", NOON, NOON, AttemptStatus.ERROR, "ValueError: no", "Traceback ...")
+ATTEMPT = Attempt(UUID(int=7), 1, "host:1", NOON, NOON, AttemptStatus.ERROR, "ValueError: no", "Traceback ...")
 NEW = NewJob("a", {"n": [1]})
 VALUES = pytest.mark.parametrize("value", [JOB, ATTEMPT, NEW], ids=["Job", "Attempt", "NewJob"])
 

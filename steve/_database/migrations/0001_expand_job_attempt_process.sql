@@ -3,15 +3,13 @@
 -- steve/_database/sql/ read and write them.
 
 create table {schema}.job (
-  id               bigint generated always as identity,
-  -- UUIDv7. steve makes it before the first try. The default makes one too, so a job made by plain SQL needs only a type.
-  uid              uuid        not null default encode(
-                     set_bit(set_bit(
-                       overlay(
-                         uuid_send(gen_random_uuid())
-                         placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
-                         from 1 for 6
-                       ), 52, 1), 53, 1), 'hex')::uuid,
+  -- The name of the job: a UUIDv7, so that uids have the order of creation, as far as clocks agree. steve makes it before the
+  -- first try. The default makes one too, so a job made by plain SQL needs only a type. Both divide a millisecond into 4,096
+  -- parts and put the part into the 12 bits after the version (steve/_client/enqueue.py), so that they share one order.
+  uid              uuid        not null default (
+                     overlay(lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 4096000)::bigint), 15, '0')
+                             placing '7' from 13 for 0)
+                     || substring(gen_random_uuid()::text from 20))::uuid,
   queue            text        collate "C" not null default 'default' check (char_length(queue) between 1 and 255),
   type             text        collate "C" not null check (char_length(type) between 1 and 255),
   priority         smallint    not null default 0 check (priority between -100 and 100),   -- higher first
@@ -44,29 +42,28 @@ create table {schema}.job (
   check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null)),
   -- Whoever makes such a job pending again must first write its attempt into the log, and set process to null.
   constraint job_process_check check (process is null or status = 'completed'),
-  -- Both keys grow at one end, and each of a row's two updates adds an entry beside the first. The fill factor leaves space for
+  -- The key grows at one end, and each of a row's two updates adds an entry beside the first. The fill factor leaves space for
   -- these entries: without it PostgreSQL would search the pages for entries to delete, and then split them. In the end the
-  -- indexes are no larger than without it.
-  primary key (id) with (fillfactor = 45),
-  unique (uid) with (fillfactor = 45)
+  -- index is no larger than without it.
+  primary key (uid) with (fillfactor = 45)
 ) with (
   -- A job's row is updated twice and then rests: leave space for that on the page, and vacuum early, at full speed.
   fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0
 );
 
 -- The claim: its whole order is in the index, so that "not yet due" ends the scan.
-create index job_due on {schema}.job (priority desc, run_at, id) where status = 'pending';
+create index job_due on {schema}.job (priority desc, run_at, uid) where status = 'pending';
 -- What is pending of one queue and type, past any number of others: for find_heads.sql.
-create index job_ready on {schema}.job (queue, type, priority, run_at, id) where status = 'pending';
+create index job_ready on {schema}.job (queue, type, priority, run_at, uid) where status = 'pending';
 -- For crashed jobs, which a process held when it died. They are few, and are claimed separately.
-create index job_suspect on {schema}.job (run_at, id) where status = 'pending' and crashes > 0;
+create index job_suspect on {schema}.job (run_at, uid) where status = 'pending' and crashes > 0;
 -- For rescue_jobs.sql, review_claims.sql and find_claimed.sql; no other statement may use it.
 -- It has one key for each process, and its entries come and go: deduplication would cost every claim more than it saves.
 create index job_claimed on {schema}.job (process_id) with (deduplicate_items = off) where status = 'running';
 
 create table {schema}.attempt (                               -- no foreign key (7 us a job)
-  job_id        bigint      not null,
-  lease_no      bigint      not null,                         -- of the claim; together with job_id it is the fence
+  job_uid       uuid        not null,
+  lease_no      bigint      not null,                         -- of the claim; together with job_uid it is the fence
   number        integer     not null,                         -- counted from 1
   process       text        not null,
   started_at    timestamptz not null,
@@ -75,7 +72,7 @@ create table {schema}.attempt (                               -- no foreign key 
   error_message text,
   error_details text,
   check (least(started_at, completed_at) > '0001-01-02' and greatest(started_at, completed_at) < '9999-01-01'),
-  primary key (job_id, lease_no)
+  primary key (job_uid, lease_no)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
 create table {schema}.process (

@@ -9,13 +9,10 @@ where not exists (
   where pg_class.relname = expected.name and pg_class.relnamespace = pg_catalog.to_regnamespace(%(schema)s) and indisvalid
 )
 union all
-select 'the column id of job has no sequence of its own'
-where pg_catalog.pg_get_serial_sequence(%(job)s, 'id') is null
-union all
 select 'the column ' || expected.name || ' of job has no default'
 from pg_catalog.unnest(%(defaults)s::pg_catalog.text[]) as expected (name)
 where not exists (
   select
   from pg_catalog.pg_attribute
-  where attrelid = pg_catalog.to_regclass(%(job)s) and attname = expected.name and (atthasdef or attidentity <> '')
+  where attrelid = pg_catalog.to_regclass(%(job)s) and attname = expected.name and atthasdef
 )

@@ -4,7 +4,7 @@
 --
 -- The index job_due has the order of the claim. A full scan finds the priorities by itself: `level` hops from one to the next
 -- (a loose index scan, one descent for each) and looks from the beginning of each. A short scan is given the priorities, highest
--- first, and of each the watermark: the (run_at, id) up to which this process has looked. It looks only above, past the jobs of
+-- first, and of each the watermark: the (run_at, uid) up to which this process has looked. It looks only above, past the jobs of
 -- queues and types that this process does not serve, and past the entries of jobs already claimed, which PostgreSQL cannot
 -- remove from the index while any transaction stays open. A job that is committed late, below a watermark, is found otherwise
 -- (steve/_engine/claim/watermarks.py).
@@ -47,22 +47,22 @@ with recursive known as (
     limit 1
   ) next
 ), start as materialized (
-  select priority, '-infinity' as run_at, 0 as id
+  select priority, '-infinity' as run_at, null as uid
   from level
   union all
   select *
-  from unnest(%(priorities)s::smallint[], %(run_ats)s::pg_catalog.timestamptz[], %(ids)s::bigint[])
+  from unnest(%(priorities)s::smallint[], %(run_ats)s::pg_catalog.timestamptz[], %(uids)s::pg_catalog.uuid[])
 ), found as materialized (
   select candidate.*
   from start
   cross join lateral (
-    select ctid as place, type, priority, run_at, id
+    select ctid as place, type, priority, run_at, uid
     from only {schema}.job
     where status = 'pending' and crashes = 0 and priority = start.priority
-      and (run_at, id) > (start.run_at, start.id) and run_at <= pg_catalog.now()
+      and (run_at, uid) > (start.run_at, start.uid) and run_at <= pg_catalog.now()
       and (%(any_type)s or type in (select type from known))
       and {filters}
-    order by run_at, id
+    order by run_at, uid
     limit %(n)s
     for no key update skip locked
   ) candidate
@@ -71,8 +71,8 @@ with recursive known as (
   select pg_catalog.count(*), pg_catalog.clock_timestamp() as at
   from found
 ), ranked as (
-  select place, priority, run_at, id, coalesce(most, %(unknown_most)s) as most,
-    pg_catalog.row_number() over (partition by type order by priority desc, run_at, id) as rank
+  select place, priority, run_at, uid, coalesce(most, %(unknown_most)s) as most,
+    pg_catalog.row_number() over (partition by type order by priority desc, run_at, uid) as rank
   from found
   left join known using (type)
   where %(capped)s
@@ -83,7 +83,7 @@ with recursive known as (
     and (crashes + 1 >= %(max_crashes)s) = %(alone)s
     and (%(any_type)s or type in (select type from known))
     and {filters}
-  order by run_at, id
+  order by run_at, uid
   limit %(crashed)s
   for no key update skip locked
 ), claimed as (
@@ -95,7 +95,7 @@ with recursive known as (
       -- least(): if somebody has set a row to the end of the range, the claims that meet it must not fail
       attempts = least(attempts, 999999999) + 1,
       lease_no = least(lease_no, 9223372036854775806) + 1
-  -- By place, not by id, which would go through the index a second time: a row that this statement has locked stays where it
+  -- By place, not by uid, which would go through the index a second time: a row that this statement has locked stays where it
   -- is. A row that was changed after the snapshot and before the lock has a place that the snapshot does not know. It is not
   -- claimed, and a later claim finds it. any(array(...)), not a join: the planner cannot turn it into a scan of the table.
   where ctid = any(array(
@@ -106,7 +106,7 @@ with recursive known as (
     select place from crashed
   )) and (status = 'pending') is true
   returning
-    id, uid, queue, type, priority, payload::pg_catalog.text as payload, error, attempts, crashes, max_attempts,
+    uid, queue, type, priority, payload::pg_catalog.text as payload, error, attempts, crashes, max_attempts,
     backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at
 ), summary as (
   select
@@ -128,19 +128,19 @@ with recursive known as (
      ) soon) as next_due_in,
     extract(epoch from scanned.at - pg_catalog.now())::double precision as scan_seconds,
     -- the last due job of each priority, whoever serves it, unless n ended the scan before
-    (select pg_catalog.json_agg(pg_catalog.json_build_array(start.priority, last.run_at, last.id))::pg_catalog.text
+    (select pg_catalog.json_agg(pg_catalog.json_build_array(start.priority, last.run_at, last.uid))::pg_catalog.text
      from start
      left join lateral (
-       select run_at, id
+       select run_at, uid
        from only {schema}.job
        where status = 'pending' and priority = start.priority
-         and (run_at, id) > (start.run_at, start.id) and run_at <= pg_catalog.now()
-       order by run_at desc, id desc
+         and (run_at, uid) > (start.run_at, start.uid) and run_at <= pg_catalog.now()
+       order by run_at desc, uid desc
        limit 1
      ) last on true
      where scanned.count < %(n)s) as ends,
     scanned.count >= %(n)s as cut_off,
-    (select pg_catalog.json_agg(pg_catalog.json_build_array(priority, run_at, id))::pg_catalog.text
+    (select pg_catalog.json_agg(pg_catalog.json_build_array(priority, run_at, uid))::pg_catalog.text
      from ranked
      where rank > most) as left_over,
     exists (

@@ -2,7 +2,7 @@
 -- claim have the same claimed_at, and `answered` lists, in order, the claimed_at of the latest claims that were answered.
 -- It reads the index job_claimed, which only this statement, rescue_jobs.sql and review_claims.sql may use.
 select
-  id, uid, queue, type, priority, payload::pg_catalog.text, error, attempts, crashes, max_attempts,
+  uid, queue, type, priority, payload::pg_catalog.text, error, attempts, crashes, max_attempts,
   backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at
 from {schema}.job
 where status = 'running' and process_id = %(process_id)s

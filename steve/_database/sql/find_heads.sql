@@ -4,25 +4,25 @@
 -- any number of jobs that this process does not serve.
 with recursive lane as (
   (
-    select queue, type, priority, run_at, id
+    select queue, type, priority, run_at, uid
     from only {schema}.job
     where status = 'pending'
-    order by queue, type, priority, run_at, id
+    order by queue, type, priority, run_at, uid
     limit 1
   )
   union all
   select next.*
   from lane
   cross join lateral (
-    select queue, type, priority, run_at, id
+    select queue, type, priority, run_at, uid
     from only {schema}.job
     where status = 'pending' and (queue, type, priority) > (lane.queue, lane.type, lane.priority)
-    order by queue, type, priority, run_at, id
+    order by queue, type, priority, run_at, uid
     limit 1
   ) next
 )
 select distinct on (priority)
-  priority, least(run_at, pg_catalog.now()), id
+  priority, least(run_at, pg_catalog.now()), uid
 from lane
 where (%(any_type)s or type = any(%(types)s::pg_catalog.text[])) and {filters}
-order by priority, run_at, id
+order by priority, run_at, uid

@@ -1,11 +1,11 @@
--- A page of jobs, newest first, with ids below `before`, of one status, type and queue (null: of all).
+-- A page of jobs, newest first, with uids below `before`, of one status, type and queue (null: of all).
 select
-  id, uid, queue, type, priority, payload::pg_catalog.text, result::pg_catalog.text, error, status, attempts, crashes,
+  uid, queue, type, priority, payload::pg_catalog.text, result::pg_catalog.text, error, status, attempts, crashes,
   max_attempts, backoff_strategy, created_at, updated_at, run_at, claimed_at, started_at, completed_at
 from {schema}.job
-where (%(before)s::bigint is null or id < %(before)s::bigint)
+where (%(before)s::pg_catalog.uuid is null or uid < %(before)s::pg_catalog.uuid)
   and (%(status)s::pg_catalog.text is null or status = %(status)s::pg_catalog.text)
   and (%(type)s::pg_catalog.text is null or type = %(type)s::pg_catalog.text)
   and (%(queue)s::pg_catalog.text is null or queue = %(queue)s::pg_catalog.text)
-order by id desc
+order by uid desc
 limit %(limit)s

@@ -1,6 +1,6 @@
--- Look at the next `most` jobs above the id `after`, and delete those that ended at least `older_than` ago, with their rows
--- in the log. Returns how many were deleted, and the last id looked at (null: there is none above). Each statement is a
--- transaction of its own.
+-- Look at the next `most` jobs above the uid `after` (null: at the first), and delete those that ended at least `older_than`
+-- ago, with their rows in the log. Returns how many were deleted, and the last uid looked at (null: there is none above). Each
+-- statement is a transaction of its own.
 --
 -- There is no index on the time when jobs ended, because it would cost every job three insertions. So a prune goes through
 -- the primary key, statement by statement: it passes over the table once, however much of it is old.
@@ -9,24 +9,24 @@
 -- `only` leaves out child tables by inheritance, which the owner may use as an archive.
 -- The ages are compared, not the times: now() minus a very long older_than would be out of range.
 with looked_at as materialized (
-  select id, status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s as old
+  select uid, status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s as old
   from only {schema}.job
-  where id > %(after)s
-  order by id
+  where %(after)s::pg_catalog.uuid is null or uid > %(after)s::pg_catalog.uuid
+  order by uid
   limit %(most)s
 ), found as materialized (
-  select id
+  select uid
   from only {schema}.job
   -- any(array(...)), not a join, which the planner might turn into a scan of the table
-  where id = any(array(select id from looked_at where old))
+  where uid = any(array(select uid from looked_at where old))
     and status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s
   for update skip locked
 ), pruned as (
   delete from only {schema}.job
-  where id = any(array(select id from found))
-  returning id
+  where uid = any(array(select uid from found))
+  returning uid
 ), forgotten as (
   delete from {schema}.attempt
-  where job_id = any(array(select id from pruned))
+  where job_uid = any(array(select uid from pruned))
 )
-select (select pg_catalog.count(*) from pruned), (select pg_catalog.max(id) from looked_at)
+select (select pg_catalog.count(*) from pruned), (select uid from looked_at order by uid desc limit 1)

@@ -4,17 +4,17 @@
 --
 -- Another process loses jobs only if it has sent no heartbeat since it was judged. If it was judged dead, the lock of its row
 -- must also be free. This statement holds that lock, and the lock on the row itself, until its end. A heartbeat waits for it,
--- and then inserts the row again if it was deleted. From another process all jobs are taken except `ids`, which were taken
+-- and then inserts the row again if it was deleted. From another process all jobs are taken except `uids`, which were taken
 -- before: if that process lives after all and claims one of them again, one judgement must not cost it the job twice. From
--- this process (`own`) only the claims in `ids` and `lease_nos` are taken.
+-- this process (`own`) only the claims in `uids` and `lease_nos` are taken.
 --
 -- The log gets a row with the status `crashed` under the lease_no of the claim. Then lease_no is raised, so that nothing that
--- the process still sends about the job matches. The log may have such a row already, written by hand or left by an earlier
--- job with the same id. `do nothing` skips it, so that one such row does not prevent the rescue of all other jobs. least()
--- and coalesce() are there for the same reason.
+-- the process still sends about the job matches. The log may have such a row already, written by hand or left from
+-- another life of the job (forget_attempt.sql). `do nothing` skips it, so that one such row does not prevent the rescue of all
+-- other jobs. least() and coalesce() are there for the same reason.
 --
 -- The jobs are found through the index job_claimed, which has the entries of one process together, and which only this
--- statement, review_claims.sql and find_claimed.sql may use. There is no order by id, because the planner might then read all
+-- statement, review_claims.sql and find_claimed.sql may use. There is no order by uid, because the planner might then read all
 -- jobs. The update uses the primary key. A job that is being settled at this moment is skipped. If it is still held later,
 -- the next call finds it.
 --
@@ -27,12 +27,12 @@ with culprit as materialized (
     and (not %(dead)s or pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s || id, 0)))
   for update skip locked
 ), held as materialized (
-  select id, lease_no, attempts, claimed_at
+  select uid, lease_no, attempts, claimed_at
   from {schema}.job
   where status = 'running' and process_id = (select id from culprit)
     and case
-      when %(own)s then (id, lease_no) in (select * from unnest(%(ids)s::bigint[], %(lease_nos)s::bigint[]))
-      else id <> all(%(ids)s)
+      when %(own)s then (uid, lease_no) in (select * from unnest(%(uids)s::pg_catalog.uuid[], %(lease_nos)s::bigint[]))
+      else uid <> all(%(uids)s)
     end
   limit %(n)s
   for no key update skip locked
@@ -51,17 +51,17 @@ with culprit as materialized (
       started_at = coalesce(started_at, claimed_at, pg_catalog.now()),
       completed_at = case when crashes + 1 >= %(max_crashes)s then pg_catalog.now() end,
       updated_at = pg_catalog.now()
-  where id = any(array(select id from held)) and (status = 'running') is true
+  where uid = any(array(select uid from held)) and (status = 'running') is true
   returning
-    id, uid, queue, type, priority, payload::pg_catalog.text as payload, error, attempts, crashes, max_attempts,
+    uid, queue, type, priority, payload::pg_catalog.text as payload, error, attempts, crashes, max_attempts,
     backoff_strategy, backoff_base, backoff_max, backoff_jitter, created_at, run_at, started_at, completed_at, updated_at, status
 ), logged as (
-  insert into {schema}.attempt (job_id, lease_no, number, process, started_at, completed_at, status, error_message)
-  select held.id, held.lease_no, held.attempts, culprit.name, coalesce(held.claimed_at, rescued.updated_at),
+  insert into {schema}.attempt (job_uid, lease_no, number, process, started_at, completed_at, status, error_message)
+  select held.uid, held.lease_no, held.attempts, culprit.name, coalesce(held.claimed_at, rescued.updated_at),
     rescued.updated_at, 'crashed', %(reason)s
   from culprit, held
-  join rescued using (id)
-  on conflict (job_id, lease_no) do nothing
+  join rescued using (uid)
+  on conflict (job_uid, lease_no) do nothing
 ), buried as (
   delete from {schema}.process
   where id = (select id from culprit) and %(dead)s
@@ -72,9 +72,9 @@ with culprit as materialized (
   where id = (select id from culprit) and not %(dead)s and not %(own)s and not exists (select from held)
 )
 select
-  id, uid, queue, type, priority, payload, error, rescued.attempts, crashes, max_attempts,
+  uid, queue, type, priority, payload, error, rescued.attempts, crashes, max_attempts,
   backoff_strategy, backoff_base, backoff_max, backoff_jitter, held.lease_no, coalesce(held.claimed_at, updated_at),
   created_at, run_at, started_at, updated_at, completed_at, status,
   (select pg_catalog.pg_notify(%(channel)s, 'back') where %(notify)s)
 from rescued
-join held using (id)
+join held using (uid)

@@ -1,5 +1,5 @@
 -- Which process holds which job, according to the tables? Each process asks that once in each lease. Returns one row: the ids
--- of processes that hold jobs and had no row, and the claims of this process, as ids and lease_nos.
+-- of processes that hold jobs and had no row, and the claims of this process, as uids and lease_nos.
 --
 -- A process that holds jobs may have no row: the row was deleted, by hand or before a last claim of the process arrived, or it
 -- was lost in a failover. A missing row does not prove that the process is dead, so the process is given one. If it lives, it
@@ -35,11 +35,11 @@ with recursive holder as (
   on conflict (id) do nothing
   returning id
 ), own as (
-  select id, lease_no
+  select uid, lease_no
   from {schema}.job
   where status = 'running' and process_id = %(process_id)s
 )
 select
   array(select id from adopted),
-  array(select id from own order by id),
-  array(select lease_no from own order by id)
+  array(select uid from own order by uid),
+  array(select lease_no from own order by uid)

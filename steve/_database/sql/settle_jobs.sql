@@ -2,13 +2,13 @@
 -- Returns the verdicts whose jobs were still held under the lease named, since listeners may hear only of those. With `times`
 -- it also returns the times, which are for the listeners.
 --
--- The fence is (id, lease_no) and the status `running`. A job that was rescued meanwhile has a higher lease_no and does not
+-- The fence is (uid, lease_no) and the status `running`. A job that was rescued meanwhile has a higher lease_no and does not
 -- match. Then nothing is written, not even a row in the log, because the log is inserted from what the UPDATE returned, not
 -- from the verdicts. The time of the claim belongs to the fence, too: if a standby is promoted before it has received all
--- changes, it gives some ids and lease_nos out again.
+-- changes, it gives some lease_nos out again.
 --
 -- `(status = 'running') is true`, because with `status = 'running'` the planner might use the partial index of running jobs,
--- and read all of it. `id = any(array[...])`, because with `id = ...` it might choose a merge join, which reads all of job in
+-- and read all of it. `uid = any(array[...])`, because with `uid = ...` it might choose a merge join, which reads all of job in
 -- the order of its key. It does so if the statistics say that job has one row or none, and keeps the plan when the table has
 -- grown. With this form it can only look up each job.
 --
@@ -23,10 +23,10 @@
 with verdict as materialized (
   select *
   from unnest(
-    %(ids)s::bigint[], %(lease_nos)s::bigint[], %(statuses)s::pg_catalog.text[], %(results)s::pg_catalog.jsonb[],
+    %(uids)s::pg_catalog.uuid[], %(lease_nos)s::bigint[], %(statuses)s::pg_catalog.text[], %(results)s::pg_catalog.jsonb[],
     %(errors)s::pg_catalog.text[], %(delays)s::double precision[], %(begun_agos)s::bigint[],
     %(attempt_statuses)s::pg_catalog.text[], %(error_details)s::pg_catalog.text[], %(claims)s::smallint[]
-  ) with ordinality as t (id, lease_no, status, result, error, delay, begun_ago, attempt_status, error_details, claim, place)
+  ) with ordinality as t (uid, lease_no, status, result, error, delay, begun_ago, attempt_status, error_details, claim, place)
 ), settled as (
   update {schema}.job
   set status = verdict.status,
@@ -47,27 +47,25 @@ with verdict as materialized (
       end,
       updated_at = pg_catalog.now()
   from verdict
-  where job.id = any(array[verdict.id])
+  where job.uid = any(array[verdict.uid])
     and job.lease_no = verdict.lease_no
     and (job.status = 'running') is true
     and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]
   returning
-    verdict.place, job.id, verdict.lease_no, job.attempts, job.run_at, job.started_at, job.updated_at, job.completed_at,
+    verdict.place, job.uid, verdict.lease_no, job.attempts, job.run_at, job.started_at, job.updated_at, job.completed_at,
     job.process,
     job.updated_at - verdict.begun_ago * interval '1 microsecond' as begun_at,
     verdict.attempt_status, verdict.error, verdict.error_details
 ), logged as (
   insert into {schema}.attempt (
-    job_id, lease_no, number, process, started_at, completed_at, status, error_message, error_details
+    job_uid, lease_no, number, process, started_at, completed_at, status, error_message, error_details
   )
-  select id, lease_no, attempts, %(process)s, begun_at, updated_at, attempt_status, error, error_details
+  select uid, lease_no, attempts, %(process)s, begun_at, updated_at, attempt_status, error, error_details
   from settled
   where attempt_status is not null and process is null
 )
 select
   place,
-  case when %(times)s then id end,
-  case when %(times)s then lease_no end,
   case when %(times)s then run_at end,
   case when %(times)s then started_at end,
   case when %(times)s then updated_at end,

@@ -19,15 +19,15 @@ with recursive level as (
     limit 1
   ) next
 ), found as materialized (
-  select candidate.id
+  select candidate.uid
   from level
   cross join lateral (
-    select id
+    select uid
     from only {schema}.job
     where status = 'pending' and crashes = 0 and priority = level.priority and run_at <= pg_catalog.now()
       and (%(any_type)s or type = any(%(types)s::pg_catalog.text[])) is true
       and {filters}
-    order by run_at, id
+    order by run_at, uid
     limit 1
   ) candidate
   limit 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from steve._database.execute import execute, quoted
-from steve._database.failures import Connection, translated
+from steve._database.execute import quoted
+from steve._database.failures import Connection
 from steve._database.statements.script import Script
 
-INDEXES = ["job_pkey", "job_uid_key", "job_due", "job_ready", "job_suspect", "job_claimed", "attempt_pkey", "process_pkey"]
+INDEXES = ["job_pkey", "job_due", "job_ready", "job_suspect", "job_claimed", "attempt_pkey", "process_pkey"]
 
-DEFAULTS = ["id", "status", "attempts", "crashes", "lease_no", "created_at", "updated_at"]
+DEFAULTS = ["status", "attempts", "crashes", "lease_no", "created_at", "updated_at"]
 """The columns of job whose defaults the statements rely on; `check_tables` looks for them."""
 
 
@@ -17,24 +17,6 @@ class CheckStatements:
 
     def __init__(self, script: Script) -> None:
         self._script = script
-
-    def check_sequence(self, connection: Connection) -> list[str]:
-        """What is wrong with the sequence of the ids, and how to mend it. Empty if nothing is wrong, or if this role may
-        not read the sequence."""
-        rows = self._script.rows(connection, "check_sequence", {"table": self._script.table("job")})
-        if not rows or not rows[0][1]:
-            return []
-        sequence, _, greatest = rows[0]
-        with translated(connection):  # PostgreSQL returned the name with its quotes
-            ((last, is_called),) = execute(connection, f"select last_value, is_called from {sequence}", prepare=False)
-        next_id = last + is_called
-        if next_id > greatest:
-            return []
-        flaw = (
-            f"the sequence {sequence} gives out the id {next_id} next, but there are jobs up to {greatest}, as after a copy "
-            f"of the rows: as the owner, run select setval('{sequence}', {greatest})"
-        )
-        return [flaw]
 
     def check_tables(self, connection: Connection) -> list[str]:
         """Which keys, indexes and defaults the tables lack."""

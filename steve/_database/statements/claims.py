@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from steve._database.failures import Connection, Refused
-from steve._database.literals import array, text_array
+from steve._database.literals import array, text_array, uuid_array
 from steve._database.statements.rows import claim_order, claimed_row
 from steve._database.statements.script import Script
 from steve._model.claim import ClaimReply, Demand, Watermark
@@ -79,7 +80,7 @@ class ClaimStatements:
             "full": demand.watermarks is None,
             "priorities": array(priority for priority, _ in watermarks),
             "run_ats": text_array(run_at.isoformat() for _, (run_at, _) in watermarks),
-            "ids": array(id for _, (_, id) in watermarks),
+            "uids": uuid_array(uid for _, (_, uid) in watermarks),
             "process_id": process_id,
             "crashed": demand.crashed,
             "alone": demand.alone,
@@ -94,7 +95,7 @@ class ClaimStatements:
     def find_heads(self, connection: Connection, demand: Demand) -> dict[int, Watermark]:
         """The first pending job of each priority, among those that are served."""
         rows = self._script.rows(connection, "find_heads", self._served(demand).parameters(), prepare=True)
-        return {priority: (run_at, id) for priority, run_at, id in rows}
+        return {priority: (run_at, uid) for priority, run_at, uid in rows}
 
     def time_full_scan(self, connection: Connection, demand: Demand) -> float:
         """How many seconds a full scan takes to find the first due job."""
@@ -129,8 +130,8 @@ class _Served(NamedTuple):
 
 
 def _places(text: str | None) -> list[tuple[int, Any]]:
-    """Priorities, each with a place, (run_at, id), or None."""
+    """Priorities, each with a place, (run_at, uid), or None."""
     return [
-        (priority, None if run_at is None else (datetime.fromisoformat(run_at), id))
-        for priority, run_at, id in json.loads(text or "[]")
+        (priority, None if run_at is None else (datetime.fromisoformat(run_at), UUID(uid)))
+        for priority, run_at, uid in json.loads(text or "[]")
     ]

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from steve._database.execute import Cursor
 from steve._database.failures import Connection, Refused, Unexplained, translated
-from steve._database.literals import array, copied
+from steve._database.literals import copied, uuid_array
 from steve._database.statements.rows import in_utc, known
 from steve._database.statements.script import Script
 from steve._model import json as _json
@@ -55,7 +55,6 @@ class Insert(NamedTuple):
 class Inserted(NamedTuple):
     """What the database added to a job."""
 
-    id: int
     created_at: datetime
     updated_at: datetime
     run_at: datetime
@@ -68,8 +67,8 @@ class Page(NamedTuple):
     type: str | None
     queue: str | None
     limit: int
-    before: int | None
-    """List only jobs whose ids are below this one. None: any."""
+    before: UUID | None
+    """List only jobs whose uids are below this one. None: any."""
 
 
 class JobStatements:
@@ -107,26 +106,22 @@ class JobStatements:
         return _inserted(rows[0]) if rows else None
 
     def insert_jobs(
-        self, connection: Connection, jobs: Sequence[Insert], made: Callable[[Insert, int, datetime, datetime, datetime], T]
+        self, connection: Connection, jobs: Sequence[Insert], made: Callable[[Insert, datetime, datetime, datetime], T]
     ) -> list[T]:
-        """Insert all jobs or none. Returns `made(job, id, created_at, updated_at, run_at)` for each job, in their order.
+        """Insert all jobs or none. Returns `made(job, created_at, updated_at, run_at)` for each job, in their order.
 
         Raises Refused with SQLSTATE 23505 if a job with one of the uids exists already.
         """
-        reserved = {"table": self._script.table("job"), "count": len(jobs)}
-        at, ids = self._script.rows(connection, "reserve_ids", reserved)[0]
-        if ids[0] is None:
-            raise Refused("the column id of the table job has no sequence of its own", "23502")
-        at = in_utc(at)
+        at = in_utc(self._script.rows(connection, "read_clock", {})[0][0])
         results: list[T] = []
         statement = self._script.text("insert_jobs").replace("%%", "%")  # psycopg does not undo %% if there are no parameters
         cursor = Cursor(connection)
         with translated(connection), cursor.copy(statement.encode()) as copy:
             for start in range(0, len(jobs), COPY_ROWS):
-                some, some_ids = jobs[start : start + COPY_ROWS], ids[start : start + COPY_ROWS]
+                some = jobs[start : start + COPY_ROWS]
                 run_ats = [at if job.terms.run_at is None else max(at, job.terms.run_at) for job in some]
-                copy.write("".join(_copy_lines(some, some_ids, run_ats, at)).encode())
-                results += map(made, some, some_ids, repeat(at), repeat(at), run_ats)  # meanwhile PostgreSQL reads the lines
+                copy.write("".join(_copy_lines(some, run_ats, at)).encode())
+                results += map(made, some, repeat(at), repeat(at), run_ats)  # meanwhile PostgreSQL reads the lines
         if cursor.rowcount != len(jobs):
             raise SteveError(
                 f"of {len(jobs)} jobs {cursor.rowcount} were stored: a trigger on the table job swallowed the others; "
@@ -143,17 +138,17 @@ class JobStatements:
             raise Refused(str(error), error.sqlstate) from error
 
     def find_jobs(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Job]:
-        rows = self._script.rows(connection, "find_jobs", {"uids": array(uids)}, prepare=False)
-        return {row[1]: _job(row) for row in rows}
+        rows = self._script.rows(connection, "find_jobs", {"uids": uuid_array(uids)}, prepare=False)
+        return {row[0]: _job(row) for row in rows}
 
     def find_inserted(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Inserted]:
         """What the database added to each of these jobs, if it exists."""
-        rows = self._script.rows(connection, "find_inserted", {"uids": array(uids)}, prepare=False)
+        rows = self._script.rows(connection, "find_inserted", {"uids": uuid_array(uids)}, prepare=False)
         return {row[0]: _inserted(row[1:]) for row in rows}
 
     def find_open(self, connection: Connection, uids: Sequence[UUID]) -> set[UUID]:
         """Which of these jobs have not ended."""
-        return {row[0] for row in self._script.rows(connection, "find_open", {"uids": array(uids)}, prepare=False)}
+        return {row[0] for row in self._script.rows(connection, "find_open", {"uids": uuid_array(uids)}, prepare=False)}
 
     def list_jobs(self, connection: Connection, page: Page) -> list[Job]:
         return [_job(row) for row in self._script.rows(connection, "list_jobs", page._asdict(), prepare=False)]
@@ -165,24 +160,27 @@ class JobStatements:
             for row in rows
         ]
 
-    def prune_jobs(self, connection: Connection, older_than: timedelta, after: int, most: int) -> tuple[int, int | None]:
-        """Returns how many jobs were deleted, and the last id that was looked at. None: there is no id above `after`."""
+    def prune_jobs(
+        self, connection: Connection, older_than: timedelta, after: UUID | None, most: int
+    ) -> tuple[int, UUID | None]:
+        """Look at the next `most` jobs above the uid `after`, or at the first ones. Returns how many were deleted, and the last
+        uid that was looked at. None: there is none above `after`."""
         parameters = {"older_than": older_than, "after": after, "most": most}
         # Planned each time: a plan that was made for a small table might read all of a large one in each batch.
         count, last = self._script.rows(connection, "prune_jobs", parameters, prepare=False)[0]
         return count, last
 
 
-def _copy_lines(jobs: Sequence[Insert], ids: Sequence[int], run_ats: Sequence[datetime], at: datetime) -> Iterator[str]:
+def _copy_lines(jobs: Sequence[Insert], run_ats: Sequence[datetime], at: datetime) -> Iterator[str]:
     """The lines of the COPY, with the columns in the order of insert_jobs.sql. `at`: the time of creation."""
     created_at = at.isoformat(" ")  # a blank, because PostgreSQL takes longer to read a T
     terms = None
-    for job, id, run_at in zip(jobs, ids, run_ats, strict=True):
+    for job, run_at in zip(jobs, run_ats, strict=True):
         if job.terms is not terms:
             terms = job.terms
             columns = _copy_terms(terms)
         due = created_at if run_at is at else run_at.isoformat(" ")
-        yield f"{id}\t{job.uid_number:032x}\t{copied(job.payload)}\t{columns}\t{due}\t{created_at}\t{created_at}\n"
+        yield f"{job.uid_number:032x}\t{copied(job.payload)}\t{columns}\t{due}\t{created_at}\t{created_at}\n"
 
 
 @lru_cache(maxsize=100)
@@ -192,7 +190,7 @@ def _copy_terms(terms: Terms) -> str:
 
 
 def _inserted(row: tuple[Any, ...]) -> Inserted:
-    return Inserted(row[0], in_utc(row[1]), in_utc(row[2]), in_utc(row[3]))
+    return Inserted(in_utc(row[0]), in_utc(row[1]), in_utc(row[2]))
 
 
 def _job(row: tuple[Any, ...]) -> Job:

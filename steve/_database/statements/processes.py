@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from steve._database.failures import Connection
-from steve._database.literals import array
+from steve._database.literals import array, uuid_array
 from steve._database.statements.script import Script
 from steve._model.claimed import Claimed, ClaimKey, Settled
 from steve._model.outcome import Verdict
@@ -119,14 +120,14 @@ class ProcessStatements:
         process: Process,
         dead: bool,
         reason: str,
-        taken: Collection[int],
+        taken: Collection[UUID],
         *,
         max_crashes: int,
         notify: bool,
     ) -> list[tuple[Verdict, Settled]]:
         """Take some jobs away from this process, except those `taken` before. Returns what became of each. An empty list: the
         process holds no more jobs, or it has sent a heartbeat since it was seen."""
-        more = {"heartbeat_at": process.heartbeat_at, "dead": dead, "own": False, "ids": array(taken)}
+        more = {"heartbeat_at": process.heartbeat_at, "dead": dead, "own": False, "uids": uuid_array(taken)}
         return self._rescue(connection, process.id, reason, max_crashes, notify, **more)
 
     def free_jobs(
@@ -140,7 +141,7 @@ class ProcessStatements:
         notify: bool,
     ) -> list[tuple[Verdict, Settled]]:
         """As `rescue_jobs`, for the jobs that this process, `id`, holds by these claims. Takes none while its row is locked."""
-        keys = {"ids": array(id for id, _ in claims), "lease_nos": array(lease_no for _, lease_no in claims)}
+        keys = {"uids": uuid_array(uid for uid, _ in claims), "lease_nos": array(lease_no for _, lease_no in claims)}
         return self._rescue(connection, id, reason, max_crashes, notify, own=True, **keys)
 
     def _rescue(
@@ -150,7 +151,7 @@ class ProcessStatements:
             "id": id,
             "heartbeat_at": None,
             "dead": False,
-            "ids": "{}",
+            "uids": "{}",
             "lease_nos": "{}",
             "reason": reason,
             "max_crashes": max_crashes,
@@ -165,12 +166,12 @@ class ProcessStatements:
 
     def review_claims(self, connection: Connection, id: int, lease: float) -> Review:
         """`id`: this process. `lease`: the lease in the rows that are made for other processes."""
-        ((adopted, ids, lease_nos),) = self._script.rows(connection, "review_claims", {"process_id": id, "lease": lease})
-        return Review(adopted, set(zip(ids, lease_nos, strict=True)))
+        ((adopted, uids, lease_nos),) = self._script.rows(connection, "review_claims", {"process_id": id, "lease": lease})
+        return Review(adopted, set(zip(uids, lease_nos, strict=True)))
 
     def find_held(self, connection: Connection, claims: Sequence[ClaimKey]) -> set[ClaimKey]:
         """Which of these claims still hold."""
-        parameters = {"ids": array(id for id, _ in claims), "lease_nos": array(lease_no for _, lease_no in claims)}
+        parameters = {"uids": uuid_array(uid for uid, _ in claims), "lease_nos": array(lease_no for _, lease_no in claims)}
         return {(row[0], row[1]) for row in self._script.rows(connection, "find_held", parameters)}
 
     def deregister_process(self, connection: Connection, process_id: int) -> None:
@@ -187,5 +188,5 @@ def _rescued(row: tuple[Any, ...]) -> tuple[Verdict, Settled]:
     updated_at, completed_at, status = row[len(Claimed._fields) : -1]
     verdict = Verdict(job, None, Status(status), AttemptStatus.CRASHED, error=job.error, delay=None)
     started_at = job.started_at or job.claimed_at
-    settled = Settled(job.id, job.lease_no, job.run_at, started_at, updated_at, completed_at, job.claimed_at)
+    settled = Settled(job.run_at, started_at, updated_at, completed_at, job.claimed_at)
     return verdict, settled

@@ -26,4 +26,4 @@ def in_utc(at: Any) -> Any:
 
 
 def claim_order(job: Claimed) -> tuple[bool, int, datetime, int]:
-    return not job.crashes, -job.priority, job.run_at, job.id  # crashed jobs first: each was claimed for an idle worker
+    return not job.crashes, -job.priority, job.run_at, job.uid.int  # crashed jobs first: each was claimed for an idle worker

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from steve._database.execute import Cursor
 from steve._database.failures import Connection, translated
-from steve._database.literals import array, text_array, words
+from steve._database.literals import array, text_array, uuid_array, words
 from steve._database.statements.rows import settled_row
 from steve._database.statements.script import Script
 from steve._model.claimed import Settled
@@ -49,7 +49,7 @@ class SettlementStatements:
             "channel": self._script.channel,
             "hint": hint,
             "times": times,
-            "ids": array([verdict.job.id for verdict in verdicts]),
+            "uids": uuid_array([verdict.job.uid for verdict in verdicts]),
             "lease_nos": array([verdict.job.lease_no for verdict in verdicts]),
             "statuses": words([verdict.status for verdict in verdicts]),
             "results": text_array([verdict.result for verdict in verdicts]),
@@ -65,21 +65,22 @@ class SettlementStatements:
         rows = self._script.rows(connection, "settle_jobs", parameters, prepare=True)
         return {row[0]: settled_row(row[1:-1]) for row in rows} if times else {row[0]: None for row in rows}
 
-    def find_settled(self, connection: Connection, verdicts: Sequence[Verdict]) -> dict[int, Settled | None]:
-        """Which verdicts an earlier try has written: their places, counted from 1, with their times."""
+    def find_settled(self, connection: Connection, process: str, verdicts: Sequence[Verdict]) -> dict[int, Settled | None]:
+        """Which verdicts the process of this name has written already: their places, counted from 1, with their times."""
         jobs = [verdict.job for verdict in verdicts]
         claims = {
-            "ids": array(job.id for job in jobs),
+            "process": process,
+            "uids": uuid_array(job.uid for job in jobs),
             "lease_nos": array(job.lease_no for job in jobs),
             "claimed_ats": text_array(job.claimed_at.isoformat() for job in jobs),
         }
         return {row[0]: settled_row(row[1:]) for row in self._script.rows(connection, "find_settled", claims)}
 
     def forget_attempt(self, connection: Connection, verdict: Verdict) -> None:
-        """Delete the attempt with the job id and lease_no of this verdict. This process still holds that lease, so no
-        settlement wrote the attempt: an earlier job with the same id left it, or somebody wrote it by hand."""
+        """Delete the attempt with the uid and lease_no of this verdict. This process still holds that lease, so no settlement
+        wrote the attempt: it was left from another life of the job, or somebody wrote it by hand."""
         job = verdict.job
-        claim = {"id": job.id, "lease_no": job.lease_no, "claimed_at": job.claimed_at.isoformat()}
+        claim = {"uid": job.uid, "lease_no": job.lease_no, "claimed_at": job.claimed_at.isoformat()}
         self._script.rows(connection, "forget_attempt", claim)
 
 

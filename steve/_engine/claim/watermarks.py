@@ -14,11 +14,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from steve._model.claim import ClaimReply, Watermark
 from steve._model.tuning import Tuning
 
-BEGINNING: Watermark = (datetime.min.replace(tzinfo=UTC) + timedelta(days=1), 0)
+BEGINNING: Watermark = (datetime.min.replace(tzinfo=UTC) + timedelta(days=1), UUID(int=0))
 
 
 class Watermarks:
@@ -87,7 +88,7 @@ class Watermarks:
                 watermarks[priority] = end or BEGINNING
             elif end is not None and end > watermarks[priority]:
                 watermarks[priority] = end
-        last = {job.priority: (job.run_at, job.id) for job in reply.jobs if not job.crashes}
+        last = {job.priority: (job.run_at, job.uid) for job in reply.jobs if not job.crashes}
         for priority, watermark in last.items():
             # Moved back only if there may be more jobs between the last one and the old watermark.
             if cut_off or priority not in watermarks or watermark > watermarks[priority]:
@@ -97,8 +98,8 @@ class Watermarks:
 
     def _lower(self, priority: int, place: Watermark) -> None:
         """The job at this place is to be found by the next claim."""
-        run_at, id = place
-        below = max((run_at - timedelta(microseconds=1), id), BEGINNING)
+        run_at, uid = place
+        below = max((run_at - timedelta(microseconds=1), uid), BEGINNING)
         self._watermarks[priority] = min(below, self._watermarks.get(priority, below))
 
     # -- from the scanner -----------------------------------------------------------------------------------------------

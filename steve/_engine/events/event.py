@@ -41,9 +41,9 @@ class Event(NamedTuple):
     def make_attempt(self) -> Attempt:
         job, verdict, settled = self.job, self.verdict, self.settled
         if verdict is None or settled is None or verdict.attempt_status is None:
-            return Attempt(job.id, job.attempts, self.process, job.claimed_at, None, AttemptStatus.RUNNING, None, None)
+            return Attempt(job.uid, job.attempts, self.process, job.claimed_at, None, AttemptStatus.RUNNING, None, None)
         return Attempt(
-            job.id,
+            job.uid,
             job.attempts,
             self.process,
             settled.begun_at,

@@ -5,6 +5,7 @@ connection, because it may wait for locks.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from uuid import UUID
 
 from steve._database.failures import Connection
 from steve._database.loop_connection import LoopConnections
@@ -60,7 +61,9 @@ class DatabaseLiveness:
     def suspect(self, process: Process) -> float | None:
         return self._connections.scan.call(lambda ours: self._statements.suspect_process(ours, process))
 
-    def rescue(self, process: Process, *, dead: bool, reason: str, taken: Collection[int]) -> Sequence[tuple[Verdict, Settled]]:
+    def rescue(
+        self, process: Process, *, dead: bool, reason: str, taken: Collection[UUID]
+    ) -> Sequence[tuple[Verdict, Settled]]:
         def rescue(connection: Connection) -> Sequence[tuple[Verdict, Settled]]:
             return self._statements.rescue_jobs(
                 connection, process, dead, reason, taken, max_crashes=self._max_crashes, notify=self._notify

@@ -5,7 +5,6 @@ The tables and a process may disagree about a job for these reasons:
     the server forgot the outcome: a standby was promoted before it had received everything, or the server crashed under
         `synchronous_commit = off`
     rows were put back from a dump or changed by hand
-    a truncate or a sequence gave an id out again
     something interrupted a thread that had just taken a job
 
 No rescue would ever take such a job, because the process that holds it according to the tables is alive.

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
+from uuid import UUID
 
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict
@@ -27,7 +28,9 @@ class RescuePort(Protocol):
         """Write into the row that the process is suspect. Returns when that was, by the server's clock; None: the process has
         sent a heartbeat since, or another process has written it already."""
 
-    def rescue(self, process: Process, *, dead: bool, reason: str, taken: Collection[int]) -> Sequence[tuple[Verdict, Settled]]:
+    def rescue(
+        self, process: Process, *, dead: bool, reason: str, taken: Collection[UUID]
+    ) -> Sequence[tuple[Verdict, Settled]]:
         """Take some of its jobs, except those `taken`. Returns what became of each; when it returns none, there are no more."""
 
 
@@ -106,10 +109,10 @@ class Rescue:
         what = "died" if process.lock_is_free else f"gave no sign of life for {seen.silent:.0f} s"
         reason = f"ProcessCrashed: process {process.name} {what} while it held the job"
         pending = failed = 0
-        taken: set[int] = set()
+        taken: set[UUID] = set()
         while rescued := self._database.rescue(process, dead=dead, reason=reason, taken=taken):
             for verdict, settled in rescued:
-                taken.add(verdict.job.id)
+                taken.add(verdict.job.uid)
                 if verdict.status is Status.FAILED:
                     failed += 1
                     logger.error("job %s failed: %s", verdict.job.uid, verdict.error, extra=verdict.job.log_extra())

@@ -34,7 +34,7 @@ class DatabaseSettlement:
         return self._connection.call(lambda ours: settle(ours, self._process, verdicts, now, self._notify, times))
 
     def find_written(self, verdicts: Sequence[Verdict]) -> Landed:
-        return self._connection.call(lambda ours: self._statements.find_settled(ours, verdicts))
+        return self._connection.call(lambda ours: self._statements.find_settled(ours, self._process, verdicts))
 
     def rehearse(self, verdict: Verdict) -> None:
         self._connection.call(lambda ours: self._statements.rehearse_settlement(ours, self._process, verdict))

@@ -32,7 +32,7 @@ def may_have_been_written(error: Exception) -> bool:
 
 
 def is_left_from_another_life(error: Exception) -> bool:
-    """Whether an older row of the log is in the way. The key of the log, (job_id, lease_no), is the only unique key that the
+    """Whether an older row of the log is in the way. The key of the log, (job_uid, lease_no), is the only unique key that the
     settler writes."""
     return isinstance(error, DatabaseFailure) and error.sqlstate == "23505"
 

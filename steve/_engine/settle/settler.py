@@ -40,8 +40,8 @@ LOOP = "settling"
 
 Landed = dict[int, Settled | None]
 """The verdicts of a group that are in the database, by their place in the group, counted from 1. None: the verdict is written,
-and no listener wants to know about it. The claim key could not take the place's role: after a truncate, for example, an id and
-its lease_no may be given out again while the earlier job runs. Then two verdicts of a group have the same claim key."""
+and no listener wants to know about it. The claim key could not take the place's role: a standby that is promoted may give a
+lease_no out again while the handler of the earlier claim runs. Then two verdicts of a group have the same claim key."""
 
 
 class SettlePort(Protocol):
@@ -58,8 +58,8 @@ class SettlePort(Protocol):
         """Write it in a transaction that is rolled back."""
 
     def forget_attempt(self, verdict: Verdict) -> None:
-        """Delete a row of the log that has the verdict's job_id and lease_no, though no settlement of this lease wrote it. An
-        earlier job may have left it, for example before a restore let its id be given out again."""
+        """Delete a row of the log that has the verdict's uid and lease_no, though no settlement of this lease wrote it. It may
+        have been left from another life of the job, whose row was then restored from a dump."""
 
 
 class CommitPort(Protocol):

@@ -25,8 +25,8 @@ class RunningJobs:
         self.workers = workers
         self.signals = RunSignals()
         # By id() of the claimed job, because two runs may have the same job for a moment: a job that is due again at once may
-        # begin before its earlier run is removed here. They may even have the same claim key: after a truncate, say, an id and
-        # its lease_no may be given out again while the earlier job runs. Single operations on a dict are atomic.
+        # begin before its earlier run is removed here. They may even have the same claim key: a standby that is promoted
+        # may give a lease_no out again while the handler of the earlier claim runs. Single operations on a dict are atomic.
         self._jobs: dict[int, RunningJob] = {}
         self.freed_at = 0.0
         """time.monotonic() when a worker last became free after all had been busy."""

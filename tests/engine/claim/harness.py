@@ -29,7 +29,7 @@ def claimed(number: int, type: str = "a", payload: str = "{}") -> Claimed:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     retry = (3, "exp", 2.0, 3600.0, 0.0)
     return Claimed(
-        number, UUID(int=number), "default", type, 0, payload, None, 1, 0, *retry, lease_no=1,
+        UUID(int=number), "default", type, 0, payload, None, 1, 0, *retry, lease_no=1,
         claimed_at=at, created_at=at, run_at=at, started_at=None,
     )  # fmt: skip
 
@@ -144,7 +144,7 @@ class Harness:
             pass
 
     def take_all(self) -> list[int]:
-        return [job.id for job in iter(self.buffer.take, None)]
+        return [job.uid.int for job in iter(self.buffer.take, None)]
 
     def seconds_to_next_claim(self) -> float:
         """Do what an idle worker does until it claims. Returns how long that took by the clock; FAR if it did not claim by

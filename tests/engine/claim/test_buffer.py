@@ -26,7 +26,7 @@ class BufferHarness:
         self.buffer.add([claimed(number) for number in numbers], seconds_each)
 
     def take_all(self) -> list[int]:
-        return [job.id for job in iter(self.buffer.take, None)]
+        return [job.uid.int for job in iter(self.buffer.take, None)]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_jobs_are_taken_in_the_order_in_which_they_were_claimed(harness: BufferH
     harness.add(3, 1, 2)
     harness.add(5, 4)
     assert len(harness.buffer) == 5
-    assert [job.id for job in harness.buffer.jobs()] == [3, 1, 2, 5, 4]
+    assert [job.uid.int for job in harness.buffer.jobs()] == [3, 1, 2, 5, 4]
     assert harness.take_all() == [3, 1, 2, 5, 4]
     assert len(harness.buffer) == 0
 
@@ -116,7 +116,7 @@ def test_a_job_that_is_given_back_is_pending_and_counts_no_attempt(harness: Buff
     harness.buffer.take()
     assert harness.buffer.give_back() == 2
     assert len(harness.buffer) == 0
-    assert [verdict.job.id for verdict in harness.returned] == [2, 3]
+    assert [verdict.job.uid.int for verdict in harness.returned] == [2, 3]
     for verdict in harness.returned:
         assert (verdict.status, verdict.attempt_status, verdict.begun, verdict.delay) == (Status.PENDING, None, None, None)
     assert harness.buffer.give_back() == 0
@@ -129,7 +129,7 @@ def test_only_what_lay_there_too_long_is_given_back_and_the_rest_keeps_its_order
     assert harness.buffer.give_back(older_than=1.0) == 0
     harness.clock.now += 0.7
     assert harness.buffer.give_back(older_than=1.0) == 2
-    assert [verdict.job.id for verdict in harness.returned] == [1, 2]
+    assert [verdict.job.uid.int for verdict in harness.returned] == [1, 2]
     assert harness.take_all() == [3, 4]
 
 
@@ -139,7 +139,7 @@ def test_old_jobs_are_those_that_have_lain_there_for_buffer_age(harness: BufferH
     harness.add(2)
     harness.clock.now += TUNING.buffer_age * 0.2
     harness.buffer.give_back_old()
-    assert [verdict.job.id for verdict in harness.returned] == [1]
+    assert [verdict.job.uid.int for verdict in harness.returned] == [1]
 
 
 def test_jobs_given_back_after_the_close_are_counted(harness: BufferHarness) -> None:
@@ -178,7 +178,7 @@ def test_each_job_is_taken_or_given_back_once_however_threads_race() -> None:
 
     def take(mine: list[int]) -> None:
         while (job := harness.buffer.take()) is not None:
-            mine.append(job.id)
+            mine.append(job.uid.int)
 
     def give_back() -> None:
         counts.extend(harness.buffer.give_back(older_than=0.01) for _ in range(50))
@@ -190,6 +190,6 @@ def test_each_job_is_taken_or_given_back_once_however_threads_race() -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    returned = [verdict.job.id for verdict in harness.returned]
+    returned = [verdict.job.uid.int for verdict in harness.returned]
     assert sorted(chain(returned, *taken)) == list(range(total))
     assert sum(counts) == len(returned)

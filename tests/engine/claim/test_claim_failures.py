@@ -24,7 +24,7 @@ def claimed(number: int) -> Claimed:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     retry = (3, "exp", 2.0, 3600.0, 0.0)
     return Claimed(
-        number, UUID(int=number), "default", "a", 0, "{}", None, 1, 0, *retry, lease_no=1,
+        UUID(int=number), "default", "a", 0, "{}", None, 1, 0, *retry, lease_no=1,
         claimed_at=at, created_at=at, run_at=at, started_at=None,
     )  # fmt: skip
 
@@ -70,7 +70,7 @@ def test_jobs_of_a_claim_that_is_broken_off_before_they_are_in_the_buffer_are_as
     with pytest.raises(SystemExit):
         claimer.refill(1)
     assert claimer.recover() == 1
-    assert [job.id for job in claimer.buffer.jobs()] == [1]
+    assert [job.uid.int for job in claimer.buffer.jobs()] == [1]
 
 
 class OnlyLostJobs(OneJob):
@@ -85,4 +85,4 @@ def test_jobs_that_a_question_brought_are_counted_although_the_claim_after_it_fa
     claimer = make_claimer(OnlyLostJobs())
     claimer.in_doubt.lose()
     assert claimer.refill(1) == 1
-    assert [job.id for job in claimer.buffer.jobs()] == [1]
+    assert [job.uid.int for job in claimer.buffer.jobs()] == [1]

@@ -161,7 +161,7 @@ def test_the_end_gives_back_what_a_lost_claim_took() -> None:
     lose_a_claim(harness, 1, 2)
     harness.database.errors = iter([Transient("away"), LOST])
     harness.claimer.end()
-    assert [verdict.job.id for verdict in harness.returned] == [1, 2]
+    assert [verdict.job.uid.int for verdict in harness.returned] == [1, 2]
     assert harness.claimer.in_doubt.exist(), "that claim may still be committed: a rescue must find this process"
 
 
@@ -177,7 +177,7 @@ def test_the_end_comes_though_the_database_stays_away() -> None:
 
     harness.database.errors = away()
     harness.claimer.end()
-    assert [verdict.job.id for verdict in harness.returned] == [1]
+    assert [verdict.job.uid.int for verdict in harness.returned] == [1]
     assert harness.claimer.in_doubt.exist()
     assert 2 <= len(harness.database.questions) <= 5
 
@@ -185,7 +185,7 @@ def test_the_end_comes_though_the_database_stays_away() -> None:
 def test_an_end_without_a_loss_asks_nothing(harness: Harness) -> None:
     harness.fill(1)
     harness.claimer.end()
-    assert [verdict.job.id for verdict in harness.returned] == [1]
+    assert [verdict.job.uid.int for verdict in harness.returned] == [1]
     assert harness.database.questions == []
     assert not harness.claimer.in_doubt.exist()
 
@@ -195,5 +195,5 @@ def test_the_end_comes_though_the_lost_jobs_cannot_be_read(harness: Harness, cap
     lose_a_claim(harness)
     harness.database.errors = iter([ValueError("a row cannot be read")])
     harness.claimer.end()
-    assert [verdict.job.id for verdict in harness.returned] == [1]
+    assert [verdict.job.uid.int for verdict in harness.returned] == [1]
     assert "the jobs of a claim whose reply was lost cannot be read" in caplog.text

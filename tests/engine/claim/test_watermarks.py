@@ -14,7 +14,7 @@ from tests.engine.claim.harness import TUNING, ClaimUnderWay, Clock, Harness, cl
 
 
 def place(job: Claimed, later: float = 0.0) -> Watermark:
-    return (job.run_at + timedelta(seconds=later), job.id)
+    return (job.run_at + timedelta(seconds=later), job.uid)
 
 
 class Scans(Harness):

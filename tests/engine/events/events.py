@@ -25,7 +25,7 @@ def later(seconds: int) -> datetime:
 def claimed(number: int = 1, type: str = "a", payload: str = '{"list": [1]}', attempts: int = 1) -> Claimed:
     retry = (3, "exp", 2.0, 3600.0, 0.0)
     return Claimed(
-        number, UUID(int=number), "mail", type, 5, payload, "the last error", attempts, 0, *retry, lease_no=7,
+        UUID(int=number), "mail", type, 5, payload, "the last error", attempts, 0, *retry, lease_no=7,
         claimed_at=later(2), created_at=AT, run_at=later(1), started_at=None,
     )  # fmt: skip
 
@@ -38,4 +38,4 @@ def event(outcome: Outcome | None, job: Claimed | None = None) -> Event:
     verdict = judge(job, outcome, begun=0.0)
     completed_at = later(4) if verdict.status is not Status.PENDING else None
     run_at = later(1) if completed_at else later(6)
-    return Event(job, "host:1", verdict, Settled(job.id, job.lease_no, run_at, later(3), later(4), completed_at, later(3)))
+    return Event(job, "host:1", verdict, Settled(run_at, later(3), later(4), completed_at, later(3)))

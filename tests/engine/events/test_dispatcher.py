@@ -60,7 +60,7 @@ def running(make_running: Callable[..., Running]) -> Running:
 
 def test_events_are_told_in_their_order_and_the_end_after_the_last(running: Running) -> None:
     told: list[int] = []
-    running.listeners.add("done", None, lambda job: told.append(job.id))
+    running.listeners.add("done", None, lambda job: told.append(job.uid.int))
     for number in range(500):
         running.put(number)
     assert running.dispatcher.waiting() == 500
@@ -80,7 +80,7 @@ def test_the_dispatcher_survives_whatever_a_listener_raises(
         raise error
 
     running.listeners.add("done", None, raising)
-    running.listeners.add("done", None, lambda job: told.append(job.id))
+    running.listeners.add("done", None, lambda job: told.append(job.uid.int))
     for number in range(10):
         running.put(number)
     running.finish()
@@ -118,7 +118,7 @@ def test_slow_listeners_are_warned_of_once_each_time_the_queue_fills(
 
     def slow(job: Job) -> None:
         allowed.acquire(timeout=60)
-        told.append(job.id)
+        told.append(job.uid.int)
 
     def warnings() -> int:
         return sum(record.levelno == logging.WARNING for record in caplog.records)
@@ -153,7 +153,7 @@ def test_slow_listeners_are_warned_of_once_each_time_the_queue_fills(
 
 def test_listeners_added_and_removed_by_many_threads_lose_no_event(running: Running) -> None:
     told: list[int] = []
-    running.listeners.add("done", None, lambda job: told.append(job.id))
+    running.listeners.add("done", None, lambda job: told.append(job.uid.int))
     enough = threading.Event()
     errors: list[BaseException] = []
 

@@ -107,7 +107,7 @@ def test_a_listener_removed_by_an_earlier_one_is_not_told() -> None:
 def test_a_listener_added_while_an_event_is_told_hears_of_the_next_one() -> None:
     listeners = Listeners()
     told: list[int] = []
-    listeners.add("done", None, lambda job: listeners.add("done", None, lambda job: told.append(job.id)))
+    listeners.add("done", None, lambda job: listeners.add("done", None, lambda job: told.append(job.uid.int)))
     listeners.tell(event(DONE, claimed(1)))
     assert told == []
     listeners.tell(event(DONE, claimed(2)))

@@ -78,10 +78,10 @@ def test_nothing_is_remembered_of_a_process_that_is_gone(clock: Clock) -> None:
 def verdict(number: int, status: Status) -> tuple[Verdict, Settled]:
     retry = (3, "exp", 2.0, 3600.0, 0.0)
     job = Claimed(
-        number, UUID(int=number), "default", "a", 0, "{}", "it died", 1, 1, *retry, lease_no=1,
+        UUID(int=number), "default", "a", 0, "{}", "it died", 1, 1, *retry, lease_no=1,
         claimed_at=NOON, created_at=NOON, run_at=NOON, started_at=None,
     )  # fmt: skip
-    settled = Settled(number, 1, NOON, NOON, NOON, None, NOON)
+    settled = Settled(NOON, NOON, NOON, None, NOON)
     return Verdict(job, None, status, AttemptStatus.CRASHED, error="it died", delay=None), settled
 
 
@@ -91,7 +91,7 @@ class Tables:
     def __init__(self, clock: Clock) -> None:
         self.suspected: list[Process] = []
         self.asked: list[tuple[int, bool]] = []
-        self.taken: set[int] = set()
+        self.taken: set[UUID] = set()
         self.batches = [[verdict(1, Status.PENDING), verdict(2, Status.FAILED)], [verdict(3, Status.PENDING)]]
         self.told: list[tuple[str, int]] = []
         self.rescuer = Rescue(database=self, tell=self._tell, tuning=TUNING, clock=clock)
@@ -100,13 +100,15 @@ class Tables:
         self.suspected.append(process)
         return BEATEN + 1
 
-    def rescue(self, process: Process, *, dead: bool, reason: str, taken: Collection[int]) -> Sequence[tuple[Verdict, Settled]]:
+    def rescue(
+        self, process: Process, *, dead: bool, reason: str, taken: Collection[UUID]
+    ) -> Sequence[tuple[Verdict, Settled]]:
         self.asked.append((process.id, dead))
         self.taken = set(taken)
         return self.batches.pop(0) if self.batches else []
 
     def _tell(self, process: str, verdict: Verdict, settled: Settled) -> None:
-        self.told.append((process, verdict.job.id))
+        self.told.append((process, verdict.job.uid.int))
 
 
 @pytest.fixture
@@ -122,7 +124,9 @@ def test_each_finding_is_acted_on_once(tables: Tables, clock: Clock) -> None:
     assert tables.rescuer.work()
     assert [one.id for one in tables.suspected] == [3]
     assert tables.asked == [(4, True)] * 3, "until there is nothing more"
-    assert tables.taken == {1, 2, 3}, "a job that it claims again meanwhile is not taken twice for one judgment"
+    assert {uid.int for uid in tables.taken} == {1, 2, 3}, (
+        "a job that it claims again meanwhile is not taken twice for one judgment"
+    )
     assert not tables.rescuer.work()
 
 

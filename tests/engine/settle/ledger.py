@@ -19,10 +19,10 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def verdict(number: int, result: str = "1") -> Verdict:
-    """On the job with this id: it returned `result`."""
+    """On the job with this number: it returned `result`."""
     retry = (3, "exp", 2.0, 3600.0, 0.0)
     job = Claimed(
-        number, UUID(int=number), "default", "a", 0, "{}", None, 1, 0, *retry, lease_no=7,
+        UUID(int=number), "default", "a", 0, "{}", None, 1, 0, *retry, lease_no=7,
         claimed_at=AT, created_at=AT, run_at=AT, started_at=None,
     )  # fmt: skip
     return judge(job, Returned(result), begun=0.0)
@@ -34,7 +34,7 @@ def begun(verdict: Verdict, attempts: int = 1) -> Event:
 
 
 def settled(verdict: Verdict) -> Settled:
-    return Settled(verdict.job.id, verdict.job.lease_no, AT, AT, AT, AT, AT)
+    return Settled(AT, AT, AT, AT, AT)
 
 
 class Ledger:
@@ -66,24 +66,26 @@ class Ledger:
     # -- SettlePort -----------------------------------------------------------------------------------------------------
 
     def write(self, verdicts: Sequence[Verdict], now: float) -> Landed:
-        self.groups.append([one.job.id for one in verdicts])
+        self.groups.append([one.job.uid.int for one in verdicts])
         self.on_write(verdicts)
-        if self.log.intersection(one.job.id for one in verdicts):
+        if self.log.intersection(one.job.uid.int for one in verdicts):
             raise Refused("duplicate key", "23505", "attempt_pkey")
-        new = {place: one for place, one in enumerate(verdicts, 1) if one.job.id not in self.rows}  # no job is settled twice
-        self.rows |= {one.job.id: one for one in new.values()}
+        new = {
+            place: one for place, one in enumerate(verdicts, 1) if one.job.uid.int not in self.rows
+        }  # no job is settled twice
+        self.rows |= {one.job.uid.int: one for one in new.values()}
         return self.answer({place: settled(one) for place, one in new.items()})
 
     def find_written(self, verdicts: Sequence[Verdict]) -> Landed:
-        self.looked_up.append([one.job.id for one in verdicts])
-        return {place: settled(one) for place, one in enumerate(verdicts, 1) if self.rows.get(one.job.id) == one}
+        self.looked_up.append([one.job.uid.int for one in verdicts])
+        return {place: settled(one) for place, one in enumerate(verdicts, 1) if self.rows.get(one.job.uid.int) == one}
 
     def rehearse(self, verdict: Verdict) -> None:
         self.rehearsed.append(verdict)
         self.on_write([verdict])
 
     def forget_attempt(self, verdict: Verdict) -> None:
-        self.log.discard(verdict.job.id)
+        self.log.discard(verdict.job.uid.int)
 
     # -- CommitPort -----------------------------------------------------------------------------------------------------
 
@@ -91,7 +93,6 @@ class Ledger:
         self.order.append(f"beginning of {event.job.attempts}")
 
     def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
-        assert settled is None or (settled.id, settled.lease_no) == verdict.job.key()
         self.order.append(f"end of {verdict.job.attempts}")
         self.failing.append(self.outage.now()[0])
         self.told.append(verdict)
@@ -112,14 +113,14 @@ class Ledger:
             self.queue.put(one)
 
     def settle(self, *verdicts: Verdict) -> list[int]:
-        """Put these into the queue, wait until the settler has ended, and return the ids of the jobs that were told."""
+        """Put these into the queue, wait until the settler has ended, and return the numbers of the jobs that were told."""
         self.put(*verdicts)
         self.queue.end()
         self.start()
         self.thread.join(60)
         assert not self.thread.is_alive()
         assert self.ended.is_set()
-        return [one.job.id for one in self.told]
+        return [one.job.uid.int for one in self.told]
 
     def close(self) -> None:
         self.on_write = lambda group: None
@@ -160,7 +161,7 @@ def refuses(*numbers: int, error: Exception | None = None) -> Callable[[Sequence
     """Refuses every group in which one of these jobs has a result: its data is the cause."""
 
     def check(group: Sequence[Verdict]) -> None:
-        if any(one.job.id in numbers and one.result is not None for one in group):
+        if any(one.job.uid.int in numbers and one.result is not None for one in group):
             raise error or Refused("this text quotes the data", "22P05")
 
     return check
@@ -174,5 +175,5 @@ class Barrier:
         self.error = error
 
     def __call__(self, group: Sequence[Verdict]) -> None:
-        if self.numbers.intersection(one.job.id for one in group):
+        if self.numbers.intersection(one.job.uid.int for one in group):
             raise self.error

@@ -170,7 +170,7 @@ class PoolHarness:
         self.claimer.wake(full_scan=True)
 
     def running_ids(self) -> list[int]:
-        return [one.job.id for one in self.running.all()]
+        return [one.job.uid.int for one in self.running.all()]
 
     # -- settling -------------------------------------------------------------------------------------------------------
 

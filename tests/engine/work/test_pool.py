@@ -27,7 +27,7 @@ def test_each_job_is_run_once_however_many_workers_there_are(make_pool: MakePool
     harness.create(*map(claimed, range(500, 1000)))
     until(lambda: len(harness.queue) == 1000)
     verdicts = harness.stop()
-    assert Counter(verdict.job.id for verdict in verdicts) == Counter(range(1000))
+    assert Counter(verdict.job.uid.int for verdict in verdicts) == Counter(range(1000))
     assert {verdict.status for verdict in verdicts} == {Status.COMPLETED}
     assert harness.engine.ends == 1
 
@@ -36,7 +36,7 @@ def test_as_many_jobs_run_at_once_as_there_are_workers_and_no_more(make_pool: Ma
     begun: list[int] = []
 
     def handler(job: Job) -> None:
-        begun.append(job.id)
+        begun.append(job.uid.int)
         gate.wait(60)
 
     harness = make_pool(4, handler)
@@ -52,7 +52,7 @@ def test_as_many_jobs_run_at_once_as_there_are_workers_and_no_more(make_pool: Ma
 @pytest.mark.parametrize("learned", [False, True], ids=["a type that has never run", "a type that was fast until now"])
 def test_all_workers_that_are_needed_are_woken(make_pool: MakePool, learned: bool) -> None:
     together = threading.Barrier(8)
-    harness = make_pool(8, lambda job: together.wait(60) if job.id >= 1000 else None)
+    harness = make_pool(8, lambda job: together.wait(60) if job.uid.int >= 1000 else None)
     fast = 500 if learned else 0
     harness.start(*map(claimed, range(fast)))
     until(lambda: len(harness.queue) == fast)
@@ -60,11 +60,11 @@ def test_all_workers_that_are_needed_are_woken(make_pool: MakePool, learned: boo
         harness.create(*map(claimed, range(number * 1000, number * 1000 + 8)))
         until(lambda number=number: len(harness.queue) == fast + 8 * number)
     verdicts = harness.stop()
-    assert {verdict.status for verdict in verdicts if verdict.job.id >= 1000} == {Status.COMPLETED}
+    assert {verdict.status for verdict in verdicts if verdict.job.uid.int >= 1000} == {Status.COMPLETED}
 
 
 def test_a_job_that_comes_while_all_but_one_are_busy_is_run_by_that_one(make_pool: MakePool, gate: threading.Event) -> None:
-    harness = make_pool(3, lambda job: gate.wait(60) if job.id >= 1000 else None)
+    harness = make_pool(3, lambda job: gate.wait(60) if job.uid.int >= 1000 else None)
     harness.start(claimed(1000), claimed(1001))
     until(lambda: len(harness.running) == 2)
     for number in range(50):
@@ -82,8 +82,8 @@ def test_a_job_on_its_last_chance_begins_when_nothing_runs_and_runs_alone(make_p
     first = threading.Event()
 
     def handler(job: Job) -> None:
-        begun.append(job.id)
-        until(lambda: gate.is_set() or (job.id < 10 and first.is_set()), timeout=60)
+        begun.append(job.uid.int)
+        until(lambda: gate.is_set() or (job.uid.int < 10 and first.is_set()), timeout=60)
 
     harness = make_pool(4, handler)
     settled = harness.settle()
@@ -107,7 +107,7 @@ def test_a_job_on_its_last_chance_begins_when_nothing_runs_and_runs_alone(make_p
 def test_a_job_on_its_last_chance_waits_until_the_outcomes_of_others_are_written(make_pool: MakePool) -> None:
     """If it kills this process, what they did must not be lost with it."""
     begun: list[int] = []
-    harness = make_pool(2, lambda job: begun.append(job.id))
+    harness = make_pool(2, lambda job: begun.append(job.uid.int))
     harness.start(claimed(1), claimed(2))
     until(lambda: len(harness.queue) == 2 and not len(harness.running))
     answers = harness.queue.settled_answers
@@ -123,7 +123,7 @@ def test_a_job_on_its_last_chance_waits_until_the_outcomes_of_others_are_written
 def test_a_worker_that_waits_to_run_a_job_alone_goes_on_when_the_job_was_taken(
     make_pool: MakePool, gate: threading.Event
 ) -> None:
-    harness = make_pool(3, lambda job: gate.wait(60) if job.id < 10 else None, poll=0.05)
+    harness = make_pool(3, lambda job: gate.wait(60) if job.uid.int < 10 else None, poll=0.05)
     harness.start(claimed(1))
     until(lambda: len(harness.running))
     harness.create_on_last_chance(ON_LAST_CHANCE)
@@ -147,7 +147,7 @@ def test_while_too_many_verdicts_wait_no_job_begins(make_pool: MakePool) -> None
     while len(settled) < 200:
         until(lambda: len(harness.queue))
         settled += harness.queue.take().verdicts
-    assert Counter(verdict.job.id for verdict in settled) == Counter(range(200))
+    assert Counter(verdict.job.uid.int for verdict in settled) == Counter(range(200))
 
 
 def test_while_too_many_events_wait_nothing_is_claimed(make_pool: MakePool) -> None:

@@ -17,13 +17,13 @@ def test_a_running_job_names_the_thread_that_runs_it(make_pool: MakePool, gate: 
     threads: dict[int, int] = {}
 
     def handler(job: Job) -> None:
-        threads[job.id] = threading.get_ident()
+        threads[job.uid.int] = threading.get_ident()
         gate.wait(60)
 
     harness = make_pool(4, handler)
     harness.start(*map(claimed, range(10)))
     until(lambda: len(threads) == 4)
-    assert {one.job.id: one.thread for one in harness.running.all()} == threads
+    assert {one.job.uid.int: one.thread for one in harness.running.all()} == threads
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     assert all(names[one.thread].startswith("steve-worker") for one in harness.running.all())
 
@@ -49,11 +49,11 @@ def test_a_job_that_runs_anew_before_its_earlier_run_is_over_is_seen_to_run(make
 
 
 def test_two_runs_of_one_claim_are_two_entries() -> None:
-    """After a truncate, an id and its lease_no may be given out again while the earlier job of them runs."""
+    """A standby that is promoted gives a lease_no out again while the handler of the earlier claim runs."""
     running = RunningJobs(workers=2)
     earlier, later = claimed(1), claimed(1)
     running.add(earlier)
     running.add(later)
-    assert running.claims() == [(1, 1), (1, 1)]
+    assert running.claims() == [earlier.key()] * 2
     running.remove(earlier)
     assert [one.job is later for one in running.all()] == [True]

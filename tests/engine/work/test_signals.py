@@ -54,7 +54,7 @@ def test_a_handler_learns_that_its_job_was_taken_and_others_do_not() -> None:
     def handler(job: Job) -> None:
         this = current_run()
         seen.append((this.lost, this.wait(0.0), this.stopping))
-        losing = threading.Thread(target=signals.lose, args=({(7, 1)}, {(7, 1), (8, 1)}))
+        losing = threading.Thread(target=signals.lose, args=({claimed(7).key()}, {claimed(7).key(), claimed(8).key()}))
         threading.Thread(target=when_waiting, args=(threading.get_ident(), losing)).start()
         seen.append((this.wait(60), this.lost, this.stopping))
 
@@ -72,11 +72,11 @@ def test_a_handler_learns_that_its_job_was_taken_and_others_do_not() -> None:
 
 def test_a_lost_claim_is_forgotten_when_its_run_is_over() -> None:
     signals = RunSignals()
-    signals.lose({(7, 1)}, {(7, 1), (8, 1)})
-    signals.lose({(9, 1)}, {(7, 1), (8, 1)})
-    assert signals.is_lost((7, 1))
-    signals.lose(set(), {(8, 1)})
-    assert not signals.is_lost((7, 1))
+    signals.lose({claimed(7).key()}, {claimed(7).key(), claimed(8).key()})
+    signals.lose({claimed(9).key()}, {claimed(7).key(), claimed(8).key()})
+    assert signals.is_lost(claimed(7).key())
+    signals.lose(set(), {claimed(8).key()})
+    assert not signals.is_lost(claimed(7).key())
 
 
 def test_a_run_belongs_to_the_signals_of_its_engine() -> None:

@@ -44,10 +44,10 @@ def raise_into_this_thread(error: type[BaseException]) -> None:
 def test_what_is_raised_into_a_run_from_outside_is_its_outcome(make_pool: MakePool) -> None:
     """At a moment when nothing guards the handler yet: while the beginning of the run is announced."""
     begun: list[int] = []
-    harness = make_pool(1, lambda job: begun.append(job.id))
+    harness = make_pool(1, lambda job: begun.append(job.uid.int))
 
     def break_off(event: Event) -> None:
-        if event.job.id != 2:
+        if event.job.uid.int != 2:
             raise_into_this_thread(SystemExit)
 
     harness.queue.on_announce = break_off
@@ -55,7 +55,7 @@ def test_what_is_raised_into_a_run_from_outside_is_its_outcome(make_pool: MakePo
         harness.start(*map(claimed, range(3)))
         until(lambda: len(harness.queue) == 3)
     until(lambda: not len(harness.running))
-    assert {verdict.job.id: verdict.error for verdict in harness.stop()} == {
+    assert {verdict.job.uid.int: verdict.error for verdict in harness.stop()} == {
         0: "SystemExit: the run was broken off",
         1: "SystemExit: the run was broken off",
         2: None,
@@ -74,7 +74,7 @@ def test_a_job_whose_type_has_no_handler_any_more_goes_back(make_pool: MakePool)
     harness = make_pool(1)
     harness.start(claimed(1), claimed(2, "gone"), claimed(3))
     until(lambda: len(harness.queue) == 3)
-    assert {verdict.job.id: (verdict.status, verdict.delay) for verdict in harness.stop()} == {
+    assert {verdict.job.uid.int: (verdict.status, verdict.delay) for verdict in harness.stop()} == {
         1: (Status.COMPLETED, 0.0),
         2: (Status.PENDING, None),
         3: (Status.COMPLETED, 0.0),
@@ -84,7 +84,7 @@ def test_a_job_whose_type_has_no_handler_any_more_goes_back(make_pool: MakePool)
 def test_while_a_job_on_its_last_chance_is_due_no_other_one_begins(make_pool: MakePool) -> None:
     """The worker had taken the other one before, and sees only when it is about to run it that nothing may begin."""
     begun: list[int] = []
-    harness = make_pool(1, lambda job: begun.append(job.id))
+    harness = make_pool(1, lambda job: begun.append(job.uid.int))
     harness.claimer.last_chance_is_due = True
     harness.worker.work(claimed(1))
     harness.worker.work(claimed(2), alone=True)
