@@ -95,12 +95,12 @@ def test_a_handler_that_is_set_makes_a_look_due_at_once(looks: Looks) -> None:
 def test_a_job_below_the_watermarks_wakes_the_claimer_and_others_do_not(looks: Looks) -> None:
     looks.look()
     assert not looks.claims()
-    looks.scans.heads = {0: (JOB.run_at, 4)}
+    looks.scans.heads = {0: (JOB.run_at, JOB.uid)}
     looks.look()
     assert looks.claims()
     watermarks = looks.database.demands[-1].watermarks
     assert watermarks is not None
-    assert watermarks[0] < (JOB.run_at, 4)
+    assert watermarks[0] < (JOB.run_at, JOB.uid)
 
 
 def test_whether_full_scans_are_still_slow_is_measured_once_in_a_while(looks: Looks) -> None:

@@ -124,9 +124,8 @@ def test_each_finding_is_acted_on_once(tables: Tables, clock: Clock) -> None:
     assert tables.rescuer.work()
     assert [one.id for one in tables.suspected] == [3]
     assert tables.asked == [(4, True)] * 3, "until there is nothing more"
-    assert {uid.int for uid in tables.taken} == {1, 2, 3}, (
-        "a job that it claims again meanwhile is not taken twice for one judgment"
-    )
+    taken = {uid.int for uid in tables.taken}
+    assert taken == {1, 2, 3}, "a job that it claims again meanwhile is not taken twice for one judgment"
     assert not tables.rescuer.work()
 
 

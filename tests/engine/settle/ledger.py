@@ -69,10 +69,9 @@ class Ledger:
         self.groups.append([one.job.uid.int for one in verdicts])
         self.on_write(verdicts)
         if self.log.intersection(one.job.uid.int for one in verdicts):
-            raise Refused("duplicate key", "23505", "attempt_pkey")
-        new = {
-            place: one for place, one in enumerate(verdicts, 1) if one.job.uid.int not in self.rows
-        }  # no job is settled twice
+            raise Refused("duplicate key", "23505")
+        # No job is settled twice.
+        new = {place: one for place, one in enumerate(verdicts, 1) if one.job.uid.int not in self.rows}
         self.rows |= {one.job.uid.int: one for one in new.values()}
         return self.answer({place: settled(one) for place, one in new.items()})
 
