@@ -80,7 +80,7 @@ def assert_stands_in_its_row(manager: JobManager, told: list[Attempt], job: Job,
     attempt = history[0]
     assert found.started_at is not None
     assert attempt == Attempt(
-        job.id, 1, attempt.process, found.started_at, found.completed_at, AttemptStatus.SUCCESS, None, None
+        job.uid, 1, attempt.process, found.started_at, found.completed_at, AttemptStatus.SUCCESS, None, None
     )
     assert attempt.process.endswith(f":{os.getpid()}")
     assert job.created_at <= attempt.started_at <= found.completed_at  # type: ignore[operator]
@@ -100,7 +100,7 @@ def test_a_job_that_was_given_back_unbegun_and_then_succeeds_has_none_either(
 ) -> None:
     job = manager.create("a")
     run(HOLD, NOON)
-    held = claimed(id=job.id, claimed_at=NOON)
+    held = claimed(uid=job.uid, claimed_at=NOON)
     settlement = statements_for(Settings(schema=schema)).settlement
     given_back = settlement.settle_jobs(conn, "host:1", [judge(held, NotBegun(), None)], time.monotonic(), False, False)
     assert given_back == {1: None}
@@ -148,8 +148,8 @@ def test_an_attempt_that_is_written_into_the_log_stays_when_its_job_runs_again(m
         with pytest.raises(psycopg.errors.CheckViolation):
             run("update job set status = 'pending', completed_at = null")
         run(
-            "insert into attempt (job_id, lease_no, number, process, started_at, completed_at, status) "
-            "select id, lease_no, attempts, process, started_at, completed_at, 'success' from job"
+            "insert into attempt (job_uid, lease_no, number, process, started_at, completed_at, status) "
+            "select uid, lease_no, attempts, process, started_at, completed_at, 'success' from job"
         )
         run("update job set status = 'pending', completed_at = null, process = null")
         assert manager.history(job)[0] == first

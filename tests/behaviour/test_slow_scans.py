@@ -74,9 +74,8 @@ def test_the_jobs_of_a_handler_that_is_set_later_are_found(manager: JobManager) 
 def test_a_job_that_crashed_is_claimed(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
     manager.set_handler("a", None)
     jobs = manager.create_many([("a", None)] * 5)
-    conn.execute(
-        sql.SQL("update {}.job set attempts = 1, crashes = 1 where id >= %s").format(sql.Identifier(schema)), [jobs[0].id]
-    )
+    crash = sql.SQL("update {}.job set attempts = 1, crashes = 1 where uid = any(%s)").format(sql.Identifier(schema))
+    conn.execute(crash, [[job.uid for job in jobs]])
     manager.set_handler("a", lambda job: None)
     until(lambda: all(done(manager, job) for job in jobs))
 
