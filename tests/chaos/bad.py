@@ -183,12 +183,12 @@ def _odd_schemas(desk: Desk) -> Iterator[str]:
 
 REFUSED_ROWS = {
     "B14: rows with times that Python does not have": [
-        f"insert into job (uid, type, {column}) values (gen_random_uuid(), 'a', '{time}')"
+        f"insert into job (type, {column}) values ('a', '{time}')"
         for column in ("run_at", "created_at", "started_at")
         for time in ("infinity", "-infinity", "20000-01-01", "9999-12-31", "0001-01-01 BC")
     ],
     "B23: rows that say what cannot be": [
-        f"insert into job (uid, type, {columns}) values (gen_random_uuid(), 'a', {values})"
+        f"insert into job (type, {columns}) values ('a', {values})"
         for columns, values in {
             "status": "'runing'",
             "status, attempts": "'running', 1",
@@ -210,10 +210,10 @@ REFUSED_ROWS = {
         }.items()
     ]
     + [
-        "insert into job (uid, type) values (gen_random_uuid(), '')",
-        "insert into job (uid, type) values (gen_random_uuid(), repeat('t', 256))",
+        "insert into job (type) values ('')",
+        "insert into job (type) values (repeat('t', 256))",
         "update job set uid = (select min(uid::text)::uuid from job)",
-        "insert into attempt values (0, 0, 1, 'hand', '-infinity', now(), 'success')",
+        "insert into attempt values (gen_random_uuid(), 0, 1, 'hand', '-infinity', now(), 'success')",
     ],
     "B5: a payload nested 100,000 levels": [
         "update job set payload = (repeat('{\"a\":', 100000) || '1' || repeat('}', 100000))::jsonb"
@@ -257,8 +257,8 @@ def _poisoned(payload: str, columns: str, values: str, ends: set[str]) -> Case:
     """A poisoned row among plain ones, so that one claim takes them all. It is checked and removed here, because the ledger
     does not know it."""
     insert = (
-        "insert into job (uid, type, payload{}) values (gen_random_uuid(), 'a', "
-        "jsonb_build_object('k', %s::text, 'ms', 0, 'raises', 0) || {}::jsonb{}) returning id"
+        "insert into job (type, payload{}) values ('a', "
+        "jsonb_build_object('k', %s::text, 'ms', 0, 'raises', 0) || {}::jsonb{}) returning uid"
     )
     poison = insert.format(f", {columns}" if columns else "", payload, f", {values}" if values else "").encode()
     plain = insert.format("", "'{}'", "").encode()
@@ -268,19 +268,19 @@ def _poisoned(payload: str, columns: str, values: str, ends: set[str]) -> Case:
         with desk.by_hand() as connection:
             for k in innocents[:10]:
                 connection.execute(plain, [k])
-            ((id,),) = connection.execute(poison, ["poison"]).fetchall()
+            ((uid,),) = connection.execute(poison, ["poison"]).fetchall()
             for k in innocents[10:]:
                 connection.execute(plain, [k])
         for k in innocents:
             desk.site.note("enq_ok", k=k)
-        tried = f"select count(*) from {ended(desk.site.schema)} where id = %s"
-        if not desk.site.until(lambda: desk.site.cluster.ask(tried, [id]) == [(1,)], PLAIN_SECONDS):
+        tried = f"select count(*) from {ended(desk.site.schema)} where uid = %s"
+        if not desk.site.until(lambda: desk.site.cluster.ask(tried, [uid]) == [(1,)], PLAIN_SECONDS):
             yield f"it was not tried within {PLAIN_SECONDS:g} s"
         with desk.by_hand() as connection:
             ((status, soon),) = connection.execute(
-                "delete from job where id = %s returning status, run_at <= now() + interval '1 hour'", [id]
+                "delete from job where uid = %s returning status, run_at <= now() + interval '1 hour'", [uid]
             ).fetchall()
-            connection.execute("delete from attempt where job_id = %s", [id])
+            connection.execute("delete from attempt where job_uid = %s", [uid])
         if status not in ends or not soon:
             yield f"it ended as {status}, {'' if soon else 'not '}within an hour"
         count = f"select count(*) from {desk.site.schema}.job where status = 'completed' and payload->>'k' = any(%s)"
@@ -340,7 +340,7 @@ def _crowd(desk: Desk) -> Iterator[str]:
     before = _wait(desk)
     with desk.by_hand() as connection:
         connection.execute(
-            "insert into job (uid, type, priority) select gen_random_uuid(), 'nobody''s', 100 from generate_series(1, %s)",
+            "insert into job (type, priority) select 'nobody''s', 100 from generate_series(1, %s)",
             [CROWD],
         )
     try:
@@ -369,7 +369,7 @@ def _secret(desk: Desk) -> Iterator[str]:
         if SECRET in worker.wrote():
             yield f"worker {worker.pid} wrote a payload's value into its log"
     found = (
-        f"select count(*) from {desk.site.schema}.job left join {desk.site.schema}.attempt on id = job_id "
+        f"select count(*) from {desk.site.schema}.job left join {desk.site.schema}.attempt on uid = job_uid "
         "where concat(error, error_message, error_details) like %s"
     )
     if (count := desk.site.cluster.ask(found, [f"%{SECRET}%"])[0][0]) > 0:

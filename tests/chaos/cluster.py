@@ -36,12 +36,12 @@ def ended(schema: str) -> str:
     """For a FROM: the attempts that have ended, those in the log and those for which a job's own row stands. An attempt that is
     written down twice is there twice."""
     return f"""(
-      select job.id, payload->>'k' as k, type, run_at, attempt.lease_no, number, attempt.process, attempt.started_at,
+      select uid, payload->>'k' as k, type, run_at, attempt.lease_no, number, attempt.process, attempt.started_at,
         attempt.completed_at, attempt.status
       from {schema}.attempt
-      join {schema}.job on job.id = job_id
+      join {schema}.job on uid = job_uid
       union all
-      select id, payload->>'k', type, run_at, lease_no, attempts, process, started_at, completed_at, 'success'
+      select uid, payload->>'k', type, run_at, lease_no, attempts, process, started_at, completed_at, 'success'
       from {schema}.job
       where process is not null
     ) as ended"""

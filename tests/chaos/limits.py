@@ -168,11 +168,11 @@ def _lock_backwards(site: Site, over: threading.Event) -> None:
     table = f"{site.schema}.job"
     with site.cluster.connection("others") as connection:
         while not over.is_set():
-            running = connection.execute(f"select id from {table} where status = 'running' order by id desc limit 8".encode())
+            running = connection.execute(f"select uid from {table} where status = 'running' order by uid desc limit 8".encode())
             try:
                 with connection.transaction():
-                    for (id,) in running.fetchall():
-                        connection.execute(f"select 1 from {table} where id = %s for update".encode(), [id])
+                    for (uid,) in running.fetchall():
+                        connection.execute(f"select 1 from {table} where uid = %s for update".encode(), [uid])
                         time.sleep(0.002)
             except psycopg.errors.DeadlockDetected:
                 pass

@@ -53,7 +53,7 @@ def aliens(site: Site) -> None:
             job = manager.create("a", {"k": k, "ms": 1, "raises": 0}, run_at=now + later)
             site.note("enq_ok", k=k)
             if number % 2 == 0:
-                done = f"id = {job.id} and status = 'completed'"
+                done = f"uid = '{job.uid}' and status = 'completed'"
                 site.expect(site.until(lambda done=done: _count(site, done), 10), f"{k} was not done at first")
                 site.undone.add(k)
             worker = site.chance.choice(workers)
