@@ -76,7 +76,7 @@ where uid > %(before)s
     """\
 update {schema}.job
 set status = 'completed', process_id = null, started_at = run_at, completed_at = run_at, process = 'history'
-where id > %(before)s
+where uid > %(before)s
 """,
 )
 """These statements write what a claim and a settlement write, of jobs that succeed at their first attempt."""
@@ -140,8 +140,8 @@ class Cluster:
         types: Sequence[str] = ("noop",),
         priority: int = 0,
         run_at: str = "clock_timestamp()",
-    ) -> int:
-        """Fill in pending jobs, and return the greatest id before them. Their payloads number them from `first`; types take
+    ) -> UUID:
+        """Fill in pending jobs, and return the greatest uid before them. Their payloads number them from `first`; types take
         turns.
 
         A job that raises is retried at once. `run_at`: an SQL expression in the number `i`; with now() all are due together.
@@ -161,7 +161,7 @@ class Cluster:
         return before
 
     def last(self, schema: str) -> UUID:
-        """The greatest uid."""
+        """The greatest uid in the table, or NONE."""
         found = self.execute("select uid from {schema}.job order by uid desc limit 1", schema).fetchone()
         return NONE if found is None else found[0]
 

@@ -15,7 +15,7 @@ class WrongLedger(Exception):
 def check(
     cluster: Cluster, schema: str, board: Board, jobs: int, *, after: UUID = NONE, retried: bool = False, told: bool = False
 ) -> None:
-    """Raises WrongLedger unless each of the `jobs` numbered jobs with an id above `after` completed, and its attempts
+    """Raises WrongLedger unless each of the `jobs` numbered jobs with a uid above `after` completed, and its attempts
     are written down once each: in the log or, where the only one succeeded, in the job's row.
 
     `retried`: some attempts failed, so that jobs may have several. `told`: check that a listener was told of each job once.
@@ -25,10 +25,10 @@ def check(
         "where uid > %(after)s and payload ? 'i' and (payload->>'i')::integer < %(jobs)s), "
     )
     found = cluster.execute(
-        of_jobs + "ended as (select job_id, number, status from {schema}.attempt where job_id > %(after)s "
-        "union all select id, attempts, 'success' from job where process is not null), "
-        "log as (select job_id, count(*) as rows, count(*) filter (where status = 'success') as successes, "
-        "max(number) as last from ended group by job_id) "
+        of_jobs + "ended as (select job_uid, number, status from {schema}.attempt where job_uid > %(after)s "
+        "union all select uid, attempts, 'success' from job where process is not null), "
+        "log as (select job_uid, count(*) as rows, count(*) filter (where status = 'success') as successes, "
+        "max(number) as last from ended group by job_uid) "
         "select count(*), count(distinct payload->'i'), count(*) filter (where status = 'completed'), "
         "count(*) filter (where log.successes = 1), "
         "count(*) filter (where log.rows = attempts and log.last = attempts and (process is null or attempts = 1)), "

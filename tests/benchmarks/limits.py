@@ -101,8 +101,8 @@ with verdict as materialized (
   set status = 'completed', process_id = null, process = case when job.started_at is null then 'pgbench' end,
     started_at = coalesce(job.started_at, now()), completed_at = now(), updated_at = now()
   from verdict
-  where job.id = verdict.id and job.lease_no = verdict.lease_no and (job.status = 'running') is true
-  returning job.id
+  where job.uid = verdict.uid and job.lease_no = verdict.lease_no and (job.status = 'running') is true
+  returning job.uid
 )
 select count(*) as settled from settled \\gset
 """
