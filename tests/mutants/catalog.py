@@ -80,13 +80,25 @@ MUTANTS = (
         "M1e",
         "a success at the first attempt whose reply was lost is not recognised: the witness reads the log alone",
         "behaviour/test_outage.py::test_a_settlement_whose_reply_is_lost_is_told_once_and_logged_once",
-        Edit("_database/sql/find_settled.sql", "or (job.process is not null", "or (false"),
+        Edit("_database/sql/find_settled.sql", "or (job.process = %(process)s", "or (false"),
     ),
     Mutant(
         "M1f",
-        "a job that somebody else finished is taken for settled: no time of the claim in the witness",
+        "a job that was finished by a later claim is taken for settled: no time of the claim in the witness",
         "database/test_settlement.py::test_a_job_that_was_finished_otherwise_is_not_taken_for_settled",
         Edit("_database/sql/find_settled.sql", "and job.claimed_at = given.claimed_at", ""),
+    ),
+    Mutant(
+        "M1j",
+        "a job that another process finished is taken for settled: no name in the witness",
+        "database/test_settlement.py::test_a_job_that_was_finished_otherwise_is_not_taken_for_settled",
+        Edit("_database/sql/find_settled.sql", "or (job.process = %(process)s", "or (job.process is not null"),
+    ),
+    Mutant(
+        "M1k",
+        "the attempt of another process under the same lease_no is taken for one's own: no name in the witness",
+        "database/test_settlement.py::test_an_attempt_counts_only_if_this_process_made_it_after_its_claim_and_no_rescue_wrote_it",
+        Edit("_database/sql/find_settled.sql", "and attempt.process = %(process)s ", ""),
     ),
     Mutant(
         "M1g",
@@ -148,16 +160,16 @@ MUTANTS = (
         Edit(
             "_database/sql/claim_jobs.sql",
             "where ctid = any(array(\n    select place from scanned, found",
-            "where id = any(array(\n    select id from scanned, found",
+            "where uid = any(array(\n    select uid from scanned, found",
         ),
-        Edit("_database/sql/claim_jobs.sql", "select place from scanned, ranked", "select id from scanned, ranked"),
+        Edit("_database/sql/claim_jobs.sql", "select place from scanned, ranked", "select uid from scanned, ranked"),
         Edit(
             "_database/sql/claim_jobs.sql",
             "select place from crashed\n",
-            "select id from {schema}.job where ctid = any(array(select place from crashed))\n",
+            "select uid from {schema}.job where ctid = any(array(select place from crashed))\n",
         ),
         Edit("_database/sql/claim_jobs.sql", " and (status = 'pending') is true", ""),
-        note="The mutant also finds rows by id, because a row that another claim has changed is not found again at its place.",
+        note="The mutant also finds rows by uid, because a row that another claim has changed is not found again at its place.",
     ),
     # -- what a handler and a listener may do -------------------------------------------------------------------------------
     Mutant(
@@ -497,13 +509,19 @@ MUTANTS = (
         "M21",
         "an urgent job waits for its turn: no priority in the order of a claim",
         "behaviour/test_queues_and_priorities.py::test_a_higher_priority_goes_first_and_of_equal_priorities_the_older_job",
-        Edit("_database/sql/claim_jobs.sql", "  ) candidate\n  limit", "  ) candidate\n  order by run_at, id\n  limit"),
+        Edit("_database/sql/claim_jobs.sql", "  ) candidate\n  limit", "  ) candidate\n  order by run_at, uid\n  limit"),
     ),
     Mutant(
         "M21b",
         "a claim takes more of a slow type than its limit says",
         "database/test_claims.py::test_the_surplus_of_a_type_is_passed_over_and_stays_pending_and_unlocked",
         Edit("_database/sql/claim_jobs.sql", "where rank <= most", "where true"),
+    ),
+    Mutant(
+        "M21c",
+        "of the jobs of one millisecond, those made by plain SQL come first: their uids have no part of it",
+        "database/test_tables.py::test_the_uid_of_a_row_by_plain_sql_has_its_place_among_those_that_steve_makes",
+        Edit("_database/migrations/0001_expand_job_attempt_process.sql", "* 4096000)", "* 1000) * 4096"),
     ),
     Mutant(
         "M22",
@@ -578,12 +596,12 @@ MUTANTS = (
         "M25c",
         "a process that lives and is taken for dead loses jobs twice for one verdict",
         "engine/liveness/test_rescue.py::test_each_finding_is_acted_on_once",
-        Edit("_engine/liveness/rescue.py", "taken.add(verdict.job.id)", "pass"),
+        Edit("_engine/liveness/rescue.py", "taken.add(verdict.job.uid)", "pass"),
     ),
     Mutant(
         "M1c",
-        "the outcome of a run lands on another job that was given its id and lease_no: no time of the claim in the fence",
-        "behaviour/test_held_by_nobody.py::test_a_run_from_before_a_truncate_writes_nothing_over_the_new_job_of_its_id",
+        "an outcome is written on a later claim that was given the same lease_no: no time of the claim in the fence",
+        "behaviour/test_held_by_nobody.py::test_a_run_that_the_tables_have_forgotten_writes_nothing_over_the_next_one_of_its_lease",
         Edit(
             "_database/sql/settle_jobs.sql",
             "and job.claimed_at = (%(claimed_ats)s::pg_catalog.timestamptz[])[verdict.claim]",
@@ -592,10 +610,10 @@ MUTANTS = (
     ),
     Mutant(
         "M1d",
-        "a run that ends takes another run off the list, whose job was given the same id and lease_no",
-        "behaviour/test_held_by_nobody.py::test_a_run_from_before_a_truncate_does_not_make_the_new_job_of_its_id_lost",
-        Edit("_engine/work/running.py", "self._jobs[id(job)] = Running", "self._jobs[job.id] = Running"),
-        Edit("_engine/work/running.py", "del self._jobs[id(job)]", "self._jobs.pop(job.id, None)"),
+        "a run that ends takes a later run of its job off the list, whose claim was given the same lease_no",
+        "behaviour/test_held_by_nobody.py::test_a_run_that_the_tables_have_forgotten_does_not_make_the_next_one_of_its_lease_lost",
+        Edit("_engine/work/running.py", "self._jobs[id(job)] = Running", "self._jobs[job.uid] = Running"),
+        Edit("_engine/work/running.py", "del self._jobs[id(job)]", "self._jobs.pop(job.uid, None)"),
     ),
     Mutant(
         "M26",
