@@ -40,6 +40,7 @@ class Job:
     """
 
     uid: UUID
+    """The name of the job. Uids are in the order of creation, as far as the clocks of the machines agree."""
     queue: str
     type: str
     priority: int

@@ -509,7 +509,9 @@ def test_what_ended_long_ago_is_pruned(reader: Reader, conn: psycopg.Connection,
     reader.open_first_page()
     reader.manager.migrate()
     jobs = reader.manager.create_many([("welcome", {"email": "ada@example.com"})] * 3)
-    conn.execute(f"update {schema}.job set status = 'completed', completed_at = now() - id * interval '20 days'".encode())
+    end = f"update {schema}.job set status = 'completed', completed_at = now() - %s * interval '20 days' where uid = %s"
+    for number, job in enumerate(jobs, 1):
+        conn.execute(end.encode(), [number, job.uid])
     (block,) = how_to("pruning").typed()
     reader.type_block(block)
     assert reader.namespace["count"] == 2
