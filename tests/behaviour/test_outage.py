@@ -311,6 +311,45 @@ def test_a_settlement_whose_reply_is_lost_is_told_once_and_logged_once(
     assert lines(caplog, "was taken from this process") == []
 
 
+@pytest.mark.parametrize(
+    ("outcome", "table"), [("result", "job"), ("failure", "attempt")], ids=["by the job's own row", "by the log"]
+)
+def test_an_outcome_that_a_failover_lost_is_not_taken_for_that_of_another_process_under_the_same_lease(
+    make_manager: Callable[..., JobManager],
+    proxy: Proxy,
+    conn: psycopg.Connection,
+    schema: str,
+    lost_reply: LostReply,
+    caplog: pytest.LogCaptureFixture,
+    gate: Gate,
+    outcome: str,
+    table: str,
+) -> None:
+    """The server that was promoted knew neither the claim nor the outcome. There another process has run the job."""
+
+    def handler(job: Job) -> str:
+        gate.pass_through(job)
+        if outcome == "failure":
+            raise RuntimeError(outcome)
+        return outcome
+
+    manager = make_manager(proxy.conninfo, handler=handler)
+    told: list[Job] = []
+    manager.on_done(None, told.append)
+    manager.start(workers=1)
+    manager.create("a", max_attempts=1)
+    until(lambda: gate.begun)
+    lost_reply.hold()
+    gate.open.set()
+    lost_reply.lose(
+        lambda: number_of(conn, schema, "status <> 'running'"),
+        lambda: conn.execute(f"update {schema}.{table} set process = 'elsewhere:1'"),
+    )
+    until(lambda: lines(caplog, "was taken from this process"))
+    manager.stop()
+    assert told == []
+
+
 def test_a_claim_whose_reply_is_lost_loses_no_job(
     make_manager: Callable[..., JobManager],
     proxy: Proxy,

@@ -47,6 +47,7 @@ with recursive known as (
     limit 1
   ) next
 ), start as materialized (
+  -- No job is due at -infinity, so the null is never compared.
   select priority, '-infinity' as run_at, null as uid
   from level
   union all
