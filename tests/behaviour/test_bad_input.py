@@ -694,7 +694,7 @@ def test_a_listener_that_cannot_be_called_is_refused(kind: str, callback: Any) -
 
 LOOKING: dict[str, tuple[Callable[[JobManager], Any], type[Exception], str]] = {
     "find: None": (lambda m: m.find(None), TypeError, "job must be a Job, its uid or that as a str, not NoneType"),
-    "find: an id": (lambda m: m.find(7), TypeError, "job must be a Job, its uid or that as a str, not int"),
+    "find: a number": (lambda m: m.find(7), TypeError, "job must be a Job, its uid or that as a str, not int"),
     "find: text": (lambda m: m.find("seven"), ValueError, "a job's uid must be a UUID, not 'seven'"),
     "find: SQL": (lambda m: m.find("' or true --"), ValueError, "a job's uid must be a UUID"),
     "find: a NUL": (lambda m: m.find("\x00" * 1_000), ValueError, "a job's uid must be a UUID"),
@@ -712,7 +712,7 @@ LOOKING: dict[str, tuple[Callable[[JobManager], Any], type[Exception], str]] = {
     "fetch_all: limit True": (lambda m: m.fetch_all(limit=True), TypeError, "limit must be an int, not bool"),
     "fetch_all: limit text": (lambda m: m.fetch_all(limit="5"), TypeError, "limit must be an int, not str"),
     "fetch_all: limit None": (lambda m: m.fetch_all(limit=None), TypeError, "limit must be an int, not NoneType"),
-    "fetch_all: before an id": (lambda m: m.fetch_all(before=7), TypeError, "before must be a Job"),
+    "fetch_all: before a number": (lambda m: m.fetch_all(before=7), TypeError, "before must be a Job"),
     "fetch_all: before a uid": (lambda m: m.fetch_all(before=UUID(int=7)), TypeError, "before must be a Job"),
     "stop: text": (lambda m: m.stop("5"), TypeError, "timeout must be a number of seconds or None, not str"),
     "stop: True": (lambda m: m.stop(True), TypeError, "timeout must be a number of seconds or None, not bool"),
