@@ -173,6 +173,13 @@ def test_a_uid_is_a_version_7_uuid_that_grows_with_time(manager: JobManager) -> 
     assert len({job.uid.int & (1 << 62) - 1 for job in jobs}) == len(jobs)
 
 
+def test_the_jobs_of_create_and_of_create_many_are_in_the_order_of_creation(manager: JobManager) -> None:
+    jobs: list[Job] = []
+    for _ in range(50):
+        jobs += [manager.create("a"), *manager.create_many([("a", None)] * 3)]
+    assert [job.uid for job in jobs] == sorted(job.uid for job in jobs)
+
+
 def test_a_manager_creates_and_finds_jobs_also_while_it_is_not_started(
     make_manager: Callable[..., JobManager], manager: JobManager
 ) -> None:
@@ -378,23 +385,23 @@ def test_filters_may_be_combined(manager: JobManager, conn: psycopg.Connection, 
     failed = [job.uid for (_, _, n), job in made.items() if n == 0]
     conn.execute(f"update {schema}.job set status = 'failed', completed_at = now() where uid = any(%s)", [failed])
 
-    def ids(*arguments: Any, **keywords: Any) -> list[int]:
+    def uids(*arguments: Any, **keywords: Any) -> list[UUID]:
         return [job.uid for job in manager.fetch_all(*arguments, **keywords)]
 
-    def expected(type: str | None = None, queue: str | None = None, first: bool | None = None) -> list[int]:
+    def expected(type: str | None = None, queue: str | None = None, first: bool | None = None) -> list[UUID]:
         chosen = [
             job.uid for (t, q, n), job in made.items() if type in (None, t) and queue in (None, q) and first in (None, n == 0)
         ]
         return chosen[::-1]
 
-    assert ids() == expected()
-    assert ids(type="a") == expected("a")
-    assert ids(queue="mail") == expected(queue="mail")
-    assert ids(Status.FAILED) == ids("failed") == expected(first=True)
-    assert ids("pending", type="b", queue="mail") == expected("b", "mail", first=False)
-    assert ids("pending", type="b", limit=2) == expected("b", first=False)[:2]
-    assert ids("pending", type="b", before=made["b", "mail", 0]) == expected("b", "default", first=False)
-    assert ids(Status.RUNNING) == ids(type="none such") == ids(queue="none such") == []
+    assert uids() == expected()
+    assert uids(type="a") == expected("a")
+    assert uids(queue="mail") == expected(queue="mail")
+    assert uids(Status.FAILED) == uids("failed") == expected(first=True)
+    assert uids("pending", type="b", queue="mail") == expected("b", "mail", first=False)
+    assert uids("pending", type="b", limit=2) == expected("b", first=False)[:2]
+    assert uids("pending", type="b", before=made["b", "mail", 0]) == expected("b", "default", first=False)
+    assert uids(Status.RUNNING) == uids(type="none such") == uids(queue="none such") == []
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@
 
 create table {schema}.job (
   -- The name of the job: a UUIDv7, so that uids have the order of creation, as far as clocks agree. steve makes it before the
-  -- first try. The default makes one too, so a job made by plain SQL needs only a type. Both divide a millisecond into 4,096
-  -- parts and put the part into the 12 bits after the version (steve/_client/enqueue.py), so that they share one order.
+  -- first try. The default makes one too, so a job made by plain SQL needs only a type. It divides a millisecond as steve does
+  -- (steve/_client/enqueue.py), so that both kinds share one order: 12 digits are the millisecond and 3 its 4,096ths; before
+  -- these stands the version. The variant and the random bits are those of a UUIDv4.
   uid              uuid        not null default (
                      overlay(lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 4096000)::bigint), 15, '0')
                              placing '7' from 13 for 0)
