@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -174,7 +175,7 @@ def test_the_job_of_a_killed_process_runs_elsewhere_long_before_its_lease_is_ove
 
 @pytest.mark.usefixtures("settled_server")
 def test_a_job_that_kills_its_process_fails_and_its_neighbours_complete(begin: Begin, manager: JobManager) -> None:
-    told: list[tuple[int, str, str]] = []
+    told: list[tuple[UUID, str, str]] = []
     manager.on_failure("kills", lambda job: told.append((job.uid, job.status, job.error or "")))
     manager.on_attempt("kills", lambda job, attempt: told.append((job.uid, job.status, attempt.status)))
     quick = manager.create_many([("quick", None)] * 200)
@@ -297,7 +298,7 @@ def test_a_handler_that_starves_the_heartbeat_for_less_than_the_lease_keeps_its_
     begin: Begin, make_manager: Callable[..., JobManager]
 ) -> None:
     second = make_manager(lease=6.0, heartbeat=0.3)
-    ran: list[int] = []
+    ran: list[UUID] = []
     second.set_handler("starves", lambda job: ran.append(job.uid))
     job = second.create("starves", {"seconds": 3})
     first = begin(lease=6.0, heartbeat=0.3)
@@ -470,7 +471,7 @@ def test_a_job_whose_outcome_the_server_forgot_in_a_crash_runs_again(
     server: embedded.Server, make_manager: Callable[..., JobManager], schema: str
 ) -> None:
     """As under synchronous_commit = off, or when a standby that lagged is promoted: the claim is there, the outcome is not."""
-    ran: list[int] = []
+    ran: list[UUID] = []
     manager = make_manager(server.conninfo, lambda job: ran.append(job.uid), **FAST)
     manager.start()
     job = manager.create("a")

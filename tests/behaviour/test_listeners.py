@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -132,7 +133,7 @@ def test_the_decorators_return_the_function_that_they_register(manager: JobManag
 
 
 def test_the_same_function_may_listen_twice_and_each_is_removed_alone(manager: JobManager) -> None:
-    told: list[int] = []
+    told: list[UUID] = []
     callback = lambda job: told.append(job.uid)  # noqa: E731
     first, second = manager.on_done("a", callback), manager.on_done("a", callback)
     with manager:
@@ -150,7 +151,7 @@ def test_the_same_function_may_listen_twice_and_each_is_removed_alone(manager: J
 
 
 def test_leaving_the_with_block_removes_the_listener_also_after_an_exception(manager: JobManager) -> None:
-    told: list[int] = []
+    told: list[UUID] = []
     listen = lambda: manager.on_done("a", lambda job: told.append(job.uid))  # noqa: E731
 
     def fail_inside() -> None:
@@ -234,7 +235,7 @@ def test_listeners_are_told_of_each_job_once_in_the_order_of_the_commits(manager
 
 
 def test_each_beginning_and_each_end_of_an_attempt_is_told_once_in_order(manager: JobManager) -> None:
-    told: dict[int, list[tuple[int, str]]] = {}
+    told: dict[UUID, list[tuple[int, str]]] = {}
     manager.on_attempt("b", lambda job, attempt: told.setdefault(job.uid, []).append((attempt.number, job.status)))
     manager.start(workers=4)
     jobs = manager.create_many([("b", {"error": "no"})] * 50, max_attempts=4, backoff_strategy="none")
@@ -322,7 +323,7 @@ def test_a_snooze_is_not_told_as_the_end_of_an_attempt(manager: JobManager) -> N
 
 
 def test_stop_returns_after_listeners_were_told_of_all_that_was_settled(manager: JobManager) -> None:
-    told: list[int] = []
+    told: list[UUID] = []
 
     def slow(job: Job) -> None:
         time.sleep(0.005)
@@ -352,7 +353,7 @@ class Rude(BaseException):
 def test_a_raising_listener_harms_no_job_no_other_listener_and_not_the_manager(
     manager: JobManager, caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
-    told: list[int] = []
+    told: list[UUID] = []
 
     def raising(job: Job, attempt: Attempt | None = None) -> None:
         raise error
@@ -375,7 +376,7 @@ def test_a_raising_listener_harms_no_job_no_other_listener_and_not_the_manager(
 
 
 def test_a_slow_listener_delays_the_others_but_not_the_settling(manager: JobManager, gate: threading.Event) -> None:
-    told: list[int] = []
+    told: list[UUID] = []
     manager.on_done("a", lambda job: gate.wait(100))
     manager.on_done("a", lambda job: told.append(job.uid))
     manager.start()
@@ -398,7 +399,7 @@ def test_while_too_many_events_wait_nothing_is_claimed_until_half_are_told(
     manager = make_manager(handlers={"a": work}, _tuning=FEW)
     manager.migrate()
     allowed = threading.Semaphore(0)
-    told: list[int] = []
+    told: list[UUID] = []
 
     def slow(job: Job) -> None:
         allowed.acquire(timeout=100)
@@ -526,8 +527,8 @@ def test_a_listener_may_ask_the_manager_to_stop(manager: JobManager, call: str) 
 
 
 def test_sixteen_threads_add_and_remove_listeners_while_jobs_run(manager: JobManager) -> None:
-    told: list[int] = []
-    elsewhere: list[int] = []
+    told: list[UUID] = []
+    elsewhere: list[UUID] = []
     manager.on_done("a", lambda job: told.append(job.uid))
     enough = threading.Event()
     errors: list[BaseException] = []

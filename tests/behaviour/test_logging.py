@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -177,7 +178,7 @@ def test_the_outcome_of_a_job_that_was_taken_away_is_dropped_with_one_warning(
 ) -> None:
     """The fence: the job has been claimed, rescued or settled by another process since."""
     begun = threading.Event()
-    told: list[tuple[int, str]] = []
+    told: list[tuple[UUID, str]] = []
 
     def handler(job: Job) -> str:
         begun.set()
@@ -325,7 +326,7 @@ sequence back."""
 
 def test_a_filter_that_raises_ends_no_loop(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
     """The settler, the dispatcher, the claims, outages, start and stop all log something."""
-    told: list[int] = []
+    told: list[UUID] = []
 
     def fail(record: logging.LogRecord) -> bool:
         raise RuntimeError("the filter")

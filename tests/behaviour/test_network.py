@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -156,7 +157,7 @@ def test_a_started_manager_gets_out_of_a_black_hole(
     make_manager: Callable[..., JobManager], proxy: Proxy, conn: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     application = f"{APPLICATION}-swallowed"
-    done: list[int] = []
+    done: list[UUID] = []
     manager = make_manager(
         make_conninfo(proxy.conninfo, application_name=application),
         lambda job: done.append(job.uid),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -28,7 +29,7 @@ class Gate:
     """Handlers that have begun wait in `pass_through` while this is not open."""
 
     def __init__(self) -> None:
-        self.begun: list[int] = []
+        self.begun: list[UUID] = []
         self.open = threading.Event()
 
     def pass_through(self, job: Job) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def test_what_runs_while_the_server_is_down_lands_when_it_is_back(
     conninfo = make_conninfo(up.conninfo, application_name="outage")
     tuning = Tuning(unhealthy_after=0.0)  # all loops that fail show at once
     manager = make_manager(conninfo, gate.pass_through, create_timeout=100, _tuning=tuning)
-    told: list[int] = []
+    told: list[UUID] = []
     manager.on_done(None, lambda job: told.append(job.uid))
     manager.start(workers=4)
     jobs = manager.create_many([("a", {"n": n}) for n in range(8)])
@@ -156,7 +157,7 @@ def test_cutting_connections_while_jobs_stream_through_loses_none(
     """Wherever the cut comes: during a claim, a settlement or a create, or between them."""
     application = f"cut {schema}"
     manager = make_manager(make_conninfo(database_url, application_name=application), lambda job: None, poll_interval=0.2)
-    told: list[int] = []
+    told: list[UUID] = []
     manager.on_done(None, lambda job: told.append(job.uid))
     manager.start(workers=4)
     jobs: list[Job] = []

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -68,7 +69,7 @@ def test_a_manager_without_queues_works_on_all_also_on_new_ones(
 
 
 def test_a_higher_priority_goes_first_and_of_equal_priorities_the_older_job(make_manager: Callable[..., JobManager]) -> None:
-    order: list[int] = []
+    order: list[UUID] = []
     manager = make_manager(handler=lambda job: order.append(job.uid))
     manager.migrate()
     priorities = [0, 5, -100, 100, 5, 0, -3, 100, -100, 99] * 4
@@ -81,7 +82,7 @@ def test_a_higher_priority_goes_first_and_of_equal_priorities_the_older_job(make
 def test_the_older_job_is_the_one_that_has_been_due_for_longer(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
 ) -> None:
-    order: list[int] = []
+    order: list[UUID] = []
     manager = make_manager(handler=lambda job: order.append(job.uid))
     manager.migrate()
     jobs = manager.create_many([("a", None)] * 5)

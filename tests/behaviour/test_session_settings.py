@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -185,7 +185,7 @@ class Handlers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._snoozed: set[int] = set()
+        self._snoozed: set[UUID] = set()
         self.seen: list[Job] = []
 
     def __call__(self, job: Job) -> Any:

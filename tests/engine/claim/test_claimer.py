@@ -1,6 +1,7 @@
 """When a claim is made, and what the other threads do meanwhile."""
 
 import time
+from uuid import UUID
 
 import pytest
 
@@ -81,13 +82,13 @@ ONE, TWO = (claimed(number)._replace(crashes=1) for number in (1, 2))
     [
         (reply(1), False),
         (reply(1)._replace(cut_off=True), True),
-        (reply(1)._replace(left_over=[(0, (ONE.run_at, 5))]), True),
+        (reply(1)._replace(left_over=[(0, (ONE.run_at, UUID(int=5)))]), True),
         # two workers are idle
         (reply()._replace(jobs=[ONE]), False),
         (reply()._replace(jobs=[ONE, TWO]), True),
         # others hold what it may have had
         (reply()._replace(cut_off=True), False),
-        (reply()._replace(left_over=[(0, (ONE.run_at, 5))]), False),
+        (reply()._replace(left_over=[(0, (ONE.run_at, UUID(int=5)))]), False),
     ],
     ids=["the last", "n", "most of a type", "one crashed", "two crashed", "none of n", "none of a type"],
 )

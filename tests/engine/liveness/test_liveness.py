@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from uuid import UUID
 
 import pytest
 
@@ -15,15 +16,17 @@ from steve._model.claimed import ClaimKey
 from steve._model.settings import Settings
 from steve._model.tuning import Tuning
 
+CLAIM = (UUID(int=1), 1)
+
 
 class Tables:
-    """By these, the process holds the claim (1, 1)."""
+    """By these, the process holds the claim CLAIM."""
 
     def __init__(self) -> None:
         self.freed: list[set[ClaimKey]] = []
 
     def review(self, held: Callable[[], Held]) -> tuple[Held, Review]:
-        return held(), Review([], {(1, 1)})
+        return held(), Review([], {CLAIM})
 
     def free(self, claims: Collection[ClaimKey], reason: str) -> list[object]:
         self.freed.append(set(claims))
@@ -77,7 +80,7 @@ def test_a_job_that_is_held_by_the_tables_only_is_freed(tables: Tables, work: Ca
     for _ in range(3):
         assert tables.freed == []
         work()
-    assert tables.freed == [{(1, 1)}]
+    assert tables.freed == [{CLAIM}]
 
 
 def test_while_the_reply_to_a_claim_is_lost_nothing_is_freed(
@@ -90,4 +93,4 @@ def test_while_the_reply_to_a_claim_is_lost_nothing_is_freed(
     assert tables.freed == []
     process.lost_a_reply = False
     work()
-    assert tables.freed == [{(1, 1)}]
+    assert tables.freed == [{CLAIM}]

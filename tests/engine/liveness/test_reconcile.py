@@ -1,12 +1,18 @@
 """Reconcile looks at what a process holds by the tables, and frees what the process does not know of in three looks."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 
 from steve._engine.liveness.reconcile import Held, Reconcile
 from steve._model.claimed import ClaimKey
 from steve._model.tuning import Tuning
+
+ONE, TWO, THREE, FOUR = ((UUID(int=number), 1) for number in (1, 2, 3, 4))
+"""Claims of four jobs."""
+ONE_AGAIN, ONE_A_THIRD_TIME = (ONE[0], 2), (ONE[0], 3)
+"""Later claims of the first."""
 
 
 class Holder:
@@ -42,32 +48,32 @@ def holder() -> Holder:
 
 
 def test_nothing_is_asked_without_a_cause(holder: Holder) -> None:
-    holder.table = {(1, 1)}
+    holder.table = {ONE}
     assert not holder.work()
     assert holder.looks == 0
 
 
 def test_a_job_that_is_unknown_in_three_looks_is_freed_once(holder: Holder) -> None:
-    holder.table = {(1, 1), (2, 1)}
-    holder.held = {(2, 1)}
+    holder.table = {ONE, TWO}
+    holder.held = {TWO}
     holder.reconcile.begin()
     assert holder.work()
     assert holder.work()
     assert holder.freed == []
     assert holder.work()
-    assert holder.freed == [{(1, 1)}]
+    assert holder.freed == [{ONE}]
     assert holder.work()  # and once more, whether it is gone
     assert not holder.work()
-    assert holder.freed == [{(1, 1)}]
+    assert holder.freed == [{ONE}]
 
 
 def test_a_job_whose_row_is_locked_is_freed_later(holder: Holder) -> None:
-    holder.table = {(1, 1)}
+    holder.table = {ONE}
     holder.locked = True
     holder.reconcile.begin()
     for _ in range(5):
         assert holder.work()
-    assert holder.freed == [{(1, 1)}] * 3
+    assert holder.freed == [{ONE}] * 3
     holder.locked = False
     assert holder.work()
     assert holder.work()
@@ -95,42 +101,42 @@ def test_a_look_that_fails_is_made_again(holder: Holder) -> None:
 
 
 def test_a_job_that_was_being_taken_at_the_first_look_runs_at_the_second(holder: Holder) -> None:
-    holder.table = {(1, 1)}
+    holder.table = {ONE}
     holder.reconcile.begin()
     holder.work()
-    holder.held = {(1, 1)}
+    holder.held = {ONE}
     assert holder.work()
     assert not holder.work()
     assert holder.freed == []
 
 
 def test_jobs_that_were_claimed_between_the_looks_are_not_freed(holder: Holder) -> None:
-    holder.table = {(1, 1)}
+    holder.table = {ONE}
     holder.reconcile.begin()
     holder.work()
-    holder.table = {(1, 2), (3, 1)}
+    holder.table = {ONE_AGAIN, THREE}
     assert holder.work()
-    holder.table = {(1, 3), (4, 1)}
+    holder.table = {ONE_A_THIRD_TIME, FOUR}
     assert holder.work()
     assert not holder.work(), "under load others are found at every look"
     assert holder.freed == []
 
 
 def test_a_job_that_turns_up_during_the_looks_is_freed_in_the_same_round(holder: Holder) -> None:
-    holder.table = {(1, 1)}
+    holder.table = {ONE}
     holder.reconcile.begin()
     holder.work()
-    holder.table = {(1, 1), (2, 1)}
+    holder.table = {ONE, TWO}
     holder.work()
     holder.work()
-    assert holder.freed == [{(1, 1)}]
+    assert holder.freed == [{ONE}]
     holder.work()
-    assert holder.freed == [{(1, 1)}, {(2, 1)}]
+    assert holder.freed == [{ONE}, {TWO}]
 
 
 def test_it_waits_until_the_outcomes_in_the_settlers_queue_are_settled(holder: Holder) -> None:
     """The database is away for a while: an outcome that waits is not one that was forgotten."""
-    holder.table = {(1, 1)}
+    holder.table = {ONE}
     holder.put, holder.settled = 5, 4
     holder.reconcile.begin()
     holder.work()
@@ -143,7 +149,7 @@ def test_it_waits_until_the_outcomes_in_the_settlers_queue_are_settled(holder: H
 
 def test_an_outcome_put_after_the_first_look_is_waited_for_too(holder: Holder) -> None:
     """Its job was claimed while the first look was asked, and done before the second."""
-    holder.table = {(1, 1)}
+    holder.table = {ONE}
     holder.reconcile.begin()
     holder.work()
     holder.put, holder.settled = 1, 0
@@ -156,16 +162,16 @@ def test_an_outcome_put_after_the_first_look_is_waited_for_too(holder: Holder) -
 
 
 def test_causes_that_come_again_and_again_delay_nothing(holder: Holder) -> None:
-    holder.table = {(1, 1)}
+    holder.table = {ONE}
     for _ in range(3):
         holder.reconcile.begin()
         assert holder.work()
-    assert holder.freed == [{(1, 1)}]
+    assert holder.freed == [{ONE}]
 
 
 def test_there_is_a_pause_between_the_looks() -> None:
     holder = Holder(pause=60.0)
-    holder.table = {(1, 1)}
+    holder.table = {ONE}
     holder.reconcile.begin()
     assert holder.work()
     assert not holder.work()
