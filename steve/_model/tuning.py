@@ -103,7 +103,7 @@ class Tuning:
     look_interval: float = 2.0
     """How often each process looks at the others. Each time is up to a quarter longer or shorter, at random."""
     look_most: int = 16
-    """At how many of them it looks, unless most of these are dead."""
+    """At how many of them it looks, and at two more for each of these that seems dead."""
     suspicion: float = 3.0
     """Others take a process for dead this long after it was suspected. Until then it may open a lost connection again."""
     observer_age: float = 5.0

@@ -367,7 +367,7 @@ def test_no_statement_reads_more_the_longer_the_history(
                 claims, n = loop.claims(queues), wanted.n
                 yield ("claim", what), plans_of(claims.claim_jobs, connection, 1, 3, wanted), 500 + 10 * n, 100 + 2 * n
                 yield ("heads", what), plans_of(claims.find_heads, connection, wanted), 200, 0
-                yield ("time", what), plans_of(claims.time_full_scan, connection, wanted), 200, 10
+                yield ("time", what), plans_of(claims.time_full_scan, connection, wanted), 500 + 10 * n, 100 + 2 * n
             for n in (1, 20, len(held)):
                 settle = plans_of(loop.settlement.settle_jobs, connection, "host:1", verdicts(held[:n]), 1.0, True, True)
                 yield ("settle", n), settle, 10 + 8 * n, 0

@@ -413,13 +413,31 @@ MUTANTS = (
         "M15e",
         "what the scanner finds below the watermarks is not handed on, and a job committed late waits for the poll",
         "behaviour/test_slow_scans.py::test_a_job_committed_late_behind_a_backlog_of_others_is_found",
-        Edit("_engine/claim/watermarks.py", "self._below.extend(found)", "pass"),
+        Edit("_engine/claim/watermarks.py", "self._looks.append(found)", "pass"),
     ),
     Mutant(
         "M15f",
         "what the scanner finds while a claim is under way lowers the watermark at once, and the end of the claim raises it",
         "engine/claim/test_watermarks.py::test_what_the_scanner_finds_while_a_claim_is_under_way_is_not_lost",
-        Edit("_engine/claim/watermarks.py", "self._below.extend(found)", "[self._lower(*one) for one in found]"),
+        Edit("_engine/claim/watermarks.py", "self._looks.append(found)", "[self._lower(*one) for one in found.items()]"),
+    ),
+    Mutant(
+        "M15m",
+        "after a slow full scan the first look below the watermarks waits for twenty times as long",
+        "engine/claim/test_watermarks.py::test_a_slow_full_scan_makes_the_first_look_due_at_once",
+        Edit("_engine/claim/watermarks.py", "self._full_scan_at = self._clock()  # the first", "pass  # the first"),
+    ),
+    Mutant(
+        "M13d",
+        "a process looks at the same number of others, however many of them are dead",
+        "engine/liveness/test_rescue.py::test_one_process_rescues_a_fleet_that_is_gone",
+        Edit("_engine/liveness/heartbeat.py", "return tuning.look_most + 2 * sum(", "return tuning.look_most + 0 * sum("),
+    ),
+    Mutant(
+        "M13c",
+        "what was seen of a process is forgotten when one look does not show it",
+        "engine/liveness/test_rescue.py::test_what_was_seen_of_a_process_is_remembered_while_it_is_not_shown",
+        Edit("_engine/liveness/rescue.py", "if now - shown_at > FORGET_SECONDS]", "if now > shown_at]"),
     ),
     Mutant(
         "M15g",

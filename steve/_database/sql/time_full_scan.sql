@@ -1,5 +1,5 @@
--- How many seconds a full scan takes to find the first due job that this process serves. It looks as claim_jobs.sql does, and
--- locks nothing.
+-- How many seconds a full scan takes to find n due jobs that this process serves, or to find that there are fewer. It looks
+-- as claim_jobs.sql does, and locks nothing.
 with recursive level as (
   (
     select priority
@@ -28,9 +28,9 @@ with recursive level as (
       and (%(any_type)s or type = any(%(types)s::pg_catalog.text[])) is true
       and {filters}
     order by run_at, uid
-    limit 1
+    limit %(n)s
   ) candidate
-  limit 1
+  limit %(n)s
 )
 select
   extract(epoch from pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::double precision,

@@ -98,8 +98,9 @@ class ClaimStatements:
         return {priority: (run_at, uid) for priority, run_at, uid in rows}
 
     def time_full_scan(self, connection: Connection, demand: Demand) -> float:
-        """How many seconds a full scan takes to find the first due job."""
-        seconds: float = self._script.rows(connection, "time_full_scan", self._served(demand).parameters(), prepare=True)[0][0]
+        """How many seconds a full scan takes to find `demand.n` due jobs, or to find that there are fewer."""
+        parameters = self._served(demand).parameters() | {"n": demand.n}
+        seconds: float = self._script.rows(connection, "time_full_scan", parameters, prepare=True)[0][0]
         return seconds
 
     def _served(self, demand: Demand) -> _Served:

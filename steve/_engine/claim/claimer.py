@@ -114,9 +114,9 @@ class Claimer:
         if cut_off:
             schedule.next_in(0.0)
         else:
-            # A claim above the watermarks does not show what is below them. A full scan does, or the scanner's look.
-            needs_scan = demand.watermarks is not None and not self.watermarks.is_slow
-            schedule.next_in(reply.next_due_in, self.watermarks.full_scan_in() if needs_scan else None)
+            # A claim above the watermarks does not show what is below them.
+            below = None if demand.watermarks is None else self.watermarks.due_in()
+            schedule.next_in(reply.next_due_in, below)
         return found + len(reply.jobs)
 
     def _take(self, demand: Demand) -> tuple[ClaimReply, bool]:

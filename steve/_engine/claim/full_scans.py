@@ -27,7 +27,7 @@ class ScanPort(Protocol):
         """The first pending job of each priority, among those that are served."""
 
     def time_full_scan(self, demand: Demand) -> float:
-        """How many seconds a full scan takes to find the first due job."""
+        """How many seconds a full scan takes to find `demand.n` due jobs, or to find that there are fewer."""
 
     def find_horizon(self) -> list[tuple[str, float | None]]:
         """The sessions that hold back the removal of dead rows and index entries, and for how many seconds."""
@@ -77,7 +77,7 @@ class FullScans:
 
     def _look_below(self) -> None:
         watermarks = self._claimer.watermarks
-        demand = self._claimer.sizer.demand(idle=0, buffered=0, watermarks=None)
+        demand = self._claimer.sizer.demand(idle=self._claimer.sizer.workers, buffered=0, watermarks=None)
         began = self._clock()
         heads = self._database.find_heads(demand)
         if watermarks.looked(heads, self._clock() - began):

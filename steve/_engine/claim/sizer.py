@@ -24,7 +24,7 @@ class ClaimSizer:
 
     def __init__(self, *, handlers: Handlers, workers: int, tuning: Tuning) -> None:
         self._handlers = handlers
-        self._workers = workers
+        self.workers = workers
         self._tuning = tuning
         self._seconds_by_type: dict[str, float] = {}
         self._mean_seconds: float | None = None
@@ -51,7 +51,7 @@ class ClaimSizer:
         """What to ask for while so many workers are idle and so many jobs are in the buffer. Of a type that has never run here,
         a claim brings at most one job for each idle worker."""
         tuning = self._tuning
-        ahead = tuning.claim_ahead * self._workers
+        ahead = tuning.claim_ahead * self.workers
 
         def most(seconds: float | None) -> int:
             return idle if seconds is None else min(idle + int(ahead / max(seconds, 1e-6)), tuning.claim_most)

@@ -30,17 +30,23 @@ class Watermarks:
     The next full scan finds them, or the scanner's look: after about 21 times its duration or one poll interval, whichever is
     longer.
 
-    Only the thread that holds the claim lock moves a watermark. The scanner puts what it found into a queue, because it may
-    find a job while a claim is under way that looks above that job. The end of that claim must not move the watermark past it.
+    Only the thread that holds the claim lock moves a watermark. The scanner leaves what it found for the next claim, because it
+    may find a job while a claim is under way that looks above that job. The end of that claim must not move the watermark past
+    it.
     """
 
     def __init__(self, *, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
         self._tuning = tuning
         self._clock = clock
         self._watermarks: dict[int, Watermark] = {}
-        self._below: deque[tuple[int, Watermark]] = deque()  # append and popleft are atomic
+        # Places below the watermarks where there are jobs, by priority: what a claim passed over, and what the scanner's last
+        # look found. Append and popleft are atomic.
+        self._left_over: dict[int, Watermark] = {}
+        self._looks: deque[Mapping[int, Watermark]] = deque(maxlen=1)
+        self._lower_at = 0.0
+        self._is_lowered = False
         self._full_scan_at = 0.0
-        self._recent: deque[float] = deque(maxlen=5)
+        self._recent: deque[float] = deque(maxlen=2)
         self.scan_seconds = 0.0
         """How long the database took for the last full scan."""
         self.is_slow = False
@@ -56,6 +62,12 @@ class Watermarks:
         """Seconds until a full scan is due, or the scanner's look."""
         return max(0.0, self._full_scan_at - self._clock())
 
+    def due_in(self) -> float | None:
+        """Seconds until a claim finds jobs below the watermarks. None: that is for the scanner to find out."""
+        if not self.is_slow:
+            return self.full_scan_in()
+        return max(0.0, self._lower_at - self._clock()) if self._left_over or self._looks else None
+
     # -- under the claim lock -------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
@@ -66,22 +78,30 @@ class Watermarks:
 
     def now(self) -> Mapping[int, Watermark] | None:
         """The watermarks above which the claim looks that is about to begin. None: it is a full scan."""
-        while self._below:
-            priority, head = self._below.popleft()
-            self._lower(priority, head)
-        overdue = self._tuning.full_scan_overdue if self.is_slow else 0.0
+        # Claims that begin at such a place may take as long as a full scan, so they also get a twentieth of the time.
+        self._is_lowered = self._clock() >= self._lower_at and bool(self._left_over or self._looks)
+        if self._is_lowered:
+            for places in (self._left_over, self._looks.popleft() if self._looks else {}):
+                for priority, place in places.items():
+                    self._lower(priority, place)
+            self._left_over = {}
+        overdue = self._tuning.full_scan_overdue + self.scan_seconds if self.is_slow else 0.0
         is_due = self._clock() >= self._full_scan_at + overdue
         return None if is_due or not self._watermarks else self._watermarks.copy()
 
     def claimed(self, reply: ClaimReply, *, full_scan: bool, cut_off: bool) -> None:
         """A claim was answered. `cut_off`: there may be more jobs where it looked."""
         if full_scan:
-            # The least of the last few, because a scan may also have taken long while it waited for a processor.
+            # The lesser of the last two, because a scan may also have taken long while it waited for a processor.
             self.scan_seconds = reply.scan_seconds
             self._recent.append(reply.scan_seconds)
             seconds = min(self._recent)
             self._full_scan_at = self._clock() + self._tuning.full_scan_every * seconds
             self.is_slow = seconds > self._tuning.slow_scan
+            if self.is_slow:
+                self._full_scan_at = self._clock()  # the first look is due at once: it is the cheaper way
+        if self._is_lowered:
+            self._lower_at = self._clock() + self._tuning.full_scan_every * reply.scan_seconds
         watermarks = self._watermarks
         for priority, end in reply.ends.items():
             if priority not in watermarks:
@@ -94,7 +114,7 @@ class Watermarks:
             if cut_off or priority not in watermarks or watermark > watermarks[priority]:
                 watermarks[priority] = watermark
         for priority, place in reply.left_over:
-            self._lower(priority, place)
+            self._left_over[priority] = min(place, self._left_over.get(priority, place))
 
     def _lower(self, priority: int, place: Watermark) -> None:
         """The job at this place is to be found by the next claim."""
@@ -109,8 +129,9 @@ class Watermarks:
         than before."""
         self._full_scan_at = self._clock() + self._tuning.full_scan_every * seconds
         known = self._watermarks.copy()
-        found = [(priority, head) for priority, head in heads.items() if priority not in known or head <= known[priority]]
-        self._below.extend(found)
+        found = {priority: head for priority, head in heads.items() if priority not in known or head <= known[priority]}
+        if found:
+            self._looks.append(found)
         return bool(found)
 
     def measured(self, seconds: float) -> None:

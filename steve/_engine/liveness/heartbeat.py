@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 from steve._database.backoff import Backoff
@@ -18,6 +19,7 @@ from steve._database.failures import DatabaseFailure
 from steve._database.statements.processes import Look
 from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.socket_wait import SocketWait
+from steve._model.process import Process
 from steve._model.tuning import Tuning
 from steve._runtime.chance import chance
 from steve._runtime.log import logger
@@ -129,9 +131,7 @@ class Heartbeat:
                 self._connected_at = began
             beats = self._is_beat_due(began)
             look, descriptor = self._database.beat(beat=beats, locked=self._locked, most=self._most)
-        # If most of them are dead, so may be those that look at the processes behind them: look further.
-        dead = sum(process.lock_is_free or process.suspected_at is not None for process in look.others)
-        self._most = self._most * 2 if 2 * dead > self._most else self._tuning.look_most
+        self._most = how_many(look.others, look.seen_at, self._tuning)
         own = look.own
         # By the server's clock, because the clock of this machine may have stood still while the machine was suspended.
         if beats and (own is None or own.suspected_at is not None or look.seen_at - own.heartbeat_at >= own.lease):
@@ -164,3 +164,14 @@ class Heartbeat:
         self._locked = False
         self._unbroken_since = self._beaten_at = 0.0
         self._database.close()
+
+
+def how_many(others: Sequence[Process], now: float, tuning: Tuning) -> int:
+    """At how many processes to look next time, after a look that showed these. `now`: by the server's clock.
+
+    If some of them are dead or silent, the processes behind them may have nobody else who looks at them.
+    """
+    return tuning.look_most + 2 * sum(
+        process.lock_is_free or process.suspected_at is not None or now - process.heartbeat_at > process.lease / 2
+        for process in others
+    )

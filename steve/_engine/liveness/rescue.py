@@ -34,6 +34,10 @@ class RescuePort(Protocol):
         """Take some of its jobs, except those `taken`. Returns what became of each; when it returns none, there are no more."""
 
 
+FORGET_SECONDS = 3_600.0
+"""What is known of a process is forgotten when the process was not shown for so long."""
+
+
 class Observations:
     """Remembers when this process first saw the last heartbeat and the suspicion of each process. The heartbeat's thread calls
     all methods except `suspected`."""
@@ -41,6 +45,7 @@ class Observations:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._beats: dict[int, tuple[float, float]] = {}
+        self._shown_at: dict[int, float] = {}
         # The scanner writes here as well. Each write is one whole entry.
         self._suspicions: dict[int, tuple[float, float]] = {}
 
@@ -51,9 +56,9 @@ class Observations:
     def see(self, processes: Sequence[Process]) -> list[Observation]:
         now = self._clock()
         seen = []
-        beats: dict[int, tuple[float, float]] = {}
         for process in processes:
-            beats[process.id] = _since(self._beats.get(process.id), process.heartbeat_at, now)
+            self._shown_at[process.id] = now
+            self._beats[process.id] = _since(self._beats.get(process.id), process.heartbeat_at, now)
             suspected = None
             if process.suspected_at is None:
                 self._suspicions.pop(process.id, None)
@@ -61,9 +66,11 @@ class Observations:
                 known = _since(self._suspicions.get(process.id), process.suspected_at, now)
                 self._suspicions[process.id] = known
                 suspected = now - known[1]
-            seen.append(Observation(process, now - beats[process.id][1], suspected))
-        self._beats = beats
-        for gone in self._suspicions.keys() - beats.keys():
+            seen.append(Observation(process, now - self._beats[process.id][1], suspected))
+        # Not all processes are shown at each look. What is known of a process is kept until it was not shown for long: if its
+        # heartbeat is still the same when it is shown again, it was silent meanwhile.
+        for gone in [id for id, shown_at in self._shown_at.items() if now - shown_at > FORGET_SECONDS]:
+            del self._shown_at[gone], self._beats[gone]
             self._suspicions.pop(gone, None)
         return seen
 

@@ -9,7 +9,8 @@ from steve._engine.claim.full_scans import FullScans
 from steve._engine.upkeep.outage import Outage
 from steve._model.claim import Demand, Watermark
 from steve._model.tuning import Tuning
-from tests.engine.claim.harness import Harness, claimed, reply
+from tests.clock import Clock
+from tests.engine.claim.harness import TUNING, Harness, claimed, reply
 
 JOB = claimed(4)
 
@@ -17,9 +18,13 @@ JOB = claimed(4)
 class FakeScans:
     """`ScanPort`: answers as the test says, and notes what was called."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.heads: dict[int, Watermark] = {}
+        self.clock = clock
+        self.look_takes = 0.0
         self.full_scan_takes = 1.0
+        self.measured: list[int] = []
+        """For how many jobs a full scan was measured."""
         self.answers: list[list[tuple[str, float | None]] | Exception] = []
         """What `find_horizon` says, in turn."""
         self.calls: list[str] = []
@@ -28,10 +33,12 @@ class FakeScans:
     def find_heads(self, demand: Demand) -> dict[int, Watermark]:
         self.calls.append("find_heads")
         self.types = set(demand.mosts)
+        self.clock.now += self.look_takes
         return self.heads
 
     def time_full_scan(self, demand: Demand) -> float:
         self.calls.append("time_full_scan")
+        self.measured.append(demand.n)
         return self.full_scan_takes
 
     def find_horizon(self) -> list[tuple[str, float | None]]:
@@ -51,7 +58,7 @@ class Looks(Harness):
     def __init__(self) -> None:
         tuning = Tuning(warn_scan=0.5)
         super().__init__(tuning=tuning)
-        self.scans = FakeScans()
+        self.scans = FakeScans(self.clock)
         self.outage = Outage()
         full_scans = FullScans(
             database=self.scans,
@@ -81,10 +88,19 @@ def looks() -> Looks:
     return Looks()
 
 
-def test_a_look_is_taken_when_a_full_scan_would_be_due_and_for_the_types_served(looks: Looks) -> None:
-    assert looks.look(1.0) == []
-    assert "find_heads" in looks.look(19.1)
+def test_the_first_look_is_taken_at_once_and_the_next_after_a_multiple_of_its_duration(looks: Looks) -> None:
+    """The full scan took a second. A look takes much less, so nothing waits twenty seconds for the first one."""
+    looks.scans.look_takes = 0.1
+    assert "find_heads" in looks.look(0.0)
     assert looks.scans.types == {"a"}
+    assert looks.look(1.8) == []
+    assert "find_heads" in looks.look(0.3)
+
+
+def test_a_full_scan_is_measured_for_as_many_jobs_as_a_claim_asks_for(looks: Looks) -> None:
+    looks.claimer.sizer.ran("a", 1e-6)
+    looks.look()
+    assert looks.scans.measured == [TUNING.claim_most]
 
 
 def test_a_handler_that_is_set_makes_a_look_due_at_once(looks: Looks) -> None:

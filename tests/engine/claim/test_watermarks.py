@@ -236,6 +236,42 @@ def test_what_the_scanner_finds_while_a_claim_is_under_way_is_not_lost(slow: Sca
     assert watermarks[0] < place(claimed(4))
 
 
+def test_a_slow_full_scan_makes_the_first_look_due_at_once(slow: Scans) -> None:
+    assert slow.claimer.watermarks.full_scan_in() == 0.0
+
+
+def test_claims_that_begin_below_a_watermark_get_a_twentieth_of_the_time(slow: Scans) -> None:
+    """They may pass over as much as a full scan. What was passed over comes up again at each claim, and a job that somebody
+    keeps locked at each look."""
+    slow.claim(claimed(9), left_over=[(0, place(claimed(3)))])
+    slow.takes = 0.2
+    watermarks = slow.claim(left_over=[(0, place(claimed(3)))])
+    assert watermarks is not None
+    assert watermarks[0] < place(claimed(3))
+    slow.takes = 0.0
+    slow.claim(ends={0: place(claimed(9))})
+    assert slow.claimer.watermarks.looked({0: place(claimed(2))}, 0.001)
+    assert slow.claim() == {0: place(claimed(9))}
+    slow.clock.now += TUNING.full_scan_every * 0.2 - 0.1
+    assert slow.claim() == {0: place(claimed(9))}
+    slow.settle_down()
+    slow.clock.now += 0.2
+    assert slow.claims(), "the claim was not due by itself"
+    watermarks = slow.database.demands[-1].watermarks
+    assert watermarks is not None
+    assert watermarks[0] < place(claimed(2))
+
+
+def test_a_second_look_replaces_what_the_first_one_found(slow: Scans) -> None:
+    """No claim may come for hours, while all workers are busy."""
+    slow.claim(claimed(9))
+    for number in (4, 6):
+        assert slow.claimer.watermarks.looked({0: place(claimed(number))}, 0.001)
+    watermarks = slow.claim()
+    assert watermarks is not None
+    assert watermarks[0] == place(claimed(6), later=-0.000001)
+
+
 def test_full_scans_are_made_again_once_they_are_measured_to_be_fast(slow: Scans) -> None:
     slow.claimer.watermarks.measured(TUNING.slow_scan * 3)
     assert slow.claimer.watermarks.is_slow

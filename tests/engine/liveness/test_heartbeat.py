@@ -223,11 +223,26 @@ def test_after_the_end_no_beat_comes(make_ticker: MakeTicker) -> None:
     assert len(ticker.sent) == sent
 
 
-def test_while_most_of_its_neighbours_are_dead_it_looks_further(make_ticker: MakeTicker) -> None:
+def test_while_neighbours_are_dead_it_looks_further(make_ticker: MakeTicker) -> None:
     """Of fifty processes on a machine that is gone one is left elsewhere: it must not find them in small portions."""
     ticker = make_ticker(look_interval=0.02, look_most=4)
     ticker.others = [Process(number, "host:1", 60.0, NOW, None, True) for number in range(2, 52)]
-    until(lambda: 128 in ticker.mosts)
-    assert list(dict.fromkeys(ticker.mosts)) == [4, 8, 16, 32, 64, 128]
-    ticker.others = [Process(number, "host:1", 60.0, NOW, None, number % 2 == 0) for number in range(2, 52)]
+    until(lambda: ticker.mosts[-3:] == [104, 104, 104])
+    assert list(dict.fromkeys(ticker.mosts)) == [4, 12, 28, 60, 104]
+    ticker.others = []
     until(lambda: ticker.mosts[-3:] == [4, 4, 4])
+
+
+@pytest.mark.parametrize(
+    "dead",
+    [
+        Process(2, "host:1", 60.0, NOW, None, True),
+        Process(2, "host:1", 60.0, NOW, NOW, False),
+        Process(2, "host:1", 60.0, NOW - 31.0, None, False),
+    ],
+    ids=["its session is gone", "suspected", "silent"],
+)
+def test_it_looks_further_past_a_process_that_seems_dead(dead: Process, make_ticker: MakeTicker) -> None:
+    ticker = make_ticker(look_interval=0.02, look_most=4)
+    ticker.others = [dead, Process(3, "host:1", 60.0, NOW, None, False)]
+    until(lambda: ticker.mosts[-1] == 6)

@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from steve._engine.liveness.rescue import Observations, Rescue
+from steve._engine.liveness.heartbeat import how_many
+from steve._engine.liveness.rescue import FORGET_SECONDS, Observations, Rescue
 from steve._model.claimed import Claimed, Settled
 from steve._model.outcome import Verdict
 from steve._model.process import Observation, Observer, Process
@@ -64,12 +66,49 @@ def test_a_suspicion_of_its_own_begins_when_it_is_written(clock: Clock) -> None:
     assert observations.see([process(free=True, suspected_at=BEATEN + 1)])[0].suspected == 2.0
 
 
-def test_nothing_is_remembered_of_a_process_that_is_gone(clock: Clock) -> None:
+@pytest.mark.parametrize(("seconds", "remembered"), [(9.0, 9.0), (FORGET_SECONDS + 1.0, 0.0)])
+def test_what_was_seen_of_a_process_is_remembered_while_it_is_not_shown(
+    seconds: float, remembered: float, clock: Clock
+) -> None:
+    """A look shows some of the processes. One whose heartbeat is still the same was silent since it was shown."""
     observations = Observations(clock=clock)
     observations.see([process(suspected_at=BEATEN)])
+    clock.now += seconds
     observations.see([])
-    clock.now += 9.0
-    assert observations.see([process(suspected_at=BEATEN)]) == [Observation(process(suspected_at=BEATEN), 0.0, 0.0)]
+    seen = observations.see([process(suspected_at=BEATEN)])
+    assert seen == [Observation(process(suspected_at=BEATEN), remembered, remembered)]
+
+
+@pytest.mark.parametrize("lock_is_free", [True, False], ids=["killed", "frozen"])
+def test_one_process_rescues_a_fleet_that_is_gone(lock_is_free: bool, clock: Clock) -> None:
+    """It looks at the next few of the others, and further while these seem dead."""
+    began = clock.now
+    rows = {id: Process(id, f"host:{id}", 60.0, began, None, lock_is_free) for id in range(1, 201)}
+    rescued: set[int] = set()
+
+    class Database:
+        def suspect(self, process: Process) -> float:
+            rows[process.id] = process._replace(suspected_at=clock.now)
+            return clock.now
+
+        def rescue(self, process: Process, *, dead: bool, reason: str, taken: Collection[int]) -> Sequence[Any]:
+            rescued.add(process.id)
+            if dead:
+                rows.pop(process.id)
+            else:
+                rows[process.id] = process._replace(suspected_at=clock.now)
+            return []
+
+    rescue = Rescue(database=Database(), tell=lambda *_: None, tuning=TUNING, clock=clock)
+    most = TUNING.look_most
+    while len(rescued) < 200:
+        assert clock.now - began < 600.0, sorted(set(range(1, 201)) - rescued)
+        others = [rows[id] for id in sorted(rows)][:most]
+        most = how_many(others, clock.now, TUNING)
+        own = Observer(1_000.0 + clock.now - began, 1_000.0 + clock.now - began, 10_000.0)
+        rescue.look(others, own)
+        rescue.work()
+        clock.now += TUNING.look_interval
 
 
 # -- the rescue -----------------------------------------------------------------------------------------------------------
