@@ -30,6 +30,8 @@ class Demand(NamedTuple):
     """How many crashed jobs, at most, besides the `n`."""
     alone: bool = False
     """True: the claim takes crashed jobs only if they are on their last chance. False: it takes only the others."""
+    lower_too: bool = False
+    """After the priorities that have a watermark, look at all lower ones too, each from its beginning."""
 
 
 class ClaimReply(NamedTuple):

@@ -113,6 +113,27 @@ def test_claims_above_the_watermarks_bring_all_in_the_order_of_full_scans(
     assert found == [uid for *_, uid in sorted(jobs)]
 
 
+def test_a_short_scan_goes_on_with_priorities_lower_than_those_it_was_given(
+    claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    jobs = {priority: create(priority=priority) for priority in (9, 5, 4, -7)}
+    process = Process(claims(), conn)
+    assert uids(process.claim(1, a=1)) == [jobs[9]]
+    short = demand(3, process.watermarks.now(), a=3)
+    assert short.watermarks is not None
+    assert set(short.watermarks) == {9}
+    lower = short._replace(lower_too=True, n=2)
+    statements = claims()
+    assert uids(statements.claim_jobs(conn, 1, 3, short)) == []
+    assert uids(statements.claim_jobs(conn, 1, 3, lower)) == [jobs[5], jobs[4]]
+    assert statements.claim_jobs(conn, 1, 3, lower).ends.keys() == {9, -7}
+
+
+def test_a_claim_that_is_given_no_priority_looks_at_none(claims: Claims, create: Create, conn: psycopg.Connection) -> None:
+    create()
+    assert uids(claims().claim_jobs(conn, 1, 3, demand(3, {}, a=3)._replace(lower_too=True))) == []
+
+
 # -- how many of a type ---------------------------------------------------------------------------------------------------
 
 

@@ -258,7 +258,7 @@ def test_the_statements_of_a_started_manager_use_indexes(
                 bounded = [look for look in looks if "priority = " in look and "run_at <= now()" in look and "ROW(" in look]
                 assert len(bounded) == 2
                 assert [look for look in looks if "priority = " in look and "run_at > now()" in look], "the next due job"
-                assert len([look for look in looks if "priority < " in look]) == 1, "the step to the next priority"
+                assert len([look for look in looks if "priority < " in look]) == 2, "the first step and the next"
             plans = plans_of(planned.claims(queues).find_heads, connection, wanted)
             assert_by_index(plans, ("heads", what, statistics), bounded=False)
             for plan in plans:

@@ -3,11 +3,12 @@
 -- One statement, autocommit.
 --
 -- The index job_due has the order of the claim. A full scan finds the priorities by itself: `level` hops from one to the next
--- (a loose index scan, one descent for each) and looks from the beginning of each. A short scan is given the priorities, highest
+-- (a loose index scan, one descent for each) and looks from the beginning of each. A short scan is given priorities, highest
 -- first, and of each the watermark: the (run_at, uid) up to which this process has looked. It looks only above, past the jobs of
 -- queues and types that this process does not serve, and past the entries of jobs already claimed, which PostgreSQL cannot
 -- remove from the index while any transaction stays open. A job that is committed late, below a watermark, is found otherwise
--- (steve/_engine/claim/watermarks.py).
+-- (steve/_engine/claim/watermarks.py). `below` lets a short scan go on, as a full scan does, with the priorities lower than those
+-- that it was given.
 --
 -- `found` takes the priorities one after the other and stops at n rows: it locks no row beyond. "Not yet due" ends each scan.
 -- SKIP LOCKED lets processes pass each other by. Whether a job may run is decided by its row under the lock, never by the
@@ -32,7 +33,7 @@ with recursive known as (
   (
     select priority
     from only {schema}.job
-    where status = 'pending' and %(full)s
+    where status = 'pending' and priority < %(below)s
     order by priority desc
     limit 1
   )
@@ -46,13 +47,13 @@ with recursive known as (
     order by priority desc
     limit 1
   ) next
-), start as materialized (
-  -- No job is due at -infinity, so the null is never compared.
-  select priority, '-infinity' as run_at, null as uid
-  from level
-  union all
+), start (priority, run_at, uid) as materialized (
   select *
   from unnest(%(priorities)s::smallint[], %(run_ats)s::pg_catalog.timestamptz[], %(uids)s::pg_catalog.uuid[])
+  union all
+  -- No job is due at -infinity, so the null is never compared.
+  select priority, '-infinity', null
+  from level
 ), found as materialized (
   select candidate.*
   from start
@@ -112,7 +113,7 @@ with recursive known as (
 ), summary as (
   select
     -- of the next few only: the jobs of others may lie in between
-    (select extract(epoch from pg_catalog.min(soon.run_at) - pg_catalog.now())::double precision
+    (select extract(epoch from pg_catalog.min(soon.run_at) - pg_catalog.now())::float
      from start
      cross join lateral (
        select coalesce(
@@ -127,7 +128,7 @@ with recursive known as (
          limit 16
        ) next
      ) soon) as next_due_in,
-    extract(epoch from scanned.at - pg_catalog.now())::double precision as scan_seconds,
+    extract(epoch from scanned.at - pg_catalog.now())::float as scan_seconds,
     -- the last due job of each priority, whoever serves it, unless n ended the scan before
     (select pg_catalog.json_agg(pg_catalog.json_build_array(start.priority, last.run_at, last.uid))::pg_catalog.text
      from start

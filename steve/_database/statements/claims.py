@@ -16,6 +16,9 @@ from steve._model.claim import ClaimReply, Demand, Watermark
 from steve._model.claimed import Claimed
 from steve._runtime.log import logger
 
+_ABOVE_ALL_PRIORITIES = 2**15 - 1
+"""The greatest smallint, which is no priority."""
+
 
 class ClaimFilter(NamedTuple):
     """A condition that a job must meet to be claimed by this process."""
@@ -70,6 +73,11 @@ class ClaimStatements:
 
     def _claim_jobs(self, connection: Connection, process_id: int, max_crashes: int, demand: Demand) -> ClaimReply:
         watermarks = sorted((demand.watermarks or {}).items(), reverse=True)  # the highest priority first
+        below = None
+        if demand.watermarks is None:
+            below = _ABOVE_ALL_PRIORITIES
+        elif demand.lower_too and watermarks:
+            below = watermarks[-1][0]
         served = self._served(demand)
         mosts = [demand.mosts[type] for type in served.types]
         parameters = served.parameters() | {
@@ -77,7 +85,7 @@ class ClaimStatements:
             "mosts": array(mosts),
             "unknown_most": demand.unknown_most,
             "capped": min(mosts, default=demand.n) < demand.n or (demand.any_type and demand.unknown_most < demand.n),
-            "full": demand.watermarks is None,
+            "below": None if below is None else str(below),
             "priorities": array(priority for priority, _ in watermarks),
             "run_ats": text_array(run_at.isoformat() for _, (run_at, _) in watermarks),
             "uids": uuid_array(uid for _, (_, uid) in watermarks),

@@ -93,6 +93,8 @@ class Claimer:
         schedule = self.schedule
         woken = schedule.begin()
         demand = self.sizer.demand(idle=idle, buffered=len(self.buffer), watermarks=self.watermarks.now())
+        # While full scans are slow, the beginning of a priority may be, too: the scanner finds the first job of each.
+        demand = demand._replace(lower_too=not self.watermarks.is_slow)
         if not demand.mosts and not demand.any_type:
             schedule.nothing_to_claim()
             return 0

@@ -194,6 +194,18 @@ def test_no_claim_makes_a_slow_full_scan_unless_the_scanner_is_late(slow: Scans)
     assert slow.claim() is None
 
 
+def test_claims_look_at_priorities_without_a_watermark_only_while_full_scans_are_fast() -> None:
+    scans = Scans()
+    assert [scans.claim(claimed(1)) is None, scans.claim() is None] == [True, False]
+    assert scans.database.demands[-1].lower_too
+    scans.takes = TUNING.slow_scan * 2
+    for _ in range(2):
+        scans.clock.now += 10.0
+        assert scans.claim() is None
+    assert scans.claim() is not None
+    assert not scans.database.demands[-1].lower_too
+
+
 def test_a_claim_that_finds_nothing_waits_for_the_scanner_and_not_for_a_full_scan(slow: Scans) -> None:
     assert slow.claim() is not None
     slow.settle_down()
