@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -138,25 +139,29 @@ class Cluster:
         *,
         first: int = 0,
         types: Sequence[str] = ("noop",),
-        priority: int = 0,
+        queues: Sequence[str] = ("default",),
+        priorities: Sequence[int] = (0,),
         run_at: str = "clock_timestamp()",
     ) -> UUID:
-        """Fill in pending jobs, and return the greatest uid before them. Their payloads number them from `first`; types take
-        turns.
+        """Fill in pending jobs, and return the greatest uid before them. Their payloads number them from `first`; types and
+        priorities take turns, and the queues take turns after each round of the priorities.
 
         A job that raises is retried at once. `run_at`: an SQL expression in the number `i`; with now() all are due together.
         """
         before = self.last(schema)
         self._insert(
-            "insert into {schema}.job (uid, type, priority, payload, max_attempts, backoff_strategy, run_at) "
-            "select {uid}, (%(types)s::text[])[1 + i %% cardinality(%(types)s::text[])], %(priority)s, "
+            "insert into {schema}.job (uid, queue, type, priority, payload, max_attempts, backoff_strategy, run_at) "
+            "select {uid}, (%(queues)s::text[])[1 + i / cardinality(%(priorities)s::integer[])"
+            " %% cardinality(%(queues)s::text[])], "
+            "(%(types)s::text[])[1 + i %% cardinality(%(types)s::text[])], "
+            "(%(priorities)s::integer[])[1 + i %% cardinality(%(priorities)s::integer[])], "
             "jsonb_build_object('i', i), 100, 'none', "
             + run_at
             + " from generate_series(%(first)s::integer, %(last)s::integer) i order by i",
             schema,
             first,
             first + jobs,
-            {"types": list(types), "priority": priority},
+            {"types": list(types), "queues": list(queues), "priorities": list(priorities)},
         )
         return before
 
@@ -213,15 +218,20 @@ class Cluster:
         assert row is not None
         return row[0]
 
-    def has_unfinished(self, schema: str, types: Sequence[str]) -> bool:
-        """Whether a job is running, or one of these types in the default lanes is pending and due."""
+    def has_unfinished(
+        self, schema: str, types: Sequence[str], queues: Sequence[str] = ("default",), priorities: Sequence[int] = (0,)
+    ) -> bool:
+        """Whether a job is running, or one of these types, queues and priorities is pending and due."""
         statement = (
             "select exists (select from {schema}.job where status = 'running') or exists ("
-            "select from unnest(%(types)s::text[]) as wanted (type) cross join lateral (select from {schema}.job "
-            "where status = 'pending' and queue = 'default' and job.type = wanted.type and priority = 0 "
-            "and run_at < clock_timestamp() + interval '1 day' limit 1) one)"
+            "select from unnest(%(types)s::text[]) type, unnest(%(queues)s::text[]) queue, "
+            "unnest(%(priorities)s::smallint[]) priority "
+            "cross join lateral (select from {schema}.job where status = 'pending' and job.queue = queue.queue "
+            "and job.type = type.type and job.priority = priority.priority "
+            "and run_at < clock_timestamp() + interval '1 hour' limit 1) one)"
         )
-        row = self._observer.execute(_placed(statement, schema), {"types": list(types)}).fetchone()
+        lanes = {"types": list(types), "queues": list(queues), "priorities": list(priorities)}
+        row = self._observer.execute(_placed(statement, schema), lanes).fetchone()
         assert row is not None
         return bool(row[0])
 
@@ -249,6 +259,25 @@ class Cluster:
             "where dbid = (select oid from pg_database where datname = current_database()) group by query"
         ).fetchall()
         return {query: (int(calls), float(milliseconds)) for query, calls, milliseconds in rows}
+
+    def wal(self) -> int:
+        """Bytes of WAL written so far."""
+        row = self.connection.execute("select (pg_current_wal_insert_lsn() - '0/0')::bigint").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def server_cpu(self) -> float:
+        """Seconds of processor time of the server's processes on this machine, also of those that have ended."""
+        row = self.connection.execute("select setting from pg_settings where name = 'data_directory'").fetchone()
+        assert row is not None
+        server = psutil.Process(int((Path(row[0]) / "postmaster.pid").read_text().split()[0]))
+        seconds = 0.0
+        for process in (server, *server.children()):
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                seconds += times.user + times.system
+        ended = server.cpu_times()
+        return seconds + ended.children_user + ended.children_system
 
     def connections(self, application: str) -> int:
         row = self.connection.execute(

@@ -31,6 +31,8 @@ def drain(
     schema: str | None = None,
     processes: int = 1,
     types: Sequence[str] = ("noop",),
+    queues: Sequence[str] = ("default",),
+    priorities: Sequence[int] = (0,),
     run_at: str = "clock_timestamp()",
     **options: Any,
 ) -> Reading:
@@ -38,16 +40,18 @@ def drain(
     cluster = bench.cluster
     with ExitStack() as stack:
         schema = schema or stack.enter_context(cluster.schema())
-        after = cluster.fill(schema, jobs, types=types, run_at=run_at)
+        after = cluster.fill(schema, jobs, types=types, queues=queues, priorities=priorities, run_at=run_at)
         cluster.freshen(schema)
         board = stack.enter_context(Board.new(jobs))
         settings = WorkerOptions(cluster.conninfo, schema, str(board.path), jobs, tuple(types), **options)
         workers = stack.enter_context(Workers(settings, processes))
         cpu = sum(process.cpu() for process in workers.processes)
-        seconds = wait_until_done(cluster, schema, board, workers, jobs, types)
+        wal = cluster.wal()
+        seconds = wait_until_done(cluster, schema, board, workers, jobs, types, queues, priorities)
         details = {
             "jobs": jobs,
             "seconds": round(seconds, 3),
+            "wal_a_job": round((cluster.wal() - wal) / jobs),
             "worker_cpu": round(sum(process.cpu() for process in workers.processes) - cpu, 2),
             "worker_mb": [round(process.memory(), 1) for process in workers.processes],
         }
@@ -57,21 +61,36 @@ def drain(
 
 
 def wait_until_done(
-    cluster: Cluster, schema: str, board: Board, workers: Workers, jobs: int, types: Sequence[str] = ("noop",)
+    cluster: Cluster,
+    schema: str,
+    board: Board,
+    workers: Workers,
+    jobs: int,
+    types: Sequence[str] = ("noop",),
+    queues: Sequence[str] = ("default",),
+    priorities: Sequence[int] = (0,),
 ) -> float:
     """Start the workers. Returns the seconds from then until all jobs with numbers below `jobs` were settled."""
     patience = 60 + jobs / 300
     begun = workers.start()
     workers.wait(board, jobs, patience)
-    return settled(cluster, schema, workers, types, patience) - begun
+    return settled(cluster, schema, workers, types, patience, queues, priorities) - begun
 
 
-def settled(cluster: Cluster, schema: str, workers: Workers, types: Sequence[str], seconds: float = 60.0) -> float:
+def settled(
+    cluster: Cluster,
+    schema: str,
+    workers: Workers,
+    types: Sequence[str],
+    seconds: float = 60.0,
+    queues: Sequence[str] = ("default",),
+    priorities: Sequence[int] = (0,),
+) -> float:
     """Wait until no job is unfinished. Returns when that was, by time.monotonic()."""
     deadline = time.monotonic() + seconds
     while True:
         now = time.monotonic()  # taken before the query, whose snapshot comes right after
-        if not cluster.has_unfinished(schema, types):
+        if not cluster.has_unfinished(schema, types, queues, priorities):
             return now
         for process in workers.processes:
             process.check()

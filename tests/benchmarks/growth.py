@@ -4,7 +4,11 @@ and the memory of a process that has run many jobs.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import ExitStack
+
+from tests.child import ROOT
 
 from . import ledger
 from .board import Board
@@ -44,6 +48,29 @@ def scheduled(bench: Bench) -> Reading:
         "scheduled", lambda schema: bench.cluster.fill(schema, bench.jobs(1_000_000), run_at=later)
     )
     return drain(bench, bench.jobs(100_000), schema=schema)
+
+
+@figure(
+    "growth.prune",
+    "drain 100,000 jobs while another process prunes 1,000,000 finished ones",
+    {"jobs/s": Measure([at_least(0.8, of=TEN)], ratios=[BATCH])},
+)
+def beside_a_prune(bench: Bench) -> Reading:
+    cluster = bench.cluster
+    with cluster.schema() as schema:
+        cluster.fill_finished(schema, bench.jobs(1_000_000))
+        code = (
+            "import datetime, steve; manager = steve.JobManager(" + f"{cluster.conninfo!r}, schema={schema!r}" + "); "
+            "print(manager.prune(older_than=datetime.timedelta(minutes=30)))"
+        )
+        with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as prune:
+            try:
+                reading = drain(bench, bench.jobs(100_000), schema=schema)
+                was_over = prune.poll() is not None
+                pruned = int(prune.communicate(timeout=600)[0])
+            finally:
+                prune.kill()
+        return Reading(reading.measures, reading.details | {"pruned": pruned, "prune_was_over": was_over})
 
 
 @figure(

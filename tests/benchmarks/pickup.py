@@ -48,11 +48,13 @@ def pick_up(
     processes: int = 1,
     threads: int = 1,
     every: float = EVERY,
+    waking: float = 2,
     fill: Callable[[str], object] = lambda schema: None,
 ) -> Reading:
     """Start managers, leave them idle for a while, create jobs in another process, and measure when they begin.
 
-    `fill`: what fills further rows into the schema first.
+    `waking`: seconds between the start of the managers and the first job. `fill`: what fills further rows into the schema
+    first.
     """
     cluster = bench.cluster
     with ExitStack() as stack:
@@ -65,7 +67,7 @@ def pick_up(
             Workers(WorkerOptions(cluster.conninfo, schema, str(board.path), samples, ("probe",)), processes)
         )
         workers.start()
-        time.sleep(2)
+        time.sleep(waking)
         create(
             CreatorOptions(
                 cluster.conninfo, schema, "create", samples, type="probe", threads=threads, every=every,
@@ -121,7 +123,7 @@ def behind_others(bench: Bench) -> Reading:
 def behind_scheduled(bench: Bench) -> Reading:
     def fill(schema: str) -> None:
         later = "clock_timestamp() + interval '10 days' + i * interval '1 ms'"
-        bench.cluster.fill(schema, bench.jobs(1_000_000), types=["probe"], priority=100, run_at=later)
+        bench.cluster.fill(schema, bench.jobs(1_000_000), types=["probe"], priorities=[100], run_at=later)
 
     return pick_up(bench, bench.samples(1_000), fill=fill)
 
