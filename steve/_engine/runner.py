@@ -19,6 +19,7 @@ from steve._engine.health import STOPPED
 from steve._engine.registry import Registry
 from steve._engine.upkeep.threads import Threads
 from steve._engine.wiring import build, register
+from steve._model.process import ID_BITS
 from steve._model.settings import Settings, check_workers
 from steve._runtime import fork
 from steve._runtime.log import logger
@@ -96,7 +97,7 @@ class Runner:
         """Builds an engine without starting it, and adds it to _engines. If this fails, nothing of it is left, not even in the
         tables."""
         statements, settings = self._statements, self._settings
-        process_id = secrets.randbits(62)
+        process_id = secrets.randbits(ID_BITS)
         engine: Engine | None = None
 
         def undo(action: Callable[[], object]) -> None:

@@ -206,6 +206,7 @@ def build(
         notifier = Notifier(
             database=DatabaseListener(connection=connections.listen, statements=statements.notifications),
             claimer=claimer,
+            processes=lambda: heartbeat.processes,
             outage=outage,
             tuning=tuning,
         )

@@ -19,9 +19,11 @@ class Tuning:
     buffer_age: float = 1.0
     """A job that has not begun this long after its claim is given back."""
     stand_back: float = 0.0004
-    """The notifier waits before it reads the next notification: this long for each wake-up in a row that brought no job. Chance
-    takes off up to half of the wait."""
+    """The notifier waits before it reads the next notification: at most this long for each wake-up in a row that brought no
+    job, and for each process that there is. Chance decides how much of it."""
     stand_back_most: float = 0.004
+    """The longest such wait for each process that there is."""
+    stand_back_longest: float = 0.2
     """The longest such wait."""
     answered_most: int = 1_000
     """The claimer remembers the times of this many answered claims, so that it mistakes none for a claim whose reply was

@@ -28,6 +28,7 @@ from steve import JobManager, SteveError, embedded
 
 SETTINGS = {
     "shared_buffers": "1GB",
+    "max_connections": "300",
     "max_wal_size": "8GB",
     "checkpoint_timeout": "30min",
     "autovacuum_naptime": "10s",

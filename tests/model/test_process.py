@@ -1,10 +1,11 @@
 """judge_process(): every rule about which process is taken for dead, as a table."""
 
+import random
 from typing import Any
 
 import pytest
 
-from steve._model.process import Observation, Observer, Process, ProcessState, judge_process
+from steve._model.process import ID_BITS, Observation, Observer, Process, ProcessState, estimate_processes, judge_process
 from steve._model.tuning import Tuning
 
 TUNING = Tuning()
@@ -49,3 +50,26 @@ RULES: dict[str, tuple[Observation, Observer, ProcessState]] = {
 @pytest.mark.parametrize(("observation", "own", "state"), RULES.values(), ids=RULES)
 def test_the_judgment_on_a_process_that(observation: Observation, own: Observer, state: ProcessState) -> None:
     assert judge_process(observation, own, TUNING) is state
+
+
+@pytest.mark.parametrize("others", range(16))
+def test_a_look_that_shows_fewer_processes_than_it_may_shows_all(others: int) -> None:
+    assert estimate_processes(1 << 61, list(range(others)), 16) == others + 1
+
+
+@pytest.mark.parametrize("processes", [17, 40, 200, 10_000])
+def test_the_next_sixteen_in_the_ring_tell_how_many_processes_there_are(processes: int) -> None:
+    chance = random.Random(processes)
+    ids = sorted(chance.getrandbits(ID_BITS) for _ in range(processes))
+    estimates = []
+    for place in range(min(processes, 400)):
+        others = [ids[(place + step) % processes] for step in range(1, 17)]
+        estimates.append(estimate_processes(ids[place], others, 16))
+    assert min(estimates) >= 17
+    assert sorted(estimates)[len(estimates) // 2] == pytest.approx(processes, rel=0.2)
+    assert max(estimates) <= processes * 4
+
+
+def test_ids_that_lie_side_by_side_are_counted() -> None:
+    assert estimate_processes(5, [6, 7], 2) > 1_000_000
+    assert estimate_processes(2**ID_BITS - 1, [0, 1], 2) > 1_000_000, "the ring goes on at 0"

@@ -55,8 +55,8 @@ class Claimer:
             self.watermarks.look_below()
         self.schedule.wake()
 
-    def stand_back_seconds(self) -> float:
-        return self.schedule.stand_back_seconds()
+    def stand_back_seconds(self, processes: int) -> float:
+        return self.schedule.stand_back_seconds(processes)
 
     # -- claiming -------------------------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class ClaimerPort(Protocol):
 
     def wake(self, *, full_scan: bool = False) -> None: ...
 
-    def stand_back_seconds(self) -> float: ...
+    def stand_back_seconds(self, processes: int) -> float: ...
 
 
 LOOP = "listening"
@@ -52,12 +52,15 @@ class Notifier:
         *,
         database: ListenPort,
         claimer: ClaimerPort,
+        processes: Callable[[], int],
         outage: Outage,
         tuning: Tuning,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """`processes`: about how many there are."""
         self._database = database
         self._claimer = claimer
+        self._processes = processes
         self._outage = outage
         self._tuning = tuning
         self._sleep = sleep
@@ -102,7 +105,7 @@ class Notifier:
             if self._is_ended:
                 return
             # Before reading, and not only before the claim, because reading takes processor time too.
-            if seconds := self._claimer.stand_back_seconds():
+            if seconds := self._claimer.stand_back_seconds(self._processes()):
                 self._sleep(seconds)
             payloads = self._database.hear()
             if not payloads:  # ask the server: an idle connection does not notice that its other end is gone or frozen

@@ -71,15 +71,17 @@ class ClaimSchedule:
     def is_backing_off(self) -> bool:
         return self.clock() < self._not_before
 
-    def stand_back_seconds(self) -> float:
-        """How long to leave the next notification unread.
+    def stand_back_seconds(self, processes: int) -> float:
+        """How long to leave the next notification unread. `processes`: how many there are.
 
-        A notification of one job wakes many processes, and all but one come too late or have no handler for it. Each time a
+        A notification of one job wakes all processes, and all but one come too late or have no handler for it. Each time a
         process claims nothing after a notification, it waits a little longer before it reads the next one. So the process that
-        was first does not have to share the processors next time, and the others come at different times.
+        was first does not have to share the processors next time, and the others come at different times. The more processes
+        there are, the longer they wait: one of them always comes soon, and together they look no more often than a few would.
         """
         tuning = self._tuning
-        return min(self._late * tuning.stand_back, tuning.stand_back_most) * chance.uniform(0.5, 1.0)
+        longest = min(self._late * tuning.stand_back, tuning.stand_back_most)
+        return min(longest * processes, tuning.stand_back_longest) * chance.random()
 
     # -- the bell -------------------------------------------------------------------------------------------------------
 

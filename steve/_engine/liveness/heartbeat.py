@@ -19,7 +19,7 @@ from steve._database.failures import DatabaseFailure
 from steve._database.statements.processes import Look
 from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.socket_wait import SocketWait
-from steve._model.process import Process
+from steve._model.process import Process, estimate_processes
 from steve._model.tuning import Tuning
 from steve._runtime.chance import chance
 from steve._runtime.log import logger
@@ -80,6 +80,8 @@ class Heartbeat:
         self._beating = threading.Lock()
         self._is_ended = False
         self._most = tuning.look_most
+        self.processes = 1
+        """About how many processes there are, this one included."""
         self._wait = SocketWait()
 
     def end(self) -> None:
@@ -131,8 +133,10 @@ class Heartbeat:
                 self._connected_at = began
             beats = self._is_beat_due(began)
             look, descriptor = self._database.beat(beat=beats, locked=self._locked, most=self._most)
-        self._most = how_many(look.others, look.seen_at, self._tuning)
         own = look.own
+        if own is not None:
+            self.processes = estimate_processes(own.id, [process.id for process in look.others], self._most)
+        self._most = how_many(look.others, look.seen_at, self._tuning)
         # By the server's clock, because the clock of this machine may have stood still while the machine was suspended.
         if beats and (own is None or own.suspected_at is not None or look.seen_at - own.heartbeat_at >= own.lease):
             self._looks.on_doubt()

@@ -130,12 +130,12 @@ def test_wake_ups_in_vain_leave_notifications_unread_for_a_while_and_polls_do_no
     for _ in range(30):
         harness.claimer.refill(2)
     assert len(harness.database.demands) > 30
-    assert harness.claimer.stand_back_seconds() == 0.0
+    assert harness.claimer.stand_back_seconds(1) == 0.0
     harness.claimer.wake()
     harness.claimer.refill(2)
-    assert harness.claimer.stand_back_seconds() > 0.0
+    assert harness.claimer.stand_back_seconds(1) > 0.0
     harness.fill(2)
-    assert harness.claimer.stand_back_seconds() == 0.0
+    assert harness.claimer.stand_back_seconds(1) == 0.0
 
 
 def test_a_closed_buffer_gets_no_claim_and_still_gives_what_it_has(harness: Harness) -> None:

@@ -26,7 +26,9 @@ class FakeListener:
         self.may_go_on = threading.Event()
         self.may_go_on.set()
         self._socket, self.database = socket.socketpair()
-        self.notifier = Notifier(database=self, claimer=self, outage=Outage(), tuning=tuning, sleep=self._sleep)
+        self.notifier = Notifier(
+            database=self, claimer=self, processes=lambda: 7, outage=Outage(), tuning=tuning, sleep=self._sleep
+        )
 
     def listen(self) -> int | None:
         return None if self.has_pooler else self._socket.fileno()
@@ -45,7 +47,8 @@ class FakeListener:
     def wake(self, *, full_scan: bool = False) -> None:
         self.did.append("wake for a full scan" if full_scan else "wake")
 
-    def stand_back_seconds(self) -> float:
+    def stand_back_seconds(self, processes: int) -> float:
+        assert processes == 7
         self.did.append("stand back")
         assert self.may_go_on.wait(30)
         return self.pause

@@ -143,20 +143,28 @@ def test_after_a_failure_no_wake_up_makes_a_claim_due_before_the_back_off_is_ove
 # -- standing back --------------------------------------------------------------------------------------------------------
 
 
-def test_each_wake_up_in_vain_leaves_the_next_notification_unread_for_longer(harness: ScheduleHarness) -> None:
+@pytest.mark.parametrize("processes", [1, 10])
+def test_each_wake_up_in_vain_leaves_the_next_notification_unread_for_longer(processes: int, harness: ScheduleHarness) -> None:
     schedule = harness.schedule
     for in_vain in range(12):
-        longest = min(in_vain * TUNING.stand_back, TUNING.stand_back_most)
-        pauses = repeated(schedule.stand_back_seconds)
-        assert longest / 2 <= min(pauses) <= longest * 0.6, "by chance half to all of it"
+        longest = min(in_vain * TUNING.stand_back, TUNING.stand_back_most) * processes
+        pauses = repeated(lambda: schedule.stand_back_seconds(processes))
+        assert 0.0 <= min(pauses) <= longest * 0.1, "by chance nothing to all of it"
         assert longest * 0.9 <= max(pauses) <= longest
         schedule.answered(woken=True, jobs=0)
-    assert longest == TUNING.stand_back_most
+    assert longest == TUNING.stand_back_most * processes
     schedule.answered(woken=True, jobs=1)
-    assert schedule.stand_back_seconds() == 0.0
+    assert schedule.stand_back_seconds(processes) == 0.0
+
+
+def test_no_process_leaves_a_notification_unread_for_long_however_many_there_are(harness: ScheduleHarness) -> None:
+    for _ in range(30):
+        harness.schedule.answered(woken=True, jobs=0)
+    pauses = repeated(lambda: harness.schedule.stand_back_seconds(100_000))
+    assert TUNING.stand_back_longest * 0.9 <= max(pauses) <= TUNING.stand_back_longest
 
 
 def test_a_poll_that_brings_nothing_leaves_no_notification_unread(harness: ScheduleHarness) -> None:
     for _ in range(30):
         harness.schedule.answered(woken=False, jobs=0)
-    assert harness.schedule.stand_back_seconds() == 0.0
+    assert harness.schedule.stand_back_seconds(1) == 0.0
