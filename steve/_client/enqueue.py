@@ -97,6 +97,13 @@ def as_job(insert: Insert, created_at: datetime, updated_at: datetime, run_at: d
         None,  # claimed_at
         None,  # started_at
         None,  # completed_at
+        None,  # unique
+        {},  # tags
+        {},  # metadata
+        None,  # timeout
+        None,  # expires_at
+        None,  # cancel_asked_at
+        False,  # duplicate
     )
 
 

@@ -35,6 +35,16 @@ create table {schema}.job (
   started_at       timestamptz,                               -- first attempt, written with its outcome
   completed_at     timestamptz,                               -- final: completed or failed
   process          text,                                      -- of its only attempt, which succeeded: the log has no row for it
+  -- Most jobs have none of these.
+  unique_key       text        collate "C" check (char_length(unique_key) between 1 and 255),
+  tags             jsonb       check (jsonb_typeof(tags) = 'object'),
+  metadata         jsonb       check (jsonb_typeof(metadata) = 'object'),
+  timeout          real        check (timeout > 0),           -- seconds that an attempt may take
+  expires_at       timestamptz check (expires_at > '0001-01-02' and expires_at < '9999-01-01'),   -- to be begun by then
+  cancel_asked_at  timestamptz,                               -- while it ran
+  cancel_reason    text,
+  forgiven         integer     check (forgiven > 0),          -- failures before it was last retried by hand
+  replaced_by      uuid,                                      -- the uid of the create that last changed it
   -- Python could not read a claim that brings a row with a time beyond the range of its datetime.
   check (least(created_at, updated_at, run_at, claimed_at, started_at, completed_at) > '0001-01-02'),
   check (greatest(created_at, updated_at, run_at, claimed_at, started_at, completed_at) < '9999-01-01'),

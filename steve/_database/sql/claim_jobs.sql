@@ -109,7 +109,13 @@ with recursive known as (
   )) and (status = 'pending') is true
   returning
     uid, queue, type, priority, payload::pg_catalog.text as payload, error, attempts, crashes, max_attempts,
-    backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at
+    backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at,
+    case when pg_catalog.num_nonnulls(
+      unique_key, tags, metadata, timeout, expires_at, cancel_asked_at, forgiven
+    ) > 0 then pg_catalog.json_build_object(
+      'unique', unique_key, 'tags', tags, 'metadata', metadata, 'timeout', timeout, 'expires_at', expires_at,
+      'cancel_asked_at', cancel_asked_at, 'forgiven', forgiven
+    )::pg_catalog.text end as extras
 ), summary as (
   select
     -- of the next few only: the jobs of others may lie in between

@@ -195,11 +195,13 @@ def _inserted(row: tuple[Any, ...]) -> Inserted:
 
 def _job(row: tuple[Any, ...]) -> Job:
     """The Job of a row of find_jobs.sql or list_jobs.sql, which select the fields of Job in their order."""
-    given = dict(zip(Job.__slots__, row, strict=True))
+    given = dict(zip(Job.__slots__[:-1], row, strict=True))  # all but `duplicate`
     given["payload"] = _json.decode_or_text(given["payload"])
     given["result"] = None if given["result"] is None else _json.decode_or_text(given["result"])
+    for name in ("tags", "metadata"):
+        given[name] = {} if given[name] is None else _json.decode_or_text(given[name])
     given["status"] = known(Status, given["status"])
     return Job(**given | {name: in_utc(given[name]) for name in _TIMES})
 
 
-_TIMES = ("created_at", "updated_at", "run_at", "claimed_at", "started_at", "completed_at")
+_TIMES = ("created_at", "updated_at", "run_at", "claimed_at", "started_at", "completed_at", "expires_at", "cancel_asked_at")
