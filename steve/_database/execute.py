@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+import re
+from functools import cache, lru_cache
 from typing import Any
 
 import psycopg
@@ -72,14 +73,24 @@ def quoted(schema: str) -> str:
     return '"' + schema.replace('"', '""') + '"'
 
 
+EXTRAS = """\
+case when pg_catalog.num_nonnulls(unique_key, tags, metadata, timeout, expires_at, cancel_asked_at, forgiven) > 0
+then pg_catalog.json_build_object(
+  'unique', unique_key, 'tags', tags, 'metadata', metadata, 'timeout', timeout, 'expires_at', expires_at,
+  'cancel_asked_at', cancel_asked_at, 'forgiven', forgiven
+)::pg_catalog.text end as extras"""
+"""The column `extras` of every statement that returns claimed jobs: see Extras in _model/claimed.py. Null for most jobs."""
+
+
 def read_statement(sql: str, schema: str) -> str:
-    """The statement in the text of a file, without comments and indentation, and with the schema's name in place of {schema}.
+    """The statement in the text of a file, without comments and indentation, with the schema's name in place of {schema} and
+    EXTRAS in place of {extras}.
 
     A % in the name is doubled, because psycopg would take it for a placeholder.
     """
     lines = (line.split("--")[0].strip() for line in sql.splitlines())
-    # psycopg caches the parsing of statements of up to 4,096 bytes. With its comments a statement might be longer.
-    return "\n".join(line for line in lines if line).replace("{schema}", quoted(schema).replace("%", "%%"))
+    text = "\n".join(line for line in lines if line)
+    return text.replace("{extras}", EXTRAS).replace("{schema}", quoted(schema).replace("%", "%%"))
 
 
 def execute(
@@ -93,14 +104,38 @@ def execute(
 
     It uses our own class of cursor, not the connection's, and the binary format, so that the DateStyle does not matter.
     """
+    query = statement.encode()
+    if parameters is not None:
+        query, names = _numbered(statement)
+        if isinstance(parameters, dict):
+            parameters = [parameters[name] for name in names]
     cursor = Cursor(connection, row_factory=tuple_row)
-    cursor.execute(statement.encode(), parameters, prepare=prepare, binary=True)
+    cursor.execute(query, parameters, prepare=prepare, binary=True)
     return cursor.fetchall()
 
 
-class Cursor(psycopg.Cursor[Any]):
-    """Adapts values as psycopg does by default. The application may have registered other adapters, globally or on its
-    connection, for example to get uuids as text or to send lists as jsonb."""
+@lru_cache(maxsize=1_000)
+def _numbered(statement: str) -> tuple[bytes, list[str]]:
+    """The statement with $1, $2 and so on in place of %(name)s and %s, and the names in that order.
+
+    psycopg would do the same, but it remembers this only for statements of up to 4,096 bytes. The claim is longer.
+    """
+    names: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        if found[0] == "%%":
+            return "%"
+        name = found[1] or f"%s number {len(names)}"
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return re.sub(r"%(?:%|s|\((\w+)\)s)", number, statement).encode(), names
+
+
+class Cursor(psycopg.RawCursor[Any]):
+    """Takes parameters by number: $1. It adapts values as psycopg does by default. The application may have registered other
+    adapters, globally or on its connection, for example to get uuids as text or to send lists as jsonb."""
 
     @property
     def adapters(self) -> AdaptersMap:

@@ -4,12 +4,7 @@
 select
   uid, queue, type, priority, payload::pg_catalog.text, error, attempts, crashes, max_attempts,
   backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at,
-  case when pg_catalog.num_nonnulls(
-    unique_key, tags, metadata, timeout, expires_at, cancel_asked_at, forgiven
-  ) > 0 then pg_catalog.json_build_object(
-    'unique', unique_key, 'tags', tags, 'metadata', metadata, 'timeout', timeout, 'expires_at', expires_at,
-    'cancel_asked_at', cancel_asked_at, 'forgiven', forgiven
-  )::pg_catalog.text end as extras
+  {extras}
 from {schema}.job
 where status = 'running' and process_id = %(process_id)s
   and claimed_at <> all(%(answered)s::pg_catalog.timestamptz[])
