@@ -78,7 +78,7 @@ class UniqueJobs:
         if (known := self._known(job, found)) is not None:
             return known
         holder = _holder(job, found)
-        if holder is None and job.window is not None and job.key in found.windows:
+        if _is_stray(job, found):
             self._unique.close_windows(connection, [job])
         return None if holder is None or (job.on_conflict == "replace" and job.key in found.open) else self._taken(job, holder)
 
@@ -151,7 +151,7 @@ class UniqueJobs:
             if not left:
                 return
             found = self._unique.find_unique(connection, left)
-            if stray := [job for job in left if job.window and _holder(job, found) is None and job.key in found.windows]:
+            if stray := [job for job in left if _is_stray(job, found)]:
                 self._unique.close_windows(connection, stray)
             for job in left:
                 holder = _holder(job, found)
@@ -199,8 +199,12 @@ def _holder(job: Insert, found: Found) -> Job | None:
     uid, holder = found.windows[job.key]
     if holder is not None:
         return holder
-    # If the window is ours, this call has opened it, and another job took the key at the same moment.
-    return None if uid == job.uid else _deleted(job, uid)
+    return None if _is_stray(job, found) else _deleted(job, uid)
+
+
+def _is_stray(job: Insert, found: Found) -> bool:
+    """Whether this call has opened the window without making a job, because another job took the key at the same moment."""
+    return job.window is not None and job.key in found.windows and found.windows[job.key][0] == job.uid
 
 
 def _deleted(job: Insert, uid: UUID) -> Job:

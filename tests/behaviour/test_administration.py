@@ -388,6 +388,8 @@ FLAWS = {
     "drop index job_ready": "job_ready",
     "drop index job_suspect": "job_suspect",
     "drop index job_claimed": "job_claimed",
+    "drop index job_unique": "job_unique",
+    "drop index job_tags": "job_tags",
     "alter table job drop constraint job_pkey": "job_pkey",
     "alter table attempt drop constraint attempt_pkey": "attempt_pkey",
     "alter table process drop constraint process_pkey": "process_pkey",

@@ -5,6 +5,8 @@
 -- If the reply is lost and the statement is sent again, it must not undo what others did meanwhile: a row of `replacement`
 -- names each create that has changed a job, and its key makes the second statement fail with 23505. A new job that was stored
 -- is the holder of its key now, or has lost it, and its uid is taken.
+--
+-- `is true` keeps the planner from the partial indexes of pending and running jobs.
 with given as materialized (
   select *
   from unnest(
@@ -47,7 +49,7 @@ with given as materialized (
       replaced_by = new_uid,
       updated_at = pg_catalog.clock_timestamp()
   from held
-  where uid = held_uid and held_status = 'pending' and status = 'pending'
+  where uid = held_uid and held_status = 'pending' and (status = 'pending') is true
   returning new_uid as asked, true as is_there, run_at < held_run_at as is_earlier, {job}
 ), noted as (
   insert into {schema}.replacement (uid, job_uid, until)
@@ -57,7 +59,7 @@ with given as materialized (
   update {schema}.job
   set unique_key = null
   from held
-  where uid = held_uid and held_status = 'running' and status = 'running'
+  where uid = held_uid and held_status = 'running' and (status = 'running') is true
   returning
     new_uid, new_queue, new_type, new_priority, new_payload, new_max_attempts, new_strategy, new_base, new_max, new_jitter,
     new_run_at, new_delay, new_key, new_window, new_tags, new_metadata, new_timeout, new_expires_at, new_expires_in
