@@ -143,7 +143,7 @@ class NewJob:
     unique: str | None = None
     on_conflict: OnConflict | None = None
     unique_for: float | timedelta | None = None
-    tags: dict[str, str | int] | None = field(default=None, hash=False)
+    tags: Mapping[str, str | int] | None = field(default=None, hash=False)
     metadata: dict[str, Any] | None = field(default=None, hash=False)
     expires_at: datetime | None = None
     expires_in: float | timedelta | None = None

@@ -194,7 +194,7 @@ class JobManager:
         unique: str | None = None,
         on_conflict: OnConflict = "return",
         unique_for: float | timedelta | None = None,
-        tags: dict[str, str | int] | None = None,
+        tags: Mapping[str, str | int] | None = None,
         metadata: dict[str, Any] | None = None,
         expires_at: datetime | None = None,
         expires_in: float | timedelta | None = None,
@@ -264,7 +264,7 @@ class JobManager:
         unique: str | None = None,
         on_conflict: OnConflict = "return",
         unique_for: float | timedelta | None = None,
-        tags: dict[str, str | int] | None = None,
+        tags: Mapping[str, str | int] | None = None,
         metadata: dict[str, Any] | None = None,
         expires_at: datetime | None = None,
         expires_in: float | timedelta | None = None,
@@ -312,7 +312,7 @@ class JobManager:
         *,
         type: str | None = None,
         queue: str | None = None,
-        tags: dict[str, str | int] | None = None,
+        tags: Mapping[str, str | int] | None = None,
         limit: int = 100,
         before: Job | None = None,
     ) -> list[Job]:
@@ -323,7 +323,7 @@ class JobManager:
         """
         return self._client.fetch_all(status, type=type, queue=queue, tags=tags, limit=limit, before=before)
 
-    def prune(self, *, older_than: timedelta, tags: dict[str, str | int] | None = None) -> int:
+    def prune(self, *, older_than: timedelta, tags: Mapping[str, str | int] | None = None) -> int:
         """Delete the jobs that ended at least `older_than` ago, by the database's clock, with their attempts. Returns how many.
 
         `tags`: only the jobs that have all of these.

@@ -44,30 +44,65 @@ def checked_many(
     """
     if isinstance(jobs, str | bytes | dict) or not isinstance(jobs, Iterable):
         raise InvalidJob(f'jobs must be an iterable of ("type", payload) pairs or NewJobs, not {type(jobs).__name__}')
-    retry, most = settings.retry, settings.max_payload_bytes
-    alone = defaults if defaults.unique is not None else replace(defaults, unique_for=None)  # for pairs, which have no `unique`
-    _terms(alone, retry)  # checked even if `jobs` is empty
-    if defaults.unique_for is not None:
-        seconds("unique_for", defaults.unique_for, WINDOW_LEAST)
+    most = settings.max_payload_bytes
+    terms = _TermsOfCall(defaults, settings.retry)
     inserts = []
     uids = _uids(clock)
-    pairs_terms: dict[str, Terms] = {}  # by type, so that many pairs of one type are checked once
     for position, item in enumerate(jobs):
         try:
             if isinstance(item, NewJob):
-                payload, terms = item.payload, _terms(_merged(item, defaults), retry)
+                payload, shared = item.payload, terms.of_new(item)
             elif isinstance(item, (tuple, list)) and len(item) == 2:  # not tuple | list, which would be built for each item
                 name, payload = item
-                known = pairs_terms.get(name) if isinstance(name, str) else None
-                if known is None:
-                    known = pairs_terms[name] = _terms(replace(alone, type=name), retry)
-                terms = known
+                shared = terms.of_pair(name)
             else:
                 raise InvalidJob(f'must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
-            inserts.append(Insert(next(uids), _payload(payload, most), terms))
+            inserts.append(Insert(next(uids), _payload(payload, most), shared))
         except InvalidJob as error:
             raise InvalidJob(f"jobs[{position}]: {error}") from None
     return inserts
+
+
+class _TermsOfCall:
+    """Makes the terms of the jobs of one `create_many`. What many jobs have alike is checked once."""
+
+    def __init__(self, defaults: NewJob, retry: RetryPolicy) -> None:
+        """Raises InvalidJob, even if there are no jobs."""
+        self._defaults = defaults
+        self._retry = retry
+        # Pairs have no `unique`, so the default for `unique_for` does not apply to them.
+        self._of_pairs = defaults if defaults.unique is not None else replace(defaults, unique_for=None)
+        self._has_options = _terms(self._of_pairs, retry).options is not None or defaults.unique_for is not None
+        self._has_options |= defaults.on_conflict not in (None, "return")
+        if defaults.unique_for is not None:
+            seconds("unique_for", defaults.unique_for, WINDOW_LEAST)
+        self._by_type: dict[str, Terms] = {}
+        self._by_values: dict[tuple[object, ...], Terms] = {}  # without options
+
+    def of_pair(self, name: object) -> Terms:
+        known = self._by_type.get(name) if isinstance(name, str) else None
+        if known is None:
+            known = _terms(replace(self._of_pairs, type=name), self._retry)  # type: ignore[arg-type]  # checked there
+            self._by_type[known.type] = known
+        return known
+
+    def of_new(self, item: NewJob) -> Terms:
+        # The types are there because 1 == True == 1.0. Times are left out: two that are equal may differ in `fold`.
+        values = (
+            item.type, item.max_attempts, type(item.max_attempts), item.backoff_strategy, item.queue, item.priority,
+            type(item.priority), item.delay is None,
+        )  # fmt: skip
+        try:
+            known = self._by_values.get(values) if item.run_at is None else None
+        except TypeError:  # one of them is not hashable, and so is wrong
+            known = None
+        if known is None:
+            terms = _terms(_merged(item, self._defaults), self._retry)
+            if item.run_at is None:
+                self._by_values[values] = terms if terms.options is None else terms._replace(options=None)
+            return terms
+        options = options_of(_merged(item, self._defaults) if self._has_options else item)
+        return known if options is None else Terms(*known[:-1], options)
 
 
 def notified(notify: object, default: bool, *jobs: Insert) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from steve._client.options import tags_text
@@ -49,7 +50,7 @@ def page(status: object, type: object, queue: object, tags: object, limit: objec
 
 def check_tags(tags: object) -> str | None:
     """The tags as JSON text; None: whatever tags. Raises TypeError or ValueError."""
-    if tags is not None and not isinstance(tags, dict):
+    if tags is not None and not isinstance(tags, Mapping):
         raise TypeError(f"tags must be a dict of names to str, int or bool, or None, not {tags.__class__.__name__}")
     try:
         return tags_text(tags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from steve._database.statements.jobs import Options
@@ -68,7 +69,7 @@ def tags_text(tags: object) -> str | None:
     """The tags as JSON text, None if there are none. Raises InvalidJob."""
     if tags is None:
         return None
-    if not isinstance(tags, dict):
+    if not isinstance(tags, Mapping):
         raise InvalidJob(f"tags must be a dict of names to str, int or bool, not {type(tags).__name__}")
     if len(tags) > TAGS_MOST:
         raise InvalidJob(f"tags must have at most {TAGS_MOST} names, not {len(tags)}")
@@ -81,7 +82,7 @@ def tags_text(tags: object) -> str | None:
             raise InvalidJob(f"tags[{shown(name)}] must be a str, an int or a bool, not {type(value).__name__}")
         if isinstance(value, str) and len(value) > TAG_VALUE_MOST:
             raise InvalidJob(f"tags[{shown(name)}] must have at most {TAG_VALUE_MOST} characters, not {len(value)}")
-    return _encoded(tags, "tags") if tags else None
+    return _encoded(dict(tags), "tags") if tags else None
 
 
 def seconds(what: str, value: object, least: float) -> float:

@@ -48,7 +48,7 @@ class UniqueJobs:
         resent: bool,
     ) -> Job:
         """`insert`: inserts a job that has no window."""
-        if resent and (known := self._known(job, self._unique.find_unique(connection, [job]))) is not None:
+        if resent and (known := self._known(job, self._unique.find_unique(connection, [job], resent=True))) is not None:
             return known
         for _ in range(TRIES):
             if job.window is None:
@@ -69,12 +69,12 @@ class UniqueJobs:
             except Refused as error:
                 if error.sqlstate != "23505" or sparing:
                     raise
-                return self._known(job, self._unique.find_unique(connection, [job]))
+                return self._known(job, self._unique.find_unique(connection, [job], resent=True))
             if job.uid_number in replaced:
                 return replaced[job.uid_number].job
         elif job.window is None and (holder := self._unique.find_holder(connection, job.key or "")) is not None:
             return self._taken(job, holder)
-        found = self._unique.find_unique(connection, [job])
+        found = self._unique.find_unique(connection, [job], resent=True)
         if (known := self._known(job, found)) is not None:
             return known
         holder = _holder(job, found)
@@ -123,7 +123,7 @@ class UniqueJobs:
                 results |= {job.uid_number: as_job(job, *inserted[job.uid_number]) for job in some}
         unique.sort(key=lambda job: job.key or "")
         for some in _chunks(unique):
-            self._store(connection, some, sparing, results)
+            self._store(connection, some, sparing, resent, results)
         return [
             results[place] if place == job.uid_number or results[place].duplicate else replace(results[place], duplicate=True)
             for job, place in zip(jobs, places, strict=True)
@@ -135,10 +135,12 @@ class UniqueJobs:
         """What an earlier try of the call has stored or changed."""
         inserted = self._jobs.find_inserted(connection, [job.uid for job in plain])
         results |= {job.uid_number: as_job(job, *inserted[job.uid]) for job in plain if job.uid in inserted}
-        found = self._unique.find_unique(connection, unique)
+        found = self._unique.find_unique(connection, unique, resent=True)
         results |= {job.uid_number: known for job in unique if (known := self._known(job, found)) is not None}
 
-    def _store(self, connection: Connection, jobs: Sequence[Insert], sparing: bool, results: dict[int, Job]) -> None:
+    def _store(
+        self, connection: Connection, jobs: Sequence[Insert], sparing: bool, resent: bool, results: dict[int, Job]
+    ) -> None:
         left = [job for job in jobs if job.uid_number not in results]
         for _ in range(TRIES):
             inserted = self._unique.insert_unique_jobs(connection, left, False, sparing=sparing) if left else {}
@@ -150,10 +152,11 @@ class UniqueJobs:
                 left = [job for job in left if job.uid_number not in replaced]
             if not left:
                 return
-            found = self._unique.find_unique(connection, left)
+            found = self._unique.find_unique(connection, left, resent=resent)
             if stray := [job for job in left if _is_stray(job, found)]:
                 self._unique.close_windows(connection, stray)
-            for job in left:
+            results |= {job.uid_number: known for job in left if resent and (known := self._known(job, found)) is not None}
+            for job in (one for one in left if one.uid_number not in results):
                 holder = _holder(job, found)
                 if holder is not None and not (job.on_conflict == "replace" and job.key in found.open):
                     results[job.uid_number] = self._taken(job, holder)
@@ -229,6 +232,6 @@ def _chunks(jobs: Sequence[Insert]) -> Iterator[list[Insert]]:
 
 def _never_stored(job: Insert) -> SteveError:
     return SteveError(
-        f"the job with unique {job.key!r} was not stored: a trigger on the table job swallowed it, or jobs with that key end "
-        "and are created all the time"
+        f"the job with unique {job.key!r} was not stored: a trigger on the table job swallowed it, a unique index of yours "
+        "refuses it, or jobs with that key end and are created all the time"
     )

@@ -195,11 +195,11 @@ class EndsMeanwhile(UniqueStatements):
         self.tables.end(self.job)
         return super().find_holder(connection, key)
 
-    def find_unique(self, connection: psycopg.Connection, jobs: Any) -> Any:
+    def find_unique(self, connection: psycopg.Connection, jobs: Any, **more: Any) -> Any:
         if tables := getattr(self, "tables", None):
             del self.tables
             tables.end(self.job)
-        return super().find_unique(connection, jobs)
+        return super().find_unique(connection, jobs, **more)
 
     def replace_jobs(self, connection: psycopg.Connection, jobs: Any, notify: bool, **more: Any) -> Any:
         if tables := getattr(self, "tables", None):

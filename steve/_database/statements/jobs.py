@@ -16,7 +16,7 @@ from steve._database.statements.rows import in_utc, known
 from steve._database.statements.script import Script
 from steve._model import json as _json
 from steve.errors import SteveError
-from steve.job import Attempt, AttemptStatus, Job, Status
+from steve.job import Attempt, AttemptStatus, Job, Status, make_job
 
 T = TypeVar("T")
 
@@ -269,13 +269,15 @@ def inserted_row(row: tuple[Any, ...]) -> Inserted:
 
 def job_row(row: tuple[Any, ...], *, duplicate: bool = False) -> Job:
     """The Job of a row of find_jobs.sql or list_jobs.sql, which select the fields of Job in their order."""
-    given = dict(zip(Job.__slots__, (*row, duplicate), strict=True))
-    given["payload"] = _json.decode_or_text(given["payload"])
-    given["result"] = None if given["result"] is None else _json.decode_or_text(given["result"])
-    for name in ("tags", "metadata"):
-        given[name] = {} if given[name] is None else _json.decode_or_text(given[name])
-    given["status"] = known(Status, given["status"])
-    return Job(**given | {name: in_utc(given[name]) for name in _TIMES})
-
-
-_TIMES = ("created_at", "updated_at", "run_at", "claimed_at", "started_at", "completed_at", "expires_at", "cancel_asked_at")
+    (
+        uid, queue, type, priority, payload, result, error, status, attempts, crashes, max_attempts, backoff_strategy,
+        created_at, updated_at, run_at, claimed_at, started_at, completed_at,
+        unique, tags, metadata, timeout, expires_at, cancel_asked_at,
+    ) = row  # fmt: skip
+    read = _json.decode_or_text
+    return make_job(
+        uid, queue, type, priority, read(payload), None if result is None else read(result), error, known(Status, status),
+        attempts, crashes, max_attempts, backoff_strategy, in_utc(created_at), in_utc(updated_at), in_utc(run_at),
+        in_utc(claimed_at), in_utc(started_at), in_utc(completed_at), unique, {} if tags is None else read(tags),
+        {} if metadata is None else read(metadata), timeout, in_utc(expires_at), in_utc(cancel_asked_at), duplicate,
+    )  # fmt: skip

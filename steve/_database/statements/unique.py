@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -64,9 +65,10 @@ class UniqueStatements:
         rows = self._script.rows(connection, "find_holder", {"key": key}, prepare=False)
         return job_row(rows[0], duplicate=True) if rows else None
 
-    def find_unique(self, connection: Connection, jobs: Sequence[Insert]) -> Found:
+    def find_unique(self, connection: Connection, jobs: Sequence[Insert], *, resent: bool) -> Found:
+        """`resent`: an earlier try may have been carried out, so look also for what it has made or changed."""
         parameters = {
-            "uids": _uids(jobs),
+            "uids": _uids(jobs) if resent else "{}",
             "keys": text_array([job.key for job in jobs if job.key is not None]),
         }
         found = Found({}, {}, {}, {})
@@ -107,29 +109,47 @@ class UniqueStatements:
 
 def _arrays(jobs: Sequence[Insert]) -> dict[str, Any]:
     """The parameters that make the rows of `given` in insert_unique_jobs.sql and replace_jobs.sql."""
-    terms = [job.terms for job in jobs]
-    options = [job.terms.options or Options() for job in jobs]
+    *terms, run_ats, options = zip(*(job.terms for job in jobs), strict=True)
+    queues, types, priorities, max_attempts, strategies, bases, maxes, jitters = terms
+    all_options = zip(*(one or _NONE for one in options), strict=True)
+    delays, keys, _, windows, tags, metadata, expires_ats, expires_ins, timeouts = all_options
     return {
         "uids": _uids(jobs),
         "payloads": text_array([job.payload for job in jobs]),
-        "queues": text_array([one.queue for one in terms]),
-        "types": text_array([one.type for one in terms]),
-        "priorities": array([one.priority for one in terms]),
-        "max_attempts": array([one.max_attempts for one in terms]),
-        "strategies": text_array([one.backoff_strategy for one in terms]),
-        "bases": array([one.backoff_base for one in terms]),
-        "maxes": array([one.backoff_max for one in terms]),
-        "jitters": array([one.backoff_jitter for one in terms]),
-        "run_ats": text_array([None if one.run_at is None else one.run_at.isoformat(" ") for one in terms]),
-        "delays": array([one.delay for one in options]),
-        "keys": text_array([one.unique for one in options]),
-        "windows": array([one.unique_for for one in options]),
-        "tags": text_array([one.tags for one in options]),
-        "metadata": text_array([one.metadata for one in options]),
-        "timeouts": array([one.timeout for one in options]),
-        "expires_ats": text_array([None if one.expires_at is None else one.expires_at.isoformat(" ") for one in options]),
-        "expires_ins": array([one.expires_in for one in options]),
+        "queues": _column(text_array, queues),
+        "types": _column(text_array, types),
+        "priorities": _column(array, priorities),
+        "max_attempts": _column(array, max_attempts),
+        "strategies": _column(text_array, strategies),
+        "bases": _column(array, bases),
+        "maxes": _column(array, maxes),
+        "jitters": _column(array, jitters),
+        "run_ats": _column(_times, run_ats),
+        "delays": _column(array, delays),
+        "keys": text_array(keys),
+        "windows": _column(array, windows),
+        "tags": _column(text_array, tags),
+        "metadata": _column(text_array, metadata),
+        "timeouts": _column(array, timeouts),
+        "expires_ats": _column(_times, expires_ats),
+        "expires_ins": _column(array, expires_ins),
     }
+
+
+_NONE = Options()
+
+
+def _column(write: Callable[[Sequence[Any]], str], values: Sequence[Any]) -> str:
+    """The array of the values. Most columns have one value in all rows, and those of options often have none: then the array is
+    empty, and unnest() fills it up."""
+    first = values[0]
+    if len(values) == 1 or values.count(first) < len(values):
+        return write(values)
+    return "{}" if first is None else "{" + ",".join([write([first])[1:-1]] * len(values)) + "}"
+
+
+def _times(values: Sequence[datetime | None]) -> str:
+    return text_array([None if value is None else value.isoformat(" ") for value in values])
 
 
 def _uids(jobs: Sequence[Insert]) -> str:
