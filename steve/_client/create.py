@@ -68,25 +68,26 @@ class Creator:
 
     def create_many(self, jobs: Sequence[Insert], wake: bool, theirs: Connection | None) -> list[Job]:
         """Store all or none, and return them in their order."""
+        has_options = any(job.terms.options is not None for job in jobs)
+        is_unique = has_options and any(job.key is not None for job in jobs)
         if theirs is not None:
             try:
-                if any(job.key is not None for job in jobs):
+                if is_unique:
                     sent = [_as_sent_by(theirs, job) for job in jobs]
                     created = self._unique.create_many(theirs, sent, sparing=True, resent=False)
                 else:
-                    created = self._jobs.insert_jobs(theirs, jobs, as_job)
+                    created = self._jobs.insert_jobs(theirs, jobs, as_job, has_options=has_options)
                 if wake and _has_changed(created, jobs):
                     self._notifications.notify(theirs)
             except DatabaseFailure as error:
                 raise (error.__cause__ or error) from None
             return created
-        is_unique = any(job.key is not None for job in jobs)
         tries = count()
 
         def insert(ours: Connection) -> list[Job]:
             if is_unique:
                 return self._unique.create_many(ours, jobs, sparing=False, resent=next(tries) > 0)
-            return self._copy(ours, jobs)
+            return self._copy(ours, jobs, has_options)
 
         is_owed = wake
         try:
@@ -129,9 +130,9 @@ class Creator:
             raise SteveError("the job was not stored: a trigger on the table job swallowed it")
         return as_job(job, *inserted)
 
-    def _copy(self, connection: Connection, jobs: Sequence[Insert]) -> list[Job]:
+    def _copy(self, connection: Connection, jobs: Sequence[Insert], has_options: bool) -> list[Job]:
         try:
-            return self._jobs.insert_jobs(connection, jobs, as_job)
+            return self._jobs.insert_jobs(connection, jobs, as_job, has_options=has_options)
         except Transient as error:
             if error.sqlstate != "0A000":
                 raise

@@ -14,15 +14,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from steve._client.options import WINDOW_LEAST, instant, options_of, seconds
-from steve._database.statements.jobs import Insert, Options, Terms
+from steve._database.statements.jobs import Insert, Terms
 from steve._model import json as _json
 from steve._model.names import name_flaw
 from steve._model.settings import Settings
 from steve.errors import InvalidJob, shown
 from steve.job import Job, NewJob, Status, make_job
 from steve.retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
-
-_NO_OPTIONS = Options()
 
 NOTIFY_WITHIN = timedelta(hours=2)
 """A job that is due later wakes no process, since a poll finds it in time. Polls are at most an hour apart, and the other hour
@@ -54,7 +52,7 @@ def checked_many(
                 payload, shared = item.payload, terms.of_new(item)
             elif isinstance(item, (tuple, list)) and len(item) == 2:  # not tuple | list, which would be built for each item
                 name, payload = item
-                shared = terms.of_pair(name)
+                shared = (terms.by_type.get(name) if isinstance(name, str) else None) or terms.of_pair(name)
             else:
                 raise InvalidJob(f'must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
             inserts.append(Insert(next(uids), _payload(payload, most), shared))
@@ -76,15 +74,13 @@ class _TermsOfCall:
         self._has_options |= defaults.on_conflict not in (None, "return")
         if defaults.unique_for is not None:
             seconds("unique_for", defaults.unique_for, WINDOW_LEAST)
-        self._by_type: dict[str, Terms] = {}
+        self.by_type: dict[str, Terms] = {}  # of the pairs so far
         self._by_values: dict[tuple[object, ...], Terms] = {}  # without options
 
     def of_pair(self, name: object) -> Terms:
-        known = self._by_type.get(name) if isinstance(name, str) else None
-        if known is None:
-            known = _terms(replace(self._of_pairs, type=name), self._retry)  # type: ignore[arg-type]  # checked there
-            self._by_type[known.type] = known
-        return known
+        terms = _terms(replace(self._of_pairs, type=name), self._retry)  # type: ignore[arg-type]  # it is checked there
+        self.by_type[terms.type] = terms
+        return terms
 
     def of_new(self, item: NewJob) -> Terms:
         # The types are there because 1 == True == 1.0. Times are left out: two that are equal may differ in `fold`.
@@ -125,7 +121,9 @@ def as_job(
 ) -> Job:
     """The Job for the caller: what was sent, and what the database added."""
     terms = insert.terms
-    options = terms.options or _NO_OPTIONS
+    unique = tags = metadata = timeout = None
+    if (options := terms.options) is not None:
+        unique, tags, metadata, timeout = options.unique, options.tags, options.metadata, options.timeout
     return make_job(
         insert.uid,
         terms.queue,
@@ -145,10 +143,10 @@ def as_job(
         None,  # claimed_at
         None,  # started_at
         None,  # completed_at
-        options.unique,
-        {} if options.tags is None else _json.decode(options.tags),
-        {} if options.metadata is None else _json.decode(options.metadata),
-        options.timeout,
+        unique,
+        _json.decode(tags) if tags else {},
+        _json.decode(metadata) if metadata else {},
+        timeout,
         expires_at,
         None,  # cancel_asked_at
         False,  # duplicate

@@ -116,7 +116,9 @@ class UniqueJobs:
             self._add_known(connection, plain, unique, results)
         plain = [job for job in plain if job.uid_number not in results]
         if plain and copy:
-            results |= zip((job.uid_number for job in plain), self._jobs.insert_jobs(connection, plain, as_job), strict=True)
+            has_options = any(job.terms.options is not None for job in plain)
+            made = self._jobs.insert_jobs(connection, plain, as_job, has_options=has_options)
+            results |= zip((job.uid_number for job in plain), made, strict=True)
         elif plain:
             for some in _chunks(plain):
                 inserted = self._unique.insert_unique_jobs(connection, some, False, sparing=sparing)

@@ -12,7 +12,7 @@ values (
 )
 on conflict (uid) do nothing
 returning
-  created_at, updated_at, run_at, expires_at,
+  created_at, updated_at, run_at,
   case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
     then pg_catalog.pg_notify(%(channel)s, '')
   end

@@ -137,8 +137,10 @@ class JobStatements:
             "channel": self._script.channel,
         }
         options = job.terms.options
-        name, more = ("insert_job", {}) if options is None else ("insert_full_job", options._asdict())
-        rows = self._script.rows(connection, name, parameters | job.terms._asdict() | more)
+        if options is None:
+            rows = self._script.rows(connection, "insert_job", parameters | job.terms._asdict())
+            return Inserted(*map(in_utc, rows[0][:3])) if rows else None
+        rows = self._script.rows(connection, "insert_full_job", parameters | job.terms._asdict() | options._asdict())
         return inserted_row(rows[0]) if rows else None
 
     def insert_jobs(
@@ -146,15 +148,16 @@ class JobStatements:
         connection: Connection,
         jobs: Sequence[Insert],
         made: Callable[[Insert, datetime, datetime, datetime, datetime | None], T],
+        *,
+        has_options: bool,
     ) -> list[T]:
         """Insert all jobs or none; none has a `unique`. Returns `made(job, created_at, updated_at, run_at, expires_at)` for
-        each job, in their order.
+        each job, in their order. `has_options`: whether any job has some.
 
         Raises Refused with SQLSTATE 23505 if a job with one of the uids exists already.
         """
         at = in_utc(self._script.rows(connection, "read_clock", {})[0][0])
         results: list[T] = []
-        has_options = any(job.terms.options is not None for job in jobs)
         statement = self._script.text("insert_full_jobs" if has_options else "insert_jobs")
         statement = statement.replace("%%", "%")  # psycopg does not undo %% if there are no parameters
         cursor = Cursor(connection)
