@@ -684,7 +684,11 @@ MUTANTS = (
         "M91",
         "a create that is sent again after its job has ended makes another one",
         "behaviour/test_unique.py::test_a_job_that_is_sent_again_after_it_has_ended_is_not_made_twice",
-        Edit("_client/unique.py", "if resent and (known :=", "if False and (known :="),
+        Edit(
+            "_client/unique.py",
+            "if resent and (known := self._known(job, self._unique",
+            "if False and (known := self._known(job, self._unique",
+        ),
         Edit(
             "_client/unique.py",
             "if (known := self._known(job, found)) is not None:\n            return known\n        holder",
