@@ -424,6 +424,22 @@ def test_many_threads_that_create_one_key_with_a_window_make_one_job(make_manage
     assert len([job for job in jobs if not job.duplicate]) == tables.count("job") == 1
 
 
+def test_a_window_that_another_transaction_opens_counts_once_it_is_committed(
+    manager: JobManager, tables: Tables, conn: psycopg.Connection, database_url: str, schema: str
+) -> None:
+    """Even if its job has ended by then, so that the key is free."""
+    with psycopg.connect(database_url) as theirs, ThreadPoolExecutor(1) as thread:
+        first = manager.create("a", unique="k", unique_for=3600, connection=theirs)
+        theirs.execute(f"update {schema}.job set status = 'cancelled', completed_at = now()")
+        made = thread.submit(lambda: manager.create("a", unique="k", unique_for=3600))
+        waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query ilike '%%unique%%'"
+        until(lambda: conn.execute(waiting).fetchone()[0])
+        theirs.commit()
+        again = made.result(30)
+    assert (again.uid, again.duplicate, again.status) == (first.uid, True, Status.CANCELLED)
+    assert tables.count("job") == 1
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_a_window_that_was_opened_without_a_job_is_closed_again(
     manager: JobManager, tables: Tables, conn: psycopg.Connection, database_url: str, schema: str, many: bool

@@ -437,7 +437,7 @@ def test_the_statements_for_jobs_with_keys_use_indexes(
         for n in (1, 20):
             jobs = [keyed(number, 60.0) for number in range(n)]
             plans = plans_of(partial(unique.find_unique, resent=True), connection, jobs)
-            assert_by_index(plans, ("unique", n, statistics), bitmap=True)
+            assert_by_index(plans, ("unique", n, statistics), bounded=rows > 1_000, bitmap=True)
             plans = plans_of(partial(unique.insert_unique_jobs, sparing=True), connection, jobs, False)
             assert_by_index(plans, ("insert", n, statistics), bitmap=True)
             plans = plans_of(partial(unique.replace_jobs, sparing=True, keep=60.0), connection, jobs, False)
