@@ -19,6 +19,7 @@ cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other p
 from steve._database.grants import grants
 from steve._version import __version__
 from steve.errors import (
+    AlreadyExists,
     ForkedProcessError,
     InvalidJob,
     NotRunning,
@@ -36,6 +37,7 @@ from steve.retry import RetryPolicy
 from steve.run import Run, current_run
 
 __all__ = [
+    "AlreadyExists",
     "Attempt",
     "AttemptStatus",
     "ForkedProcessError",

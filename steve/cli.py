@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     grant.add_argument("--producer", metavar="ROLE", help="creates jobs; cannot read, run, change or delete any")
     grant.add_argument("--worker", metavar="ROLE", help="creates, runs, looks at and prunes jobs")
     grant.add_argument("--reader", metavar="ROLE", help="looks at jobs")
+    grant.add_argument("--unique", action="store_true", help="the producer and the worker may also create jobs with a key")
     _add_schema(grant)
     grant.set_defaults(run=_grants)
 
@@ -116,7 +117,8 @@ def _migrate(options: argparse.Namespace) -> int:
 
 
 def _grants(options: argparse.Namespace) -> int:
-    print(grants(options.schema, producer=options.producer, worker=options.worker, reader=options.reader), end="")
+    roles = {"producer": options.producer, "worker": options.worker, "reader": options.reader}
+    print(grants(options.schema, **roles, unique=options.unique), end="")
     return 0
 
 

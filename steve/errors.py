@@ -2,6 +2,7 @@
 
     SteveError
     ├── InvalidJob (also ValueError)   steve or PostgreSQL refuses an argument of create: nothing was stored
+    ├── AlreadyExists                  create(on_conflict="raise") found a job with the same `unique`
     ├── SchemaError                    the tables are missing, too old, too new or changed by hand
     ├── NotRunning                     the call needs a running handler or a started manager
     ├── Unavailable                    the database could not be reached: nothing was stored
@@ -16,7 +17,11 @@ The errors that the database layer raises inside steve are in `_database/failure
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from steve.job import Job
 
 
 class SteveError(Exception):
@@ -25,6 +30,20 @@ class SteveError(Exception):
 
 class InvalidJob(SteveError, ValueError):
     """steve or PostgreSQL cannot store an argument of `create` or `create_many`. Nothing was stored."""
+
+
+class AlreadyExists(SteveError):
+    """There is a job with the same `unique`, and `create` was called with `on_conflict="raise"`. Nothing was stored.
+
+    `job`: the job that is there.
+    """
+
+    def __init__(self, message: str, job: Job) -> None:
+        super().__init__(message, job)
+        self.job = job
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class SchemaError(SteveError):

@@ -22,7 +22,7 @@ from steve._model.settings import Settings
 from steve._model.tuning import Tuning
 from steve.errors import NotRunning
 from steve.health import Health
-from steve.job import Attempt, Job, NewJob, Status
+from steve.job import Attempt, Job, NewJob, OnConflict, Status
 from steve.report import StopReport
 from steve.retry import RetryPolicy
 
@@ -190,6 +190,15 @@ class JobManager:
         run_at: datetime | None = None,
         queue: str = "default",
         priority: int = 0,
+        delay: float | timedelta | None = None,
+        unique: str | None = None,
+        on_conflict: OnConflict = "return",
+        unique_for: float | timedelta | None = None,
+        tags: Mapping[str, str | int] | None = None,
+        metadata: dict[str, Any] | None = None,
+        expires_at: datetime | None = None,
+        expires_in: float | timedelta | None = None,
+        timeout: float | timedelta | None = None,
         on_done: Callable[[Job], Any] | None = None,
         notify: bool | None = None,
         connection: object = None,
@@ -201,26 +210,46 @@ class JobManager:
         `max_attempts`: 1 to 10,000. None: that of the RetryPolicy in `backoff_strategy`, or else of the manager's `retry`.
         `backoff_strategy`: "none", "exp" or a RetryPolicy. None: that of the manager's `retry`.
         `run_at`: an aware datetime; None or past: now. `priority`: -100 to 100, higher first.
-        `on_done`: a function that is called with the job when this process has finished it, in the same way as a listener.
+        `delay`: in place of `run_at`, seconds or a timedelta from now on, by the database's clock.
+        `unique`: a key of 1 to 255 characters. While a job with this key has not ended, no second one is made.
+        `on_conflict`: what happens then. "return": the job that is there is returned, with `duplicate=True`. "raise":
+        AlreadyExists. "replace": the job that is there gets all that the new one would have had, except its uid and
+        `created_at`; if it runs, it loses its key and a new job is stored.
+        `unique_for`: with `unique`, seconds or a timedelta: for so long after the job is created, no other job with this key is
+        made, whatever becomes of the first.
+        `tags`: at most 32 names (1 to 63 characters) with a str (at most 255 characters), an int or a bool, to find jobs by.
+        `metadata`: a dict that JSON can hold, at most 16 KiB, beside the payload. Names that begin with `_` are steve's.
+        `expires_at`, `expires_in`: an aware datetime, or seconds or a timedelta from now on. If the first attempt has not begun
+        by then, the job is cancelled.
+        `timeout`: seconds or a timedelta that an attempt may take.
+        `on_done`: a function that is called with the job when this process has finished it, in the same way as a listener. It
+        is not called for a duplicate.
         `notify`: whether to wake waiting processes; None: the manager's `notify`.
         `connection`: a psycopg Connection or Cursor. The job is stored in its transaction: workers see it after the commit, and
         after a rollback it never existed. psycopg's errors are raised unchanged.
 
         Raises InvalidJob when steve or PostgreSQL cannot store an argument; SchemaError; Unavailable when the database could
         not be reached for `create_timeout` seconds (nothing was stored); OutcomeUnknown when the connection broke while the
-        job was sent. With `on_done` also NotRunning.
+        job was sent; AlreadyExists. With `on_done` also NotRunning.
         """
-        insert = self._client.check(NewJob(type, payload, max_attempts, backoff_strategy, run_at, queue, priority))
+        new = NewJob(
+            type, payload, max_attempts, backoff_strategy, run_at, queue, priority,
+            delay, unique, on_conflict, unique_for, tags, metadata, expires_at, expires_in, timeout,
+        )  # fmt: skip
+        insert = self._client.check(new)
         if on_done is None:
             return self._client.create(insert, notify=notify, connection=connection)
         self._check_on_done(on_done, type, connection)
         listeners = self._registry.listeners
         listeners.add_once(insert.uid, on_done)
         try:
-            return self._client.create(insert, notify=notify, connection=None)
+            job = self._client.create(insert, notify=notify, connection=None)
         except BaseException:
             listeners.drop_once(insert.uid)
             raise
+        if job.duplicate:
+            listeners.drop_once(insert.uid)
+        return job
 
     def create_many(
         self,
@@ -231,15 +260,28 @@ class JobManager:
         run_at: datetime | None = None,
         queue: str = "default",
         priority: int = 0,
+        delay: float | timedelta | None = None,
+        unique: str | None = None,
+        on_conflict: OnConflict = "return",
+        unique_for: float | timedelta | None = None,
+        tags: Mapping[str, str | int] | None = None,
+        metadata: dict[str, Any] | None = None,
+        expires_at: datetime | None = None,
+        expires_in: float | timedelta | None = None,
+        timeout: float | timedelta | None = None,
         notify: bool | None = None,
         connection: object = None,
     ) -> list[Job]:
-        """Store many jobs at once, all or none, by COPY. Returns them in the order given.
+        """Store many jobs at once, all or none: by COPY, or in one statement if they have `unique`. Returns them in the order
+        given. Of several jobs with one `unique` the first is stored, unless a later one replaces it.
 
         `jobs`: ("type", payload) pairs or NewJobs. The keywords mean the same as for `create`. They apply to pairs, and to
         NewJobs that leave the value at None. Raises what `create` raises; an InvalidJob names the place: `jobs[3]: ...`.
         """
-        defaults = NewJob("default", None, max_attempts, backoff_strategy, run_at, queue, priority)
+        defaults = NewJob(
+            "default", None, max_attempts, backoff_strategy, run_at, queue, priority,
+            delay, unique, on_conflict, unique_for, tags, metadata, expires_at, expires_in, timeout,
+        )  # fmt: skip
         return self._client.create_many(jobs, defaults, notify=notify, connection=connection)
 
     def _check_on_done(self, on_done: object, type: str, connection: object) -> None:
@@ -270,23 +312,26 @@ class JobManager:
         *,
         type: str | None = None,
         queue: str | None = None,
+        tags: Mapping[str, str | int] | None = None,
         limit: int = 100,
         before: Job | None = None,
     ) -> list[Job]:
-        """A page of at most `limit` (1 to 10,000) jobs, newest first, of one status, type and queue (None: of all).
+        """A page of at most `limit` (1 to 10,000) jobs, newest first, of one status, type and queue (None: of all), which have
+        all of these `tags`.
 
         `before`: the last job of the previous page. Raises TypeError, ValueError, SchemaError and Unavailable.
         """
-        return self._client.fetch_all(status, type=type, queue=queue, limit=limit, before=before)
+        return self._client.fetch_all(status, type=type, queue=queue, tags=tags, limit=limit, before=before)
 
-    def prune(self, *, older_than: timedelta) -> int:
+    def prune(self, *, older_than: timedelta, tags: Mapping[str, str | int] | None = None) -> int:
         """Delete the jobs that ended at least `older_than` ago, by the database's clock, with their attempts. Returns how many.
 
+        `tags`: only the jobs that have all of these.
         It goes over the table once, in small transactions. Managers and other prunes may run meanwhile. If it is interrupted,
         the jobs deleted so far stay deleted, and the others are kept. With an age of less than a minute it may delete jobs
         that another process still asks for. Raises TypeError, ValueError, SchemaError and Unavailable.
         """
-        return self._client.prune(older_than)
+        return self._client.prune(older_than, tags=tags)
 
     # -- handlers -------------------------------------------------------------------------------------------------------
 

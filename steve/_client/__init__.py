@@ -2,8 +2,10 @@
 
 client.py      Client: a method for each thing that callers ask for; migrate and the checks of check_health() too
 enqueue.py     checks the arguments of create and create_many, and makes of them the jobs to insert
+options.py     checks what few jobs have: a delay, a key, tags, metadata, an expiry, a timeout
 create.py      inserts these jobs. The workers are notified by an INSERT; when many threads create at once, coalescer.py
                decides which INSERT notifies for all
+unique.py      inserts jobs that have a key, or finds or replaces the job that has it already
 lookup.py      find, history and fetch_all: checks the arguments
 prune.py       prune: checks the age and goes through the table in batches
 calls.py       sends a statement on a connection for callers, and turns failures into the errors that users know

@@ -45,7 +45,7 @@ class Client:
             statements=self._statements,
             calls=self._calls,
             connections=self._connections,
-            tuning=self._settings.tuning,
+            settings=self._settings,
         )
 
     # -- creating -------------------------------------------------------------------------------------------------------
@@ -74,18 +74,21 @@ class Client:
         uid = lookup.uid_of(job)
         return self._calls.call(lambda ours: self._statements.jobs.list_attempts(ours, uid))
 
-    def fetch_all(self, status: object, *, type: object, queue: object, limit: object, before: object) -> list[Job]:
-        page = lookup.page(status, type, queue, limit, before)
+    def fetch_all(
+        self, status: object, *, type: object, queue: object, tags: object, limit: object, before: object
+    ) -> list[Job]:
+        page = lookup.page(status, type, queue, tags, limit, before)
         return self._calls.call(lambda ours: self._statements.jobs.list_jobs(ours, page), more_seconds=None)
 
     # -- tables ---------------------------------------------------------------------------------------------------------
 
-    def prune(self, older_than: timedelta) -> int:
+    def prune(self, older_than: timedelta, *, tags: object) -> int:
         age = prune.check_age(older_than)
+        having = lookup.check_tags(tags)
         most = self._settings.tuning.prune_most
 
         def batch(after: UUID | None) -> tuple[int, UUID | None]:
-            return self._calls.call(lambda ours: self._statements.jobs.prune_jobs(ours, age, after, most))
+            return self._calls.call(lambda ours: self._statements.jobs.prune_jobs(ours, age, after, most, having))
 
         return prune.prune(batch)
 

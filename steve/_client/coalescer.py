@@ -31,10 +31,11 @@ class NotifyCoalescer:
         """`notify()` sends a notification in a statement of its own."""
         self._notify = notify
         self._carry_most = tuning.carry_most
-        self._lock = threading.Lock()  # protects the three below; nothing is called under it
+        self._lock = threading.Lock()  # protects the four below; nothing is called under it
         self._under_way = 0
         self._carrying_until = 0.0  # after it, a carrying INSERT counts as lost: its thread was interrupted
         self._is_owed = False
+        self._took_over = False  # whether the carrying INSERT is to pay what was owed before it
 
     def begin(self) -> bool:
         """Called before an INSERT is sent. Returns whether it carries the notification. A call of `end` must follow."""
@@ -44,16 +45,21 @@ class NotifyCoalescer:
             if now < self._carrying_until:
                 return False
             self._carrying_until = now + self._carry_most
+            self._took_over = self._is_owed
             self._is_owed = False
             return True
 
-    def end(self, carried: bool) -> None:
-        """Called after the INSERT, also if it failed: the job may have been stored nevertheless."""
+    def end(self, carried: bool, *, stored: bool = True) -> None:
+        """Called after the INSERT, also if it failed: the job may have been stored nevertheless.
+
+        `stored`: False if it is certain that the INSERT has stored nothing, and so has notified of nothing.
+        """
         with self._lock:
             self._under_way -= 1
             if carried:
                 self._carrying_until = 0.0
-            else:
+                self._is_owed = self._is_owed or (self._took_over and not stored)
+            elif stored:
                 self._is_owed = True
             pay = self._take_debt()
         if pay:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from steve._client.options import WINDOW_LEAST, instant, options_of, seconds
 from steve._database.statements.jobs import Insert, Terms
 from steve._model import json as _json
 from steve._model.names import name_flaw
@@ -24,8 +25,6 @@ from steve.retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
 NOTIFY_WITHIN = timedelta(hours=2)
 """A job that is due later wakes no process, since a poll finds it in time. Polls are at most an hour apart, and the other hour
 allows for clocks that differ."""
-
-_LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def checked(new: NewJob, settings: Settings) -> Insert:
@@ -43,27 +42,63 @@ def checked_many(
     """
     if isinstance(jobs, str | bytes | dict) or not isinstance(jobs, Iterable):
         raise InvalidJob(f'jobs must be an iterable of ("type", payload) pairs or NewJobs, not {type(jobs).__name__}')
-    retry, most = settings.retry, settings.max_payload_bytes
-    _terms(defaults, retry)  # checked even if `jobs` is empty
+    most = settings.max_payload_bytes
+    terms = _TermsOfCall(defaults, settings.retry)
     inserts = []
     uids = _uids(clock)
-    pairs_terms: dict[str, Terms] = {}  # by type, so that many pairs of one type are checked once
     for position, item in enumerate(jobs):
         try:
             if isinstance(item, NewJob):
-                payload, terms = item.payload, _terms(_merged(item, defaults), retry)
+                payload, shared = item.payload, terms.of_new(item)
             elif isinstance(item, (tuple, list)) and len(item) == 2:  # not tuple | list, which would be built for each item
                 name, payload = item
-                known = pairs_terms.get(name) if isinstance(name, str) else None
-                if known is None:
-                    known = pairs_terms[name] = _terms(replace(defaults, type=name), retry)
-                terms = known
+                shared = (terms.by_type.get(name) if isinstance(name, str) else None) or terms.of_pair(name)
             else:
                 raise InvalidJob(f'must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
-            inserts.append(Insert(next(uids), _payload(payload, most), terms))
+            inserts.append(Insert(next(uids), _payload(payload, most), shared))
         except InvalidJob as error:
             raise InvalidJob(f"jobs[{position}]: {error}") from None
     return inserts
+
+
+class _TermsOfCall:
+    """Makes the terms of the jobs of one `create_many`. What many jobs have alike is checked once."""
+
+    def __init__(self, defaults: NewJob, retry: RetryPolicy) -> None:
+        """Raises InvalidJob, even if there are no jobs."""
+        self._defaults = defaults
+        self._retry = retry
+        # Pairs have no `unique`, so the default for `unique_for` does not apply to them.
+        self._of_pairs = defaults if defaults.unique is not None else replace(defaults, unique_for=None)
+        self._has_options = _terms(self._of_pairs, retry).options is not None or defaults.unique_for is not None
+        self._has_options |= defaults.on_conflict not in (None, "return")
+        if defaults.unique_for is not None:
+            seconds("unique_for", defaults.unique_for, WINDOW_LEAST)
+        self.by_type: dict[str, Terms] = {}  # of the pairs so far
+        self._by_values: dict[tuple[object, ...], Terms] = {}  # without options
+
+    def of_pair(self, name: object) -> Terms:
+        terms = _terms(replace(self._of_pairs, type=name), self._retry)  # type: ignore[arg-type]  # it is checked there
+        self.by_type[terms.type] = terms
+        return terms
+
+    def of_new(self, item: NewJob) -> Terms:
+        # The types are there because 1 == True == 1.0. Times are left out: two that are equal may differ in `fold`.
+        values = (
+            item.type, item.max_attempts, type(item.max_attempts), item.backoff_strategy, item.queue, item.priority,
+            type(item.priority), item.delay is None,
+        )  # fmt: skip
+        try:
+            known = self._by_values.get(values) if item.run_at is None else None
+        except TypeError:  # one of them is not hashable, and so is wrong
+            known = None
+        if known is None:
+            terms = _terms(_merged(item, self._defaults), self._retry)
+            if item.run_at is None:
+                self._by_values[values] = terms if terms.options is None else terms._replace(options=None)
+            return terms
+        options = options_of(_merged(item, self._defaults) if self._has_options else item)
+        return known if options is None else Terms(*known[:-1], options)
 
 
 def notified(notify: object, default: bool, *jobs: Insert) -> bool:
@@ -72,12 +107,23 @@ def notified(notify: object, default: bool, *jobs: Insert) -> bool:
         notify = default
     if not isinstance(notify, bool):
         raise InvalidJob(f"notify must be True, False or None, not {shown(notify)}")
-    return notify and any(job.terms.run_at is None or job.terms.run_at < datetime.now(UTC) + NOTIFY_WITHIN for job in jobs)
+    return notify and any(_is_soon(job.terms) for job in jobs)
 
 
-def as_job(insert: Insert, created_at: datetime, updated_at: datetime, run_at: datetime) -> Job:
+def _is_soon(terms: Terms) -> bool:
+    if terms.options is not None and terms.options.delay is not None:
+        return terms.options.delay < NOTIFY_WITHIN.total_seconds()
+    return terms.run_at is None or terms.run_at < datetime.now(UTC) + NOTIFY_WITHIN
+
+
+def as_job(
+    insert: Insert, created_at: datetime, updated_at: datetime, run_at: datetime, expires_at: datetime | None = None
+) -> Job:
     """The Job for the caller: what was sent, and what the database added."""
     terms = insert.terms
+    unique = tags = metadata = timeout = None
+    if (options := terms.options) is not None:
+        unique, tags, metadata, timeout = options.unique, options.tags, options.metadata, options.timeout
     return make_job(
         insert.uid,
         terms.queue,
@@ -97,6 +143,13 @@ def as_job(insert: Insert, created_at: datetime, updated_at: datetime, run_at: d
         None,  # claimed_at
         None,  # started_at
         None,  # completed_at
+        unique,
+        _json.decode(tags) if tags else {},
+        _json.decode(metadata) if metadata else {},
+        timeout,
+        expires_at,
+        None,  # cancel_asked_at
+        False,  # duplicate
     )
 
 
@@ -130,14 +183,26 @@ def _uids(clock: Callable[[], int]) -> Iterator[int]:
 
 
 def _merged(item: NewJob, defaults: NewJob) -> NewJob:
+    has_time = item.run_at is not None or item.delay is not None
+    has_expiry = item.expires_at is not None or item.expires_in is not None
+    unique = defaults.unique if item.unique is None else item.unique
     return NewJob(
         item.type,
         None,
         defaults.max_attempts if item.max_attempts is None else item.max_attempts,
         defaults.backoff_strategy if item.backoff_strategy is None else item.backoff_strategy,
-        defaults.run_at if item.run_at is None else item.run_at,
+        item.run_at if has_time else defaults.run_at,
         defaults.queue if item.queue is None else item.queue,
         defaults.priority if item.priority is None else item.priority,
+        item.delay if has_time else defaults.delay,
+        unique,
+        defaults.on_conflict if item.on_conflict is None else item.on_conflict,
+        defaults.unique_for if item.unique_for is None and unique is not None else item.unique_for,
+        defaults.tags if item.tags is None else item.tags,
+        defaults.metadata if item.metadata is None else item.metadata,
+        item.expires_at if has_expiry else defaults.expires_at,
+        item.expires_in if has_expiry else defaults.expires_in,
+        defaults.timeout if item.timeout is None else item.timeout,
     )
 
 
@@ -171,7 +236,8 @@ def _terms(new: NewJob, retry: RetryPolicy) -> Terms:
         policy.base,
         policy.max_delay,
         policy.jitter,
-        _run_at(new.run_at),
+        None if new.run_at is None else instant("run_at", new.run_at),  # None is also one that UTC cannot hold: it is past
+        options_of(new),
     )
 
 
@@ -198,29 +264,3 @@ def _max_attempts(given: object, strategy: object, retry: RetryPolicy) -> int:
     if type(given) is not int or not 1 <= given <= MAX_ATTEMPTS:  # not isinstance: True is an int
         raise InvalidJob(f"max_attempts must be an int of 1 to {MAX_ATTEMPTS}, not {shown(given)}")
     return given
-
-
-def _run_at(at: object) -> datetime | None:
-    if at is None:
-        return None
-    if not isinstance(at, datetime):
-        raise InvalidJob(f"run_at must be an aware datetime, not {type(at).__name__}")
-    try:
-        aware = at.utcoffset() is not None
-        in_utc = at.astimezone(UTC) if aware else at
-    except OverflowError:
-        if at.year == 1:  # before the earliest time in UTC, so it is past
-            return None
-        raise InvalidJob(f"run_at must lie before the year 9999, not {at.isoformat()}") from None
-    except Exception as error:  # the time zone is a class of the caller's
-        raise InvalidJob(f"run_at has a time zone that cannot say its offset: {type(error).__name__[:60]}") from error
-    if not aware:
-        raise InvalidJob(f"run_at must say its time zone: {at.isoformat()} has none (datetime.now(UTC) + timedelta(...) has)")
-    if in_utc >= _LAST_DAY:
-        raise InvalidJob(f"run_at must lie before the year 9999, not {at.isoformat()}")
-    if type(in_utc) is datetime:
-        return in_utc
-    # A subclass, such as pandas' Timestamp, whose nanoseconds are not stored.
-    return datetime(
-        in_utc.year, in_utc.month, in_utc.day, in_utc.hour, in_utc.minute, in_utc.second, in_utc.microsecond, tzinfo=UTC
-    )

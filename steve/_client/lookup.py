@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 
+from steve._client.options import tags_text
 from steve._database.statements.jobs import Page
 from steve._model.names import check_name
-from steve.errors import shown
+from steve.errors import InvalidJob, shown
 from steve.job import Job, Status
 
 PAGE_MOST = 10_000
@@ -26,7 +28,7 @@ def uid_of(job: object) -> UUID:
     raise TypeError(f"job must be a Job, its uid or that as a str, not {type(job).__name__}")
 
 
-def page(status: object, type: object, queue: object, limit: object, before: object) -> Page:
+def page(status: object, type: object, queue: object, tags: object, limit: object, before: object) -> Page:
     """The page to list. Raises TypeError or ValueError for the first argument that is wrong."""
     if status is not None and status not in list(Status):
         raise ValueError(f"status must be one of {', '.join(Status)} or None, not {shown(status)}")
@@ -42,7 +44,18 @@ def page(status: object, type: object, queue: object, limit: object, before: obj
         _name("queue", queue),
         limit,
         None if before is None else before.uid,
+        check_tags(tags),
     )
+
+
+def check_tags(tags: object) -> str | None:
+    """The tags as JSON text; None: whatever tags. Raises TypeError or ValueError."""
+    if tags is not None and not isinstance(tags, Mapping):
+        raise TypeError(f"tags must be a dict of names to str, int or bool, or None, not {tags.__class__.__name__}")
+    try:
+        return tags_text(tags)
+    except InvalidJob as error:
+        raise ValueError(str(error)) from None
 
 
 def _name(what: str, name: object) -> str | None:

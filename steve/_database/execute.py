@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+import re
+from functools import cache, lru_cache
 from typing import Any
 
 import psycopg
@@ -24,6 +25,7 @@ FOR_CALLS = {
     "enable_indexonlyscan": "on",
     "enable_tidscan": "on",
     "enable_nestloop": "on",
+    "jit": "off",  # a create_many of 100,000 jobs would spend a tenth of its time in the compiler
 }
 """Settings that the statements rely on. A database or a role may have other defaults, so each session of ours gets these.
 
@@ -35,7 +37,6 @@ FOR_LOOPS = FOR_CALLS | {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
-    "jit": "off",
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_session_timeout": "0",
@@ -44,9 +45,9 @@ FOR_LOOPS = FOR_CALLS | {
 }
 """The settings of a session that prepares its statements.
 
-The first four keep the plans on the indexes, and the JIT compiler off. A plan stays cached while the table grows. If it was
-made for a small table and scans it sequentially, the work becomes quadratic, and the high cost may start the JIT compiler. If
-it was made for a large group of jobs, it reads the whole table in order to join it. Generic plans depend on neither size.
+The first three keep the plans on the indexes. A plan stays cached while the table grows. If it was made for a small table and
+scans it sequentially, the work becomes quadratic. If it was made for a large group of jobs, it reads the whole table in order
+to join it. Generic plans depend on neither size.
 
 The others lift a role's time limits, which are meant for requests and must not end the statements and waits of the loops.
 """
@@ -72,14 +73,31 @@ def quoted(schema: str) -> str:
     return '"' + schema.replace('"', '""') + '"'
 
 
+EXTRAS = """\
+case when pg_catalog.num_nonnulls(unique_key, tags, metadata, timeout, expires_at, cancel_asked_at, forgiven) > 0
+then pg_catalog.json_build_object(
+  'unique', unique_key, 'tags', tags, 'metadata', metadata, 'timeout', timeout, 'expires_at', expires_at,
+  'cancel_asked_at', cancel_asked_at, 'forgiven', forgiven
+)::pg_catalog.text end as extras"""
+"""The column `extras` of every statement that returns claimed jobs: see Extras in _model/claimed.py. Null for most jobs."""
+
+
+JOB = """\
+uid, queue, type, priority, payload::pg_catalog.text as payload, result::pg_catalog.text as result, error, status, attempts,
+crashes, max_attempts, backoff_strategy, created_at, updated_at, run_at, claimed_at, started_at, completed_at,
+unique_key, tags::pg_catalog.text as tags, metadata::pg_catalog.text as metadata, timeout, expires_at, cancel_asked_at"""
+"""The columns of a Job, in the order of its fields, for statements that return jobs."""
+
+
 def read_statement(sql: str, schema: str) -> str:
-    """The statement in the text of a file, without comments and indentation, and with the schema's name in place of {schema}.
+    """The statement in the text of a file, without comments and indentation, with the schema's name in place of {schema},
+    EXTRAS in place of {extras} and JOB in place of {job}.
 
     A % in the name is doubled, because psycopg would take it for a placeholder.
     """
     lines = (line.split("--")[0].strip() for line in sql.splitlines())
-    # psycopg caches the parsing of statements of up to 4,096 bytes. With its comments a statement might be longer.
-    return "\n".join(line for line in lines if line).replace("{schema}", quoted(schema).replace("%", "%%"))
+    text = "\n".join(line for line in lines if line)
+    return text.replace("{extras}", EXTRAS).replace("{job}", JOB).replace("{schema}", quoted(schema).replace("%", "%%"))
 
 
 def execute(
@@ -93,14 +111,38 @@ def execute(
 
     It uses our own class of cursor, not the connection's, and the binary format, so that the DateStyle does not matter.
     """
+    query = statement.encode()
+    if parameters is not None:
+        query, names = _numbered(statement)
+        if isinstance(parameters, dict):
+            parameters = [parameters[name] for name in names]
     cursor = Cursor(connection, row_factory=tuple_row)
-    cursor.execute(statement.encode(), parameters, prepare=prepare, binary=True)
+    cursor.execute(query, parameters, prepare=prepare, binary=True)
     return cursor.fetchall()
 
 
-class Cursor(psycopg.Cursor[Any]):
-    """Adapts values as psycopg does by default. The application may have registered other adapters, globally or on its
-    connection, for example to get uuids as text or to send lists as jsonb."""
+@lru_cache(maxsize=1_000)
+def _numbered(statement: str) -> tuple[bytes, list[str]]:
+    """The statement with $1, $2 and so on in place of %(name)s and %s, and the names in that order.
+
+    psycopg would do the same, but it remembers this only for statements of up to 4,096 bytes. The claim is longer.
+    """
+    names: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        if found[0] == "%%":
+            return "%"
+        name = found[1] or f"%s number {len(names)}"
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return re.sub(r"%(?:%|s|\((\w+)\)s)", number, statement).encode(), names
+
+
+class Cursor(psycopg.RawCursor[Any]):
+    """Takes parameters by number: $1. It adapts values as psycopg does by default. The application may have registered other
+    adapters, globally or on its connection, for example to get uuids as text or to send lists as jsonb."""
 
     @property
     def adapters(self) -> AdaptersMap:

@@ -20,9 +20,20 @@ grant select on {schema}.migration to {role};
 _CREATE = """\
 grant insert (
   uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter,
-  run_at, created_at, updated_at
+  run_at, created_at, updated_at, unique_key, tags, metadata, timeout, expires_at
 ) on {schema}.job to {role};
-grant select (uid, created_at, updated_at, run_at) on {schema}.job to {role};
+grant select (uid, created_at, updated_at, run_at, expires_at) on {schema}.job to {role};
+"""
+
+# A conflict returns the job that is there, so the role may read all jobs. `replace` changes what `create` may set.
+_UNIQUE = """\
+grant select on {schema}.job to {role};
+grant update (
+  queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter, run_at,
+  unique_key, tags, metadata, timeout, expires_at, replaced_by, updated_at
+) on {schema}.job to {role};
+grant select, insert, update on {schema}.unique_window to {role};
+grant select, insert on {schema}.replacement to {role};
 """
 
 # No role may change the type, payload, queue and so on of a job. The right to delete is for `prune`.
@@ -34,6 +45,7 @@ grant update (
 ) on {schema}.job to {role};
 grant select, insert, delete on {schema}.attempt to {role};
 grant select, insert, update, delete on {schema}.process to {role};
+grant select, insert, update, delete on {schema}.unique_window, {schema}.replacement to {role};
 """
 
 _READ = """\
@@ -41,7 +53,14 @@ grant select on {schema}.job, {schema}.attempt, {schema}.process to {role};
 """
 
 
-def grants(schema: str = "steve", *, producer: str | None = None, worker: str | None = None, reader: str | None = None) -> str:
+def grants(
+    schema: str = "steve",
+    *,
+    producer: str | None = None,
+    worker: str | None = None,
+    reader: str | None = None,
+    unique: bool = False,
+) -> str:
     """The SQL that gives roles the rights that they need on the tables in `schema`.
 
     The owner of the tables runs it, and runs it again after each migration. The roles must exist. They keep the rights that
@@ -50,13 +69,19 @@ def grants(schema: str = "steve", *, producer: str | None = None, worker: str | 
     `producer`: may `create` and `create_many`, but may not read, run, change or delete a job.
     `worker`: may do all that a JobManager does except `migrate`: create, start, find, history, fetch_all, prune.
     `reader`: may `find`, `history` and `fetch_all`.
+    `unique`: the producer and the worker may also `create` with `unique`, whatever `on_conflict` says. That takes the right to
+    read all jobs and to change those that have not ended. Without it, a worker may not replace jobs, and a producer's `create`
+    fails when there is a job with the same `unique`.
 
     It asks no database. Raises TypeError and ValueError if a name is not valid or no role is named.
     """
     schema = check_schema(schema)
+    if not isinstance(unique, bool):
+        raise TypeError(f"unique must be True or False, not {type(unique).__name__}")
+    more = _UNIQUE if unique else ""
     kinds = {
-        "producer": (producer, _CREATE),
-        "worker": (worker, _CREATE + _WORK),
+        "producer": (producer, _CREATE + more),
+        "worker": (worker, _CREATE + _WORK + more),
         "reader": (reader, _READ),
     }
     given = {kind: (role, rights) for kind, (role, rights) in kinds.items() if role is not None}

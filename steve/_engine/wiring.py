@@ -62,6 +62,7 @@ from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Duty, Periodic
 from steve._engine.upkeep.replacement import Replacement
 from steve._engine.upkeep.threads import Threads
+from steve._engine.upkeep.windows import CleanWindows
 from steve._engine.work.pool import WorkerPool
 from steve._engine.work.running import RunningJobs
 from steve._engine.work.turns import Turns
@@ -190,7 +191,8 @@ def build(
     abandonment = Abandonment(connections=connections, is_anything_owed=engine.ending.is_anything_owed, tuning=tuning)
     give_back_old = Duty("give back old jobs", tuning.buffer_age / 4, claimer.buffer.give_back_old)
     periodic = Periodic(duties=[give_back_old, *abandonment.duties(), *replacement.duties()], on_stop=engine.ending.on_stop)
-    scanner = Periodic(duties=[*full_scans.duties(), *liveness.duties(), *on_done.duties()])
+    windows = CleanWindows(statements=statements.unique, connection=connections.scan, tuning=tuning)
+    scanner = Periodic(duties=[*full_scans.duties(), *liveness.duties(), *on_done.duties(), *windows.duties()])
     watcher = Periodic(duties=health_watch.duties())
 
     def scan() -> None:

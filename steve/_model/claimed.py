@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,6 +12,28 @@ from steve.job import Job, Status, job_from
 
 ClaimKey = tuple[UUID, int]
 """(uid, lease_no): names one claim of one job, because each claim gives the job a new lease_no. The fence compares it."""
+
+
+class Extras(NamedTuple):
+    """What most jobs have none of. The fields are the keys of `extras` in claim_jobs.sql; times are ISO 8601."""
+
+    unique: str | None = None
+    tags: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    timeout: float | None = None
+    expires_at: str | None = None
+    cancel_asked_at: str | None = None
+    forgiven: int | None = None
+    """How many failures came before the job was last retried by hand: `max_attempts` does not count them."""
+
+    def expiry(self) -> datetime | None:
+        return None if self.expires_at is None else datetime.fromisoformat(self.expires_at).astimezone(UTC)
+
+    def cancel_asked(self) -> datetime | None:
+        return None if self.cancel_asked_at is None else datetime.fromisoformat(self.cancel_asked_at).astimezone(UTC)
+
+
+_PLAIN = Extras()
 
 
 class Claimed(NamedTuple):
@@ -41,6 +64,11 @@ class Claimed(NamedTuple):
     created_at: datetime
     run_at: datetime
     started_at: datetime | None
+    extras: str | None = None
+    """JSON text of what most jobs have none of. None: the job has none of it."""
+
+    def more(self) -> Extras:
+        return _PLAIN if self.extras is None else Extras(**json.loads(self.extras))
 
     def key(self) -> ClaimKey:
         return self.uid, self.lease_no
@@ -52,14 +80,16 @@ class Claimed(NamedTuple):
     def job(self, decode: Callable[[str], Any], status: Status, **known: Any) -> Job:
         """Makes the Job that users see: as it was claimed, but with this status and the fields in `known`. Decodes the payload
         anew."""
-        # Unpacking the tuple takes a third of the time that it takes to read eighteen attributes.
+        # Unpacking the tuple takes a third of the time that it takes to read nineteen attributes.
         (
             uid, queue, type, priority, payload, error, attempts, crashes, max_attempts, backoff_strategy, _, _, _, _,
-            claimed_at, created_at, run_at, started_at,
+            claimed_at, created_at, run_at, started_at, extras,
         ) = self  # fmt: skip
+        more = _PLAIN if extras is None else self.more()
         return job_from(
             known, uid, queue, type, priority, decode(payload), None, error, status, attempts, crashes, max_attempts,
             backoff_strategy, created_at, claimed_at, run_at, claimed_at, started_at, None,
+            more.unique, more.tags or {}, more.metadata or {}, more.timeout, more.expiry(), more.cancel_asked(), False,
         )  # fmt: skip
 
 

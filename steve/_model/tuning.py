@@ -142,3 +142,7 @@ class Tuning:
     """A migration waits at most this long for another process that migrates, or for a lock on a table."""
     prune_most: int = 1_000
     """How many jobs one batch of `prune` looks at."""
+    clean_windows: float = 60.0
+    """How often a process deletes the windows of `unique_for` that are over."""
+    clean_most: int = 1_000
+    """How many of them one statement deletes, at most."""

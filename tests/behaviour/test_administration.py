@@ -21,7 +21,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from steve import InvalidJob, Job, JobManager, SchemaError, Snooze, Status, SteveError, embedded, grants
+from steve import InvalidJob, Job, JobManager, NewJob, SchemaError, Snooze, Status, SteveError, embedded, grants
 from steve._database.statements.script import Script
 from steve._model.tuning import Tuning
 from tests.conftest import until
@@ -348,6 +348,9 @@ def test_with_such_policies_many_jobs_are_created_at_once_too(hired: JobManager,
             hired.create_many([("a", {"n": 3}), ("a", {"n": 4})], connection=connection)
         connection.rollback()
     assert hired.fetch_all() == jobs[::-1]
+    keyed = hired.create_many([("b", {}), NewJob("b", unique="k", unique_for=60), NewJob("b", tags={"t": 1})])
+    assert hired.create_many([NewJob("b", unique="k", unique_for=60)])[0].uid == keyed[1].uid
+    assert [hired.find(job) for job in keyed] == keyed
     hired.start()
     assert [end(hired, job).result for job in jobs] == [{"n": n} for n in (1, 2)]
 
@@ -388,6 +391,8 @@ FLAWS = {
     "drop index job_ready": "job_ready",
     "drop index job_suspect": "job_suspect",
     "drop index job_claimed": "job_claimed",
+    "drop index job_unique": "job_unique",
+    "drop index job_tags": "job_tags",
     "alter table job drop constraint job_pkey": "job_pkey",
     "alter table attempt drop constraint attempt_pkey": "attempt_pkey",
     "alter table process drop constraint process_pkey": "process_pkey",

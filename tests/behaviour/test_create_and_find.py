@@ -63,6 +63,13 @@ def test_create_returns_the_job_with_all_its_fields_as_the_database_has_it(
         "claimed_at": None,
         "started_at": None,
         "completed_at": None,
+        "unique": None,
+        "tags": {},
+        "metadata": {},
+        "timeout": None,
+        "expires_at": None,
+        "cancel_asked_at": None,
+        "duplicate": False,
     }
     found = manager.find(job)
     assert found == job

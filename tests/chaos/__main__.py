@@ -32,6 +32,7 @@ from . import (  # noqa: F401 - the import registers their faults
     soak,
     states,
     tables,
+    unique,
 )
 from .cluster import Cluster, opened
 from .faults import FAULTS, Fault, Site, Skipped, chosen

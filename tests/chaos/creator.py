@@ -16,11 +16,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 
-from steve import JobManager, NewJob, OutcomeUnknown, SteveError
+from steve import Job, JobManager, NewJob, OutcomeUnknown, SteveError
+from steve.job import OnConflict
 
 from .ledger import Ledger
 from .options import CreatorOptions
@@ -58,13 +59,21 @@ class Creator:
         payload = {"k": k, "ms": chance.uniform(*self.options.ms), "raises": raises}
         if self.options.do is not None:
             payload["do"] = self.options.do
-        return NewJob(chance.choice(self.options.types), payload, self.options.max_attempts, "none")
+        key = f"key {chance.randrange(self.options.keys)}" if self.options.keys else None
+        how = cast(OnConflict, self.options.on_conflict)
+        return NewJob(
+            chance.choice(self.options.types), payload, self.options.max_attempts, "none", unique=key, on_conflict=how
+        )
 
     def _create(self, chance: random.Random) -> None:
         job = self._job(chance)
-        self._note(
-            [job], lambda: self.manager.create(job.type, job.payload, max_attempts=job.max_attempts, backoff_strategy="none")
-        )
+        self._note([job], lambda: [self._send(job)])
+
+    def _send(self, job: NewJob, connection: object = None) -> Job:
+        return self.manager.create(
+            job.type, job.payload, max_attempts=job.max_attempts, backoff_strategy="none",
+            unique=job.unique, on_conflict=job.on_conflict or "return", connection=connection,
+        )  # fmt: skip
 
     def _create_many(self, chance: random.Random) -> None:
         jobs = [self._job(chance) for _ in range(10)]
@@ -74,16 +83,14 @@ class Creator:
         """Until the COMMIT is sent, nothing can be stored. After that, an error leaves the outcome unknown."""
         job = self._job(chance)
 
-        def create() -> None:
+        def create() -> list[Job]:
             try:
                 connection = psycopg.connect(self.options.conninfo, connect_timeout=5)
             except psycopg.OperationalError as error:
                 raise SteveError("no connection") from error
             with connection:
                 try:
-                    self.manager.create(
-                        job.type, job.payload, max_attempts=job.max_attempts, backoff_strategy="none", connection=connection
-                    )
+                    made = self._send(job, connection)
                 except psycopg.Error as error:
                     connection.close()
                     raise SteveError("rolled back") from error
@@ -91,22 +98,31 @@ class Creator:
                     connection.commit()
                 except psycopg.Error as error:
                     raise OutcomeUnknown(str(error)) from error
+                return [made]
 
         self._note([job], create)
 
-    def _note(self, jobs: list[NewJob], create: Callable[[], Any]) -> None:
+    def _note(self, jobs: list[NewJob], create: Callable[[], list[Job]]) -> None:
         begun = time.monotonic()
+        made: list[Job] = []
         try:
-            create()
+            made = create()
             how, why = "enq_ok", ""
         except OutcomeUnknown as error:
             how, why = "enq_unknown", str(error)
         except SteveError as error:
             how, why = "enq_fail", f"{type(error).__name__}: {error}"
         seconds = time.monotonic() - begun
-        for job in jobs:
+        for place, job in enumerate(jobs):
             assert job.payload is not None
-            self.ledger.note(how, k=job.payload["k"], **({"why": why} if why else {}))
+            more: dict[str, Any] = {"why": why} if why else {}
+            if job.unique is not None:
+                more |= {"begun": begun, "key": job.unique}
+            is_duplicate = bool(made) and made[place].duplicate
+            if is_duplicate:
+                more["of"] = made[place].payload["k"]
+            is_stored = not is_duplicate or job.on_conflict == "replace"
+            self.ledger.note(how if is_stored else "enq_duplicate", k=job.payload["k"], **more)
         with self._lock:
             self.counts[how] += len(jobs)
             self.times.append(seconds)

@@ -5,6 +5,8 @@ written to a file stays, even if the process is killed at the next instant. Time
 processes.
 
     enq_ok, enq_unknown, enq_fail   k       a create returned; its outcome is unknown; it failed and stored nothing
+    enq_duplicate                   k, of: a create returned the job `of`, which was there and had its key. With a key, these
+                                    four also have `key` and `begun`, the time when the create began
     run_start                       k, attempt, run, pid
     run_end                         k, attempt, run, pid, ok
     listener                        k, status, pid

@@ -43,6 +43,9 @@ class CreatorOptions:
     ms: tuple[float, float] = (0.0, 5.0)
     """The least and the most milliseconds that a handler takes."""
     max_attempts: int = 3
+    keys: int = 0
+    """How many keys its jobs share as their `unique`; 0: they have none."""
+    on_conflict: str = "return"
     do: str | None = None
     """What else the handlers of its jobs do: see worker.py."""
 

@@ -21,6 +21,8 @@ How = Literal["answered", "at once", "late"]
 MARKS = {
     "create": b"on conflict (uid) do nothing",
     "create_many": b"from stdin",
+    "create_unique": b"on conflict do nothing",
+    "replace": b"held as materialized (\nselect job.uid as held_uid",
     "claim": b"with recursive known as",
     "settle": b"with verdict as materialized",
     "commit": b"commit",

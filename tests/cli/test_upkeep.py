@@ -50,5 +50,7 @@ def test_where_there_are_no_tables_the_error_says_so(
 def test_grants_prints_what_the_function_returns(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grants", "--schema", "shop", "--producer", 'w"eb', "--worker", "jobs"]) == 0
     assert capsys.readouterr().out == grants("shop", producer='w"eb', worker="jobs")
+    assert main(["grants", "--worker", "jobs", "--unique"]) == 0
+    assert capsys.readouterr().out == grants(worker="jobs", unique=True)
     assert main(["grants"]) == 1
     assert capsys.readouterr().err == "steve: name at least one role: producer=, worker= or reader=\n"

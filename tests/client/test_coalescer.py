@@ -66,6 +66,24 @@ def test_a_copy_is_notified_of_at_once_unless_inserts_are_under_way(coalescer: C
     assert coalescer.sent == 2
 
 
+def test_an_insert_that_stored_nothing_owes_nothing(coalescer: Counted) -> None:
+    assert [coalescer.begin(), coalescer.begin()] == [True, False]
+    coalescer.end(False, stored=False)
+    coalescer.end(True, stored=False)
+    assert coalescer.sent == 0
+
+
+def test_a_carrier_that_stored_nothing_gives_back_what_it_was_to_pay_for(coalescer: Counted) -> None:
+    assert [coalescer.begin(), coalescer.begin(), coalescer.begin()] == [True, False, False]
+    coalescer.end(True)
+    coalescer.end(False)
+    assert coalescer.begin(), "it takes over what is owed for the second"
+    coalescer.end(True, stored=False)
+    assert coalescer.sent == 0
+    coalescer.end(False, stored=False)
+    assert coalescer.sent == 1
+
+
 def test_a_notification_that_cannot_be_sent_is_left_to_the_poll(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "steve")
 

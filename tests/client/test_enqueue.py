@@ -65,6 +65,7 @@ def test_what_a_job_leaves_open_is_the_managers_or_the_default() -> None:
         "backoff_max": 60.0,
         "backoff_jitter": 0.5,
         "run_at": None,
+        "options": None,
     }
 
 

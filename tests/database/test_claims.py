@@ -266,14 +266,6 @@ def test_fewer_than_sixteen_scheduled_jobs_of_others_are_waited_for_by_nobody(
 # -- the statements themselves --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["claim_jobs", "find_heads", "time_full_scan"])
-def test_psycopg_remembers_how_it_parsed_the_statements_of_a_claim(name: str) -> None:
-    """It does so up to 4,096 bytes."""
-    script = Script("steve", Tuning())
-    ClaimStatements(script, ["default"])
-    assert len(script.text(name).encode()) <= 4_096
-
-
 @pytest.mark.parametrize("run_at", [datetime(1, 1, 3, tzinfo=UTC), datetime(9998, 12, 30, tzinfo=UTC)], ids=str)
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/St_Johns"])
 def test_the_earliest_and_the_latest_due_time_make_watermarks(

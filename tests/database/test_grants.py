@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from steve import Job, JobManager, SchemaError, Snooze, Status, grants
+from steve import AlreadyExists, Job, JobManager, SchemaError, Snooze, Status, grants
 from steve._client.calls import Calls
 from steve._client.create import Creator
 from steve._client.enqueue import checked
@@ -21,7 +21,6 @@ from steve._database import migrations
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
 from steve._model.settings import Settings
-from steve._model.tuning import Tuning
 from steve.job import NewJob
 from tests.conftest import until
 
@@ -163,10 +162,61 @@ def test_a_producer_whose_reply_was_lost_learns_what_it_stored(
     with psycopg.connect(granted["producer"].url, autocommit=True) as connection:
         twice = cast(Connections, TwiceSent(connection))
         calls = Calls(connections=twice, statements=statements, settings=settings)
-        creator = Creator(statements=statements, calls=calls, connections=twice, tuning=Tuning())
+        creator = Creator(statements=statements, calls=calls, connections=twice, settings=settings)
         one = creator.create(checked(NewJob("a", {"n": 1}), Settings()), False, None)
         many = creator.create_many([checked(NewJob("b"), Settings()) for _ in range(3)], False, None)
     assert manager.fetch_all() == [*reversed(many), one]
+
+
+def test_a_producer_meets_its_first_conflict_without_the_right_to_look(
+    granted: dict[str, Role], make_manager: MakeManager, manager: JobManager
+) -> None:
+    producer = granted["producer"]
+    theirs = make_manager(producer.url)
+    options: dict[str, Any] = {"unique": "k", "tags": {"t": 1}, "metadata": {"m": 1}, "timeout": 5, "expires_in": 60}
+    job = theirs.create("a", **options)
+    assert manager.find(job) == job
+    (many,) = theirs.create_many([NewJob("a", tags={"t": 1}, timeout=5, expires_in=60)])
+    assert manager.find(many) == many
+    assert_forbidden(lambda: theirs.create("a", unique="k"), producer)
+    assert_forbidden(lambda: theirs.create("a", unique="l", unique_for=60), producer)
+
+
+@pytest.mark.parametrize("kind", ["producer", "worker"])
+def test_with_unique_a_role_creates_jobs_that_conflict(
+    roles: dict[str, Role], conn: psycopg.Connection, make_manager: MakeManager, manager: JobManager, schema: str, kind: str
+) -> None:
+    conn.execute(grants(schema, **{kind: roles[kind].name}, unique=True).encode())  # type: ignore[arg-type]
+    theirs = make_manager(roles[kind].url)
+    first = theirs.create("a", unique="k", unique_for=60)
+    assert theirs.create("a", unique="k", unique_for=60).uid == first.uid
+    with pytest.raises(AlreadyExists):
+        theirs.create("a", unique="k", on_conflict="raise")
+    with psycopg.connect(roles[kind].url) as connection:
+        changed = theirs.create("b", {"n": 2}, unique="k", on_conflict="replace", connection=connection)
+    assert (changed.uid, manager.find(first).payload) == (first.uid, {"n": 2})
+    table = sql.SQL("update {}.job set status = 'running', process_id = 1, claimed_at = now(), attempts = 1")
+    conn.execute(table.format(sql.Identifier(schema)))
+    (beside,) = theirs.create_many([NewJob("b", {"n": 3}, unique="k", unique_for=60)], on_conflict="replace")
+    assert not beside.duplicate
+    conn.execute(
+        sql.SQL("update {}.job set status = 'failed', process_id = null, completed_at = now()").format(sql.Identifier(schema))
+    )
+    assert theirs.create("b", unique="k", unique_for=60).uid == beside.uid
+    if kind == "producer":
+        assert_denied(roles[kind], schema, [*CHANGES[:2], *CHANGES[4:], "update job set uid = gen_random_uuid()"])
+
+
+def test_a_worker_returns_the_job_that_is_there_and_cleans_windows_but_replaces_none(
+    granted: dict[str, Role], make_manager: MakeManager, schema: str
+) -> None:
+    worker = granted["worker"]
+    theirs = make_manager(worker.url)
+    first = theirs.create("a", unique="k", unique_for=0.001)
+    assert theirs.create("a", unique="k", unique_for=0.001).uid == first.uid
+    assert_forbidden(lambda: theirs.create("a", unique="k", on_conflict="replace"), worker)
+    with psycopg.connect(worker.url, autocommit=True) as connection:
+        assert statements_for(Settings(schema=schema)).unique.clean_windows(connection, 10) == 1
 
 
 def test_a_producer_can_do_nothing_else_and_is_told_so(

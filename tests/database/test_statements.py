@@ -22,17 +22,18 @@ from steve._database import migrations
 from steve._database.connection import Route, prepare_for_call, prepare_for_loop
 from steve._database.statements import statements_for
 from steve._database.statements.claims import ClaimStatements
-from steve._database.statements.jobs import JobStatements, Page
+from steve._database.statements.jobs import Insert, JobStatements, Options, Page, Terms
 from steve._database.statements.processes import ProcessStatements
 from steve._database.statements.script import Script
 from steve._database.statements.settlement import SettlementStatements
+from steve._database.statements.unique import UniqueStatements
 from steve._model.claim import Demand
 from steve._model.claimed import Claimed
 from steve._model.outcome import NotBegun, Verdict, judge
 from steve._model.process import Process
 from steve._model.settings import Settings
 from steve._model.tuning import Tuning
-from steve.job import AttemptStatus, Status
+from steve.job import AttemptStatus, NewJob, Status
 from tests.conftest import until
 
 # -- plans --------------------------------------------------------------------------------------------------------------
@@ -103,6 +104,7 @@ class Planned:
             return PlannedScript(schema, measured=measured, kept=kept, executions=executions)
 
         self.jobs = JobStatements(script())
+        self.unique = UniqueStatements(script())
         self.settlement = SettlementStatements(script())
         self.processes = ProcessStatements(script())
         self._script = script
@@ -399,6 +401,99 @@ def rows_read_in_vain(plan: list[Node]) -> int:
 
 def is_table_scan(node: Node) -> bool:
     return "Relation Name" in node and "Scan" in node["Node Type"]
+
+
+def keyed(number: int, window: float | None = None) -> Insert:
+    """A new job with a key that the table has, if it has so many rows."""
+    options = Options(unique=f"key {number}", on_conflict="replace", unique_for=window, tags='{"n": 1}')
+    return Insert(2**100 + number, "{}", Terms("default", "a", 0, 3, "exp", 2.0, 3600.0, 0.0, None, options))
+
+
+@pytest.mark.parametrize("rows", [300, 50_000])
+def test_the_statements_for_jobs_with_keys_use_indexes(
+    rows: int, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    """A small table may be read whole, since the statements are planned each time."""
+    filled(rows, "pending")
+    conn.execute(
+        f"update {schema}.job set unique_key = 'key ' || n from "
+        f"(select uid, row_number() over (order by uid) as n from {schema}.job) as numbered where numbered.uid = job.uid"
+    )
+    conn.execute(f"insert into {schema}.unique_window select unique_key, now(), uid from {schema}.job")
+    conn.execute(f"insert into {schema}.replacement select uid, uid, now() from {schema}.job")
+    tables = f"{schema}.job, {schema}.unique_window, {schema}.replacement"
+    prepare_for_call(connection, Route())
+    unique = Planned(schema).unique
+    for statistics in ("as empty", "freshly analysed"):
+        if statistics == "freshly analysed":
+            conn.execute(f"analyze {tables}")
+        if statistics == "as empty" or rows < 1_000:
+            connection.execute("set enable_seqscan = off")  # only whether there is an index for it
+        else:
+            connection.execute("reset enable_seqscan")
+        plans = plans_of(unique.find_holder, connection, "key 7")
+        assert_by_index(plans, ("holder", statistics), bitmap=True)
+        assert {index for plan in plans for index in indexes(plan)} <= {"job_unique"}
+        for n in (1, 20):
+            jobs = [keyed(number, 60.0) for number in range(n)]
+            plans = plans_of(partial(unique.find_unique, resent=True), connection, jobs)
+            assert_by_index(plans, ("unique", n, statistics), bounded=rows > 1_000, bitmap=True)
+            plans = plans_of(partial(unique.insert_unique_jobs, sparing=True), connection, jobs, False)
+            assert_by_index(plans, ("insert", n, statistics), bitmap=True)
+            plans = plans_of(partial(unique.replace_jobs, sparing=True, keep=60.0), connection, jobs, False)
+            assert_by_index(plans, ("replace", n, statistics), bitmap=True)
+            assert {index for plan in plans for index in indexes(plan)} == {"job_unique", "job_pkey"}
+            plans = plans_of(unique.close_windows, connection, jobs)
+            assert_by_index(plans, ("close", n, statistics), bitmap=True)
+            for plan in plans:
+                assert not [node for node in plan if node["Node Type"] == "Seq Scan"], ("close", n, statistics)
+    prepare_for_loop(connection, Route())
+    for plan in plans_of(unique.clean_windows, connection, 1_000):
+        scans = {node["Index Name"] for node in plan if "Index Name" in node}
+        assert scans == {"unique_window_until", "unique_window_pkey", "replacement_until", "replacement_pkey"}
+        assert not [node for node in plan if node["Node Type"] == "Seq Scan"]
+
+
+TAGGED = """
+insert into {schema}.job (uid, type, status, attempts, lease_no, claimed_at, completed_at, tags)
+select lpad(to_hex(n), 32, '0')::uuid, 'a', 'completed', 1, 1, now(), now(),
+  jsonb_build_object('tenant', case when n % 2000 = 1 then 'few' when n % 2 = 0 then 'half' else 'x' || n % 500 end, 'order', n)
+from generate_series(1, {rows}) as n
+"""
+
+
+@pytest.mark.parametrize("rows", [100_000])
+def test_a_page_by_tags_reads_few_rows_whether_few_jobs_have_them_or_many(
+    rows: int, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    migrations.migrate(conn, schema)
+    conn.execute(f"alter table {schema}.job set (autovacuum_enabled = off)")
+    conn.execute(TAGGED.format(schema=schema, rows=rows).encode())
+    conn.execute(f"vacuum analyze {schema}.job")
+    prepare_for_call(connection, Route())
+    jobs = Planned(schema, measured=True).jobs
+    for tags, used, pages in (
+        ('{"tenant": "half"}', "job_pkey", 50),
+        ('{"tenant": "few"}', "job_tags", 100),
+        ('{"order": 5}', "job_tags", 20),
+        ('{"tenant": "none"}', "job_tags", 20),
+    ):
+        for plan in plans_of(jobs.list_jobs, connection, Page(None, None, None, 100, None, tags)):
+            assert {node["Index Name"] for node in plan if "Index Name" in node} == {used}, tags
+            assert not [node for node in plan if "Seq Scan" in node["Node Type"]], tags
+            assert pages_read(plan) <= pages, tags
+
+
+def test_a_plain_job_has_no_entry_in_the_indexes_of_options(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
+    def sizes() -> list[tuple[str, int]]:
+        query = "select relname, pg_relation_size(oid) from pg_class where relname in ('job_unique', 'job_tags') order by 1"
+        return conn.execute(query.replace("where", "where relnamespace = %s::regnamespace and"), [schema]).fetchall()
+
+    before = sizes()
+    manager.create_many([("a", {})] * 2_000)
+    assert sizes() == before
+    manager.create_many([NewJob("a", unique=f"k{number}", tags={"n": number}) for number in range(2_000)])
+    assert all(after > size for (_, after), (_, size) in zip(sizes(), before, strict=True))
 
 
 def test_pruning_walks_the_primary_key(

@@ -148,7 +148,7 @@ def works_until_sigterm(reader: Reader) -> None:
 def test_jobs_are_created_as_the_page_says(reader: Reader) -> None:
     reader.type(how_to("creating-jobs"))
     jobs = reader.manager.fetch_all(limit=1000)
-    assert len(jobs) == 3 + 2 + 100
+    assert len(jobs) == 3 + 2 + 100 + 1
     assert {job.status for job in jobs} == {Status.PENDING}
     (remind,) = reader.manager.fetch_all(type="remind")
     assert 86_000 < (remind.run_at - remind.created_at).total_seconds() < 87_000
@@ -464,8 +464,9 @@ def test_looking_at_jobs_shows_what_failed_page_by_page(reader: Reader, capsys: 
     reader.manager.stop()
     for block in how_to("finding-jobs").typed():
         reader.type_block(block)
-    first, *others = capsys.readouterr().out.splitlines()
+    first, *others, tagged = capsys.readouterr().out.splitlines()
     assert first == "pending 0 None"
+    assert tagged == "invoice {'order': 17, 'tenant': 'acme'}"
     assert [line.split()[0] for line in others] == [str(job.uid) for job in reversed(failed)]
     assert all(line.endswith("ZeroDivisionError: division by zero") for line in others)
 
@@ -513,10 +514,24 @@ def test_what_ended_long_ago_is_pruned(reader: Reader, conn: psycopg.Connection,
     end = f"update {schema}.job set status = 'completed', completed_at = now() - %s * interval '20 days' where uid = %s"
     for number, job in enumerate(jobs, 1):
         conn.execute(end.encode(), [number, job.uid])
-    (block,) = how_to("pruning").typed()
-    reader.type_block(block)
+    tagged = reader.manager.create("welcome", tags={"tenant": "acme"})
+    conn.execute(end.encode(), [1, tagged.uid])
+    by_age, by_tags = how_to("pruning").typed()
+    reader.type_block(by_age)
     assert reader.namespace["count"] == 2
+    assert reader.manager.fetch_all() == [reader.manager.find(tagged), reader.manager.find(jobs[0])]
+    reader.type_block(by_tags)
     assert reader.manager.fetch_all() == [reader.manager.find(jobs[0])]
+
+
+def test_a_key_does_what_the_page_says(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    reader.open_first_page()
+    reader.manager.migrate()
+    reader.type(how_to("unique"))
+    out = capsys.readouterr().out.splitlines()
+    assert out == [f"there is one already: {reader.namespace['first'].uid}", "99 were made"]
+    (index,) = reader.manager.fetch_all(type="index")
+    assert index.payload == {"text": "hello"}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from steve import InvalidJob, NotRunning, OutcomeUnknown, SchemaError, Snooze, SteveError, Unavailable
+from steve import AlreadyExists, InvalidJob, NotRunning, OutcomeUnknown, SchemaError, Snooze, SteveError, Unavailable
 
 YEAR = 31_536_000
 
@@ -17,6 +17,7 @@ YEAR = 31_536_000
     [
         (SteveError, (Exception,)),
         (InvalidJob, (SteveError, ValueError)),
+        (AlreadyExists, (SteveError,)),
         (SchemaError, (SteveError,)),
         (NotRunning, (SteveError,)),
         (Unavailable, (SteveError,)),

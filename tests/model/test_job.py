@@ -97,7 +97,10 @@ def test_a_new_job_leaves_open_what_it_does_not_say() -> None:
     given = dataclasses.asdict(NewJob("a"))
     assert given.pop("type") == "a"
     assert set(given.values()) == {None}
-    assert list(given) == ["payload", "max_attempts", "backoff_strategy", "run_at", "queue", "priority"]
+    assert list(given) == [
+        "payload", "max_attempts", "backoff_strategy", "run_at", "queue", "priority",
+        "delay", "unique", "on_conflict", "unique_for", "tags", "metadata", "expires_at", "expires_in", "timeout",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", steve.__all__)

@@ -250,9 +250,9 @@ MUTANTS = (
         "behaviour/test_outage.py::test_a_create_whose_reply_is_lost_stores_each_job_once",
         Edit(
             "_client/create.py",
-            "lambda ours: self._insert(ours, job, carries, ",
-            "lambda ours, tries=iter((job, job._replace(uid_number=__import__('uuid').uuid4().int))): "
-            "self._insert(ours, next(tries), carries, ",
+            "return self._insert(ours, job, carries, ",
+            "again = job._replace(uid_number=__import__('uuid').uuid4().int)\n"
+            "            return self._insert(ours, job if next(tries) == 0 else again, carries, ",
         ),
     ),
     Mutant(
@@ -397,7 +397,9 @@ MUTANTS = (
         "M15c",
         "a job that was created beside others, without a notification, is never announced",
         "client/test_coalescer.py::test_inserts_without_a_notification_are_paid_for_when_the_last_one_ends",
-        Edit("_client/coalescer.py", "else:\n                self._is_owed = True", "else:\n                pass"),
+        Edit(
+            "_client/coalescer.py", "elif stored:\n                self._is_owed = True", "elif stored:\n                pass"
+        ),
     ),
     Mutant(
         "M15d",
@@ -481,8 +483,8 @@ MUTANTS = (
         "behaviour/test_clock.py::test_a_process_whose_clock_is_a_day_wrong_works_like_any_other",
         Edit(
             "_database/statements/jobs.py",
-            "parameters | job.terms._asdict()",
-            "parameters | job.terms._asdict() | {'run_at': job.terms.run_at or datetime.now().astimezone()}",
+            '"insert_job", parameters | job.terms._asdict()',
+            '"insert_job", parameters | job.terms._asdict() | {"run_at": job.terms.run_at or datetime.now().astimezone()}',
         ),
         note="No statement takes a time from the process, except the run_at that a user gives. The mutant's does.",
     ),
@@ -656,5 +658,89 @@ MUTANTS = (
         "a role's array_nulls turns the nulls in an outcome into words",
         "behaviour/test_session_settings.py::test_jobs_live_well_whatever_settings_their_role_carries",
         Edit("_database/execute.py", '"array_nulls": "on",', ""),
+    ),
+    # -- one job a key -----------------------------------------------------------------------------------------------------
+    Mutant(
+        "M90",
+        "two jobs of one key may be open",
+        "behaviour/test_unique.py::test_many_threads_that_create_one_key_make_one_job",
+        Edit(
+            "_database/migrations/0001_expand_job_attempt_process.sql",
+            "create unique index job_unique",
+            "create index job_unique",
+        ),
+    ),
+    Mutant(
+        "M90b",
+        "a running job does not hold its key",
+        "behaviour/test_unique.py::test_while_a_job_of_the_key_is_open_create_returns_it",
+        Edit(
+            "_database/migrations/0001_expand_job_attempt_process.sql",
+            "where unique_key is not null and status not in (",
+            "where unique_key is not null and status not in ('running', ",
+        ),
+    ),
+    Mutant(
+        "M91",
+        "a create that is sent again after its job has ended makes another one",
+        "behaviour/test_unique.py::test_a_job_that_is_sent_again_after_it_has_ended_is_not_made_twice",
+        Edit(
+            "_client/unique.py",
+            "if resent and (known := self._known(job, self._unique",
+            "if False and (known := self._known(job, self._unique",
+        ),
+        Edit(
+            "_client/unique.py",
+            "if (known := self._known(job, found)) is not None:\n            return known\n        holder",
+            "holder",
+        ),
+    ),
+    Mutant(
+        "M92",
+        "a replace that is sent again overwrites what another create wrote since",
+        "behaviour/test_unique.py::test_a_replace_that_is_sent_again_does_not_undo_a_later_one",
+        Edit("_database/sql/replace_jobs.sql", "  from changed\n), freed", "  from changed\n  where false\n), freed"),
+    ),
+    Mutant(
+        "M93",
+        "a replace beside a running job changes that job, whose handler has read the old payload: the update is lost",
+        "behaviour/test_unique.py::test_replace_beside_a_running_job_makes_a_new_one_which_has_the_key",
+        Edit("_database/sql/replace_jobs.sql", "held_status = 'pending' and (status = 'pending') is true", "true"),
+    ),
+    Mutant(
+        "M94",
+        "a create returns a job that has ended between the insertion and the look, as if it held the key",
+        "behaviour/test_unique.py::test_if_the_holder_ends_before_the_look_the_job_is_inserted_after_all",
+        Edit("_database/sql/find_holder.sql", " and status not in ('completed', 'failed', 'cancelled')", ""),
+    ),
+    Mutant(
+        "M95",
+        "a window is opened anew while it is open",
+        "behaviour/test_unique.py::test_a_window_that_another_transaction_opens_counts_once_it_is_committed",
+        Edit("_database/sql/insert_unique_jobs.sql", "  where opened.until <= pg_catalog.clock_timestamp()\n", ""),
+    ),
+    Mutant(
+        "M96",
+        "a window that was opened without a job stays open",
+        "behaviour/test_unique.py::test_a_window_that_was_opened_without_a_job_is_closed_again",
+        Edit("_client/unique.py", "            self._unique.close_windows(connection, [job])", "            pass"),
+    ),
+    Mutant(
+        "M97",
+        "a duplicate sends a notification",
+        "behaviour/test_unique.py::test_a_duplicate_notifies_nobody",
+        Edit("_client/create.py", "stored = not created.duplicate", "stored = True"),
+        Edit("_client/coalescer.py", "(self._took_over and not stored)", "not stored"),
+        Edit("_client/create.py", "if wake and _has_changed(created, jobs):", "if wake:"),
+    ),
+    Mutant(
+        "M98",
+        "a listener of a duplicate is told of a job that another create made",
+        "behaviour/test_unique.py::test_on_done_is_not_called_for_a_duplicate",
+        Edit(
+            "manager.py",
+            "        if job.duplicate:\n            listeners.drop_once(insert.uid)\n",
+            "        listeners.add_once(job.uid, on_done)\n",
+        ),
     ),
 )

@@ -35,6 +35,16 @@ create table {schema}.job (
   started_at       timestamptz,                               -- first attempt, written with its outcome
   completed_at     timestamptz,                               -- final: completed or failed
   process          text,                                      -- of its only attempt, which succeeded: the log has no row for it
+  -- Most jobs have none of these.
+  unique_key       text        collate "C" check (char_length(unique_key) between 1 and 255),
+  tags             jsonb       check (jsonb_typeof(tags) = 'object'),
+  metadata         jsonb       check (jsonb_typeof(metadata) = 'object'),
+  timeout          double precision check (timeout > 0),      -- seconds that an attempt may take
+  expires_at       timestamptz check (expires_at > '0001-01-02' and expires_at < '9999-01-01'),   -- to be begun by then
+  cancel_asked_at  timestamptz,                               -- while it ran
+  cancel_reason    text,
+  forgiven         integer     check (forgiven > 0),          -- failures before it was last retried by hand
+  replaced_by      uuid,                                      -- the uid of the create that last changed it
   -- Python could not read a claim that brings a row with a time beyond the range of its datetime.
   check (least(created_at, updated_at, run_at, claimed_at, started_at, completed_at) > '0001-01-02'),
   check (greatest(created_at, updated_at, run_at, claimed_at, started_at, completed_at) < '9999-01-01'),
@@ -61,6 +71,11 @@ create index job_suspect on {schema}.job (run_at, uid) where status = 'pending' 
 -- For rescue_jobs.sql, review_claims.sql and find_claimed.sql; no other statement may use it.
 -- It has one key for each process, and its entries come and go: deduplication would cost every claim more than it saves.
 create index job_claimed on {schema}.job (process_id) with (deduplicate_items = off) where status = 'running';
+-- No two jobs that have not ended share a unique_key. So rescue, release and retry by the policy can never violate it.
+create unique index job_unique on {schema}.job (unique_key)
+  where unique_key is not null and status not in ('completed', 'failed', 'cancelled');
+-- For list_tagged_jobs.sql. Jobs without tags have no entry.
+create index job_tags on {schema}.job using gin (tags jsonb_path_ops) where tags is not null;
 
 create table {schema}.attempt (                               -- no foreign key (7 us a job)
   job_uid       uuid        not null,
@@ -86,3 +101,20 @@ create table {schema}.process (
   suspected_at timestamptz,                                   -- when the lock was found free, or its jobs were rescued
   lease        real        not null default 60                -- seconds
 );
+
+-- No other job with this key is made until then, whatever became of the job that opened the window. A duty deletes what is over.
+create table {schema}.unique_window (
+  key   text        collate "C" primary key,                  -- as job.unique_key
+  until timestamptz not null,
+  uid   uuid        not null                                  -- of the job that opened it, which may be deleted by now
+);
+create index unique_window_until on {schema}.unique_window (until);
+
+-- A create that changed a job which was there already, instead of making one. If its reply is lost and it is sent again, this
+-- row keeps it from changing a job twice, since by then another create may have changed the job. A duty deletes what is over.
+create table {schema}.replacement (
+  uid     uuid        primary key,                            -- of the create
+  job_uid uuid        not null,
+  until   timestamptz not null                                -- nothing is sent again after that
+);
+create index replacement_until on {schema}.replacement (until);

@@ -24,8 +24,7 @@
 --
 -- `only`: a place, ctid, names a row of one table. In a child table by inheritance, an archive say, it names another row.
 -- now(), never clock_timestamp(): a volatile function would be a filter instead of the end of the index scan.
--- A parameter is cast only where it first appears, which keeps the statement short: psycopg caches the parsing of statements of
--- up to 4,096 bytes.
+-- A parameter is cast only where it first appears.
 with recursive known as (
   select *
   from unnest(%(types)s::pg_catalog.text[], %(mosts)s::integer[]) as known (type, most)
@@ -109,7 +108,8 @@ with recursive known as (
   )) and (status = 'pending') is true
   returning
     uid, queue, type, priority, payload::pg_catalog.text as payload, error, attempts, crashes, max_attempts,
-    backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at
+    backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at,
+    {extras}
 ), summary as (
   select
     -- of the next few only: the jobs of others may lie in between

@@ -1,5 +1,5 @@
 -- Look at the next `most` jobs above the uid `after` (null: at the first), and delete those that ended at least `older_than`
--- ago, with their rows in the log. Returns how many were deleted, and the last uid looked at (null: there is none above). Each
+-- ago and have all of `tags` (null: all jobs), with their rows in the log. Returns how many were deleted, and the last uid looked at (null: there is none above). Each
 -- statement is a transaction of its own.
 --
 -- There is no index on the time when jobs ended, because it would cost every job three insertions. So a prune goes through
@@ -9,7 +9,10 @@
 -- `only` leaves out child tables by inheritance, which the owner may use as an archive.
 -- The ages are compared, not the times: now() minus a very long older_than would be out of range.
 with looked_at as materialized (
-  select uid, status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s as old
+  select
+    uid,
+    status in ('completed', 'failed', 'cancelled') and pg_catalog.now() - completed_at >= %(older_than)s
+    and (%(tags)s::pg_catalog.jsonb is null or tags @> %(tags)s::pg_catalog.jsonb) as old
   from only {schema}.job
   where %(after)s::pg_catalog.uuid is null or uid > %(after)s::pg_catalog.uuid
   order by uid

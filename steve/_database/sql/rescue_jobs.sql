@@ -54,7 +54,8 @@ with culprit as materialized (
   where uid = any(array(select uid from held)) and (status = 'running') is true
   returning
     uid, queue, type, priority, payload::pg_catalog.text as payload, error, attempts, crashes, max_attempts,
-    backoff_strategy, backoff_base, backoff_max, backoff_jitter, created_at, run_at, started_at, completed_at, updated_at, status
+    backoff_strategy, backoff_base, backoff_max, backoff_jitter, created_at, run_at, started_at, completed_at, updated_at, status,
+    {extras}
 ), logged as (
   insert into {schema}.attempt (job_uid, lease_no, number, process, started_at, completed_at, status, error_message)
   select held.uid, held.lease_no, held.attempts, culprit.name, coalesce(held.claimed_at, rescued.updated_at),
@@ -74,7 +75,7 @@ with culprit as materialized (
 select
   uid, queue, type, priority, payload, error, rescued.attempts, crashes, max_attempts,
   backoff_strategy, backoff_base, backoff_max, backoff_jitter, held.lease_no, coalesce(held.claimed_at, updated_at),
-  created_at, run_at, started_at, updated_at, completed_at, status,
+  created_at, run_at, started_at, extras, updated_at, completed_at, status,
   (select pg_catalog.pg_notify(%(channel)s, 'back') where %(notify)s)
 from rescued
 join held using (uid)

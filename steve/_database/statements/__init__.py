@@ -1,8 +1,8 @@
 """steve's statements, in a class for each subject.
 
-jobs.py, claims.py, settlement.py, processes.py, notifications.py and checks.py hold the classes; script.py holds the texts of
-the files in sql/ and sends them, and rows.py turns rows into values. A method takes the connection to use, sends a file of sql/
-(usually the one of the same name) and returns values. It never ends a transaction that is open on the connection.
+jobs.py, unique.py, claims.py, settlement.py, processes.py, notifications.py and checks.py hold the classes; script.py holds the
+texts of the files in sql/ and sends them, and rows.py turns rows into values. A method takes the connection to use, sends a
+file of sql/ (usually the one of the same name) and returns values. It never ends a transaction that is open on the connection.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from steve._database.statements.notifications import NotificationStatements
 from steve._database.statements.processes import ProcessStatements
 from steve._database.statements.script import Script
 from steve._database.statements.settlement import SettlementStatements
+from steve._database.statements.unique import UniqueStatements
 from steve._model.settings import Settings
 
 
@@ -23,6 +24,7 @@ class Statements(NamedTuple):
     """All statements for the tables in one schema."""
 
     jobs: JobStatements
+    unique: UniqueStatements
     claims: ClaimStatements
     settlement: SettlementStatements
     processes: ProcessStatements
@@ -35,6 +37,7 @@ def statements_for(settings: Settings) -> Statements:
     script = Script(settings.schema, settings.tuning)
     return Statements(
         jobs=JobStatements(script),
+        unique=UniqueStatements(script),
         claims=ClaimStatements(script, settings.queues),
         settlement=SettlementStatements(script),
         processes=ProcessStatements(script),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import repeat
@@ -16,12 +16,28 @@ from steve._database.statements.rows import in_utc, known
 from steve._database.statements.script import Script
 from steve._model import json as _json
 from steve.errors import SteveError
-from steve.job import Attempt, AttemptStatus, Job, Status
+from steve.job import Attempt, AttemptStatus, Job, Status, make_job
 
 T = TypeVar("T")
 
 COPY_ROWS = 1_000
 """How many rows of a COPY are sent at a time."""
+
+
+class Options(NamedTuple):
+    """What few new jobs have. Durations are in seconds."""
+
+    delay: float | None = None
+    unique: str | None = None
+    on_conflict: str = "return"
+    unique_for: float | None = None
+    tags: str | None = None
+    """JSON text."""
+    metadata: str | None = None
+    """JSON text."""
+    expires_at: datetime | None = None
+    expires_in: float | None = None
+    timeout: float | None = None
 
 
 class Terms(NamedTuple):
@@ -36,6 +52,7 @@ class Terms(NamedTuple):
     backoff_max: float
     backoff_jitter: float
     run_at: datetime | None
+    options: Options | None = None
 
 
 class Insert(NamedTuple):
@@ -51,6 +68,20 @@ class Insert(NamedTuple):
     def uid(self) -> UUID:
         return UUID(int=self.uid_number)
 
+    @property
+    def key(self) -> str | None:
+        """The `unique` of the job."""
+        return None if self.terms.options is None else self.terms.options.unique
+
+    @property
+    def window(self) -> float | None:
+        """The `unique_for` of the job, in seconds."""
+        return None if self.terms.options is None else self.terms.options.unique_for
+
+    @property
+    def on_conflict(self) -> str:
+        return "return" if self.terms.options is None else self.terms.options.on_conflict
+
 
 class Inserted(NamedTuple):
     """What the database added to a job."""
@@ -58,6 +89,7 @@ class Inserted(NamedTuple):
     created_at: datetime
     updated_at: datetime
     run_at: datetime
+    expires_at: datetime | None = None
 
 
 class Page(NamedTuple):
@@ -69,6 +101,8 @@ class Page(NamedTuple):
     limit: int
     before: UUID | None
     """List only jobs whose uids are below this one. None: any."""
+    tags: str | None = None
+    """JSON text: list only jobs that have all of these tags."""
 
 
 class JobStatements:
@@ -83,7 +117,7 @@ class JobStatements:
         self._script = script
 
     def insert_job(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
-        """Returns None if there is a job with that uid already."""
+        """Returns None if there is a job with that uid already, or a job with its `unique` that has not ended."""
 
         def insert(notify: bool) -> Inserted | None:
             return self._insert_job(connection, job, notify, sparing=False)
@@ -95,33 +129,51 @@ class JobStatements:
         return self._insert_job(connection, job, notify, sparing=True)
 
     def _insert_job(self, connection: Connection, job: Insert, notify: bool, *, sparing: bool) -> Inserted | None:
-        parameters = {
+        parameters: dict[str, Any] = {
             "uid": job.uid,
             "payload": job.payload,
             "notify": notify,
             "sparing": sparing,
             "channel": self._script.channel,
         }
-        rows = self._script.rows(connection, "insert_job", parameters | job.terms._asdict())
-        return _inserted(rows[0]) if rows else None
+        options = job.terms.options
+        if options is None:
+            rows = self._script.rows(connection, "insert_job", parameters | job.terms._asdict())
+            return Inserted(*map(in_utc, rows[0][:3])) if rows else None
+        rows = self._script.rows(connection, "insert_full_job", parameters | job.terms._asdict() | options._asdict())
+        return inserted_row(rows[0]) if rows else None
 
     def insert_jobs(
-        self, connection: Connection, jobs: Sequence[Insert], made: Callable[[Insert, datetime, datetime, datetime], T]
+        self,
+        connection: Connection,
+        jobs: Sequence[Insert],
+        made: Callable[[Insert, datetime, datetime, datetime, datetime | None], T],
+        *,
+        has_options: bool,
     ) -> list[T]:
-        """Insert all jobs or none. Returns `made(job, created_at, updated_at, run_at)` for each job, in their order.
+        """Insert all jobs or none; none has a `unique`. Returns `made(job, created_at, updated_at, run_at, expires_at)` for
+        each job, in their order. `has_options`: whether any job has some.
 
         Raises Refused with SQLSTATE 23505 if a job with one of the uids exists already.
         """
         at = in_utc(self._script.rows(connection, "read_clock", {})[0][0])
         results: list[T] = []
-        statement = self._script.text("insert_jobs").replace("%%", "%")  # psycopg does not undo %% if there are no parameters
+        statement = self._script.text("insert_full_jobs" if has_options else "insert_jobs")
+        statement = statement.replace("%%", "%")  # psycopg does not undo %% if there are no parameters
         cursor = Cursor(connection)
         with translated(connection), cursor.copy(statement.encode()) as copy:
             for start in range(0, len(jobs), COPY_ROWS):
                 some = jobs[start : start + COPY_ROWS]
-                run_ats = [at if job.terms.run_at is None else max(at, job.terms.run_at) for job in some]
-                copy.write("".join(_copy_lines(some, run_ats, at)).encode())
-                results += map(made, some, repeat(at), repeat(at), run_ats)  # meanwhile PostgreSQL reads the lines
+                expiries: Iterable[datetime | None] = repeat(None)
+                if has_options:
+                    run_ats = [_due(job.terms, at) for job in some]
+                    expiries = [_expiry(job.terms.options, at) for job in some]
+                    lines = _full_lines(some, run_ats, expiries, at)
+                else:
+                    run_ats = [at if job.terms.run_at is None else max(at, job.terms.run_at) for job in some]
+                    lines = _copy_lines(some, run_ats, at)
+                copy.write("".join(lines).encode())
+                results += map(made, some, repeat(at), repeat(at), run_ats, expiries)  # meanwhile PostgreSQL reads the lines
         if cursor.rowcount != len(jobs):
             raise SteveError(
                 f"of {len(jobs)} jobs {cursor.rowcount} were stored: a trigger on the table job swallowed the others; "
@@ -139,19 +191,19 @@ class JobStatements:
 
     def find_jobs(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Job]:
         rows = self._script.rows(connection, "find_jobs", {"uids": uuid_array(uids)}, prepare=False)
-        return {row[0]: _job(row) for row in rows}
+        return {row[0]: job_row(row) for row in rows}
 
     def find_inserted(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Inserted]:
         """What the database added to each of these jobs, if it exists."""
         rows = self._script.rows(connection, "find_inserted", {"uids": uuid_array(uids)}, prepare=False)
-        return {row[0]: _inserted(row[1:]) for row in rows}
+        return {row[0]: inserted_row(row[1:]) for row in rows}
 
     def find_open(self, connection: Connection, uids: Sequence[UUID]) -> set[UUID]:
         """Which of these jobs have not ended."""
         return {row[0] for row in self._script.rows(connection, "find_open", {"uids": uuid_array(uids)}, prepare=False)}
 
     def list_jobs(self, connection: Connection, page: Page) -> list[Job]:
-        return [_job(row) for row in self._script.rows(connection, "list_jobs", page._asdict(), prepare=False)]
+        return [job_row(row) for row in self._script.rows(connection, "list_jobs", page._asdict(), prepare=False)]
 
     def list_attempts(self, connection: Connection, uid: UUID) -> list[Attempt]:
         rows = self._script.rows(connection, "list_attempts", {"uid": uid}, prepare=False)
@@ -161,11 +213,12 @@ class JobStatements:
         ]
 
     def prune_jobs(
-        self, connection: Connection, older_than: timedelta, after: UUID | None, most: int
+        self, connection: Connection, older_than: timedelta, after: UUID | None, most: int, tags: str | None = None
     ) -> tuple[int, UUID | None]:
         """Look at the next `most` jobs above the uid `after`, or at the first ones. Returns how many were deleted, and the last
-        uid that was looked at. None: there is none above `after`."""
-        parameters = {"older_than": older_than, "after": after, "most": most}
+        uid that was looked at. None: there is none above `after`. `tags`: delete only jobs that have all of these (JSON
+        text)."""
+        parameters = {"older_than": older_than, "after": after, "most": most, "tags": tags}
         # Planned each time: a plan that was made for a small table might read all of a large one in each batch.
         count, last = self._script.rows(connection, "prune_jobs", parameters, prepare=False)[0]
         return count, last
@@ -183,23 +236,51 @@ def _copy_lines(jobs: Sequence[Insert], run_ats: Sequence[datetime], at: datetim
         yield f"{job.uid_number:032x}\t{copied(job.payload)}\t{columns}\t{due}\t{created_at}\t{created_at}\n"
 
 
+def _full_lines(
+    jobs: Sequence[Insert], run_ats: Sequence[datetime], expiries: Sequence[datetime | None], at: datetime
+) -> Iterator[str]:
+    """As `_copy_lines`, with the columns of insert_full_jobs.sql."""
+    for line, job, expires_at in zip(_copy_lines(jobs, run_ats, at), jobs, expiries, strict=True):
+        options = job.terms.options or Options()
+        values = (options.tags, options.metadata, options.timeout, expires_at)
+        more = "\t".join("\\N" if value is None else copied(str(value)) for value in values)
+        yield f"{line[:-1]}\t{more}\n"
+
+
+def _due(terms: Terms, at: datetime) -> datetime:
+    if terms.options is not None and terms.options.delay is not None:
+        return at + timedelta(seconds=terms.options.delay)
+    return at if terms.run_at is None else max(at, terms.run_at)
+
+
+def _expiry(options: Options | None, at: datetime) -> datetime | None:
+    if options is None:
+        return None
+    return options.expires_at if options.expires_in is None else at + timedelta(seconds=options.expires_in)
+
+
 @lru_cache(maxsize=100)
 def _copy_terms(terms: Terms) -> str:
-    """The columns of the terms, except run_at. They are the same for most jobs of a call, or for those of a type."""
-    return "\t".join(copied(str(value)) for value in terms[:-1])
+    """The columns of the terms, except run_at and the options. They are the same for most jobs of a call, or for those of a
+    type."""
+    return "\t".join(copied(str(value)) for value in terms[:-2])
 
 
-def _inserted(row: tuple[Any, ...]) -> Inserted:
-    return Inserted(in_utc(row[0]), in_utc(row[1]), in_utc(row[2]))
+def inserted_row(row: tuple[Any, ...]) -> Inserted:
+    return Inserted(in_utc(row[0]), in_utc(row[1]), in_utc(row[2]), in_utc(row[3]))
 
 
-def _job(row: tuple[Any, ...]) -> Job:
+def job_row(row: tuple[Any, ...], *, duplicate: bool = False) -> Job:
     """The Job of a row of find_jobs.sql or list_jobs.sql, which select the fields of Job in their order."""
-    given = dict(zip(Job.__slots__, row, strict=True))
-    given["payload"] = _json.decode_or_text(given["payload"])
-    given["result"] = None if given["result"] is None else _json.decode_or_text(given["result"])
-    given["status"] = known(Status, given["status"])
-    return Job(**given | {name: in_utc(given[name]) for name in _TIMES})
-
-
-_TIMES = ("created_at", "updated_at", "run_at", "claimed_at", "started_at", "completed_at")
+    (
+        uid, queue, type, priority, payload, result, error, status, attempts, crashes, max_attempts, backoff_strategy,
+        created_at, updated_at, run_at, claimed_at, started_at, completed_at,
+        unique, tags, metadata, timeout, expires_at, cancel_asked_at,
+    ) = row  # fmt: skip
+    read = _json.decode_or_text
+    return make_job(
+        uid, queue, type, priority, read(payload), None if result is None else read(result), error, known(Status, status),
+        attempts, crashes, max_attempts, backoff_strategy, in_utc(created_at), in_utc(updated_at), in_utc(run_at),
+        in_utc(claimed_at), in_utc(started_at), in_utc(completed_at), unique, {} if tags is None else read(tags),
+        {} if metadata is None else read(metadata), timeout, in_utc(expires_at), in_utc(cancel_asked_at), duplicate,
+    )  # fmt: skip

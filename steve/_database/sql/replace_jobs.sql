@@ -1,0 +1,102 @@
+-- Give the jobs that hold the keys of these new jobs what the new ones would have had: a pending job is changed; a running one
+-- loses its key, and the new job is stored beside it and takes over the window, if it has one. A job that ends while this waits for its row is left alone: then the key
+-- is free, and the new job can be inserted.
+--
+-- If the reply is lost and the statement is sent again, it must not undo what others did meanwhile: a row of `replacement`
+-- names each create that has changed a job, and its key makes the second statement fail with 23505. A new job that was stored
+-- is the holder of its key now, or has lost it, and its uid is taken.
+--
+-- `is true` keeps the planner from the partial indexes of pending and running jobs.
+with given as materialized (
+  select *
+  from unnest(
+    %(uids)s::pg_catalog.uuid[], %(payloads)s::pg_catalog.text[], %(queues)s::pg_catalog.text[], %(types)s::pg_catalog.text[],
+    %(priorities)s::smallint[], %(max_attempts)s::integer[], %(strategies)s::pg_catalog.text[], %(bases)s::real[],
+    %(maxes)s::real[], %(jitters)s::real[], %(run_ats)s::pg_catalog.timestamptz[], %(delays)s::double precision[],
+    %(keys)s::pg_catalog.text[], %(windows)s::double precision[], %(tags)s::pg_catalog.text[], %(metadata)s::pg_catalog.text[],
+    %(timeouts)s::double precision[], %(expires_ats)s::pg_catalog.timestamptz[], %(expires_ins)s::double precision[]
+  ) as given (
+    new_uid, new_payload, new_queue, new_type, new_priority, new_max_attempts, new_strategy, new_base, new_max, new_jitter,
+    new_run_at, new_delay, new_key, new_window, new_tags, new_metadata, new_timeout, new_expires_at, new_expires_in
+  )
+), held as materialized (
+  select job.uid as held_uid, status as held_status, run_at as held_run_at, given.*
+  from given
+  join {schema}.job on unique_key = new_key and status not in ('completed', 'failed', 'cancelled')
+  where not exists (select from {schema}.job as made where made.uid = new_uid)
+  order by unique_key
+  for no key update of job
+), changed as (
+  update {schema}.job
+  set queue = new_queue,
+      type = new_type,
+      priority = new_priority,
+      payload = new_payload::pg_catalog.jsonb,
+      max_attempts = new_max_attempts,
+      backoff_strategy = new_strategy,
+      backoff_base = new_base,
+      backoff_max = new_max,
+      backoff_jitter = new_jitter,
+      run_at = greatest(
+        new_run_at,
+        pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_delay),
+        pg_catalog.clock_timestamp()
+      ),
+      tags = new_tags::pg_catalog.jsonb,
+      metadata = new_metadata::pg_catalog.jsonb,
+      timeout = new_timeout,
+      expires_at = coalesce(new_expires_at, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_expires_in)),
+      replaced_by = new_uid,
+      updated_at = pg_catalog.clock_timestamp()
+  from held
+  where uid = held_uid and held_status = 'pending' and (status = 'pending') is true
+  returning new_uid as asked, true as is_there, run_at < held_run_at as is_earlier, {job}
+), noted as (
+  insert into {schema}.replacement (uid, job_uid, until)
+  select asked, uid, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => %(keep)s::double precision)
+  from changed
+), freed as (
+  update {schema}.job
+  set unique_key = null
+  from held
+  where uid = held_uid and held_status = 'running' and (status = 'running') is true
+  returning
+    new_uid, new_queue, new_type, new_priority, new_payload, new_max_attempts, new_strategy, new_base, new_max, new_jitter,
+    new_run_at, new_delay, new_key, new_window, new_tags, new_metadata, new_timeout, new_expires_at, new_expires_in
+), moved as (
+  insert into {schema}.unique_window (key, until, uid)
+  select new_key, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_window), new_uid
+  from freed
+  where new_window is not null
+  on conflict (key) do update
+  set until = excluded.until, uid = excluded.uid
+), made as (
+  insert into {schema}.job (
+    uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter, run_at,
+    unique_key, tags, metadata, timeout, expires_at
+  )
+  select
+    new_uid, new_queue, new_type, new_priority, new_payload::pg_catalog.jsonb, new_max_attempts,
+    new_strategy, new_base, new_max, new_jitter,
+    greatest(
+      new_run_at,
+      pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_delay),
+      pg_catalog.clock_timestamp()
+    ),
+    new_key, new_tags::pg_catalog.jsonb, new_metadata::pg_catalog.jsonb, new_timeout,
+    coalesce(new_expires_at, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_expires_in))
+  from freed
+  returning uid as asked, false as is_there, true as is_earlier, {job}
+), stored as (
+  select * from changed
+  union all
+  select * from made
+)
+select
+  asked, is_there, uid, queue, type, priority, payload, result, error, status, attempts, crashes, max_attempts,
+  backoff_strategy, created_at, updated_at, run_at, claimed_at, started_at, completed_at, unique_key, tags, metadata, timeout,
+  expires_at, cancel_asked_at,
+  case when is_earlier and %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+    then pg_catalog.pg_notify(%(channel)s, '')
+  end
+from stored
