@@ -136,3 +136,4 @@ class NewJob:
     run_at: datetime | None = None
     queue: str | None = None
     priority: int | None = None
+    metadata: dict[str, Any] | None = field(default=None, hash=False)

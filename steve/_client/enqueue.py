@@ -66,6 +66,22 @@ def checked_many(
     return inserts
 
 
+def as_new_jobs(jobs: object, defaults: NewJob) -> list[NewJob]:
+    """The jobs as NewJobs in which the defaults are filled in, for the hooks around create_many. Their values are not checked
+    yet. Raises InvalidJob for what is neither a pair nor a NewJob."""
+    if isinstance(jobs, str | bytes | dict) or not isinstance(jobs, Iterable):
+        raise InvalidJob(f'jobs must be an iterable of ("type", payload) pairs or NewJobs, not {type(jobs).__name__}')
+    made = []
+    for position, item in enumerate(jobs):
+        if isinstance(item, NewJob):
+            made.append(replace(_merged(item, defaults), payload=item.payload))
+        elif isinstance(item, (tuple, list)) and len(item) == 2:
+            made.append(replace(defaults, type=item[0], payload=item[1]))
+        else:
+            raise InvalidJob(f'jobs[{position}]: must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
+    return made
+
+
 def notified(notify: object, default: bool, *jobs: Insert) -> bool:
     """Whether to wake waiting processes. They claim jobs that are due, and learn when the next one is. Raises InvalidJob."""
     if notify is None:
@@ -145,6 +161,7 @@ def _merged(item: NewJob, defaults: NewJob) -> NewJob:
         defaults.run_at if item.run_at is None else item.run_at,
         defaults.queue if item.queue is None else item.queue,
         defaults.priority if item.priority is None else item.priority,
+        defaults.metadata if item.metadata is None else item.metadata,
     )
 
 

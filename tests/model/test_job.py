@@ -97,7 +97,7 @@ def test_a_new_job_leaves_open_what_it_does_not_say() -> None:
     given = dataclasses.asdict(NewJob("a"))
     assert given.pop("type") == "a"
     assert set(given.values()) == {None}
-    assert list(given) == ["payload", "max_attempts", "backoff_strategy", "run_at", "queue", "priority"]
+    assert list(given) == ["payload", "max_attempts", "backoff_strategy", "run_at", "queue", "priority", "metadata"]
 
 
 @pytest.mark.parametrize("name", steve.__all__)

@@ -84,7 +84,9 @@ class Worker:
             if self._registry.listeners.want_begin(job.type):
                 self._queue.announce(Event(job, self._process, None, None))
             begun = time.monotonic()
-            outcome = run(job, handler, self.running.signals, self._max_result_bytes)
+            around, context = self._registry.around, self._registry.around_thread.context()
+            wraps = around.wraps(job.type) if around.entries.value else ()
+            outcome = run(job, handler, self.running.signals, self._max_result_bytes, wraps, context)
         except BaseException as error:  # raised into this thread from outside; the job still needs a verdict
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun
