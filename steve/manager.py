@@ -28,7 +28,7 @@ from steve.job import Attempt, Job, NewJob, Status
 from steve.report import StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run
-from steve.tasks import Task, given
+from steve.tasks import OnConflict, Task, given
 
 H = TypeVar("H", bound=Handler)
 P = ParamSpec("P")
@@ -332,14 +332,14 @@ class JobManager:
         priority: int | None = None,
         max_attempts: int | None = None,
         backoff_strategy: str | RetryPolicy | None = None,
-        on_conflict: str | None = None,
+        on_conflict: OnConflict | None = None,
         tags: dict[str, str | int | bool] | None = None,
         metadata: dict[str, Any] | None = None,
         expires_in: float | timedelta | None = None,
         notify: bool | None = None,
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         interrupt: bool | None = None,
-        give_up_on: type[Exception] | tuple[type[Exception], ...] | None = None,
+        give_up_on: type[BaseException] | tuple[type[BaseException], ...] | None = None,
         retry_delay: Callable[[Job, BaseException], float | None] | None = None,
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
@@ -353,14 +353,14 @@ class JobManager:
         priority: int | None = None,
         max_attempts: int | None = None,
         backoff_strategy: str | RetryPolicy | None = None,
-        on_conflict: str | None = None,
+        on_conflict: OnConflict | None = None,
         tags: dict[str, str | int | bool] | None = None,
         metadata: dict[str, Any] | None = None,
         expires_in: float | timedelta | None = None,
         notify: bool | None = None,
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         interrupt: bool | None = None,
-        give_up_on: type[Exception] | tuple[type[Exception], ...] | None = None,
+        give_up_on: type[BaseException] | tuple[type[BaseException], ...] | None = None,
         retry_delay: Callable[[Job, BaseException], float | None] | None = None,
     ) -> Any:
         """Decorator: jobs can call the function. `function.create(*args, **kwargs)` stores such a call; see `Task`. Called

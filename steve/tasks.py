@@ -11,7 +11,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar
 
 from steve._model.arguments import Arguments
 from steve.errors import InvalidJob
@@ -20,6 +20,8 @@ from steve.retry import RetryPolicy
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+OnConflict = Literal["return", "raise", "replace"]
 
 _OF_CREATE = ("connection", "notify", "on_done")
 """Options that `create` takes and a NewJob does not have."""
@@ -117,13 +119,13 @@ class Task(Generic[P, R]):
         run_at: datetime | None = None,
         delay: float | timedelta | None = None,
         unique: str | None = None,
-        on_conflict: str | None = None,
+        on_conflict: OnConflict | None = None,
         unique_for: float | timedelta | None = None,
         tags: dict[str, str | int | bool] | None = None,
         metadata: dict[str, Any] | None = None,
         expires_at: datetime | None = None,
         expires_in: float | timedelta | None = None,
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         on_done: Callable[[Job], Any] | None = None,
         notify: bool | None = None,
         connection: object = None,

@@ -74,11 +74,12 @@ def as_new_jobs(jobs: object, defaults: NewJob) -> list[NewJob]:
     made = []
     for position, item in enumerate(jobs):
         if isinstance(item, NewJob):
-            made.append(replace(_merged(item, defaults), payload=item.payload))
+            new = item
         elif isinstance(item, (tuple, list)) and len(item) == 2:
-            made.append(replace(defaults, type=item[0], payload=item[1]))
+            new = NewJob(item[0], item[1])
         else:
             raise InvalidJob(f'jobs[{position}]: must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
+        made.append(replace(_merged(new, defaults), payload=new.payload))
     return made
 
 
