@@ -28,7 +28,7 @@ from steve.job import Attempt, Job, NewJob, Status
 from steve.report import StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run
-from steve.tasks import OnConflict, Task, given
+from steve.tasks import ErrorTypes, OnConflict, Task, given
 
 H = TypeVar("H", bound=Handler)
 P = ParamSpec("P")
@@ -339,7 +339,7 @@ class JobManager:
         notify: bool | None = None,
         timeout: float | timedelta | None = None,
         interrupt: bool | None = None,
-        give_up_on: type[BaseException] | tuple[type[BaseException], ...] | None = None,
+        give_up_on: ErrorTypes | None = None,
         retry_delay: Callable[[Job, BaseException], float | None] | None = None,
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
@@ -360,7 +360,7 @@ class JobManager:
         notify: bool | None = None,
         timeout: float | timedelta | None = None,
         interrupt: bool | None = None,
-        give_up_on: type[BaseException] | tuple[type[BaseException], ...] | None = None,
+        give_up_on: ErrorTypes | None = None,
         retry_delay: Callable[[Job, BaseException], float | None] | None = None,
     ) -> Any:
         """Decorator: jobs can call the function. `function.create(*args, **kwargs)` stores such a call; see `Task`. Called

@@ -22,6 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 OnConflict = Literal["return", "raise", "replace"]
+ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
 
 _OF_CREATE = ("connection", "notify", "on_done")
 """Options that `create` takes and a NewJob does not have."""

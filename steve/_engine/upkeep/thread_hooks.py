@@ -23,6 +23,8 @@ class ThreadHooks:
         self.hooks = Hooks()
         self._here = threading.local()  # of a thread that has entered: `stack`, `context`
         self._entered: set[threading.Thread] = set()
+        self.were_entered = False
+        """Whether some thread ever entered a hook: until then every context is empty."""
 
     def reset_after_fork(self) -> None:
         self.hooks.reset_after_fork()
@@ -42,6 +44,7 @@ class ThreadHooks:
             return
         stack: list[tuple[Wrap, AbstractContextManager[Any]]] = []
         self._here.stack = stack
+        self.were_entered = True
         self._entered.add(threading.current_thread())
         for wrap in self.hooks.wraps():
 
