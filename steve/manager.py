@@ -386,7 +386,7 @@ class JobManager:
         def register(function: Callable[..., Any]) -> Task[..., Any]:
             check_handler(function)
             task = Task(function, name, self, creating)
-            self._registry.handler(task.type, **handling)(task.handler)
+            self.handler(task.type, **handling)(task.handler)
             return task
 
         return register if function is None else register(function)

@@ -60,11 +60,8 @@ class ThreadHooks:
 
     def leave(self) -> None:
         """Called by a thread when it ends, perhaps twice."""
-        stack = getattr(self._here, "stack", None)
-        if stack is None:
-            return
-        del self._here.stack, self._here.context
-        for wrap, manager in reversed(stack):
+        self._here.__dict__.pop("context", None)
+        for wrap, manager in reversed(self._here.__dict__.pop("stack", [])):
             _guarded(wrap, "end", partial(manager.__exit__, None, None, None))
         self._entered.discard(threading.current_thread())
 
