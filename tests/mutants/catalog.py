@@ -659,7 +659,7 @@ MUTANTS = (
     ),
     # -- hooks and tasks ----------------------------------------------------------------------------------------------------
     Mutant(
-        "M40",
+        "M60",
         "a hook whose __exit__ returns True makes a failed attempt a completed one",
         "behaviour/test_hooks.py::test_a_hook_sees_what_the_handler_raised_and_cannot_swallow_it",
         Edit(
@@ -669,19 +669,19 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "M40b",
+        "M60b",
         "a child that a handler forks leaves the parent's hooks, which may commit a transaction there",
         "behaviour/test_hooks.py::test_a_child_that_a_handler_forks_does_not_leave_the_hooks",
         Edit("_engine/work/run.py", "partial(call_here, handler, this.job)", "partial(handler, this.job)"),
     ),
     Mutant(
-        "M40c",
+        "M60c",
         "stop() returns while worker threads are still in their hooks",
         "engine/upkeep/test_thread_hooks.py::test_the_wait_for_hooks_ends_when_all_threads_have_left",
         Edit("_engine/upkeep/threads.py", "departure.wait()", "pass"),
     ),
     Mutant(
-        "M40d",
+        "M60d",
         "one thread takes the turn in which another one should leave its hooks",
         "engine/upkeep/test_thread_hooks.py::test_each_thread_leaves_its_hooks_although_one_is_busy",
         Edit(
@@ -691,7 +691,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "M41",
+        "M61",
         "a payload that does not fit a task's parameters is tried again",
         "behaviour/test_tasks.py::test_a_payload_that_cannot_be_decoded_fails_the_job_at_once_and_names_the_parameter",
         Edit(
@@ -701,7 +701,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "M41b",
+        "M61b",
         "an object of a subclass is stored as one of the annotated class, and loses what the subclass adds",
         "model/test_arguments.py::test_a_value_of_another_type_is_a_type_error_that_names_its_place",
         Edit("_model/codec.py", "if type(value) is not kind:  # an object", "if not isinstance(value, kind):  # an object"),
