@@ -24,6 +24,7 @@ myst_heading_anchors = 3  # so that [a link](page.md#a-heading) works here as on
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {"ErrorTypes": "ErrorTypes"}  # `type[...]` would lead to the field `type` of a Job
 python_maximum_signature_line_length = 100
 python_use_unqualified_type_names = True
 

@@ -1,8 +1,9 @@
 """steve: background jobs for synchronous Python, kept in the PostgreSQL that an application already has.
 
 Start reading at manager.py, the front door: it holds JobManager, whose methods call _client/ or _engine/. The other files
-beside this one hold the public values: job.py (Job, Attempt, NewJob), retry.py (RetryPolicy), run.py (Run: what a handler sees
-of its own run), report.py (StopReport), health.py (Health) and errors.py.
+beside this one hold the public values: job.py (Job, Attempt, NewJob), creation.py (Creation), retry.py (RetryPolicy), run.py
+(Run: what a handler sees of its own run), report.py (StopReport), health.py (Health), errors.py, and tasks.py (Task: a function
+that jobs call).
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
@@ -18,6 +19,7 @@ cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other p
 
 from steve._database.grants import grants
 from steve._version import __version__
+from steve.creation import Creation
 from steve.errors import (
     AlreadyExists,
     ForkedProcessError,
@@ -35,11 +37,13 @@ from steve.manager import JobManager
 from steve.report import StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run, current_run
+from steve.tasks import Task
 
 __all__ = [
     "AlreadyExists",
     "Attempt",
     "AttemptStatus",
+    "Creation",
     "ForkedProcessError",
     "Health",
     "InvalidJob",
@@ -55,6 +59,7 @@ __all__ = [
     "Status",
     "SteveError",
     "StopReport",
+    "Task",
     "Unavailable",
     "__version__",
     "current_run",

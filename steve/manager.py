@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 from uuid import UUID
 
 from steve._client.client import Client
@@ -17,16 +17,22 @@ from steve._engine.health import with_problems
 from steve._engine.registry import Registry
 from steve._engine.runner import Runner
 from steve._engine.signal_run import SignalRun
-from steve._engine.work.handlers import Handler
+from steve._engine.work.handlers import Handler, check_handler
 from steve._model.settings import Settings
 from steve._model.tuning import Tuning
+from steve._runtime.subscription import Subscription
+from steve.creation import Creation
 from steve.errors import NotRunning
 from steve.health import Health
 from steve.job import Attempt, Job, NewJob, OnConflict, Status
 from steve.report import StopReport
 from steve.retry import RetryPolicy
+from steve.run import Run
+from steve.tasks import ErrorTypes, Task, given
 
 H = TypeVar("H", bound=Handler)
+P = ParamSpec("P")
+R = TypeVar("R")
 W = TypeVar("W", bound=HealthListener)
 
 
@@ -236,10 +242,15 @@ class JobManager:
             type, payload, max_attempts, backoff_strategy, run_at, queue, priority,
             delay, unique, on_conflict, unique_for, tags, metadata, expires_at, expires_in, timeout,
         )  # fmt: skip
+        if not self._client.around_create.entries.value:
+            return self._create(new, on_done, notify, connection)
+        return self._client.within_hooks([new], lambda news: [self._create(news[0], on_done, notify, connection)])[0]
+
+    def _create(self, new: NewJob, on_done: Callable[[Job], Any] | None, notify: bool | None, connection: object) -> Job:
         insert = self._client.check(new)
         if on_done is None:
             return self._client.create(insert, notify=notify, connection=connection)
-        self._check_on_done(on_done, type, connection)
+        self._check_on_done(on_done, new.type, connection)
         listeners = self._registry.listeners
         listeners.add_once(insert.uid, on_done)
         try:
@@ -350,6 +361,111 @@ class JobManager:
     def reset_handlers(self) -> None:
         """Take all handlers away, except the fallback given to the constructor."""
         self._registry.reset_handlers()
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+    @overload
+    def task(
+        self,
+        function: None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        on_conflict: OnConflict | None = None,
+        tags: dict[str, str | int | bool] | None = None,
+        metadata: dict[str, Any] | None = None,
+        expires_in: float | timedelta | None = None,
+        notify: bool | None = None,
+        timeout: float | timedelta | None = None,
+        interrupt: bool | None = None,
+        give_up_on: ErrorTypes | None = None,
+        retry_delay: Callable[[Job, BaseException], float | None] | None = None,
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+    def task(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        on_conflict: OnConflict | None = None,
+        tags: dict[str, str | int | bool] | None = None,
+        metadata: dict[str, Any] | None = None,
+        expires_in: float | timedelta | None = None,
+        notify: bool | None = None,
+        timeout: float | timedelta | None = None,
+        interrupt: bool | None = None,
+        give_up_on: ErrorTypes | None = None,
+        retry_delay: Callable[[Job, BaseException], float | None] | None = None,
+    ) -> Any:
+        """Decorator: jobs can call the function. `function.create(*args, **kwargs)` stores such a call; see `Task`. Called
+        plainly, it is still the function.
+
+        `name`: the type of the jobs; None: module.qualname. Of the others, `timeout`, `interrupt`, `give_up_on` and
+        `retry_delay` mean the same as for `handler`, and the rest the same as for `create`, for all jobs of this task. None: as
+        if it were not given. Raises ValueError when the type has a handler already; TypeError for an async function.
+        """
+        handling = given(timeout=timeout, interrupt=interrupt, give_up_on=give_up_on, retry_delay=retry_delay)
+        creating = given(
+            queue=queue,
+            priority=priority,
+            max_attempts=max_attempts,
+            backoff_strategy=backoff_strategy,
+            on_conflict=on_conflict,
+            tags=tags,
+            metadata=metadata,
+            expires_in=expires_in,
+            notify=notify,
+        )
+
+        def register(function: Callable[..., Any]) -> Task[..., Any]:
+            check_handler(function)
+            task = Task(function, name, self, creating)
+            self.handler(task.type, **handling)(task.handler)
+            return task
+
+        return register if function is None else register(function)
+
+    # -- hooks ----------------------------------------------------------------------------------------------------------
+
+    def around(self, wrap: Callable[[Run], Any], types: str | Iterable[str] | None = None) -> Subscription:
+        """Call each handler within the context manager `wrap(run)`. A generator function that yields once will do for `wrap`.
+
+        The hook that was registered first is the outermost. It runs in the handler's thread and context, and
+        `current_run()` works in it. What it raises, on the way in or out, takes the place of the handler's outcome: an error
+        fails the attempt, and a Snooze postpones the job. Its `__exit__` sees what the handler raised and cannot swallow it.
+        `types`: the types of jobs, None for all. Returns a function that removes the hook, and that is also a context
+        manager. Raises TypeError and ValueError.
+        """
+        return self._registry.around.add(wrap, types)
+
+    def around_create(self, wrap: Callable[[Creation], Any]) -> Subscription:
+        """As `around`, with `wrap(creation)` around each call of `create` and `create_many`, in the caller's thread. What it
+        raises is raised by that call, on the way in before anything is stored."""
+        return self._client.around_create.add(wrap)
+
+    def around_listener(self, wrap: Callable[[Job], Any]) -> Subscription:
+        """As `around`, with `wrap(job)` around each call of a listener, in the dispatcher's thread. What it raises is logged,
+        as what a listener raises."""
+        return self._registry.listeners.hooks.add(wrap)
+
+    def around_thread(self, wrap: Callable[[], Any]) -> Subscription:
+        """As `around`, with `wrap()` around the whole life of each worker's and of the dispatcher's thread, from the next
+        `start()` on.
+
+        A handler runs in a copy of the context that these hooks leave, so what they set in a ContextVar is there. What a hook
+        raises is logged, and the thread goes on without it. `stop()` returns after the hooks have ended.
+        """
+        return self._registry.around_thread.hooks.add(wrap)
 
     # -- listeners ------------------------------------------------------------------------------------------------------
 

@@ -23,12 +23,25 @@ class RunPort(Protocol):
 class Run:
     """One run of a job, for its handler: `steve.current_run()` returns it."""
 
-    __slots__ = ("_claim", "_signals", "job")
+    __slots__ = ("_claim", "_forgiven", "_signals", "job")
 
-    def __init__(self, job: Job, claim: tuple[UUID, int], signals: RunPort) -> None:
+    def __init__(self, job: Job, claim: tuple[UUID, int], signals: RunPort, forgiven: int = 0) -> None:
+        """`forgiven`: how many failures came before the job was last retried by hand."""
         self.job = job
+        self._forgiven = forgiven
         self._claim = claim
         self._signals = signals
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, counted from 1: that of the `Attempt` which `history()` will show."""
+        return self.job.attempts
+
+    @property
+    def last_attempt(self) -> bool:
+        """Whether the job fails for good if this attempt raises. Attempts whose process died do not count for that."""
+        job = self.job
+        return job.attempts - job.crashes - self._forgiven >= job.max_attempts
 
     @property
     def stopping(self) -> bool:

@@ -18,6 +18,8 @@ from steve._database.statements import Statements
 from steve._database.statements.jobs import Insert
 from steve._model.settings import Settings
 from steve._runtime import fork
+from steve._runtime.hooks import Hooks, within
+from steve.creation import Creation
 from steve.errors import SteveError
 from steve.job import Attempt, Job, NewJob
 
@@ -31,12 +33,14 @@ class Client:
         self._settings = settings
         self._statements = statements
         self._connections = connections
+        self.around_create = Hooks()
         self._calls = Calls(connections=connections, statements=statements, settings=settings)
         self._creator = self._make_creator()
         fork.register(self)
 
     def reset_after_fork(self) -> None:
         """In the child of a fork: make a new creator. A thread that does not exist here may have held a lock of the old one."""
+        self.around_create.reset_after_fork()
         fork.leave_alone(self._creator)
         self._creator = self._make_creator()
 
@@ -59,6 +63,23 @@ class Client:
         return self._creator.create(insert, wake, _theirs(connection))
 
     def create_many(self, jobs: object, defaults: NewJob, *, notify: bool | None, connection: object) -> list[Job]:
+        if not self.around_create.entries.value:
+            return self._create_many(jobs, defaults, notify, connection)
+        news = enqueue.as_new_jobs(jobs, defaults)
+        return self.within_hooks(news, lambda news: self._create_many(news, defaults, notify, connection))
+
+    def within_hooks(self, news: Sequence[NewJob], create: Callable[[list[NewJob]], list[Job]]) -> list[Job]:
+        """Call `create` with what the hooks around create have made of these jobs, within these hooks."""
+        creation = Creation(tuple(news))
+
+        def created() -> list[Job]:
+            jobs = create(creation.completed())
+            creation.created = tuple(jobs)
+            return jobs
+
+        return within(self.around_create.wraps(), creation, created)
+
+    def _create_many(self, jobs: object, defaults: NewJob, notify: bool | None, connection: object) -> list[Job]:
         inserts = enqueue.checked_many(jobs, defaults, self._settings)
         wake = enqueue.notified(notify, self._settings.notify, *inserts)
         theirs = _theirs(connection)

@@ -101,6 +101,23 @@ class _TermsOfCall:
         return known if options is None else Terms(*known[:-1], options)
 
 
+def as_new_jobs(jobs: object, defaults: NewJob) -> list[NewJob]:
+    """The jobs as NewJobs in which the defaults are filled in, for the hooks around create_many. Their values are not checked
+    yet. Raises InvalidJob for what is neither a pair nor a NewJob."""
+    if isinstance(jobs, str | bytes | dict) or not isinstance(jobs, Iterable):
+        raise InvalidJob(f'jobs must be an iterable of ("type", payload) pairs or NewJobs, not {type(jobs).__name__}')
+    made = []
+    for position, item in enumerate(jobs):
+        if isinstance(item, NewJob):
+            new = item
+        elif isinstance(item, (tuple, list)) and len(item) == 2:
+            new = NewJob(item[0], item[1])
+        else:
+            raise InvalidJob(f'jobs[{position}]: must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
+        made.append(replace(_merged(new, defaults), payload=new.payload))
+    return made
+
+
 def notified(notify: object, default: bool, *jobs: Insert) -> bool:
     """Whether to wake waiting processes. They claim jobs that are due, and learn when the next one is. Raises InvalidJob."""
     if notify is None:

@@ -1,4 +1,5 @@
-"""What users register with a manager, before it starts or while it runs: handlers, and listeners for jobs and for health."""
+"""What users register with a manager, before it starts or while it runs: handlers, hooks, and listeners for jobs and for
+health."""
 
 from __future__ import annotations
 
@@ -7,8 +8,11 @@ from typing import Any, TypeVar
 from weakref import WeakMethod
 
 from steve._engine.events.health_listeners import HealthListeners
-from steve._engine.events.listeners import Kind, Listener, Listeners, check_types
+from steve._engine.events.listeners import TYPE, Kind, Listener, Listeners
+from steve._engine.upkeep.thread_hooks import ThreadHooks
 from steve._engine.work.handlers import Handler, Handlers, check_type
+from steve._model.names import check_types
+from steve._runtime.hooks import Hooks
 
 H = TypeVar("H", bound=Handler)
 L = TypeVar("L", bound=Listener)
@@ -19,6 +23,8 @@ class Registry:
         self.handlers = Handlers(fallback, handlers)
         self.listeners = Listeners()
         self.health_listeners = HealthListeners()
+        self.around = Hooks()
+        self.around_thread = ThreadHooks()
         self._on_change: Callable[[], Callable[[], None] | None] = lambda: None
 
     def when_handlers_change(self, method: Callable[[], None]) -> None:
@@ -33,6 +39,8 @@ class Registry:
         self.handlers.reset_after_fork()
         self.listeners.reset_after_fork()
         self.health_listeners.reset_after_fork()
+        self.around.reset_after_fork()
+        self.around_thread.reset_after_fork()
 
     def handler(self, type: str) -> Callable[[H], H]:
         """As `JobManager.handler`."""
@@ -62,7 +70,7 @@ class Registry:
         """As `JobManager.on_success` and its siblings. Without a callback it returns a decorator."""
         if callback is not None:
             return self.listeners.add(kind, types, callback)
-        check_types(types)
+        check_types(TYPE, types)
 
         def register(function: L) -> L:
             self.listeners.add(kind, types, function)

@@ -122,7 +122,12 @@ class Runner:
                     connections=loops,
                     process=process,
                     registered=registered,
-                    threads=Threads(workers=workers, own_threads=self._own_threads, tuning=settings.tuning),
+                    threads=Threads(
+                        workers=workers,
+                        own_threads=self._own_threads,
+                        tuning=settings.tuning,
+                        hooks=self._registry.around_thread,
+                    ),
                 )
                 running = tuple(earlier for earlier in self._engines if not earlier.wait_for_end(0))
                 self._engines = (*running, engine)

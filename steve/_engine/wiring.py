@@ -110,7 +110,12 @@ def build(
     outage = Outage()
 
     # events and settle, which claim and work feed
-    dispatcher = Dispatcher(listeners=registry.listeners, on_all_told=engine.ending.on_all_told, tuning=tuning)
+    dispatcher = Dispatcher(
+        listeners=registry.listeners,
+        on_all_told=engine.ending.on_all_told,
+        tuning=tuning,
+        hooks=registry.around_thread,
+    )
     schedule = ClaimSchedule(poll_interval=settings.poll_interval, tuning=tuning)
     commits = Commits(
         process=process,

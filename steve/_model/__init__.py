@@ -8,5 +8,6 @@ claimed.py     a job as it was claimed, and a job whose outcome was written
 settings.py    the keywords of JobManager, and their checks
 tuning.py      the engine's own numbers, which only tests change
 names.py       which names a schema, a role, a type or a queue may have
+arguments.py   the arguments of a task as a payload, and back; codec.py does so for one value, by its annotation
 json.py        which values a payload or a result may hold
 """

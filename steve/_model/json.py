@@ -44,9 +44,9 @@ class NotStorable(ValueError):
     """A payload or a result cannot hold the value. The message is a clause that names the place: `payload["a"] is a set`."""
 
 
-class _Flaw(Exception):
-    """Raised by `_check`. Each level adds its key or index as the error passes through, so that a sound value costs no work for
-    a path."""
+class Flaw(Exception):
+    """Raised by `_check`, and by codec.py. Each level adds its key or index as the error passes through, so that a sound value
+    costs no work for a path."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -65,7 +65,7 @@ def encode(value: Any, place: str, *, clean: bool = False) -> str:
     """
     try:
         _check(value, 1, clean)
-    except _Flaw as flaw:
+    except Flaw as flaw:
         raise NotStorable(flaw.at(place)) from None
     text = _encode(value)
     if clean:
@@ -120,36 +120,36 @@ def _check(value: Any, depth: int, clean: bool) -> None:
     # isinstance gets a tuple of types, because a union would be built at each call.
     if isinstance(value, str):
         if not clean and not _is_text(value):
-            raise _Flaw("contains a NUL character or a lone surrogate")
+            raise Flaw("contains a NUL character or a lone surrogate")
     elif value is None or value is True or value is False:
         pass
     elif isinstance(value, int):
         if value.bit_length() > MAX_INT_BITS:
-            raise _Flaw("is an integer of more than 3,000 digits")
+            raise Flaw("is an integer of more than 3,000 digits")
     elif isinstance(value, float):
         if not isfinite(value):
-            raise _Flaw(f"is {float(value)}, which JSON cannot hold")
+            raise Flaw(f"is {float(value)}, which JSON cannot hold")
     elif isinstance(value, (dict, list, tuple)):
         if depth > MAX_DEPTH:
-            raise _Flaw(f"is nested more than {MAX_DEPTH} levels deep, or contains itself")
+            raise Flaw(f"is nested more than {MAX_DEPTH} levels deep, or contains itself")
         if isinstance(value, dict):
             _check_keys(value, clean)
         for step, item in value.items() if isinstance(value, dict) else enumerate(value):
             try:
                 _check(item, depth + 1, clean)
-            except _Flaw as flaw:
+            except Flaw as flaw:
                 flaw.steps.append(step)
                 raise
     else:
-        raise _Flaw(f"is a {type(value).__name__[:60]}, which JSON cannot hold")
+        raise Flaw(f"is a {type(value).__name__[:60]}, which JSON cannot hold")
 
 
 def _check_keys(value: dict[Any, Any], clean: bool) -> None:
     for key in value:
         if not isinstance(key, str):  # json would turn 1 into "1", which may be a key too
-            raise _Flaw(f"has a key that is a {type(key).__name__[:60]}, not a str")
+            raise Flaw(f"has a key that is a {type(key).__name__[:60]}, not a str")
         if not clean and not _is_text(key):
-            raise _Flaw("has a key with a NUL character or a lone surrogate")
+            raise Flaw("has a key with a NUL character or a lone surrogate")
 
 
 def _is_text(text: str) -> bool:

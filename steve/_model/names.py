@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from steve.errors import shown
 
 
@@ -43,3 +45,13 @@ def check_name(what: str, name: object) -> str:
         raise (ValueError if isinstance(name, str) else TypeError)(f"{what} {flaw}")
     assert isinstance(name, str)
     return str.__str__(name)  # not str(): for a str that is an Enum, it may return another text
+
+
+def check_types(what: str, types: str | Iterable[str] | None) -> frozenset[str] | None:
+    """Returns the types as a set; None: all types. Raises TypeError or ValueError. `what`: the word for a type in errors."""
+    if types is None:
+        return None
+    names = frozenset([types] if isinstance(types, str) else types)
+    for name in names:
+        check_name(what, name)
+    return names

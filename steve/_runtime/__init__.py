@@ -1,4 +1,4 @@
-"""What exists once in a process, even with several managers, and two small tools.
+"""What exists once in a process, even with several managers, and some small tools.
 
 log.py             the logger
 chance.py          the source of random numbers
@@ -6,4 +6,6 @@ exit.py            the hook that ends engines before the interpreter exits
 fork.py            the hook that resets managers in the child of a fork
 copy_on_write.py   tool: a value that many threads read and few replace
 guard.py           tool: a safe call of a function of the user's
+hooks.py           tool: context managers of the user's around such a call
+subscription.py    tool: what takes away again what the user has registered
 """

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from typing import TypeVar
 
 from steve._runtime.fork import end_child
+
+T = TypeVar("T")
 
 
 def call_guarded(function: Callable[..., object], *arguments: object) -> BaseException | None:
@@ -26,3 +30,14 @@ def call_guarded(function: Callable[..., object], *arguments: object) -> BaseExc
         return raised
     finally:
         del raised
+
+
+def call_here(function: Callable[..., T], *arguments: object) -> T:
+    """Call the function. If it forks and the child returns from it, the child ends here: what stands around the call, a
+    transaction for example, is the parent's to end."""
+    pid = os.getpid()
+    try:
+        return function(*arguments)
+    finally:
+        if os.getpid() != pid:
+            end_child(sys.exception())

@@ -166,6 +166,37 @@ def test_a_payload_that_json_cannot_hold_gets_the_message_of_the_page(reader: Re
     assert f"```text\n{error.value}\n```" in how_to("creating-jobs").text
 
 
+def test_tasks_do_what_their_page_says(shop: Reader) -> None:
+    namespace = shop.type(how_to("tasks"))
+    manager, charge = shop.manager, namespace["charge"]
+    assert namespace["job"].payload == {"order": {"number": 17, "total": "9.90"}, "due": None}
+    assert [len(manager.fetch_all(queue=queue, limit=1000)) for queue in ("billing", "urgent")] == [104, 1]
+    broken = manager.create(charge.type, {"order": {"number": 17, "total": "much"}, "due": None}, queue="billing")
+    manager.start()
+    assert shop.see(namespace["job"], "completed").result == {"charged": "9.90"}
+    error = shop.see(broken, "failed").error
+    assert error is not None
+    assert f"```text\n{error.replace('page.charge', 'shop.tasks.charge')}\n```" in how_to("tasks").text
+
+
+def test_hooks_do_what_their_page_says(shop: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.type(how_to("hooks"))
+    manager = shop.manager
+    (job,) = manager.fetch_all(type="remind")
+    assert shop.see(job, "completed").result == "Welcome!"
+
+    @manager.handler("fails")
+    def fails(job: Job) -> None:
+        raise LookupError("no such order")
+
+    failed = shop.see(manager.create("fails", max_attempts=2, backoff_strategy="none"), "failed")
+    assert shop.pages == [f"fails {failed.uid}: no such order"], "once, after the last attempt"
+    out = capsys.readouterr().out
+    assert f"created fails {failed.uid}\n" in out
+    assert "commit []\n" in out
+    assert re.search(r"^fails 2 \d", out, re.MULTILINE)
+
+
 def test_an_order_and_its_job_are_committed_together(shop: Reader, count: Callable[[str], int]) -> None:
     shop.type(how_to("transactions"))
     assert count("orders") == count("job") == 1

@@ -743,4 +743,53 @@ MUTANTS = (
             "        listeners.add_once(job.uid, on_done)\n",
         ),
     ),
+    # -- hooks and tasks ----------------------------------------------------------------------------------------------------
+    Mutant(
+        "M60",
+        "a hook whose __exit__ returns True makes a failed attempt a completed one",
+        "behaviour/test_hooks.py::test_a_hook_sees_what_the_handler_raised_and_cannot_swallow_it",
+        Edit(
+            "_runtime/hooks.py",
+            "            raise raised\n        return result",
+            "            return None  # type: ignore\n        return result",
+        ),
+    ),
+    Mutant(
+        "M60b",
+        "a child that a handler forks leaves the parent's hooks, which may commit a transaction there",
+        "behaviour/test_hooks.py::test_a_child_that_a_handler_forks_does_not_leave_the_hooks",
+        Edit("_engine/work/run.py", "partial(call_here, handler, this.job)", "partial(handler, this.job)"),
+    ),
+    Mutant(
+        "M60c",
+        "stop() returns while worker threads are still in their hooks",
+        "engine/upkeep/test_thread_hooks.py::test_the_wait_for_hooks_ends_when_all_threads_have_left",
+        Edit("_engine/upkeep/threads.py", "departure.wait()", "pass"),
+    ),
+    Mutant(
+        "M60d",
+        "one thread takes the turn in which another one should leave its hooks",
+        "engine/upkeep/test_thread_hooks.py::test_each_thread_leaves_its_hooks_although_one_is_busy",
+        Edit(
+            "_engine/upkeep/thread_hooks.py",
+            "            self._left.add(threading.current_thread())\n            self.wait()",
+            "            self._left.add(threading.current_thread())",
+        ),
+    ),
+    Mutant(
+        "M61",
+        "a payload that does not fit a task's parameters is tried again",
+        "behaviour/test_tasks.py::test_a_payload_that_cannot_be_decoded_fails_the_job_at_once_and_names_the_parameter",
+        Edit(
+            "_engine/work/run.py",
+            'return Unusable(f"ArgumentNotDecodable: {flaw}")',
+            'return Raised(f"ArgumentNotDecodable: {flaw}", "")',
+        ),
+    ),
+    Mutant(
+        "M61b",
+        "an object of a subclass is stored as one of the annotated class, and loses what the subclass adds",
+        "model/test_arguments.py::test_a_value_of_another_type_is_a_type_error_that_names_its_place",
+        Edit("_model/codec.py", "if type(value) is not kind:  # an object", "if not isinstance(value, kind):  # an object"),
+    ),
 )

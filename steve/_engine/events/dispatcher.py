@@ -9,13 +9,17 @@ from queue import Empty, SimpleQueue
 from steve._engine.events.event import Event
 from steve._engine.events.listeners import Listeners
 from steve._engine.upkeep.backpressure import Backpressure
+from steve._engine.upkeep.thread_hooks import ThreadHooks
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
 
 
 class Dispatcher:
-    def __init__(self, *, listeners: Listeners, on_all_told: Callable[[], None], tuning: Tuning) -> None:
-        """`on_all_told()` is called at the end, on the dispatcher's thread."""
+    def __init__(
+        self, *, listeners: Listeners, on_all_told: Callable[[], None], tuning: Tuning, hooks: ThreadHooks | None = None
+    ) -> None:
+        """`on_all_told()` is called at the end, on the dispatcher's thread. `hooks`: those around this thread."""
+        self._hooks = ThreadHooks() if hooks is None else hooks
         self._listeners = listeners
         self._on_all_told = on_all_told
         self._most = tuning.events_most
@@ -43,6 +47,7 @@ class Dispatcher:
         return taken + self.waiting(), max(taken - 1, 0) + self._is_idle
 
     def run(self) -> None:
+        self._hooks.enter()
         with suppress(Empty):  # Empty: something interrupted this thread after it took the end marker
             while (event := self._events.get(block=not self._is_ended)) is not None:
                 self._is_idle = False
@@ -50,6 +55,7 @@ class Dispatcher:
                 self._listeners.tell(event)
                 self._is_idle = True
                 self.backpressure.release_if_drained()
+        self._hooks.leave()  # before stop() returns
         self._on_all_told()
 
     def _warn(self) -> None:

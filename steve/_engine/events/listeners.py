@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from types import TracebackType
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
 from steve._engine.events.event import Event
-from steve._model.names import check_name
+from steve._model.names import check_types
 from steve._model.outcome import Verdict
 from steve._runtime.copy_on_write import CopyOnWrite
-from steve._runtime.guard import call_guarded
+from steve._runtime.guard import call_guarded, call_here
+from steve._runtime.hooks import Hooks, name_of, within
 from steve._runtime.log import logger
-from steve.errors import shown
+from steve._runtime.subscription import Subscription
 from steve.job import Status
 
 Kind = Literal["success", "failure", "done", "attempt"]
 Listener = Callable[..., Any]
-
-
-class Subscription:
-    """What `on_success` and its siblings return: call it, or leave its `with` block, to remove the listener."""
-
-    def __init__(self, listeners: Listeners, entry: _Entry) -> None:
-        self._listeners = listeners
-        self._entry = entry
-
-    def __call__(self) -> None:
-        self._listeners.remove(self._entry)
-
-    def __enter__(self) -> Subscription:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self()
+TYPE = "a listener's type"
 
 
 class _Entry:
@@ -59,6 +44,7 @@ class Listeners:
         # The on_done= of single jobs, each called once. Operations on a dict are atomic: only the thread that pops a listener
         # calls it.
         self._once: dict[UUID, Listener] = {}
+        self.hooks = Hooks()
         self._ended_elsewhere: set[UUID] = set()  # the jobs of _once that had ended when they were last looked up
 
     def __len__(self) -> int:
@@ -67,14 +53,15 @@ class Listeners:
     def reset_after_fork(self) -> None:
         """In the child of a fork: keep the listeners, except those of single jobs, which the parent calls."""
         self._entries.reset_after_fork()
+        self.hooks.reset_after_fork()
         self._once = {}
 
     def add(self, kind: Kind, types: str | Iterable[str] | None, callback: Listener) -> Subscription:
         if not callable(callback):
             raise TypeError(f"a listener must be callable, not {type(callback).__name__}")
-        entry = _Entry(kind=kind, types=check_types(types), callback=callback)
+        entry = _Entry(kind=kind, types=check_types(TYPE, types), callback=callback)
         self._entries.replace(lambda entries: (*entries, entry))
-        return Subscription(self, entry)
+        return Subscription(lambda: self.remove(entry))
 
     def remove(self, entry: _Entry) -> None:
         self._entries.replace(lambda entries: tuple(other for other in entries if other is not entry))
@@ -120,43 +107,30 @@ class Listeners:
         for entry in self._entries.value:
             # Look the entry up again, because an earlier listener may have removed it.
             if entry.wants(event.job.type, kinds) and entry in self._entries.value:
-                _call(entry.callback, event, with_attempt=entry.kind == "attempt")
+                self._call(entry.callback, event, with_attempt=entry.kind == "attempt")
         if event.is_final():
             once = self._once.pop(event.job.uid, None)
             if once is not None:
-                _call(once, event, with_attempt=False)
+                self._call(once, event, with_attempt=False)
 
-
-def _call(callback: Listener, event: Event, *, with_attempt: bool) -> None:
-    try:
-        job = event.make_job()
-    except (ValueError, RecursionError):
-        return  # the payload cannot be decoded: the handler will not be called, and listeners hear of the job's failure
-    raised = call_guarded(callback, job, *([event.make_attempt()] if with_attempt else []))
-    if raised is not None:
-        # Whatever was raised, the job is settled, the next listener is called, and this thread goes on.
-        logger.error(
-            "a listener raised: %s, told of job %s", _name(callback), event.job.uid,
-            exc_info=raised, extra=event.job.log_extra(),
-        )  # fmt: skip
-        del raised  # its traceback refers to this frame, and so to all its variables
-
-
-def check_types(types: str | Iterable[str] | None) -> frozenset[str] | None:
-    """Returns the types as a set; None: all types. Raises TypeError or ValueError for what cannot be a type of jobs."""
-    if types is None:
-        return None
-    names = frozenset([types] if isinstance(types, str) else types)
-    for name in names:
-        check_name("a listener's type", name)
-    return names
-
-
-def _name(callback: Listener) -> str:
-    try:
-        return str(callback.__qualname__)
-    except Exception:  # the callable has no name, or raises when it is asked for one
-        return shown(callback)
+    def _call(self, callback: Listener, event: Event, *, with_attempt: bool) -> None:
+        try:
+            job = event.make_job()
+        except (ValueError, RecursionError):
+            return  # the payload cannot be decoded: the handler will not be called, and listeners hear of the job's failure
+        arguments = (job, event.make_attempt()) if with_attempt else (job,)
+        wraps = self.hooks.entries.value and self.hooks.wraps()
+        if wraps:
+            raised = call_guarded(within, wraps, job, partial(call_here, callback, *arguments))
+        else:
+            raised = call_guarded(callback, *arguments)
+        if raised is not None:
+            # Whatever was raised, the job is settled, the next listener is called, and this thread goes on.
+            logger.error(
+                "a listener raised: %s, told of job %s", name_of(callback), event.job.uid,
+                exc_info=raised, extra=event.job.log_extra(),
+            )  # fmt: skip
+            del raised  # its traceback refers to this frame, and so to all its variables
 
 
 def _kinds(verdict: Verdict) -> tuple[Kind, ...]:

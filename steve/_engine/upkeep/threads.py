@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from steve._engine.upkeep.thread_hooks import Departure, ThreadHooks
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
 
@@ -17,12 +18,17 @@ Turn = Callable[[], None]
 
 
 class Threads:
-    def __init__(self, *, workers: int, own_threads: threading.local, tuning: Tuning) -> None:
-        """`own_threads`: each loop and each worker thread sets the attribute `mark` on it."""
+    def __init__(self, *, workers: int, own_threads: threading.local, tuning: Tuning, hooks: ThreadHooks | None = None) -> None:
+        """`own_threads`: each loop and each worker thread sets the attribute `mark` on it. `hooks`: those around a worker
+        thread."""
         self.workers = workers
+        self._hooks = ThreadHooks() if hooks is None else hooks
+        self._departures: list[Departure] = []
+        self._let_go_last: ThreadPoolExecutor | None = None
         self._tuning = tuning
         self.own_threads = own_threads
-        self._counting = threading.Lock()  # protects changes of `restarted`; nothing is called under it
+        # Protects changes of `restarted` and `_let_go_last`; nothing is called under it.
+        self._counting = threading.Lock()
         self.restarted = 0
         """How often a loop broke off and began again, or a worker thread was replaced."""
         self._loops: dict[str, threading.Thread] = {}
@@ -103,12 +109,13 @@ class Threads:
             if "shutdown" in str(error):
                 self._ended.set()
             return 0
+        old_members = self._members
         self._executor, self._members = new  # before the old one is shut down, so that submit() always finds an open one
-        old.shutdown(wait=False)
+        self._let_go(old, old_members)
         # Read the flag after the assignment: end_workers() sets the flag before it reads _executor, so one of the two shuts the
         # new executor down.
         if self._ended.is_set():
-            self._executor.shutdown(wait=False)
+            self._let_go(self._executor, self._members)
         cancelled = sum(turn.cancel() for turn in tuple(self._turns))  # all but those that run
         self._count(dead)
         logger.error("%d of %d worker threads had died: all are replaced", dead, self.workers)
@@ -118,7 +125,28 @@ class Threads:
         """No turn can be submitted after this."""
         self._ended.set()
         if self._executor is not None:
-            self._executor.shutdown(wait=False)
+            self._let_go(self._executor, self._members)
+
+    def wait_for_hooks(self) -> None:
+        """Wait until the worker threads have left their hooks. Called when no turn is under way and none will come."""
+        for departure in tuple(self._departures):
+            departure.wait()
+
+    def _let_go(self, executor: ThreadPoolExecutor, members: list[threading.Thread]) -> None:
+        """Have each thread of this executor leave its hooks and end."""
+        with self._counting:
+            if executor is self._let_go_last:  # by end_workers() and replace_dead() at the same time
+                return
+            self._let_go_last = executor
+        if any(self._hooks.has_entered(thread) for thread in tuple(members)) or self._hooks.are_any():
+            departure = Departure(hooks=self._hooks, members=members, workers=self.workers, look=self._tuning.replace_check)
+            self._departures.append(departure)
+            try:
+                for _ in range(self.workers):
+                    executor.submit(departure.leave)
+            except RuntimeError:  # the interpreter exits
+                departure.give_up()
+        executor.shutdown(wait=False)
 
     def _make_executor(self) -> tuple[ThreadPoolExecutor, list[threading.Thread]]:
         """Make an executor and start all its threads at once. So a later submit() can fail for one reason only: the interpreter
@@ -129,6 +157,7 @@ class Threads:
         def enter() -> None:
             self.own_threads.mark = True
             members.append(threading.current_thread())
+            self._hooks.enter()
 
         executor = ThreadPoolExecutor(self.workers, "steve-worker", initializer=enter)
         try:

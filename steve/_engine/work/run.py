@@ -9,15 +9,20 @@ import inspect
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from contextvars import Context
+from functools import partial
 
 from steve._engine.work.handlers import Handler
 from steve._engine.work.signals import RunSignals
 from steve._model import json as _json
+from steve._model.arguments import NotDecodable
 from steve._model.claimed import Claimed
 from steve._model.outcome import Outcome, Raised, Returned, Snoozed, Unusable
 from steve._runtime.exit import is_refused
 from steve._runtime.fork import end_child
+from steve._runtime.guard import call_here
+from steve._runtime.hooks import Wrap, within
 from steve._runtime.log import logger
 from steve.errors import Snooze
 from steve.job import Status
@@ -27,21 +32,31 @@ MESSAGE_BYTES = 10_000
 DETAILS_BYTES = 64_000
 
 
-def run(claimed: Claimed, handler: Handler, signals: RunSignals, max_result_bytes: int) -> Outcome:
+def run(
+    claimed: Claimed,
+    handler: Handler,
+    signals: RunSignals,
+    max_result_bytes: int,
+    wraps: Sequence[Wrap] = (),
+    context: Context | None = None,
+) -> Outcome:
+    """`wraps`: the hooks around the call. `context`: that of the call; None: an empty one."""
     try:
         job = claimed.job(_json.decode, Status.RUNNING)
     except (ValueError, RecursionError) as error:
         return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
+    forgiven = 0 if claimed.extras is None else claimed.more().forgiven or 0
+    this = Run(job, claimed.key(), signals, forgiven)
     # In a context of its own, so that the next handler on this thread does not see the context variables that this one sets.
-    return Context().run(_call, handler, Run(job, claimed.key(), signals), max_result_bytes)
+    return (Context() if context is None else context).run(_call, handler, this, max_result_bytes, wraps)
 
 
-def _call(handler: Handler, this: Run, most: int) -> Outcome:
+def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap]) -> Outcome:
     current.set(this)
     pid = os.getpid()
     try:
         try:
-            result = handler(this.job)
+            result = within(wraps, this, partial(call_here, handler, this.job)) if wraps else handler(this.job)
         finally:
             if os.getpid() != pid:  # the handler forked, and this is the child
                 end_child(sys.exception())
@@ -50,6 +65,8 @@ def _call(handler: Handler, this: Run, most: int) -> Outcome:
             return Snoozed(Snooze(snooze.seconds).seconds)  # checked again: the handler may have set the attribute
         except BaseException:
             return _raised(snooze)
+    except NotDecodable as flaw:
+        return Unusable(f"ArgumentNotDecodable: {flaw}")
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end the handler, not its thread
         if is_refused(error):
             logger.warning(
@@ -77,6 +94,8 @@ def _call(handler: Handler, this: Run, most: int) -> Outcome:
     return Returned(text)
 
 
+_OURS = frozenset({__name__, "steve._runtime.hooks", "steve._runtime.guard", "steve.tasks", "contextlib"})
+"""The modules whose frames lie between the worker and the handler or a hook: a traceback begins after them."""
 _PLAIN = frozenset({dict, list, str, int, float, bool})
 _HOW_TO_WRAP = "lambda job: asyncio.run(function(job))"
 
@@ -107,10 +126,12 @@ def _message(error: BaseException) -> str:
 
 
 def _details(error: BaseException) -> tuple[str, bool]:
-    """The traceback from the handler's own frame on, and whether the log may print the error itself."""
+    """The traceback from the user's own frame on, and whether the log may print the error itself."""
     try:
         own = error.__traceback__
-        text = "".join(traceback.format_exception(type(error), error, own.tb_next if own else None))
+        while own is not None and own.tb_frame.f_globals.get("__name__") in _OURS:
+            own = own.tb_next
+        text = "".join(traceback.format_exception(type(error), error, own))
     except BaseException as failure:
         return f"the traceback cannot be printed: {type(failure).__name__}", False
     details = _bounded(text, DETAILS_BYTES)

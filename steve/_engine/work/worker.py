@@ -51,6 +51,8 @@ class Worker:
         self.running = running
         self._process = process
         self._registry = registry
+        self._around = registry.around
+        self._around_thread = registry.around_thread
         self._claimer = claimer
         self._queue = queue
         self._max_result_bytes = max_result_bytes
@@ -84,7 +86,11 @@ class Worker:
             if self._registry.listeners.want_begin(job.type):
                 self._queue.announce(Event(job, self._process, None, None))
             begun = time.monotonic()
-            outcome = run(job, handler, self.running.signals, self._max_result_bytes)
+            if self._around.entries.value or self._around_thread.were_entered:
+                wraps, context = self._around.wraps(job.type), self._around_thread.context()
+                outcome = run(job, handler, self.running.signals, self._max_result_bytes, wraps, context)
+            else:
+                outcome = run(job, handler, self.running.signals, self._max_result_bytes)
         except BaseException as error:  # raised into this thread from outside; the job still needs a verdict
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun

@@ -1,0 +1,104 @@
+"""Calls of tasks and hooks as users write them. A type checker must flag the lines that end in `# wrong`, and no other line.
+
+It is not run: `test_typing.py` gives it to mypy and pyright.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from uuid import UUID
+
+from steve import Creation, Job, JobManager, Run, Task
+
+manager = JobManager()
+
+
+@manager.task
+def double(number: int) -> int:
+    return 2 * number
+
+
+@manager.task(queue="mail", priority=3)
+def send(to: str, *, copies: int = 1, order: UUID | None = None) -> None: ...
+
+
+# -- called plainly
+result: int = double(2)
+double("2")  # wrong
+text: str = double(2)  # wrong
+send("ada", copies=2)
+send("ada", 2)  # wrong
+
+# -- create
+job: Job = double.create(2)
+double.create(number=2)
+double.create()  # wrong
+double.create("2")  # wrong
+double.create(2, 3)  # wrong
+double.create(numbre=2)  # wrong
+send.create("ada")
+send.create("ada", copies=2, order=UUID(int=1))
+send.create("ada", copies="2")  # wrong
+send.create(copies=2)  # wrong
+number: int = send.create("ada")  # wrong
+
+# -- options
+slow: Task[[int], int] = double.options(queue="slow", delay=timedelta(minutes=5))
+slow.create(2)
+double.options(delay=5.5, unique="a").create(2)
+double.options(delay=5).create("2")  # wrong
+double.options(dealy=5)  # wrong
+double.options(priority="high")  # wrong
+double.options(queue="slow")(2)
+
+# -- many
+jobs: list[Job] = double.create_many([(1,), {"number": 2}, double.new_job(3)])
+double.create_many([1, 2])  # wrong
+double.new_job("3")  # wrong
+manager.create_many([double.new_job(1), send.new_job("ada")])
+
+
+# -- the decorator
+@manager.task(prio=3)  # wrong
+def first() -> None: ...
+
+
+@manager.task(max_attempts="many")  # wrong
+def second() -> None: ...
+
+
+class Sender:
+    def send(self, to: str) -> bool:
+        return bool(to)
+
+
+bound = manager.task(name="bound")(Sender().send)
+bound.create("ada")
+bound.create(5)  # wrong
+
+
+# -- hooks
+def around(run: Run) -> Iterator[None]:
+    print(run.attempt, run.last_attempt)
+    yield
+
+
+def around_create(creation: Creation) -> AbstractContextManager[None]:
+    creation.metadata["locale"] = "en"
+    return nullcontext()
+
+
+def around_thread() -> Iterator[None]:
+    yield
+
+
+remove = manager.around(around, types=["a"])
+remove()
+with manager.around_create(around_create):
+    pass
+manager.around_thread(around_thread)
+manager.around_listener(lambda job: nullcontext(job.uid))
+manager.around(around_thread)  # wrong
+manager.around_create(around)  # wrong
+manager.around_listener(around)  # wrong
+manager.around(around, types=5)  # wrong
