@@ -19,13 +19,20 @@ cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other p
 from steve._database.grants import grants
 from steve._version import __version__
 from steve.errors import (
+    Cancel,
+    Cancelled,
+    Crashed,
+    Expired,
+    Fail,
     ForkedProcessError,
     InvalidJob,
     NotRunning,
     OutcomeUnknown,
+    Retry,
     SchemaError,
     Snooze,
     SteveError,
+    TimedOut,
     Unavailable,
 )
 from steve.health import Health
@@ -38,6 +45,11 @@ from steve.run import Run, current_run
 __all__ = [
     "Attempt",
     "AttemptStatus",
+    "Cancel",
+    "Cancelled",
+    "Crashed",
+    "Expired",
+    "Fail",
     "ForkedProcessError",
     "Health",
     "InvalidJob",
@@ -46,6 +58,7 @@ __all__ = [
     "NewJob",
     "NotRunning",
     "OutcomeUnknown",
+    "Retry",
     "RetryPolicy",
     "Run",
     "SchemaError",
@@ -53,6 +66,7 @@ __all__ = [
     "Status",
     "SteveError",
     "StopReport",
+    "TimedOut",
     "Unavailable",
     "__version__",
     "current_run",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """Where a job is in its life. `cancelled` is reserved."""
+    """Where a job is in its life."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -30,6 +30,7 @@ class AttemptStatus(StrEnum):
     SUCCESS = "success"
     ERROR = "error"
     CRASHED = "crashed"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,9 @@ class Attempt:
     error_message: str | None
     error_details: str | None
     """The traceback."""
+    error_type: str | None = None
+    """The class of what the handler raised, as module.qualname; or `steve.Cancelled`, `steve.Expired`, `steve.Crashed`,
+    `steve.TimedOut`."""
 
 
 @dataclass(frozen=True, slots=True)

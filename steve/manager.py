@@ -19,6 +19,7 @@ from steve._engine.runner import Runner
 from steve._engine.signal_run import SignalRun
 from steve._engine.work.handlers import Handler
 from steve._model.settings import Settings
+from steve._model.terms import HandlerTerms, RetryDelay
 from steve._model.tuning import Tuning
 from steve.errors import NotRunning
 from steve.health import Health
@@ -93,7 +94,9 @@ class JobManager:
         connections = Connections(db=db, listen_db=listen_db, settings=settings)
         self._settings = settings
         self._registry = Registry(fallback=handler, handlers=handlers)
-        self._client = Client(settings=settings, statements=statements, connections=connections)
+        self._client = Client(
+            settings=settings, statements=statements, connections=connections, terms_of=self._registry.handlers.terms
+        )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
 
     # -- the tables -----------------------------------------------------------------------------------------------------
@@ -188,8 +191,8 @@ class JobManager:
         max_attempts: int | None = None,
         backoff_strategy: str | RetryPolicy | None = None,
         run_at: datetime | None = None,
-        queue: str = "default",
-        priority: int = 0,
+        queue: str | None = None,
+        priority: int | None = None,
         on_done: Callable[[Job], Any] | None = None,
         notify: bool | None = None,
         connection: object = None,
@@ -200,7 +203,8 @@ class JobManager:
         at most the manager's `max_payload_bytes` long.
         `max_attempts`: 1 to 10,000. None: that of the RetryPolicy in `backoff_strategy`, or else of the manager's `retry`.
         `backoff_strategy`: "none", "exp" or a RetryPolicy. None: that of the manager's `retry`.
-        `run_at`: an aware datetime; None or past: now. `priority`: -100 to 100, higher first.
+        `run_at`: an aware datetime; None or past: now. `priority`: -100 to 100, higher first; None: 0. `queue` None: "default".
+        If this manager has a handler for the type, what was said at its registration stands for a None of these four.
         `on_done`: a function that is called with the job when this process has finished it, in the same way as a listener.
         `notify`: whether to wake waiting processes; None: the manager's `notify`.
         `connection`: a psycopg Connection or Cursor. The job is stored in its transaction: workers see it after the commit, and
@@ -229,8 +233,8 @@ class JobManager:
         max_attempts: int | None = None,
         backoff_strategy: str | RetryPolicy | None = None,
         run_at: datetime | None = None,
-        queue: str = "default",
-        priority: int = 0,
+        queue: str | None = None,
+        priority: int | None = None,
         notify: bool | None = None,
         connection: object = None,
     ) -> list[Job]:
@@ -290,13 +294,43 @@ class JobManager:
 
     # -- handlers -------------------------------------------------------------------------------------------------------
 
-    def handler(self, type: str) -> Callable[[H], H]:
-        """Decorator: the function runs the jobs of that type. Raises ValueError when the type has a handler already."""
-        return self._registry.handler(type)
+    def handler(
+        self,
+        type: str,
+        *,
+        give_up_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        retry_delay: RetryDelay | None = None,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> Callable[[H], H]:
+        """Decorator: the function runs the jobs of that type.
 
-    def set_handler(self, type: str, handler: Handler | None) -> None:
-        """Give the type this handler, in place of any earlier one. None takes the handler away."""
-        self._registry.set_handler(type, handler)
+        `give_up_on`: exceptions after which the job fails at once. `retry_delay`: called with the job and the error when the
+        job is to be tried again; returns in how many seconds, 0 to 31,536,000, or None to give up. What it raises is logged,
+        and the policy that is stored with the job decides.
+        `max_attempts`, `backoff_strategy`, `queue`, `priority`: as in `create`, for the jobs of this type that this manager
+        creates without them.
+
+        Raises TypeError and ValueError, also when the type has a handler already.
+        """
+        return self._registry.handler(
+            type,
+            HandlerTerms(
+                give_up_on=give_up_on,  # type: ignore[arg-type]  # becomes a tuple
+                retry_delay=retry_delay,
+                max_attempts=max_attempts,
+                backoff_strategy=backoff_strategy,
+                queue=queue,
+                priority=priority,
+            ),
+        )
+
+    def set_handler(self, type: str, handler: Handler | None, **terms: Any) -> None:
+        """Give the type this handler, in place of any earlier one. None takes the handler away. `terms`: the keywords of
+        `handler`."""
+        self._registry.set_handler(type, handler, HandlerTerms(**terms) if terms else None)
 
     def has_handler(self, type: str) -> bool:
         """Whether the type has a handler of its own."""
@@ -322,12 +356,12 @@ class JobManager:
         return self._registry.listen("failure", type, callback)
 
     def on_done(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
-        """As `on_success`, for jobs that this process completed and for those that ended `failed`."""
+        """As `on_success`, for jobs that this process completed and for those that ended `failed` or `cancelled`."""
         return self._registry.listen("done", type, callback)
 
     def on_attempt(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
         """As `on_success`, with `callback(job, attempt)`, when an attempt begins (job.status is `running`) and when it ends
-        (`pending` if it will be retried, `completed` or `failed`)."""
+        (`pending` if it will be retried, `completed`, `failed` or `cancelled`)."""
         return self._registry.listen("attempt", type, callback)
 
     def on_unhealthy(self, callback: W) -> W:

@@ -17,6 +17,7 @@ from steve._database.statements.jobs import Insert, Terms
 from steve._model import json as _json
 from steve._model.names import name_flaw
 from steve._model.settings import Settings
+from steve._model.terms import HandlerTerms, no_terms
 from steve.errors import InvalidJob, shown
 from steve.job import Job, NewJob, Status, make_job
 from steve.retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
@@ -28,14 +29,23 @@ allows for clocks that differ."""
 _LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def checked(new: NewJob, settings: Settings) -> Insert:
-    """The job to insert. `retry` of the settings fills in what `new` leaves open. Raises InvalidJob."""
+TermsOf = Callable[[str], HandlerTerms | None]
+
+
+def checked(new: NewJob, settings: Settings, terms_of: TermsOf = no_terms) -> Insert:
+    """The job to insert. What `new` leaves open is filled in from `terms_of(type)`, what was said when the handler of the type
+    was registered, and then from `retry` of the settings. Raises InvalidJob."""
     uid = uuid7(ticks_at(time.time_ns()), int.from_bytes(os.urandom(8), "big"))
-    return Insert(uid, _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry))
+    return Insert(uid, _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry, terms_of))
 
 
 def checked_many(
-    jobs: object, defaults: NewJob, settings: Settings, *, clock: Callable[[], int] = time.time_ns
+    jobs: object,
+    defaults: NewJob,
+    settings: Settings,
+    terms_of: TermsOf = no_terms,
+    *,
+    clock: Callable[[], int] = time.time_ns,
 ) -> list[Insert]:
     """The jobs to insert, from an iterable of ("type", payload) pairs or NewJobs. Errors name the place: jobs[3].
 
@@ -44,19 +54,19 @@ def checked_many(
     if isinstance(jobs, str | bytes | dict) or not isinstance(jobs, Iterable):
         raise InvalidJob(f'jobs must be an iterable of ("type", payload) pairs or NewJobs, not {type(jobs).__name__}')
     retry, most = settings.retry, settings.max_payload_bytes
-    _terms(defaults, retry)  # checked even if `jobs` is empty
+    _terms(defaults, retry, no_terms)  # checked even if `jobs` is empty
     inserts = []
     uids = _uids(clock)
     pairs_terms: dict[str, Terms] = {}  # by type, so that many pairs of one type are checked once
     for position, item in enumerate(jobs):
         try:
             if isinstance(item, NewJob):
-                payload, terms = item.payload, _terms(_merged(item, defaults), retry)
+                payload, terms = item.payload, _terms(_merged(item, defaults), retry, terms_of)
             elif isinstance(item, (tuple, list)) and len(item) == 2:  # not tuple | list, which would be built for each item
                 name, payload = item
                 known = pairs_terms.get(name) if isinstance(name, str) else None
                 if known is None:
-                    known = pairs_terms[name] = _terms(replace(defaults, type=name), retry)
+                    known = pairs_terms[name] = _terms(replace(defaults, type=name), retry, terms_of)
                 terms = known
             else:
                 raise InvalidJob(f'must be a ("type", payload) pair or a NewJob, not {type(item).__name__}')
@@ -148,6 +158,18 @@ def _merged(item: NewJob, defaults: NewJob) -> NewJob:
     )
 
 
+def _filled(new: NewJob, said: HandlerTerms) -> NewJob:
+    # A RetryPolicy that the caller names brings its own max_attempts.
+    brings_attempts = new.max_attempts is not None or isinstance(new.backoff_strategy, RetryPolicy)
+    return replace(
+        new,
+        max_attempts=new.max_attempts if brings_attempts else said.max_attempts,
+        backoff_strategy=said.backoff_strategy if new.backoff_strategy is None else new.backoff_strategy,
+        queue=said.queue if new.queue is None else new.queue,
+        priority=said.priority if new.priority is None else new.priority,
+    )
+
+
 def _payload(payload: object, most: int) -> str:
     if payload is None:
         return "{}"
@@ -164,7 +186,10 @@ def _payload(payload: object, most: int) -> str:
     return text
 
 
-def _terms(new: NewJob, retry: RetryPolicy) -> Terms:
+def _terms(new: NewJob, retry: RetryPolicy, terms_of: TermsOf) -> Terms:
+    said = terms_of(new.type) if isinstance(new.type, str) else None
+    if said is not None:
+        new = _filled(new, said)
     priority = 0 if new.priority is None else new.priority
     if type(priority) is not int or not -100 <= priority <= 100:
         raise InvalidJob(f"priority must be an int of -100 to 100 (higher first), not {shown(priority)}")

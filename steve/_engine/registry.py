@@ -9,6 +9,7 @@ from weakref import WeakMethod
 from steve._engine.events.health_listeners import HealthListeners
 from steve._engine.events.listeners import Kind, Listener, Listeners, check_types
 from steve._engine.work.handlers import Handler, Handlers, check_type
+from steve._model.terms import HandlerTerms
 
 H = TypeVar("H", bound=Handler)
 L = TypeVar("L", bound=Listener)
@@ -34,19 +35,19 @@ class Registry:
         self.listeners.reset_after_fork()
         self.health_listeners.reset_after_fork()
 
-    def handler(self, type: str) -> Callable[[H], H]:
+    def handler(self, type: str, terms: HandlerTerms | None = None) -> Callable[[H], H]:
         """As `JobManager.handler`."""
         check_type(type)
 
         def register(function: H) -> H:
-            self.handlers.add(type, function)
+            self.handlers.add(type, function, terms)
             self._handlers_changed()
             return function
 
         return register
 
-    def set_handler(self, type: str, handler: Handler | None) -> None:
-        self.handlers.set(type, handler)
+    def set_handler(self, type: str, handler: Handler | None, terms: HandlerTerms | None = None) -> None:
+        self.handlers.set(type, handler, terms)
         self._handlers_changed()
 
     def reset_handlers(self) -> None:
