@@ -68,8 +68,10 @@ create index job_due on {schema}.job (priority desc, run_at, uid) where status =
 create index job_ready on {schema}.job (queue, type, priority, run_at, uid) where status = 'pending';
 -- For crashed jobs, which a process held when it died. They are few, and are claimed separately.
 create index job_suspect on {schema}.job (run_at, uid) where status = 'pending' and crashes > 0;
--- For expire_jobs.sql: jobs that are to be cancelled if they have not begun by then.
-create index job_expiry on {schema}.job (expires_at) where status = 'pending' and started_at is null and expires_at is not null;
+-- For expire_jobs.sql: jobs that are to be cancelled if they have not begun by then. `is true`, so that the statement, which says
+-- the same, can use no other index of pending jobs.
+create index job_expiry on {schema}.job (expires_at)
+  where expires_at is not null and started_at is null and (status = 'pending') is true;
 -- For rescue_jobs.sql, review_claims.sql and find_claimed.sql; no other statement may use it.
 -- It has one key for each process, and its entries come and go: deduplication would cost every claim more than it saves.
 create index job_claimed on {schema}.job (process_id) with (deduplicate_items = off) where status = 'running';

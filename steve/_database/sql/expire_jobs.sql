@@ -5,13 +5,13 @@
 -- under the lock of the row the job is still pending and unbegun. A job that is being claimed at this moment is skipped.
 -- There is no row in the log, since there was no attempt.
 --
--- The index job_expiry has these jobs and no others.
+-- The index job_expiry has these jobs and no others. `(status = 'pending') is true`: see there.
 with mine as materialized (
   select pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s || 'expiry', 0)) as is_locked
 ), overdue as materialized (
   select uid
   from {schema}.job
-  where status = 'pending' and started_at is null and expires_at is not null and expires_at <= pg_catalog.now()
+  where expires_at is not null and started_at is null and (status = 'pending') is true and expires_at <= pg_catalog.now()
     and (select is_locked from mine)
   order by expires_at
   limit %(n)s

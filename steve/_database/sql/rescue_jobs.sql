@@ -47,7 +47,7 @@ with culprit as materialized (
       error = case
         when cancel_asked_at is not null then pg_catalog.concat_ws(': ', 'Cancelled', cancel_reason)
         when crashes + 1 >= %(max_crashes)s
-        then pg_catalog.format('%%s; it is given up: %%s processes died while they held it', %(reason)s, crashes + 1)
+        then pg_catalog.format('%%s; it is given up: %%s processes died while they held it', %(reason)s::pg_catalog.text, crashes + 1)
         else %(reason)s
       end,
       crashes = least(crashes + 1, attempts, 10000),

@@ -54,9 +54,8 @@ class SettlementStatements:
     ) -> tuple[dict[int, Settled | None], Collection[int]]:
         with translated(connection), connection.transaction():
             uids = uuid_array([verdict.job.uid for verdict in verdicts])
-            rows = self._script.rows(connection, "find_unlocked", {"uids": uids}, prepare=True)
-            free = sorted(place for place, is_free in rows if is_free)
-            locked = set(range(1, len(verdicts) + 1)).difference(place for place, _ in rows)
+            free = sorted(row[0] for row in self._script.rows(connection, "find_unlocked", {"uids": uids}, prepare=True))
+            locked = self._find_held(connection, verdicts, set(range(1, len(verdicts) + 1)).difference(free))
             if not free:
                 return {}, locked
             try:
@@ -66,6 +65,15 @@ class SettlementStatements:
                     raise Unexplained(str(error), error.sqlstate) from error
                 raise
         return {free[place - 1]: settled for place, settled in landed.items()}, locked
+
+    def _find_held(self, connection: Connection, verdicts: Sequence[Verdict], places: Collection[int]) -> Collection[int]:
+        """Those of these places whose jobs are still held: the others are gone, or were taken from this process."""
+        if not places:
+            return places
+        keys = {place: verdicts[place - 1].job.key() for place in places}
+        claims = {"uids": uuid_array(uid for uid, _ in keys.values()), "lease_nos": array(no for _, no in keys.values())}
+        held = {(row[0], row[1]) for row in self._script.rows(connection, "find_held", claims)}
+        return {place for place, key in keys.items() if key in held}
 
     def find_blockers(self, connection: Connection, uids: Collection[UUID]) -> list[tuple[str, float | None]]:
         """Who has locked the rows of these jobs, and for how many seconds the transactions have been open."""
