@@ -315,22 +315,25 @@ class JobManager:
 
         Raises TypeError and ValueError, also when the type has a handler already.
         """
-        return self._registry.handler(
-            type,
-            HandlerTerms(
-                give_up_on=give_up_on,  # type: ignore[arg-type]  # becomes a tuple
-                retry_delay=retry_delay,
-                max_attempts=max_attempts,
-                backoff_strategy=backoff_strategy,
-                queue=queue,
-                priority=priority,
-            ),
-        )
+        terms = _terms(give_up_on, retry_delay, max_attempts, backoff_strategy, queue, priority)
+        return self._registry.handler(type, terms)
 
-    def set_handler(self, type: str, handler: Handler | None, **terms: Any) -> None:
-        """Give the type this handler, in place of any earlier one. None takes the handler away. `terms`: the keywords of
-        `handler`."""
-        self._registry.set_handler(type, handler, HandlerTerms(**terms) if terms else None)
+    def set_handler(
+        self,
+        type: str,
+        handler: Handler | None,
+        *,
+        give_up_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        retry_delay: RetryDelay | None = None,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> None:
+        """Give the type this handler, in place of any earlier one. None takes the handler away. The keywords are those of
+        `handler`, and replace what was said before."""
+        terms = _terms(give_up_on, retry_delay, max_attempts, backoff_strategy, queue, priority)
+        self._registry.set_handler(type, handler, terms)
 
     def has_handler(self, type: str) -> bool:
         """Whether the type has a handler of its own."""
@@ -374,3 +377,16 @@ class JobManager:
         """Call `callback(health)` once when the manager does its work again. May be used as a decorator."""
         self._registry.health_listeners.add(True, callback)
         return callback
+
+
+def _terms(
+    give_up_on: Any, retry_delay: Any, max_attempts: Any, backoff_strategy: Any, queue: Any, priority: Any
+) -> HandlerTerms:
+    return HandlerTerms(
+        give_up_on=give_up_on,
+        retry_delay=retry_delay,
+        max_attempts=max_attempts,
+        backoff_strategy=backoff_strategy,
+        queue=queue,
+        priority=priority,
+    )

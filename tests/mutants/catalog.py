@@ -521,7 +521,11 @@ MUTANTS = (
         "M20",
         "a job is tried once more than max_attempts says",
         "behaviour/test_retrying.py::test_a_job_is_tried_max_attempts_times_and_then_failed",
-        Edit("_model/outcome.py", "return attempts_spent(job) >= job.max_attempts", "return attempts_spent(job) > job.max_attempts"),
+        Edit(
+            "_model/outcome.py",
+            "return attempts_spent(job) >= job.max_attempts",
+            "return attempts_spent(job) > job.max_attempts",
+        ),
     ),
     Mutant(
         "M21",
