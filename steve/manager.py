@@ -203,8 +203,9 @@ class JobManager:
         at most the manager's `max_payload_bytes` long.
         `max_attempts`: 1 to 10,000. None: that of the RetryPolicy in `backoff_strategy`, or else of the manager's `retry`.
         `backoff_strategy`: "none", "exp" or a RetryPolicy. None: that of the manager's `retry`.
-        `run_at`: an aware datetime; None or past: now. `priority`: -100 to 100, higher first; None: 0. `queue` None: "default".
-        If this manager has a handler for the type, what was said at its registration stands for a None of these four.
+        `run_at`: an aware datetime; None or past: now. `priority`: -100 to 100, higher first.
+        None for the queue is "default", and for the priority 0. But if this manager has a handler for the type, what was said
+        when that was registered stands for a None of `max_attempts`, `backoff_strategy`, `queue` and `priority`.
         `on_done`: a function that is called with the job when this process has finished it, in the same way as a listener.
         `notify`: whether to wake waiting processes; None: the manager's `notify`.
         `connection`: a psycopg Connection or Cursor. The job is stored in its transaction: workers see it after the commit, and

@@ -13,7 +13,7 @@ select distinct
       coalesce(activity.state, 'state unknown')
     )
   end as holder,
-  extract(epoch from pg_catalog.clock_timestamp() - coalesce(activity.xact_start, prepared.prepared))::double precision as seconds
+  extract(epoch from pg_catalog.now() - coalesce(activity.xact_start, prepared.prepared))::double precision as seconds
 from unnest(%(uids)s::pg_catalog.uuid[]) as given (uid)
 join {schema}.job on job.uid = any(array[given.uid])
 join pg_catalog.pg_locks as locks
