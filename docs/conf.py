@@ -32,6 +32,10 @@ python_use_unqualified_type_names = True
 nitpick_ignore_regex = [("py:.*", rf"(?!steve\.({'|'.join(steve.__all__)})\b).*")]
 
 
+# `type` in an annotation is Python's: Job.type and NewJob.type are no other candidates.
+suppress_warnings = ["ref.python"]
+
+
 def collect_attribute_docs() -> None:
     """Put the docstrings of fields where autodoc looks for them: in `steve`, the module that public classes say they are of."""
     title = ModuleAnalyzer.for_module("steve")

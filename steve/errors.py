@@ -9,7 +9,16 @@
     ├── OutcomeUnknown                 the connection broke while a job was sent: it may or may not have been stored
     └── ForkedProcessError             a manager on the user's own pool, used in the child of a fork
 
-    Snooze (BaseException)             a handler raises it to have its job run again later
+Beside them stand a handler's words, which are BaseExceptions, so that an `except Exception` in the handler does not catch them:
+
+    Snooze                             run the job again later; the attempt does not count
+    Retry                              the attempt failed; run the job again then
+    Fail                               the attempt failed, and no other attempt is of use
+    Cancel                             the job is not wanted any more
+
+and the names under which the log of attempts has what no handler raised. Nothing raises these:
+
+    Cancelled, Expired, Crashed, TimedOut
 
 A message names the thing that is wrong, its value and what to do. It never shows a payload or a password.
 The errors that the database layer raises inside steve are in `_database/failures.py`.
@@ -86,12 +95,77 @@ class Snooze(BaseException):
     """
 
     def __init__(self, seconds: float) -> None:
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            raise TypeError(f"Snooze(seconds) must be a number, not {type(seconds).__name__}")
-        if not 0 <= seconds <= 31_536_000:
-            raise ValueError(f"Snooze(seconds) must be between 0 and 31536000 (a year), not {shown(seconds)}")
+        self.seconds = check_delay("Snooze(seconds)", seconds)
         super().__init__(seconds)
-        self.seconds = float(seconds)
+
+
+class Retry(BaseException):
+    """Raise it in a handler whose attempt failed and that knows when to try again, from HTTP's Retry-After for example.
+
+    The attempt counts as failed. Unless it was the last one, the next is due in `after` seconds, whatever the policy says.
+    `after`: 0 to 31,536,000 (a year). `reason`: a text for the job's error and for the log. Raises TypeError and ValueError for
+    anything else.
+    """
+
+    def __init__(self, after: float, reason: str | None = None) -> None:
+        self.after = check_delay("Retry(after)", after)
+        self.reason = None if reason is None else check_reason("Retry(after, reason)", reason)
+        super().__init__(after, reason)
+
+
+class Fail(BaseException):
+    """Raise it in a handler to fail the job at once, however many attempts are left.
+
+    `reason`: a text for the job's error and for the log. Raises TypeError for anything else.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = check_reason("Fail(reason)", reason)
+        super().__init__(reason)
+
+
+class Cancel(BaseException):
+    """Raise it in a handler to cancel its job: it ends `cancelled`, neither completed nor failed.
+
+    `reason`: a text for the job's error and for the log. Raises TypeError for anything else.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = check_reason("Cancel(reason)", reason)
+        super().__init__(reason)
+
+
+class Cancelled(Exception):
+    """Only a name: the `error_type` of an attempt that ended because its job was cancelled. It is never raised."""
+
+
+class Expired(Exception):
+    """Only a name: the `error_type` of a job that had not begun when its `expires_at` came. It is never raised."""
+
+
+class Crashed(Exception):
+    """Only a name: the `error_type` of an attempt whose process died or fell silent. It is never raised."""
+
+
+class TimedOut(Exception):
+    """Only a name: the `error_type` of an attempt that took longer than its `timeout`. It is never raised."""
+
+
+def check_delay(what: str, seconds: object) -> float:
+    """Returns the seconds. Raises TypeError or ValueError if no job can be put off by so much. `what`: the word for it in
+    errors."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"{what} must be a number, not {type(seconds).__name__}")
+    if not 0 <= seconds <= 31_536_000:
+        raise ValueError(f"{what} must be between 0 and 31536000 (a year), not {shown(seconds)}")
+    return float(seconds)
+
+
+def check_reason(what: str, reason: object) -> str:
+    """Returns the reason. Raises TypeError unless it is a str."""
+    if not isinstance(reason, str):
+        raise TypeError(f"{what} must be a str, not {type(reason).__name__}")
+    return reason
 
 
 def shown(value: object) -> str:

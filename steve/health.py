@@ -29,6 +29,9 @@ class Health:
     """The time since the last heartbeat. When it exceeds `lease`, other processes may take this one's jobs."""
     oldest_unsettled: float | None = None
     """How long the oldest outcome has waited to be written."""
+    blockers: tuple[str, ...] = ()
+    """The sessions of PostgreSQL that keep outcomes from being written, for a second or longer, because they have locked the
+    rows of running jobs. The other outcomes are written meanwhile."""
     scan_seconds: float | None = None
     """How long the database took for the last full scan for jobs. It takes long while something keeps PostgreSQL from removing
     dead rows, or while many jobs wait that this manager does not work on."""

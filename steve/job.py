@@ -17,7 +17,7 @@ OnConflict = Literal["return", "raise", "replace"]
 
 
 class Status(StrEnum):
-    """Where a job is in its life. `cancelled` is reserved."""
+    """Where a job is in its life."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -33,6 +33,7 @@ class AttemptStatus(StrEnum):
     SUCCESS = "success"
     ERROR = "error"
     CRASHED = "crashed"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,9 @@ class Attempt:
     error_message: str | None
     error_details: str | None
     """The traceback."""
+    error_type: str | None = None
+    """The class of what the handler raised, as module.qualname; or `steve.Cancelled`, `steve.Expired`, `steve.Crashed`,
+    `steve.TimedOut`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from steve._engine.runner import Runner
 from steve._engine.signal_run import SignalRun
 from steve._engine.work.handlers import Handler, check_handler
 from steve._model.settings import Settings
+from steve._model.terms import HandlerTerms, RetryDelay
 from steve._model.tuning import Tuning
 from steve._runtime.subscription import Subscription
 from steve.creation import Creation
@@ -99,7 +100,9 @@ class JobManager:
         connections = Connections(db=db, listen_db=listen_db, settings=settings)
         self._settings = settings
         self._registry = Registry(fallback=handler, handlers=handlers)
-        self._client = Client(settings=settings, statements=statements, connections=connections)
+        self._client = Client(
+            settings=settings, statements=statements, connections=connections, terms_of=self._registry.handlers.terms
+        )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
 
     # -- the tables -----------------------------------------------------------------------------------------------------
@@ -194,8 +197,8 @@ class JobManager:
         max_attempts: int | None = None,
         backoff_strategy: str | RetryPolicy | None = None,
         run_at: datetime | None = None,
-        queue: str = "default",
-        priority: int = 0,
+        queue: str | None = None,
+        priority: int | None = None,
         delay: float | timedelta | None = None,
         unique: str | None = None,
         on_conflict: OnConflict = "return",
@@ -216,6 +219,8 @@ class JobManager:
         `max_attempts`: 1 to 10,000. None: that of the RetryPolicy in `backoff_strategy`, or else of the manager's `retry`.
         `backoff_strategy`: "none", "exp" or a RetryPolicy. None: that of the manager's `retry`.
         `run_at`: an aware datetime; None or past: now. `priority`: -100 to 100, higher first.
+        None for the queue is "default", and for the priority 0. But if this manager has a handler for the type, what was said
+        when that was registered stands for a None of `max_attempts`, `backoff_strategy`, `queue` and `priority`.
         `delay`: in place of `run_at`, seconds or a timedelta from now on, by the database's clock.
         `unique`: a key of 1 to 255 characters. While a job with this key has not ended, no second one is made.
         `on_conflict`: what happens then. "return": the job that is there is returned, with `duplicate=True`. "raise":
@@ -269,8 +274,8 @@ class JobManager:
         max_attempts: int | None = None,
         backoff_strategy: str | RetryPolicy | None = None,
         run_at: datetime | None = None,
-        queue: str = "default",
-        priority: int = 0,
+        queue: str | None = None,
+        priority: int | None = None,
         delay: float | timedelta | None = None,
         unique: str | None = None,
         on_conflict: OnConflict = "return",
@@ -346,13 +351,46 @@ class JobManager:
 
     # -- handlers -------------------------------------------------------------------------------------------------------
 
-    def handler(self, type: str) -> Callable[[H], H]:
-        """Decorator: the function runs the jobs of that type. Raises ValueError when the type has a handler already."""
-        return self._registry.handler(type)
+    def handler(
+        self,
+        type: str,
+        *,
+        give_up_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        retry_delay: RetryDelay | None = None,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> Callable[[H], H]:
+        """Decorator: the function runs the jobs of that type.
 
-    def set_handler(self, type: str, handler: Handler | None) -> None:
-        """Give the type this handler, in place of any earlier one. None takes the handler away."""
-        self._registry.set_handler(type, handler)
+        `give_up_on`: exceptions after which the job fails at once. `retry_delay`: called with the job and the error when the
+        job is to be tried again; returns in how many seconds, 0 to 31,536,000, or None to give up. What it raises is logged,
+        and the policy that is stored with the job decides.
+        `max_attempts`, `backoff_strategy`, `queue`, `priority`: as in `create`, for the jobs of this type that this manager
+        creates without them.
+
+        Raises TypeError and ValueError, also when the type has a handler already.
+        """
+        terms = _terms(give_up_on, retry_delay, max_attempts, backoff_strategy, queue, priority)
+        return self._registry.handler(type, terms)
+
+    def set_handler(
+        self,
+        type: str,
+        handler: Handler | None,
+        *,
+        give_up_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        retry_delay: RetryDelay | None = None,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> None:
+        """Give the type this handler, in place of any earlier one. None takes the handler away. The keywords are those of
+        `handler`, and replace what was said before."""
+        terms = _terms(give_up_on, retry_delay, max_attempts, backoff_strategy, queue, priority)
+        self._registry.set_handler(type, handler, terms)
 
     def has_handler(self, type: str) -> bool:
         """Whether the type has a handler of its own."""
@@ -382,7 +420,6 @@ class JobManager:
         expires_in: float | timedelta | None = None,
         notify: bool | None = None,
         timeout: float | timedelta | None = None,
-        interrupt: bool | None = None,
         give_up_on: ErrorTypes | None = None,
         retry_delay: Callable[[Job, BaseException], float | None] | None = None,
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
@@ -403,18 +440,16 @@ class JobManager:
         expires_in: float | timedelta | None = None,
         notify: bool | None = None,
         timeout: float | timedelta | None = None,
-        interrupt: bool | None = None,
         give_up_on: ErrorTypes | None = None,
         retry_delay: Callable[[Job, BaseException], float | None] | None = None,
     ) -> Any:
         """Decorator: jobs can call the function. `function.create(*args, **kwargs)` stores such a call; see `Task`. Called
         plainly, it is still the function.
 
-        `name`: the type of the jobs; None: module.qualname. Of the others, `timeout`, `interrupt`, `give_up_on` and
-        `retry_delay` mean the same as for `handler`, and the rest the same as for `create`, for all jobs of this task. None: as
-        if it were not given. Raises ValueError when the type has a handler already; TypeError for an async function.
+        `name`: the type of the jobs; None: module.qualname. Of the others, `give_up_on` and `retry_delay` mean the same as for
+        `handler`, and the rest the same as for `create`, for all jobs of this task. None: as if it were not given. Raises ValueError when the type has a handler already; TypeError for an async function.
         """
-        handling = given(timeout=timeout, interrupt=interrupt, give_up_on=give_up_on, retry_delay=retry_delay)
+        handling = given(give_up_on=give_up_on, retry_delay=retry_delay)
         creating = given(
             queue=queue,
             priority=priority,
@@ -424,6 +459,7 @@ class JobManager:
             tags=tags,
             metadata=metadata,
             expires_in=expires_in,
+            timeout=timeout,
             notify=notify,
         )
 
@@ -483,12 +519,12 @@ class JobManager:
         return self._registry.listen("failure", type, callback)
 
     def on_done(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
-        """As `on_success`, for jobs that this process completed and for those that ended `failed`."""
+        """As `on_success`, for jobs that this process completed and for those that ended `failed` or `cancelled`."""
         return self._registry.listen("done", type, callback)
 
     def on_attempt(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
         """As `on_success`, with `callback(job, attempt)`, when an attempt begins (job.status is `running`) and when it ends
-        (`pending` if it will be retried, `completed` or `failed`)."""
+        (`pending` if it will be retried, `completed`, `failed` or `cancelled`)."""
         return self._registry.listen("attempt", type, callback)
 
     def on_unhealthy(self, callback: W) -> W:
@@ -501,3 +537,16 @@ class JobManager:
         """Call `callback(health)` once when the manager does its work again. May be used as a decorator."""
         self._registry.health_listeners.add(True, callback)
         return callback
+
+
+def _terms(
+    give_up_on: Any, retry_delay: Any, max_attempts: Any, backoff_strategy: Any, queue: Any, priority: Any
+) -> HandlerTerms:
+    return HandlerTerms(
+        give_up_on=give_up_on,
+        retry_delay=retry_delay,
+        max_attempts=max_attempts,
+        backoff_strategy=backoff_strategy,
+        queue=queue,
+        priority=priority,
+    )

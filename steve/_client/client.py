@@ -17,6 +17,7 @@ from steve._database.failures import Connection, translated
 from steve._database.statements import Statements
 from steve._database.statements.jobs import Insert
 from steve._model.settings import Settings
+from steve._model.terms import HandlerTerms
 from steve._runtime import fork
 from steve._runtime.hooks import Hooks, within
 from steve.creation import Creation
@@ -29,8 +30,17 @@ T = TypeVar("T")
 class Client:
     """Its methods raise the same errors as the methods of `JobManager` with the same names."""
 
-    def __init__(self, *, settings: Settings, statements: Statements, connections: Connections) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        statements: Statements,
+        connections: Connections,
+        terms_of: Callable[[str], HandlerTerms | None],
+    ) -> None:
+        """`terms_of(type)`: what was said when the handler of the type was registered; None: nothing."""
         self._settings = settings
+        self._terms_of = terms_of
         self._statements = statements
         self._connections = connections
         self.around_create = Hooks()
@@ -55,7 +65,7 @@ class Client:
     # -- creating -------------------------------------------------------------------------------------------------------
 
     def check(self, new: NewJob) -> Insert:
-        return enqueue.checked(new, self._settings)
+        return enqueue.checked(new, self._settings, self._terms_of)
 
     def create(self, insert: Insert, *, notify: bool | None, connection: object) -> Job:
         fork.notice_fork()  # before self._creator is read: in a child it must be the new one
@@ -80,7 +90,7 @@ class Client:
         return within(self.around_create.wraps(), creation, created)
 
     def _create_many(self, jobs: object, defaults: NewJob, notify: bool | None, connection: object) -> list[Job]:
-        inserts = enqueue.checked_many(jobs, defaults, self._settings)
+        inserts = enqueue.checked_many(jobs, defaults, self._settings, self._terms_of)
         wake = enqueue.notified(notify, self._settings.notify, *inserts)
         theirs = _theirs(connection)
         return self._creator.create_many(inserts, wake, theirs) if inserts else []

@@ -18,6 +18,7 @@ from steve._database.statements.jobs import Insert, Terms
 from steve._model import json as _json
 from steve._model.names import name_flaw
 from steve._model.settings import Settings
+from steve._model.terms import HandlerTerms, no_terms
 from steve.errors import InvalidJob, shown
 from steve.job import Job, NewJob, Status, make_job
 from steve.retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
@@ -27,14 +28,23 @@ NOTIFY_WITHIN = timedelta(hours=2)
 allows for clocks that differ."""
 
 
-def checked(new: NewJob, settings: Settings) -> Insert:
-    """The job to insert. `retry` of the settings fills in what `new` leaves open. Raises InvalidJob."""
+TermsOf = Callable[[str], HandlerTerms | None]
+
+
+def checked(new: NewJob, settings: Settings, terms_of: TermsOf = no_terms) -> Insert:
+    """The job to insert. What `new` leaves open is filled in from `terms_of(type)`, what was said when the handler of the type
+    was registered, and then from `retry` of the settings. Raises InvalidJob."""
     uid = uuid7(ticks_at(time.time_ns()), int.from_bytes(os.urandom(8), "big"))
-    return Insert(uid, _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry))
+    return Insert(uid, _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry, terms_of))
 
 
 def checked_many(
-    jobs: object, defaults: NewJob, settings: Settings, *, clock: Callable[[], int] = time.time_ns
+    jobs: object,
+    defaults: NewJob,
+    settings: Settings,
+    terms_of: TermsOf = no_terms,
+    *,
+    clock: Callable[[], int] = time.time_ns,
 ) -> list[Insert]:
     """The jobs to insert, from an iterable of ("type", payload) pairs or NewJobs. Errors name the place: jobs[3].
 
@@ -43,7 +53,7 @@ def checked_many(
     if isinstance(jobs, str | bytes | dict) or not isinstance(jobs, Iterable):
         raise InvalidJob(f'jobs must be an iterable of ("type", payload) pairs or NewJobs, not {type(jobs).__name__}')
     most = settings.max_payload_bytes
-    terms = _TermsOfCall(defaults, settings.retry)
+    terms = _TermsOfCall(defaults, settings.retry, terms_of)
     inserts = []
     uids = _uids(clock)
     for position, item in enumerate(jobs):
@@ -64,13 +74,14 @@ def checked_many(
 class _TermsOfCall:
     """Makes the terms of the jobs of one `create_many`. What many jobs have alike is checked once."""
 
-    def __init__(self, defaults: NewJob, retry: RetryPolicy) -> None:
+    def __init__(self, defaults: NewJob, retry: RetryPolicy, terms_of: TermsOf) -> None:
         """Raises InvalidJob, even if there are no jobs."""
         self._defaults = defaults
         self._retry = retry
+        self._terms_of = terms_of
         # Pairs have no `unique`, so the default for `unique_for` does not apply to them.
         self._of_pairs = defaults if defaults.unique is not None else replace(defaults, unique_for=None)
-        self._has_options = _terms(self._of_pairs, retry).options is not None or defaults.unique_for is not None
+        self._has_options = _terms(self._of_pairs, retry, no_terms).options is not None or defaults.unique_for is not None
         self._has_options |= defaults.on_conflict not in (None, "return")
         if defaults.unique_for is not None:
             seconds("unique_for", defaults.unique_for, WINDOW_LEAST)
@@ -78,7 +89,7 @@ class _TermsOfCall:
         self._by_values: dict[tuple[object, ...], Terms] = {}  # without options
 
     def of_pair(self, name: object) -> Terms:
-        terms = _terms(replace(self._of_pairs, type=name), self._retry)  # type: ignore[arg-type]  # it is checked there
+        terms = _terms(replace(self._of_pairs, type=name), self._retry, self._terms_of)  # type: ignore[arg-type]  # it is checked there
         self.by_type[terms.type] = terms
         return terms
 
@@ -93,7 +104,7 @@ class _TermsOfCall:
         except TypeError:  # one of them is not hashable, and so is wrong
             known = None
         if known is None:
-            terms = _terms(_merged(item, self._defaults), self._retry)
+            terms = _terms(_merged(item, self._defaults), self._retry, self._terms_of)
             if item.run_at is None:
                 self._by_values[values] = terms if terms.options is None else terms._replace(options=None)
             return terms
@@ -223,6 +234,18 @@ def _merged(item: NewJob, defaults: NewJob) -> NewJob:
     )
 
 
+def _filled(new: NewJob, said: HandlerTerms) -> NewJob:
+    # A RetryPolicy that the caller names brings its own max_attempts.
+    brings_attempts = new.max_attempts is not None or isinstance(new.backoff_strategy, RetryPolicy)
+    return replace(
+        new,
+        max_attempts=new.max_attempts if brings_attempts else said.max_attempts,
+        backoff_strategy=said.backoff_strategy if new.backoff_strategy is None else new.backoff_strategy,
+        queue=said.queue if new.queue is None else new.queue,
+        priority=said.priority if new.priority is None else new.priority,
+    )
+
+
 def _payload(payload: object, most: int) -> str:
     if payload is None:
         return "{}"
@@ -239,7 +262,10 @@ def _payload(payload: object, most: int) -> str:
     return text
 
 
-def _terms(new: NewJob, retry: RetryPolicy) -> Terms:
+def _terms(new: NewJob, retry: RetryPolicy, terms_of: TermsOf) -> Terms:
+    said = terms_of(new.type) if isinstance(new.type, str) else None
+    if said is not None:
+        new = _filled(new, said)
     priority = 0 if new.priority is None else new.priority
     if type(priority) is not int or not -100 <= priority <= 100:
         raise InvalidJob(f"priority must be an int of -100 to 100 (higher first), not {shown(priority)}")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from steve._database.conninfo import connect_arguments
-from steve._database.execute import FOR_CALLS, FOR_LOOPS, SET_FOR_LOOPS, execute, settings
+from steve._database.execute import FOR_CALLS, FOR_LOOPS, SET_FOR_LOOPS, execute, settings, with_lock_timeout
 from steve._database.failures import Connection, DatabaseFailure
 from steve._database.watchdog import watchdog
 from steve._runtime.log import logger
@@ -107,6 +107,11 @@ def prepare_for_call(connection: Connection, route: Route) -> None:
 def prepare_for_loop(connection: Connection, route: Route) -> None:
     """As `prepare_for_call`, with the settings that prepared statements need. Raises psycopg.Error."""
     _prepare(connection, route, FOR_LOOPS)
+
+
+def prepare_for_settling(lock_patience: float) -> Callable[[Connection, Route], None]:
+    """As `prepare_for_loop`, for a session that waits at most so many seconds for a lock."""
+    return lambda connection, route: _prepare(connection, route, with_lock_timeout(FOR_LOOPS, lock_patience))
 
 
 _PREPARE = SET_FOR_LOOPS.replace("value, true)", "value, false)") + "and pg_catalog.pg_backend_pid() = %(session)s"

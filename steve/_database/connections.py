@@ -8,7 +8,16 @@ from typing import TypeVar
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from steve._database.connection import HostOrder, Route, connect, end_session, prepare_for_call, prepare_for_loop, use
+from steve._database.connection import (
+    HostOrder,
+    Route,
+    connect,
+    end_session,
+    prepare_for_call,
+    prepare_for_loop,
+    prepare_for_settling,
+    use,
+)
 from steve._database.conninfo import conninfo_of, listen_conninfo_of
 from steve._database.failures import Connection, DatabaseFailure, failure_of
 from steve._database.loop_connection import LoopConnection, LoopConnections, Opener
@@ -93,7 +102,7 @@ class Connections:
         """
         loops = LoopConnections(
             claim=self._loop(prepare_for_loop),
-            settle=self._loop(prepare_for_loop),
+            settle=self._loop(prepare_for_settling(self._tuning.lock_patience)),
             heartbeat=self._loop(None),
             listen=self._loop(None),
             scan=self._loop(prepare_for_loop),

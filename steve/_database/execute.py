@@ -68,6 +68,10 @@ def settings(values: dict[str, str]) -> dict[str, Any]:
     return {"names": list(values), "values": list(values.values())}
 
 
+def with_lock_timeout(values: dict[str, str], seconds: float) -> dict[str, str]:
+    return values | {"lock_timeout": f"{seconds * 1000:.0f}ms"}
+
+
 def quoted(schema: str) -> str:
     """The schema's name as an SQL identifier."""
     return '"' + schema.replace('"', '""') + '"'

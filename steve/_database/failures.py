@@ -83,6 +83,9 @@ def failure_of(error: psycopg.Error, connection: Connection | None = None) -> Da
     return kind(message, state)
 
 
+LOCK_NOT_AVAILABLE = "55P03"
+"""The SQLSTATE of a statement that waited for a lock for longer than lock_timeout."""
+
 _QUOTING = {"22", "P0"}
 
 _OF_USERS = ("pl_exec", "plpy", "plperl", "pltcl")

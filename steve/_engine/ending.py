@@ -65,8 +65,9 @@ class Ending:
         def deregister(connection: Connection) -> None:
             self.parts.processes.deregister_process(connection, self._process_id)
 
-        settle = self.parts.connections.settle
+        # Not the settler's connection: it waits for no lock, and a rescue may hold the row for a moment.
+        claim = self.parts.connections.claim
         try:
-            settle.call(deregister)
+            claim.call(deregister)
         except InDoubt:  # the connection may have broken long ago, while it was idle: try once more, on a new one
-            settle.call(deregister)
+            claim.call(deregister)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+from uuid import UUID
 
 from steve._engine.claim.port import LOOP
 from steve._engine.ending import Ending
@@ -69,6 +70,12 @@ class Engine:
     def wake(self) -> None:
         """The handlers have changed."""
         self._parts.claimer.wake(full_scan=True)
+
+    def cancel_asked(self, uids: Collection[UUID]) -> None:
+        """Somebody has asked to cancel these jobs, and this process may hold some of them. A handler that runs learns of it; a
+        job in the buffer is given back, and the settlement, which reads the row, makes it `cancelled`. From any thread."""
+        parts = self._parts
+        parts.running.cancel(uids, parts.claimer.buffer.jobs())
 
     def ask_to_stop(self) -> None:
         """Returns at once, takes no lock and logs nothing: a signal handler may call it."""

@@ -44,7 +44,8 @@ def judge_health(health: Health, settings: Settings, outages: Outages, idle: Idl
     if health.heartbeat_age is not None and health.heartbeat_age > max(settings.lease / 2, 2 * settings.heartbeat):
         problems.append(f"the last heartbeat was {health.heartbeat_age:.0f} s ago: others may soon take this process for dead")
     if health.oldest_unsettled is not None and health.oldest_unsettled > most:
-        problems.append(f"outcomes have waited to be written for {health.oldest_unsettled:.0f} s")
+        locked = f": the rows of their jobs are locked by {'; '.join(health.blockers)}" if health.blockers else ""
+        problems.append(f"outcomes have waited to be written for {health.oldest_unsettled:.0f} s{locked}")
     if idle.alone > most:
         problems.append(f"a job on its last chance must run alone, and has held up all others for {idle.alone:.0f} s")
     if idle.slow_listeners > most:

@@ -12,6 +12,7 @@ from steve._engine.events.listeners import TYPE, Kind, Listener, Listeners
 from steve._engine.upkeep.thread_hooks import ThreadHooks
 from steve._engine.work.handlers import Handler, Handlers, check_type
 from steve._model.names import check_types
+from steve._model.terms import HandlerTerms
 from steve._runtime.hooks import Hooks
 
 H = TypeVar("H", bound=Handler)
@@ -42,19 +43,19 @@ class Registry:
         self.around.reset_after_fork()
         self.around_thread.reset_after_fork()
 
-    def handler(self, type: str) -> Callable[[H], H]:
+    def handler(self, type: str, terms: HandlerTerms | None = None) -> Callable[[H], H]:
         """As `JobManager.handler`."""
         check_type(type)
 
         def register(function: H) -> H:
-            self.handlers.add(type, function)
+            self.handlers.add(type, function, terms)
             self._handlers_changed()
             return function
 
         return register
 
-    def set_handler(self, type: str, handler: Handler | None) -> None:
-        self.handlers.set(type, handler)
+    def set_handler(self, type: str, handler: Handler | None, terms: HandlerTerms | None = None) -> None:
+        self.handlers.set(type, handler, terms)
         self._handlers_changed()
 
     def reset_handlers(self) -> None:

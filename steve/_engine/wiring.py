@@ -41,6 +41,7 @@ from steve._database.statements.processes import Registered
 from steve._engine.claim.buffer import JobBuffer
 from steve._engine.claim.claimer import Claimer
 from steve._engine.claim.database import DatabaseClaims, DatabaseScans
+from steve._engine.claim.expiry import Expiry
 from steve._engine.claim.full_scans import FullScans
 from steve._engine.claim.notifier import DatabaseListener, Notifier
 from steve._engine.claim.schedule import ClaimSchedule
@@ -184,6 +185,7 @@ def build(
         outage=outage,
         tuning=tuning,
     )
+    expiry = Expiry(database=claims, claimer=claimer, tell=commits.on_expired, outage=outage, tuning=tuning)
     on_done = ForgetEndedElsewhere(
         listeners=registry.listeners,
         dispatcher=dispatcher,
@@ -197,7 +199,9 @@ def build(
     give_back_old = Duty("give back old jobs", tuning.buffer_age / 4, claimer.buffer.give_back_old)
     periodic = Periodic(duties=[give_back_old, *abandonment.duties(), *replacement.duties()], on_stop=engine.ending.on_stop)
     windows = CleanWindows(statements=statements.unique, connection=connections.scan, tuning=tuning)
-    scanner = Periodic(duties=[*full_scans.duties(), *liveness.duties(), *on_done.duties(), *windows.duties()])
+    scanner = Periodic(
+        duties=[*full_scans.duties(), *liveness.duties(), *on_done.duties(), *windows.duties(), *expiry.duties()]
+    )
     watcher = Periodic(duties=health_watch.duties())
 
     def scan() -> None:
@@ -206,7 +210,7 @@ def build(
 
     heartbeat = liveness.heartbeat
     components = [  # in the order in which they end
-        Component("steve-settler", settler.run, None, daemon=False, vitals=lambda: {"oldest_unsettled": settler.oldest()}),
+        Component("steve-settler", settler.run, None, daemon=False, vitals=settler.vitals),
         Component("steve-dispatcher", dispatcher.run, None, daemon=False),
     ]
     if settings.notify:

@@ -5,6 +5,7 @@ process.py     whether another process is alive, suspect (its session is gone), 
                or stalled (silent for its whole lease)
 claim.py       what a claim asks for, and what it brings
 claimed.py     a job as it was claimed, and a job whose outcome was written
+terms.py       what is said about a type of jobs when its handler is registered, and its checks
 settings.py    the keywords of JobManager, and their checks
 tuning.py      the engine's own numbers, which only tests change
 names.py       which names a schema, a role, a type or a queue may have

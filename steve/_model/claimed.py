@@ -97,8 +97,11 @@ class Settled(NamedTuple):
     """A verdict that is in the database: what settle_jobs.sql or find_settled.sql returned, in the order of their columns."""
 
     run_at: datetime
-    started_at: datetime
+    started_at: datetime | None
+    """None: no attempt of the job has begun."""
     updated_at: datetime
     completed_at: datetime | None
     begun_at: datetime
-    """When this attempt began. The other times are columns of the job."""
+    """When this attempt began, or when it was claimed if it did not. The other times are columns of the job."""
+    cancelled: str | None = None
+    """The job's error, if it is `cancelled` instead of what the verdict says, because somebody had asked for that."""

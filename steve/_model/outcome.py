@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 from steve._model.claimed import Claimed
@@ -20,12 +21,19 @@ class Returned(NamedTuple):
 
 
 class Raised(NamedTuple):
-    """The handler raised an exception of any kind."""
+    """The handler raised an exception of any kind, `Fail` and `Retry` included."""
 
     message: str
-    details: str
+    details: str | None
+    """The traceback. None: the handler raised `Fail` or `Retry` where there was no error."""
     error: BaseException | None = None
     """The exception, for the log. None if printing it fails, or would print too much."""
+    error_type: str | None = None
+    """Its class, as module.qualname."""
+    is_final: bool = False
+    """Whether another attempt is of no use: the handler raised `Fail`, or the terms of its registration say so."""
+    delay: float | None = None
+    """In how many seconds to try again, by `Retry` or by the handler's `retry_delay`. None: the job's policy decides."""
 
 
 class Unusable(NamedTuple):
@@ -41,12 +49,29 @@ class Snoozed(NamedTuple):
     seconds: float
 
 
+class CancelRaised(NamedTuple):
+    """The handler raised `Cancel`."""
+
+    message: str
+    details: str | None
+    """The traceback. None: there was no error where it was raised."""
+
+
+class Overdue(NamedTuple):
+    """The job was claimed and must not begin any more, because its `expires_at` has passed."""
+
+
 class NotBegun(NamedTuple):
     """The job was claimed and not run: it lay in the buffer too long, the manager is stopping, or its type no longer has a
     handler."""
 
 
-Outcome = Returned | Raised | Unusable | Snoozed | NotBegun
+Outcome = Returned | Raised | Unusable | Snoozed | CancelRaised | Overdue | NotBegun
+
+CANCELLED = "steve.Cancelled"
+EXPIRED = "steve.Expired"
+CRASHED = "steve.Crashed"
+"""The `error_type` of attempts that ended otherwise than by what the handler raised. The SQL files have the same words."""
 
 
 class Verdict(NamedTuple):
@@ -63,6 +88,7 @@ class Verdict(NamedTuple):
     details: str | None = None
     delay: float | None = 0.0
     """Seconds until a pending job is due. None: it keeps the due time that it had before the claim."""
+    error_type: str | None = None
 
     @property
     def is_final(self) -> bool:
@@ -89,24 +115,64 @@ class Verdict(NamedTuple):
         """Roughly how many bytes the verdict takes in the statement."""
         return 100 + len(self.result or "") + len(self.error or "") + len(self.details or "")
 
+    def cancelled(self, error: str) -> Verdict:
+        """What became of the job instead, because somebody had asked to cancel it and the handler had not returned: the same as
+        settle_jobs.sql writes. `error`: the job's error. The error of the attempt, if it had one, is kept in the details."""
+        return self._replace(
+            status=Status.CANCELLED,
+            attempt_status=AttemptStatus.CANCELLED,
+            error=error,
+            details=self.details or self.error,
+            delay=0.0,
+            error_type=CANCELLED,
+        )
+
 
 def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0.5) -> Verdict:
     """The verdict on one run of `job`. `chance`, 0 to 1, places a retry within the policy's jitter."""
     if isinstance(outcome, Returned):  # the most frequent outcome; as a case of the match it would take twice as long
         return Verdict(job, begun, Status.COMPLETED, AttemptStatus.SUCCESS, outcome.result)
     match outcome:
-        case Raised(message, details, _):
-            failures = job.attempts - job.crashes
-            if failures >= job.max_attempts:
-                return Verdict(job, begun, Status.FAILED, AttemptStatus.ERROR, error=message, details=details)
-            delay = _policy(job).delay(failures, chance)
-            return Verdict(job, begun, Status.PENDING, AttemptStatus.ERROR, error=message, details=details, delay=delay)
+        case Raised(message, details, _, error_type, is_final, delay):
+            failed = Verdict(job, begun, Status.FAILED, AttemptStatus.ERROR, None, message, details, error_type=error_type)
+            if is_final or is_last_attempt(job):
+                return failed
+            if delay is None:
+                delay = _policy(job).delay(attempts_spent(job), chance)
+            return failed._replace(status=Status.PENDING, delay=delay)
         case Unusable(message, unusable_details):
             return Verdict(job, begun, Status.FAILED, AttemptStatus.ERROR, error=message, details=unusable_details)
         case Snoozed(seconds):
             return Verdict(job, begun, Status.PENDING, None, delay=seconds)
+        case CancelRaised(message, cancel_details):
+            return Verdict(
+                job, begun, Status.CANCELLED, AttemptStatus.CANCELLED, None, message, cancel_details, error_type=CANCELLED
+            )
+        case Overdue():
+            text = f"Expired: the job had not begun by {job.more().expires_at}"
+            return Verdict(job, None, Status.CANCELLED, AttemptStatus.CANCELLED, error=text, error_type=EXPIRED)
         case NotBegun():
             return Verdict(job, None, Status.PENDING, None, delay=None)
+
+
+def attempts_spent(job: Claimed) -> int:
+    """How many of its `max_attempts` the job has spent, this attempt included: crashes do not count, and neither do failures
+    before it was last retried by hand."""
+    return job.attempts - job.crashes - (job.more().forgiven or 0)
+
+
+def is_last_attempt(job: Claimed) -> bool:
+    """Whether the job fails for good if this attempt does."""
+    return attempts_spent(job) >= job.max_attempts
+
+
+def is_overdue(job: Claimed, seconds: float) -> bool:
+    """Whether the job, which was claimed so many seconds ago, must not begin any more. `expires_at` is about the first attempt
+    only."""
+    if job.extras is None or job.started_at is not None:
+        return False
+    expires_at = job.more().expiry()
+    return expires_at is not None and expires_at <= job.claimed_at + timedelta(seconds=seconds)
 
 
 def notification(verdicts: Sequence[Verdict]) -> str | None:

@@ -54,6 +54,11 @@ class Tuning:
     tick: float = 0.002
     """How often the idle worker checks that the others still take jobs from the buffer."""
 
+    expiry_check: float = 4.0
+    """How often each process looks for jobs that have not begun in time and that nobody claims."""
+    expire_most: int = 1_000
+    """How many of them one statement cancels, at most."""
+
     # Working
     turn: float = 0.05
     """A worker's turn begins no further job after this time. Between two turns the worker learns that the interpreter exits."""
@@ -71,6 +76,14 @@ class Tuning:
     """The same limit for the size of the waiting verdicts."""
     refusals_in_a_row: int = 3
     """When PostgreSQL has refused this many verdicts of a group in a row, the settler defers the rest without trying them."""
+    lock_patience: float = 0.2
+    """A settlement waits at most this long for a lock. Then the jobs whose rows are locked are set aside..."""
+    aside_check: float = 0.1
+    """... and tried again this often..."""
+    aside_silent: float = 1.0
+    """... and after this long a warning names the sessions that hold the locks. As long, no settlement waits for a lock..."""
+    aside_again: float = 5.0
+    """... and so often the sessions are looked for again."""
     settle_deadline: float = 30.0
     """How long a stopping manager goes on trying to write its outcomes while the database is away."""
     shutdown_grace: float = 1.0

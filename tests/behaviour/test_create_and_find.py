@@ -461,5 +461,5 @@ def test_the_text_of_a_value_says_what_it_is(manager: JobManager) -> None:
     job = manager.create("a", {"n": 1})
     assert repr(job).startswith(f"Job(uid=UUID('{job.uid}'), queue='default', type='a'")
     assert [str(status) for status in Status] == ["pending", "running", "completed", "failed", "cancelled"]
-    assert [str(status) for status in AttemptStatus] == ["running", "success", "error", "crashed"]
+    assert [str(status) for status in AttemptStatus] == ["running", "success", "error", "crashed", "cancelled"]
     assert {value.__module__ for value in (Job, NewJob, Attempt, Status, AttemptStatus)} == {"steve"}

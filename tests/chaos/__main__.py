@@ -16,6 +16,7 @@ from tests.page import keep
 from . import (  # noqa: F401 - the import registers their faults
     auto_failover,
     bad,
+    cancels,
     clocks,
     cuts,
     deaths,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .ledger import Event
 
-FINAL = ("completed", "failed")
+FINAL = ("completed", "failed", "cancelled")
 
 UNTOLD_PER_DEATH = 500
 """Listeners are told after the commit. If a process dies in between, the group that it has just settled stays untold."""

@@ -145,7 +145,7 @@ def lasting_states(site: Site) -> None:
 def _last(site: Site, met: dict[str, tuple[str, str]]) -> None:
     """`met`: for each type, the place and the state that its process meets there."""
     workers = dict(zip(met, site.workers, strict=False))
-    began = {type: len(_log(worker)) for type, worker in workers.items()}
+    began = {type: len(log_of(worker)) for type, worker in workers.items()}
     with site.broken(" ".join(f"{type}: {state} at {place}" for type, (place, state) in met.items())):
         for type, (place, state) in met.items():
             _set(site, place, state, type)
@@ -233,10 +233,10 @@ def _registered(site: Site, process: Process) -> int:
 
 
 def _said(process: Process, began: int, what: str) -> bool:
-    return what in _log(process)[began:]
+    return what in log_of(process)[began:]
 
 
-def _log(process: Process) -> str:
+def log_of(process: Process) -> str:
     """The log as it is now. `wrote()` would move the position at which the process goes on writing."""
     file = process.errors.fileno()
     return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")

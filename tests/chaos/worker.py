@@ -25,7 +25,7 @@ from uuid import uuid4
 
 from psycopg_pool import ConnectionPool
 
-from steve import Job, JobManager, Unavailable
+from steve import Job, JobManager, Snooze, Unavailable
 
 from .ledger import Ledger
 from .misdeeds import MISDEEDS, Scene
@@ -117,6 +117,8 @@ def _hog(pool: ConnectionPool[Any], seconds: float) -> None:
 
 
 def run(ledger: Ledger, pool: ConnectionPool[Any] | None, job: Job) -> Any:
+    if job.payload.get("do") == "snooze first" and job.started_at is None:
+        raise Snooze(0)
     run = uuid4().hex
     said = {"k": job.payload["k"], "attempt": job.attempts, "run": run, "pid": os.getpid()}
     ledger.note("run_start", **said)

@@ -207,3 +207,34 @@ def test_a_process_that_holds_the_lock_of_its_row_is_not_dead(
     first.close()
     until(lambda: rescue(statements, conn, seen(statements, conn), dead=True) == [job.uid])
     assert status(manager, job) == ("pending", 1)
+
+
+def test_a_rescue_honours_a_cancel_and_the_log_says_how_the_attempt_ended(
+    manager: JobManager, statements: Statements, first: psycopg.Connection, second: psycopg.Connection, schema: str
+) -> None:
+    """Whatever the number of crashes."""
+    jobs = manager.create_many([("a", None)] * 3)
+    process_id = register(statements, first)
+    claim(statements, second, process_id, 3)
+    second.execute(
+        f"update {schema}.job set cancel_asked_at = now(), cancel_reason = 'not needed' where uid = any(%s)".encode(),
+        [[jobs[0].uid, jobs[1].uid]],
+    )
+    second.execute(f"update {schema}.job set crashes = 2, attempts = 3 where uid = %s".encode(), [jobs[1].uid])
+    process = seen(statements, second)
+    rescued = statements.processes.rescue_jobs(second, process, False, "it fell silent", (), max_crashes=3, notify=False)
+    verdicts = {verdict.job.uid: (verdict, settled) for verdict, settled in rescued}
+    for job in jobs[:2]:
+        verdict, settled = verdicts[job.uid]
+        assert (verdict.status, verdict.attempt_status) == (Status.CANCELLED, AttemptStatus.CANCELLED)
+        assert (verdict.error, verdict.details) == ("Cancelled: not needed", "it fell silent")
+        assert settled.completed_at is not None
+        found = manager.find(job)
+        assert found is not None
+        assert (found.status, found.error) == (Status.CANCELLED, "Cancelled: not needed")
+        (attempt,) = manager.history(job)
+        assert (attempt.status, attempt.error_type) == (AttemptStatus.CANCELLED, "steve.Crashed")
+        assert (attempt.error_message, attempt.error_details) == ("Cancelled: not needed", "it fell silent")
+    assert verdicts[jobs[2].uid][0].status is Status.PENDING
+    (attempt,) = manager.history(jobs[2])
+    assert (attempt.status, attempt.error_type) == (AttemptStatus.CRASHED, "steve.Crashed")

@@ -5,7 +5,7 @@ where a first attempt succeeded, by the job's own row.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,10 +14,11 @@ import psycopg
 import pytest
 
 from steve import JobManager
+from steve._database.failures import Transient, Unexplained
 from steve._database.statements import statements_for
 from steve._database.statements.settlement import SettlementStatements
 from steve._model.claimed import Claimed, Settled
-from steve._model.outcome import NotBegun, Outcome, Raised, Returned, Snoozed, Verdict, judge
+from steve._model.outcome import CancelRaised, NotBegun, Outcome, Raised, Returned, Snoozed, Verdict, judge
 from steve._model.settings import Settings
 from tests.rows import claimed
 
@@ -144,3 +145,164 @@ def test_an_attempt_counts_only_if_this_process_made_it_after_its_claim_and_no_r
     log(conn, schema, rescued, "host:1", timedelta(0), "crashed")
     log(conn, schema, older, "host:1", timedelta(days=36_500))
     assert list(found(settlement, conn, [verdict(job, Returned("1")) for job in (own, of_another, rescued, older)])) == [1]
+
+
+# -- jobs that were to be cancelled -------------------------------------------------------------------------------------
+
+ASKED = "cancel_asked_at = now(), cancel_reason = 'not needed'"
+
+OUTCOMES: dict[str, Outcome] = {
+    "it raised": Raised("ValueError: no", "why", error_type="builtins.ValueError"),
+    "it gave up": Raised("Fail: no", None, error_type="steve.Fail", is_final=True),
+    "it snoozed": Snoozed(5.0),
+    "it was not begun": NotBegun(),
+}
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES)
+def test_a_settlement_honours_a_cancel_and_is_recognised_by_its_row_in_the_log(
+    settlement: SettlementStatements, claim: Claim, conn: psycopg.Connection, schema: str, outcome: Outcome
+) -> None:
+    job = claim()
+    change(conn, schema, job, ASKED)
+    verdicts = [verdict(claim(), Returned("1")), verdict(job, outcome)]
+    written = settle(settlement, conn, verdicts)
+    assert settlement.settle_jobs(conn, "host:1", verdicts, time.monotonic(), False, False) == {}
+    assert written[1] is not None
+    assert written[2] is not None
+    assert written[2].cancelled is not None
+    assert (written[1].cancelled, written[2].cancelled) == (None, "Cancelled: not needed")
+    row = conn.execute(
+        f"select status, error, attempts, lease_no, completed_at is not null, process_id from {schema}.job "
+        "where uid = %s".encode(),
+        [job.uid],
+    ).fetchone()
+    assert row == ("cancelled", "Cancelled: not needed", 1, job.lease_no, True, None)
+    told = verdicts[1].cancelled(written[2].cancelled)
+    assert conn.execute(
+        f"select status, error_message, error_details, error_type, number, lease_no from {schema}.attempt".encode()
+    ).fetchall() == [("cancelled", told.error, told.details, told.error_type, 1, job.lease_no)]
+    assert found(settlement, conn, verdicts) == written
+
+
+def test_the_times_of_a_cancelled_job_come_though_no_listener_asked_for_times(
+    settlement: SettlementStatements, claim: Claim, conn: psycopg.Connection, schema: str
+) -> None:
+    job = claim()
+    change(conn, schema, job, "cancel_asked_at = now()")
+    verdicts = [verdict(claim(), Returned("1")), verdict(job, Snoozed(5.0))]
+    landed = settlement.settle_jobs(conn, "host:1", verdicts, time.monotonic(), False, False)
+    assert landed[1] is None
+    assert landed[2] is not None
+    assert landed[2].cancelled == "Cancelled"
+    assert landed[2].completed_at is not None
+
+
+@pytest.mark.parametrize("outcome", [Returned("1"), CancelRaised("Cancelled: by itself", None)], ids=["returned", "cancelled"])
+def test_a_job_that_completed_or_was_cancelled_by_its_handler_is_not_changed_by_a_cancel(
+    settlement: SettlementStatements, claim: Claim, conn: psycopg.Connection, schema: str, outcome: Outcome
+) -> None:
+    job = claim()
+    change(conn, schema, job, ASKED)
+    one = verdict(job, outcome)
+    written = settle(settlement, conn, [one])[1]
+    assert written is not None
+    assert written.cancelled is None
+    assert conn.execute(f"select status, error from {schema}.job").fetchall() == [(str(one.status), one.error)]
+
+
+def test_a_row_that_a_rescue_wrote_for_a_cancelled_job_proves_no_settlement(
+    settlement: SettlementStatements, claim: Claim, conn: psycopg.Connection, schema: str
+) -> None:
+    job = claim()
+    log(conn, schema, job, "host:1", timedelta(0), "cancelled")
+    one = verdict(job, Raised("no", "why"))
+    assert list(found(settlement, conn, [one])) == [1]
+    conn.execute(f"update {schema}.attempt set error_type = 'steve.Crashed'".encode())
+    assert found(settlement, conn, [one]) == {}
+
+
+# -- rows that others have locked ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(conn: psycopg.Connection, database_url: str) -> Iterator[psycopg.Connection]:
+    """A connection of a user's, in whose transaction things stay locked until it is rolled back."""
+    with psycopg.connect(database_url, application_name="another program") as other:
+        yield other
+        other.rollback()
+
+
+def settle_unlocked(
+    settlement: SettlementStatements, conn: psycopg.Connection, verdicts: list[Verdict]
+) -> tuple[list[int], set[int]]:
+    landed, locked = settlement.settle_unlocked(conn, "host:1", verdicts, time.monotonic(), False, False)
+    return sorted(landed), set(locked)
+
+
+def test_a_settlement_passes_locked_rows_by_and_tells_them_from_those_that_are_not_held(
+    settlement: SettlementStatements, claim: Claim, conn: psycopg.Connection, other: psycopg.Connection, schema: str
+) -> None:
+    jobs = [claim() for _ in range(6)]
+    verdicts = [verdict(job, Returned("1")) for job in jobs]
+    other.execute(f"update {schema}.job set metadata = '{{}}' where uid = any(%s)".encode(), [[jobs[1].uid, jobs[3].uid]])
+    change(conn, schema, jobs[2], "lease_no = lease_no + 1")  # taken away
+    conn.execute(f"delete from {schema}.job where uid = %s".encode(), [jobs[4].uid])
+    assert settle_unlocked(settlement, conn, verdicts) == ([1, 6], {2, 4})
+    assert settle_unlocked(settlement, conn, [verdicts[1]]) == ([], {1})
+    other.rollback()
+    assert settle_unlocked(settlement, conn, [verdicts[1], verdicts[3]]) == ([1, 2], set())
+
+
+def test_a_settlement_passes_by_the_row_of_a_job_that_was_taken_away_and_is_locked(
+    settlement: SettlementStatements, claim: Claim, conn: psycopg.Connection, other: psycopg.Connection, schema: str
+) -> None:
+    job = claim()
+    change(conn, schema, job, "lease_no = lease_no + 1")
+    other.execute(f"update {schema}.job set metadata = '{{}}'".encode())
+    assert settle_unlocked(settlement, conn, [verdict(job, Returned("1"))]) == ([], set())
+
+
+@pytest.mark.parametrize("lock", ["for key share", "for share", "for no key update", "for update"])
+def test_a_lock_that_does_not_hinder_the_settlement_hinders_it_not(
+    settlement: SettlementStatements, claim: Claim, conn: psycopg.Connection, other: psycopg.Connection, schema: str, lock: str
+) -> None:
+    one = verdict(claim(), Returned("1"))
+    other.execute(f"select from {schema}.job {lock}".encode())
+    assert settle_unlocked(settlement, conn, [one]) == (([1], set()) if lock == "for key share" else ([], {1}))
+
+
+def test_a_lock_of_the_table_is_another_matter_than_a_lock_of_rows(
+    settlement: SettlementStatements, claim: Claim, conn: psycopg.Connection, other: psycopg.Connection, schema: str
+) -> None:
+    one = verdict(claim(), Returned("1"))
+    conn.execute("set lock_timeout = '10ms'")
+    other.execute(f"lock table {schema}.job in exclusive mode".encode())
+    with pytest.raises(Transient) as caught:
+        settle_unlocked(settlement, conn, [one])
+    assert caught.value.sqlstate == "55P03"
+    assert not isinstance(caught.value, Unexplained)
+    other.rollback()
+    other.execute(f"lock table {schema}.attempt in exclusive mode".encode())
+    with pytest.raises(Unexplained) as unexplained:
+        settle_unlocked(settlement, conn, [verdict(claim(), Raised("no", "why"))])
+    assert unexplained.value.sqlstate == "55P03", "so that the settler looks for the verdict that is the cause"
+
+
+@pytest.mark.parametrize("how", ["update {}.job set metadata = '{{}}'", "select from {}.job for update"])
+def test_the_session_that_holds_a_lock_is_named(
+    settlement: SettlementStatements, claim: Claim, conn: psycopg.Connection, other: psycopg.Connection, schema: str, how: str
+) -> None:
+    jobs = [claim(), claim()]
+    uids = [job.uid for job in jobs]
+    assert settlement.find_blockers(conn, uids) == []
+    other.execute(how.format(schema).encode())
+    ((name, seconds),) = settlement.find_blockers(conn, uids)
+    assert name.startswith(f"process {other.info.backend_pid} of PostgreSQL (another program, user ")
+    assert name.endswith(", idle in transaction)")
+    assert seconds is not None
+    assert 0 <= seconds < 60
+    other.rollback()
+    with other.transaction(), other.transaction():  # the lock is one of a subtransaction
+        other.execute(how.format(schema).encode())
+        assert len(settlement.find_blockers(conn, uids)) == 1

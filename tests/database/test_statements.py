@@ -283,6 +283,15 @@ def test_the_statements_of_a_started_manager_use_indexes(
             plans = plans_of(planned.settlement.find_settled, connection, "host:1", verdicts(group))
             assert_by_index(plans, ("written", len(group), statistics))
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
+            plans = plans_of(planned.settlement.settle_unlocked, connection, "host:1", verdicts(group), 1.0, True, True)
+            assert_by_index(plans, ("unlocked", len(group), statistics))
+            assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
+            plans = plans_of(planned.settlement.find_blockers, connection, group)
+            assert_by_index(plans, ("blockers", len(group), statistics))
+            assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
+        plans = plans_of(planned.claims().expire_jobs, connection)
+        assert_by_index(plans, ("expire", statistics))
+        assert {index for plan in plans for index in indexes(plan)} == {"job_expiry", "job_pkey"}
         assert_by_index(plans_of(planned.jobs.find_jobs, connection, uids[:1]), ("find", statistics))
         # Of job_claimed: the jobs of one process, and the step from each process to the next.
         dead = Process(1, "host:1", 60.0, 0.0, None, True)

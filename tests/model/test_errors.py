@@ -1,4 +1,4 @@
-"""The tree of exceptions, and Snooze's arguments."""
+"""The tree of exceptions, and the arguments of a handler's words."""
 
 import pickle
 import traceback
@@ -7,7 +7,25 @@ from uuid import UUID
 
 import pytest
 
-from steve import AlreadyExists, InvalidJob, NotRunning, OutcomeUnknown, SchemaError, Snooze, SteveError, Unavailable
+import steve
+from steve import (
+    AlreadyExists,
+    Cancel,
+    Cancelled,
+    Crashed,
+    Expired,
+    Fail,
+    InvalidJob,
+    NotRunning,
+    OutcomeUnknown,
+    Retry,
+    SchemaError,
+    Snooze,
+    SteveError,
+    TimedOut,
+    Unavailable,
+)
+from steve._model.outcome import CANCELLED, CRASHED, EXPIRED
 
 YEAR = 31_536_000
 
@@ -23,6 +41,13 @@ YEAR = 31_536_000
         (Unavailable, (SteveError,)),
         (OutcomeUnknown, (SteveError,)),
         (Snooze, (BaseException,)),
+        (Retry, (BaseException,)),
+        (Fail, (BaseException,)),
+        (Cancel, (BaseException,)),
+        (Cancelled, (Exception,)),
+        (Expired, (Exception,)),
+        (Crashed, (Exception,)),
+        (TimedOut, (Exception,)),
     ],
 )
 def test_each_error_has_its_place_in_the_tree(error: type[BaseException], parents: tuple[type, ...]) -> None:
@@ -41,12 +66,22 @@ def test_a_job_whose_outcome_is_unknown_can_be_looked_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [SteveError("no"), InvalidJob("no"), SchemaError("no"), NotRunning("no"), Unavailable("no"), Snooze(5)]
-)
+    "error",
+    [
+        SteveError("no"), InvalidJob("no"), SchemaError("no"), NotRunning("no"), Unavailable("no"), Snooze(5),
+        Retry(5), Retry(5, "why"), Fail("why"), Cancel("why"),
+    ],
+)  # fmt: skip
 def test_errors_can_be_pickled(error: BaseException) -> None:
     twin = pickle.loads(pickle.dumps(error))
     assert type(twin) is type(error)
     assert twin.args == error.args
+
+
+@pytest.mark.parametrize(("name", "kind"), [(CANCELLED, Cancelled), (EXPIRED, Expired), (CRASHED, Crashed)])
+def test_what_the_log_calls_an_attempt_that_no_handler_ended_can_be_imported(name: str, kind: type[Exception]) -> None:
+    assert name == f"{kind.__module__}.{kind.__qualname__}"
+    assert getattr(steve, name.removeprefix("steve.")) is kind
 
 
 @pytest.mark.parametrize("seconds", [0, 0.0, 1, 0.25, 1e-9, YEAR, float(YEAR)])
@@ -55,7 +90,7 @@ def test_a_snooze_takes_from_no_time_to_a_year(seconds: float) -> None:
     assert type(Snooze(seconds).seconds) is float
 
 
-@pytest.mark.parametrize(
+NO_DELAYS = pytest.mark.parametrize(
     ("seconds", "error"),
     [
         (-1, ValueError),
@@ -72,14 +107,39 @@ def test_a_snooze_takes_from_no_time_to_a_year(seconds: float) -> None:
         (5j, TypeError),
     ],
 )
+
+
+@NO_DELAYS
 def test_a_snooze_for_anything_else_is_refused(seconds: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"Snooze\(seconds\) must be"):
         Snooze(seconds)
 
 
-def test_a_handlers_own_except_exception_does_not_catch_a_snooze() -> None:
-    with pytest.raises(Snooze):
+@NO_DELAYS
+def test_a_retry_after_anything_else_is_refused(seconds: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"Retry\(after\) must be"):
+        Retry(seconds)
+
+
+def test_a_retry_says_when_and_may_say_why() -> None:
+    assert (Retry(5).after, Retry(5).reason) == (5.0, None)
+    assert (Retry(0.5, "busy").after, Retry(0.5, reason="busy").reason) == (0.5, "busy")
+
+
+@pytest.mark.parametrize("reason", [None, 5, b"why", ["why"], ValueError("why")])
+@pytest.mark.parametrize("word", [Fail, Cancel])
+def test_a_reason_is_a_text(word: Any, reason: Any) -> None:
+    with pytest.raises(TypeError, match=rf"{word.__name__}\(reason\) must be a str, not {type(reason).__name__}"):
+        word(reason)
+    if reason is not None:
+        with pytest.raises(TypeError, match=r"Retry\(after, reason\) must be a str"):
+            Retry(5, reason)
+
+
+@pytest.mark.parametrize("word", [Snooze(5), Retry(5), Fail("why"), Cancel("why")])
+def test_a_handlers_own_except_exception_does_not_catch_its_words(word: BaseException) -> None:
+    with pytest.raises(type(word)):
         try:
-            raise Snooze(5)
+            raise word
         except Exception:  # pragma: no cover
             pytest.fail("caught")

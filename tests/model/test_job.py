@@ -64,7 +64,7 @@ def test_a_status_is_its_text(status: Status | AttemptStatus, text: str) -> None
 
 def test_these_are_all_statuses() -> None:
     assert list(Status) == ["pending", "running", "completed", "failed", "cancelled"]
-    assert list(AttemptStatus) == ["running", "success", "error", "crashed"]
+    assert list(AttemptStatus) == ["running", "success", "error", "crashed", "cancelled"]
 
 
 @VALUES

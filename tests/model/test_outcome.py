@@ -1,20 +1,43 @@
 """judge(): every rule about what becomes of a job, as a table: what the handler did, and the verdict."""
 
+import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from steve import AttemptStatus, RetryPolicy, Status
-from steve._model.outcome import NotBegun, Outcome, Raised, Returned, Snoozed, Unusable, Verdict, judge
-from tests.rows import claimed
+from steve._model.outcome import (
+    CancelRaised,
+    NotBegun,
+    Outcome,
+    Overdue,
+    Raised,
+    Returned,
+    Snoozed,
+    Unusable,
+    Verdict,
+    is_last_attempt,
+    is_overdue,
+    judge,
+)
+from tests.rows import NOON, claimed
 
 BEGUN = 123.0
-ERROR = Raised("ValueError: no", "Traceback ...")
+ERROR = Raised("ValueError: no", "Traceback ...", error_type="builtins.ValueError")
+FINAL = ERROR._replace(is_final=True)
+LATER = ERROR._replace(delay=90.0)
+CANCEL = CancelRaised("Cancelled: not needed", None)
+
+
+def extras(**more: Any) -> dict[str, Any]:
+    """The column of a job that has some of what most jobs have none of."""
+    return {"extras": json.dumps(more)}
 
 
 def verdict(status: Status, attempt_status: AttemptStatus | None, **more: Any) -> dict[str, Any]:
     """The fields of a verdict except the job."""
-    nothing = {"begun": BEGUN, "result": None, "error": None, "details": None, "delay": 0.0}
+    nothing = {"begun": BEGUN, "result": None, "error": None, "details": None, "delay": 0.0, "error_type": None}
     return nothing | {"status": status, "attempt_status": attempt_status} | more
 
 
@@ -23,10 +46,12 @@ def completed(result: str | None) -> dict[str, Any]:
 
 
 def again(delay: float) -> dict[str, Any]:
-    return verdict(Status.PENDING, AttemptStatus.ERROR, error=ERROR.message, details=ERROR.details, delay=delay)
+    return verdict(Status.PENDING, AttemptStatus.ERROR, **IN_LOG, delay=delay)
 
 
-FAILED = verdict(Status.FAILED, AttemptStatus.ERROR, error=ERROR.message, details=ERROR.details)
+IN_LOG = {"error": ERROR.message, "details": ERROR.details, "error_type": ERROR.error_type}
+FAILED = verdict(Status.FAILED, AttemptStatus.ERROR, **IN_LOG)
+CANCELLED = verdict(Status.CANCELLED, AttemptStatus.CANCELLED, error="Cancelled: not needed", error_type="steve.Cancelled")
 BACK = verdict(Status.PENDING, None, begun=None, delay=None)
 
 RULES: dict[str, tuple[dict[str, Any], Outcome, dict[str, Any]]] = {
@@ -56,6 +81,32 @@ RULES: dict[str, tuple[dict[str, Any], Outcome, dict[str, Any]]] = {
     "nor do two": ({"attempts": 3, "crashes": 2}, ERROR, again(2.0)),
     "the last attempt after two crashes": ({"attempts": 5, "crashes": 2}, ERROR, FAILED),
     "the only attempt after a crash": ({"attempts": 2, "crashes": 1, "max_attempts": 1}, ERROR, FAILED),
+    "four failures are forgiven": ({"attempts": 5, **extras(forgiven=4)}, ERROR, again(2.0)),
+    "four are forgiven, and the second since": ({"attempts": 6, **extras(forgiven=4)}, ERROR, again(4.0)),
+    "four are forgiven, and the third since is the last": ({"attempts": 7, **extras(forgiven=4)}, ERROR, FAILED),
+    "forgiven failures are no crashes": ({"attempts": 7, "crashes": 1, **extras(forgiven=4)}, ERROR, again(4.0)),
+    "nothing is forgiven": ({"attempts": 3, **extras(tags={"a": 1})}, ERROR, FAILED),
+    "more is forgiven than has failed": ({"attempts": 1, **extras(forgiven=4)}, ERROR, again(0.125)),
+    "it said that it fails": ({}, FINAL, FAILED),
+    "it said that it fails at the last attempt": ({"attempts": 3}, FINAL, FAILED),
+    "it said when to try again": ({}, LATER, again(90.0)),
+    "it said when, whatever the policy": ({"backoff_strategy": "none", "backoff_jitter": 1.0}, LATER, again(90.0)),
+    "it said to try again at once": ({}, ERROR._replace(delay=0.0), again(0.0)),
+    "it said when to try again at the last attempt": ({"attempts": 3}, LATER, FAILED),
+    "it cancelled its job": ({}, CANCEL, CANCELLED),
+    "it cancelled its job at the last attempt": ({"attempts": 3}, CANCEL, CANCELLED),
+    "it cancelled its job while it handled an error": ({}, CANCEL._replace(details="why"), CANCELLED | {"details": "why"}),
+    "its time to begin was over": (
+        extras(expires_at="2025-01-01T11:00:00+00:00"),
+        Overdue(),
+        verdict(
+            Status.CANCELLED,
+            AttemptStatus.CANCELLED,
+            begun=None,
+            error="Expired: the job had not begun by 2025-01-01T11:00:00+00:00",
+            error_type="steve.Expired",
+        ),
+    ),
     "it snoozed": ({}, Snoozed(90.0), verdict(Status.PENDING, None, delay=90.0)),
     "it snoozed for no time": ({}, Snoozed(0.0), verdict(Status.PENDING, None, delay=0.0)),
     "it snoozed at the last attempt": ({"attempts": 3}, Snoozed(5.0), verdict(Status.PENDING, None, delay=5.0)),
@@ -116,6 +167,53 @@ def test_any_policy_that_the_table_may_hold_can_be_judged(numbers: dict[str, flo
 def test_only_a_job_that_was_not_begun_goes_back() -> None:
     given_back = {name for name, (columns, outcome, _) in RULES.items() if judge(claimed(**columns), outcome, BEGUN).goes_back}
     assert given_back == {"it was not begun", "it was not begun at the last attempt"}
+
+
+EXPIRES_AT_NOON = extras(expires_at=NOON.isoformat())
+OVERDUE: dict[str, tuple[dict[str, Any], float, bool]] = {
+    # the job, how many seconds ago it was claimed, and whether it must not begin any more
+    "it does not expire": ({}, 1e9, False),
+    "it has something else": (extras(tags={"a": 1}), 1e9, False),
+    "claimed a second before": (EXPIRES_AT_NOON | {"claimed_at": NOON - timedelta(seconds=1)}, 0.5, False),
+    "claimed a second before, a second ago": (EXPIRES_AT_NOON | {"claimed_at": NOON - timedelta(seconds=1)}, 1.0, True),
+    "claimed at that time": (EXPIRES_AT_NOON, 0.0, True),
+    "claimed after": (EXPIRES_AT_NOON | {"claimed_at": NOON + timedelta(days=1)}, 0.0, True),
+    "begun before": (EXPIRES_AT_NOON | {"started_at": NOON - timedelta(days=1)}, 1e6, False),
+    "in another time zone": (extras(expires_at="2025-01-01T14:00:01+02:00"), 0.5, False),
+    "in another time zone, a second ago": (extras(expires_at="2025-01-01T14:00:01+02:00"), 1.0, True),
+}
+
+
+@pytest.mark.parametrize(("columns", "seconds", "expected"), OVERDUE.values(), ids=OVERDUE)
+def test_a_job_that_has_not_begun_in_time_must_not_begin(columns: dict[str, Any], seconds: float, expected: bool) -> None:
+    assert is_overdue(claimed(**columns), seconds) is expected
+
+
+def test_the_last_attempt_is_the_one_whose_failure_is_final() -> None:
+    for columns, _, _ in RULES.values():
+        job = claimed(**columns)
+        assert is_last_attempt(job) is (judge(job, ERROR, BEGUN).status is Status.FAILED)
+
+
+YIELDS: dict[str, tuple[Outcome, str | None]] = {
+    # what became of a job that somebody had asked to cancel: its outcome, and the details in the log
+    "it raised": (ERROR, "Traceback ..."),
+    "it said that it fails": (Raised("Fail: no such file", None, is_final=True), "Fail: no such file"),
+    "its result could not be stored": (Unusable("ResultNotStorable: no"), "ResultNotStorable: no"),
+    "it snoozed": (Snoozed(5.0), None),
+    "it was not begun": (NotBegun(), None),
+}
+
+
+@pytest.mark.parametrize(("outcome", "details"), YIELDS.values(), ids=YIELDS)
+def test_a_job_that_is_cancelled_instead_keeps_what_the_handler_raised(outcome: Outcome, details: str | None) -> None:
+    judged = judge(claimed(), outcome, BEGUN)
+    cancelled = judged.cancelled("Cancelled: not needed")
+    assert cancelled._asdict() == {"job": claimed()} | CANCELLED | {"begun": judged.begun, "details": details}
+    assert cancelled.is_final
+    assert cancelled.counts
+    assert not cancelled.goes_back
+    assert cancelled.due_in is None
 
 
 def test_the_size_of_a_verdict_counts_its_texts() -> None:

@@ -110,7 +110,7 @@ MUTANTS = (
         "M1h",
         "a success at the first attempt is written into the log, too",
         "behaviour/test_attempts.py::test_a_job_that_succeeds_at_once_has_no_row_in_the_log",
-        Edit("_database/sql/settle_jobs.sql", "attempt_status is not null and process is null", "attempt_status is not null"),
+        Edit("_database/sql/settle_jobs.sql", "cancelled is not null) and process is null", "cancelled is not null)"),
     ),
     Mutant(
         "M1i",
@@ -354,7 +354,7 @@ MUTANTS = (
         "M17f",
         "a crash spends an attempt",
         "behaviour/test_retrying.py::test_crashes_spend_no_attempts",
-        Edit("_model/outcome.py", "failures = job.attempts - job.crashes", "failures = job.attempts"),
+        Edit("_model/outcome.py", "return job.attempts - job.crashes", "return job.attempts"),
     ),
     Mutant(
         "M13b",
@@ -515,7 +515,7 @@ MUTANTS = (
         "behaviour/test_retrying.py::test_a_snooze_postpones_the_job_and_leaves_no_attempt_and_no_history",
         Edit(
             "_database/sql/settle_jobs.sql",
-            "attempts = job.attempts - (verdict.attempt_status is null)::integer",
+            "attempts = job.attempts - (verdict.attempt_status is null and job.cancel_asked_at is null)::integer",
             "attempts = job.attempts",
         ),
     ),
@@ -523,7 +523,11 @@ MUTANTS = (
         "M20",
         "a job is tried once more than max_attempts says",
         "behaviour/test_retrying.py::test_a_job_is_tried_max_attempts_times_and_then_failed",
-        Edit("_model/outcome.py", "if failures >= job.max_attempts", "if failures > job.max_attempts"),
+        Edit(
+            "_model/outcome.py",
+            "return attempts_spent(job) >= job.max_attempts",
+            "return attempts_spent(job) > job.max_attempts",
+        ),
     ),
     Mutant(
         "M21",
@@ -564,11 +568,7 @@ MUTANTS = (
         "M23b",
         "an outcome that PostgreSQL does not take at present is given up",
         "engine/settle/test_settler.py::test_an_outcome_that_is_not_taken_is_kept_as_it_is_until_it_is",
-        Edit(
-            "_engine/settle/settler.py",
-            "self._queue.deferred = [*self._queue.deferred, Deferred(verdict, since, doubtful, was_logged)]",
-            "pass",
-        ),
+        Edit("_engine/settle/settler.py", "self._postponed.defer(one)", "pass"),
     ),
     Mutant(
         "M23c",
@@ -791,5 +791,128 @@ MUTANTS = (
         "an object of a subclass is stored as one of the annotated class, and loses what the subclass adds",
         "model/test_arguments.py::test_a_value_of_another_type_is_a_type_error_that_names_its_place",
         Edit("_model/codec.py", "if type(value) is not kind:  # an object", "if not isinstance(value, kind):  # an object"),
+    ),
+    # -- jobs that are to be cancelled, and jobs that expire ----------------------------------------------------------------
+    Mutant(
+        "M40",
+        "a job that was to be cancelled is tried again after an error",
+        "database/test_settlement.py::test_a_settlement_honours_a_cancel_and_is_recognised_by_its_row_in_the_log",
+        Edit("_database/sql/settle_jobs.sql", "'failed') then 'cancelled'\n", "'failed') then verdict.status\n"),
+    ),
+    Mutant(
+        "M40b",
+        "a cancel takes the result of a job whose handler returned all the same",
+        "database/test_settlement.py::test_a_job_that_completed_or_was_cancelled_by_its_handler_is_not_changed_by_a_cancel",
+        Edit(
+            "_database/sql/settle_jobs.sql",
+            "verdict.status in ('pending', 'failed') then 'cancelled'\n",
+            "verdict.status in ('pending', 'failed', 'completed') then 'cancelled'\n",
+        ),
+    ),
+    Mutant(
+        "M40c",
+        "a snoozed or unbegun job that is cancelled leaves no row in the log: a lost reply to that hides it from the listeners",
+        "database/test_settlement.py::test_a_settlement_honours_a_cancel_and_is_recognised_by_its_row_in_the_log",
+        Edit(
+            "_database/sql/settle_jobs.sql",
+            "(attempt_status is not null or cancelled is not null)",
+            "attempt_status is not null",
+        ),
+    ),
+    Mutant(
+        "M40d",
+        "listeners are told what the handler's outcome would have become, not that the job was cancelled",
+        "engine/settle/test_settler.py::test_what_was_written_is_told_if_somebody_had_asked_to_cancel_the_job",
+        Edit("_engine/settle/settler.py", "verdict = verdict.cancelled(settled.cancelled)", "pass"),
+    ),
+    Mutant(
+        "M41",
+        "a rescue runs a job again that was to be cancelled",
+        "database/test_holding.py::test_a_rescue_honours_a_cancel_and_the_log_says_how_the_attempt_ended",
+        Edit("_database/sql/rescue_jobs.sql", "when cancel_asked_at is not null then 'cancelled'", ""),
+    ),
+    Mutant(
+        "M41b",
+        "the row that a rescue wrote for a cancelled job is taken for a settlement of the process that lost it",
+        "database/test_settlement.py::test_a_row_that_a_rescue_wrote_for_a_cancelled_job_proves_no_settlement",
+        Edit("_database/sql/find_settled.sql", "and attempt.error_type is distinct from 'steve.Crashed'", ""),
+    ),
+    Mutant(
+        "M42",
+        "a job in the buffer begins though the process has heard that it is to be cancelled",
+        "engine/work/test_worker.py::test_a_job_in_the_buffer_that_is_to_be_cancelled_never_begins_and_goes_back",
+        Edit("_engine/work/worker.py", "and not self.running.signals.must_not_begin(job)", ""),
+    ),
+    Mutant(
+        "M42b",
+        "a handler that waits is not woken when its job is to be cancelled",
+        "engine/work/test_signals.py::test_a_handler_that_waits_is_woken_when_its_job_is_to_be_cancelled_and_others_are_not",
+        Edit("_engine/work/signals.py", "or claim in self._lost or claim in self._cancelled", "or claim in self._lost"),
+    ),
+    Mutant(
+        "M43",
+        "a job that is claimed too late begins",
+        "engine/claim/test_buffer.py::test_a_job_whose_time_to_begin_is_over_is_not_taken",
+        Edit(
+            "_engine/claim/buffer.py", "if job.extras is None or not is_overdue(job, self._clock() - claimed_at):", "if True:"
+        ),
+    ),
+    Mutant(
+        "M43b",
+        "a job that began in time is cancelled before its second attempt",
+        "model/test_outcome.py::test_a_job_that_has_not_begun_in_time_must_not_begin",
+        Edit("_model/outcome.py", "if job.extras is None or job.started_at is not None:", "if job.extras is None:"),
+    ),
+    Mutant(
+        "M43c",
+        "a job that nobody claims expires never",
+        "behaviour/test_asked_to_cancel.py::test_a_job_that_nobody_claims_expires_and_one_that_has_begun_before_does_not",
+        Edit("_database/sql/expire_jobs.sql", "and expires_at <= pg_catalog.now()", "and expires_at <= '-infinity'"),
+    ),
+    Mutant(
+        "M44",
+        "failures before a retry by hand count",
+        "model/test_outcome.py::test_the_verdict_follows_from_the_job_and_the_outcome",
+        Edit("_model/outcome.py", " - (job.more().forgiven or 0)", ""),
+    ),
+    # -- locks of others ----------------------------------------------------------------------------------------------------
+    Mutant(
+        "M45",
+        "a user's open transaction over a running row holds up the outcomes of all jobs",
+        "behaviour/test_asked_to_cancel.py::test_an_open_transaction_on_a_running_row_holds_up_no_other_outcome",
+        Edit("_database/connections.py", "prepare_for_settling(self._tuning.lock_patience)", "prepare_for_loop"),
+    ),
+    Mutant(
+        "M45b",
+        "an outcome that is set aside counts as unknown, so that its job is freed and runs again",
+        "engine/settle/test_settler.py::test_a_verdict_whose_row_is_locked_is_set_aside_and_the_others_are_written",
+        Edit("_engine/settle/postponed.py", "return self._queue.deferred + self._queue.aside", "return self._queue.deferred"),
+    ),
+    Mutant(
+        "M45c",
+        "each locked row holds up a settlement once more",
+        "engine/settle/test_settler.py::test_after_a_locked_row_no_settlement_waits_for_another_one",
+        Edit(
+            "_engine/settle/aside.py",
+            "self._careful_until = time.monotonic() + self._tuning.aside_silent",
+            "self._careful_until = time.monotonic() + 0.001",
+        ),
+    ),
+    Mutant(
+        "M45d",
+        "an outcome that is set aside is lost if the job's row was locked by the try whose reply was lost",
+        "engine/settle/test_settler.py::test_a_row_that_was_locked_by_a_try_whose_reply_was_lost_is_looked_up",
+        Edit("_engine/settle/postponed.py", "return before._replace(verdict=verdict, doubtful=doubtful)", "return before"),
+        Edit(
+            "_engine/settle/postponed.py",
+            "return Deferred(verdict, since, doubtful, False)",
+            "return Deferred(verdict, since, False, False)",
+        ),
+    ),
+    Mutant(
+        "M45e",
+        "an outcome is dropped because its job's row is locked",
+        "database/test_settlement.py::test_a_settlement_passes_locked_rows_by_and_tells_them_from_those_that_are_not_held",
+        Edit("_database/statements/settlement.py", "if key in held}", "if False}"),
     ),
 )

@@ -18,7 +18,7 @@ create table {schema}.job (
   result           jsonb,                                     -- null unless completed
   error            text,                                      -- the last error's message; null once completed
   status           text        not null default 'pending'
-                   check (status in ('pending', 'running', 'completed', 'failed', 'cancelled')),   -- cancelled: reserved
+                   check (status in ('pending', 'running', 'completed', 'failed', 'cancelled')),
   attempts         integer     not null default 0 check (attempts <= 1000000000),   -- claims, less those given back or snoozed
   crashes          smallint    not null default 0 check (crashes <= 10000),         -- attempts ended by a process's death
   max_attempts     integer     not null default 3 check (max_attempts between 1 and 10000),
@@ -33,7 +33,7 @@ create table {schema}.job (
   updated_at       timestamptz not null default clock_timestamp(),
   run_at           timestamptz not null default clock_timestamp(),
   started_at       timestamptz,                               -- first attempt, written with its outcome
-  completed_at     timestamptz,                               -- final: completed or failed
+  completed_at     timestamptz,                               -- when it became completed, failed or cancelled
   process          text,                                      -- of its only attempt, which succeeded: the log has no row for it
   -- Most jobs have none of these.
   unique_key       text        collate "C" check (char_length(unique_key) between 1 and 255),
@@ -68,6 +68,10 @@ create index job_due on {schema}.job (priority desc, run_at, uid) where status =
 create index job_ready on {schema}.job (queue, type, priority, run_at, uid) where status = 'pending';
 -- For crashed jobs, which a process held when it died. They are few, and are claimed separately.
 create index job_suspect on {schema}.job (run_at, uid) where status = 'pending' and crashes > 0;
+-- For expire_jobs.sql: jobs that are to be cancelled if they have not begun by then. `is true`, so that the statement, which says
+-- the same, can use no other index of pending jobs.
+create index job_expiry on {schema}.job (expires_at)
+  where expires_at is not null and started_at is null and (status = 'pending') is true;
 -- For rescue_jobs.sql, review_claims.sql and find_claimed.sql; no other statement may use it.
 -- It has one key for each process, and its entries come and go: deduplication would cost every claim more than it saves.
 create index job_claimed on {schema}.job (process_id) with (deduplicate_items = off) where status = 'running';
@@ -84,7 +88,8 @@ create table {schema}.attempt (                               -- no foreign key 
   process       text        not null,
   started_at    timestamptz not null,
   completed_at  timestamptz not null,
-  status        text        not null check (status in ('success', 'error', 'crashed')),
+  status        text        not null check (status in ('success', 'error', 'crashed', 'cancelled')),
+  error_type    text,                                         -- module.qualname of what was raised, or steve.Crashed and so on
   error_message text,
   error_details text,
   check (least(started_at, completed_at) > '0001-01-02' and greatest(started_at, completed_at) < '9999-01-01'),

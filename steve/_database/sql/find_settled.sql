@@ -3,20 +3,24 @@
 --
 -- The row must name this process: after a failover another process may have claimed the job under the same lease_no. The row of
 -- the attempt must also be later than the claim: an older one was left from another life of the job (forget_attempt.sql). If
--- the job's own row stands for that lease, there is no other row of the attempt, so any that is found was left, too. A row with
--- the status `crashed` does not count: a rescue wrote it, not a settlement.
+-- the job's own row stands for that lease, there is no other row of the attempt, so any that is found was left, too. A row of a
+-- crash does not count: a rescue wrote it, not a settlement. Its status is `crashed`, or `cancelled` if that was asked.
+--
+-- `cancelled`: the job's error, if the attempt ended with it, perhaps because somebody had asked for that (settle_jobs.sql).
 --
 -- `= any(array[...])`: see settle_jobs.sql.
 select
   given.place, job.run_at, job.started_at, coalesce(attempt.completed_at, job.completed_at),
-  job.completed_at, coalesce(attempt.started_at, job.started_at)
+  job.completed_at, coalesce(attempt.started_at, job.started_at),
+  case when attempt.status = 'cancelled' then attempt.error_message end as cancelled
 from unnest(
   (select %(uids)s::pg_catalog.uuid[]), %(lease_nos)s::bigint[], %(claimed_ats)s::pg_catalog.timestamptz[]
 ) with ordinality as given (uid, lease_no, claimed_at, place)
 join {schema}.job on job.uid = any(array[given.uid])
 left join {schema}.attempt
   on attempt.job_uid = any(array[given.uid]) and attempt.lease_no = given.lease_no
-  and attempt.process = %(process)s and attempt.status <> 'crashed' and attempt.completed_at >= given.claimed_at
+  and attempt.process = %(process)s and attempt.status <> 'crashed'
+  and attempt.error_type is distinct from 'steve.Crashed' and attempt.completed_at >= given.claimed_at
   and (job.process is null or job.lease_no <> given.lease_no)
 where attempt.job_uid is not null
   or (job.process = %(process)s and job.lease_no = given.lease_no and job.claimed_at = given.claimed_at)

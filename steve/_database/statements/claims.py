@@ -13,8 +13,10 @@ from steve._database.literals import array, text_array, uuid_array
 from steve._database.statements.rows import claim_order, claimed_row
 from steve._database.statements.script import Script
 from steve._model.claim import ClaimReply, Demand, Watermark
-from steve._model.claimed import Claimed
+from steve._model.claimed import Claimed, Settled
+from steve._model.outcome import EXPIRED, Verdict
 from steve._runtime.log import logger
+from steve.job import Status
 
 _ABOVE_ALL_PRIORITIES = 2**15 - 1
 """The greatest smallint, which is no priority."""
@@ -122,6 +124,12 @@ class ClaimStatements:
         rows = self._script.rows(connection, "find_claimed", {"process_id": process_id, "answered": times})
         return sorted(map(claimed_row, rows), key=claim_order)
 
+    def expire_jobs(self, connection: Connection) -> list[tuple[Verdict, Settled]]:
+        """Cancel some jobs that have not begun by their `expires_at`. Returns them. An empty list: there are no more, or
+        another process is at it."""
+        parameters = {"lock": f"steve {self._script.schema} ", "n": self._script.tuning.expire_most}
+        return [_expired(row) for row in self._script.rows(connection, "expire_jobs", parameters, prepare=True)]
+
     def find_horizon(self, connection: Connection) -> list[tuple[str, float | None]]:
         """What keeps PostgreSQL from removing dead rows and index entries, and for how many seconds it has done so."""
         return [(row[0], row[1]) for row in self._script.rows(connection, "find_horizon", {})]
@@ -136,6 +144,13 @@ class _Served(NamedTuple):
 
     def parameters(self) -> dict[str, Any]:
         return {"types": text_array(self.types), "any_type": self.any_type, "queues": text_array(self.queues)}
+
+
+def _expired(row: tuple[Any, ...]) -> tuple[Verdict, Settled]:
+    job = Claimed(*row[: len(Claimed._fields)])
+    updated_at, completed_at = row[len(Claimed._fields) :]
+    verdict = Verdict(job, None, Status.CANCELLED, None, error=job.error, delay=None, error_type=EXPIRED)
+    return verdict, Settled(job.run_at, None, updated_at, completed_at, updated_at)
 
 
 def _places(text: str | None) -> list[tuple[int, Any]]:

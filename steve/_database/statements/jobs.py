@@ -208,7 +208,9 @@ class JobStatements:
     def list_attempts(self, connection: Connection, uid: UUID) -> list[Attempt]:
         rows = self._script.rows(connection, "list_attempts", {"uid": uid}, prepare=False)
         return [
-            Attempt(row[0], row[1], row[2], in_utc(row[3]), in_utc(row[4]), known(AttemptStatus, row[5]), row[6], row[7])
+            Attempt(
+                row[0], row[1], row[2], in_utc(row[3]), in_utc(row[4]), known(AttemptStatus, row[5]), row[6], row[7], row[8]
+            )
             for row in rows
         ]
 

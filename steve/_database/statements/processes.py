@@ -10,7 +10,7 @@ from steve._database.failures import Connection
 from steve._database.literals import array, uuid_array
 from steve._database.statements.script import Script
 from steve._model.claimed import Claimed, ClaimKey, Settled
-from steve._model.outcome import Verdict
+from steve._model.outcome import CRASHED, Verdict
 from steve._model.process import Process
 from steve._version import __version__
 from steve.job import AttemptStatus, Status
@@ -162,7 +162,7 @@ class ProcessStatements:
         rows = self._script.with_notification(
             connection, notify, lambda notify: self._script.rows(connection, "rescue_jobs", parameters | {"notify": notify})
         )
-        return [_rescued(row) for row in rows]
+        return [_rescued(row, reason) for row in rows]
 
     def review_claims(self, connection: Connection, id: int, lease: float) -> Review:
         """`id`: this process. `lease`: the lease in the rows that are made for other processes."""
@@ -183,10 +183,14 @@ class ProcessStatements:
         return f"steve {self._script.schema} "
 
 
-def _rescued(row: tuple[Any, ...]) -> tuple[Verdict, Settled]:
+def _rescued(row: tuple[Any, ...], reason: str) -> tuple[Verdict, Settled]:
     job = Claimed(*row[: len(Claimed._fields)])
-    updated_at, completed_at, status = row[len(Claimed._fields) : -1]
-    verdict = Verdict(job, None, Status(status), AttemptStatus.CRASHED, error=job.error, delay=None)
+    updated_at, completed_at, text = row[len(Claimed._fields) : -1]
+    status = Status(text)
+    kind, details = AttemptStatus.CRASHED, None
+    if status is Status.CANCELLED:
+        kind, details = AttemptStatus.CANCELLED, reason
+    verdict = Verdict(job, None, status, kind, None, job.error, details, delay=None, error_type=CRASHED)
     started_at = job.started_at or job.claimed_at
     settled = Settled(job.run_at, started_at, updated_at, completed_at, job.claimed_at)
     return verdict, settled

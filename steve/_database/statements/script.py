@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from steve._database.execute import FOR_LOOPS, SET_FOR_LOOPS, execute, quoted, read_statement, settings
+from steve._database.execute import FOR_LOOPS, SET_FOR_LOOPS, execute, quoted, read_statement, settings, with_lock_timeout
 from steve._database.failures import Connection, failure_of
 from steve._database.notify_guard import NotifyGuard
 from steve._model.tuning import Tuning
@@ -24,6 +24,7 @@ class Script:
         self.tuning = tuning
         self.channel = channel_of(schema)
         self._texts = {name: read_statement(text, schema) for name, text in _texts().items()}
+        self._values: dict[str, dict[str, str]] = {}
         self._guard = NotifyGuard(tuning)
 
     def text(self, name: str) -> str:
@@ -37,6 +38,10 @@ class Script:
         """The full name of a table, for PostgreSQL's functions that take it as text."""
         return f"{quoted(self.schema)}.{name}"
 
+    def limit_locks(self, name: str) -> None:
+        """Behind a pooler, give this statement a lock_timeout too: elsewhere the settler's session has it."""
+        self._values[name] = with_lock_timeout(FOR_LOOPS, self.tuning.lock_patience)
+
     def rows(
         self, connection: Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
     ) -> list[tuple[Any, ...]]:
@@ -44,7 +49,7 @@ class Script:
         try:  # not `translated`, which would take a hundredth of each create's time
             if prepare and connection.prepare_threshold is None:  # behind a pooler, settings last for one transaction
                 with connection.transaction():
-                    execute(connection, SET_FOR_LOOPS, settings(FOR_LOOPS))
+                    execute(connection, SET_FOR_LOOPS, settings(self._values.get(name, FOR_LOOPS)))
                     return execute(connection, self._texts[name], parameters)
             return execute(connection, self._texts[name], parameters, prepare=prepare)
         except psycopg.Error as error:

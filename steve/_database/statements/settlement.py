@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from steve._database.execute import Cursor
-from steve._database.failures import Connection, translated
+from steve._database.failures import LOCK_NOT_AVAILABLE, Connection, Transient, Unexplained, translated
 from steve._database.literals import array, text_array, uuid_array, words
 from steve._database.statements.rows import settled_row
 from steve._database.statements.script import Script
@@ -20,6 +21,8 @@ class SettlementStatements:
 
     def __init__(self, script: Script) -> None:
         self._script = script
+        for name in ("settle_jobs", "find_unlocked"):
+            script.limit_locks(name)
 
     def settle_jobs(
         self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool, times: bool
@@ -33,6 +36,49 @@ class SettlementStatements:
             text is not None,
             lambda notify: self._settle_jobs(connection, process, verdicts, now, text if notify else None, times),
         )
+
+    def settle_unlocked(
+        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool, times: bool
+    ) -> tuple[dict[int, Settled | None], Collection[int]]:
+        """As `settle_jobs`, but without the verdicts whose jobs' rows other transactions have locked. Returns the places of
+        these, too. It waits for no lock of a row; Transient with SQLSTATE 55P03 means that the table is locked."""
+        text = notification(verdicts) if notify else None
+        return self._script.with_notification(
+            connection,
+            text is not None,
+            lambda notify: self._settle_unlocked(connection, process, verdicts, now, text if notify else None, times),
+        )
+
+    def _settle_unlocked(
+        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, hint: str | None, times: bool
+    ) -> tuple[dict[int, Settled | None], Collection[int]]:
+        with translated(connection), connection.transaction():
+            uids = uuid_array([verdict.job.uid for verdict in verdicts])
+            free = sorted(row[0] for row in self._script.rows(connection, "find_unlocked", {"uids": uids}, prepare=True))
+            locked = self._find_held(connection, verdicts, set(range(1, len(verdicts) + 1)).difference(free))
+            if not free:
+                return {}, locked
+            try:
+                landed = self._settle_jobs(connection, process, [verdicts[place - 1] for place in free], now, hint, times)
+            except Transient as error:
+                if error.sqlstate == LOCK_NOT_AVAILABLE:  # not of a row that was locked here: one of the verdicts is the cause
+                    raise Unexplained(str(error), error.sqlstate) from error
+                raise
+        return {free[place - 1]: settled for place, settled in landed.items()}, locked
+
+    def _find_held(self, connection: Connection, verdicts: Sequence[Verdict], places: Collection[int]) -> Collection[int]:
+        """Those of these places whose jobs are still held: the others are gone, or were taken from this process."""
+        if not places:
+            return places
+        keys = {place: verdicts[place - 1].job.key() for place in places}
+        claims = {"uids": uuid_array(uid for uid, _ in keys.values()), "lease_nos": array(no for _, no in keys.values())}
+        held = {(row[0], row[1]) for row in self._script.rows(connection, "find_held", claims)}
+        return {place for place, key in keys.items() if key in held}
+
+    def find_blockers(self, connection: Connection, uids: Collection[UUID]) -> list[tuple[str, float | None]]:
+        """Who has locked the rows of these jobs, and for how many seconds the transactions have been open."""
+        rows = self._script.rows(connection, "find_blockers", {"uids": uuid_array(uids)}, prepare=True)
+        return [(row[0], row[1]) for row in rows]
 
     def rehearse_settlement(self, connection: Connection, process: str, verdict: Verdict) -> None:
         """Write the verdict in a transaction that is rolled back, to see whether PostgreSQL accepts it."""
@@ -53,17 +99,16 @@ class SettlementStatements:
             "lease_nos": array([verdict.job.lease_no for verdict in verdicts]),
             "statuses": words([verdict.status for verdict in verdicts]),
             "results": text_array([verdict.result for verdict in verdicts]),
-            "errors": text_array([verdict.error for verdict in verdicts]),
             "delays": array([verdict.due_in for verdict in verdicts]),
             # Whole microseconds: PostgreSQL keeps no fractions, and printing a float takes twice as long.
             "begun_agos": array([None if verdict.begun is None else int((now - verdict.begun) * 1e6) for verdict in verdicts]),
             "attempt_statuses": words([verdict.attempt_status or "null" for verdict in verdicts]),
-            "error_details": text_array([verdict.details for verdict in verdicts]),
             "claims": array(claims),
             "claimed_ats": text_array(at.isoformat() for at in instants),
-        }
+        } | _errors_of(verdicts)
         rows = self._script.rows(connection, "settle_jobs", parameters, prepare=True)
-        return {row[0]: settled_row(row[1:-1]) for row in rows} if times else {row[0]: None for row in rows}
+        # A job that was to be cancelled (row[6]) has its times in any case.
+        return {row[0]: settled_row(row[1:-1]) if times or row[6] is not None else None for row in rows}
 
     def find_settled(self, connection: Connection, process: str, verdicts: Sequence[Verdict]) -> dict[int, Settled | None]:
         """Which verdicts the process of this name has written already: their places, counted from 1, with their times."""
@@ -82,6 +127,18 @@ class SettlementStatements:
         job = verdict.job
         claim = {"uid": job.uid, "lease_no": job.lease_no, "claimed_at": job.claimed_at.isoformat()}
         self._script.rows(connection, "forget_attempt", claim)
+
+
+def _errors_of(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """The arrays about errors. They are empty if there is no error, because that is quicker to write and to read."""
+    columns: dict[str, Callable[[Verdict], str | None]] = {
+        "errors": lambda verdict: verdict.error,
+        "error_details": lambda verdict: verdict.details,
+        "error_types": lambda verdict: verdict.error_type,
+    }
+    if not any(verdict.error is not None for verdict in verdicts):
+        return dict.fromkeys(columns, "{}")
+    return {name: text_array(map(value, verdicts)) for name, value in columns.items()}
 
 
 def _claims_of(verdicts: Sequence[Verdict]) -> tuple[list[datetime], list[int]]:

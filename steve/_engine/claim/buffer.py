@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 from steve._model.claimed import Claimed
-from steve._model.outcome import NotBegun, Verdict, judge
+from steve._model.outcome import NotBegun, Overdue, Verdict, is_overdue, judge
 from steve._model.tuning import Tuning
 
 
@@ -65,10 +65,15 @@ class JobBuffer:
     # -- emptied by the workers -----------------------------------------------------------------------------------------
 
     def take(self) -> Claimed | None:
-        try:
-            return self._jobs.popleft()[1]
-        except IndexError:
-            return None
+        """The next job that may begin. Those whose time to begin is over get their verdict here."""
+        while True:
+            try:
+                claimed_at, job = self._jobs.popleft()
+            except IndexError:
+                return None
+            if job.extras is None or not is_overdue(job, self._clock() - claimed_at):
+                return job
+            self._put_verdict(judge(job, Overdue(), None))
 
     def take_last(self, job: Claimed) -> bool:
         """Take this job, which was just added. Returns False if another worker has taken it."""

@@ -6,6 +6,9 @@ How many jobs a claim asks for: `sizer.py`. Where it looks: `watermarks.py` and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from steve._database.failures import DatabaseFailure, Misconfigured, Transient
 from steve._engine.claim.buffer import JobBuffer
 from steve._engine.claim.claim_lock import ClaimLock
@@ -19,6 +22,8 @@ from steve._model.claim import ClaimReply, Demand
 from steve._model.claimed import Claimed
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
+
+T = TypeVar("T")
 
 
 class Claimer:
@@ -193,13 +198,20 @@ class Claimer:
     def recover(self) -> int:
         """For the scanner, because all workers may be busy with long jobs: take up the jobs of claims whose reply was lost, if
         the question is due and no claim is under way. Returns how many there were."""
-        if not self.in_doubt.is_due() or not self._claiming.acquire():
+        if not self.in_doubt.is_due():
             return 0
         try:
-            return 0 if self.buffer.is_closed else self._lost_replies.ask()
+            return self.between_claims(lambda: 0 if self.buffer.is_closed else self._lost_replies.ask()) or 0
         except DatabaseFailure as error:
             self._outage.failed(LOOP, error)
             return 0
+
+    def between_claims(self, call: Callable[[], T]) -> T | None:
+        """For the scanner: call this, which uses the claim's connection. Returns None at once if a claim is under way."""
+        if not self._claiming.acquire():
+            return None
+        try:
+            return call()
         finally:
             self._end_claim()
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from steve._database.loop_connection import LoopConnection, LoopConnections
 from steve._database.statements.claims import ClaimStatements
 from steve._model.claim import ClaimReply, Demand, Watermark
-from steve._model.claimed import Claimed
+from steve._model.claimed import Claimed, Settled
+from steve._model.outcome import Verdict
 from steve._model.settings import Settings
 
 
@@ -24,6 +25,9 @@ class DatabaseClaims:
     def claim(self, demand: Demand) -> ClaimReply:
         claim = self._statements.claim_jobs
         return self._connections.claim.call(lambda ours: claim(ours, self._process_id, self._max_crashes, demand))
+
+    def expire(self) -> Sequence[tuple[Verdict, Settled]]:
+        return self._connections.claim.call(self._statements.expire_jobs)
 
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         find = self._statements.find_claimed

@@ -51,4 +51,5 @@ class Event(NamedTuple):
             verdict.attempt_status,
             verdict.error,
             verdict.details,
+            verdict.error_type,
         )

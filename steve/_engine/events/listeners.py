@@ -138,4 +138,5 @@ def _kinds(verdict: Verdict) -> tuple[Kind, ...]:
         return ("success", "done", "attempt")
     if verdict.status is Status.FAILED:
         return ("failure", "done", "attempt")
-    return ("attempt",) if verdict.counts else ()
+    kinds: tuple[Kind, ...] = ("attempt",) if verdict.counts else ()
+    return ("done", *kinds) if verdict.status is Status.CANCELLED else kinds

@@ -88,7 +88,7 @@ class Rescue:
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tell` is called for each rescued job that fails because of this crash, with the name of the process that held it."""
+        """`tell` is called for each rescued job that ends because of this crash, with the name of the process that held it."""
         self._database = database
         self._tell = tell
         self._tuning = tuning
@@ -115,18 +115,22 @@ class Rescue:
         process = seen.process
         what = "died" if process.lock_is_free else f"gave no sign of life for {seen.silent:.0f} s"
         reason = f"ProcessCrashed: process {process.name} {what} while it held the job"
-        pending = failed = 0
+        pending = failed = cancelled = 0
         taken: set[UUID] = set()
         while rescued := self._database.rescue(process, dead=dead, reason=reason, taken=taken):
             for verdict, settled in rescued:
                 taken.add(verdict.job.uid)
+                if not verdict.is_final:
+                    pending += 1
+                    continue
                 if verdict.status is Status.FAILED:
                     failed += 1
                     logger.error("job %s failed: %s", verdict.job.uid, verdict.error, extra=verdict.job.log_extra())
-                    self._tell(process.name, verdict, settled)
                 else:
-                    pending += 1
+                    cancelled += 1
+                self._tell(process.name, verdict, settled)
         logger.log(
-            logging.WARNING if dead or pending or failed else logging.INFO,
-            "process %s %s: of its jobs %d are pending again, %d failed", process.name, what, pending, failed,
+            logging.WARNING if dead or pending or failed or cancelled else logging.INFO,
+            "process %s %s: of its jobs %d are pending again, %d failed%s", process.name, what, pending, failed,
+            f", {cancelled} are cancelled" if cancelled else "",
         )  # fmt: skip

@@ -13,7 +13,7 @@ from steve._model.outcome import Verdict
 
 
 class Commits:
-    """Implements `CommitPort`. It also tells the listeners of jobs that failed in a rescue."""
+    """Implements `CommitPort`. It also tells the listeners of jobs that ended in a rescue, or that have expired."""
 
     def __init__(
         self,
@@ -42,6 +42,10 @@ class Commits:
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
         """`process`: the name of the process that ran the job."""
         self._tell(process, verdict, settled)
+
+    def on_expired(self, verdict: Verdict, settled: Settled) -> None:
+        """The job never began, and this process has cancelled it."""
+        self._tell(self._process, verdict, settled)
 
     def _tell(self, process: str, verdict: Verdict, settled: Settled) -> None:
         if self._listeners.want(verdict):

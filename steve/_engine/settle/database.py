@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from uuid import UUID
 
 from steve._database.loop_connection import LoopConnection
 from steve._database.statements.settlement import SettlementStatements
@@ -32,6 +33,14 @@ class DatabaseSettlement:
         times = any(map(self._is_wanted, verdicts))
         settle = self._statements.settle_jobs
         return self._connection.call(lambda ours: settle(ours, self._process, verdicts, now, self._notify, times))
+
+    def write_unlocked(self, verdicts: Sequence[Verdict], now: float) -> tuple[Landed, Collection[int]]:
+        times = any(map(self._is_wanted, verdicts))
+        settle = self._statements.settle_unlocked
+        return self._connection.call(lambda ours: settle(ours, self._process, verdicts, now, self._notify, times))
+
+    def find_blockers(self, jobs: Collection[UUID]) -> list[tuple[str, float | None]]:
+        return self._connection.call(lambda ours: self._statements.find_blockers(ours, jobs))
 
     def find_written(self, verdicts: Sequence[Verdict]) -> Landed:
         return self._connection.call(lambda ours: self._statements.find_settled(ours, self._process, verdicts))

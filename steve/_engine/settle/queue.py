@@ -27,7 +27,7 @@ class Batch(NamedTuple):
 
 
 class Deferred(NamedTuple):
-    """A verdict that PostgreSQL does not take at present."""
+    """A verdict that PostgreSQL does not take at present, or whose job's row is locked."""
 
     verdict: Verdict
     since: float
@@ -49,13 +49,15 @@ class SettleQueue:
         self._is_ended = False
         self.deferred: list[Deferred] = []
         """The settler replaces the list as a whole. These verdicts count as waiting, so that backpressure begins in time."""
+        self.aside: list[Deferred] = []
+        """The same for verdicts whose jobs' rows somebody else has locked: see aside.py."""
         self.backpressure = Backpressure(level=self._level)
 
     def __len__(self) -> int:
         return self._count
 
     def _level(self) -> float:
-        waiting = self._count + len(self.deferred)
+        waiting = self._count + len(self.deferred) + len(self.aside)
         return max(waiting / self._tuning.unsettled_most, self._bytes / self._tuning.unsettled_bytes)
 
     # -- from any thread ------------------------------------------------------------------------------------------------

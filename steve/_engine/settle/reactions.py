@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import Enum
 
-from steve._database.failures import DatabaseFailure, InDoubt, Misconfigured, Transient, Unexplained
+from steve._database.failures import LOCK_NOT_AVAILABLE, DatabaseFailure, InDoubt, Misconfigured, Transient, Unexplained
 from steve._model.outcome import Verdict
 from steve.job import AttemptStatus, Status
 
@@ -13,10 +13,14 @@ from steve.job import AttemptStatus, Status
 class Reaction(Enum):
     WAIT = "PostgreSQL will take the same group when this is over"
     WAIT_IN_DOUBT = "the same, but this try may have written the group"
+    PASS_BY = "somebody has locked the row of a job: write the others, and set that one aside"
     LOOK_CLOSER = "one of the verdicts may be the cause: try fewer at a time"
 
 
-def reaction_to(error: Exception) -> Reaction:
+def reaction_to(error: Exception, *, was_careful: bool = False) -> Reaction:
+    """`was_careful`: the locked rows were passed by already, so another lock, of the table for instance, is in the way."""
+    if isinstance(error, Transient) and error.sqlstate == LOCK_NOT_AVAILABLE and not was_careful:
+        return Reaction.PASS_BY
     if isinstance(error, InDoubt):
         return Reaction.WAIT_IN_DOUBT
     if isinstance(error, Transient | Misconfigured) and not isinstance(error, Unexplained):
@@ -55,12 +59,15 @@ def without_data(verdict: Verdict, reason: str) -> Iterator[tuple[Verdict, Verdi
     An error loses as little of its text as possible, and its job's new status stays the same. A job whose result cannot be
     stored fails.
     """
-    if verdict.attempt_status is AttemptStatus.ERROR:
-        text = f"ErrorNotStorable: the attempt failed, but its error cannot be stored: {reason}"
+    if verdict.attempt_status in (AttemptStatus.ERROR, AttemptStatus.CANCELLED):
+        what = "the attempt failed" if verdict.attempt_status is AttemptStatus.ERROR else "the job was cancelled"
+        text = f"ErrorNotStorable: {what}, but its error cannot be stored: {reason}"
         # The first one is for a database whose encoding is not UTF-8.
         for less in (
-            verdict._replace(error=_in_ascii(verdict.error), details=_in_ascii(verdict.details)),
-            verdict._replace(error=text, details=None),
+            verdict._replace(
+                error=_in_ascii(verdict.error), details=_in_ascii(verdict.details), error_type=_in_ascii(verdict.error_type)
+            ),
+            verdict._replace(error=text, details=None, error_type=_in_ascii(verdict.error_type)),
         ):
             if less != verdict:
                 yield less, less

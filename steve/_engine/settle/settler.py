@@ -13,13 +13,16 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
+from uuid import UUID
 
 from steve._database.backoff import Backoff
 from steve._database.failures import DatabaseFailure
 from steve._engine.events.event import Event
-from steve._engine.settle.queue import Deferred, SettleQueue
+from steve._engine.settle.aside import Aside
+from steve._engine.settle.postponed import Postponed
+from steve._engine.settle.queue import SettleQueue
 from steve._engine.settle.reactions import (
     Reaction,
     is_left_from_another_life,
@@ -33,8 +36,8 @@ from steve._engine.upkeep.outage import Outage
 from steve._model.claimed import ClaimKey, Settled
 from steve._model.outcome import Verdict
 from steve._model.tuning import Tuning
-from steve._runtime.chance import chance
 from steve._runtime.log import logger
+from steve.job import Status
 
 LOOP = "settling"
 
@@ -50,6 +53,12 @@ class SettlePort(Protocol):
     def write(self, verdicts: Sequence[Verdict], now: float) -> Landed:
         """Write these verdicts, except those whose jobs this process no longer holds. Returns which ones it has written. `now`:
         time.monotonic()."""
+
+    def write_unlocked(self, verdicts: Sequence[Verdict], now: float) -> tuple[Landed, Collection[int]]:
+        """As `write`, but pass by the jobs whose rows somebody else has locked. Also returns the places of these."""
+
+    def find_blockers(self, jobs: Collection[UUID]) -> Sequence[tuple[str, float | None]]:
+        """Who has locked the rows of these jobs, and for how many seconds the transactions have been open."""
 
     def find_written(self, verdicts: Sequence[Verdict]) -> Landed:
         """Which of these verdicts are in the database already."""
@@ -93,28 +102,29 @@ class Settler:
         self._open: deque[Verdict] = deque()
         self._open_since = 0.0
         self._is_ended = False
-        self._retry_at = 0.0  # when the deferred verdicts are tried again
-        self._retry_backoff = Backoff(tuning)
-        self._retried: dict[ClaimKey, Deferred] = {}  # the deferred verdicts that are being tried again
         self._refused = 0  # how many verdicts were refused in a row
         self._forgotten: set[ClaimKey] = set()  # verdicts of this group for which forget_attempt() was called
+        self.aside = Aside(queue=queue, find_blockers=database.find_blockers, tuning=tuning)
+        self._postponed = Postponed(queue=queue, aside=self.aside, tuning=tuning)
 
     # -- from any thread ------------------------------------------------------------------------------------------------
 
     def waiting(self) -> int:
         """How many verdicts are not in the database yet."""
-        return len(self._queue) + len(self._open) + len(self._queue.deferred)
+        return len(self._queue) + len(self._open) + len(self._postponed.all())
 
     def claims(self) -> set[ClaimKey]:
-        """The claim keys of the verdicts that are being written or are deferred."""
-        return {one.job.key() for one in self._open.copy()} | {one.verdict.job.key() for one in self._queue.deferred}
+        """The claim keys of the verdicts that are being written or are deferred or set aside."""
+        return {one.verdict.job.key() for one in self._postponed.all()} | {one.job.key() for one in self._open.copy()}
 
-    def oldest(self) -> float:
-        """For how many seconds the oldest verdict that is being written or is deferred has waited."""
-        since = [one.since for one in self._queue.deferred]
+    def vitals(self) -> dict[str, object]:
+        """For `health()`: for how many seconds the oldest verdict that is being written or is deferred or set aside has waited,
+        and which sessions hold up an outcome."""
+        since = [one.since for one in self._postponed.all()]
         if self._open:
             since.append(self._open_since)
-        return time.monotonic() - min(since) if since else 0.0
+        oldest = time.monotonic() - min(since) if since else 0.0
+        return {"oldest_unsettled": oldest, "blockers": self.aside.blockers}
 
     def set_deadline(self) -> None:
         """The engine stops. If the database is away when `settle_deadline` is over, give up, so that the process can end."""
@@ -129,17 +139,17 @@ class Settler:
                 self._settle_all(list(self._open), doubtful=True)
             while not self._is_ended:
                 self._take_and_settle()
-            while self._queue.deferred:
+            while self._postponed.all():
                 if self._is_past_deadline():
                     raise _GivenUp
-                time.sleep(self._seconds_to_retry() or 0.0)
-                self._retry_deferred()
+                time.sleep(self._postponed.seconds_to_retry() or 0.0)
+                self._retry_what_is_due()
         except _GivenUp:
             logger.error("the database did not take the outcome of %d attempts: it is not recorded", self.waiting())
         self._commits.on_all_settled()
 
     def _take_and_settle(self) -> None:
-        batch = self._queue.take(self._seconds_to_retry())
+        batch = self._queue.take(self._postponed.seconds_to_retry())
         self._is_ended = batch.ended
         if batch.verdicts:
             self._open_since = time.monotonic()  # before _open is filled: another thread may call oldest() in between
@@ -148,53 +158,66 @@ class Settler:
             self._commits.on_begun(event)
         if batch.verdicts:
             self._settle_all(batch.verdicts, doubtful=False)
-        if self._queue.deferred and not self._seconds_to_retry():
-            self._retry_deferred()
+        self._retry_what_is_due()
 
     def _settle_all(self, group: Sequence[Verdict], doubtful: bool) -> None:
         self._refused = 0
         self._forgotten.clear()
-        before = self._queue.deferred
         self._settle(group, doubtful)
-        if self._queue.deferred and not before:
-            self._retry_at = time.monotonic() + self._retry_backoff.next()
 
     def _settle(self, group: Sequence[Verdict], doubtful: bool) -> None:
         """Write a group, and defer the verdicts that cannot be written. `doubtful`: an earlier try may have written the
         group."""
         while self._refused < self._tuning.refusals_in_a_row:
+            is_careful = self.aside.is_careful()
+            locked: Collection[int] = ()
             try:
-                landed = self._database.write(group, time.monotonic())
-                if doubtful and len(landed) < len(group):
-                    # Ask only after the write, because the write waits for the row locks of the try whose reply was lost.
+                if is_careful:
+                    landed, locked = self._database.write_unlocked(group, time.monotonic())
+                else:
+                    landed = self._database.write(group, time.monotonic())
+                if doubtful and len(landed) + len(locked) < len(group):
+                    # Ask only after the write, because the write waits for the row locks of the try whose reply was lost, or
+                    # passes them by.
                     landed |= self._database.find_written(group)
             except Exception as error:
-                reaction = reaction_to(error)
+                reaction = reaction_to(error, was_careful=is_careful)
+                if reaction is Reaction.PASS_BY:
+                    self.aside.met_lock()
+                    continue
                 if reaction is Reaction.LOOK_CLOSER:
                     self._look_closer(group, error, doubtful or may_have_been_written(error))
                     return
                 doubtful = doubtful or reaction is Reaction.WAIT_IN_DOUBT
                 self._wait(error)
             else:
-                self._on_written(group, landed, doubtful)
+                self._on_written(group, landed, locked, doubtful)
                 return
         for verdict in group:  # PostgreSQL takes nothing at present, so the rest is not tried one by one
             self._defer(verdict, doubtful, None)
 
-    def _on_written(self, group: Sequence[Verdict], landed: Landed, doubtful: bool) -> None:
+    def _on_written(self, group: Sequence[Verdict], landed: Landed, locked: Collection[int], doubtful: bool) -> None:
         self._outage.worked(LOOP)
         self._backoff.reset()
         self._refused = 0
         for place, verdict in enumerate(group, 1):
             self._open.popleft()
             if place in landed:
-                self._commits.on_settled(verdict, landed[place])
+                self._on_settled(verdict, landed[place])
+            elif place in locked:
+                self.aside.add(self._postponed.entry(verdict, self._open_since, doubtful))
             elif not doubtful or verdict.counts:
                 text = "job %s was taken from this process while attempt %d ran: its outcome (%s) is dropped"
                 _log(logging.WARNING, text, verdict, verdict.status)
                 self._commits.on_dropped()
             # Otherwise a try whose reply was lost may have written the verdict. Nothing can tell, because an attempt that does
             # not count leaves no row in the log. No listener is told of such an attempt anyway.
+
+    def _on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
+        if settled is not None and settled.cancelled is not None and verdict.status is not Status.CANCELLED:
+            verdict = verdict.cancelled(settled.cancelled)
+            _log(logging.INFO, "job %s was to be cancelled, and is: attempt %d was its last", verdict)
+        self._commits.on_settled(verdict, settled)
 
     def _look_closer(self, group: Sequence[Verdict], error: Exception, doubtful: bool) -> None:
         """PostgreSQL does not take this group. Halve it until the refused verdict is alone. If an older row of the log is in
@@ -223,43 +246,32 @@ class Settler:
             error = met
         self._defer(verdict, doubtful, error)
 
-    # -- deferred verdicts ----------------------------------------------------------------------------------------------
+    # -- verdicts that were not written ---------------------------------------------------------------------------------
 
     def _defer(self, verdict: Verdict, doubtful: bool, error: Exception | None) -> None:
         """`error`: why the verdict cannot be written; None: it was not tried alone, because too many others were refused."""
         self._refused += 1
-        before = self._retried.get(verdict.job.key())
-        was_logged = before is not None and before.was_logged
+        one = self._postponed.entry(verdict, self._open_since, doubtful)
         if error is not None:
             if isinstance(error, DatabaseFailure):
                 self._outage.failed(LOOP, error)
-            if not was_logged:
+            if not one.was_logged:
                 text = "job %s: the outcome of attempt %d cannot be written now and will be tried again: %s"
                 _log(logging.WARNING, text, verdict, text_of(error))
-                was_logged = True
-        since = self._open_since if before is None else before.since
+                one = one._replace(was_logged=True)
         # Remove it from _open before adding it to the deferred. If something breaks this thread off in between, the verdict is
         # lost and its job is freed. In the other order the verdict would be written and told twice.
         self._open.popleft()
-        self._queue.deferred = [*self._queue.deferred, Deferred(verdict, since, doubtful, was_logged)]
+        self._postponed.defer(one)
 
-    def _seconds_to_retry(self) -> float | None:
-        return max(self._retry_at - time.monotonic(), 0.0) if self._queue.deferred else None
-
-    def _retry_deferred(self) -> None:
-        # After `refusals_in_a_row` refusals the rest is not tried. So put the verdicts that were never tried alone first, and
-        # otherwise choose a random order. Then, however many cannot be written, each of the others is tried sooner or later.
-        deferred = chance.sample(self._queue.deferred, len(self._queue.deferred))
-        deferred.sort(key=lambda one: one.was_logged)
-        self._retried = {one.verdict.job.key(): one for one in deferred}
-        self._open_since = min(one.since for one in deferred)
-        self._open.extend([one.verdict for one in deferred])
-        self._queue.deferred = []
-        self._settle_all([one.verdict for one in deferred], any(one.doubtful for one in deferred))
-        self._retried = {}
-        self._queue.backpressure.release_if_drained()
-        if not self._queue.deferred:
-            self._retry_backoff.reset()
+    def _retry_what_is_due(self) -> None:
+        while due := self._postponed.due():
+            group = [one.verdict for one in due]
+            self._open_since = min(one.since for one in due)
+            self._open.extend(group)
+            self._postponed.begin_retry(due)
+            self._settle_all(group, any(one.doubtful for one in due))
+            self._postponed.end_retry()
 
     # -- waiting for the database ---------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from steve._model.names import check_name
+from steve._model.terms import HandlerTerms
 from steve._runtime.copy_on_write import CopyOnWrite
 from steve.job import Job
 
@@ -30,9 +31,12 @@ class Handlers:
             check_handler(handler)
         self.fallback = fallback
         self._by_type: CopyOnWrite[Mapping[str, Handler]] = CopyOnWrite(MappingProxyType(dict(handlers or {})))
+        # Apart from the handlers: most types have none, and a worker asks for them only after an error.
+        self._terms: CopyOnWrite[Mapping[str, HandlerTerms]] = CopyOnWrite(MappingProxyType({}))
 
     def reset_after_fork(self) -> None:
         self._by_type.reset_after_fork()
+        self._terms.reset_after_fork()
 
     def __contains__(self, type: str) -> bool:
         return self.fallback is not None or type in self._by_type.value
@@ -48,7 +52,11 @@ class Handlers:
         """The types that have a handler of their own."""
         return list(self._by_type.value)
 
-    def add(self, type: str, handler: Handler) -> None:
+    def terms(self, type: str) -> HandlerTerms | None:
+        """What was said when the handler of the type was registered; None: nothing."""
+        return self._terms.value.get(type)
+
+    def add(self, type: str, handler: Handler, terms: HandlerTerms | None = None) -> None:
         """Raises ValueError if the type has a handler already, which is probably a mistake. `set` replaces a handler."""
         check_type(type)
         check_handler(handler)
@@ -59,8 +67,9 @@ class Handlers:
             return MappingProxyType({**by_type, type: handler})
 
         self._by_type.replace(add)
+        self._set_terms(type, terms)
 
-    def set(self, type: str, handler: Handler | None) -> None:
+    def set(self, type: str, handler: Handler | None, terms: HandlerTerms | None = None) -> None:
         check_type(type)
         if handler is not None:
             check_handler(handler)
@@ -70,9 +79,21 @@ class Handlers:
             return MappingProxyType(others if handler is None else {**others, type: handler})
 
         self._by_type.replace(set)
+        self._set_terms(type, terms)
 
     def clear(self) -> None:
         self._by_type.replace(lambda by_type: MappingProxyType({}))
+        self._terms.replace(lambda terms: MappingProxyType({}))
+
+    def _set_terms(self, type: str, new: HandlerTerms | None) -> None:
+        def set(terms: Mapping[str, HandlerTerms]) -> Mapping[str, HandlerTerms]:
+            others = {name: other for name, other in terms.items() if name != type}
+            return MappingProxyType(others if new is None else {**others, type: new})
+
+        if new == HandlerTerms():
+            new = None  # nothing was said
+        if new is not None or type in self._terms.value:
+            self._terms.replace(set)
 
 
 def check_type(name: object) -> None:

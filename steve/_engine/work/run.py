@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import partial
 
@@ -18,18 +18,22 @@ from steve._engine.work.signals import RunSignals
 from steve._model import json as _json
 from steve._model.arguments import NotDecodable
 from steve._model.claimed import Claimed
-from steve._model.outcome import Outcome, Raised, Returned, Snoozed, Unusable
+from steve._model.outcome import CancelRaised, Outcome, Raised, Returned, Snoozed, Unusable, is_last_attempt
+from steve._model.terms import HandlerTerms, no_terms
 from steve._runtime.exit import is_refused
 from steve._runtime.fork import end_child
 from steve._runtime.guard import call_here
 from steve._runtime.hooks import Wrap, within
 from steve._runtime.log import logger
-from steve.errors import Snooze
-from steve.job import Status
+from steve.errors import Cancel, Fail, Retry, Snooze, check_delay, check_reason
+from steve.job import Job, Status
 from steve.run import Run, current
 
 MESSAGE_BYTES = 10_000
 DETAILS_BYTES = 64_000
+TYPE_BYTES = 1_000
+
+TermsOf = Callable[[str], HandlerTerms | None]
 
 
 def run(
@@ -37,10 +41,12 @@ def run(
     handler: Handler,
     signals: RunSignals,
     max_result_bytes: int,
+    terms_of: TermsOf = no_terms,
     wraps: Sequence[Wrap] = (),
     context: Context | None = None,
 ) -> Outcome:
-    """`wraps`: the hooks around the call. `context`: that of the call; None: an empty one."""
+    """`wraps`: the hooks around the call. `context`: that of the call; None: an empty one.
+    `terms_of(type)`: what was said about failures when the handler was registered; None: nothing."""
     try:
         job = claimed.job(_json.decode, Status.RUNNING)
     except (ValueError, RecursionError) as error:
@@ -48,10 +54,11 @@ def run(
     forgiven = 0 if claimed.extras is None else claimed.more().forgiven or 0
     this = Run(job, claimed.key(), signals, forgiven)
     # In a context of its own, so that the next handler on this thread does not see the context variables that this one sets.
-    return (Context() if context is None else context).run(_call, handler, this, max_result_bytes, wraps)
+    context = Context() if context is None else context
+    return context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of)
 
 
-def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap]) -> Outcome:
+def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap], claimed: Claimed, terms_of: TermsOf) -> Outcome:
     current.set(this)
     pid = os.getpid()
     try:
@@ -60,11 +67,11 @@ def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap]) -> Outc
         finally:
             if os.getpid() != pid:  # the handler forked, and this is the child
                 end_child(sys.exception())
-    except Snooze as snooze:
+    except (Snooze, Retry, Fail, Cancel) as word:
         try:
-            return Snoozed(Snooze(snooze.seconds).seconds)  # checked again: the handler may have set the attribute
+            return _said(word)
         except BaseException:
-            return _raised(snooze)
+            return _raised(word)
     except NotDecodable as flaw:
         return Unusable(f"ArgumentNotDecodable: {flaw}")
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end the handler, not its thread
@@ -75,7 +82,9 @@ def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap]) -> Outc
                 this.job.uid,
             )
             return Snoozed(0.0)
-        return _raised(error)
+        raised = _raised(error)
+        terms = terms_of(claimed.type)
+        return raised if terms is None else _by_terms(raised, this.job, error, terms, is_last_attempt(claimed))
     if result is None:
         return Returned(None)
     if type(result) not in _PLAIN and (awaited := _unawaited(result)) is not None:
@@ -111,9 +120,57 @@ def _unawaited(result: object) -> str | None:
     return None
 
 
+def _said(word: Snooze | Retry | Fail | Cancel) -> Outcome:
+    """What a handler's word means. It is checked again, because the handler may have set its attributes. The traceback is kept
+    only if there is an error: the one that was being handled when the word was raised."""
+    if isinstance(word, Snooze):
+        return Snoozed(check_delay("Snooze(seconds)", word.seconds))
+    reason = None if word.reason is None else check_reason("the reason", word.reason)
+    name = "Cancelled" if isinstance(word, Cancel) else type(word).__name__
+    message = _bounded(f"{name}: {reason}" if reason else name, MESSAGE_BYTES)
+    has_error = word.__cause__ is not None or (word.__context__ is not None and not word.__suppress_context__)
+    details, printable = _details(word) if has_error else (None, False)
+    if isinstance(word, Cancel):
+        return CancelRaised(message, details)
+    error = word if printable else None
+    if isinstance(word, Fail):
+        return Raised(message, details, error, _type(word), is_final=True)
+    return Raised(message, details, error, _type(word), delay=check_delay("Retry(after)", word.after))
+
+
+def _by_terms(raised: Raised, job: Job, error: BaseException, terms: HandlerTerms, is_last: bool) -> Raised:
+    """The outcome with what the terms of the handler's registration say about this error."""
+    if isinstance(error, terms.give_up_on):
+        return raised._replace(is_final=True)
+    if terms.retry_delay is None or is_last:
+        return raised
+    pid = os.getpid()
+    try:
+        try:
+            delay = terms.retry_delay(job, error)
+        finally:
+            if os.getpid() != pid:
+                end_child(sys.exception())
+        return raised._replace(is_final=True) if delay is None else raised._replace(delay=check_delay("it", delay))
+    except BaseException as failure:
+        logger.error(
+            "the retry_delay of the handler for %r raised: %s; the job's own policy decides",
+            job.type, _message(failure), exc_info=failure,
+        )  # fmt: skip
+        return raised
+
+
 def _raised(error: BaseException) -> Raised:
     details, printable = _details(error)
-    return Raised(_message(error), details, error if printable else None)
+    return Raised(_message(error), details, error if printable else None, _type(error))
+
+
+def _type(error: BaseException) -> str | None:
+    kind = type(error)
+    try:
+        return _bounded(f"{kind.__module__}.{kind.__qualname__}", TYPE_BYTES)
+    except BaseException:  # a class may say of itself what it likes
+        return None
 
 
 def _message(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from steve._engine.work.signals import RunSignals
 from steve._model.claimed import Claimed, ClaimKey
@@ -62,6 +63,11 @@ class RunningJobs:
                     extra=one.job.log_extra(),
                 )  # fmt: skip
         self.signals.lose(lost, self.claims())
+
+    def cancel(self, uids: Collection[UUID], buffered: Collection[Claimed]) -> None:
+        """Somebody has asked to cancel these jobs. `buffered`: the jobs in the buffer, which were read before this call. So a
+        job that a worker takes from the buffer meanwhile is seen in one of the two places, but for a moment in between."""
+        self.signals.cancel(uids, [*(job.key() for job in buffered), *self.claims()])
 
 
 def log_stacks(running: Sequence[RunningJob]) -> None:

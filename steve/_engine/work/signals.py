@@ -1,22 +1,34 @@
-"""What the running handlers of an engine can learn: that it stops, and that another process has taken their job."""
+"""What the running handlers of an engine can learn: that it stops, that another process has taken their job, and that somebody
+has asked to cancel it. A worker asks about the last before it begins a job.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection, Mapping
+from uuid import UUID
 
-from steve._model.claimed import ClaimKey
+from steve._model.claimed import Claimed, ClaimKey
 from steve.run import current_signals
+
+UNSEEN_SECONDS = 1.0
+"""A cancel that is heard of before the job itself counts for so long."""
 
 
 class RunSignals:
     """All runs of an engine share one object: a threading.Event for each run would cost every job a tenth of its time."""
 
-    def __init__(self) -> None:
-        # Protects changes of the two below; a thread that only reads them needs no lock. Nothing is called under it.
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        # Protects changes of the four below; a thread that only reads them needs no lock. Nothing is called under it.
         self._changed = threading.Condition()
         self._is_stopping = False
         self._lost: frozenset[ClaimKey] = frozenset()
+        self._cancelled: frozenset[ClaimKey] = frozenset()
+        # The jobs that were to be cancelled and were not held here, and when that was heard. The reply to the claim of such a
+        # job may be on its way.
+        self._unseen: Mapping[UUID, float] = {}
+        self._clock = clock
 
     def stop(self) -> None:
         with self._changed:
@@ -35,10 +47,32 @@ class RunSignals:
     def is_lost(self, claim: ClaimKey) -> bool:
         return claim in self._lost
 
-    def wait(self, claim: ClaimKey, seconds: float) -> bool:
-        """Wait at most `seconds` until the engine stops or the job is lost. Returns whether one of the two happened."""
+    def cancel(self, uids: Collection[UUID], held: Collection[ClaimKey]) -> None:
+        """Somebody has asked to cancel these jobs. `held`: the claims of this process. Forget those that it does not hold any
+        more."""
+        now = self._clock()
+        seen = {uid for uid, _ in held}
         with self._changed:
-            return self._changed.wait_for(lambda: self._is_stopping or claim in self._lost, seconds)
+            self._cancelled = self._cancelled.intersection(held).union(claim for claim in held if claim[0] in uids)
+            unseen = {uid: at for uid, at in self._unseen.items() if now - at < UNSEEN_SECONDS}
+            self._unseen = unseen | {uid: now for uid in uids if uid not in seen}
+            self._changed.notify_all()
+
+    def is_cancelled(self, claim: ClaimKey) -> bool:
+        return claim in self._cancelled
+
+    def must_not_begin(self, job: Claimed) -> bool:
+        """Whether somebody has asked to cancel this job, which has not begun."""
+        if not self._cancelled and not self._unseen:  # the common case, which is asked for every job
+            return False
+        heard_at = self._unseen.get(job.uid)
+        return job.key() in self._cancelled or (heard_at is not None and self._clock() - heard_at < UNSEEN_SECONDS)
+
+    def wait(self, claim: ClaimKey, seconds: float) -> bool:
+        """Wait at most `seconds` until the engine stops, or the job is lost or to be cancelled. Returns whether one of these
+        happened."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._is_stopping or claim in self._lost or claim in self._cancelled, seconds)
 
     def are_of_this_run(self) -> bool:
         """Whether the calling code belongs to a handler of this engine."""

@@ -13,7 +13,7 @@ from steve._engine.work.handlers import Handler
 from steve._engine.work.run import run
 from steve._engine.work.running import RunningJobs
 from steve._model.claimed import Claimed
-from steve._model.outcome import NotBegun, Outcome, Raised, Verdict, judge
+from steve._model.outcome import NotBegun, Outcome, Raised, Verdict, attempts_spent, judge
 from steve._runtime.chance import chance
 from steve._runtime.log import logger
 from steve.job import Status
@@ -67,8 +67,9 @@ class Worker:
         try:
             self.running.add(job)
             # Read the flag after `add`. The worker that runs jobs alone reads the running jobs after the flag is set. So either
-            # this thread sees the flag, or that thread sees this job.
-            if alone or not self._claimer.last_chance_is_due:
+            # this thread sees the flag, or that thread sees this job. The same holds for a cancel that is heard of now.
+            may_begin = alone or not self._claimer.last_chance_is_due
+            if may_begin and not self.running.signals.must_not_begin(job):
                 finished = self._run(job, handler)
             self._queue.put(judge(job, NotBegun(), None) if finished is None else finished.verdict)
         finally:  # even after an interruption: `liveness/reconcile.py` frees a job that neither runs nor has a verdict
@@ -86,11 +87,12 @@ class Worker:
             if self._registry.listeners.want_begin(job.type):
                 self._queue.announce(Event(job, self._process, None, None))
             begun = time.monotonic()
+            signals, most, terms_of = self.running.signals, self._max_result_bytes, self._registry.handlers.terms
             if self._around.entries.value or self._around_thread.were_entered:
                 wraps, context = self._around.wraps(job.type), self._around_thread.context()
-                outcome = run(job, handler, self.running.signals, self._max_result_bytes, wraps, context)
+                outcome = run(job, handler, signals, most, terms_of, wraps, context)
             else:
-                outcome = run(job, handler, self.running.signals, self._max_result_bytes)
+                outcome = run(job, handler, signals, most, terms_of)
         except BaseException as error:  # raised into this thread from outside; the job still needs a verdict
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun
@@ -103,13 +105,13 @@ class Worker:
 def _log(verdict: Verdict, outcome: Outcome, seconds: float) -> None:
     """One line for the end of each attempt."""
     level = logging.INFO
-    if verdict.error is not None:
+    if verdict.error is not None and verdict.status is not Status.CANCELLED:
         level = logging.ERROR if verdict.status is Status.FAILED else logging.WARNING
     if not logger.isEnabledFor(level):
         return
     job = verdict.job
     text = "job %s (%s) attempt %d of %d %s after %.3f s"
-    values: list[object] = [job.uid, job.type, job.attempts - job.crashes, job.max_attempts, _what(verdict), seconds]
+    values: list[object] = [job.uid, job.type, attempts_spent(job), job.max_attempts, _what(verdict), seconds]
     error = outcome.error if isinstance(outcome, Raised) else None
     if verdict.error is not None and error is None:  # there is no exception that can be printed, so log what is stored
         text += "\n%s"

@@ -1,8 +1,10 @@
 """The buffer of claimed jobs: when it is low, how many workers its jobs are worth, and what is given back."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import chain
 from math import inf
 
@@ -193,3 +195,15 @@ def test_each_job_is_taken_or_given_back_once_however_threads_race() -> None:
     returned = [verdict.job.uid.int for verdict in harness.returned]
     assert sorted(chain(returned, *taken)) == list(range(total))
     assert sum(counts) == len(returned)
+
+
+def test_a_job_whose_time_to_begin_is_over_is_not_taken(harness: BufferHarness) -> None:
+    at = claimed(1).claimed_at
+    expires_in = {2: 5.0, 3: -1.0, 4: None, 5: 5.1}
+    for number, seconds in expires_in.items():
+        extras = None if seconds is None else json.dumps({"expires_at": (at + timedelta(seconds=seconds)).isoformat()})
+        harness.buffer.add([claimed(number)._replace(extras=extras)], inf)
+    harness.clock.now += 5.0
+    assert harness.take_all() == [4, 5]
+    assert [verdict.job.uid.int for verdict in harness.returned] == [2, 3]
+    assert {verdict.status for verdict in harness.returned} == {Status.CANCELLED}

@@ -1,12 +1,13 @@
 """A settler with a dict in place of the database, and what it wrote and told."""
 
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from steve._database.failures import Refused
+from steve._database.failures import Refused, Transient
 from steve._engine.events.event import Event
 from steve._engine.settle.queue import SettleQueue
 from steve._engine.settle.settler import Landed, Settler
@@ -42,13 +43,18 @@ class Ledger:
 
     def __init__(self, **tuning: Any) -> None:
         """`tuning`: fields of Tuning. The waits are a hundredth of the usual ones."""
-        values = Tuning(**{"backoff_first": 0.001, "backoff_most": 0.02} | tuning)
+        values = Tuning(**{"backoff_first": 0.001, "backoff_most": 0.02, "aside_check": 0.005} | tuning)
         # what is written, and what goes wrong
         self.rows: dict[int, Verdict] = {}
         self.groups: list[list[int]] = []
         self.looked_up: list[list[int]] = []
         self.rehearsed: list[Verdict] = []
         self.log: set[int] = set()  # jobs that have a row of the log under their lease, left by another life of the job
+        self.locked: set[int] = set()  # jobs whose rows somebody else has locked
+        self.lock_patience = 0.0  # how long a write waits for such a lock
+        self.careful_groups: list[list[int]] = []  # those that were written without waiting for locks
+        self.blockers: list[tuple[str, float | None]] = [("process 42", 3.0)]
+        self.asked: dict[int, str] = {}  # jobs that are to be cancelled, and the errors that they then have
         self.on_write: Callable[[Sequence[Verdict]], None] = lambda group: None
         self.answer: Callable[[Landed], Landed] = lambda landed: landed
         # what is told
@@ -68,16 +74,32 @@ class Ledger:
     def write(self, verdicts: Sequence[Verdict], now: float) -> Landed:
         self.groups.append([one.job.uid.int for one in verdicts])
         self.on_write(verdicts)
+        if self.locked.intersection(one.job.uid.int for one in verdicts):
+            time.sleep(self.lock_patience)
+            raise Transient("canceling statement due to lock timeout", "55P03")
         if self.log.intersection(one.job.uid.int for one in verdicts):
             raise Refused("duplicate key", "23505")
         # No job is settled twice.
         new = {place: one for place, one in enumerate(verdicts, 1) if one.job.uid.int not in self.rows}
         self.rows |= {one.job.uid.int: one for one in new.values()}
-        return self.answer({place: settled(one) for place, one in new.items()})
+        return self.answer({place: self._settled(one) for place, one in new.items()})
+
+    def write_unlocked(self, verdicts: Sequence[Verdict], now: float) -> tuple[Landed, Collection[int]]:
+        self.careful_groups.append([one.job.uid.int for one in verdicts])
+        free = [place for place, one in enumerate(verdicts, 1) if one.job.uid.int not in self.locked]
+        landed = self.write([verdicts[place - 1] for place in free], now)
+        return {free[place - 1]: one for place, one in landed.items()}, set(range(1, len(verdicts) + 1)) - set(free)
+
+    def find_blockers(self, jobs: Collection[UUID]) -> Sequence[tuple[str, float | None]]:
+        return self.blockers
 
     def find_written(self, verdicts: Sequence[Verdict]) -> Landed:
         self.looked_up.append([one.job.uid.int for one in verdicts])
-        return {place: settled(one) for place, one in enumerate(verdicts, 1) if self.rows.get(one.job.uid.int) == one}
+        return {place: self._settled(one) for place, one in enumerate(verdicts, 1) if self.rows.get(one.job.uid.int) == one}
+
+    def _settled(self, verdict: Verdict) -> Settled:
+        yields = verdict.status in ("pending", "failed")
+        return settled(verdict)._replace(cancelled=self.asked.get(verdict.job.uid.int) if yields else None)
 
     def rehearse(self, verdict: Verdict) -> None:
         self.rehearsed.append(verdict)
@@ -123,6 +145,7 @@ class Ledger:
 
     def close(self) -> None:
         self.on_write = lambda group: None
+        self.locked = set()
         self.queue.end()
         if self.thread.is_alive():
             self.thread.join(60)

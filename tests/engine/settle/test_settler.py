@@ -290,7 +290,7 @@ def test_an_outcome_that_is_not_taken_is_kept_as_it_is_until_it_is(ledger: Ledge
     # It goes back and forth between the deferred verdicts and those that are being written: a look may come in between.
     until(lambda: ledger.settler.waiting() == 1)
     until(lambda: kept.job.key() in ledger.settler.claims())
-    until(lambda: ledger.settler.oldest() > 0)
+    until(lambda: ledger.settler.vitals()["oldest_unsettled"])
     barrier.numbers = set()
     until(lambda: len(ledger.told) == 3)
     assert ledger.told[-1] == kept
@@ -450,3 +450,168 @@ def test_a_settler_that_was_broken_off_goes_on_with_what_it_had_taken(ledger: Le
     assert [one.job.uid.int for one in ledger.told] == [1, 2]
     assert ledger.looked_up == [[1, 2]]
     assert ledger.ended.is_set()
+
+
+# -- rows that somebody else has locked ---------------------------------------------------------------------------------
+
+
+def test_a_verdict_whose_row_is_locked_is_set_aside_and_the_others_are_written(ledger: Ledger) -> None:
+    ledger.locked = {2}
+    ledger.start()
+    ledger.put(verdict(1), verdict(2), verdict(3))
+    until(lambda: {1, 3} <= ledger.rows.keys())
+    until(lambda: len(ledger.careful_groups) > 3)
+    assert ledger.groups[0] == [1, 2, 3]
+    assert ledger.careful_groups[0] == [1, 2, 3]
+    assert ledger.careful_groups[1:4] == [[2]] * 3
+    assert ledger.settler.waiting() == 1
+    assert ledger.settler.claims() == {verdict(2).job.key()}, "so that the look for unknown jobs does not free it"
+    ledger.locked = set()
+    until(lambda: 2 in ledger.rows)
+    until(lambda: not ledger.settler.waiting())
+    assert [one.job.uid.int for one in ledger.told] == [1, 3, 2]
+    assert ledger.dropped == 0
+    assert ledger.outage.now()[0] == []
+
+
+def test_after_a_locked_row_no_settlement_waits_for_another_one(ledger: Ledger) -> None:
+    ledger.locked = {2, 5, 8}
+    ledger.lock_patience = 0.05
+    ledger.start()
+    for number in range(10):
+        ledger.put(verdict(number))
+        until(lambda number=number: number in ledger.rows or number in ledger.locked)
+    until(lambda: len(ledger.queue.aside) == 3)
+    waits = [group for group in ledger.groups if ledger.locked.intersection(group)]
+    assert len(waits) == 1, "only for the first"
+    assert waits[0][0] == 2
+    ledger.locked = set()
+    until(lambda: len(ledger.told) == 10)
+
+
+def test_when_no_row_was_locked_for_a_while_settlements_are_written_as_usual(make_ledger: MakeLedger) -> None:
+    ledger = make_ledger(aside_silent=0.02)
+    ledger.locked = {1}
+    ledger.start()
+    ledger.put(verdict(1))
+    until(lambda: ledger.queue.aside)
+    ledger.locked = set()
+    until(lambda: ledger.told == [verdict(1)])
+    until(lambda: not ledger.settler.aside.is_careful())
+    before = len(ledger.careful_groups)
+    ledger.put(verdict(2))
+    until(lambda: len(ledger.told) == 2)
+    assert len(ledger.careful_groups) == before
+
+
+def test_the_sessions_that_hold_the_locks_are_named_once_and_forgotten(
+    make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = make_ledger(aside_silent=0.02, aside_again=0.02)
+    ledger.locked = {1, 2}
+    ledger.blockers = [("process 42", 3.0), ("process 43", None)]
+    ledger.start()
+    ledger.put(verdict(1), verdict(2))
+    until(lambda: ledger.settler.vitals()["blockers"] == ("process 42", "process 43"))
+    assert ledger.settler.vitals()["oldest_unsettled"] >= 0.02
+    tries = len(ledger.careful_groups)
+    until(lambda: len(ledger.careful_groups) > tries + 10)
+    ledger.blockers = [("process 44", 1.0)]
+    until(lambda: ledger.settler.vitals()["blockers"] == ("process 44",))
+    ledger.locked = set()
+    until(lambda: len(ledger.told) == 2)
+    until(lambda: not ledger.settler.vitals()["blockers"])
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 2
+    assert "their rows are locked by process 42, whose transaction is 3 s old; process 43;" in warnings[0]
+    assert "the outcomes of 2 jobs" in warnings[0]
+    assert "process 44" in warnings[1]
+
+
+def test_a_settlement_that_waits_for_the_table_is_tried_again_as_a_whole(ledger: Ledger) -> None:
+    ledger.on_write = fails(3, Transient("canceling statement due to lock timeout", "55P03"))
+    assert ledger.settle(verdict(1), verdict(2)) == [1, 2]
+    assert ledger.groups == [[1, 2]] * 4
+    assert ledger.careful_groups == [[1, 2]] * 3
+
+
+def test_a_row_that_was_locked_by_a_try_whose_reply_was_lost_is_looked_up(ledger: Ledger) -> None:
+    """The server goes on with that try, and holds the row until it has committed."""
+    ledger.answer = fails(1, InDoubt("no reply"), written=True)
+    ledger.locked = set()
+
+    def lock(group: Sequence[Verdict]) -> None:
+        if ledger.rows:
+            ledger.locked = {1}
+
+    ledger.on_write = lock
+    ledger.start()
+    ledger.put(verdict(1))
+    until(lambda: ledger.queue.aside)
+    ledger.on_write = lambda group: None
+    ledger.locked = set()
+    until(lambda: ledger.told == [verdict(1)])
+    assert ledger.dropped == 0
+
+
+def test_the_end_waits_for_verdicts_that_are_set_aside(ledger: Ledger) -> None:
+    ledger.locked = {1}
+    ledger.start()
+    ledger.put(verdict(1), verdict(2))
+    ledger.queue.end()
+    until(lambda: ledger.careful_groups.count([1]) >= 3)
+    assert not ledger.ended.is_set()
+    ledger.locked = set()
+    until(ledger.ended.is_set)
+    assert {one.job.uid.int for one in ledger.told} == {1, 2}
+
+
+def test_the_end_does_not_wait_for_locked_rows_for_ever(make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture) -> None:
+    ledger = make_ledger(settle_deadline=0.1)
+    ledger.locked = {1}
+    ledger.settler.set_deadline()
+    assert ledger.settle(verdict(1), verdict(2)) == [2]
+    assert ledger.settler.waiting() == 1
+    assert "did not take the outcome of 1 attempts" in caplog.text
+
+
+def test_too_many_verdicts_that_are_set_aside_engage_the_backpressure(make_ledger: MakeLedger) -> None:
+    ledger = make_ledger(unsettled_most=5)
+    ledger.locked = set(range(5))
+    ledger.start()
+    ledger.put(*map(verdict, range(5)))
+    until(lambda: len(ledger.queue.aside) == 5)
+    assert ledger.queue.backpressure.engage_if_full()
+    ledger.locked = set()
+    until(lambda: len(ledger.told) == 5)
+    until(lambda: not ledger.queue.backpressure.engage_if_full())
+
+
+# -- jobs that are to be cancelled --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", [Raised("no", "why"), Snoozed(5.0), NotBegun()], ids=lambda outcome: type(outcome).__name__)
+def test_what_was_written_is_told_if_somebody_had_asked_to_cancel_the_job(
+    ledger: Ledger, outcome: Outcome, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    judged = judge(verdict(1).job, outcome, begun=0.0)
+    ledger.asked = {1: "Cancelled: not needed"}
+    ledger.settle(judged)
+    assert ledger.told == [judged.cancelled("Cancelled: not needed")]
+    assert ledger.told[0].status is Status.CANCELLED
+    assert f"job {judged.job.uid} was to be cancelled, and is" in caplog.text
+
+
+def test_a_cancelled_job_whose_settlement_had_no_reply_is_told_as_cancelled(ledger: Ledger) -> None:
+    judged = judge(verdict(1).job, Raised("no", "why"), begun=0.0)
+    ledger.asked = {1: "Cancelled"}
+    ledger.answer = fails(1, InDoubt("no reply"), written=True)
+    ledger.settle(judged)
+    assert ledger.told == [judged.cancelled("Cancelled")]
+
+
+def test_a_job_that_completed_all_the_same_is_told_as_completed(ledger: Ledger) -> None:
+    ledger.asked = {1: "Cancelled"}
+    ledger.settle(verdict(1))
+    assert ledger.told == [verdict(1)]

@@ -113,3 +113,37 @@ def test_the_beginning_of_a_run_is_announced_only_where_a_listener_wants_it(make
         harness.create(claimed(2))
         (event,) = until(lambda: harness.queue.take().begun)
     assert (event.job, event.process, event.make_job().status) == (claimed(2), "host:1", Status.RUNNING)
+
+
+def test_a_job_in_the_buffer_that_is_to_be_cancelled_never_begins_and_goes_back(make_pool: MakePool) -> None:
+    """The settlement reads the row, and makes it cancelled."""
+    begun: list[int] = []
+    gate = threading.Event()
+
+    def handler(job: Job) -> None:
+        begun.append(job.uid.int)
+        assert gate.wait(60)
+
+    harness = make_pool(1, handler)
+    harness.start(claimed(0))
+    until(lambda: begun)
+    harness.buffer.add([claimed(1), claimed(2)], seconds_each=1.0)
+    harness.running.cancel([claimed(1).uid], harness.buffer.jobs())
+    gate.set()
+    until(lambda: len(harness.queue) == 3)
+    assert begun == [0, 2]
+    (back,) = [verdict for verdict in harness.stop() if verdict.goes_back]
+    assert back.job.uid.int == 1
+    assert back.begun is None
+
+
+def test_a_job_whose_time_to_begin_is_over_never_begins(make_pool: MakePool) -> None:
+    begun: list[int] = []
+    harness = make_pool(1, lambda job: begun.append(job.uid.int))
+    expired = claimed(1)._replace(extras='{"expires_at": "2000-01-01T00:00:00+00:00"}')
+    harness.start(claimed(0), expired, claimed(2))
+    until(lambda: len(harness.queue) == 3)
+    assert begun == [0, 2]
+    verdicts = {verdict.job.uid.int: verdict for verdict in harness.stop()}
+    assert (verdicts[1].status, verdicts[1].begun) == (Status.CANCELLED, None)
+    assert verdicts[1].error == "Expired: the job had not begun by 2000-01-01T00:00:00+00:00"

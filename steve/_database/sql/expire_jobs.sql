@@ -1,0 +1,29 @@
+-- Cancel up to n jobs that have not begun by their expires_at, and that nobody claims: their queue or type is not served, or
+-- all workers are busy. One process at a time does this: the others find the lock taken and do nothing.
+--
+-- A retried, snoozed or crashed job has begun before, so its started_at is set. Nobody holds these jobs, so no fence is needed:
+-- under the lock of the row the job is still pending and unbegun. A job that is being claimed at this moment is skipped.
+-- There is no row in the log, since there was no attempt.
+--
+-- The index job_expiry has these jobs and no others. `(status = 'pending') is true`: see there.
+with mine as materialized (
+  select pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s || 'expiry', 0)) as is_locked
+), overdue as materialized (
+  select uid
+  from {schema}.job
+  where expires_at is not null and started_at is null and (status = 'pending') is true and expires_at <= pg_catalog.now()
+    and (select is_locked from mine)
+  order by expires_at
+  limit %(n)s
+  for no key update skip locked
+)
+update {schema}.job
+set status = 'cancelled',
+    error = 'Expired: the job had not begun by ' || (pg_catalog.to_json(expires_at) #>> '{}'),
+    completed_at = pg_catalog.now(),
+    updated_at = pg_catalog.now()
+where uid = any(array(select uid from overdue)) and (status = 'pending') is true and started_at is null
+returning
+  uid, queue, type, priority, payload::pg_catalog.text as payload, error, attempts, crashes, max_attempts,
+  backoff_strategy, backoff_base, backoff_max, backoff_jitter, lease_no, claimed_at, created_at, run_at, started_at,
+  {extras}, updated_at, completed_at

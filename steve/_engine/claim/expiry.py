@@ -1,0 +1,71 @@
+"""Cancels jobs that have not begun by their `expires_at` and that nobody claims: `sql/expire_jobs.sql`. Jobs that are claimed
+too late get their verdict in the buffer.
+
+The scanner asks on the claim's connection, while no claim is under way: its own connection is open only when it is needed, and
+most programs have no job that expires.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from steve._database.failures import DatabaseFailure
+from steve._engine.claim.claimer import Claimer
+from steve._engine.claim.port import LOOP
+from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.periodic import Duty
+from steve._model.claimed import Settled
+from steve._model.outcome import Verdict
+from steve._model.tuning import Tuning
+from steve._runtime.log import logger
+
+
+class ExpiryPort(Protocol):
+    def expire(self) -> Sequence[tuple[Verdict, Settled]]:
+        """Cancel some jobs that have not begun in time, and return them. When it returns none, there are no more, or another
+        process is at it. Raises DatabaseFailure."""
+
+
+class Expiry:
+    def __init__(
+        self,
+        *,
+        database: ExpiryPort,
+        claimer: Claimer,
+        tell: Callable[[Verdict, Settled], None],
+        outage: Outage,
+        tuning: Tuning,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`tell` is called for each job that is cancelled, after the commit."""
+        self._database = database
+        self._claimer = claimer
+        self._tell = tell
+        self._outage = outage
+        self._tuning = tuning
+        self._clock = clock
+        self._due_at = clock() + tuning.expiry_check
+
+    def duties(self) -> list[Duty]:
+        # More often than a look is due, because a claim may be under way when it is.
+        return [Duty("cancel what has expired", min(self._tuning.scan_check, self._tuning.expiry_check), self.work)]
+
+    def work(self) -> None:
+        """Returns at once if no look is due, or if a claim is under way."""
+        if self._clock() < self._due_at:
+            return
+        try:
+            expired = self._claimer.between_claims(self._database.expire)
+        except DatabaseFailure as error:
+            self._due_at = self._clock() + self._tuning.expiry_check
+            self._outage.failed(LOOP, error)
+            return
+        if expired is None:
+            return
+        if not expired:
+            self._due_at = self._clock() + self._tuning.expiry_check
+        for verdict, settled in expired:
+            logger.info("job %s (%s) is cancelled: %s", verdict.job.uid, verdict.job.type, verdict.error)
+            self._tell(verdict, settled)
