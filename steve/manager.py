@@ -447,7 +447,8 @@ class JobManager:
         plainly, it is still the function.
 
         `name`: the type of the jobs; None: module.qualname. Of the others, `give_up_on` and `retry_delay` mean the same as for
-        `handler`, and the rest the same as for `create`, for all jobs of this task. None: as if it were not given. Raises ValueError when the type has a handler already; TypeError for an async function.
+        `handler`, and the rest the same as for `create`, for all jobs of this task. None: as if it were not given. Raises
+        ValueError when the type has a handler already; TypeError for an async function.
         """
         handling = given(give_up_on=give_up_on, retry_delay=retry_delay)
         creating = given(
