@@ -437,7 +437,6 @@ def test_a_hook_around_create_runs_once_for_a_call_of_create_many(manager: JobMa
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="create does not store metadata yet")
 def test_what_a_hook_adds_to_the_metadata_travels_with_each_job(manager: JobManager) -> None:
     def hook(creation: Creation) -> Iterator[None]:
         creation.metadata |= {"trace": "t", "locale": "en"}

@@ -1,7 +1,7 @@
 """The row of a claimed job, and the Job that it becomes."""
 
 import dataclasses
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -45,7 +45,25 @@ def test_a_claimed_row_becomes_the_job_that_the_handler_gets() -> None:
         "claimed_at": CLAIMED.claimed_at,
         "started_at": CLAIMED.started_at,
         "completed_at": None,
+        "unique": None,
+        "tags": {},
+        "metadata": {},
+        "timeout": None,
+        "expires_at": None,
+        "cancel_asked_at": None,
+        "duplicate": False,
     }
+
+
+def test_what_few_jobs_have_is_part_of_the_job() -> None:
+    extras = (
+        '{"unique": "a key", "tags": {"tenant": "acme"}, "metadata": {"trace": 1}, "timeout": 30,'
+        ' "expires_at": "2026-03-01T12:00:00+01:00", "cancel_asked_at": null, "forgiven": 2}'
+    )
+    job = CLAIMED._replace(extras=extras).job(decode, Status.RUNNING)
+    assert (job.unique, job.tags, job.metadata, job.timeout) == ("a key", {"tenant": "acme"}, {"trace": 1}, 30)
+    assert job.expires_at == datetime(2026, 3, 1, 11, tzinfo=UTC)
+    assert (job.cancel_asked_at, job.duplicate) == (None, False)
 
 
 def test_each_job_made_of_a_claimed_row_has_a_payload_of_its_own() -> None:
