@@ -2,7 +2,7 @@
 
 Start reading at manager.py, the front door: it holds JobManager, whose methods call _client/ or _engine/. The other files
 beside this one hold the public values: job.py (Job, Attempt, NewJob), retry.py (RetryPolicy), run.py (Run: what a handler sees
-of its own run), report.py (StopReport), health.py (Health) and errors.py.
+of its own run), report.py (StopReport, Changed), health.py (Health) and errors.py.
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
@@ -10,7 +10,7 @@ A folder imports only from folders named before it in this list, except that _en
     _runtime/     what exists once in a process, even with several managers: the logger, random numbers, the hooks for exit
                   and fork
     _database/    everything about PostgreSQL: connections, statements, migrations, rights, the meaning of errors
-    _client/      what callers ask for: create, find, prune, migrate
+    _client/      what callers ask for: create, find, control, prune, migrate
     _engine/      what works between start() and stop(): wiring.py first, then claim/ work/ settle/ events/ liveness/ upkeep/
 
 cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other program would.
@@ -21,6 +21,7 @@ from steve._version import __version__
 from steve.errors import (
     ForkedProcessError,
     InvalidJob,
+    NotPossible,
     NotRunning,
     OutcomeUnknown,
     SchemaError,
@@ -31,19 +32,21 @@ from steve.errors import (
 from steve.health import Health
 from steve.job import Attempt, AttemptStatus, Job, NewJob, Status
 from steve.manager import JobManager
-from steve.report import StopReport
+from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run, current_run
 
 __all__ = [
     "Attempt",
     "AttemptStatus",
+    "Changed",
     "ForkedProcessError",
     "Health",
     "InvalidJob",
     "Job",
     "JobManager",
     "NewJob",
+    "NotPossible",
     "NotRunning",
     "OutcomeUnknown",
     "RetryPolicy",

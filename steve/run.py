@@ -17,6 +17,8 @@ class RunPort(Protocol):
 
     def is_lost(self, claim: tuple[UUID, int]) -> bool: ...
 
+    def is_cancelled(self, claim: tuple[UUID, int]) -> bool: ...
+
     def wait(self, claim: tuple[UUID, int], seconds: float) -> bool: ...
 
 
@@ -44,8 +46,14 @@ class Run:
         """
         return self._signals.is_lost(self._claim)
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked to cancel the job. Then finish soon; a handler that returns all the same has completed."""
+        return self._signals.is_cancelled(self._claim)
+
     def wait(self, seconds: float) -> bool:
-        """Sleep for so many seconds. Return True as soon as `stopping` or `lost` is true, and False when the time is over."""
+        """Sleep for so many seconds. Return True as soon as `stopping`, `lost` or `cancelled` is true, and False when the time
+        is over."""
         return self._signals.wait(self._claim, seconds)
 
 

@@ -1,4 +1,5 @@
-"""Client: creates, finds and prunes jobs, migrates, and checks the tables. It also works in a process that starts no worker."""
+"""Client: creates, finds and prunes jobs, migrates, and checks the tables. control.py and bulk.py change jobs. All this also
+works in a process that starts no worker."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from steve._client import enqueue, lookup, prune
+from steve._client.audit import Audit
 from steve._client.calls import Calls
 from steve._client.create import Creator
 from steve._database import migrations
@@ -15,7 +17,7 @@ from steve._database.connections import Connections
 from steve._database.conninfo import caller_connection
 from steve._database.failures import Connection, translated
 from steve._database.statements import Statements
-from steve._database.statements.jobs import Insert
+from steve._database.statements.jobs import Insert, Pruned
 from steve._model.settings import Settings
 from steve._runtime import fork
 from steve.errors import SteveError
@@ -27,10 +29,11 @@ T = TypeVar("T")
 class Client:
     """Its methods raise the same errors as the methods of `JobManager` with the same names."""
 
-    def __init__(self, *, settings: Settings, statements: Statements, connections: Connections) -> None:
+    def __init__(self, *, settings: Settings, statements: Statements, connections: Connections, audit: Audit) -> None:
         self._settings = settings
         self._statements = statements
         self._connections = connections
+        self._audit = audit
         self._calls = Calls(connections=connections, statements=statements, settings=settings)
         self._creator = self._make_creator()
         fork.register(self)
@@ -66,26 +69,35 @@ class Client:
 
     # -- looking --------------------------------------------------------------------------------------------------------
 
-    def find(self, job: Job | UUID | str) -> Job | None:
+    def find(self, job: Job | UUID | str, connection: object) -> Job | None:
         uid = lookup.uid_of(job)
-        return self._calls.call(lambda ours: self._statements.jobs.find_jobs(ours, [uid]).get(uid))
+        return self._calls.call_on(_theirs(connection), lambda ours: self._statements.jobs.find_jobs(ours, [uid]).get(uid))
 
-    def history(self, job: Job | UUID | str) -> list[Attempt]:
+    def history(self, job: Job | UUID | str, connection: object) -> list[Attempt]:
         uid = lookup.uid_of(job)
-        return self._calls.call(lambda ours: self._statements.jobs.list_attempts(ours, uid))
+        return self._calls.call_on(_theirs(connection), lambda ours: self._statements.jobs.list_attempts(ours, uid))
 
-    def fetch_all(self, status: object, *, type: object, queue: object, limit: object, before: object) -> list[Job]:
+    def fetch_all(
+        self, status: object, *, type: object, queue: object, limit: object, before: object, connection: object
+    ) -> list[Job]:
         page = lookup.page(status, type, queue, limit, before)
-        return self._calls.call(lambda ours: self._statements.jobs.list_jobs(ours, page), more_seconds=None)
+        return self._calls.call_on(_theirs(connection), lambda ours: self._statements.jobs.list_jobs(ours, page), slow=True)
 
     # -- tables ---------------------------------------------------------------------------------------------------------
 
-    def prune(self, older_than: timedelta) -> int:
-        age = prune.check_age(older_than)
-        most = self._settings.tuning.prune_most
+    def prune(self, older_than: timedelta, *, status: object, type: object) -> int:
+        chosen = prune.checked(older_than, status, type)
+        entry = self._audit.entry("prune", prune.shown(chosen))
 
         def batch(after: UUID | None) -> tuple[int, UUID | None]:
-            return self._calls.call(lambda ours: self._statements.jobs.prune_jobs(ours, age, after, most))
+            def send(ours: Connection) -> Pruned:
+                def change() -> Pruned:
+                    return self._statements.jobs.prune_jobs(ours, chosen, after, self._settings.tuning.prune_most)
+
+                return self._audit.write(ours, entry, change, lambda pruned: pruned.deleted)
+
+            pruned = self._calls.call(send)
+            return pruned.deleted, pruned.last
 
         return prune.prune(batch)
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+from uuid import UUID
 
 from steve._engine.claim.port import LOOP
 from steve._engine.ending import Ending
@@ -23,7 +24,7 @@ from steve._model.outcome import Verdict
 from steve._model.settings import Settings
 from steve._runtime.exit import interpreter
 from steve.health import Health
-from steve.job import Status
+from steve.job import Job, Status
 from steve.report import StopReport
 
 
@@ -149,6 +150,20 @@ class Engine:
         in_doubt = self._parts.claimer.in_doubt
         in_doubt.ask_now()
         return in_doubt.exist()
+
+    def cancel_asked(self, uids: Collection[UUID]) -> None:
+        """Somebody asked to cancel these jobs; this process may hold some of them."""
+        running = self._parts.running
+        claims = running.claims()
+        running.signals.cancel([claim for claim in claims if claim[0] in uids], claims)
+
+    def holds_jobs(self) -> bool:
+        return bool(len(self._parts.running) or self._parts.claimer.buffer.jobs())
+
+    def on_cancelled(self, jobs: Sequence[Job]) -> None:
+        """A call in this process has cancelled these jobs before they ran."""
+        for job in jobs:
+            self._parts.commits.on_cancelled(job)
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
         self._parts.commits.on_rescued(process, verdict, settled)

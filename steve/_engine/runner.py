@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from steve._database import migrations
 from steve._database.connections import Connections
@@ -24,6 +24,7 @@ from steve._runtime import fork
 from steve._runtime.log import logger
 from steve.errors import SteveError, Unavailable, shown
 from steve.health import Health
+from steve.job import Job
 from steve.report import StopReport
 
 
@@ -181,6 +182,15 @@ class Runner:
     def health(self) -> Health:
         engine = self.engine()
         return STOPPED if engine is None else engine.health()
+
+    def wants_cancelled(self) -> bool:
+        """Whether a listener may want to know of a job that a call in this process cancels."""
+        return self.engine() is not None and self._registry.listeners.want_done()
+
+    def on_cancelled(self, jobs: Sequence[Job]) -> None:
+        """Calls in this process have cancelled these jobs before they ran."""
+        if (engine := self.engine()) is not None:
+            engine.on_cancelled(jobs)
 
     def _wake(self) -> None:
         for engine in self._engines:

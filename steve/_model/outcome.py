@@ -96,8 +96,8 @@ def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0
         return Verdict(job, begun, Status.COMPLETED, AttemptStatus.SUCCESS, outcome.result)
     match outcome:
         case Raised(message, details, _):
-            failures = job.attempts - job.crashes
-            if failures >= job.max_attempts:
+            failures, most = _failures(job)
+            if failures >= most:
                 return Verdict(job, begun, Status.FAILED, AttemptStatus.ERROR, error=message, details=details)
             delay = _policy(job).delay(failures, chance)
             return Verdict(job, begun, Status.PENDING, AttemptStatus.ERROR, error=message, details=details, delay=delay)
@@ -115,6 +115,15 @@ def notification(verdicts: Sequence[Verdict]) -> str | None:
     if any(verdict.goes_back for verdict in verdicts):
         return "back"
     return "" if any(verdict.due_in == 0 for verdict in verdicts) else None
+
+
+def _failures(job: Claimed) -> tuple[int, int]:
+    """How often the job has failed if this attempt did, and how often it may, both since it was last retried by hand."""
+    failures = job.attempts - job.crashes
+    if job.extras is None:
+        return failures, job.max_attempts
+    more = job.more()
+    return failures - (more.forgiven or 0), more.granted or job.max_attempts
 
 
 def _policy(job: Claimed) -> RetryPolicy:

@@ -140,3 +140,15 @@ class Tuning:
     """A migration waits at most this long for another process that migrates, or for a lock on a table."""
     prune_most: int = 1_000
     """How many jobs one batch of `prune` looks at."""
+    prune_every: float = 60.0
+    """How often the fleet prunes by `JobManager(prune=...)`."""
+    prune_turn: float = 0.05
+    """For so long a prune goes on before the scanner does its other duties."""
+    bulk_most: int = 1_000
+    """How many jobs one batch of `cancel_all` and its siblings changes, at most..."""
+    bulk_look: int = 20_000
+    """... and how many it looks at."""
+    audit_days: int = 90
+    """How long the audit is kept."""
+    audit_check: float = 600.0
+    """How often a process asks whether the audit is to be pruned, which one process does once an hour."""

@@ -44,6 +44,7 @@ create table {schema}.job (
   cancel_asked_at  timestamptz,                               -- while it ran
   cancel_reason    text,
   forgiven         integer     check (forgiven > 0),          -- failures before it was last retried by hand
+  granted          integer     check (granted between 1 and 10000),   -- failures allowed since then, if not max_attempts
   replaced_by      uuid,                                      -- the uid of the create that last changed it
   -- Python could not read a claim that brings a row with a time beyond the range of its datetime.
   check (least(created_at, updated_at, run_at, claimed_at, started_at, completed_at) > '0001-01-02'),
@@ -72,6 +73,10 @@ create index job_suspect on {schema}.job (run_at, uid) where status = 'pending' 
 -- It has one key for each process, and its entries come and go: deduplication would cost every claim more than it saves.
 create index job_claimed on {schema}.job (process_id) with (deduplicate_items = off) where status = 'running';
 
+-- The running jobs that somebody asked to cancel: for find_cancel_asked.sql. It is empty as a rule.
+create index job_cancel_asked on {schema}.job (process_id) where status = 'running' and cancel_asked_at is not null;
+create unique index job_unique on {schema}.job (unique_key) where status in ('pending', 'running') and unique_key is not null;
+
 create table {schema}.attempt (                               -- no foreign key (7 us a job)
   job_uid       uuid        not null,
   lease_no      bigint      not null,                         -- of the claim; together with job_uid it is the fence
@@ -95,4 +100,20 @@ create table {schema}.process (
   locked       boolean     not null default false,            -- its session holds this row's lock; a free lock: it is gone
   suspected_at timestamptz,                                   -- when the lock was found free, or its jobs were rescued
   lease        real        not null default 60                -- seconds
+);
+
+-- What people changed, by whom: a row for each call inside `manager.acting_as(...)`. A duty deletes it after 90 days.
+create table {schema}.audit (
+  uid    uuid        primary key default gen_random_uuid(),
+  at     timestamptz not null default clock_timestamp(),
+  actor  text        not null,
+  action text        not null,                                -- the name of the call
+  filter jsonb       not null,                                -- the job, or which jobs
+  done   bigint      not null                                 -- how many jobs it changed
+);
+
+-- When each duty of the whole fleet was last begun. The process whose update of this row succeeds has the turn.
+create table {schema}.duty (
+  name     text        primary key,
+  begun_at timestamptz not null
 );

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import repeat
@@ -12,11 +12,10 @@ from uuid import UUID
 from steve._database.execute import Cursor
 from steve._database.failures import Connection, Refused, Unexplained, translated
 from steve._database.literals import copied, uuid_array
-from steve._database.statements.rows import in_utc, known
+from steve._database.statements.rows import in_utc, job_row, known
 from steve._database.statements.script import Script
-from steve._model import json as _json
 from steve.errors import SteveError
-from steve.job import Attempt, AttemptStatus, Job, Status
+from steve.job import Attempt, AttemptStatus, Job
 
 T = TypeVar("T")
 
@@ -69,6 +68,24 @@ class Page(NamedTuple):
     limit: int
     before: UUID | None
     """List only jobs whose uids are below this one. None: any."""
+
+
+class Old(NamedTuple):
+    """Which jobs to prune."""
+
+    ages: Mapping[str, timedelta]
+    """By status: how long ago a job must have ended."""
+    type: str | None = None
+
+
+class Pruned(NamedTuple):
+    """What a batch of a prune did."""
+
+    deleted: int
+    last: UUID | None
+    """The last uid that was looked at. None: there is none above, or another process prunes."""
+    is_young: bool
+    """That job was created so lately that no later one can be old enough."""
 
 
 class JobStatements:
@@ -139,7 +156,7 @@ class JobStatements:
 
     def find_jobs(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Job]:
         rows = self._script.rows(connection, "find_jobs", {"uids": uuid_array(uids)}, prepare=False)
-        return {row[0]: _job(row) for row in rows}
+        return {row[0]: job_row(row) for row in rows}
 
     def find_inserted(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Inserted]:
         """What the database added to each of these jobs, if it exists."""
@@ -151,7 +168,7 @@ class JobStatements:
         return {row[0] for row in self._script.rows(connection, "find_open", {"uids": uuid_array(uids)}, prepare=False)}
 
     def list_jobs(self, connection: Connection, page: Page) -> list[Job]:
-        return [_job(row) for row in self._script.rows(connection, "list_jobs", page._asdict(), prepare=False)]
+        return [job_row(row) for row in self._script.rows(connection, "list_jobs", page._asdict(), prepare=False)]
 
     def list_attempts(self, connection: Connection, uid: UUID) -> list[Attempt]:
         rows = self._script.rows(connection, "list_attempts", {"uid": uid}, prepare=False)
@@ -160,15 +177,19 @@ class JobStatements:
             for row in rows
         ]
 
-    def prune_jobs(
-        self, connection: Connection, older_than: timedelta, after: UUID | None, most: int
-    ) -> tuple[int, UUID | None]:
-        """Look at the next `most` jobs above the uid `after`, or at the first ones. Returns how many were deleted, and the last
-        uid that was looked at. None: there is none above `after`."""
-        parameters = {"older_than": older_than, "after": after, "most": most}
+    def prune_jobs(self, connection: Connection, old: Old, after: UUID | None, most: int, *, alone: bool = False) -> Pruned:
+        """Look at the next `most` jobs above the uid `after`, or at the first ones. `alone`: unless another process prunes."""
+        parameters = {
+            "statuses": list(old.ages),
+            "ages": list(old.ages.values()),
+            "youngest": min(old.ages.values()),
+            "type": old.type,
+            "after": after,
+            "most": most,
+            "lock": f"steve {self._script.schema} prune" if alone else None,
+        }
         # Planned each time: a plan that was made for a small table might read all of a large one in each batch.
-        count, last = self._script.rows(connection, "prune_jobs", parameters, prepare=False)[0]
-        return count, last
+        return Pruned(*self._script.rows(connection, "prune_jobs", parameters, prepare=False)[0])
 
 
 def _copy_lines(jobs: Sequence[Insert], run_ats: Sequence[datetime], at: datetime) -> Iterator[str]:
@@ -191,17 +212,3 @@ def _copy_terms(terms: Terms) -> str:
 
 def _inserted(row: tuple[Any, ...]) -> Inserted:
     return Inserted(in_utc(row[0]), in_utc(row[1]), in_utc(row[2]))
-
-
-def _job(row: tuple[Any, ...]) -> Job:
-    """The Job of a row of find_jobs.sql or list_jobs.sql, which select the fields of Job in their order."""
-    given = dict(zip(Job.__slots__[:-1], row, strict=True))  # all but `duplicate`
-    given["payload"] = _json.decode_or_text(given["payload"])
-    given["result"] = None if given["result"] is None else _json.decode_or_text(given["result"])
-    for name in ("tags", "metadata"):
-        given[name] = {} if given[name] is None else _json.decode_or_text(given[name])
-    given["status"] = known(Status, given["status"])
-    return Job(**given | {name: in_utc(given[name]) for name in _TIMES})
-
-
-_TIMES = ("created_at", "updated_at", "run_at", "claimed_at", "started_at", "completed_at", "expires_at", "cancel_asked_at")

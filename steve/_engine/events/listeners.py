@@ -98,6 +98,10 @@ class Listeners:
         self.drop_once(*self._ended_elsewhere.intersection(ended))
         self._ended_elsewhere = set(ended)
 
+    def want_done(self) -> bool:
+        """Whether anybody may want to know of jobs that end."""
+        return bool(self._once) or any(entry.kind == "done" for entry in self._entries.value)
+
     # -- telling --------------------------------------------------------------------------------------------------------
 
     def want_begin(self, type: str) -> bool:
@@ -164,4 +168,6 @@ def _kinds(verdict: Verdict) -> tuple[Kind, ...]:
         return ("success", "done", "attempt")
     if verdict.status is Status.FAILED:
         return ("failure", "done", "attempt")
+    if verdict.status is Status.CANCELLED:
+        return ("done", "attempt") if verdict.counts else ("done",)
     return ("attempt",) if verdict.counts else ()

@@ -1,4 +1,5 @@
-"""What the running handlers of an engine can learn: that it stops, and that another process has taken their job."""
+"""What the running handlers of an engine can learn: that it stops, that another process has taken their job, and that somebody
+asked to cancel it."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ class RunSignals:
     """All runs of an engine share one object: a threading.Event for each run would cost every job a tenth of its time."""
 
     def __init__(self) -> None:
-        # Protects changes of the two below; a thread that only reads them needs no lock. Nothing is called under it.
+        # Protects changes of the three below; a thread that only reads them needs no lock. Nothing is called under it.
         self._changed = threading.Condition()
         self._is_stopping = False
         self._lost: frozenset[ClaimKey] = frozenset()
+        self._cancelled: frozenset[ClaimKey] = frozenset()
 
     def stop(self) -> None:
         with self._changed:
@@ -35,10 +37,24 @@ class RunSignals:
     def is_lost(self, claim: ClaimKey) -> bool:
         return claim in self._lost
 
-    def wait(self, claim: ClaimKey, seconds: float) -> bool:
-        """Wait at most `seconds` until the engine stops or the job is lost. Returns whether one of the two happened."""
+    def cancel(self, asked: Collection[ClaimKey], running: Collection[ClaimKey]) -> None:
+        """Somebody asked to cancel these runs. Forget those that were asked earlier and do not run any more."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._is_stopping or claim in self._lost, seconds)
+            self._cancelled = self._cancelled.intersection(running).union(asked)
+            self._changed.notify_all()
+
+    def is_cancelled(self, claim: ClaimKey) -> bool:
+        return claim in self._cancelled
+
+    def wait(self, claim: ClaimKey, seconds: float) -> bool:
+        """Wait at most `seconds` until the engine stops, the job is lost or somebody asks to cancel it. Returns whether one of
+        these happened."""
+
+        def is_over() -> bool:
+            return self._is_stopping or claim in self._lost or claim in self._cancelled
+
+        with self._changed:
+            return self._changed.wait_for(is_over, seconds)
 
     def are_of_this_run(self) -> bool:
         """Whether the calling code belongs to a handler of this engine."""
