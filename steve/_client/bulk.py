@@ -3,7 +3,7 @@
 A call fixes at its beginning where it ends: at the newest job, and at that time. Then it goes up the uids, a batch of up to
 1,000 jobs in each statement, which is a transaction of its own. So it passes each job once, whatever the job does meanwhile,
 and never a job that is created later. A batch waits for no lock. Jobs that others have locked are tried again in the end, one
-by one. """
+by one."""
 
 from __future__ import annotations
 

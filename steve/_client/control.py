@@ -2,7 +2,7 @@
 
 Each call is one statement, which changes the job only if its status allows that. If it changed nothing, the job is looked up:
 it does not exist, or NotPossible says why. The connection may break after a statement was carried out. It is sent again, and
-then finds the job as the first try has left it: that is no reason for NotPossible. """
+then finds the job as the first try has left it: that is no reason for NotPossible."""
 
 from __future__ import annotations
 

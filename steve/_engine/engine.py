@@ -16,6 +16,7 @@ from steve._engine.ending import Ending
 from steve._engine.health import Idle, Outages, judge_health
 from steve._engine.liveness.reconcile import Held
 from steve._engine.parts import Parts
+from steve._engine.settle.commits import Commits
 from steve._engine.upkeep.threads import call_aside
 from steve._engine.work.running import log_stacks
 from steve._model import json as _json
@@ -24,7 +25,7 @@ from steve._model.outcome import Verdict
 from steve._model.settings import Settings
 from steve._runtime.exit import interpreter
 from steve.health import Health
-from steve.job import Job, Status
+from steve.job import Status
 from steve.report import StopReport
 
 
@@ -37,9 +38,11 @@ class Engine:
         self._settings = settings
         self._own_threads = own_threads
         self._parts: Parts
+        self.commits: Commits
 
     def assemble(self, parts: Parts) -> None:
         self._parts = self.ending.parts = parts
+        self.commits = parts.commits
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 
@@ -156,14 +159,6 @@ class Engine:
         running = self._parts.running
         claims = running.claims()
         running.signals.cancel([claim for claim in claims if claim[0] in uids], claims)
-
-    def holds_jobs(self) -> bool:
-        return bool(len(self._parts.running) or self._parts.claimer.buffer.jobs())
-
-    def on_cancelled(self, jobs: Sequence[Job]) -> None:
-        """A call in this process has cancelled these jobs before they ran."""
-        for job in jobs:
-            self._parts.commits.on_cancelled(job)
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
         self._parts.commits.on_rescued(process, verdict, settled)

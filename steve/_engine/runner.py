@@ -190,7 +190,8 @@ class Runner:
     def on_cancelled(self, jobs: Sequence[Job]) -> None:
         """Calls in this process have cancelled these jobs before they ran."""
         if (engine := self.engine()) is not None:
-            engine.on_cancelled(jobs)
+            for job in jobs:
+                engine.commits.on_cancelled(job)
 
     def _wake(self) -> None:
         for engine in self._engines:

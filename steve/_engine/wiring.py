@@ -192,7 +192,7 @@ def build(
         statements=statements.control,
         process_id=registered.id,
         settings=settings,
-        holds_jobs=engine.holds_jobs,
+        holds_jobs=lambda: bool(len(running) or claimer.buffer.jobs()),
         cancel_asked=engine.cancel_asked,
     )
     pruning = Pruning(connection=connections.scan, statements=statements, settings=settings)

@@ -22,7 +22,9 @@ set status = %(status)s, completed_at = now(), attempts = 1, lease_no = 1, claim
   process = case when %(status)s = 'completed' then 'host:1' end, error = case when %(status)s = 'failed' then 'E: no' end
 where uid = %(uid)s
 """
-RUNS = "update {}.job set status = 'running', process_id = 7, claimed_at = now(), attempts = 1, lease_no = 1 where uid = %(uid)s"
+RUNS = (
+    "update {}.job set status = 'running', process_id = 7, claimed_at = now(), attempts = 1, lease_no = 1 where uid = %(uid)s"
+)
 FINAL = ["completed", "failed", "cancelled"]
 
 
@@ -74,7 +76,7 @@ ALLOWED = {
 STATUSES = ["pending", "running", *FINAL]
 
 
-# -- which call changes what ------------------------------------------------------------------------------------------------
+# -- which call changes what --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -155,7 +157,7 @@ def test_the_drivers_errors_come_through_unchanged_on_a_callers_connection(
             manager.cancel(job, connection=theirs)
 
 
-# -- cancel -----------------------------------------------------------------------------------------------------------------
+# -- cancel -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("reason", "error"), [(None, "Cancelled"), ("ada said so", "Cancelled: ada said so")])
@@ -281,7 +283,7 @@ def test_nobody_is_told_of_a_cancel_that_a_transaction_may_roll_back(manager: Jo
     assert told == [last]
 
 
-# -- retry ------------------------------------------------------------------------------------------------------------------
+# -- retry --------------------------------------------------------------------------------------------------------------
 
 
 def fail(job: Job) -> None:
@@ -295,7 +297,7 @@ def test_a_retried_job_may_fail_as_often_as_it_was_created_with(manager: JobMana
     manager.start()
     job = manager.create("a", max_attempts=2, backoff_strategy="none")
     for times in (1, 2, 3):
-        until(lambda: len(done) == times)
+        until(lambda times=times: len(done) == times)
         assert (done[-1].status, done[-1].attempts, done[-1].max_attempts) == ("failed", 2 * times, 2)
         if times < 3:
             assert manager.retry(job).status == "pending"
@@ -361,9 +363,7 @@ def test_a_completed_job_is_retried_only_if_asked_and_its_attempt_stays(manager:
     assert manager.find(job).result == {"by": 1}
 
 
-def test_the_attempt_of_a_retried_job_replaces_a_row_that_was_left_from_another_life(
-    manager: JobManager, table: Table
-) -> None:
+def test_the_attempt_of_a_retried_job_replaces_a_row_that_was_left_from_another_life(manager: JobManager, table: Table) -> None:
     job = table.job("completed")
     table.execute(
         "insert into {}.attempt (job_uid, lease_no, number, process, started_at, completed_at, status) "
@@ -403,7 +403,7 @@ def test_a_job_whose_key_another_one_has_now_is_not_retried(
         assert manager.retry(job, **more).status == "pending"
 
 
-# -- reschedule, set_priority, delete -------------------------------------------------------------------------------------------
+# -- reschedule, set_priority, delete -----------------------------------------------------------------------------------
 
 
 def test_a_job_is_due_when_it_is_rescheduled_to(manager: JobManager) -> None:
@@ -478,7 +478,7 @@ def test_a_deleted_job_takes_its_attempts_along(status: str, manager: JobManager
     assert manager.find(other) == other
 
 
-# -- races ------------------------------------------------------------------------------------------------------------------
+# -- races --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_call_waits_for_another_transaction_and_acts_on_what_it_leaves(
@@ -491,7 +491,7 @@ def test_a_call_waits_for_another_transaction_and_acts_on_what_it_leaves(
         theirs.execute(sql.SQL(RUNS).format(table._schema), {"uid": job.uid})
         thread = threading.Thread(target=lambda: answers.append(manager.cancel(job)))
         thread.start()
-        until(lambda: table.execute("select from pg_locks where not granted"))
+        until(lambda: table.execute("select 1 from pg_locks where not granted"))
     thread.join(30)
     assert (answers[0].status, manager.find(job).status) == ("running", "running")
     assert answers[0].cancel_asked_at is not None
@@ -522,6 +522,7 @@ def test_jobs_that_are_cancelled_while_others_claim_and_settle_them_end_once(man
     manager.set_handler("a", lambda job: ran.append(str(job.uid)))
     manager.start(workers=4)
     cancelled: set[str] = set()
+    late: list[str] = []
     jobs = []
     for _ in range(20):
         jobs += manager.create_many([("a", None)] * 100)
@@ -530,14 +531,15 @@ def test_jobs_that_are_cancelled_while_others_claim_and_settle_them_end_once(man
                 if manager.cancel(job).status == "cancelled":
                     cancelled.add(str(job.uid))
             except NotPossible as error:
-                assert error.job.status == "completed"
+                late.append(str(error.job.status))
     until(lambda: not manager.fetch_all("pending") and not manager.fetch_all("running"))
+    assert set(late) <= {"completed"}
     assert len(ran) == len(set(ran))
     assert cancelled.isdisjoint(ran)
     assert len(ran) + len(cancelled) == len(jobs)
 
 
-# -- bad input --------------------------------------------------------------------------------------------------------------
+# -- bad input ----------------------------------------------------------------------------------------------------------
 
 WRONG: list[tuple[Callable[[JobManager, Job], object], type[Exception], str]] = [
     (lambda m, job: m.cancel(7), TypeError, "job must be a Job, its uid or that as a str, not int"),
@@ -556,7 +558,7 @@ WRONG: list[tuple[Callable[[JobManager, Job], object], type[Exception], str]] = 
     (lambda m, job: m.reschedule(job), TypeError, "reschedule takes run_at= or delay=, one of the two"),
     (lambda m, job: m.reschedule(job, run_at=datetime.now(UTC), delay=1), TypeError, "reschedule takes run_at= or delay="),
     (lambda m, job: m.reschedule(job, run_at=1), TypeError, "run_at must be an aware datetime, not int"),
-    (lambda m, job: m.reschedule(job, run_at=datetime(2030, 1, 1)), ValueError, "run_at must say its time zone"),  # noqa: DTZ001
+    (lambda m, job: m.reschedule(job, run_at=datetime(2030, 1, 1)), ValueError, "run_at must say its time zone"),
     (lambda m, job: m.reschedule(job, run_at=datetime.max.replace(tzinfo=UTC)), ValueError, "before the year 9999"),
     (lambda m, job: m.reschedule(job, delay="1"), TypeError, "delay must be seconds or a datetime.timedelta, not str"),
     (lambda m, job: m.reschedule(job, delay=True), TypeError, "delay must be seconds or a datetime.timedelta, not bool"),

@@ -1,7 +1,7 @@
 """Two duties of the whole fleet, which one process at a time does: pruning by `JobManager(prune=...)`, and pruning the audit.
 
 A row of the table `duty` says when each was last begun, and the process that moves this time forward has the turn. A prune
-takes many batches. After some of them the scanner does its other duties, and goes on later. """
+takes many batches. After some of them the scanner does its other duties, and goes on later."""
 
 from __future__ import annotations
 
