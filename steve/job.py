@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """Where a job is in its life. `cancelled` is reserved."""
+    """Where a job is in its life. Completed, failed and cancelled jobs have ended."""
 
     PENDING = "pending"
     RUNNING = "running"

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -28,7 +29,8 @@ WORKERS = 10
 CANCELS = 500
 MANY = 100_000
 ALL = 2_000_000
-BASE_SECONDS = 4.0
+DRAINED = 400_000
+BASE_SECONDS = 3.0
 
 
 def main() -> int:
@@ -154,13 +156,13 @@ def _cancel_at_once(manager: JobManager, process: Process) -> list[float]:
 FILL = """
 insert into {schema}.job (type, status, attempts, lease_no, claimed_at, started_at, completed_at, process, run_at, error)
 select
-  case when n % 20 = 0 then 'target' when n % 20 = 1 then 'again' when n % 20 = 2 then 'gone' else 'history' end,
-  case when n % 20 = 0 then 'pending' when n % 20 in (1, 2) then 'failed' else 'completed' end,
-  (n % 20 > 0)::integer, (n % 20 > 0)::integer,
-  case when n % 20 > 0 then now() end, case when n % 20 > 0 then now() end, case when n % 20 > 0 then now() end,
-  case when n % 20 > 2 then 'host:1' end,
-  case when n % 20 = 0 then now() + interval '1 day' else now() end,
-  case when n % 20 in (1, 2) then 'ValueError: no' end
+  case when n % 16 = 0 then 'target' when n % 16 = 1 then 'again' when n % 16 = 2 then 'gone' else 'history' end,
+  case when n % 16 = 0 then 'pending' when n % 16 in (1, 2) then 'failed' else 'completed' end,
+  (n % 16 > 0)::integer, (n % 16 > 0)::integer,
+  case when n % 16 > 0 then now() end, case when n % 16 > 0 then now() end, case when n % 16 > 0 then now() end,
+  case when n % 16 > 2 then 'host:1' end,
+  case when n % 16 = 0 then now() + interval '1 day' else now() end,
+  case when n % 16 in (1, 2) then 'ValueError: no' end
 from generate_series({first}, {last}) as n
 """
 
@@ -179,44 +181,44 @@ def _await_drain(process: Process) -> None:
 
 
 def _bulk(conninfo: str, manager: JobManager) -> None:
-    began = time.monotonic()
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute(FILL.format(schema=SCHEMA, first=1, last=ALL).encode())
-    _fill_noops(conninfo, 700_000)
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute("checkpoint")
-    _say(filled=ALL, seconds=round(time.monotonic() - began, 1))
+    for name in ("cancel_all", "retry_all", "delete_all"):
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute(f"drop schema {SCHEMA} cascade")
+            manager.migrate()
+            connection.execute(FILL.format(schema=SCHEMA, first=1, last=ALL - DRAINED).encode())
+            _fill_noops(conninfo, DRAINED)
+            connection.execute("checkpoint")
+        _measure(conninfo, manager, name)
+
+
+def _measure(conninfo: str, manager: JobManager, name: str) -> None:
     later: list[Job] = []
+    marked: dict[str, dict[str, Any]] = {
+        "cancel_all": {"type": "target"},
+        "retry_all": {"type": "again", "status": "failed"},
+        "delete_all": {"type": "gone"},
+    }
 
     def progress(done: int) -> None:
-        if len(later) < 300:
-            later.append(manager.create("target"))
+        if name == "cancel_all" and len(later) < 20:
+            later.append(manager.create("target", run_at=datetime.now(UTC) + timedelta(days=1)))
 
-    calls: dict[str, Callable[[], Changed]] = {
-        "cancel_all": lambda: manager.cancel_all(type="target", progress=progress),
-        "retry_all": lambda: manager.retry_all(type="again", status="failed"),
-        "delete_all": lambda: manager.delete_all(type="gone"),
-    }
-    for name, call in calls.items():
-        with working(conninfo) as process:
-            _await_drain(process)
-            before = _rate(process, lambda: time.sleep(BASE_SECONDS))
-            answers: list[Changed] = []
-            started = time.monotonic()
-            during = _rate(process, lambda call=call, answers=answers: answers.append(call()))
-            seconds = time.monotonic() - started
-            after = _rate(process, lambda: time.sleep(BASE_SECONDS))
-            base = (before + after) / 2
-            assert manager.fetch_all("pending", type="noop", limit=1), "the drain was over too soon"
-        (changed,) = answers
-        _say(
-            figure=name, done=changed.done, skipped=changed.skipped, seconds=round(seconds, 2),
-            per_second=round(changed.done / seconds), drain_before=round(before), drain_during=round(during),
-            drain_after=round(after), drain_keeps=round(during / base, 2),
-        )  # fmt: skip
-    untouched = [manager.find(job) for job in later]
-    assert all(job is not None and job.status == "pending" for job in untouched), "a job that was created later was touched"
-    _say(created_meanwhile=len(later), untouched=len(untouched))
+    answers: list[Changed] = []
+    with working(conninfo) as process:
+        _await_drain(process)
+        before = _rate(process, lambda: time.sleep(BASE_SECONDS))
+        started = time.monotonic()
+        during = _rate(process, lambda: answers.append(getattr(manager, name)(**marked[name], progress=progress)))
+        seconds = time.monotonic() - started
+        after = _rate(process, lambda: time.sleep(BASE_SECONDS))
+        assert manager.fetch_all("pending", type="noop", limit=1), "the drain was over too soon"
+    (changed,) = answers
+    untouched = [job for job in later if manager.find(job) == job]
+    _say(
+        figure=name, done=changed.done, skipped=changed.skipped, seconds=round(seconds, 2),
+        per_second=round(changed.done / seconds), drain=[round(before), round(during), round(after)],
+        drain_keeps=round(during / ((before + after) / 2), 2), created_meanwhile=len(later), untouched=len(untouched),
+    )  # fmt: skip
 
 
 def _rate(process: Process, act: Callable[[], object]) -> float:

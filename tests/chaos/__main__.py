@@ -17,6 +17,7 @@ from . import (  # noqa: F401 - the import registers their faults
     auto_failover,
     bad,
     clocks,
+    control,
     cuts,
     deaths,
     failover,

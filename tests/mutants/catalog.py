@@ -657,4 +657,82 @@ MUTANTS = (
         "behaviour/test_session_settings.py::test_jobs_live_well_whatever_settings_their_role_carries",
         Edit("_database/execute.py", '"array_nulls": "on",', ""),
     ),
+    # -- who may change a job -----------------------------------------------------------------------------------------------
+    Mutant(
+        "M40",
+        "a job that has ended is cancelled: no status in the guard",
+        "behaviour/test_control.py::test_a_call_changes_jobs_of_its_statuses_and_refuses_all_others",
+        Edit("_database/sql/cancel_job.sql", " and (status in ('pending', 'running')) is true", ""),
+    ),
+    Mutant(
+        "M40b",
+        "a job that runs is deleted: no status in the guard",
+        "behaviour/test_control.py::test_a_call_changes_jobs_of_its_statuses_and_refuses_all_others",
+        Edit("_database/sql/delete_job.sql", " and (status in ('completed', 'failed', 'cancelled')) is true", ""),
+    ),
+    Mutant(
+        "M40c",
+        "a job is cancelled though it was claimed while the cancel waited for its row",
+        "behaviour/test_control.py::test_a_call_waits_for_another_transaction_and_acts_on_what_it_leaves",
+        Edit(
+            "_database/sql/cancel_job.sql",
+            "set status = case when status = 'pending' then 'cancelled' else status end",
+            "set status = 'cancelled'",
+        ),
+    ),
+    Mutant(
+        "M41",
+        "the attempt of a completed job is lost when the job is retried",
+        "behaviour/test_control.py::test_a_completed_job_is_retried_only_if_asked_and_its_attempt_stays",
+        Edit("_database/sql/retry_job.sql", "where process is not null and (select", "where false and (select"),
+    ),
+    Mutant(
+        "M41b",
+        "a row that was left from another life of the job stays in the place of its attempt",
+        "behaviour/test_control.py::test_the_attempt_of_a_retried_job_replaces_a_row_that_was_left_from_another_life",
+        Edit("_database/sql/retry_job.sql", "where found.process is not null", "where false"),
+    ),
+    Mutant(
+        "M42",
+        "the failures before a retry count",
+        "behaviour/test_control.py::test_a_retried_job_may_fail_as_often_as_it_was_created_with",
+        Edit("_database/sql/retry_job.sql", "forgiven = nullif(attempts - crashes, 0)", "forgiven = null"),
+    ),
+    Mutant(
+        "M43",
+        "a call for many jobs waits for locks that others hold",
+        "behaviour/test_bulk.py::test_a_locked_job_holds_up_no_other_and_is_skipped_if_it_stays_locked",
+        Edit("_database/sql/cancel_jobs.sql", "for no key update skip locked", "for no key update"),
+    ),
+    Mutant(
+        "M43b",
+        "a call for many jobs touches jobs that are created after it has begun, below its last uid",
+        "behaviour/test_bulk.py::test_what_is_created_after_the_call_has_begun_is_not_touched",
+        Edit("_database/statements/bulk.py", "and created_at <= %(begun_at)s", ""),
+    ),
+    Mutant(
+        "M43c",
+        "a call for many jobs touches jobs that are created after it has begun, above its last uid",
+        "behaviour/test_bulk.py::test_what_is_created_after_the_call_has_begun_is_not_touched",
+        Edit("_database/statements/bulk.py", "and created_at <= %(begun_at)s", ""),
+        Edit("_database/sql/cancel_jobs.sql", "and uid <= %(last)s::pg_catalog.uuid", ""),
+    ),
+    Mutant(
+        "M44",
+        "a process that missed the notification never hears of a cancel",
+        "behaviour/test_control.py::test_a_handler_sees_that_another_process_asked_to_cancel",
+        Edit("_engine/liveness/cancels.py", "if uids:", "if False:"),
+    ),
+    Mutant(
+        "M44b",
+        "a cancel wakes the claimer and is handed to nobody",
+        "engine/claim/test_notifier.py::test_a_cancel_is_handed_on_and_wakes_nobody",
+        Edit("_engine/claim/notifier.py", 'if word != "cancel":', "if True:"),
+    ),
+    Mutant(
+        "M45",
+        "the audit counts one job for each transaction",
+        "behaviour/test_audit.py::test_what_an_interrupted_call_has_changed_is_in_the_audit",
+        Edit("_client/audit.py", "if count := done(result):", "if (count := 1) and done(result):"),
+    ),
 )

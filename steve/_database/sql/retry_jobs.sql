@@ -1,27 +1,35 @@
 -- Make many jobs pending again: a batch. It looks for them as cancel_jobs.sql does, and treats each as retry_job.sql does. Of the
 -- jobs with one unique key it takes the oldest, and none while another job has that key.
 --
--- Returns how many, which ones were locked by others, how many were left out because of their unique keys, the unique keys of
--- those taken (with `dry`), and the last uid that was looked at; null: there are no more. With `dry` nothing is changed. Raises
--- 23505 if a job with one of these keys was created meanwhile.
-with looked_at as materialized (
+-- Returns how many, which ones it passed by, how many it left out because of their unique keys, the unique keys of those taken
+-- (with `dry`), and where the next batch goes on; null: there are no more. With `dry` nothing is changed. Raises 23505 if a job
+-- with one of these keys was created meanwhile.
+with bound as materialized (
+  select coalesce(
+    (
+      select uid
+      from only {schema}.job
+      where uid > %(after)s::pg_catalog.uuid and uid <= %(last)s::pg_catalog.uuid
+      order by uid
+      offset %(look)s
+      limit 1
+    ),
+    %(last)s::pg_catalog.uuid
+  ) as uid
+), wanted as materialized (
   (
-    select uid, unique_key, ({matches}) is true as matches
+    select uid, unique_key
     from only {schema}.job
-    where %(uids)s::pg_catalog.uuid[] is null and uid > %(after)s::pg_catalog.uuid and uid <= %(last)s::pg_catalog.uuid
+    where %(uids)s::pg_catalog.uuid[] is null
+      and uid > %(after)s::pg_catalog.uuid and uid <= (select uid from bound)
+      and ({matches}) is true
     order by uid
-    limit %(look)s
+    limit %(most)s
   )
   union all
-  select uid, unique_key, ({matches}) is true
-  from only {schema}.job
-  where uid = any(%(uids)s::pg_catalog.uuid[])
-), wanted as materialized (
   select uid, unique_key
-  from looked_at
-  where matches
-  order by uid
-  limit %(most)s
+  from only {schema}.job
+  where uid = any(%(uids)s::pg_catalog.uuid[]) and ({matches}) is true
 ), locked as materialized (
   select uid, unique_key, lease_no, attempts, process, started_at, completed_at
   from only {schema}.job
@@ -46,7 +54,7 @@ with looked_at as materialized (
       and not exists (
         select
         from {schema}.job as holder
-        where holder.unique_key = candidate.unique_key
+        where holder.unique_key = any(array[candidate.unique_key])
           and holder.status in ('pending', 'running') and holder.unique_key is not null
       )
     order by unique_key, uid
@@ -90,7 +98,7 @@ select
   case when %(dry)s then array(select unique_key from taken where unique_key is not null) end,
   case when (select pg_catalog.count(*) from wanted) >= %(most)s
     then (select uid from wanted order by uid desc limit 1)
-    else (select uid from looked_at order by uid desc limit 1)
+    else (select uid from bound where uid < %(last)s::pg_catalog.uuid)
   end,
   case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
     then (select pg_catalog.pg_notify(%(channel)s, '') from changed limit 1)
