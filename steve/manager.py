@@ -486,7 +486,7 @@ class JobManager:
         return self._registry.listen("failure", type, callback)
 
     def on_done(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:
-        """As `on_success`, for jobs that this process completed and for those that ended `failed`."""
+        """As `on_success`, for jobs that this process completed and for those that ended `failed` or `cancelled`."""
         return self._registry.listen("done", type, callback)
 
     def on_attempt(self, type: str | Iterable[str] | None, callback: Listener | None = None) -> Any:

@@ -6,7 +6,18 @@ from steve._database.execute import quoted
 from steve._database.failures import Connection
 from steve._database.statements.script import Script
 
-INDEXES = ["job_pkey", "job_due", "job_ready", "job_suspect", "job_claimed", "attempt_pkey", "process_pkey"]
+INDEXES = [
+    "job_pkey",
+    "job_due",
+    "job_ready",
+    "job_suspect",
+    "job_claimed",
+    "job_cancel_asked",
+    "attempt_pkey",
+    "process_pkey",
+    "audit_pkey",
+    "duty_pkey",
+]
 
 DEFAULTS = ["status", "attempts", "crashes", "lease_no", "created_at", "updated_at"]
 """The columns of job whose defaults the statements rely on; `check_tables` looks for them."""
