@@ -121,7 +121,8 @@ class Bulk:
     def _run(self, step: Step, filters: Filters, options: Options) -> Changed:
         limit, dry, progress = _checked_options(options)
         theirs = None if options.connection is None else caller_connection(options.connection)
-        end = self._calls.call_on(theirs, self._statements.bulk.find_end)
+        look = self._settings.tuning.bulk_look
+        end = self._calls.call_on(theirs, lambda ours: self._statements.bulk.find_end(ours, look))
         if end is None:
             return Changed(0, 0)
         given = {name: value for name, value in filters._asdict().items() if value is not None}

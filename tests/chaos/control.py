@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from steve import Job, JobManager, NotPossible
@@ -43,7 +44,8 @@ def meddle(site: Site) -> None:
             k = f"steered-{number}"
             site.steered.add(k)
             payload = {"k": k, "ms": site.chance.uniform(0.0, 10.0), "raises": site.chance.choice([0, 0, 1, 9])}
-            jobs.append((k, manager.create("a", payload, max_attempts=2, backoff_strategy="none")))
+            due = datetime.now(UTC) + timedelta(seconds=site.chance.uniform(-0.01, 0.02))  # so that some calls meet the claim
+            jobs.append((k, manager.create("a", payload, max_attempts=2, backoff_strategy="none", run_at=due)))
             site.pause(0.0, 0.01)
             call = site.chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
             about, job = site.chance.choice(jobs[-3:] if call == "cancel" else jobs[-WINDOW:])

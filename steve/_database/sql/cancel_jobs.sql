@@ -1,17 +1,19 @@
--- Cancel many jobs: a batch. Takes the first `most` that match of the next `look` jobs above the uid `after`, up to `last`. Or it
--- looks at `uids` alone. Pending jobs are cancelled, and running ones are asked to stop, as in cancel_job.sql.
+-- Cancel many jobs: a batch. Takes the first `most` that match of the jobs above the uid `after`, up to `upto` or, if that is
+-- null, of the next `look` jobs up to `last`. Or it looks at `uids` alone. Pending jobs are cancelled, and running ones are
+-- asked to stop, as in cancel_job.sql.
 --
--- Returns how many, which ones it passed by because others had them locked or have just changed them, which ones were cancelled
--- (with `told`), and where the next batch goes on; null: there are no more. With `dry` nothing is changed, and the number is that
--- of the jobs that match.
+-- Returns how many, which ones it passed by because others had them locked or have just changed them, which ones were
+-- cancelled (with `told`), and where the next batch goes on; null: there are no more. With `dry` nothing is changed, and the
+-- number is that of the jobs that match.
 --
--- SKIP LOCKED: a settlement and this statement lock many rows each, in different orders. If both waited, PostgreSQL would break
--- off one of them. A job that was changed meanwhile is checked again under the lock. `only`, and by place: see claim_jobs.sql.
--- any(array(...)), not a join, which the planner might turn into a scan of the table. `bound` ends the scan of `wanted`, which
--- would otherwise go through the whole table if few jobs match.
--- One notification names up to 200 jobs, since it may have 8,000 bytes.
+-- SKIP LOCKED: a settlement and this statement lock many rows each, in different orders. If both waited, PostgreSQL would
+-- break off one of them. A job that was changed meanwhile is checked again under the lock. `only`, and by place: see
+-- claim_jobs.sql. any(array(...)), not a join, which the planner might turn into a scan of the table. `bound` ends the scan
+-- of `wanted`, which would otherwise go through the whole table if few jobs match. With `upto` it need not count jobs, which
+-- takes as long as the scan. One notification names up to 200 jobs, since it may have 8,000 bytes.
 with bound as materialized (
   select coalesce(
+    %(upto)s::pg_catalog.uuid,
     (
       select uid
       from only {schema}.job

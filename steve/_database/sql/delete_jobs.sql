@@ -2,6 +2,7 @@
 -- many, which ones it passed by, and where the next batch goes on; null: there are no more.
 with bound as materialized (
   select coalesce(
+    %(upto)s::pg_catalog.uuid,
     (
       select uid
       from only {schema}.job

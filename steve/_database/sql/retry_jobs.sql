@@ -6,6 +6,7 @@
 -- with one of these keys was created meanwhile.
 with bound as materialized (
   select coalesce(
+    %(upto)s::pg_catalog.uuid,
     (
       select uid
       from only {schema}.job
@@ -51,12 +52,14 @@ with bound as materialized (
     select distinct on (unique_key) uid, unique_key
     from candidate
     where unique_key is not null
-      and not exists (
-        select
+      -- not "not exists", which may become a join that reads all keys
+      and (
+        select holder.uid
         from {schema}.job as holder
-        where holder.unique_key = any(array[candidate.unique_key])
+        where holder.unique_key = candidate.unique_key
           and holder.status in ('pending', 'running') and holder.unique_key is not null
-      )
+        limit 1
+      ) is null
     order by unique_key, uid
   )
 ), of_attempt as materialized (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -49,6 +50,13 @@ class End(NamedTuple):
     last: UUID
     begun_at: datetime
     """By the database's clock: it touches no job that is created later."""
+    parts: Sequence[UUID] = ()
+    """Uids, ascending, with about as many jobs between each two of them."""
+
+    def upto(self, after: UUID) -> UUID | None:
+        """Where a batch above the uid `after` ends. None: the statement has to count jobs."""
+        place = bisect_right(self.parts, after)
+        return self.parts[place] if place < len(self.parts) and self.parts[place] <= self.last else None
 
 
 class Span(NamedTuple):
@@ -91,10 +99,14 @@ class BulkStatements:
         for name in ("cancel_jobs", "retry_jobs", "delete_jobs"):
             script.set_text(name, script.text(name).replace("{matches}", MATCHES))
 
-    def find_end(self, connection: Connection) -> End | None:
-        """Returns None if there are no jobs."""
-        ((last, now),) = self._script.rows(connection, "find_newest", {}, prepare=False)
-        return None if last is None else End(last, in_utc(now))
+    def find_end(self, connection: Connection, look: int) -> End | None:
+        """Returns None if there are no jobs. `look`: how many jobs a part should have, at least."""
+        parameters = {"schema": self._script.schema, "job": self._script.table("job")}
+        ((last, now, parts, jobs),) = self._script.rows(connection, "find_newest", parameters, prepare=False)
+        if last is None:
+            return None
+        step = int(look * len(parts or ()) / max(jobs, 1)) + 1
+        return End(last, in_utc(now), (parts or ())[step - 1 :: step])
 
     def cancel_jobs(
         self, connection: Connection, matching: Matching, span: Span, wake: Wake, reason: str | None, text: str, told: bool
@@ -125,6 +137,7 @@ class BulkStatements:
                 "begun_at": span.end.begun_at,
                 "last": span.end.last,
                 "after": span.after,
+                "upto": span.end.upto(span.after),
                 "look": span.look,
                 "most": span.most,
                 "uids": None if span.uids is None else uuid_array(span.uids),
