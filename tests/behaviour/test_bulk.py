@@ -127,6 +127,21 @@ def test_many_jobs_are_changed_in_many_batches_wherever_they_are(call: str, smal
 
 
 @pytest.mark.parametrize("call", CALLS)
+def test_batches_by_the_statistics_of_the_table_leave_out_nothing(call: str, small: JobManager, table: Table) -> None:
+    """The statistics know the first jobs, and neither those that are older nor those that are younger."""
+    jobs = [table.job(ALLOWED[call][0]) for _ in range(60)]
+    table.execute("delete from {}.job where uid = any(%s)", [[job.uid for job in jobs[:5]]])
+    table.execute("analyze {}.job")
+    for job in jobs[:5]:
+        table.execute("insert into {}.job (uid, type, run_at) values (%s, 'old', now() + interval '1 day')", [job.uid])
+    jobs = jobs[5:] + [table.job(ALLOWED[call][0]) for _ in range(20)]
+    progress: list[int] = []
+    assert CALLS[call](small, type="a", progress=progress.append) == Changed(75, 0)
+    assert len(progress) >= 25
+    assert all(small.find(job) != job for job in jobs)
+
+
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("limit", [1, 3, 4, 7])
 def test_a_limit_is_kept_and_the_oldest_go_first(call: str, limit: int, small: JobManager, table: Table) -> None:
     jobs = [table.job(ALLOWED[call][0]) for _ in range(7)]
