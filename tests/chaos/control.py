@@ -45,7 +45,7 @@ def meddle(site: Site) -> None:
             site.steered.add(k)
             payload = {"k": k, "ms": site.chance.uniform(0.0, 10.0), "raises": site.chance.choice([0, 0, 1, 9])}
             due = datetime.now(UTC) + timedelta(seconds=site.chance.uniform(-0.01, 0.02))  # so that some calls meet the claim
-            jobs.append((k, manager.create("a", payload, max_attempts=2, backoff_strategy="none", run_at=due)))
+            jobs.append((k, manager.create("a", payload, max_attempts=2, backoff_strategy="none", run_at=due, queue="steered")))
             site.pause(0.0, 0.01)
             call = site.chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
             about, job = site.chance.choice(jobs[-3:] if call == "cancel" else jobs[-WINDOW:])
@@ -68,7 +68,7 @@ def meddle(site: Site) -> None:
 def _call(manager: JobManager, call: str, job: Job) -> str:
     """The status of the job afterwards."""
     if call == "retry_all":
-        manager.retry_all(status="failed", type="a", limit=1, created_after=job.created_at)
+        manager.retry_all(status="failed", queue="steered", limit=1, created_after=job.created_at)
         return "some job"
     try:
         match call:
