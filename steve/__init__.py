@@ -2,8 +2,8 @@
 
 Start reading at manager.py, the front door: it holds JobManager, whose methods call _client/ or _engine/. The other files
 beside this one hold the public values: job.py (Job, Attempt, NewJob), creation.py (Creation), retry.py (RetryPolicy), run.py
-(Run: what a handler sees of its own run), report.py (StopReport), health.py (Health), errors.py, and tasks.py (Task: a function
-that jobs call).
+(Run: what a handler sees of its own run), report.py (StopReport, Changed), health.py (Health), errors.py, and tasks.py (Task: a
+function that jobs call).
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
@@ -11,7 +11,7 @@ A folder imports only from folders named before it in this list, except that _en
     _runtime/     what exists once in a process, even with several managers: the logger, random numbers, the hooks for exit
                   and fork
     _database/    everything about PostgreSQL: connections, statements, migrations, rights, the meaning of errors
-    _client/      what callers ask for: create, find, prune, migrate
+    _client/      what callers ask for: create, find, control, prune, migrate
     _engine/      what works between start() and stop(): wiring.py first, then claim/ work/ settle/ events/ liveness/ upkeep/
 
 cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other program would.
@@ -29,6 +29,7 @@ from steve.errors import (
     Fail,
     ForkedProcessError,
     InvalidJob,
+    NotPossible,
     NotRunning,
     OutcomeUnknown,
     Retry,
@@ -41,7 +42,7 @@ from steve.errors import (
 from steve.health import Health
 from steve.job import Attempt, AttemptStatus, Job, NewJob, Status
 from steve.manager import JobManager
-from steve.report import StopReport
+from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run, current_run
 from steve.tasks import Task
@@ -52,6 +53,7 @@ __all__ = [
     "AttemptStatus",
     "Cancel",
     "Cancelled",
+    "Changed",
     "Crashed",
     "Creation",
     "Expired",
@@ -62,6 +64,7 @@ __all__ = [
     "Job",
     "JobManager",
     "NewJob",
+    "NotPossible",
     "NotRunning",
     "OutcomeUnknown",
     "Retry",

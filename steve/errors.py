@@ -5,6 +5,7 @@
     ├── AlreadyExists                  create(on_conflict="raise") found a job with the same `unique`
     ├── SchemaError                    the tables are missing, too old, too new or changed by hand
     ├── NotRunning                     the call needs a running handler or a started manager
+    ├── NotPossible                    the job's status does not allow the call: nothing was changed
     ├── Unavailable                    the database could not be reached: nothing was stored
     ├── OutcomeUnknown                 the connection broke while a job was sent: it may or may not have been stored
     └── ForkedProcessError             a manager on the user's own pool, used in the child of a fork
@@ -65,6 +66,17 @@ class NotRunning(SteveError):
     Either `current_run()` was called outside a handler; or `create(on_done=...)` was called on a manager that is not started or
     has no handler for the type.
     """
+
+
+class NotPossible(SteveError):
+    """The call cannot change this job, for example because it has ended. The message says what works instead.
+
+    `job`: the job as it is. If a job cannot be retried because another one has its unique key, `job` is the other one.
+    """
+
+    def __init__(self, message: str, job: Job) -> None:
+        super().__init__(message)
+        self.job = job
 
 
 class Unavailable(SteveError):

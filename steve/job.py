@@ -17,7 +17,7 @@ OnConflict = Literal["return", "raise", "replace"]
 
 
 class Status(StrEnum):
-    """Where a job is in its life."""
+    """Where a job is in its life. Completed, failed and cancelled jobs have ended."""
 
     PENDING = "pending"
     RUNNING = "running"

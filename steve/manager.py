@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 from uuid import UUID
 
+from steve._client.audit import Audit
+from steve._client.bulk import Bulk, Filters, Options
+from steve._client.calls import Calls
 from steve._client.client import Client
+from steve._client.control import Control
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
 from steve._engine.events.health_listeners import HealthListener
@@ -26,7 +31,7 @@ from steve.creation import Creation
 from steve.errors import NotRunning
 from steve.health import Health
 from steve.job import Attempt, Job, NewJob, OnConflict, Status
-from steve.report import StopReport
+from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run
 from steve.tasks import ErrorTypes, Task, given
@@ -55,6 +60,8 @@ class JobManager:
     `max_crashes`: how many processes may die while they hold a job before it fails, 1 to 10,000.
     `notify`: wake waiting processes with NOTIFY when a job is created, and listen for it.
     `max_payload_bytes`, `max_result_bytes`: the largest size of a payload or a result as JSON in UTF-8, 2 to 268,435,456.
+    `prune`: how long after their end jobs are deleted, by status: {"completed": timedelta(days=1)}. While a manager with this
+    setting runs, one process at a time prunes, about every minute. None: nothing is deleted unless `prune()` is called.
     `create_timeout`: for how many seconds a call, `start` included, tries to reach the database, 0.05 to 3600.
 
     The constructor opens no connection and starts no thread. A manager that is never started can still create, find and prune
@@ -79,6 +86,7 @@ class JobManager:
         listen_db: str | None = None,
         max_payload_bytes: int = 1 << 20,
         max_result_bytes: int = 1 << 20,
+        prune: Mapping[Status | str, timedelta] | None = None,
         create_timeout: float = 10.0,
         _tuning: Tuning = Tuning(),  # noqa: B008 - frozen; for tests
     ) -> None:
@@ -93,6 +101,7 @@ class JobManager:
             notify=notify,
             max_payload_bytes=max_payload_bytes,
             max_result_bytes=max_result_bytes,
+            prune=prune,  # type: ignore[arg-type]  # becomes a tuple
             create_timeout=create_timeout,
             tuning=_tuning,
         )
@@ -100,10 +109,16 @@ class JobManager:
         connections = Connections(db=db, listen_db=listen_db, settings=settings)
         self._settings = settings
         self._registry = Registry(fallback=handler, handlers=handlers)
+        self._audit = Audit(statements.audit)
+        terms_of = self._registry.handlers.terms
         self._client = Client(
-            settings=settings, statements=statements, connections=connections, terms_of=self._registry.handlers.terms
+            settings=settings, statements=statements, connections=connections, audit=self._audit, terms_of=terms_of
         )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
+        calls = Calls(connections=connections, statements=statements, settings=settings)
+        told, audit = self._runner, self._audit
+        self._control = Control(calls=calls, statements=statements, notify=notify, told=told, audit=audit)
+        self._bulk = Bulk(calls=calls, statements=statements, settings=settings, told=told, audit=audit)
 
     # -- the tables -----------------------------------------------------------------------------------------------------
 
@@ -314,13 +329,18 @@ class JobManager:
 
     # -- looking --------------------------------------------------------------------------------------------------------
 
-    def find(self, job: Job | UUID | str) -> Job | None:
-        """The job as it is now, or None if there is none. `job`: a Job or its uid. Raises SchemaError and Unavailable."""
-        return self._client.find(job)
+    def find(self, job: Job | UUID | str, *, connection: object = None) -> Job | None:
+        """The job as it is now, or None if there is none. `job`: a Job or its uid.
 
-    def history(self, job: Job | UUID | str) -> list[Attempt]:
-        """The job's attempts that have ended, first to last. Raises SchemaError and Unavailable."""
-        return self._client.history(job)
+        `connection`: a psycopg Connection or Cursor. The answer then includes what its transaction has written, and psycopg's
+        errors are raised unchanged. Raises SchemaError and Unavailable.
+        """
+        return self._client.find(job, connection)
+
+    def history(self, job: Job | UUID | str, *, connection: object = None) -> list[Attempt]:
+        """The job's attempts that have ended, first to last. `connection`: as for `find`. Raises SchemaError and
+        Unavailable."""
+        return self._client.history(job, connection)
 
     def fetch_all(
         self,
@@ -331,23 +351,176 @@ class JobManager:
         tags: Mapping[str, str | int] | None = None,
         limit: int = 100,
         before: Job | None = None,
+        connection: object = None,
     ) -> list[Job]:
         """A page of at most `limit` (1 to 10,000) jobs, newest first, of one status, type and queue (None: of all), which have
         all of these `tags`.
 
-        `before`: the last job of the previous page. Raises TypeError, ValueError, SchemaError and Unavailable.
+        `before`: the last job of the previous page. `connection`: as for `find`. Raises TypeError, ValueError, SchemaError and
+        Unavailable.
         """
-        return self._client.fetch_all(status, type=type, queue=queue, tags=tags, limit=limit, before=before)
+        return self._client.fetch_all(
+            status, type=type, queue=queue, tags=tags, limit=limit, before=before, connection=connection
+        )
 
-    def prune(self, *, older_than: timedelta, tags: Mapping[str, str | int] | None = None) -> int:
+    def prune(
+        self,
+        *,
+        older_than: timedelta,
+        status: Status | str | None = None,
+        type: str | None = None,
+        tags: Mapping[str, str | int] | None = None,
+    ) -> int:
         """Delete the jobs that ended at least `older_than` ago, by the database's clock, with their attempts. Returns how many.
 
-        `tags`: only the jobs that have all of these.
+        `status`, `type`, `tags`: only jobs of this final status, of this type, with all of these tags; None: of all.
         It goes over the table once, in small transactions. Managers and other prunes may run meanwhile. If it is interrupted,
         the jobs deleted so far stay deleted, and the others are kept. With an age of less than a minute it may delete jobs
         that another process still asks for. Raises TypeError, ValueError, SchemaError and Unavailable.
         """
-        return self._client.prune(older_than, tags=tags)
+        return self._client.prune(older_than, status=status, type=type, tags=tags)
+
+    # -- controlling ----------------------------------------------------------------------------------------------------
+
+    def cancel(self, job: Job | UUID | str, reason: str | None = None, *, connection: object = None) -> Job | None:
+        """Cancel a pending job, or ask a running one to stop. Returns the job as it is then; None if there is none.
+
+        A pending job is `cancelled` at once, and this manager's `on_done` listeners are told if it is started. The handler of a
+        running job sees `current_run().cancelled`, and may return all the same. `reason`: at most 1,000 characters.
+        `connection`: a psycopg Connection or Cursor. The change is part of its transaction, and psycopg's errors are raised
+        unchanged. Raises NotPossible if the job has ended; SchemaError and Unavailable; TypeError and ValueError.
+        """
+        return self._control.cancel(job, reason, connection)
+
+    def retry(
+        self,
+        job: Job | UUID | str,
+        attempts: int | None = None,
+        completed: bool = False,
+        *,
+        connection: object = None,
+    ) -> Job | None:
+        """Make a job pending again that failed or was cancelled, due now. Returns the job as it is then; None if there is none.
+
+        `attempts`: how many of its attempts may fail from now on, 1 to 10,000; None: as many as it was created with.
+        `completed`: also run a job again that was completed. `connection`: as for `cancel`. Raises NotPossible if the job has
+        another status, or if another job has its unique key now; else as `cancel`.
+        """
+        return self._control.retry(job, attempts, completed, connection)
+
+    def reschedule(
+        self,
+        job: Job | UUID | str,
+        *,
+        run_at: datetime | None = None,
+        delay: float | timedelta | None = None,
+        connection: object = None,
+    ) -> Job | None:
+        """Make a pending job due at another time. Returns the job as it is then; None if there is none.
+
+        `run_at`: an aware datetime; past: now. `delay`: so long from now by the database's clock, in seconds or as a timedelta.
+        One of the two must be given. `connection`: as for `cancel`. Raises NotPossible if the job is not pending; else as
+        `cancel`.
+        """
+        return self._control.reschedule(job, run_at, delay, connection)
+
+    def set_priority(self, job: Job | UUID | str, priority: int, *, connection: object = None) -> Job | None:
+        """Give a pending job another priority, -100 to 100, higher first. Returns and raises what `reschedule` does."""
+        return self._control.set_priority(job, priority, connection)
+
+    def delete(self, job: Job | UUID | str, *, connection: object = None) -> Job | None:
+        """Delete a job that has ended, with its attempts. Returns the job as it was; None if there is none.
+
+        `connection`: as for `cancel`. Raises NotPossible if the job has not ended; else as `cancel`.
+        """
+        return self._control.delete(job, connection)
+
+    def cancel_all(
+        self,
+        *,
+        status: Status | str | None = None,
+        type: str | None = None,
+        queue: str | None = None,
+        tags: Mapping[str, str | int] | None = None,
+        error: str | None = None,
+        created_before: datetime | None = None,
+        created_after: datetime | None = None,
+        ended_before: datetime | None = None,
+        ended_after: datetime | None = None,
+        reason: str | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int], Any] | None = None,
+        connection: object = None,
+    ) -> Changed:
+        """Do for all jobs that match what `cancel` does for one. Returns how many were changed, and how many were skipped.
+
+        A job matches if it has this status, type and queue, these tags, an error that contains this text, and if it was created
+        and has ended between these times. At least one of these must be given. A job that is created after the call has begun
+        is never touched.
+        `limit`: change at most so many. `dry_run`: change nothing, and return how many would be changed. `progress`: called
+        with the number of jobs changed so far, after each batch of up to 1,000.
+        `connection`: as for `cancel`; then all is one transaction. Otherwise each batch is one: what is changed stays changed
+        if a later batch fails. If the connection breaks, the number may be too low. Raises TypeError, ValueError, SchemaError
+        and Unavailable.
+        """
+        filters = Filters(status, type, queue, tags, error, created_before, created_after, ended_before, ended_after)
+        return self._bulk.cancel_all(filters, Options(limit, dry_run, progress, connection), reason)
+
+    def retry_all(
+        self,
+        *,
+        status: Status | str | None = None,
+        type: str | None = None,
+        queue: str | None = None,
+        tags: Mapping[str, str | int] | None = None,
+        error: str | None = None,
+        created_before: datetime | None = None,
+        created_after: datetime | None = None,
+        ended_before: datetime | None = None,
+        ended_after: datetime | None = None,
+        attempts: int | None = None,
+        completed: bool = False,
+        limit: int | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int], Any] | None = None,
+        connection: object = None,
+    ) -> Changed:
+        """Do for all jobs that match what `retry` does for one. Arguments, result and errors are those of `cancel_all`.
+
+        Of the jobs with one unique key it retries one, and none while another job has the key. The others are skipped.
+        """
+        filters = Filters(status, type, queue, tags, error, created_before, created_after, ended_before, ended_after)
+        return self._bulk.retry_all(filters, Options(limit, dry_run, progress, connection), attempts, completed)
+
+    def delete_all(
+        self,
+        *,
+        status: Status | str | None = None,
+        type: str | None = None,
+        queue: str | None = None,
+        tags: Mapping[str, str | int] | None = None,
+        error: str | None = None,
+        created_before: datetime | None = None,
+        created_after: datetime | None = None,
+        ended_before: datetime | None = None,
+        ended_after: datetime | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int], Any] | None = None,
+        connection: object = None,
+    ) -> Changed:
+        """Do for all jobs that match what `delete` does for one. Arguments, result and errors are those of `cancel_all`."""
+        filters = Filters(status, type, queue, tags, error, created_before, created_after, ended_before, ended_after)
+        return self._bulk.delete_all(filters, Options(limit, dry_run, progress, connection))
+
+    def acting_as(self, actor: str) -> AbstractContextManager[None]:
+        """A context manager: each call in its `with` block that changes jobs writes a row into the table `audit`.
+
+        The calls are those above and `prune`, of this manager, in the thread or task that entered the block. The row is written
+        in the transaction of the change, and kept for 90 days. `actor`: 1 to 255 characters. Raises TypeError and ValueError.
+        """
+        return self._audit.acting_as(actor)
 
     # -- handlers -------------------------------------------------------------------------------------------------------
 

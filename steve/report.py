@@ -1,4 +1,4 @@
-"""StopReport: what `stop()` returns."""
+"""What calls report: StopReport of `stop()`, Changed of `cancel_all()` and its siblings."""
 
 from __future__ import annotations
 
@@ -23,3 +23,14 @@ class StopReport:
     """How many events the listeners have not been told of yet."""
     seconds: float = 0.0
     """How long `stop()` took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What `cancel_all`, `retry_all` or `delete_all` did."""
+
+    done: int
+    """How many jobs were changed; with `dry_run`, how many would be."""
+    skipped: int
+    """How many jobs match and were not changed: another transaction had them locked all the time or, in `retry_all`, another
+    job has their unique key."""

@@ -25,12 +25,12 @@ class RunPort(Protocol):
 class Run:
     """One run of a job, for its handler: `steve.current_run()` returns it."""
 
-    __slots__ = ("_claim", "_forgiven", "_signals", "job")
+    __slots__ = ("_claim", "_signals", "job", "last_attempt")
 
-    def __init__(self, job: Job, claim: tuple[UUID, int], signals: RunPort, forgiven: int = 0) -> None:
-        """`forgiven`: how many failures came before the job was last retried by hand."""
+    def __init__(self, job: Job, claim: tuple[UUID, int], signals: RunPort, last_attempt: bool = False) -> None:
         self.job = job
-        self._forgiven = forgiven
+        self.last_attempt = last_attempt
+        """Whether the job fails for good if this attempt raises."""
         self._claim = claim
         self._signals = signals
 
@@ -38,12 +38,6 @@ class Run:
     def attempt(self) -> int:
         """The number of this attempt, counted from 1: that of the `Attempt` which `history()` will show."""
         return self.job.attempts
-
-    @property
-    def last_attempt(self) -> bool:
-        """Whether the job fails for good if this attempt raises. Attempts whose process died do not count for that."""
-        job = self.job
-        return job.attempts - job.crashes - self._forgiven >= job.max_attempts
 
     @property
     def stopping(self) -> bool:

@@ -7,6 +7,9 @@ create.py      inserts these jobs. The workers are notified by an INSERT; when m
                decides which INSERT notifies for all
 unique.py      inserts jobs that have a key, or finds or replaces the job that has it already
 lookup.py      find, history and fetch_all: checks the arguments
+control.py     cancel, retry, reschedule, set_priority, delete: changes one job, or says why it cannot
+bulk.py        cancel_all, retry_all, delete_all: goes through the table in batches
+audit.py       acting_as: writes who changes what
 prune.py       prune: checks the age and goes through the table in batches
 calls.py       sends a statement on a connection for callers, and turns failures into the errors that users know
 

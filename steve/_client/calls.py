@@ -73,6 +73,16 @@ class Calls:
             except (Misconfigured, Refused) as error:
                 raise self._explained(error, sent) from None
 
+    def call_on(self, theirs: Connection | None, statement: Callable[[Connection], T], *, slow: bool = False) -> T:
+        """Call `statement` with the caller's connection `theirs`, where psycopg's errors come through unchanged. None: as
+        `call`. `slow`: the statement may take any time."""
+        if theirs is None:
+            return self.call(statement, more_seconds=None if slow else 0.0)
+        try:
+            return statement(theirs)
+        except DatabaseFailure as error:
+            raise (error.__cause__ or error) from None
+
     def _unavailable(self, error: DatabaseFailure, in_doubt: SentJobs | None) -> SteveError:
         reason = self._connections.reason(error)
         if in_doubt is None:

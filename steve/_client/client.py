@@ -1,4 +1,5 @@
-"""Client: creates, finds and prunes jobs, migrates, and checks the tables. It also works in a process that starts no worker."""
+"""Client: creates, finds and prunes jobs, migrates, and checks the tables. control.py and bulk.py change jobs. All this also
+works in a process that starts no worker."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from steve._client import enqueue, lookup, prune
+from steve._client.audit import Audit
 from steve._client.calls import Calls
 from steve._client.create import Creator
 from steve._database import migrations
@@ -15,7 +17,7 @@ from steve._database.connections import Connections
 from steve._database.conninfo import caller_connection
 from steve._database.failures import Connection, translated
 from steve._database.statements import Statements
-from steve._database.statements.jobs import Insert
+from steve._database.statements.jobs import Insert, Pruned
 from steve._model.settings import Settings
 from steve._model.terms import HandlerTerms
 from steve._runtime import fork
@@ -36,6 +38,7 @@ class Client:
         settings: Settings,
         statements: Statements,
         connections: Connections,
+        audit: Audit,
         terms_of: Callable[[str], HandlerTerms | None],
     ) -> None:
         """`terms_of(type)`: what was said when the handler of the type was registered; None: nothing."""
@@ -44,6 +47,7 @@ class Client:
         self._statements = statements
         self._connections = connections
         self.around_create = Hooks()
+        self._audit = audit
         self._calls = Calls(connections=connections, statements=statements, settings=settings)
         self._creator = self._make_creator()
         fork.register(self)
@@ -97,29 +101,35 @@ class Client:
 
     # -- looking --------------------------------------------------------------------------------------------------------
 
-    def find(self, job: Job | UUID | str) -> Job | None:
+    def find(self, job: Job | UUID | str, connection: object) -> Job | None:
         uid = lookup.uid_of(job)
-        return self._calls.call(lambda ours: self._statements.jobs.find_jobs(ours, [uid]).get(uid))
+        return self._calls.call_on(_theirs(connection), lambda ours: self._statements.jobs.find_jobs(ours, [uid]).get(uid))
 
-    def history(self, job: Job | UUID | str) -> list[Attempt]:
+    def history(self, job: Job | UUID | str, connection: object) -> list[Attempt]:
         uid = lookup.uid_of(job)
-        return self._calls.call(lambda ours: self._statements.jobs.list_attempts(ours, uid))
+        return self._calls.call_on(_theirs(connection), lambda ours: self._statements.jobs.list_attempts(ours, uid))
 
     def fetch_all(
-        self, status: object, *, type: object, queue: object, tags: object, limit: object, before: object
+        self, status: object, *, type: object, queue: object, tags: object, limit: object, before: object, connection: object
     ) -> list[Job]:
         page = lookup.page(status, type, queue, tags, limit, before)
-        return self._calls.call(lambda ours: self._statements.jobs.list_jobs(ours, page), more_seconds=None)
+        return self._calls.call_on(_theirs(connection), lambda ours: self._statements.jobs.list_jobs(ours, page), slow=True)
 
     # -- tables ---------------------------------------------------------------------------------------------------------
 
-    def prune(self, older_than: timedelta, *, tags: object) -> int:
-        age = prune.check_age(older_than)
-        having = lookup.check_tags(tags)
-        most = self._settings.tuning.prune_most
+    def prune(self, older_than: timedelta, *, status: object, type: object, tags: object) -> int:
+        chosen = prune.checked(older_than, status, type, tags)
+        entry = self._audit.entry("prune", prune.shown(chosen))
 
         def batch(after: UUID | None) -> tuple[int, UUID | None]:
-            return self._calls.call(lambda ours: self._statements.jobs.prune_jobs(ours, age, after, most, having))
+            def send(ours: Connection) -> Pruned:
+                def change() -> Pruned:
+                    return self._statements.jobs.prune_jobs(ours, chosen, after, self._settings.tuning.prune_most)
+
+                return self._audit.write(ours, entry, change, lambda pruned: pruned.deleted)
+
+            pruned = self._calls.call(send)
+            return pruned.deleted, pruned.last
 
         return prune.prune(batch)
 

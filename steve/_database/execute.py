@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache, lru_cache
 from typing import Any
 
@@ -12,7 +14,7 @@ from psycopg.postgres import register_default_adapters, register_default_types
 from psycopg.rows import tuple_row
 from psycopg.types.array import register_all_arrays
 
-from steve._database.failures import Connection
+from steve._database.failures import Connection, translated
 
 FOR_CALLS = {
     "client_encoding": "UTF8",
@@ -78,10 +80,10 @@ def quoted(schema: str) -> str:
 
 
 EXTRAS = """\
-case when pg_catalog.num_nonnulls(unique_key, tags, metadata, timeout, expires_at, cancel_asked_at, forgiven) > 0
+case when pg_catalog.num_nonnulls(unique_key, tags, metadata, timeout, expires_at, cancel_asked_at, forgiven, granted) > 0
 then pg_catalog.json_build_object(
   'unique', unique_key, 'tags', tags, 'metadata', metadata, 'timeout', timeout, 'expires_at', expires_at,
-  'cancel_asked_at', cancel_asked_at, 'forgiven', forgiven
+  'cancel_asked_at', cancel_asked_at, 'forgiven', forgiven, 'granted', granted
 )::pg_catalog.text end as extras"""
 """The column `extras` of every statement that returns claimed jobs: see Extras in _model/claimed.py. Null for most jobs."""
 
@@ -123,6 +125,24 @@ def execute(
     cursor = Cursor(connection, row_factory=tuple_row)
     cursor.execute(query, parameters, prepare=prepare, binary=True)
     return cursor.fetchall()
+
+
+@contextmanager
+def atomic(connection: Connection) -> Iterator[None]:
+    """A transaction; within a transaction, a savepoint. It never ends a transaction that a caller would have to end."""
+    with translated(connection):
+        if not connection.autocommit and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+            connection.execute("select")  # begins the caller's transaction, which psycopg would otherwise commit below
+        with connection.transaction():
+            yield
+
+
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[None]:
+    """A savepoint, if a transaction is open or will be. A statement alone needs none."""
+    alone = connection.autocommit and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    with nullcontext() if alone else atomic(connection):
+        yield
 
 
 @lru_cache(maxsize=1_000)

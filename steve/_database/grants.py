@@ -36,20 +36,22 @@ grant select, insert, update on {schema}.unique_window to {role};
 grant select, insert on {schema}.replacement to {role};
 """
 
-# No role may change the type, payload, queue and so on of a job. The right to delete is for `prune`.
+# No role may change the type, payload, queue and so on of a job. The right to delete is for `delete` and `prune`.
 _WORK = """\
 grant select, delete on {schema}.job to {role};
 grant update (
   status, result, error, attempts, crashes, lease_no, process_id, claimed_at, started_at, completed_at, process, run_at,
-  updated_at
+  updated_at, priority, expires_at, cancel_asked_at, cancel_reason, forgiven, granted
 ) on {schema}.job to {role};
 grant select, insert, delete on {schema}.attempt to {role};
 grant select, insert, update, delete on {schema}.process to {role};
 grant select, insert, update, delete on {schema}.unique_window, {schema}.replacement to {role};
+grant select, insert, update (begun_at) on {schema}.duty to {role};
+grant select, insert, update (done), delete on {schema}.audit to {role};
 """
 
 _READ = """\
-grant select on {schema}.job, {schema}.attempt, {schema}.process to {role};
+grant select on {schema}.job, {schema}.attempt, {schema}.process, {schema}.audit to {role};
 """
 
 
@@ -67,7 +69,8 @@ def grants(
     they have from other grants.
 
     `producer`: may `create` and `create_many`, but may not read, run, change or delete a job.
-    `worker`: may do all that a JobManager does except `migrate`: create, start, find, history, fetch_all, prune.
+    `worker`: may do all that a JobManager does except `migrate`: create, start, find, history, fetch_all, change and delete
+    jobs, prune.
     `reader`: may `find`, `history` and `fetch_all`.
     `unique`: the producer and the worker may also `create` with `unique`, whatever `on_conflict` says. That takes the right to
     read all jobs and to change those that have not ended. Without it, a worker may not replace jobs, and a producer's `create`

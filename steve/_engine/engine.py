@@ -16,6 +16,7 @@ from steve._engine.ending import Ending
 from steve._engine.health import Idle, Outages, judge_health
 from steve._engine.liveness.reconcile import Held
 from steve._engine.parts import Parts
+from steve._engine.settle.commits import Commits
 from steve._engine.upkeep.threads import call_aside
 from steve._engine.work.running import log_stacks
 from steve._model import json as _json
@@ -37,9 +38,11 @@ class Engine:
         self._settings = settings
         self._own_threads = own_threads
         self._parts: Parts
+        self.commits: Commits
 
     def assemble(self, parts: Parts) -> None:
         self._parts = self.ending.parts = parts
+        self.commits = parts.commits
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 

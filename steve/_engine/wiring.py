@@ -49,6 +49,7 @@ from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.engine import Engine
 from steve._engine.events.dispatcher import Dispatcher
 from steve._engine.events.on_done import ForgetEndedElsewhere
+from steve._engine.liveness.cancels import AskedCancels
 from steve._engine.liveness.database import DatabaseLiveness
 from steve._engine.liveness.liveness import Liveness
 from steve._engine.parts import Component, Parts
@@ -61,6 +62,7 @@ from steve._engine.upkeep.abandonment import Abandonment
 from steve._engine.upkeep.health_watch import HealthWatch
 from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Duty, Periodic
+from steve._engine.upkeep.pruning import Pruning
 from steve._engine.upkeep.replacement import Replacement
 from steve._engine.upkeep.threads import Threads
 from steve._engine.upkeep.windows import CleanWindows
@@ -193,6 +195,15 @@ def build(
         statements=statements.jobs,
         settings=settings,
     )
+    cancels = AskedCancels(
+        connection=connections.scan,
+        statements=statements.control,
+        process_id=registered.id,
+        settings=settings,
+        holds_jobs=lambda: bool(len(running) or claimer.buffer.jobs()),
+        cancel_asked=engine.cancel_asked,
+    )
+    pruning = Pruning(connection=connections.scan, statements=statements, settings=settings)
     health_watch = HealthWatch(engine=engine, listeners=registry.health_listeners, tuning=tuning)
     replacement = Replacement(threads=threads, turns=turns, doubt_everything=liveness.doubt_everything, tuning=tuning)
     abandonment = Abandonment(connections=connections, is_anything_owed=engine.ending.is_anything_owed, tuning=tuning)
@@ -200,7 +211,15 @@ def build(
     periodic = Periodic(duties=[give_back_old, *abandonment.duties(), *replacement.duties()], on_stop=engine.ending.on_stop)
     windows = CleanWindows(statements=statements.unique, connection=connections.scan, tuning=tuning)
     scanner = Periodic(
-        duties=[*full_scans.duties(), *liveness.duties(), *on_done.duties(), *windows.duties(), *expiry.duties()]
+        duties=[
+            *full_scans.duties(),
+            *liveness.duties(),
+            *cancels.duties(),
+            *on_done.duties(),
+            *expiry.duties(),
+            *windows.duties(),
+            *pruning.duties(),
+        ]
     )
     watcher = Periodic(duties=health_watch.duties())
 
@@ -218,6 +237,7 @@ def build(
             database=DatabaseListener(connection=connections.listen, statements=statements.notifications),
             claimer=claimer,
             processes=lambda: heartbeat.processes,
+            cancel_asked=engine.cancel_asked,
             outage=outage,
             tuning=tuning,
         )

@@ -25,6 +25,8 @@ class Extras(NamedTuple):
     cancel_asked_at: str | None = None
     forgiven: int | None = None
     """How many failures came before the job was last retried by hand: `max_attempts` does not count them."""
+    granted: int | None = None
+    """How many failures were allowed then. None: `max_attempts`."""
 
     def expiry(self) -> datetime | None:
         return None if self.expires_at is None else datetime.fromisoformat(self.expires_at).astimezone(UTC)

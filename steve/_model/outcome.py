@@ -163,7 +163,7 @@ def attempts_spent(job: Claimed) -> int:
 
 def is_last_attempt(job: Claimed) -> bool:
     """Whether the job fails for good if this attempt does."""
-    return attempts_spent(job) >= job.max_attempts
+    return attempts_spent(job) >= (job.more().granted or job.max_attempts)
 
 
 def is_overdue(job: Claimed, seconds: float) -> bool:

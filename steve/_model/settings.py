@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from steve._model.control import ENDED
 from steve._model.names import check_name, check_schema
 from steve._model.tuning import Tuning
 from steve.errors import shown
@@ -44,6 +46,8 @@ class Settings:
     """The largest size of a result, in the same range. A job with a larger result fails."""
     create_timeout: float = 10.0
     """Seconds, 0.05 to 3600: how long a call, `start` included, tries to reach the database."""
+    prune: tuple[tuple[str, timedelta], ...] | None = None
+    """By final status: how long after its end a job is deleted; the constructor takes a mapping. None: nothing is deleted."""
     tuning: Tuning = field(default=Tuning(), repr=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +66,7 @@ class Settings:
             raise TypeError(f"notify must be True or False, not {type(self.notify).__name__}")
         _check_int("max_payload_bytes", self.max_payload_bytes, 2, STORED_MOST)
         _check_int("max_result_bytes", self.max_result_bytes, 2, STORED_MOST)
+        self._become("prune", _ages(self.prune))
         self._become("create_timeout", _seconds("create_timeout", self.create_timeout, 0.05, 3600))
 
     def _become(self, name: str, value: object) -> None:
@@ -84,6 +89,24 @@ def _queues(queues: object) -> tuple[str, ...] | None:
     for name in names:
         check_name("queues: a queue's name", name)
     return names
+
+
+def _ages(prune: object) -> tuple[tuple[str, timedelta], ...] | None:
+    if prune is None:
+        return None
+    if not isinstance(prune, Mapping):
+        example = '{"completed": timedelta(days=1)}'
+        raise TypeError(f"prune must be a dict such as {example} or None, not {type(prune).__name__}")
+    if not prune:
+        raise ValueError("prune is empty: name at least one status, or pass None to delete nothing")
+    for status, age in prune.items():
+        if status not in ENDED:
+            raise ValueError(f"prune: a status must be one of {', '.join(ENDED)}, not {shown(status)}")
+        if not isinstance(age, timedelta):
+            raise TypeError(f"prune[{str(status)!r}] must be a datetime.timedelta, not {type(age).__name__}")
+        if age < timedelta(0):
+            raise ValueError(f"prune[{str(status)!r}] must be 0 or more, not {shown(age)}")
+    return tuple((str(status), age) for status, age in prune.items())
 
 
 def _seconds(name: str, value: object, least: float, most: float) -> float:

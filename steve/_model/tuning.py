@@ -23,8 +23,8 @@ class Tuning:
     job, and for each process that there is. Chance decides how much of it."""
     stand_back_most: float = 0.004
     """The longest such wait for each process that there is."""
-    stand_back_longest: float = 0.2
-    """The longest such wait."""
+    stand_back_longest: float = 0.08
+    """The longest such wait. A notification that a job is to be cancelled waits as long."""
     answered_most: int = 1_000
     """The claimer remembers the times of this many answered claims, so that it mistakes none for a claim whose reply was
     lost."""
@@ -159,3 +159,15 @@ class Tuning:
     """How often a process deletes the windows of `unique_for` that are over."""
     clean_most: int = 1_000
     """How many of them one statement deletes, at most."""
+    prune_every: float = 60.0
+    """How often the fleet prunes by `JobManager(prune=...)`."""
+    prune_turn: float = 0.05
+    """For so long a prune goes on before the scanner does its other duties."""
+    bulk_most: int = 1_000
+    """How many jobs one batch of `cancel_all` and its siblings changes, at most..."""
+    bulk_look: int = 20_000
+    """... and how many it looks at."""
+    audit_days: int = 90
+    """How long the audit is kept."""
+    audit_check: float = 600.0
+    """How often a process asks whether the audit is to be pruned, which one process does once an hour."""

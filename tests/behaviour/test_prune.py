@@ -13,6 +13,7 @@ from psycopg import sql
 
 from steve import Job, JobManager, SchemaError, Status
 from steve._database.statements import statements_for
+from steve._database.statements.jobs import Old
 from steve._model.settings import Settings
 from steve._model.tuning import Tuning
 from tests.conftest import until
@@ -199,7 +200,7 @@ def test_no_claim_waits_for_a_prune(manager: JobManager, tables: Tables, other: 
     manager.start()
     manager.create("a")
     statements = statements_for(Settings(schema=schema))
-    assert statements.jobs.prune_jobs(other, DAY, None, 1_000)[0] == 10
+    assert statements.jobs.prune_jobs(other, Old(dict.fromkeys(FINAL, DAY)), None, 1_000).deleted == 10
     manager.create_many([("a", None)] * 10)
     until(lambda: len(told) == 11)
     other.rollback()
@@ -224,3 +225,106 @@ def test_what_is_no_age_is_refused_before_anything_is_sent(older_than: Any, erro
 def test_without_tables_there_is_nothing_to_prune_and_the_error_says_so(make_manager: Callable[..., JobManager]) -> None:
     with pytest.raises(SchemaError, match="is missing"):
         make_manager().prune(older_than=DAY)
+
+
+# -- by status and type, and by itself ----------------------------------------------------------------------------------
+
+
+def test_a_prune_may_be_of_one_status_and_one_type(manager: JobManager, tables: Tables) -> None:
+    completed, failed, other = (tables.ended(DAY, status)[0] for status in ("completed", "failed", "failed"))
+    tables.execute("update {}.job set type = 'other' where uid = %s", [other.uid])
+    assert manager.prune(older_than=timedelta(0), status="failed", type="past") == 1
+    assert tables.jobs() == tables.logged() == {completed.uid, other.uid}
+    assert manager.prune(older_than=timedelta(0), status=Status.COMPLETED) == 1
+    assert manager.prune(older_than=timedelta(0), type="other") == 1
+    assert failed.uid not in tables.jobs()
+
+
+@pytest.mark.parametrize(
+    ("keywords", "kind", "message"),
+    [
+        ({"status": "pending"}, ValueError, "status must be one of completed, failed, cancelled or None, not 'pending'"),
+        ({"status": 7}, ValueError, "status must be one of completed, failed, cancelled or None, not 7"),
+        ({"type": ""}, ValueError, "type must have 1 to 255 characters, not 0"),
+        ({"type": 7}, TypeError, "type must be a str, not int"),
+    ],
+)
+def test_a_prune_refuses_what_is_no_final_status_or_no_type(
+    keywords: dict[str, Any], kind: type[Exception], message: str, make_manager: Callable[..., JobManager]
+) -> None:
+    with pytest.raises(kind) as caught:
+        make_manager("postgresql://localhost:1/nowhere").prune(older_than=DAY, **keywords)
+    assert message in str(caught.value)
+
+
+PRUNES = {"completed": DAY, "failed": DAY * 30}
+
+
+def make_old(tables: Tables, status: str, age: timedelta, count: int = 1) -> set[UUID]:
+    """Jobs that were created so long ago, too."""
+    uids = {job.uid for job in tables.ended(age, status, count)}
+    tables.execute("update {}.job set created_at = now() - %s where uid = any(%s)", [age, list(uids)])
+    return uids
+
+
+def test_a_manager_prunes_by_status_while_it_runs(make_manager: Callable[..., JobManager], tables: Tables) -> None:
+    stay = (
+        make_old(tables, "failed", DAY * 29, 4)
+        | make_old(tables, "completed", DAY / 2)
+        | make_old(tables, "cancelled", DAY * 99)
+    )
+    make_old(tables, "completed", DAY * 1.1, 9)
+    make_old(tables, "failed", DAY * 31, 5)
+    managers = [
+        make_manager(prune=PRUNES, _tuning=Tuning(prune_most=3, prune_every=0.2, scan_check=0.02, prune_turn=0.001))
+        for _ in range(3)
+    ]
+    for one in managers:
+        one.set_handler("none", lambda job: None)
+        one.start()
+    until(lambda: tables.jobs() == stay)
+    assert tables.logged() == stay
+    late = make_old(tables, "completed", DAY * 2)
+    until(lambda: not late & tables.jobs())
+    assert tables.jobs() == stay
+
+
+def test_one_process_at_a_time_prunes(
+    make_manager: Callable[..., JobManager], tables: Tables, database_url: str, schema: str
+) -> None:
+    old = make_old(tables, "completed", DAY * 2)
+    pruner = make_manager(prune=PRUNES, _tuning=Tuning(prune_every=0.05, scan_check=0.01))
+    pruner.set_handler("none", lambda job: None)
+    with psycopg.connect(database_url) as other:  # plays a process that prunes at this moment
+        other.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"steve {schema} prune"])
+        pruner.start()
+        turns = [until(lambda: tables.execute("select begun_at from {}.duty where name = 'prune'"))]
+        until(lambda: tables.execute("select begun_at from {}.duty where name = 'prune'") != turns[0])
+        assert tables.jobs() == old
+    until(lambda: not tables.jobs())
+
+
+def test_a_young_table_is_not_walked_to_its_end(manager: JobManager, tables: Tables) -> None:
+    make_old(tables, "completed", DAY * 2, 5)
+    tables.ended(timedelta(0), count=5)
+    statements = statements_for(Settings(schema=tables._schema._obj[0]))
+    old = Old({"completed": DAY})
+    first = statements.jobs.prune_jobs(tables._conn, old, None, 4)
+    second = statements.jobs.prune_jobs(tables._conn, old, first.last, 4)
+    assert [(one.deleted, one.is_young) for one in (first, second)] == [(4, False), (1, True)]
+
+
+@pytest.mark.parametrize(
+    ("prune", "kind", "message"),
+    [
+        ("completed", TypeError, "prune must be a dict such as"),
+        ({}, ValueError, "prune is empty: name at least one status"),
+        ({"pending": DAY}, ValueError, "prune: a status must be one of completed, failed, cancelled, not 'pending'"),
+        ({"failed": 7}, TypeError, "prune['failed'] must be a datetime.timedelta, not int"),
+        ({"failed": -DAY}, ValueError, "prune['failed'] must be 0 or more"),
+    ],
+)
+def test_the_setting_names_final_statuses_and_ages(prune: object, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as caught:
+        JobManager("postgresql://localhost:1/nowhere", prune=prune)  # type: ignore[arg-type]
+    assert message in str(caught.value)

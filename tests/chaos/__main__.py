@@ -18,6 +18,7 @@ from . import (  # noqa: F401 - the import registers their faults
     bad,
     cancels,
     clocks,
+    control,
     cuts,
     deaths,
     failover,

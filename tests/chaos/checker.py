@@ -87,12 +87,18 @@ def check(
     attempts: Sequence[AttemptRow],
     gone: Collection[str] = (),
     undone: Collection[str] = (),
+    steered: Collection[str] = (),
 ) -> Findings:
     """`attempts`: the log's rows of all these jobs.
 
     `gone`: jobs that an asynchronous standby had not received when it was promoted. steve has not lost them.
+    `steered`: jobs that the fault itself cancels, retries or deletes, and checks.
     `undone`: jobs that it had received in an earlier state only. Their later runs and final states happen again.
     """
+    if steered:
+        events = [event for event in events if event.get("k") not in steered]
+        jobs = [job for job in jobs if job.k not in steered]
+        attempts = [attempt for attempt in attempts if attempt.k not in steered]
     found = Findings()
     flaws = found.flaws
     ok, unknown = _keys(events, "enq_ok"), _keys(events, "enq_unknown")

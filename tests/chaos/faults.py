@@ -118,6 +118,8 @@ class Site:
         """Jobs that a primary had stored and that the promoted standby had never received."""
         self.undone: set[str] = set()
         """Jobs that the promoted standby had received in an earlier state only."""
+        self.steered: set[str] = set()
+        """Jobs that the fault itself steers and checks."""
         self._seed = seed
         self._ledger = Ledger(self.directory / "driver.jsonl")
         self._broken: list[str] = []
@@ -288,7 +290,9 @@ class Site:
     def collect(self) -> Findings:
         """Check the ledger, the tables and what was left behind. The site must be at rest."""
         jobs = self.cluster.jobs(self.schema)
-        found = self._found = check(self.events(), jobs, self.cluster.attempts(self.schema), self.gone, self.undone)
+        found = self._found = check(
+            self.events(), jobs, self.cluster.attempts(self.schema), self.gone, self.undone, self.steered
+        )
         if not self.until(lambda: not self.cluster.sessions(self.application), LEAVE_SECONDS):
             found.flaws["leaks"].append(f"{self.cluster.sessions(self.application)} connections")
         found.flaws["state"] += [f"{job.k} is running" for job in jobs if job.status == "running"]

@@ -141,6 +141,35 @@ def test_a_producer_creates_jobs_alone_and_in_its_own_transaction(
     assert theirs.migrate() == []  # it sees that there is nothing to do
 
 
+def test_a_worker_controls_jobs_and_the_others_do_not(
+    granted: dict[str, Role], make_manager: MakeManager, manager: JobManager, conn: psycopg.Connection, schema: str
+) -> None:
+    calls: list[Callable[[JobManager, Job], object]] = [
+        lambda theirs, job: theirs.set_priority(job, 3),
+        lambda theirs, job: theirs.reschedule(job, delay=3),
+        lambda theirs, job: theirs.cancel(job, "why"),
+        lambda theirs, job: theirs.retry(job, attempts=2),
+        lambda theirs, job: theirs.cancel_all(type="a"),
+        lambda theirs, job: theirs.retry_all(type="a"),
+        lambda theirs, job: theirs.cancel(job),
+        lambda theirs, job: theirs.delete_all(type="b"),
+        lambda theirs, job: theirs.delete(job),
+    ]
+    job = manager.create("a")
+    for kind in ("producer", "reader"):
+        theirs = make_manager(granted[kind].url)
+        for call in calls:
+            assert_forbidden(lambda call=call, theirs=theirs: call(theirs, job), granted[kind])  # type: ignore[misc]
+    assert manager.find(job) == job
+    theirs = make_manager(granted["worker"].url)
+    with theirs.acting_as("ada"):
+        for call in calls:
+            assert call(theirs, job) is not None
+    assert manager.find(job) is None
+    assert len(conn.execute(sql.SQL("select 1 from {}.audit").format(sql.Identifier(schema))).fetchall()) == len(calls) - 1
+    assert_denied(granted["worker"], schema, ["update audit set actor = 'bob'", "delete from duty", "truncate audit"])
+
+
 class TwiceSent:
     """In place of the connections of a manager: the reply to the first try of each call is lost."""
 

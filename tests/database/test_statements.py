@@ -21,8 +21,11 @@ from steve import JobManager
 from steve._database import migrations
 from steve._database.connection import Route, prepare_for_call, prepare_for_loop
 from steve._database.statements import statements_for
+from steve._database.statements.audit import AuditStatements
+from steve._database.statements.bulk import BulkStatements, End, Matching, Span
 from steve._database.statements.claims import ClaimStatements
-from steve._database.statements.jobs import Insert, JobStatements, Options, Page, Terms
+from steve._database.statements.control import ControlStatements, Wake
+from steve._database.statements.jobs import Insert, JobStatements, Old, Options, Page, Terms
 from steve._database.statements.processes import ProcessStatements
 from steve._database.statements.script import Script
 from steve._database.statements.settlement import SettlementStatements
@@ -105,6 +108,9 @@ class Planned:
 
         self.jobs = JobStatements(script())
         self.unique = UniqueStatements(script())
+        self.control = ControlStatements(script())
+        self.bulk = BulkStatements(script())
+        self.audit = AuditStatements(script())
         self.settlement = SettlementStatements(script())
         self.processes = ProcessStatements(script())
         self._script = script
@@ -180,7 +186,7 @@ insert into {}.job (uid, type, status, attempts, lease_no, process_id, claimed_a
 select lpad(to_hex(n), 32, '0')::uuid, 'type ' || n %% 5, %(status)s, 1, 1,
   case when %(status)s = 'running' then n %% 3 end,
   case when %(status)s <> 'pending' then '2026-01-01Z'::timestamptz end,
-  case when %(status)s = 'completed' then now() end
+  case when %(status)s in ('completed', 'failed') then now() end
 from generate_series(1, %(rows)s) as n
 """
 
@@ -513,9 +519,79 @@ def test_pruning_walks_the_primary_key(
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
-        plans = plans_of(Planned(schema).jobs.prune_jobs, connection, timedelta(0), last, 1_000)
+        plans = plans_of(Planned(schema).jobs.prune_jobs, connection, Old({"completed": timedelta(0)}), last, 1_000)
         assert_by_index(plans, ("prune", statistics), bitmap=True)
         assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
+
+
+@pytest.mark.parametrize(("rows", "status"), [(1, "pending"), (50_000, "pending"), (50_000, "completed"), (50_000, "running")])
+def test_a_call_about_one_job_goes_to_it_by_its_key(
+    rows: int, status: str, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    uid = filled(rows, status)[-1]
+    planned, wake = Planned(schema), Wake(True, False)
+    control = planned.control
+    for session in (prepare_for_call, None):  # of the caller's own session nothing is known
+        if session is not None:
+            session(connection, Route())
+        for statistics in ("as empty", "freshly analysed"):
+            if statistics == "freshly analysed":
+                conn.execute(f"analyze {schema}.job, {schema}.attempt")
+            for what, plans in {
+                "cancel": plans_of(control.cancel_job, connection, uid, "why", "Cancelled: why", wake),
+                "retry": plans_of(control.retry_job, connection, uid, 3, True, wake),
+                "reschedule": plans_of(control.reschedule_job, connection, uid, None, timedelta(1), wake),
+                "set_priority": plans_of(control.set_priority, connection, uid, 7, wake),
+                "delete": plans_of(control.delete_job, connection, uid, wake),
+                "holder": plans_of(control.find_holder, connection, uid),
+            }.items():
+                if rows > 1:  # a table of one row may well be read whole
+                    assert_by_index(plans, (what, status, statistics), bitmap=True)
+                    used = {index for plan in plans for index in indexes(plan)}
+                    assert used <= {"job_pkey", "attempt_pkey"} | ({"job_unique"} if what == "holder" else set())
+
+
+@pytest.mark.parametrize("rows", [1, 50_000])
+def test_the_look_for_asked_cancels_reads_its_own_index_alone(
+    rows: int, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    prepare_for_loop(connection, Route())
+    filled(rows, "running")
+    for statistics in ("as empty", "freshly analysed"):
+        if statistics == "freshly analysed":
+            conn.execute(f"analyze {schema}.job")
+        plans = plans_of(Planned(schema).control.find_cancel_asked, connection, 1)
+        assert_by_index(plans, (rows, statistics), bounded=False)
+        assert {index for plan in plans for index in indexes(plan)} == {"job_cancel_asked"}
+
+
+@pytest.mark.parametrize("status", ["pending", "running", "failed"])
+def test_a_call_for_many_walks_the_primary_key(
+    status: str, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    uids = filled(50_000, status)
+    prepare_for_call(connection, Route())
+    at = datetime.now(UTC)
+    matching = Matching([status], "no such type", None, None, None, None, None, None, None)
+    wake = Wake(True, False)
+    for statistics in ("as empty", "freshly analysed"):
+        if statistics == "freshly analysed":
+            conn.execute(f"analyze {schema}.job, {schema}.attempt")
+        bulk = Planned(schema).bulk
+        for span in (
+            Span(End(max(uids), at), min(uids), 20_000, 1_000),
+            Span(End(max(uids), at), min(uids), 0, 1, uids[:1]),
+            Span(End(max(uids), at), min(uids), 20_000, 1_000, dry=True),
+        ):
+            for plans in (
+                plans_of(bulk.cancel_jobs, connection, matching, span, wake, None, "Cancelled", True),
+                plans_of(bulk.retry_jobs, connection, matching, span, wake, None),
+                plans_of(bulk.delete_jobs, connection, matching, span),
+            ):
+                assert_by_index(plans, (status, statistics, span.dry, span.uids), bitmap=True)
+                used = {index for plan in plans for index in indexes(plan)}
+                assert "job_pkey" in used
+                assert used <= {"job_pkey", "attempt_pkey", "job_unique"}
 
 
 def test_a_page_far_down_reads_few_rows_whatever_was_listed_before(

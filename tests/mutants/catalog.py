@@ -915,4 +915,78 @@ MUTANTS = (
         "database/test_settlement.py::test_a_settlement_passes_locked_rows_by_and_tells_them_from_those_that_are_not_held",
         Edit("_database/statements/settlement.py", "if key in held}", "if False}"),
     ),
+    # -- who may change a job -----------------------------------------------------------------------------------------------
+    Mutant(
+        "M70",
+        "a job that has ended is cancelled: no status in the guard",
+        "behaviour/test_control.py::test_a_call_changes_jobs_of_its_statuses_and_refuses_all_others",
+        Edit("_database/sql/cancel_job.sql", " and (status in ('pending', 'running')) is true", ""),
+        Edit(
+            "_database/sql/cancel_job.sql",
+            "case when status = 'pending' then pg_catalog.statement_timestamp() end",
+            "case when status = 'pending' then pg_catalog.statement_timestamp() else completed_at end",
+        ),
+        note="Both edits are needed, because a constraint of the table guards, too.",
+    ),
+    Mutant(
+        "M70b",
+        "a job that runs is deleted: no status in the guard",
+        "behaviour/test_control.py::test_a_call_changes_jobs_of_its_statuses_and_refuses_all_others",
+        Edit("_database/sql/delete_job.sql", " and (status in ('completed', 'failed', 'cancelled')) is true", ""),
+    ),
+    Mutant(
+        "M71",
+        "the attempt of a completed job is lost when the job is retried",
+        "behaviour/test_control.py::test_a_completed_job_is_retried_only_if_asked_and_its_attempt_stays",
+        Edit("_database/sql/retry_job.sql", "where process is not null and (select", "where false and (select"),
+    ),
+    Mutant(
+        "M71b",
+        "a row that was left from another life of the job stays in the place of its attempt",
+        "behaviour/test_control.py::test_the_attempt_of_a_retried_job_replaces_a_row_that_was_left_from_another_life",
+        Edit("_database/sql/retry_job.sql", "where found.process is not null", "where false"),
+    ),
+    Mutant(
+        "M72",
+        "the failures before a retry count",
+        "behaviour/test_control.py::test_a_retried_job_may_fail_as_often_as_it_was_created_with",
+        Edit("_database/sql/retry_job.sql", "forgiven = nullif(attempts - crashes, 0)", "forgiven = null"),
+    ),
+    Mutant(
+        "M73",
+        "a call for many jobs waits for locks that others hold",
+        "behaviour/test_bulk.py::test_a_locked_job_holds_up_no_other_and_is_skipped_if_it_stays_locked",
+        Edit("_database/sql/cancel_jobs.sql", "for no key update skip locked", "for no key update"),
+    ),
+    Mutant(
+        "M73b",
+        "a call for many jobs touches jobs that are created after it has begun, below its last uid",
+        "behaviour/test_bulk.py::test_what_is_created_after_the_call_has_begun_is_not_touched",
+        Edit("_database/statements/bulk.py", "and created_at <= %(begun_at)s", ""),
+    ),
+    Mutant(
+        "M73c",
+        "a call for many jobs touches jobs that are created after it has begun, above its last uid",
+        "behaviour/test_bulk.py::test_what_is_created_after_the_call_has_begun_is_not_touched",
+        Edit("_database/statements/bulk.py", "and created_at <= %(begun_at)s", ""),
+        Edit("_database/sql/cancel_jobs.sql", "and uid <= %(last)s::pg_catalog.uuid", ""),
+    ),
+    Mutant(
+        "M74",
+        "a process that missed the notification never hears of a cancel",
+        "behaviour/test_control.py::test_a_handler_sees_that_another_process_asked_to_cancel",
+        Edit("_engine/liveness/cancels.py", "if uids:", "if False:"),
+    ),
+    Mutant(
+        "M44b",
+        "a cancel wakes the claimer and is handed to nobody",
+        "engine/claim/test_notifier.py::test_a_cancel_is_handed_on_and_wakes_nobody",
+        Edit("_engine/claim/notifier.py", 'if word != "cancel":', "if True:"),
+    ),
+    Mutant(
+        "M75",
+        "the audit counts one job for each transaction",
+        "behaviour/test_audit.py::test_what_an_interrupted_call_has_changed_is_in_the_audit",
+        Edit("_client/audit.py", "if count := done(result):", "if (count := 1) and done(result):"),
+    ),
 )

@@ -44,6 +44,7 @@ create table {schema}.job (
   cancel_asked_at  timestamptz,                               -- while it ran
   cancel_reason    text,
   forgiven         integer     check (forgiven > 0),          -- failures before it was last retried by hand
+  granted          integer     check (granted between 1 and 10000),   -- failures allowed since then, if not max_attempts
   replaced_by      uuid,                                      -- the uid of the create that last changed it
   -- Python could not read a claim that brings a row with a time beyond the range of its datetime.
   check (least(created_at, updated_at, run_at, claimed_at, started_at, completed_at) > '0001-01-02'),
@@ -80,6 +81,9 @@ create unique index job_unique on {schema}.job (unique_key)
   where unique_key is not null and status not in ('completed', 'failed', 'cancelled');
 -- For list_tagged_jobs.sql. Jobs without tags have no entry.
 create index job_tags on {schema}.job using gin (tags jsonb_path_ops) where tags is not null;
+
+-- The running jobs that somebody asked to cancel: for find_cancel_asked.sql. It is empty as a rule.
+create index job_cancel_asked on {schema}.job (process_id) where status = 'running' and cancel_asked_at is not null;
 
 create table {schema}.attempt (                               -- no foreign key (7 us a job)
   job_uid       uuid        not null,
@@ -123,3 +127,19 @@ create table {schema}.replacement (
   until   timestamptz not null                                -- nothing is sent again after that
 );
 create index replacement_until on {schema}.replacement (until);
+
+-- What people changed, by whom: a row for each call inside `manager.acting_as(...)`. A duty deletes it after 90 days.
+create table {schema}.audit (
+  uid    uuid        primary key default gen_random_uuid(),
+  at     timestamptz not null default clock_timestamp(),
+  actor  text        not null,
+  action text        not null,                                -- the name of the call
+  filter jsonb       not null,                                -- the job, or which jobs
+  done   bigint      not null                                 -- how many jobs it changed
+);
+
+-- When each duty of the whole fleet was last begun. The process whose update of this row succeeds has the turn.
+create table {schema}.duty (
+  name     text        primary key,
+  begun_at timestamptz not null
+);

@@ -1,9 +1,7 @@
 -- A page of jobs, newest first, with uids below `before`, of one status, type and queue (null: of all), with all of these tags.
 -- If few jobs have the tags, the index job_tags finds them; if many do, the walk along the primary key soon meets enough.
 select
-  uid, queue, type, priority, payload::pg_catalog.text, result::pg_catalog.text, error, status, attempts, crashes,
-  max_attempts, backoff_strategy, created_at, updated_at, run_at, claimed_at, started_at, completed_at,
-  unique_key, tags::pg_catalog.text, metadata::pg_catalog.text, timeout, expires_at, cancel_asked_at
+  {job}
 from {schema}.job
 where (%(before)s::pg_catalog.uuid is null or uid < %(before)s::pg_catalog.uuid)
   and (%(status)s::pg_catalog.text is null or status = %(status)s::pg_catalog.text)

@@ -1,16 +1,20 @@
 """steve's statements, in a class for each subject.
 
-jobs.py, unique.py, claims.py, settlement.py, processes.py, notifications.py and checks.py hold the classes; script.py holds the
-texts of the files in sql/ and sends them, and rows.py turns rows into values. A method takes the connection to use, sends a
-file of sql/ (usually the one of the same name) and returns values. It never ends a transaction that is open on the connection.
+jobs.py, unique.py, control.py, bulk.py, audit.py, claims.py, settlement.py, processes.py, notifications.py and checks.py hold
+the classes; script.py holds the texts of the files in sql/ and sends them, and rows.py turns rows into values. A method takes
+the connection to use, sends a file of sql/ (usually the one of the same name) and returns values. It never ends a transaction
+that is open on the connection.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from steve._database.statements.audit import AuditStatements
+from steve._database.statements.bulk import BulkStatements
 from steve._database.statements.checks import CheckStatements
 from steve._database.statements.claims import ClaimStatements
+from steve._database.statements.control import ControlStatements
 from steve._database.statements.jobs import JobStatements
 from steve._database.statements.notifications import NotificationStatements
 from steve._database.statements.processes import ProcessStatements
@@ -25,6 +29,9 @@ class Statements(NamedTuple):
 
     jobs: JobStatements
     unique: UniqueStatements
+    control: ControlStatements
+    bulk: BulkStatements
+    audit: AuditStatements
     claims: ClaimStatements
     settlement: SettlementStatements
     processes: ProcessStatements
@@ -38,6 +45,9 @@ def statements_for(settings: Settings) -> Statements:
     return Statements(
         jobs=JobStatements(script),
         unique=UniqueStatements(script),
+        control=ControlStatements(script),
+        bulk=BulkStatements(script),
+        audit=AuditStatements(script),
         claims=ClaimStatements(script, settings.queues),
         settlement=SettlementStatements(script),
         processes=ProcessStatements(script),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import repeat
@@ -12,11 +12,10 @@ from uuid import UUID
 from steve._database.execute import Cursor
 from steve._database.failures import Connection, Refused, Unexplained, translated
 from steve._database.literals import copied, uuid_array
-from steve._database.statements.rows import in_utc, known
+from steve._database.statements.rows import in_utc, job_row, known
 from steve._database.statements.script import Script
-from steve._model import json as _json
 from steve.errors import SteveError
-from steve.job import Attempt, AttemptStatus, Job, Status, make_job
+from steve.job import Attempt, AttemptStatus, Job
 
 T = TypeVar("T")
 
@@ -103,6 +102,26 @@ class Page(NamedTuple):
     """List only jobs whose uids are below this one. None: any."""
     tags: str | None = None
     """JSON text: list only jobs that have all of these tags."""
+
+
+class Old(NamedTuple):
+    """Which jobs to prune."""
+
+    ages: Mapping[str, timedelta]
+    """By status: how long ago a job must have ended."""
+    type: str | None = None
+    tags: str | None = None
+    """JSON text: only jobs that have all of these tags."""
+
+
+class Pruned(NamedTuple):
+    """What a batch of a prune did."""
+
+    deleted: int
+    last: UUID | None
+    """The last uid that was looked at. None: there is none above, or another process prunes."""
+    is_young: bool
+    """That job was created so lately that no later one can be old enough."""
 
 
 class JobStatements:
@@ -214,16 +233,20 @@ class JobStatements:
             for row in rows
         ]
 
-    def prune_jobs(
-        self, connection: Connection, older_than: timedelta, after: UUID | None, most: int, tags: str | None = None
-    ) -> tuple[int, UUID | None]:
-        """Look at the next `most` jobs above the uid `after`, or at the first ones. Returns how many were deleted, and the last
-        uid that was looked at. None: there is none above `after`. `tags`: delete only jobs that have all of these (JSON
-        text)."""
-        parameters = {"older_than": older_than, "after": after, "most": most, "tags": tags}
+    def prune_jobs(self, connection: Connection, old: Old, after: UUID | None, most: int, *, alone: bool = False) -> Pruned:
+        """Look at the next `most` jobs above the uid `after`, or at the first ones. `alone`: unless another process prunes."""
+        parameters = {
+            "statuses": list(old.ages),
+            "ages": list(old.ages.values()),
+            "youngest": min(old.ages.values()),
+            "type": old.type,
+            "tags": old.tags,
+            "after": after,
+            "most": most,
+            "lock": f"steve {self._script.schema} prune" if alone else None,
+        }
         # Planned each time: a plan that was made for a small table might read all of a large one in each batch.
-        count, last = self._script.rows(connection, "prune_jobs", parameters, prepare=False)[0]
-        return count, last
+        return Pruned(*self._script.rows(connection, "prune_jobs", parameters, prepare=False)[0])
 
 
 def _copy_lines(jobs: Sequence[Insert], run_ats: Sequence[datetime], at: datetime) -> Iterator[str]:
@@ -270,19 +293,3 @@ def _copy_terms(terms: Terms) -> str:
 
 def inserted_row(row: tuple[Any, ...]) -> Inserted:
     return Inserted(in_utc(row[0]), in_utc(row[1]), in_utc(row[2]), in_utc(row[3]))
-
-
-def job_row(row: tuple[Any, ...], *, duplicate: bool = False) -> Job:
-    """The Job of a row of find_jobs.sql or list_jobs.sql, which select the fields of Job in their order."""
-    (
-        uid, queue, type, priority, payload, result, error, status, attempts, crashes, max_attempts, backoff_strategy,
-        created_at, updated_at, run_at, claimed_at, started_at, completed_at,
-        unique, tags, metadata, timeout, expires_at, cancel_asked_at,
-    ) = row  # fmt: skip
-    read = _json.decode_or_text
-    return make_job(
-        uid, queue, type, priority, read(payload), None if result is None else read(result), error, known(Status, status),
-        attempts, crashes, max_attempts, backoff_strategy, in_utc(created_at), in_utc(updated_at), in_utc(run_at),
-        in_utc(claimed_at), in_utc(started_at), in_utc(completed_at), unique, {} if tags is None else read(tags),
-        {} if metadata is None else read(metadata), timeout, in_utc(expires_at), in_utc(cancel_asked_at), duplicate,
-    )  # fmt: skip

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from steve._model import json as _json
 from steve._model.claimed import Claimed, Settled
-from steve.job import AttemptStatus, Status
+from steve.job import AttemptStatus, Job, Status, make_job
 
 # The columns of a row have the order of the fields. tuple.__new__ takes half the time of Claimed(*row).
 claimed_row: Callable[[tuple[Any, ...]], Claimed] = partial(tuple.__new__, Claimed)
@@ -27,3 +28,19 @@ def in_utc(at: Any) -> Any:
 
 def claim_order(job: Claimed) -> tuple[bool, int, datetime, int]:
     return not job.crashes, -job.priority, job.run_at, job.uid.int  # crashed jobs first: each was claimed for an idle worker
+
+
+def job_row(row: tuple[Any, ...], *, duplicate: bool = False) -> Job:
+    """The Job of a row whose columns are JOB in execute.py."""
+    (
+        uid, queue, type, priority, payload, result, error, status, attempts, crashes, max_attempts, backoff_strategy,
+        created_at, updated_at, run_at, claimed_at, started_at, completed_at,
+        unique, tags, metadata, timeout, expires_at, cancel_asked_at,
+    ) = row  # fmt: skip
+    read = _json.decode_or_text
+    return make_job(
+        uid, queue, type, priority, read(payload), None if result is None else read(result), error, known(Status, status),
+        attempts, crashes, max_attempts, backoff_strategy, in_utc(created_at), in_utc(updated_at), in_utc(run_at),
+        in_utc(claimed_at), in_utc(started_at), in_utc(completed_at), unique, {} if tags is None else read(tags),
+        {} if metadata is None else read(metadata), timeout, in_utc(expires_at), in_utc(cancel_asked_at), duplicate,
+    )  # fmt: skip

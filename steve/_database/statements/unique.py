@@ -9,7 +9,8 @@ from uuid import UUID
 
 from steve._database.failures import Connection
 from steve._database.literals import array, text_array
-from steve._database.statements.jobs import Insert, Inserted, Options, inserted_row, job_row
+from steve._database.statements.jobs import Insert, Inserted, Options, inserted_row
+from steve._database.statements.rows import job_row
 from steve._database.statements.script import Script
 from steve.job import Job
 

@@ -3,14 +3,16 @@ read at once: PostgreSQL sends notifications within a transaction. A client that
 which holds back the vacuuming of the whole database.
 
 A notification is only a hint: it wakes the claimer, which looks for jobs itself. If a notification is lost, the next poll finds
-the job.
+the job. A notification `cancel` names jobs that somebody asked to cancel; `liveness/cancels.py` finds them, too.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Protocol
+from uuid import UUID
 
 from steve._database.backoff import Backoff
 from steve._database.failures import Connection, DatabaseFailure
@@ -53,14 +55,16 @@ class Notifier:
         database: ListenPort,
         claimer: ClaimerPort,
         processes: Callable[[], int],
+        cancel_asked: Callable[[Collection[UUID]], None],
         outage: Outage,
         tuning: Tuning,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`processes`: about how many there are."""
+        """`processes`: about how many there are. `cancel_asked(uids)`: somebody asked to cancel these jobs of any process."""
         self._database = database
         self._claimer = claimer
         self._processes = processes
+        self._cancel_asked = cancel_asked
         self._outage = outage
         self._tuning = tuning
         self._sleep = sleep
@@ -111,8 +115,26 @@ class Notifier:
             if not payloads:  # ask the server: an idle connection does not notice that its other end is gone or frozen
                 self._database.listen()
                 payloads = self._database.hear()
-            if payloads:
-                self._claimer.wake(full_scan="back" in payloads)
+            cancels, wakes = sorted_payloads(payloads)
+            if cancels:
+                self._cancel_asked(cancels)
+            if wakes:
+                self._claimer.wake(full_scan="back" in wakes)
+
+
+def sorted_payloads(payloads: Sequence[str]) -> tuple[list[UUID], list[str]]:
+    """The jobs that somebody asked to cancel, and the payloads that wake the claimer. Anybody may send a notification, so a
+    text that is no uid is left out."""
+    cancels: list[UUID] = []
+    wakes: list[str] = []
+    for payload in payloads:
+        word, *uids = payload.split(" ")
+        if word != "cancel":
+            wakes.append(payload)
+        for uid in uids if word == "cancel" else ():
+            with suppress(ValueError):
+                cancels.append(UUID(uid))
+    return cancels, wakes
 
 
 class DatabaseListener:

@@ -1,11 +1,12 @@
-"""What listeners are told of: a run that begins, or an outcome that is committed."""
+"""What listeners are told of: a run that begins, an outcome that is committed, or a job that a call has cancelled."""
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
 from steve._model import json as _json
-from steve._model.claimed import Claimed, Settled
+from steve._model.claimed import Claimed, Extras, Settled
 from steve._model.outcome import Verdict
 from steve.job import Attempt, AttemptStatus, Job, Status
 
@@ -53,3 +54,24 @@ class Event(NamedTuple):
             verdict.details,
             verdict.error_type,
         )
+
+
+def cancelled_event(job: Job, process: str) -> Event:
+    """A call in this process has cancelled the job before it ran. There is no claim, and so no attempt."""
+    extras = Extras(
+        job.unique,
+        job.tags or None,
+        job.metadata or None,
+        job.timeout,
+        None if job.expires_at is None else job.expires_at.isoformat(),
+        None if job.cancel_asked_at is None else job.cancel_asked_at.isoformat(),
+    )
+    claimed = Claimed(
+        job.uid, job.queue, job.type, job.priority, json.dumps(job.payload), job.error, job.attempts, job.crashes,
+        job.max_attempts, job.backoff_strategy, 0.0, 0.0, 0.0, 0, job.claimed_at,  # type: ignore[arg-type]
+        job.created_at, job.run_at, job.started_at,
+        json.dumps(extras._asdict()) if any(value is not None for value in extras) else None,
+    )  # fmt: skip
+    verdict = Verdict(claimed, None, Status.CANCELLED, None, error=job.error)
+    settled = Settled(job.run_at, job.started_at, job.updated_at, job.completed_at, job.updated_at)
+    return Event(claimed, process, verdict, settled)

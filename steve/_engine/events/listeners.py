@@ -85,6 +85,10 @@ class Listeners:
         self.drop_once(*self._ended_elsewhere.intersection(ended))
         self._ended_elsewhere = set(ended)
 
+    def want_done(self) -> bool:
+        """Whether anybody may want to know of jobs that end."""
+        return bool(self._once) or any(entry.kind == "done" for entry in self._entries.value)
+
     # -- telling --------------------------------------------------------------------------------------------------------
 
     def want_begin(self, type: str) -> bool:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.events.dispatcher import Dispatcher
-from steve._engine.events.event import Event
+from steve._engine.events.event import Event, cancelled_event
 from steve._engine.events.listeners import Listeners
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict
+from steve.job import Job
 
 
 class Commits:
@@ -46,6 +47,12 @@ class Commits:
     def on_expired(self, verdict: Verdict, settled: Settled) -> None:
         """The job never began, and this process has cancelled it."""
         self._tell(self._process, verdict, settled)
+
+    def on_cancelled(self, job: Job) -> None:
+        """A call has cancelled this job before it ran."""
+        event = cancelled_event(job, self._process)
+        if event.verdict is not None and self._listeners.want(event.verdict):
+            self._dispatcher.put(event)
 
     def _tell(self, process: str, verdict: Verdict, settled: Settled) -> None:
         if self._listeners.want(verdict):

@@ -51,8 +51,7 @@ def run(
         job = claimed.job(_json.decode, Status.RUNNING)
     except (ValueError, RecursionError) as error:
         return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
-    forgiven = 0 if claimed.extras is None else claimed.more().forgiven or 0
-    this = Run(job, claimed.key(), signals, forgiven)
+    this = Run(job, claimed.key(), signals, is_last_attempt(claimed))
     # In a context of its own, so that the next handler on this thread does not see the context variables that this one sets.
     context = Context() if context is None else context
     return context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of)

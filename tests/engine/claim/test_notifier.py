@@ -3,11 +3,12 @@
 import socket
 import threading
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 
 from steve._database.failures import Transient
-from steve._engine.claim.notifier import Notifier
+from steve._engine.claim.notifier import Notifier, sorted_payloads
 from steve._engine.upkeep.outage import Outage
 from steve._model.tuning import Tuning
 from tests.conftest import until
@@ -27,7 +28,13 @@ class FakeListener:
         self.may_go_on.set()
         self._socket, self.database = socket.socketpair()
         self.notifier = Notifier(
-            database=self, claimer=self, processes=lambda: 7, outage=Outage(), tuning=tuning, sleep=self._sleep
+            database=self,
+            claimer=self,
+            processes=lambda: 7,
+            cancel_asked=lambda uids: self.did.append(f"cancel {[uid.int for uid in uids]}"),
+            outage=Outage(),
+            tuning=tuning,
+            sleep=self._sleep,
         )
 
     def listen(self) -> int | None:
@@ -38,7 +45,7 @@ class FakeListener:
         data = self._socket.recv(100)
         if self.errors:
             raise self.errors.pop()
-        return ["back" if byte == ord("b") else "" for byte in data]
+        return [{"b": "back", "c": f"cancel {UUID(int=7)} {UUID(int=8)}"}.get(chr(byte), "") for byte in data]
 
     def close(self) -> None:
         self.did.append("close")
@@ -86,6 +93,29 @@ def test_notifications_that_come_while_it_stands_back_are_heard_as_one(listener:
     listener.database.send(b".b")
     listener.may_go_on.set()
     until(lambda: listener.did[1:] == ["stand back", "hear", "wake for a full scan"])
+
+
+def test_a_cancel_is_handed_on_and_wakes_nobody(listener: FakeListener) -> None:
+    until(lambda: listener.did == ["wake for a full scan"])
+    listener.database.send(b"c")
+    until(lambda: listener.did[1:] == ["stand back", "hear", "cancel [7, 8]"])
+    listener.database.send(b"c.")
+    until(lambda: listener.did[4:] == ["stand back", "hear", "cancel [7, 8]", "wake"])
+
+
+@pytest.mark.parametrize(
+    ("payloads", "cancels", "wakes"),
+    [
+        ([], [], []),
+        (["", "back"], [], ["", "back"]),
+        ([f"cancel {UUID(int=7)}", ""], [7], [""]),
+        ([f"cancel {UUID(int=7)} {UUID(int=8)}", f"cancel {UUID(int=9)}"], [7, 8, 9], []),
+        (["cancel", "cancel ", "cancel x", f"cancel x {UUID(int=7)}"], [7], []),
+        (["cancelled", "x cancel"], [], ["cancelled", "x cancel"]),
+    ],
+)
+def test_payloads_are_sorted_and_what_is_no_uid_is_left_out(payloads: list[str], cancels: list[int], wakes: list[str]) -> None:
+    assert sorted_payloads(payloads) == ([UUID(int=number) for number in cancels], wakes)
 
 
 def test_it_stands_back_before_it_reads_for_as_long_as_the_claimer_says(listener: FakeListener) -> None:

@@ -1,0 +1,244 @@
+"""Changes many jobs: cancel_all, retry_all and delete_all.
+
+A call fixes at its beginning where it ends: at the newest job, and at that time. Then it goes up the uids, a batch of up to
+1,000 jobs in each statement, which is a transaction of its own. So it passes each job once, whatever the job does meanwhile,
+and never a job that is created later. A batch waits for no lock. Jobs that others have locked are tried again in the end, one
+by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from steve._client.audit import Audit
+from steve._client.calls import Calls
+from steve._client.control import Told, check_attempts, check_reason
+from steve._database.conninfo import caller_connection
+from steve._database.execute import savepoint
+from steve._database.failures import Connection, Refused
+from steve._database.statements import Statements
+from steve._database.statements.audit import Entry
+from steve._database.statements.bulk import Batch, End, Matching, Span
+from steve._database.statements.control import Wake
+from steve._model import json as _json
+from steve._model.control import cancelled_error, possible
+from steve._model.names import check_name
+from steve._model.settings import Settings
+from steve._model.times import check_time
+from steve.errors import shown
+from steve.job import Status
+from steve.report import Changed
+
+NO_UID = UUID(int=0)
+PAUSES = (0.0, 0.01, 0.05, 0.2, 0.5)
+"""Before each try to change a job that others had locked."""
+
+
+class Filters(NamedTuple):
+    """Which jobs to change, as the caller gave it."""
+
+    status: object = None
+    type: object = None
+    queue: object = None
+    tags: object = None
+    error: object = None
+    created_before: object = None
+    created_after: object = None
+    ended_before: object = None
+    ended_after: object = None
+
+
+class Options(NamedTuple):
+    """How to change them, as the caller gave it."""
+
+    limit: object
+    dry_run: object
+    progress: object
+    connection: object
+
+
+class Step(NamedTuple):
+    """A call, ready to send its batches."""
+
+    call: str
+    matching: Matching
+    send: Callable[[Connection, Span, Wake], Batch]
+
+
+class Bulk:
+    def __init__(self, *, calls: Calls, statements: Statements, settings: Settings, told: Told, audit: Audit) -> None:
+        self._calls = calls
+        self._statements = statements
+        self._settings = settings
+        self._told = told
+        self._audit = audit
+
+    def cancel_all(self, filters: Filters, options: Options, reason: object) -> Changed:
+        matching, why = checked("cancel", filters), check_reason(reason)
+        told = options.connection is None and self._told.wants_cancelled()
+
+        def cancel(ours: Connection, span: Span, wake: Wake) -> Batch:
+            return self._statements.bulk.cancel_jobs(ours, matching, span, wake, why, cancelled_error(why), told)
+
+        return self._run(Step("cancel", matching, cancel), filters, options)
+
+    def retry_all(self, filters: Filters, options: Options, attempts: object, completed: object) -> Changed:
+        if not isinstance(completed, bool):
+            raise TypeError(f"completed must be True or False, not {completed.__class__.__name__}")
+        matching, count = checked("retry", filters, completed=completed), check_attempts(attempts)
+
+        def retry(ours: Connection, span: Span, wake: Wake) -> Batch:
+            try:
+                with savepoint(ours):  # a transaction goes on if a key is taken
+                    return self._statements.bulk.retry_jobs(ours, matching, span, wake, count)
+            except Refused as error:
+                if error.sqlstate != "23505":
+                    raise
+            if span.uids is not None:
+                return Batch(0, [], None, skipped=1)
+            # A job was created with the key of one of these: take them one by one.
+            all = self._statements.bulk.retry_jobs(ours, matching, span._replace(dry=True), wake, count)
+            each = [retry(ours, span._replace(uids=[uid]), wake) for uid in all.passed]
+            return Batch(
+                sum(one.done for one in each),
+                [uid for one in each for uid in one.passed],
+                all.last,
+                sum(one.skipped for one in each),
+            )
+
+        return self._run(Step("retry", matching, retry), filters, options)
+
+    def delete_all(self, filters: Filters, options: Options) -> Changed:
+        matching = checked("delete", filters)
+
+        def delete(ours: Connection, span: Span, wake: Wake) -> Batch:
+            return self._statements.bulk.delete_jobs(ours, matching, span)
+
+        return self._run(Step("delete", matching, delete), filters, options)
+
+    def _run(self, step: Step, filters: Filters, options: Options) -> Changed:
+        limit, dry, progress = _checked_options(options)
+        theirs = None if options.connection is None else caller_connection(options.connection)
+        look = self._settings.tuning.bulk_look
+        end = self._calls.call_on(theirs, lambda ours: self._statements.bulk.find_end(ours, look))
+        if end is None:
+            return Changed(0, 0)
+        given = {name: value for name, value in filters._asdict().items() if value is not None}
+        entry = None if dry else self._audit.entry(f"{step.call}_all", given)
+        passed: list[UUID] = []
+        keys: set[str] = set()
+        done = skipped = 0
+        after: UUID | None = NO_UID
+        while after is not None and (limit is None or done < limit):
+            span = self._span(end, after, limit if limit is None else limit - done, dry)
+            batch = self._send(step, span, theirs, entry)
+            repeated = keys.intersection(batch.keys)  # in a dry run, an earlier batch has not taken the key
+            keys.update(batch.keys)
+            done += batch.done - len(repeated)
+            skipped += batch.skipped + len(repeated)
+            passed += [] if dry else batch.passed
+            after = batch.last
+            progress(done)
+        if passed:
+            room = len(passed) if limit is None else limit - done
+            more, left = self._send_singly(step, end, passed, room, theirs, entry)
+            done, skipped = done + more, skipped + left
+            progress(done)
+        return Changed(done, skipped)
+
+    def _span(self, end: End, after: UUID, left: int | None, dry: bool) -> Span:
+        tuning = self._settings.tuning
+        most = tuning.bulk_most if left is None else min(tuning.bulk_most, left)
+        return Span(end, after, tuning.bulk_look, most, dry=dry)
+
+    def _send_singly(
+        self, step: Step, end: End, uids: list[UUID], room: int, theirs: Connection | None, entry: Entry | None
+    ) -> tuple[int, int]:
+        """Returns how many of these jobs were changed, and how many were not. On the caller's connection each is tried once,
+        because the caller's transaction holds locks that others may wait for."""
+        done = skipped = 0
+        for pause in PAUSES if theirs is None else PAUSES[:1]:
+            if not uids:
+                break
+            time.sleep(pause)
+            left = []
+            for uid in uids:
+                if done >= room:
+                    break
+                batch = self._send(step, Span(end, NO_UID, 0, 1, [uid]), theirs, entry)
+                done += batch.done
+                skipped += batch.skipped
+                left += batch.passed  # neither done nor passed: it does not match any more
+            uids = left
+        return done, skipped + len(uids)
+
+    def _send(self, step: Step, span: Span, theirs: Connection | None, entry: Entry | None) -> Batch:
+        wake = Wake(self._settings.notify, theirs is not None)
+
+        def send(ours: Connection) -> Batch:
+            return self._audit.write(ours, entry, lambda: step.send(ours, span, wake), lambda batch: batch.done)
+
+        batch = self._calls.call_on(theirs, send)
+        if batch.cancelled:
+            found = self._calls.call(lambda ours: self._statements.jobs.find_jobs(ours, batch.cancelled))
+            self._told.on_cancelled([job for job in found.values() if job.status is Status.CANCELLED])
+        return batch
+
+
+def checked(call: str, filters: Filters, *, completed: bool = False) -> Matching:
+    """Which jobs the call changes. Raises TypeError or ValueError for the first filter that is wrong."""
+    if all(value is None for value in filters):
+        raise TypeError(f"{call}_all would take all jobs: name at least one filter, such as type=, status= or created_before=")
+    allowed = possible(call, completed=completed)
+    if filters.status is not None and filters.status not in allowed:
+        more = ", and with completed=True completed ones" if call == "retry" and not completed else ""
+        raise ValueError(f"{call}_all changes jobs that are {' or '.join(allowed)}{more}, not {shown(filters.status)}")
+    times = {
+        name: None if getattr(filters, name) is None else check_time(name, getattr(filters, name))
+        for name in ("created_before", "created_after", "ended_before", "ended_after")
+    }
+    return Matching(
+        [str(status) for status in allowed] if filters.status is None else [str(filters.status)],
+        None if filters.type is None else check_name("type", filters.type),
+        None if filters.queue is None else check_name("queue", filters.queue),
+        None if filters.tags is None else _tags(filters.tags),
+        None if filters.error is None else _error(filters.error),
+        **times,
+    )
+
+
+def _tags(tags: object) -> str:
+    if not isinstance(tags, dict):
+        raise TypeError(f"tags must be a dict, not {tags.__class__.__name__}")
+    if not tags:
+        raise ValueError("tags is empty: name at least one")
+    for name, value in tags.items():
+        if not isinstance(name, str) or not isinstance(value, str | int):
+            raise TypeError("tags must be a dict of names (str) to a str, an int or a bool")
+    return _json.encode(tags, "tags")
+
+
+def _error(error: object) -> str:
+    if not isinstance(error, str):
+        raise TypeError(f"error must be a str, not {error.__class__.__name__}")
+    if not error or "\x00" in error or any("\ud800" <= c <= "\udfff" for c in error):
+        raise ValueError(f"error must be text without NUL characters and lone surrogates, not {shown(error)}")
+    return str.__str__(error)
+
+
+def _checked_options(options: Options) -> tuple[int | None, bool, Callable[[int], Any]]:
+    limit, dry_run, progress = options.limit, options.dry_run, options.progress
+    if limit is not None:
+        if type(limit) is not int:  # not isinstance: True is an int
+            raise TypeError(f"limit must be an int or None, not {limit.__class__.__name__}")
+        if limit < 1:
+            raise ValueError(f"limit must be 1 or more, not {shown(limit)}")
+    if not isinstance(dry_run, bool):
+        raise TypeError(f"dry_run must be True or False, not {dry_run.__class__.__name__}")
+    if progress is None:
+        return limit, dry_run, lambda done: None
+    if not callable(progress):
+        raise TypeError(f"progress must be callable or None, not {progress.__class__.__name__}")
+    return limit, dry_run, progress

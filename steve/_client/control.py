@@ -1,0 +1,174 @@
+"""Changes one job: cancel, retry, reschedule, set_priority and delete.
+
+Each call is one statement, which changes the job only if its status allows that. If it changed nothing, the job is looked up:
+it does not exist, or NotPossible says why. The connection may break after a statement was carried out. It is sent again, and
+then finds the job as the first try has left it: that is no reason for NotPossible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from steve._client.audit import Audit
+from steve._client.calls import Calls
+from steve._client.lookup import uid_of
+from steve._database.conninfo import caller_connection
+from steve._database.execute import savepoint
+from steve._database.failures import Connection, InDoubt, Refused
+from steve._database.statements import Statements
+from steve._database.statements.control import Wake
+from steve._model.control import cancelled_error, key_refusal, possible, refusal
+from steve._model.times import check_delay, check_time
+from steve.errors import NotPossible, shown
+from steve.job import Job, Status
+from steve.retry import MAX_ATTEMPTS
+
+TRIES = 10
+"""How often a statement is sent again because the job's status has just become one that allows the call."""
+REASON_MOST = 1_000
+
+
+class Told(Protocol):
+    """The started manager, which tells its listeners of jobs that were cancelled before they ran."""
+
+    def wants_cancelled(self) -> bool: ...
+
+    def on_cancelled(self, jobs: Sequence[Job]) -> None: ...
+
+
+class Control:
+    def __init__(self, *, calls: Calls, statements: Statements, notify: bool, told: Told, audit: Audit) -> None:
+        self._calls = calls
+        self._statements = statements
+        self._control = statements.control
+        self._notify = notify
+        self._told = told
+        self._audit = audit
+
+    def cancel(self, job: object, reason: object, connection: object) -> Job | None:
+        uid, why = uid_of(job), check_reason(reason)
+
+        def cancel(ours: Connection, wake: Wake) -> Job | None:
+            return self._control.cancel_job(ours, uid, why, cancelled_error(why), wake)
+
+        cancelled = self._change("cancel", uid, cancel, connection, {Status.CANCELLED})
+        if cancelled is not None and cancelled.status is Status.CANCELLED and connection is None:
+            self._told.on_cancelled([cancelled])
+        return cancelled
+
+    def retry(self, job: object, attempts: object, completed: object, connection: object) -> Job | None:
+        uid, count = uid_of(job), check_attempts(attempts)
+        if not isinstance(completed, bool):
+            raise TypeError(f"completed must be True or False, not {completed.__class__.__name__}")
+
+        def retry(ours: Connection, wake: Wake) -> Job | None:
+            try:
+                with savepoint(ours):  # a transaction goes on if the key is taken
+                    return self._control.retry_job(ours, uid, count, completed, wake)
+            except Refused as error:
+                if error.sqlstate != "23505":
+                    raise
+                return None
+
+        return self._change("retry", uid, retry, connection, {Status.PENDING, Status.RUNNING}, completed=completed)
+
+    def reschedule(self, job: object, run_at: object, delay: object, connection: object) -> Job | None:
+        uid = uid_of(job)
+        if (run_at is None) == (delay is None):
+            raise TypeError("reschedule takes run_at= or delay=, one of the two")
+        at = None if run_at is None else check_time("run_at", run_at)
+        after = None if delay is None else check_delay("delay", delay)
+
+        def reschedule(ours: Connection, wake: Wake) -> Job | None:
+            return self._control.reschedule_job(ours, uid, at, after, wake)
+
+        return self._change("reschedule", uid, reschedule, connection)
+
+    def set_priority(self, job: object, priority: object, connection: object) -> Job | None:
+        uid = uid_of(job)
+        if type(priority) is not int:  # not isinstance: True is an int
+            raise TypeError(f"priority must be an int, not {priority.__class__.__name__}")
+        if not -100 <= priority <= 100:
+            raise ValueError(f"priority must be between -100 and 100 (higher first), not {shown(priority)}")
+
+        def set_priority(ours: Connection, wake: Wake) -> Job | None:
+            return self._control.set_priority(ours, uid, priority, wake)
+
+        return self._change("set_priority", uid, set_priority, connection)
+
+    def delete(self, job: object, connection: object) -> Job | None:
+        uid = uid_of(job)
+
+        def delete(ours: Connection, wake: Wake) -> Job | None:
+            return self._control.delete_job(ours, uid, wake)
+
+        return self._change("delete", uid, delete, connection)
+
+    def _change(
+        self,
+        call: str,
+        uid: UUID,
+        statement: Callable[[Connection, Wake], Job | None],
+        connection: object,
+        after: Collection[Status] = (),
+        *,
+        completed: bool = False,
+    ) -> Job | None:
+        """`after`: the statuses that the job may have after the call, if they do not allow the call."""
+        theirs = None if connection is None else caller_connection(connection)
+        wake = Wake(self._notify, theirs is not None)
+        entry = self._audit.entry(call, {"job": str(uid)})
+        allowed = possible(call, completed=completed)
+        is_in_doubt = False
+
+        def once(ours: Connection) -> Job | None:
+            tries = TRIES
+            while True:
+                changed = self._audit.write(ours, entry, lambda: statement(ours, wake), lambda job: int(job is not None))
+                if changed is not None:
+                    return changed
+                found = self._statements.jobs.find_jobs(ours, [uid]).get(uid)
+                if found is None or (is_in_doubt and found.status in after):
+                    return found
+                # It may have this status since a moment ago. Otherwise another job has its unique key.
+                holder = self._control.find_holder(ours, uid) if call == "retry" else None
+                if holder is not None:
+                    raise NotPossible(key_refusal(found, holder), holder)
+                tries -= 1
+                if found.status not in allowed or not tries:
+                    raise NotPossible(refusal(call, found), found)
+
+        def send(ours: Connection) -> Job | None:
+            nonlocal is_in_doubt
+            try:
+                return once(ours)
+            except InDoubt:
+                is_in_doubt = True
+                raise
+
+        return self._calls.call_on(theirs, send)
+
+
+def check_reason(reason: object) -> str | None:
+    """Returns the reason. Raises TypeError and ValueError."""
+    if reason is None:
+        return None
+    if not isinstance(reason, str):
+        raise TypeError(f"reason must be a str or None, not {reason.__class__.__name__}")
+    if not 1 <= len(reason) <= REASON_MOST:
+        raise ValueError(f"reason must have 1 to {REASON_MOST} characters, not {len(reason)}")
+    if "\x00" in reason or any("\ud800" <= c <= "\udfff" for c in reason):
+        raise ValueError("reason contains a NUL character or a lone surrogate")
+    return str.__str__(reason)
+
+
+def check_attempts(attempts: object) -> int | None:
+    """Returns the number. Raises TypeError and ValueError."""
+    if attempts is None:
+        return None
+    if type(attempts) is not int:  # not isinstance: True is an int
+        raise TypeError(f"attempts must be an int or None, not {attempts.__class__.__name__}")
+    if not 1 <= attempts <= MAX_ATTEMPTS:
+        raise ValueError(f"attempts must be between 1 and {MAX_ATTEMPTS}, not {shown(attempts)}")
+    return attempts

@@ -1,0 +1,25 @@
+-- Cancel a pending job, or ask a running one to stop. Returns the job as it is then; nothing if it has ended or if there is none.
+-- The process that runs it hears of it by the notification, or by find_cancel_asked.sql. If the job is asked to stop again, the
+-- first time and the first reason stay.
+--
+-- The row decides under its lock: if a claim is first, the job is asked to stop; if this is first, the claim passes it by.
+-- `is true`: see settle_jobs.sql. `sparing`: see insert_job.sql.
+update {schema}.job
+set status = case when status = 'pending' then 'cancelled' else status end,
+    error = case when status = 'pending' then %(error)s::pg_catalog.text else error end,
+    completed_at = case when status = 'pending' then pg_catalog.statement_timestamp() end,
+    cancel_asked_at = case
+      when status = 'running' then coalesce(cancel_asked_at, pg_catalog.statement_timestamp())
+      else cancel_asked_at
+    end,
+    cancel_reason = case
+      when status = 'running' and cancel_asked_at is null then %(reason)s::pg_catalog.text
+      else cancel_reason
+    end,
+    updated_at = pg_catalog.statement_timestamp()
+where uid = %(uid)s and (status in ('pending', 'running')) is true
+returning
+  {job},
+  case when status = 'running' and %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+    then pg_catalog.pg_notify(%(channel)s, 'cancel ' || uid)
+  end

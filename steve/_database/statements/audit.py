@@ -1,0 +1,39 @@
+"""Statements about the audit, and about whose turn a duty of the whole fleet is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from steve._database.failures import Connection
+from steve._database.statements.script import Script
+
+
+class Entry(NamedTuple):
+    """Who does what, to be written with each transaction that does a part of it."""
+
+    uid: UUID
+    actor: str
+    action: str
+    filter: str
+    """JSON text."""
+
+
+class AuditStatements:
+    """Writing and pruning the audit, and taking turns."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def write_audit(self, connection: Connection, entry: Entry, done: int) -> None:
+        """`done`: how many jobs this transaction has changed."""
+
+        self._script.rows(connection, "write_audit", entry._asdict() | {"done": done}, prepare=False)
+
+    def prune_audit(self, connection: Connection, older_than: timedelta) -> None:
+        self._script.rows(connection, "prune_audit", {"older_than": older_than}, prepare=False)
+
+    def take_turn(self, connection: Connection, name: str, every: timedelta) -> bool:
+        """Whether this process is to do the duty now, which no process has begun for so long."""
+        return bool(self._script.rows(connection, "take_turn", {"name": name, "every": every}, prepare=False))

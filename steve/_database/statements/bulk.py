@@ -1,0 +1,155 @@
+"""Statements that change many jobs for a caller, a batch at a time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from steve._database.failures import Connection
+from steve._database.literals import uuid_array
+from steve._database.statements.control import Wake
+from steve._database.statements.rows import in_utc
+from steve._database.statements.script import Script
+
+MATCHES = """\
+status = any(%(statuses)s)
+and created_at <= %(begun_at)s
+and (%(type)s::pg_catalog.text is null or type = %(type)s::pg_catalog.text)
+and (%(queue)s::pg_catalog.text is null or queue = %(queue)s::pg_catalog.text)
+and (%(tags)s::pg_catalog.jsonb is null or tags @> %(tags)s::pg_catalog.jsonb)
+and (%(error)s::pg_catalog.text is null or pg_catalog.strpos(error, %(error)s::pg_catalog.text) > 0)
+and (%(created_before)s::pg_catalog.timestamptz is null or created_at < %(created_before)s::pg_catalog.timestamptz)
+and (%(created_after)s::pg_catalog.timestamptz is null or created_at >= %(created_after)s::pg_catalog.timestamptz)
+and (%(ended_before)s::pg_catalog.timestamptz is null or completed_at < %(ended_before)s::pg_catalog.timestamptz)
+and (%(ended_after)s::pg_catalog.timestamptz is null or completed_at >= %(ended_after)s::pg_catalog.timestamptz)"""
+"""Whether a job matches: {matches} in the statements. They are planned each time, so that what is null costs nothing."""
+
+
+class Matching(NamedTuple):
+    """Which jobs a call changes. None: any."""
+
+    statuses: list[str]
+    type: str | None
+    queue: str | None
+    tags: str | None
+    """JSON text: the tags that a job must have."""
+    error: str | None
+    """Text that its error contains."""
+    created_before: datetime | None
+    created_after: datetime | None
+    ended_before: datetime | None
+    ended_after: datetime | None
+
+
+class End(NamedTuple):
+    """Where a call ends, fixed when it begins."""
+
+    last: UUID
+    begun_at: datetime
+    """By the database's clock: it touches no job that is created later."""
+    parts: Sequence[UUID] = ()
+    """Uids, ascending, with about as many jobs between each two of them."""
+
+    def upto(self, after: UUID) -> UUID | None:
+        """Where a batch above the uid `after` ends. None: the statement has to count jobs."""
+        place = bisect_right(self.parts, after)
+        return self.parts[place] if place < len(self.parts) and self.parts[place] <= self.last else None
+
+
+class Span(NamedTuple):
+    """Where a batch looks."""
+
+    end: End
+    after: UUID
+    """Above this uid."""
+    look: int
+    """At so many jobs at most."""
+    most: int
+    """It changes so many at most."""
+    uids: Sequence[UUID] | None = None
+    """It looks at these jobs only."""
+    dry: bool = False
+    """It changes nothing."""
+
+
+class Batch(NamedTuple):
+    """What one statement did."""
+
+    done: int
+    passed: list[UUID]
+    """The jobs that others had locked; in a dry batch, those that match."""
+    last: UUID | None
+    """The last job that it looked at. None: there are no more."""
+    skipped: int = 0
+    """Jobs that it left out because of their unique keys."""
+    cancelled: Sequence[UUID] = ()
+    """The pending jobs that it cancelled, where somebody is to be told."""
+    keys: Sequence[str] = ()
+    """In a dry batch: the unique keys of the jobs that would be retried."""
+
+
+class BulkStatements:
+    """Cancelling, retrying and deleting many jobs."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        for name in ("cancel_jobs", "retry_jobs", "delete_jobs"):
+            script.set_text(name, script.text(name).replace("{matches}", MATCHES))
+
+    def find_end(self, connection: Connection, look: int) -> End | None:
+        """Returns None if there are no jobs. `look`: how many jobs a part should have, at least."""
+        parameters = {"schema": self._script.schema, "job": self._script.table("job")}
+        ((last, now, parts, jobs),) = self._script.rows(connection, "find_newest", parameters, prepare=False)
+        if last is None:
+            return None
+        step = int(look * len(parts or ()) / max(jobs, 1)) + 1
+        return End(last, in_utc(now), (parts or ())[step - 1 :: step])
+
+    def cancel_jobs(
+        self, connection: Connection, matching: Matching, span: Span, wake: Wake, reason: str | None, text: str, told: bool
+    ) -> Batch:
+        """`text`: the error of the pending jobs. `told`: return which of these were cancelled."""
+        more = {"reason": reason, "text": text, "told": told}
+        done, passed, cancelled, last, _ = self._send(connection, "cancel_jobs", matching, span, wake, more)
+        return Batch(done, passed, last, cancelled=cancelled or ())
+
+    def retry_jobs(self, connection: Connection, matching: Matching, span: Span, wake: Wake, attempts: int | None) -> Batch:
+        """Raises Refused with SQLSTATE 23505 if a job was created meanwhile with the unique key of one of these."""
+        done, passed, skipped, keys, last, _ = self._send(
+            connection, "retry_jobs", matching, span, wake, {"attempts": attempts}
+        )
+        return Batch(done, passed, last, skipped, keys=keys or ())
+
+    def delete_jobs(self, connection: Connection, matching: Matching, span: Span) -> Batch:
+        done, passed, last = self._send(connection, "delete_jobs", matching, span, Wake(False, True), {})
+        return Batch(done, passed, last)
+
+    def _send(
+        self, connection: Connection, name: str, matching: Matching, span: Span, wake: Wake, more: dict[str, Any]
+    ) -> tuple[Any, ...]:
+        parameters = (
+            matching._asdict()
+            | more
+            | {
+                "begun_at": span.end.begun_at,
+                "last": span.end.last,
+                "after": span.after,
+                "upto": span.end.upto(span.after),
+                "look": span.look,
+                "most": span.most,
+                "uids": None if span.uids is None else uuid_array(span.uids),
+                "dry": span.dry,
+                "sparing": wake.sparing,
+                "channel": self._script.channel,
+            }
+        )
+
+        def send(notify: bool) -> tuple[Any, ...]:
+            (row,) = self._script.rows(connection, name, parameters | {"notify": notify}, prepare=False)
+            return row
+
+        notify = wake.notify and not span.dry
+        return send(notify) if wake.sparing else self._script.with_notification(connection, notify, send)
