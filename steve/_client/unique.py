@@ -57,11 +57,11 @@ class UniqueJobs:
                 inserted = self._unique.insert_unique_jobs(connection, [job], notify, sparing=sparing).get(job.uid_number)
             if inserted is not None:
                 return as_job(job, *inserted)
-            if (there := self._there(connection, job, notify, sparing)) is not None:
+            if (there := self._there(connection, job, notify, sparing, resent)) is not None:
                 return there
         raise _never_stored(job)
 
-    def _there(self, connection: Connection, job: Insert, notify: bool, sparing: bool) -> Job | None:
+    def _there(self, connection: Connection, job: Insert, notify: bool, sparing: bool, resent: bool) -> Job | None:
         """The job that has the key, or what has become of it. None: it has ended meanwhile."""
         if job.on_conflict == "replace":
             try:
@@ -72,8 +72,9 @@ class UniqueJobs:
                 return self._known(job, self._unique.find_unique(connection, [job], resent=True))
             if job.uid_number in replaced:
                 return replaced[job.uid_number].job
-        elif job.window is None and (holder := self._unique.find_holder(connection, job.key or "")) is not None:
+        elif job.window is None and not resent and (holder := self._unique.find_holder(connection, job.key or "")) is not None:
             return self._taken(job, holder)
+        # If the job is sent again, the one that has the key may be this one: the database may carry out the first try only now.
         found = self._unique.find_unique(connection, [job], resent=True)
         if (known := self._known(job, found)) is not None:
             return known

@@ -334,6 +334,37 @@ def test_a_replace_beside_a_running_job_that_is_sent_again_makes_one_job(
     assert tables.count("job") == 2
 
 
+class LandsLate(UniqueStatements):
+    """The server carries out the first try right after the second one has looked for it, and found nothing."""
+
+    first_try: Callable[[], object]
+
+    def find_unique(self, connection: psycopg.Connection, jobs: Any, **more: Any) -> Any:
+        found = super().find_unique(connection, jobs, **more)
+        first_try, self.first_try = self.first_try, lambda: None
+        first_try()
+        return found
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("many", [False, True])
+def test_a_first_try_that_the_server_carries_out_late_is_no_conflict_for_the_second(
+    manager: JobManager, tables: Tables, database_url: str, schema: str, how: Any, many: bool
+) -> None:
+    statements = statements_for(Settings(schema=schema))
+    unique = LandsLate(statements.unique._script)
+    maker = UniqueJobs(jobs=statements.jobs, unique=unique, keep=60.0)
+    insert = checked(NewJob("a", unique="k", on_conflict=how), Settings())
+    with psycopg.connect(database_url, autocommit=True) as late, psycopg.connect(database_url, autocommit=True) as connection:
+        unique.first_try = lambda: statements.jobs.insert_job(late, insert, False)
+        if many:
+            (made,) = maker.create_many(connection, [insert], sparing=False, resent=True)
+        else:
+            made = maker.create(connection, insert, False, statements.jobs.insert_job, sparing=False, resent=True)
+    assert (made.uid, made.duplicate) == (insert.uid, False)
+    assert tables.count("job") == 1
+
+
 def test_a_replace_that_the_server_carries_out_late_is_noticed_by_its_note(
     manager: JobManager, database_url: str, schema: str
 ) -> None:

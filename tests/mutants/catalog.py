@@ -696,6 +696,12 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "M91b",
+        "a create takes its own job for that of another, if its first try is carried out late",
+        "behaviour/test_unique.py::test_a_first_try_that_the_server_carries_out_late_is_no_conflict_for_the_second",
+        Edit("_client/unique.py", "elif job.window is None and not resent and", "elif job.window is None and"),
+    ),
+    Mutant(
         "M92",
         "a replace that is sent again overwrites what another create wrote since",
         "behaviour/test_unique.py::test_a_replace_that_is_sent_again_does_not_undo_a_later_one",
