@@ -803,7 +803,22 @@ MUTANTS = (
         "M40",
         "a job that was to be cancelled is tried again after an error",
         "database/test_settlement.py::test_a_settlement_honours_a_cancel_and_is_recognised_by_its_row_in_the_log",
-        Edit("_database/sql/settle_jobs.sql", "'failed') then 'cancelled'\n", "'failed') then verdict.status\n"),
+        Edit(
+            "_database/sql/settle_jobs.sql",
+            "when job.cancel_asked_at is not null and verdict.status in ('pending', 'failed') then 'cancelled'",
+            "when false then ''",
+        ),
+        Edit(
+            "_database/sql/settle_jobs.sql",
+            "claimed_at = case when verdict.status = 'pending' and job.cancel_asked_at is null",
+            "claimed_at = case when verdict.status = 'pending'",
+        ),
+        Edit(
+            "_database/sql/settle_jobs.sql",
+            "when verdict.status = 'pending' and job.cancel_asked_at is null then null\n",
+            "when verdict.status = 'pending' then null\n",
+        ),
+        note="All three edits are needed, because the table allows no pending job with a completed_at.",
     ),
     Mutant(
         "M40b",
@@ -814,6 +829,12 @@ MUTANTS = (
             "verdict.status in ('pending', 'failed') then 'cancelled'\n",
             "verdict.status in ('pending', 'failed', 'completed') then 'cancelled'\n",
         ),
+        Edit(
+            "_database/sql/settle_jobs.sql",
+            "'success' and job.started_at is null then",
+            "'success' and job.cancel_asked_at is null then",
+        ),
+        note="The second edit is needed, because the table allows the name of a process only in the row of a completed job.",
     ),
     Mutant(
         "M40c",
@@ -836,6 +857,12 @@ MUTANTS = (
         "a rescue runs a job again that was to be cancelled",
         "database/test_holding.py::test_a_rescue_honours_a_cancel_and_the_log_says_how_the_attempt_ended",
         Edit("_database/sql/rescue_jobs.sql", "when cancel_asked_at is not null then 'cancelled'", ""),
+        Edit(
+            "_database/sql/rescue_jobs.sql",
+            "completed_at = case when crashes + 1 >= %(max_crashes)s or cancel_asked_at is not null then",
+            "completed_at = case when crashes + 1 >= %(max_crashes)s then",
+        ),
+        note="Both edits are needed, because the table allows no pending job with a completed_at.",
     ),
     Mutant(
         "M41b",

@@ -53,8 +53,9 @@ class Expiry:
         return [Duty("cancel what has expired", min(self._tuning.scan_check, self._tuning.expiry_check), self.work)]
 
     def work(self) -> None:
-        """Returns at once if no look is due, or if a claim is under way."""
-        if self._clock() < self._due_at:
+        """Returns at once if no look is due, or if a claim is under way. A stopping process may end before it tells the
+        listeners, so it leaves this to others."""
+        if self._clock() < self._due_at or self._claimer.buffer.is_closed:
             return
         try:
             expired = self._claimer.between_claims(self._database.expire)
