@@ -525,8 +525,8 @@ MUTANTS = (
         "behaviour/test_retrying.py::test_a_job_is_tried_max_attempts_times_and_then_failed",
         Edit(
             "_model/outcome.py",
-            "return attempts_spent(job) >= job.max_attempts",
-            "return attempts_spent(job) > job.max_attempts",
+            "return attempts_spent(job) >= (job.more()",
+            "return attempts_spent(job) > (job.more()",
         ),
     ),
     Mutant(

@@ -32,6 +32,7 @@ with turn as materialized (
     status in ('completed', 'failed', 'cancelled')
     and pg_catalog.now() - completed_at >= (%(ages)s::interval[])[pg_catalog.array_position(%(statuses)s::pg_catalog.text[], status)]
     and (%(type)s::pg_catalog.text is null or type = %(type)s::pg_catalog.text)
+    and (%(tags)s::pg_catalog.jsonb is null or tags @> %(tags)s::pg_catalog.jsonb)
   ) is true
   for update skip locked
 ), pruned as (

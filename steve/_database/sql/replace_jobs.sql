@@ -1,6 +1,6 @@
 -- Give the jobs that hold the keys of these new jobs what the new ones would have had: a pending job is changed; a running one
--- loses its key, and the new job is stored beside it and takes over the window, if it has one. A job that ends while this waits for its row is left alone: then the key
--- is free, and the new job can be inserted.
+-- loses its key, and the new job is stored beside it and takes over the window, if it has one. A job that ends while this waits
+-- for its row is left alone: then the key is free, and the new job can be inserted.
 --
 -- If the reply is lost and the statement is sent again, it must not undo what others did meanwhile: a row of `replacement`
 -- names each create that has changed a job, and its key makes the second statement fail with 23505. A new job that was stored

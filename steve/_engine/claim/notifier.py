@@ -8,7 +8,6 @@ the job. A notification `cancel` names jobs that somebody asked to cancel; `live
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -58,7 +57,6 @@ class Notifier:
         cancel_asked: Callable[[Collection[UUID]], None],
         outage: Outage,
         tuning: Tuning,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`processes`: about how many there are. `cancel_asked(uids)`: somebody asked to cancel these jobs of any process."""
         self._database = database
@@ -67,7 +65,6 @@ class Notifier:
         self._cancel_asked = cancel_asked
         self._outage = outage
         self._tuning = tuning
-        self._sleep = sleep
         self._backoff = Backoff(tuning)
         self._wait = SocketWait()
         self._is_ended = False
@@ -110,7 +107,7 @@ class Notifier:
                 return
             # Before reading, and not only before the claim, because reading takes processor time too.
             if seconds := self._claimer.stand_back_seconds(self._processes()):
-                self._sleep(seconds)
+                self._wait.wait(None, seconds)
             payloads = self._database.hear()
             if not payloads:  # ask the server: an idle connection does not notice that its other end is gone or frozen
                 self._database.listen()
