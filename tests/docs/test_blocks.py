@@ -547,7 +547,7 @@ def test_what_ended_long_ago_is_pruned(reader: Reader, conn: psycopg.Connection,
         conn.execute(end.encode(), [number, job.uid])
     tagged = reader.manager.create("welcome", tags={"tenant": "acme"})
     conn.execute(end.encode(), [1, tagged.uid])
-    by_age, by_tags = how_to("pruning").typed()
+    by_age, by_tags, _ = how_to("pruning").typed()
     reader.type_block(by_age)
     assert reader.namespace["count"] == 2
     assert reader.manager.fetch_all() == [reader.manager.find(tagged), reader.manager.find(jobs[0])]
