@@ -216,8 +216,8 @@ class LostReply:
         self._conn.execute("select pg_advisory_unlock(%s)", [self._key])
         until(is_done)
         before()
+        self._proxy.cut()  # before accept(), which would pass on a reply that comes late
         self._proxy.accept()
-        self._proxy.cut()
 
 
 @pytest.fixture

@@ -81,9 +81,8 @@ def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap], claimed
                 this.job.uid,
             )
             return Snoozed(0.0)
-        raised = _raised(error)
-        terms = terms_of(claimed.type)
-        return raised if terms is None else _by_terms(raised, this.job, error, terms, is_last_attempt(claimed))
+        # In no variable of this frame, which the error's traceback refers to: that would be a cycle with the handler's locals.
+        return _by_terms(_raised(error), this.job, error, terms_of(claimed.type), is_last_attempt(claimed))
     if result is None:
         return Returned(None)
     if type(result) not in _PLAIN and (awaited := _unawaited(result)) is not None:
@@ -137,8 +136,10 @@ def _said(word: Snooze | Retry | Fail | Cancel) -> Outcome:
     return Raised(message, details, error, _type(word), delay=check_delay("Retry(after)", word.after))
 
 
-def _by_terms(raised: Raised, job: Job, error: BaseException, terms: HandlerTerms, is_last: bool) -> Raised:
+def _by_terms(raised: Raised, job: Job, error: BaseException, terms: HandlerTerms | None, is_last: bool) -> Raised:
     """The outcome with what the terms of the handler's registration say about this error."""
+    if terms is None:
+        return raised
     if isinstance(error, terms.give_up_on):
         return raised._replace(is_final=True)
     if terms.retry_delay is None or is_last:
