@@ -279,7 +279,7 @@ def _terms(new: NewJob, retry: RetryPolicy, terms_of: TermsOf) -> Terms:
         policy.base,
         policy.max_delay,
         policy.jitter,
-        None if new.run_at is None else instant("run_at", new.run_at),  # None is also one that UTC cannot hold: it is past
+        None if new.run_at is None else instant("run_at", new.run_at),
         options_of(new),
     )
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from steve._database.statements.jobs import Options
 from steve._model import json as _json
+from steve._model.times import check_time
 from steve.errors import InvalidJob, shown
 from steve.job import NewJob
 
@@ -25,7 +26,6 @@ TIMEOUT_LEAST = 0.001
 """Seconds, as the one above."""
 CENTURY = 100 * 366 * 86_400.0
 
-_LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 _FIRST_DAY = datetime(1970, 1, 1, tzinfo=UTC)
 """An earlier expiry is stored as this day: it is past anyway."""
 
@@ -59,7 +59,7 @@ def options_of(new: NewJob) -> Options | None:
         None if new.unique_for is None else seconds("unique_for", new.unique_for, WINDOW_LEAST),
         tags,
         metadata,
-        None if new.expires_at is None else instant("expires_at", new.expires_at) or _FIRST_DAY,
+        None if new.expires_at is None else max(instant("expires_at", new.expires_at), _FIRST_DAY),
         None if new.expires_in is None else seconds("expires_in", new.expires_in, 0.0),
         None if new.timeout is None else seconds("timeout", new.timeout, TIMEOUT_LEAST),
     )
@@ -98,31 +98,12 @@ def seconds(what: str, value: object, least: float) -> float:
     return float(number)
 
 
-def instant(what: str, at: object) -> datetime | None:
-    """The time in UTC. None: it lies before the earliest time that UTC has. Raises InvalidJob."""
-    if not isinstance(at, datetime):
-        raise InvalidJob(f"{what} must be an aware datetime, not {type(at).__name__}")
+def instant(what: str, at: object) -> datetime:
+    """The time in UTC. Raises InvalidJob."""
     try:
-        aware = at.utcoffset() is not None
-        in_utc = at.astimezone(UTC) if aware else at
-    except OverflowError:
-        if at.year == 1:
-            return None
-        raise InvalidJob(f"{what} must lie before the year 9999, not {at.isoformat()}") from None
-    except Exception as error:  # the time zone is a class of the caller's
-        raise InvalidJob(f"{what} has a time zone that cannot say its offset: {type(error).__name__[:60]}") from error
-    if not aware:
-        raise InvalidJob(f"{what} must say its time zone: {at.isoformat()} has none (datetime.now(UTC) + timedelta(...) has)")
-    if in_utc >= _LAST_DAY:
-        raise InvalidJob(f"{what} must lie before the year 9999, not {at.isoformat()}")
-    if what == "expires_at":
-        in_utc = max(in_utc, _FIRST_DAY)
-    if type(in_utc) is datetime:
-        return in_utc
-    # A subclass, such as pandas' Timestamp, whose nanoseconds are not stored.
-    return datetime(
-        in_utc.year, in_utc.month, in_utc.day, in_utc.hour, in_utc.minute, in_utc.second, in_utc.microsecond, tzinfo=UTC
-    )
+        return check_time(what, at)
+    except (TypeError, ValueError) as error:
+        raise InvalidJob(str(error)) from error.__cause__
 
 
 def _unique(key: object) -> str | None:

@@ -28,7 +28,9 @@ def check_time(what: str, at: object) -> datetime:
         raise ValueError(f"{what} must say its time zone: {at.isoformat()} has none (datetime.now(UTC) + timedelta(...) has)")
     if in_utc >= _LAST_DAY:
         raise ValueError(f"{what} must lie before the year 9999, not {at.isoformat()}")
-    # Field by field, because it may be of a subclass, such as pandas' Timestamp, whose nanoseconds are not stored.
+    if type(in_utc) is datetime:
+        return max(in_utc, _FIRST_DAY)
+    # A subclass, such as pandas' Timestamp, whose nanoseconds are not stored.
     plain = datetime(
         in_utc.year, in_utc.month, in_utc.day, in_utc.hour, in_utc.minute, in_utc.second, in_utc.microsecond, tzinfo=UTC
     )

@@ -158,7 +158,7 @@ class Berlin(tzinfo):
         (datetime(2030, 1, 1, 14, tzinfo=timezone(timedelta(hours=2))), NOON),
         (datetime(2030, 1, 1, 13, tzinfo=ZoneInfo("Europe/Berlin")), NOON),
         (datetime(2030, 1, 1, 13, tzinfo=Berlin()), NOON),
-        (datetime(1, 1, 1, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC)),
+        (datetime(1, 1, 1, tzinfo=UTC), datetime(1, 1, 3, tzinfo=UTC)),
         (datetime(9998, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), datetime(9998, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
     ],
 )
