@@ -24,7 +24,7 @@ MakeManager = Callable[..., JobManager]
 @pytest.fixture
 def manager(make_manager: MakeManager) -> JobManager:
     """Not started."""
-    manager = make_manager(poll_interval=0.1, _tuning=Tuning(expiry_check=0.1))
+    manager = make_manager(poll_interval=0.1, _tuning=Tuning(expiry_check=0.1, claim_ahead=60.0))
     manager.migrate()
     return manager
 
@@ -178,8 +178,7 @@ def test_a_job_in_the_buffer_that_was_to_be_cancelled_ends_when_it_is_given_back
     first, *others = manager.create_many([("a", {"wait": True})] * 5)
     until(lambda: first.uid in begun)
     held = [job for job in others if (found := manager.find(job)) and found.status is Status.RUNNING]
-    if not held:
-        pytest.skip("the claim took one job only")
+    assert held, "the claim took more jobs than the worker runs"
     ask(held[-1])
     found = ended(manager, held[-1])
     assert (found.status, found.started_at) == (Status.CANCELLED, None)
