@@ -119,7 +119,9 @@ def build(
         tuning=tuning,
         hooks=registry.around_thread,
     )
-    schedule = ClaimSchedule(poll_interval=settings.poll_interval, tuning=tuning)
+    schedule = ClaimSchedule(
+        poll_interval=settings.poll_interval, tuning=tuning, processes=lambda: liveness.heartbeat.processes
+    )
     commits = Commits(
         process=process,
         schedule=schedule,
@@ -236,7 +238,7 @@ def build(
         notifier = Notifier(
             database=DatabaseListener(connection=connections.listen, statements=statements.notifications),
             claimer=claimer,
-            processes=lambda: heartbeat.processes,
+            stand_back=schedule.crowd.stand_back_seconds,
             cancel_asked=engine.cancel_asked,
             outage=outage,
             tuning=tuning,

@@ -32,6 +32,8 @@ class Demand(NamedTuple):
     """True: the claim takes crashed jobs only if they are on their last chance. False: it takes only the others."""
     lower_too: bool = False
     """After the priorities that have a watermark, look at all lower ones too, each from its beginning."""
+    fleet_lock: bool = False
+    """Look for jobs only if no other process claims under the fleet's lock at this moment."""
 
 
 class ClaimReply(NamedTuple):
@@ -52,3 +54,5 @@ class ClaimReply(NamedTuple):
     """`n` ended the claim, rather than the lack of due jobs."""
     last_chance: bool = False
     """Whether a job on its last chance, which one more crash would fail, is due or was claimed."""
+    refused: bool = False
+    """Another process had the fleet's lock, so nothing was looked for."""

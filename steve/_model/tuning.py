@@ -25,6 +25,18 @@ class Tuning:
     """The longest such wait for each process that there is."""
     stand_back_longest: float = 0.08
     """The longest such wait. A notification that a job is to be cancelled waits as long."""
+    crowd: int = 4
+    """From this many processes on, one claims at a time while more jobs are due than they take..."""
+    crowd_assumed: int = 16
+    """... and so many are assumed until the first look. A process whose turn it is not tries again after a pause..."""
+    refused_first: float = 0.002
+    """... of so long for each process that there is, which doubles with each try in vain..."""
+    refused_most: float = 0.005
+    """... up to this for each process..."""
+    refused_pause_longest: float = 0.25
+    """... and up to this in all. Chance makes it up to half longer or shorter."""
+    refused_longest: float = 10.0
+    """After so long without a turn, a process claims all the same."""
     answered_most: int = 1_000
     """The claimer remembers the times of this many answered claims, so that it mistakes none for a claim whose reply was
     lost."""

@@ -30,7 +30,7 @@ What limits `create_many`, which does less than half of COPY: a job takes 11 us.
 
 What makes the pick-up of ten processes slower than that of one: each NOTIFY wakes ten sessions and ten listening threads, and
 the nine processes that come too late make a claim that finds nothing. On two cores that is 9 ms of processor time a job. So a
-process that came too late reads its next notification a while later (`stand_back_seconds` in steve/_engine/claim/schedule.py).
+process that came too late reads its next notification a while later (`stand_back_seconds` in steve/_engine/claim/crowd.py).
 When the nine were woken first and then put to sleep, they held up the one for half a millisecond, and all of them ended at the
 same moment (p50 1.8 ms instead of 1.3, p99 5.7 instead of 2.5).
 

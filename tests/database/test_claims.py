@@ -71,6 +71,28 @@ Claims = Callable[..., ClaimStatements]
 Create = Callable[..., UUID]
 
 
+# -- the fleet's lock -----------------------------------------------------------------------------------------------------
+
+
+def test_of_two_claims_under_the_fleets_lock_one_is_refused_and_takes_nothing(
+    claims: Claims, create: Create, conn: psycopg.Connection, database_url: str, schema: str
+) -> None:
+    crashed, plain = create(), create()
+    update = sql.SQL("update {}.job set crashes = 1, attempts = 1 where uid = %s").format(sql.Identifier(schema))
+    conn.execute(update, [crashed])
+    statements = claims()
+    wanted = demand(1, a=1)._replace(fleet_lock=True, crashed=1)
+    with psycopg.connect(database_url, autocommit=True) as other:
+        with conn.transaction():
+            assert not statements.claim_jobs(conn, 1, 3, wanted._replace(n=0, crashed=0)).refused
+            refused = statements.claim_jobs(other, 2, 3, wanted)
+            assert (refused.refused, refused.jobs) == (True, [])
+            assert refused.next_due_in is None
+            unlocked = statements.claim_jobs(other, 2, 3, wanted._replace(fleet_lock=False, crashed=0))
+            assert uids(unlocked) == [plain], "a claim that needs no lock is not held up"
+        assert uids(statements.claim_jobs(other, 2, 3, wanted)) == [crashed]
+
+
 # -- the order ------------------------------------------------------------------------------------------------------------
 
 

@@ -22,17 +22,24 @@
 -- a buffer while another one kills its process. A job on its last chance, which one more crash would fail, is claimed only
 -- `alone`, by a process that runs nothing else. `last_chance` says whether one is due.
 --
+-- With `fleet_lock`, the claim looks for jobs only if no other claim holds that lock now, and else returns `is_mine` false: see
+-- steve/_engine/claim/crowd.py. It never waits for the lock, because a statement that waits has a snapshot, which keeps PostgreSQL
+-- from removing the entries that all other claims walk through.
+--
 -- `only`: a place, ctid, names a row of one table. In a child table by inheritance, an archive say, it names another row.
 -- now(), never clock_timestamp(): a volatile function would be a filter instead of the end of the index scan.
 -- A parameter is cast only where it first appears.
-with recursive known as (
+with recursive turn as materialized (
+  select %(fleet_lock)s::pg_catalog.text is null
+    or pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(fleet_lock)s, 0)) as is_mine
+), known as (
   select *
   from unnest(%(types)s::pg_catalog.text[], %(mosts)s::integer[]) as known (type, most)
 ), level as (
   (
     select priority
     from only {schema}.job
-    where status = 'pending' and priority < %(below)s
+    where status = 'pending' and priority < %(below)s and (select is_mine from turn)
     order by priority desc
     limit 1
   )
@@ -49,6 +56,7 @@ with recursive known as (
 ), start (priority, run_at, uid) as materialized (
   select *
   from unnest(%(priorities)s::smallint[], %(run_ats)s::pg_catalog.timestamptz[], %(uids)s::pg_catalog.uuid[])
+  where (select is_mine from turn)
   union all
   -- No job is due at -infinity, so the null is never compared.
   select priority, '-infinity', null
@@ -81,7 +89,7 @@ with recursive known as (
   select ctid as place
   from only {schema}.job
   where status = 'pending' and crashes > 0 and run_at <= pg_catalog.now()
-    and (crashes + 1 >= %(max_crashes)s) = %(alone)s
+    and (crashes + 1 >= %(max_crashes)s) = %(alone)s and (select is_mine from turn)
     and (%(any_type)s or type in (select type from known))
     and {filters}
   order by run_at, uid
@@ -151,7 +159,8 @@ with recursive known as (
       where status = 'pending' and crashes > 0 and run_at <= pg_catalog.now() and crashes + 1 >= %(max_crashes)s
         and (%(any_type)s or type in (select type from known))
         and {filters}
-    ) as last_chance
+    ) as last_chance,
+    (select is_mine from turn) as is_mine
   from scanned
 )
 select claimed.*, summary.*

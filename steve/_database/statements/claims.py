@@ -95,12 +95,16 @@ class ClaimStatements:
             "crashed": demand.crashed,
             "alone": demand.alone,
             "max_crashes": max_crashes,
+            "fleet_lock": f"steve {self._script.schema} claim" if demand.fleet_lock else None,
         }
         rows = self._script.rows(connection, "claim_jobs", parameters, prepare=True)
-        jobs = [claimed_row(row[:-6]) for row in rows if row[0] is not None]
+        jobs = [claimed_row(row[:-7]) for row in rows if row[0] is not None]
         jobs.sort(key=claim_order)  # `returning` promises no order
-        next_due_in, scan_seconds, ends, cut_off, left_over, last_chance = next(row[-6:] for row in rows if row[0] is None)
-        return ClaimReply(jobs, next_due_in, scan_seconds, dict(_places(ends)), _places(left_over), cut_off, last_chance)
+        summary = next(row[-7:] for row in rows if row[0] is None)
+        next_due_in, scan_seconds, ends, cut_off, left_over, last_chance, is_mine = summary
+        return ClaimReply(
+            jobs, next_due_in, scan_seconds, dict(_places(ends)), _places(left_over), cut_off, last_chance, refused=not is_mine
+        )
 
     def find_heads(self, connection: Connection, demand: Demand) -> dict[int, Watermark]:
         """The first pending job of each priority, among those that are served."""

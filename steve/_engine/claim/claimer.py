@@ -60,9 +60,6 @@ class Claimer:
             self.watermarks.look_below()
         self.schedule.wake()
 
-    def stand_back_seconds(self, processes: int) -> float:
-        return self.schedule.stand_back_seconds(processes)
-
     # -- claiming -------------------------------------------------------------------------------------------------------
 
     def refill(self, idle: int) -> int:
@@ -99,7 +96,7 @@ class Claimer:
         woken = schedule.begin()
         demand = self.sizer.demand(idle=idle, buffered=len(self.buffer), watermarks=self.watermarks.now())
         # While full scans are slow, the beginning of a priority may be, too: the scanner finds the first job of each.
-        demand = demand._replace(lower_too=not self.watermarks.is_slow)
+        demand = demand._replace(lower_too=not self.watermarks.is_slow, fleet_lock=schedule.crowd.needs_lock())
         if not demand.mosts and not demand.any_type:
             schedule.nothing_to_claim()
             return 0
@@ -116,7 +113,10 @@ class Claimer:
                 raise
             return found
         self._outage.worked(LOOP)
-        schedule.answered(woken=woken, jobs=len(reply.jobs))
+        if reply.refused:
+            schedule.refused(woken=woken)
+            return found
+        schedule.answered(woken=woken, jobs=len(reply.jobs), is_more_due=cut_off)
         self.buffer.expect(demand.n)
         if cut_off:
             schedule.next_in(0.0)
@@ -176,7 +176,7 @@ class Claimer:
                 reply, _ = self._take(demand)
                 jobs, is_due = reply.jobs, reply.last_chance
                 self._outage.worked(LOOP)
-                schedule.answered(woken=False, jobs=0)
+                schedule.answered(woken=False, jobs=0, is_more_due=False)
             next_at = schedule.next_after_poll()
             if not jobs and (quiet or not is_due):  # the job is gone, or another process has it
                 self.last_chance_is_due = False

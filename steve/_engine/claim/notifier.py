@@ -41,8 +41,6 @@ class ClaimerPort(Protocol):
 
     def wake(self, *, full_scan: bool = False) -> None: ...
 
-    def stand_back_seconds(self, processes: int) -> float: ...
-
 
 LOOP = "listening"
 
@@ -53,15 +51,16 @@ class Notifier:
         *,
         database: ListenPort,
         claimer: ClaimerPort,
-        processes: Callable[[], int],
+        stand_back: Callable[[], float],
         cancel_asked: Callable[[Collection[UUID]], None],
         outage: Outage,
         tuning: Tuning,
     ) -> None:
-        """`processes`: about how many there are. `cancel_asked(uids)`: somebody asked to cancel these jobs of any process."""
+        """`stand_back()`: how many seconds to leave the next notification unread. `cancel_asked(uids)`: somebody asked to
+        cancel these jobs of any process."""
         self._database = database
         self._claimer = claimer
-        self._processes = processes
+        self._stand_back = stand_back
         self._cancel_asked = cancel_asked
         self._outage = outage
         self._tuning = tuning
@@ -106,7 +105,7 @@ class Notifier:
             if self._is_ended:
                 return
             # Before reading, and not only before the claim, because reading takes processor time too.
-            if seconds := self._claimer.stand_back_seconds(self._processes()):
+            if seconds := self._stand_back():
                 self._wait.wait(None, seconds)
             payloads = self._database.hear()
             if not payloads:  # ask the server: an idle connection does not notice that its other end is gone or frozen

@@ -12,6 +12,7 @@ from math import inf
 from queue import Empty, SimpleQueue
 
 from steve._database.backoff import Backoff
+from steve._engine.claim.crowd import Crowd
 from steve._model.settings import POLL_MOST
 from steve._model.tuning import Tuning
 from steve._runtime.chance import chance
@@ -21,9 +22,17 @@ class ClaimSchedule:
     """Any thread may call `wake()` and `expect()`; only the thread that holds the claim lock reports claims. The schedule also
     has the bell that the idle worker waits for."""
 
-    def __init__(self, *, poll_interval: float, tuning: Tuning, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        poll_interval: float,
+        tuning: Tuning,
+        processes: Callable[[], int | None] = lambda: 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`processes()`: about how many there are. None: that is not known yet."""
         self._poll_interval = poll_interval
-        self._tuning = tuning
+        self.crowd = Crowd(processes=processes, tuning=tuning, clock=clock)
         self.clock = clock
         self._is_woken = True
         self._next_at = 0.0
@@ -33,7 +42,6 @@ class ClaimSchedule:
         self._expecting = threading.Lock()
         self._expected = inf
         self._backoff = Backoff(tuning, clock)
-        self._late = 0  # how many wake-ups in a row brought nothing
         # Rings for the idle worker. A SimpleQueue, because its put() is safe everywhere, even in a signal handler.
         self._bell: SimpleQueue[None] = SimpleQueue()
         self.answered_at = clock()
@@ -71,18 +79,6 @@ class ClaimSchedule:
     def is_backing_off(self) -> bool:
         return self.clock() < self._not_before
 
-    def stand_back_seconds(self, processes: int) -> float:
-        """How long to leave the next notification unread. `processes`: how many there are.
-
-        A notification of one job wakes all processes, and all but one come too late or have no handler for it. Each time a
-        process claims nothing after a notification, it waits a little longer before it reads the next one. So the process that
-        was first does not have to share the processors next time, and the others come at different times. The more processes
-        there are, the longer they wait: one of them always comes soon, and together they look no more often than a few would.
-        """
-        tuning = self._tuning
-        longest = min(self._late * tuning.stand_back, tuning.stand_back_most)
-        return min(longest * processes, tuning.stand_back_longest) * chance.random()
-
     # -- the bell -------------------------------------------------------------------------------------------------------
 
     def ring(self) -> None:
@@ -109,10 +105,19 @@ class ClaimSchedule:
             self._expected = inf
         return is_woken
 
-    def answered(self, *, woken: bool, jobs: int) -> None:
+    def answered(self, *, woken: bool, jobs: int, is_more_due: bool) -> None:
         self._backoff.reset()
         self.answered_at = self.clock()
-        self._late = 0 if jobs else self._late + woken
+        self.crowd.answered(woken=woken, jobs=jobs, is_more_due=is_more_due)
+
+    def refused(self, *, woken: bool) -> None:
+        """The claim looked for nothing, because another process has the fleet's lock. Make it again after a pause."""
+        self.answered_at = self.clock()
+        self._is_woken = self._is_woken or woken
+        at = self.answered_at + self.crowd.refused()
+        with self._expecting:
+            # What was expected before this claim began is due or not: the next claim finds out.
+            self._not_before = self._next_at = at
 
     def next_in(self, *seconds: float | None) -> None:
         """The next claim is due after the least of these seconds, after the poll interval, or when an expected job is due,

@@ -91,6 +91,8 @@ class Watermarks:
 
     def claimed(self, reply: ClaimReply, *, full_scan: bool, cut_off: bool) -> None:
         """A claim was answered. `cut_off`: there may be more jobs where it looked."""
+        if reply.refused:
+            return
         if full_scan:
             # The lesser of the last two, because a scan may also have taken long while it waited for a processor.
             self.scan_seconds = reply.scan_seconds

@@ -80,8 +80,8 @@ class Heartbeat:
         self._beating = threading.Lock()
         self._is_ended = False
         self._most = tuning.look_most
-        self.processes = 1
-        """About how many processes there are, this one included."""
+        self.processes: int | None = None
+        """About how many processes there are, this one included. None: this process has not looked yet."""
         self._wait = SocketWait()
 
     def end(self) -> None:

@@ -124,18 +124,30 @@ def test_without_a_handler_the_database_is_not_asked() -> None:
     assert not harness.claimer.wait(0.01)
 
 
+def test_a_claim_that_is_refused_is_made_again_and_counts_as_no_look(harness: Harness) -> None:
+    harness.settle_down()
+    harness.claimer.wake(full_scan=True)
+    harness.database.answer = lambda: reply()._replace(refused=True)
+    assert harness.claimer.refill(2) == 0
+    assert 0.0 < harness.seconds_to_next_claim() <= 1.5 * TUNING.refused_first
+    harness.database.answer = lambda: reply(1)
+    harness.clock.now += 1.0
+    assert harness.claimer.refill(2) == 1
+    assert harness.database.demands[-1].watermarks is None, "the full scan that was asked for has not been made yet"
+
+
 def test_wake_ups_in_vain_leave_notifications_unread_for_a_while_and_polls_do_not() -> None:
     harness = Harness(poll=0.0)
     harness.fill(1)
     for _ in range(30):
         harness.claimer.refill(2)
     assert len(harness.database.demands) > 30
-    assert harness.claimer.stand_back_seconds(1) == 0.0
+    assert harness.claimer.schedule.crowd.stand_back_seconds() == 0.0
     harness.claimer.wake()
     harness.claimer.refill(2)
-    assert harness.claimer.stand_back_seconds(1) > 0.0
+    assert harness.claimer.schedule.crowd.stand_back_seconds() > 0.0
     harness.fill(2)
-    assert harness.claimer.stand_back_seconds(1) == 0.0
+    assert harness.claimer.schedule.crowd.stand_back_seconds() == 0.0
 
 
 def test_a_closed_buffer_gets_no_claim_and_still_gives_what_it_has(harness: Harness) -> None:

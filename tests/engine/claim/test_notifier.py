@@ -30,7 +30,7 @@ class FakeListener:
         self.notifier = Notifier(
             database=self,
             claimer=self,
-            processes=lambda: 7,
+            stand_back=self.stand_back,
             cancel_asked=lambda uids: self.did.append(f"cancel {[uid.int for uid in uids]}"),
             outage=Outage(),
             tuning=tuning,
@@ -53,8 +53,7 @@ class FakeListener:
     def wake(self, *, full_scan: bool = False) -> None:
         self.did.append("wake for a full scan" if full_scan else "wake")
 
-    def stand_back_seconds(self, processes: int) -> float:
-        assert processes == 7
+    def stand_back(self) -> float:
         self.did.append("stand back")
         assert self.may_go_on.wait(30)
         return self.pause

@@ -20,7 +20,7 @@ class ScheduleHarness:
     def claim(self, next_due_in: float | None = None) -> None:
         """A claim that brings nothing."""
         woken = self.schedule.begin()
-        self.schedule.answered(woken=woken, jobs=0)
+        self.schedule.answered(woken=woken, jobs=0, is_more_due=False)
         self.schedule.next_in(next_due_in)
 
     def hear_rings(self) -> bool:
@@ -140,31 +140,22 @@ def test_after_a_failure_no_wake_up_makes_a_claim_due_before_the_back_off_is_ove
     assert not harness.schedule.is_backing_off()
 
 
-# -- standing back --------------------------------------------------------------------------------------------------------
+# -- when another process claims ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("processes", [1, 10])
-def test_each_wake_up_in_vain_leaves_the_next_notification_unread_for_longer(processes: int, harness: ScheduleHarness) -> None:
-    schedule = harness.schedule
-    for in_vain in range(12):
-        longest = min(in_vain * TUNING.stand_back, TUNING.stand_back_most) * processes
-        pauses = repeated(lambda: schedule.stand_back_seconds(processes))
-        assert 0.0 <= min(pauses) <= longest * 0.1, "by chance nothing to all of it"
-        assert longest * 0.9 <= max(pauses) <= longest
-        schedule.answered(woken=True, jobs=0)
-    assert longest == TUNING.stand_back_most * processes
-    schedule.answered(woken=True, jobs=1)
-    assert schedule.stand_back_seconds(processes) == 0.0
+def test_after_a_refusal_the_claim_is_made_again_after_a_pause_and_no_wake_up_shortens_it(harness: ScheduleHarness) -> None:
+    harness.schedule.wake()
+    harness.schedule.refused(woken=harness.schedule.begin())
+    harness.schedule.wake()
+    assert not harness.schedule.is_due()
+    seconds = harness.schedule.seconds_to_next()
+    assert 0.5 * TUNING.refused_first <= seconds <= 1.5 * TUNING.refused_first
+    harness.clock.now += seconds + 1e-6
+    assert harness.schedule.is_due()
 
 
-def test_no_process_leaves_a_notification_unread_for_long_however_many_there_are(harness: ScheduleHarness) -> None:
-    for _ in range(30):
-        harness.schedule.answered(woken=True, jobs=0)
-    pauses = repeated(lambda: harness.schedule.stand_back_seconds(100_000))
-    assert TUNING.stand_back_longest * 0.9 <= max(pauses) <= TUNING.stand_back_longest
-
-
-def test_a_poll_that_brings_nothing_leaves_no_notification_unread(harness: ScheduleHarness) -> None:
-    for _ in range(30):
-        harness.schedule.answered(woken=False, jobs=0)
-    assert harness.schedule.stand_back_seconds(1) == 0.0
+def test_a_wake_up_whose_claim_was_refused_still_counts(harness: ScheduleHarness) -> None:
+    harness.claim()
+    harness.schedule.wake()
+    harness.schedule.refused(woken=harness.schedule.begin())
+    assert harness.schedule.begin(), "the claim after the pause is the one for this wake-up"
