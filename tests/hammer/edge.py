@@ -70,9 +70,14 @@ def plain(job: Job) -> dict[str, Any]:
     return {"k": job.payload["k"]}
 
 
-def _in_c(seconds: float) -> Callable[[Job], Any]:
-    """A handler without a step of Python code after its wait. So it always returns, however late TimeLimit was set."""
-    return partial(next, iter(partial(time.sleep, seconds), object()))
+RETURNED: dict[str, list[Any]] = {"in c": [], "in c, late": []}
+"""An entry for each time that one of these handlers has returned."""
+
+
+def _in_c(kind: str, seconds: float) -> Callable[[Job], Any]:
+    """A handler without a step of Python code. If it has begun, it returns, however late TimeLimit was set; and notes that."""
+    sleeps = iter(partial(time.sleep, seconds), object())
+    return partial(next, map(RETURNED[kind].append, sleeps))
 
 
 KINDS: dict[str, tuple[Callable[[Job], Any], set[tuple[str, str | None]]]] = {
@@ -81,8 +86,8 @@ KINDS: dict[str, tuple[Callable[[Job], Any], set[tuple[str, str | None]]]] = {
     "catches": (catches, {COMPLETED, TIMED_OUT}),
     "logs": (logs, {COMPLETED, TIMED_OUT}),
     "waits": (waits, {COMPLETED, TIMED_OUT}),
-    "in c": (_in_c(TIMEOUT), {COMPLETED}),
-    "in c, late": (_in_c(2 * TIMEOUT), {COMPLETED}),
+    "in c": (_in_c("in c", TIMEOUT), {COMPLETED, TIMED_OUT}),
+    "in c, late": (_in_c("in c, late", 2 * TIMEOUT), {COMPLETED, TIMED_OUT}),
     "plain": (plain, {COMPLETED}),
 }
 """The handlers, and how their jobs may end."""
@@ -112,6 +117,8 @@ class Hammer:
     def run(self) -> None:
         """Run the jobs and count what went wrong."""
         manager = self._manager
+        for returned in RETURNED.values():
+            returned.clear()
         for kind, (handler, _) in KINDS.items():
             limits: dict[str, Any] = {} if kind == "plain" else {"timeout": TIMEOUT, "interrupt": True}
             manager.handler(kind, **limits)(handler)
@@ -142,6 +149,8 @@ class Hammer:
         self.examples += wrong_lines
         for job in jobs:
             self._check(job)
+        for kind, returned in RETURNED.items():
+            self.flaws["values that were lost"] += len(returned) - self.ends[f"{kind}: completed"]
 
     def _check(self, created: Job) -> None:
         job = self._manager.find(created)
