@@ -17,7 +17,7 @@ RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-fast demo docs bench bench-peers peers chaos mutants format clean
+.PHONY: help check test test-fast demo docs bench bench-peers peers chaos hammer mutants format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | while IFS=@ read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -52,6 +52,9 @@ peers: $(DEV_STAMP) ## install into .peers/ those of these queues that can run o
 
 chaos: $(DEV_STAMP) ## break everything around steve, for some minutes (MINUTES=60: for an hour; SEED=...: repeat a run)
 	$(RUN) tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+hammer: $(DEV_STAMP) ## interrupt 10,000 jobs at the moment when they return: nothing may be raised elsewhere
+	$(RUN) tests.hammer $(ARGS)
 
 mutants: $(DEV_STAMP) ## break steve in small ways: a test must fail for each; takes minutes (ARGS="--only M1,M4")
 	$(RUN) tests.mutants $(ARGS)

@@ -36,7 +36,9 @@ from steve.errors import (
     SchemaError,
     Snooze,
     SteveError,
+    Stopped,
     TimedOut,
+    TimeLimit,
     Unavailable,
 )
 from steve.health import Health
@@ -75,7 +77,9 @@ __all__ = [
     "Status",
     "SteveError",
     "StopReport",
+    "Stopped",
     "Task",
+    "TimeLimit",
     "TimedOut",
     "Unavailable",
     "__version__",

@@ -16,6 +16,8 @@ Beside them stand a handler's words, which are BaseExceptions, so that an `excep
     Retry                              the attempt failed; run the job again then
     Fail                               the attempt failed, and no other attempt is of use
     Cancel                             the job is not wanted any more
+    Stopped                            what `current_run().check()` raises when the handler should come to its end
+    TimeLimit                          raised into a handler that was registered with `interrupt=True`, at its deadline
 
 and the names under which the log of attempts has what no handler raised. Nothing raises these:
 
@@ -145,6 +147,35 @@ class Cancel(BaseException):
     def __init__(self, reason: str) -> None:
         self.reason = check_reason("Cancel(reason)", reason)
         super().__init__(reason)
+
+
+STOP_REASONS = ("lost", "cancelled", "timed_out", "stopping")
+"""Why a handler should come to its end, the most pressing first: each is a property of Run."""
+
+
+class Stopped(BaseException):
+    """Raised by `current_run().check()`: the handler should come to its end.
+
+    `reason`: "timed_out", "cancelled", "stopping" or "lost". If the handler lets it pass, a timed-out attempt has failed as
+    `TimedOut`; a job that somebody asked to cancel ends `cancelled`; and a job whose manager stops is pending again, due now,
+    and the attempt does not count. Raises ValueError for any other reason.
+    """
+
+    def __init__(self, reason: str) -> None:
+        if reason not in STOP_REASONS:
+            raise ValueError(f"Stopped(reason) must be one of {', '.join(STOP_REASONS)}, not {shown(reason)}")
+        self.reason = reason
+        super().__init__(reason)
+
+
+class TimeLimit(BaseException):
+    """Raised into the handler at its deadline, wherever it is, if it was registered with `interrupt=True`.
+
+    If the handler lets it pass, the attempt has failed as `TimedOut`.
+    """
+
+    def __str__(self) -> str:
+        return "the handler took longer than its timeout"
 
 
 class Cancelled(Exception):

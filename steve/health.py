@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from steve.job import Job
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -32,6 +34,8 @@ class Health:
     blockers: tuple[str, ...] = ()
     """The sessions of PostgreSQL that keep outcomes from being written, for a second or longer, because they have locked the
     rows of running jobs. The other outcomes are written meanwhile."""
+    stuck: tuple[Job, ...] = ()
+    """The jobs whose handlers have not returned `stuck_after` seconds past their deadline. Others run in their place."""
     scan_seconds: float | None = None
     """How long the database took for the last full scan for jobs. It takes long while something keeps PostgreSQL from removing
     dead rows, or while many jobs wait that this manager does not work on."""

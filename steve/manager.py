@@ -18,6 +18,7 @@ from steve._database.connections import Connections
 from steve._database.statements import statements_for
 from steve._engine.events.health_listeners import HealthListener
 from steve._engine.events.listeners import Listener
+from steve._engine.events.stuck_listeners import StuckListener
 from steve._engine.health import with_problems
 from steve._engine.registry import Registry
 from steve._engine.runner import Runner
@@ -62,6 +63,10 @@ class JobManager:
     `max_payload_bytes`, `max_result_bytes`: the largest size of a payload or a result as JSON in UTF-8, 2 to 268,435,456.
     `prune`: how long after their end jobs are deleted, by status: {"completed": timedelta(days=1)}. While a manager with this
     setting runs, one process at a time prunes, about every minute. None: nothing is deleted unless `prune()` is called.
+    `timeout`: how many seconds an attempt may take, if neither `create` nor its handler says it; a timedelta will do. None: as
+    long as it takes.
+    `stuck_after`: a handler that has not returned so many seconds after its timeout is stuck, and another job runs in its
+    place, 0.05 to 86,400.
     `create_timeout`: for how many seconds a call, `start` included, tries to reach the database, 0.05 to 3600.
 
     The constructor opens no connection and starts no thread. A manager that is never started can still create, find and prune
@@ -87,6 +92,8 @@ class JobManager:
         max_payload_bytes: int = 1 << 20,
         max_result_bytes: int = 1 << 20,
         prune: Mapping[Status | str, timedelta] | None = None,
+        timeout: float | timedelta | None = None,
+        stuck_after: float = 10.0,
         create_timeout: float = 10.0,
         _tuning: Tuning = Tuning(),  # noqa: B008 - frozen; for tests
     ) -> None:
@@ -102,6 +109,8 @@ class JobManager:
             max_payload_bytes=max_payload_bytes,
             max_result_bytes=max_result_bytes,
             prune=prune,  # type: ignore[arg-type]  # becomes a tuple
+            timeout=timeout,  # type: ignore[arg-type]  # becomes a float
+            stuck_after=stuck_after,
             create_timeout=create_timeout,
             tuning=_tuning,
         )
@@ -530,6 +539,8 @@ class JobManager:
         *,
         give_up_on: type[BaseException] | tuple[type[BaseException], ...] = (),
         retry_delay: RetryDelay | None = None,
+        timeout: float | timedelta | None = None,
+        interrupt: bool = False,
         max_attempts: int | None = None,
         backoff_strategy: str | RetryPolicy | None = None,
         queue: str | None = None,
@@ -540,12 +551,14 @@ class JobManager:
         `give_up_on`: exceptions after which the job fails at once. `retry_delay`: called with the job and the error when the
         job is to be tried again; returns in how many seconds, 0 to 31,536,000, or None to give up. What it raises is logged,
         and the policy that is stored with the job decides.
+        `timeout`: seconds or a timedelta that an attempt may take, for jobs that were created without one. None: the manager's.
+        `interrupt`: at the deadline raise TimeLimit into the handler, wherever it is.
         `max_attempts`, `backoff_strategy`, `queue`, `priority`: as in `create`, for the jobs of this type that this manager
         creates without them.
 
         Raises TypeError and ValueError, also when the type has a handler already.
         """
-        terms = _terms(give_up_on, retry_delay, max_attempts, backoff_strategy, queue, priority)
+        terms = _terms(give_up_on, retry_delay, timeout, interrupt, max_attempts, backoff_strategy, queue, priority)
         return self._registry.handler(type, terms)
 
     def set_handler(
@@ -555,6 +568,8 @@ class JobManager:
         *,
         give_up_on: type[BaseException] | tuple[type[BaseException], ...] = (),
         retry_delay: RetryDelay | None = None,
+        timeout: float | timedelta | None = None,
+        interrupt: bool = False,
         max_attempts: int | None = None,
         backoff_strategy: str | RetryPolicy | None = None,
         queue: str | None = None,
@@ -562,7 +577,7 @@ class JobManager:
     ) -> None:
         """Give the type this handler, in place of any earlier one. None takes the handler away. The keywords are those of
         `handler`, and replace what was said before."""
-        terms = _terms(give_up_on, retry_delay, max_attempts, backoff_strategy, queue, priority)
+        terms = _terms(give_up_on, retry_delay, timeout, interrupt, max_attempts, backoff_strategy, queue, priority)
         self._registry.set_handler(type, handler, terms)
 
     def has_handler(self, type: str) -> bool:
@@ -593,6 +608,7 @@ class JobManager:
         expires_in: float | timedelta | None = None,
         notify: bool | None = None,
         timeout: float | timedelta | None = None,
+        interrupt: bool = False,
         give_up_on: ErrorTypes | None = None,
         retry_delay: Callable[[Job, BaseException], float | None] | None = None,
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
@@ -613,17 +629,18 @@ class JobManager:
         expires_in: float | timedelta | None = None,
         notify: bool | None = None,
         timeout: float | timedelta | None = None,
+        interrupt: bool = False,
         give_up_on: ErrorTypes | None = None,
         retry_delay: Callable[[Job, BaseException], float | None] | None = None,
     ) -> Any:
         """Decorator: jobs can call the function. `function.create(*args, **kwargs)` stores such a call; see `Task`. Called
         plainly, it is still the function.
 
-        `name`: the type of the jobs; None: module.qualname. Of the others, `give_up_on` and `retry_delay` mean the same as for
-        `handler`, and the rest the same as for `create`, for all jobs of this task. None: as if it were not given. Raises
-        ValueError when the type has a handler already; TypeError for an async function.
+        `name`: the type of the jobs; None: module.qualname. Of the others, `timeout`, `interrupt`, `give_up_on` and
+        `retry_delay` mean the same as for `handler`, and the rest the same as for `create`, for all jobs of this task. None: as
+        if it were not given. Raises ValueError when the type has a handler already; TypeError for an async function.
         """
-        handling = given(give_up_on=give_up_on, retry_delay=retry_delay)
+        handling = given(give_up_on=give_up_on, retry_delay=retry_delay, timeout=timeout, interrupt=interrupt)
         creating = given(
             queue=queue,
             priority=priority,
@@ -633,7 +650,6 @@ class JobManager:
             tags=tags,
             metadata=metadata,
             expires_in=expires_in,
-            timeout=timeout,
             notify=notify,
         )
 
@@ -707,6 +723,11 @@ class JobManager:
         self._registry.health_listeners.add(False, callback)
         return callback
 
+    def on_stuck(self, callback: StuckListener) -> Subscription:
+        """Call `callback(job)` once for each job whose handler has not returned `stuck_after` seconds past its deadline; see
+        `health()`. Returns a function that removes the listener, and that is also a context manager. Raises TypeError."""
+        return self._registry.stuck_listeners.add(callback)
+
     def on_healthy(self, callback: W) -> W:
         """Call `callback(health)` once when the manager does its work again. May be used as a decorator."""
         self._registry.health_listeners.add(True, callback)
@@ -714,11 +735,20 @@ class JobManager:
 
 
 def _terms(
-    give_up_on: Any, retry_delay: Any, max_attempts: Any, backoff_strategy: Any, queue: Any, priority: Any
+    give_up_on: Any,
+    retry_delay: Any,
+    timeout: Any,
+    interrupt: Any,
+    max_attempts: Any,
+    backoff_strategy: Any,
+    queue: Any,
+    priority: Any,
 ) -> HandlerTerms:
     return HandlerTerms(
         give_up_on=give_up_on,
         retry_delay=retry_delay,
+        timeout=timeout,
+        interrupt=interrupt,
         max_attempts=max_attempts,
         backoff_strategy=backoff_strategy,
         queue=queue,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Protocol
 from uuid import UUID
 
-from steve.errors import NotRunning
+from steve.errors import STOP_REASONS, NotRunning, Stopped
 from steve.job import Job
 
 
@@ -21,18 +23,48 @@ class RunPort(Protocol):
 
     def wait(self, claim: tuple[UUID, int], seconds: float) -> bool: ...
 
+    def interrupting(
+        self, claim: tuple[UUID, int], connection: object, limit: LimitPort | None
+    ) -> AbstractContextManager[None]: ...
+
+
+class WindowPort(Protocol):
+    """Where TimeLimit may be raised."""
+
+    def shut(self) -> None: ...
+
+    def unshut(self) -> None: ...
+
+
+class LimitPort(Protocol):
+    """The limit of a run that has a timeout."""
+
+    @property
+    def deadline(self) -> float: ...
+
+    @property
+    def window(self) -> WindowPort | None: ...
+
 
 class Run:
     """One run of a job, for its handler: `steve.current_run()` returns it."""
 
-    __slots__ = ("_claim", "_signals", "job", "last_attempt")
+    __slots__ = ("_claim", "_limit", "_signals", "job", "last_attempt")
 
-    def __init__(self, job: Job, claim: tuple[UUID, int], signals: RunPort, last_attempt: bool = False) -> None:
+    def __init__(
+        self,
+        job: Job,
+        claim: tuple[UUID, int],
+        signals: RunPort,
+        last_attempt: bool = False,
+        limit: LimitPort | None = None,
+    ) -> None:
         self.job = job
         self.last_attempt = last_attempt
         """Whether the job fails for good if this attempt raises."""
         self._claim = claim
         self._signals = signals
+        self._limit = limit
 
     @property
     def attempt(self) -> int:
@@ -59,10 +91,46 @@ class Run:
         tried again. If the handler returns all the same, the job is `completed`."""
         return self._signals.is_cancelled(self._claim)
 
+    @property
+    def deadline(self) -> float | None:
+        """When the timeout of this attempt is over, by time.monotonic(). None: it has no timeout."""
+        return None if self._limit is None else self._limit.deadline
+
+    def remaining(self) -> float | None:
+        """How many seconds are left until the deadline, 0.0 after it. None: there is no timeout."""
+        return None if self._limit is None else max(0.0, self._limit.deadline - time.monotonic())
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the deadline has passed. If the handler returns all the same, the job is `completed`."""
+        return self._limit is not None and time.monotonic() >= self._limit.deadline
+
+    def check(self) -> None:
+        """Raise Stopped if `timed_out`, `cancelled`, `stopping` or `lost` is true: a long loop calls this."""
+        for reason in STOP_REASONS:
+            if getattr(self, reason):
+                raise Stopped(reason)
+
     def wait(self, seconds: float) -> bool:
-        """Sleep for so many seconds. Return True as soon as `stopping`, `lost` or `cancelled` is true, and False when the time
-        is over."""
-        return self._signals.wait(self._claim, seconds)
+        """Sleep for so many seconds. Return True as soon as `stopping`, `lost`, `cancelled` or `timed_out` is true, and False
+        when the time is over."""
+        left = self.remaining()
+        if left is None or seconds < left:
+            return self._signals.wait(self._claim, seconds)
+        self._signals.wait(self._claim, left)
+        return True
+
+    def interrupting(self, connection: object) -> AbstractContextManager[None]:
+        """A context manager: at the deadline, or when the job is cancelled or lost, PostgreSQL is asked to cancel what this
+        connection does, which then raises psycopg's QueryCanceled.
+
+        `connection`: a psycopg Connection or Cursor. In the block each statement is cancelled that runs after that moment; the
+        first one after the block is safe. Raises Stopped if that moment has come already, and TypeError.
+        """
+        for reason in STOP_REASONS:
+            if reason != "stopping" and getattr(self, reason):
+                raise Stopped(reason)
+        return self._signals.interrupting(self._claim, connection, self._limit)
 
 
 current: ContextVar[Run] = ContextVar("steve_current_run")
@@ -72,6 +140,12 @@ def current_signals() -> RunPort | None:
     """The signals of the engine whose handler calls this; None outside a handler."""
     run = current.get(None)
     return None if run is None else run._signals
+
+
+def current_window() -> WindowPort | None:
+    """Where TimeLimit may be raised into the handler that calls this. None: it is not raised, or this is no handler."""
+    run = current.get(None)
+    return None if run is None or run._limit is None else run._limit.window
 
 
 def current_run() -> Run:

@@ -42,6 +42,7 @@ class Ending:
         parts = self.parts
         *others, last = (component.end for component in parts.components if component.end is not None)
         try:
+            parts.deadlines.end()
             parts.threads.wait_for_hooks()
             for end in others:
                 end()

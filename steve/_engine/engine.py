@@ -134,13 +134,15 @@ class Engine:
             dead_threads=tuple(parts.threads.dead()),
             restarted_threads=parts.replacement.broken(),
             answered=parts.connections.answered_before(listens=self._settings.notify),
+            stuck=parts.stuck.jobs(),
             **vitals,
         )
         failing, seconds = parts.outage.now()
         idle = _idle(parts)
         if idle is None:  # while all workers are busy none claims, so an earlier failure says nothing about the present
             failing = [loop for loop in failing if loop != LOOP]
-        return judge_health(health, self._settings, Outages(failing, seconds, parts.liveness.access), idle or Idle())
+        outages = Outages(failing, seconds, parts.liveness.access)
+        return judge_health(health, self._settings, outages, idle or Idle(), parts.threads.workers)
 
     # -- what the parts ask ---------------------------------------------------------------------------------------------
 
@@ -166,7 +168,7 @@ class Engine:
 
 def _idle(parts: Parts) -> Idle | None:
     """Returns None while all workers are busy."""
-    if len(parts.running) >= parts.threads.workers:
+    if len(parts.running) >= parts.running.workers:
         return None
     now, freed_at, claimer = time.monotonic(), parts.running.freed_at, parts.claimer
     unclaimed = now - max(claimer.schedule.answered_at, freed_at)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from steve._model.settings import Settings
+from steve._model.settings import WORKERS_MOST, Settings
 from steve.health import Health
 
 STOPPED = Health(ok=False, problems=("the manager is not running: start() was not called, or stop() was",))
@@ -34,7 +34,7 @@ class Outages(NamedTuple):
     """What keeps the role from its work, in sentences."""
 
 
-def judge_health(health: Health, settings: Settings, outages: Outages, idle: Idle) -> Health:
+def judge_health(health: Health, settings: Settings, outages: Outages, idle: Idle, workers: int = WORKERS_MOST) -> Health:
     """Returns `health` with its problems."""
     most = settings.tuning.unhealthy_after
     failing = outages.failing
@@ -52,6 +52,8 @@ def judge_health(health: Health, settings: Settings, outages: Outages, idle: Idl
         problems.append(f"events wait for slow listeners, so nothing is claimed, for {idle.slow_listeners:.0f} s now")
     elif idle.unclaimed > most + 1.1 * settings.poll_interval and "claiming" not in failing:
         problems.append(f"no claim has had an answer for {idle.unclaimed:.0f} s")
+    if len(health.stuck) > workers:
+        problems.append(f"{len(health.stuck)} handlers are stuck, more than there are slots to replace them: {workers}")
     return with_problems(health, [*problems, *outages.access])
 
 

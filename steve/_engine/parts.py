@@ -18,8 +18,10 @@ from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Periodic
 from steve._engine.upkeep.replacement import Replacement
 from steve._engine.upkeep.threads import Threads
+from steve._engine.work.deadlines import Deadlines
 from steve._engine.work.pool import WorkerPool
 from steve._engine.work.running import RunningJobs
+from steve._engine.work.stuck import StuckHandlers
 
 
 class Component(NamedTuple):
@@ -45,6 +47,8 @@ class Parts(NamedTuple):
     claimer: Claimer
     workers: WorkerPool
     running: RunningJobs
+    deadlines: Deadlines
+    stuck: StuckHandlers
     queue: SettleQueue
     settler: Settler
     commits: Commits

@@ -9,6 +9,7 @@ from weakref import WeakMethod
 
 from steve._engine.events.health_listeners import HealthListeners
 from steve._engine.events.listeners import TYPE, Kind, Listener, Listeners
+from steve._engine.events.stuck_listeners import StuckListeners
 from steve._engine.upkeep.thread_hooks import ThreadHooks
 from steve._engine.work.handlers import Handler, Handlers, check_type
 from steve._model.names import check_types
@@ -24,6 +25,7 @@ class Registry:
         self.handlers = Handlers(fallback, handlers)
         self.listeners = Listeners()
         self.health_listeners = HealthListeners()
+        self.stuck_listeners = StuckListeners()
         self.around = Hooks()
         self.around_thread = ThreadHooks()
         self._on_change: Callable[[], Callable[[], None] | None] = lambda: None
@@ -40,6 +42,7 @@ class Registry:
         self.handlers.reset_after_fork()
         self.listeners.reset_after_fork()
         self.health_listeners.reset_after_fork()
+        self.stuck_listeners.reset_after_fork()
         self.around.reset_after_fork()
         self.around_thread.reset_after_fork()
 

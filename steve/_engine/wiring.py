@@ -16,6 +16,7 @@ was begun is settled and the listeners are told. The other threads are daemons:
     steve-watcher        the health watch, whose listeners may be slow
     steve-heartbeat      the heartbeats, which go on while a last handler runs
     steve-maintenance    the duties that never wait for the database
+    steve-deadlines      the timeouts; started by the first job that has one
 
 The order of locks: a thread that holds one lock may take only those below it. Each is described where it is made.
 
@@ -24,8 +25,9 @@ The order of locks: a thread that holds one lock may take only those below it. E
     JobBuffer._giving_back       one thread gives back at a time
     Heartbeat._beating           one beat at a time; held across the statement
     LoopConnection: no lock      the locks above and the loops ensure that one thread at a time uses it
+    _Block._sending              one cancel of a handler's statement at a time; held while it is sent
     Turns._counting, RunSignals._changed, ClaimSchedule._expecting, SettleQueue._weighing, Outage._lock,
-    Threads._counting, Backpressure._lock, CopyOnWrite._lock, Watchdog._lock
+    Threads._counting, Backpressure._lock, CopyOnWrite._lock, Watchdog._lock, Deadlines._changed, Limit._lock, Window._lock
                                  held to move data; no other lock is taken under one of these
 """
 
@@ -66,8 +68,11 @@ from steve._engine.upkeep.pruning import Pruning
 from steve._engine.upkeep.replacement import Replacement
 from steve._engine.upkeep.threads import Threads
 from steve._engine.upkeep.windows import CleanWindows
+from steve._engine.work.deadlines import Deadlines
+from steve._engine.work.limit import Limits
 from steve._engine.work.pool import WorkerPool
 from steve._engine.work.running import RunningJobs
+from steve._engine.work.stuck import StuckHandlers
 from steve._engine.work.turns import Turns
 from steve._engine.work.worker import Worker
 from steve._model.settings import Settings
@@ -151,16 +156,25 @@ def build(
     )
 
     # work
-    running = RunningJobs(workers=workers)
+    deadlines = Deadlines(start=lambda run: threads.loop("steve-deadlines", run, daemon=True))
+    running = RunningJobs(workers=workers, deadlines=deadlines)
+    turns = Turns(threads=threads, signals=running.signals, engine=engine)
+    stuck = StuckHandlers(
+        turns=turns,
+        running=running,
+        claimer=claimer,
+        listeners=registry.stuck_listeners,
+        soon=lambda duty: watcher.soon(duty),
+    )
+    limits = Limits(handlers=registry.handlers, settings=settings, deadlines=deadlines, stuck=stuck)
     worker = Worker(
         process=process,
         registry=registry,
         claimer=claimer,
         queue=queue,
         running=running,
-        max_result_bytes=settings.max_result_bytes,
+        limits=limits,
     )
-    turns = Turns(threads=threads, signals=running.signals, engine=engine)
     pool = WorkerPool(
         claimer=claimer,
         worker=worker,
@@ -264,6 +278,8 @@ def build(
             claimer=claimer,
             workers=pool,
             running=running,
+            deadlines=deadlines,
+            stuck=stuck,
             queue=queue,
             settler=settler,
             commits=commits,

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from steve._model.control import ENDED
 from steve._model.names import check_name, check_schema
+from steve._model.times import check_timeout
 from steve._model.tuning import Tuning
 from steve.errors import shown
 from steve.retry import RetryPolicy
@@ -48,6 +49,11 @@ class Settings:
     """Seconds, 0.05 to 3600: how long a call, `start` included, tries to reach the database."""
     prune: tuple[tuple[str, timedelta], ...] | None = None
     """By final status: how long after its end a job is deleted; the constructor takes a mapping. None: nothing is deleted."""
+    timeout: float | None = None
+    """Seconds that an attempt may take, if neither `create` nor the handler says it; the constructor takes a timedelta, too.
+    None: as long as it takes."""
+    stuck_after: float = 10.0
+    """Seconds, 0.05 to 86,400: a handler that has not returned so long after its deadline is stuck."""
     tuning: Tuning = field(default=Tuning(), repr=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +74,8 @@ class Settings:
         _check_int("max_result_bytes", self.max_result_bytes, 2, STORED_MOST)
         self._become("prune", _ages(self.prune))
         self._become("create_timeout", _seconds("create_timeout", self.create_timeout, 0.05, 3600))
+        self._become("timeout", None if self.timeout is None else check_timeout("timeout", self.timeout))
+        self._become("stuck_after", _seconds("stuck_after", self.stuck_after, 0.05, 86_400))
 
     def _become(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

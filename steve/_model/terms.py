@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steve._model.names import check_name
+from steve._model.times import check_timeout
 from steve.errors import shown
 from steve.job import Job
 from steve.retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
@@ -23,6 +24,11 @@ class HandlerTerms:
     retry_delay: RetryDelay | None = None
     """Called with the job and the error; returns in how many seconds to try again, or None to give up. None: the policy of the
     job decides."""
+    timeout: float | None = None
+    """Seconds that an attempt may take, if `create` does not say it; the constructor takes a timedelta, too. None: the
+    manager's."""
+    interrupt: bool = False
+    """Whether TimeLimit is raised into the handler at its deadline."""
     max_attempts: int | None = None
     backoff_strategy: str | RetryPolicy | None = None
     queue: str | None = None
@@ -33,6 +39,9 @@ class HandlerTerms:
         object.__setattr__(self, "give_up_on", _exceptions(self.give_up_on))
         if self.retry_delay is not None and not callable(self.retry_delay):
             raise TypeError(f"retry_delay must be callable, not {type(self.retry_delay).__name__}")
+        object.__setattr__(self, "timeout", None if self.timeout is None else check_timeout("timeout", self.timeout))
+        if not isinstance(self.interrupt, bool):
+            raise TypeError(f"interrupt must be True or False, not {type(self.interrupt).__name__}")
         _check_int("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS)
         _check_int("priority", self.priority, -100, 100)
         strategy = self.backoff_strategy

@@ -9,6 +9,7 @@ from steve.errors import shown
 _FIRST_DAY = datetime(1, 1, 3, tzinfo=UTC)
 _LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)
 DELAY_MOST = timedelta(days=36_500)
+TIMEOUT_LEAST = 0.001
 
 
 def check_time(what: str, at: object) -> datetime:
@@ -46,3 +47,11 @@ def check_delay(what: str, delay: object) -> timedelta:
     if not 0 <= seconds <= most:
         raise ValueError(f"{what} must be between 0 and {most:.0f} seconds (100 years), not {shown(delay)}")
     return timedelta(seconds=seconds)
+
+
+def check_timeout(what: str, timeout: object) -> float:
+    """Returns the timeout of an attempt in seconds; it is given as such or as a timedelta. Raises TypeError and ValueError."""
+    seconds = check_delay(what, timeout).total_seconds()
+    if seconds < TIMEOUT_LEAST:
+        raise ValueError(f"{what} must be at least {TIMEOUT_LEAST:g} s, not {shown(timeout)}")
+    return seconds

@@ -34,6 +34,7 @@ from . import (  # noqa: F401 - the import registers their faults
     soak,
     states,
     tables,
+    timeouts,
     unique,
 )
 from .cluster import Cluster, opened

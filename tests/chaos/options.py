@@ -14,6 +14,8 @@ class WorkerOptions:
     """The directory of the ledger's files."""
     workers: int = 4
     types: tuple[str, ...] = ("a", "b")
+    interrupt: bool = False
+    """Interrupt the handlers at their deadline."""
     pool: int = 0
     """Give the manager a ConnectionPool of so many connections; 0: give it the conninfo."""
     manager: dict[str, Any] = field(default_factory=dict)

@@ -14,6 +14,7 @@ import gc
 import json
 import logging
 import os
+import random
 import re
 import signal
 import sys
@@ -25,7 +26,7 @@ from uuid import uuid4
 
 from psycopg_pool import ConnectionPool
 
-from steve import Job, JobManager, Snooze, Unavailable
+from steve import Job, JobManager, Snooze, Unavailable, current_run
 
 from .ledger import Ledger
 from .misdeeds import MISDEEDS, Scene
@@ -55,7 +56,7 @@ def main() -> None:
         pool = ConnectionPool(options.conninfo, min_size=1, max_size=options.pool, open=True)
     manager = JobManager(pool or options.conninfo, schema=options.schema, **options.manager)
     for type in options.types:
-        manager.set_handler(type, lambda job: run(ledger, pool, job))
+        manager.set_handler(type, lambda job: run(ledger, pool, job), interrupt=options.interrupt)
     manager.on_done(None, lambda job: ledger.note("listener", k=job.payload["k"], status=str(job.status), pid=os.getpid()))
     # A child that multiprocessing forks closes sys.stdin. It would wait for the thread that reads it, which the child lacks.
     orders, sys.stdin = sys.stdin, None
@@ -123,6 +124,12 @@ def run(ledger: Ledger, pool: ConnectionPool[Any] | None, job: Job) -> Any:
     said = {"k": job.payload["k"], "attempt": job.attempts, "run": run, "pid": os.getpid()}
     ledger.note("run_start", **said)
     time.sleep(job.payload["ms"] / 1000)
+    if job.payload.get("do") == "hang" and not job.crashes:
+        threading.Event().wait()  # until the process dies
+    if job.payload.get("do") == "overrun":
+        ledger.note("run_end", ok=False, **said)  # before: it may not come to that afterwards
+        _overrun()
+        return {"by": run}
     if misdeed := MISDEEDS.get(job.payload.get("do")):
         ledger.note("run_end", ok=misdeed.error is None, **said)
         return misdeed.commit(Scene(run, pool, ledger.file))
@@ -132,6 +139,16 @@ def run(ledger: Ledger, pool: ConnectionPool[Any] | None, job: Job) -> Any:
     if not ok:
         raise Broken
     return {"by": run}
+
+
+def _overrun() -> None:
+    """Return at about the moment of the deadline."""
+    deadline = current_run().deadline
+    assert deadline is not None
+    until = deadline + random.uniform(-0.001, 0.003)
+    time.sleep(max(0.0, until - time.monotonic() - 0.002))
+    while time.monotonic() < until:
+        pass
 
 
 def _do(what: str | None) -> None:

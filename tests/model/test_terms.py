@@ -1,5 +1,6 @@
 """What may be said about a type of jobs when its handler is registered."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -26,6 +27,8 @@ def test_a_handler_may_give_up_on_classes_of_exceptions(given: Any) -> None:
         {"queue": "mail"},
         {"priority": -100},
         {"priority": 100},
+        {"timeout": 0.001},
+        {"interrupt": True},
     ],
 )
 def test_terms_that_are_allowed(terms: dict[str, Any]) -> None:
@@ -52,9 +55,20 @@ def test_terms_that_are_allowed(terms: dict[str, Any]) -> None:
         ({"queue": " mail"}, ValueError, "queue must not begin or end with a blank"),
         ({"priority": 101}, ValueError, "priority must be between -100 and 100, not 101"),
         ({"priority": 1.0}, TypeError, "priority must be an int, not float"),
+        ({"timeout": 0}, ValueError, "timeout must be at least 0.001 s, not 0"),
+        ({"timeout": -1}, ValueError, "timeout must be between 0 and"),
+        ({"timeout": float("nan")}, ValueError, "timeout must be between 0 and"),
+        ({"timeout": "30"}, TypeError, "timeout must be seconds or a datetime.timedelta, not str"),
+        ({"timeout": True}, TypeError, "timeout must be seconds or a datetime.timedelta, not bool"),
+        ({"interrupt": 1}, TypeError, "interrupt must be True or False, not int"),
+        ({"interrupt": None}, TypeError, "interrupt must be True or False, not NoneType"),
         ({"timeouts": 1.0}, TypeError, "timeouts"),
     ],
 )
 def test_terms_that_are_not(terms: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         HandlerTerms(**terms)
+
+
+def test_a_timeout_may_be_a_timedelta() -> None:
+    assert HandlerTerms(timeout=timedelta(minutes=2)).timeout == 120.0  # type: ignore[arg-type]

@@ -1022,4 +1022,122 @@ MUTANTS = (
         "behaviour/test_audit.py::test_what_an_interrupted_call_has_changed_is_in_the_audit",
         Edit("_client/audit.py", "if count := done(result):", "if (count := 1) and done(result):"),
     ),
+    # -- timeouts -------------------------------------------------------------------------------------------------------
+    Mutant(
+        "M100",
+        "the value that a handler has returned is lost when TimeLimit was set before",
+        "engine/work/test_window.py::test_what_is_set_while_c_code_runs_comes_too_late_if_the_handler_returns_from_it",
+        Edit("_engine/work/window.py", "values[0]  # calls", "values[0] = handler(argument)  # calls"),
+    ),
+    Mutant(
+        "M100a",
+        "what is raised right after the handler's call leaves it",
+        "engine/work/test_window.py::test_what_is_raised_while_the_window_is_closed_is_caught",
+        Edit("_engine/work/window.py", "pass  # it comes too late", "raise"),
+    ),
+    Mutant(
+        "M100b",
+        "a handler is interrupted twice",
+        "engine/work/test_window.py::test_a_handler_is_interrupted_once",
+        Edit("_engine/work/window.py", "if self.was_set or self._thread is None:", "if self._thread is None:"),
+    ),
+    Mutant(
+        "M100c",
+        "a handler is interrupted within a block that shuts the window",
+        "engine/work/test_window.py::test_while_the_window_is_shut_nothing_is_raised",
+        Edit("_engine/work/window.py", "if self._shut:", "if False:"),
+    ),
+    Mutant(
+        "M100e",
+        "the hooks around a handler are interrupted",
+        "behaviour/test_timeouts.py::test_hooks_run_outside_the_interrupt_and_see_it",
+        Edit("_engine/work/run.py", "        handler = partial(limit.window.call, handler)", "        pass"),
+        Edit(
+            "_engine/work/run.py",
+            "return context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit)",
+            "call = partial(_call, handler, this, max_result_bytes, wraps, claimed, terms_of)\n"
+            "        return limit.window.call(lambda limit: context.run(call, limit), limit) if limit.window else call(limit)",
+        ),
+    ),
+    Mutant(
+        "M101",
+        "a cancel hits the statement after the block",
+        "behaviour/test_timeouts.py::test_leaving_the_block_waits_for_a_cancel_under_way",
+        Edit(
+            "_engine/work/interrupts.py",
+            "is_quiet = self._sending.acquire(timeout=PATIENCE)",
+            "is_quiet = self._sending.acquire(blocking=False) or None",
+        ),
+        Edit(
+            "_engine/work/interrupts.py",
+            "        else:\n            logger",
+            "        elif is_quiet is False:\n            logger",
+        ),
+    ),
+    Mutant(
+        "M101b",
+        "a cancel that hangs holds up all other deadlines",
+        "behaviour/test_timeouts.py::test_a_cancel_that_hangs_holds_up_no_other_deadline",
+        Edit(
+            "_engine/work/interrupts.py",
+            'threading.Thread(target=self._send, name="steve-interrupt", daemon=True).start()',
+            "self._send()",
+        ),
+    ),
+    Mutant(
+        "M101c",
+        "a statement that begins after the deadline runs to its end",
+        "behaviour/test_timeouts.py::test_in_the_block_a_statement_after_the_deadline_is_cancelled_too",
+        Edit("_engine/work/interrupts.py", "        return now + AGAIN", "        return None"),
+    ),
+    Mutant(
+        "M102",
+        "an error that has nothing to do with the deadline is called TimedOut",
+        "engine/work/test_timed_out.py::test_an_error_that_has_another_cause_keeps_its_name",
+        Edit("_engine/work/limit.py", "if limit.was_cancelled and is_cancellation(one):", "if is_cancellation(one):"),
+    ),
+    Mutant(
+        "M102b",
+        "the timeout of the handler goes before that of create",
+        "engine/work/test_timed_out.py::test_the_timeout_is_that_of_create_else_that_of_the_handler_else_that_of_the_manager",
+        Edit(
+            "_engine/work/limit.py",
+            "if timeout is None and terms is not None:",
+            "if terms is not None and terms.timeout is not None:",
+        ),
+    ),
+    Mutant(
+        "M103",
+        "stuck handlers starve the manager",
+        "behaviour/test_stuck.py::test_others_run_in_the_place_of_a_stuck_handler_and_when_it_returns_nothing_is_left_over",
+        Edit("_engine/work/stuck.py", "while len(self._turns.slots) < wanted and self._turns.open_slot():", "while False:"),
+    ),
+    Mutant(
+        "M103b",
+        "a slot stays open when the stuck handler has returned",
+        "behaviour/test_stuck.py::test_others_run_in_the_place_of_a_stuck_handler_and_when_it_returns_nothing_is_left_over",
+        Edit(
+            "_engine/work/stuck.py",
+            "while len(self._turns.slots) > wanted and self._turns.close_slot(threads):",
+            "while False:",
+        ),
+    ),
+    Mutant(
+        "M103c",
+        "there are as many slots as stuck handlers, without end",
+        "behaviour/test_stuck.py::test_there_are_no_more_slots_than_workers_and_health_says_when_that_is_not_enough",
+        Edit("_engine/work/stuck.py", "wanted = min(len(self._limits), self._most)", "wanted = len(self._limits)"),
+    ),
+    Mutant(
+        "M103d",
+        "a stuck job on its last chance holds up all others",
+        "behaviour/test_stuck.py::test_a_stuck_job_on_its_last_chance_holds_up_no_others",
+        Edit("_engine/work/stuck.py", "if self._turns.let_go_idle(limit.thread):", "if False:"),
+    ),
+    Mutant(
+        "M103e",
+        "the slot of another stuck handler is closed",
+        "engine/work/test_turns.py::test_the_slot_of_a_stuck_handler_is_not_the_one_that_is_closed",
+        Edit("_engine/work/turns.py", "(slot for slot in self.slots if not slot.is_of(stuck))", "self.slots"),
+    ),
 )

@@ -6,4 +6,5 @@ event.py               what a listener is told
 listeners.py           the functions that were registered
 on_done.py             the functions given to create(on_done=)
 health_listeners.py    the functions told of the manager's health, by upkeep/
+stuck_listeners.py     the functions told of stuck handlers, by work/
 """

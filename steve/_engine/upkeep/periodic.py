@@ -27,11 +27,15 @@ class Periodic:
         self._duties = list(duties)
         self._on_stop = on_stop
         # A SimpleQueue, because a signal handler may call its put(), whichever lock the interrupted code held.
-        self._requests: SimpleQueue[str] = SimpleQueue()
+        self._requests: SimpleQueue[str | Duty] = SimpleQueue()
 
     def ask_to_stop(self) -> None:
         """Takes no lock and logs nothing: a signal handler may call it."""
         self._requests.put("stop")
+
+    def soon(self, duty: Duty) -> None:
+        """Do this once, as soon as the thread has time. From any thread."""
+        self._requests.put(duty)
 
     def end(self) -> None:
         self._requests.put("end")
@@ -50,7 +54,10 @@ class Periodic:
             else:
                 if request == "end":
                     return
-                _guarded("stopping", self._on_stop)
+                if isinstance(request, Duty):
+                    _guarded(request.name, request.work)
+                else:
+                    _guarded("stopping", self._on_stop)
 
 
 def _guarded(name: str, work: Callable[[], object]) -> None:

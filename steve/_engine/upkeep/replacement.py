@@ -29,6 +29,7 @@ class Replacement:
 
     def _replace(self) -> None:
         self._turns.resubmit(self._threads.replace_dead())
+        self._turns.replace_dead_slots()
         before, self._broken_before = self._broken_before, self.broken()
         if self._broken_before > before:
             self._doubt_everything()

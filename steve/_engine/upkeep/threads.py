@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from steve._engine.upkeep.slot import Slot
 from steve._engine.upkeep.thread_hooks import Departure, ThreadHooks
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
@@ -24,6 +25,7 @@ class Threads:
         self.workers = workers
         self._hooks = ThreadHooks() if hooks is None else hooks
         self._departures: list[Departure] = []
+        self._slots: list[Slot] = []  # all that were opened and may still have a thread
         self._let_go_last: ThreadPoolExecutor | None = None
         self._tuning = tuning
         self.own_threads = own_threads
@@ -126,11 +128,24 @@ class Threads:
         self._ended.set()
         if self._executor is not None:
             self._let_go(self._executor, self._members)
+        for slot in tuple(self._slots):
+            slot.close()
+
+    def open_slot(self) -> Slot:
+        """Start a worker thread beside the executor's. Raises RuntimeError if the system starts no more threads."""
+        slot = Slot(enter=self._enter, hooks=self._hooks, look=self._tuning.replace_check)
+        slot.open()
+        self._slots = [*(one for one in self._slots if not one.has_ended()), slot]
+        if self._ended.is_set():  # read after the assignment, as in replace_dead()
+            slot.close()
+        return slot
 
     def wait_for_hooks(self) -> None:
         """Wait until the worker threads have left their hooks. Called when no turn is under way and none will come."""
         for departure in tuple(self._departures):
             departure.wait()
+        for slot in tuple(self._slots):
+            slot.wait_for_hooks()
 
     def _let_go(self, executor: ThreadPoolExecutor, members: list[threading.Thread]) -> None:
         """Have each thread of this executor leave its hooks and end."""
@@ -155,9 +170,8 @@ class Threads:
         all_started = threading.Event()
 
         def enter() -> None:
-            self.own_threads.mark = True
             members.append(threading.current_thread())
-            self._hooks.enter()
+            self._enter()
 
         executor = ThreadPoolExecutor(self.workers, "steve-worker", initializer=enter)
         try:
@@ -169,6 +183,10 @@ class Threads:
         finally:
             all_started.set()
         return executor, members
+
+    def _enter(self) -> None:
+        self.own_threads.mark = True
+        self._hooks.enter()
 
     # -- what health() asks ---------------------------------------------------------------------------------------------
 

@@ -5,4 +5,8 @@ turns.py       how workers go on without a loop, so that the interpreter can exi
 worker.py      runs one job, from the buffer to its verdict; run.py calls the handler
 handlers.py    which function runs the jobs of which type
 running.py     the jobs whose handlers have not returned; signals.py tells these handlers that the engine stops
+
+deadlines.py   the thread that watches all deadlines
+limit.py       the timeout of one run; window.py raises TimeLimit into its handler; interrupts.py cancels its statements
+stuck.py       handlers that do not come back, and what runs in their place
 """

@@ -33,6 +33,8 @@ class Handlers:
         self._by_type: CopyOnWrite[Mapping[str, Handler]] = CopyOnWrite(MappingProxyType(dict(handlers or {})))
         # Apart from the handlers: most types have none, and a worker asks for them only after an error.
         self._terms: CopyOnWrite[Mapping[str, HandlerTerms]] = CopyOnWrite(MappingProxyType({}))
+        self.have_timeouts = False
+        """Whether any type has a timeout."""
 
     def reset_after_fork(self) -> None:
         self._by_type.reset_after_fork()
@@ -84,6 +86,7 @@ class Handlers:
     def clear(self) -> None:
         self._by_type.replace(lambda by_type: MappingProxyType({}))
         self._terms.replace(lambda terms: MappingProxyType({}))
+        self.have_timeouts = False
 
     def _set_terms(self, type: str, new: HandlerTerms | None) -> None:
         def set(terms: Mapping[str, HandlerTerms]) -> Mapping[str, HandlerTerms]:
@@ -94,6 +97,7 @@ class Handlers:
             new = None  # nothing was said
         if new is not None or type in self._terms.value:
             self._terms.replace(set)
+            self.have_timeouts = any(terms.timeout is not None for terms in self._terms.value.values())
 
 
 def check_type(name: object) -> None:

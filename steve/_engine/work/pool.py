@@ -125,11 +125,11 @@ class WorkerPool:
         return True
 
     def _run_alone(self) -> None:
-        """Claim the job and run it as soon as this process holds no other job. Until its outcome is in the database, begin no
-        other job. So if the process dies, the crash is counted for this job only.
+        """Claim the job and run it as soon as this process holds no other job but those that are stuck. Until its outcome is in
+        the database, begin no other job. So if the process dies, the crash is counted for this job only.
         """
         self._buffer.give_back()
-        is_running = len(self._running) > 0
+        is_running = len(self._running) > self._running.stuck  # a stuck handler may never return
         # In this order, because a worker puts the verdict into the queue before it removes the job from the running ones.
         quiet = not is_running and self._outcomes.is_settled()
         job = self._claimer.claim_alone(quiet=quiet) if quiet or is_running else None

@@ -14,6 +14,7 @@ from contextvars import Context
 from functools import partial
 
 from steve._engine.work.handlers import Handler
+from steve._engine.work.limit import Limit, Limits, is_because_of_deadline
 from steve._engine.work.signals import RunSignals
 from steve._model import json as _json
 from steve._model.arguments import NotDecodable
@@ -25,7 +26,7 @@ from steve._runtime.fork import end_child
 from steve._runtime.guard import call_here
 from steve._runtime.hooks import Wrap, within
 from steve._runtime.log import logger
-from steve.errors import Cancel, Fail, Retry, Snooze, check_delay, check_reason
+from steve.errors import Cancel, Fail, Retry, Snooze, Stopped, TimedOut, check_delay, check_reason
 from steve.job import Job, Status
 from steve.run import Run, current
 
@@ -44,20 +45,38 @@ def run(
     terms_of: TermsOf = no_terms,
     wraps: Sequence[Wrap] = (),
     context: Context | None = None,
+    limits: Limits | None = None,
 ) -> Outcome:
     """`wraps`: the hooks around the call. `context`: that of the call; None: an empty one.
+    `limits`: decides whether this run has a timeout. None: it has none.
     `terms_of(type)`: what was said about failures when the handler was registered; None: nothing."""
     try:
         job = claimed.job(_json.decode, Status.RUNNING)
     except (ValueError, RecursionError) as error:
         return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
-    this = Run(job, claimed.key(), signals, is_last_attempt(claimed))
+    limit = None if limits is None else limits.begin(claimed, job.timeout)
+    this = Run(job, claimed.key(), signals, is_last_attempt(claimed), limit)
     # In a context of its own, so that the next handler on this thread does not see the context variables that this one sets.
     context = Context() if context is None else context
-    return context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of)
+    if limit is None:
+        return context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of)
+    if limit.window is not None:
+        handler = partial(limit.window.call, handler)
+    try:
+        return context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit)
+    finally:
+        limit.finish()
 
 
-def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap], claimed: Claimed, terms_of: TermsOf) -> Outcome:
+def _call(
+    handler: Handler,
+    this: Run,
+    most: int,
+    wraps: Sequence[Wrap],
+    claimed: Claimed,
+    terms_of: TermsOf,
+    limit: Limit | None = None,
+) -> Outcome:
     current.set(this)
     pid = os.getpid()
     try:
@@ -71,6 +90,12 @@ def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap], claimed
             return _said(word)
         except BaseException:
             return _raised(word)
+    except Stopped as stopped:
+        if stopped.reason != "timed_out":
+            return Snoozed(0.0)  # if somebody asked to cancel the job, the settlement makes it `cancelled`
+        if limit is None:
+            return _raised(stopped)
+        return _timed_out(stopped, this.job, limit, terms_of(claimed.type), is_last_attempt(claimed))
     except NotDecodable as flaw:
         return Unusable(f"ArgumentNotDecodable: {flaw}")
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end the handler, not its thread
@@ -81,6 +106,8 @@ def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap], claimed
                 this.job.uid,
             )
             return Snoozed(0.0)
+        if limit is not None and this.timed_out and is_because_of_deadline(error, limit):
+            return _timed_out(error, this.job, limit, terms_of(claimed.type), is_last_attempt(claimed))
         # In no variable of this frame, which the error's traceback refers to: that would be a cycle with the handler's locals.
         return _by_terms(_raised(error), this.job, error, terms_of(claimed.type), is_last_attempt(claimed))
     if result is None:
@@ -101,7 +128,9 @@ def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap], claimed
     return Returned(text)
 
 
-_OURS = frozenset({__name__, "steve._runtime.hooks", "steve._runtime.guard", "steve.tasks", "contextlib"})
+_OURS = frozenset(
+    {__name__, "steve._engine.work.window", "steve._runtime.hooks", "steve._runtime.guard", "steve.tasks", "contextlib"}
+)
 """The modules whose frames lie between the worker and the handler or a hook: a traceback begins after them."""
 _PLAIN = frozenset({dict, list, str, int, float, bool})
 _HOW_TO_WRAP = "lambda job: asyncio.run(function(job))"
@@ -158,6 +187,19 @@ def _by_terms(raised: Raised, job: Job, error: BaseException, terms: HandlerTerm
             job.type, _message(failure), exc_info=failure,
         )  # fmt: skip
         return raised
+
+
+def _timed_out(error: BaseException, job: Job, limit: Limit, terms: HandlerTerms | None, is_last: bool) -> Raised:
+    """The attempt failed because of its deadline. That is the error that counts; what was raised is its cause."""
+    text = f"TimedOut after {limit.seconds:g} s"
+    timed_out = TimedOut(text)
+    timed_out.__cause__ = error
+    details, printable = _details(error)
+    raised = Raised(text, details, timed_out if printable else None, "steve.TimedOut")
+    try:
+        return _by_terms(raised, job, timed_out, terms, is_last)
+    finally:
+        del timed_out  # it refers to the error, whose traceback refers to the caller's frame
 
 
 def _raised(error: BaseException) -> Raised:

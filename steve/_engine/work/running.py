@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from steve._engine.work.deadlines import Deadlines
 from steve._engine.work.signals import RunSignals
 from steve._model.claimed import Claimed, ClaimKey
 from steve._runtime.log import logger
@@ -22,9 +24,12 @@ class RunningJob(NamedTuple):
 
 
 class RunningJobs:
-    def __init__(self, *, workers: int) -> None:
+    def __init__(self, *, workers: int, deadlines: Deadlines | None = None) -> None:
         self.workers = workers
-        self.signals = RunSignals()
+        """How many may run at a time. It grows for the time that handlers are stuck."""
+        self.stuck = 0
+        """How many of them are stuck."""
+        self.signals = RunSignals(deadlines=deadlines)
         # By id() of the claimed job, because two runs may have the same job for a moment: a job that is due again at once may
         # begin before its earlier run is removed here. They may even have the same claim key: a standby that is promoted
         # may give a lease_no out again while the handler of the earlier claim runs. Single operations on a dict are atomic.
@@ -72,11 +77,25 @@ class RunningJobs:
 
 def log_stacks(running: Sequence[RunningJob]) -> None:
     """Log for each of these jobs where its handler is at present."""
-    frames = sys._current_frames()
+    stacks = stacks_of([one.thread for one in running])
     for one in running:
-        frame = frames.get(one.thread)
-        stack = "".join(traceback.format_stack(frame)) if frame is not None else "it has just returned\n"
         logger.warning(
-            "job %s (%s) is still running, here:\n%s", one.job.uid, one.job.type, stack,
+            "job %s (%s) is still running, here:\n%s", one.job.uid, one.job.type, stacks[one.thread],
             extra=one.job.log_extra(),
         )  # fmt: skip
+
+
+def stacks_of(threads: Collection[int]) -> dict[int, str]:
+    """Where these threads are at present, by threading.get_ident()."""
+    # CPython before 3.11.9 may stop for ever if the garbage collector runs within _current_frames, because that holds a lock.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        frames = sys._current_frames()
+    finally:
+        if collects:
+            gc.enable()
+    return {
+        thread: "".join(traceback.format_stack(frames[thread])) if thread in frames else "it has just returned\n"
+        for thread in threads
+    }

@@ -7,10 +7,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from typing import cast
 from uuid import UUID
 
+from steve._engine.work.deadlines import Deadlines, own_thread
+from steve._engine.work.interrupts import Interrupts
+from steve._engine.work.limit import Limit
 from steve._model.claimed import Claimed, ClaimKey
-from steve.run import current_signals
+from steve.run import LimitPort, current_signals
 
 UNSEEN_SECONDS = 1.0
 """A cancel that is heard of before the job itself counts for so long."""
@@ -19,7 +24,7 @@ UNSEEN_SECONDS = 1.0
 class RunSignals:
     """All runs of an engine share one object: a threading.Event for each run would cost every job a tenth of its time."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, deadlines: Deadlines | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         # Protects changes of the four below; a thread that only reads them needs no lock. Nothing is called under it.
         self._changed = threading.Condition()
         self._is_stopping = False
@@ -29,6 +34,7 @@ class RunSignals:
         # job may be on its way.
         self._unseen: Mapping[UUID, float] = {}
         self._clock = clock
+        self._interrupts = Interrupts(deadlines=deadlines or own_thread(), must_end=self._must_end)
 
     def stop(self) -> None:
         with self._changed:
@@ -43,6 +49,7 @@ class RunSignals:
         with self._changed:
             self._lost = self._lost.intersection(running).union(lost)
             self._changed.notify_all()
+        self._interrupts.look_at(lost)
 
     def is_lost(self, claim: ClaimKey) -> bool:
         return claim in self._lost
@@ -57,6 +64,7 @@ class RunSignals:
             unseen = {uid: at for uid, at in self._unseen.items() if now - at < UNSEEN_SECONDS}
             self._unseen = unseen | {uid: now for uid in uids if uid not in seen}
             self._changed.notify_all()
+        self._interrupts.look_at([claim for claim in held if claim[0] in uids])
 
     def is_cancelled(self, claim: ClaimKey) -> bool:
         return claim in self._cancelled
@@ -73,6 +81,13 @@ class RunSignals:
         happened."""
         with self._changed:
             return self._changed.wait_for(lambda: self._is_stopping or claim in self._lost or claim in self._cancelled, seconds)
+
+    def interrupting(self, claim: ClaimKey, connection: object, limit: LimitPort | None) -> AbstractContextManager[None]:
+        """As `Run.interrupting`."""
+        return self._interrupts.block(claim, connection, cast(Limit | None, limit))
+
+    def _must_end(self, claim: ClaimKey) -> bool:
+        return claim in self._lost or claim in self._cancelled
 
     def are_of_this_run(self) -> bool:
         """Whether the calling code belongs to a handler of this engine."""

@@ -10,6 +10,7 @@ from steve._engine.claim.claimer import Claimer
 from steve._engine.events.event import Event
 from steve._engine.registry import Registry
 from steve._engine.work.handlers import Handler
+from steve._engine.work.limit import Limits
 from steve._engine.work.run import run
 from steve._engine.work.running import RunningJobs
 from steve._model.claimed import Claimed
@@ -45,7 +46,7 @@ class Worker:
         claimer: Claimer,
         queue: VerdictPort,
         running: RunningJobs,
-        max_result_bytes: int,
+        limits: Limits,
     ) -> None:
         """`process`: the name of this process, for listeners."""
         self.running = running
@@ -55,7 +56,7 @@ class Worker:
         self._around_thread = registry.around_thread
         self._claimer = claimer
         self._queue = queue
-        self._max_result_bytes = max_result_bytes
+        self._limits = limits
 
     def work(self, job: Claimed, *, alone: bool = False) -> None:
         """`alone`: the job is on its last chance."""
@@ -87,10 +88,13 @@ class Worker:
             if self._registry.listeners.want_begin(job.type):
                 self._queue.announce(Event(job, self._process, None, None))
             begun = time.monotonic()
-            signals, most, terms_of = self.running.signals, self._max_result_bytes, self._registry.handlers.terms
+            signals, most, terms_of = self.running.signals, self._limits.max_result_bytes, self._registry.handlers.terms
             if self._around.entries.value or self._around_thread.were_entered:
                 wraps, context = self._around.wraps(job.type), self._around_thread.context()
-                outcome = run(job, handler, signals, most, terms_of, wraps, context)
+                limits = self._limits if self._limits.may_apply(job) else None
+                outcome = run(job, handler, signals, most, terms_of, wraps, context, limits)
+            elif self._limits.may_apply(job):
+                outcome = run(job, handler, signals, most, terms_of, limits=self._limits)
             else:
                 outcome = run(job, handler, signals, most, terms_of)
         except BaseException as error:  # raised into this thread from outside; the job still needs a verdict

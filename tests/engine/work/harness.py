@@ -18,6 +18,8 @@ from steve._engine.registry import Registry
 from steve._engine.settle.queue import SettleQueue
 from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.threads import Threads
+from steve._engine.work.deadlines import own_thread
+from steve._engine.work.limit import Limit, Limits
 from steve._engine.work.pool import WorkerPool
 from steve._engine.work.running import RunningJobs
 from steve._engine.work.turns import Turns
@@ -25,6 +27,7 @@ from steve._engine.work.worker import Worker
 from steve._model.claim import ClaimReply, Demand
 from steve._model.claimed import Claimed
 from steve._model.outcome import Verdict
+from steve._model.settings import Settings
 from steve._model.tuning import Tuning
 from tests.conftest import until
 from tests.engine.claim.harness import FAR, TUNING
@@ -109,6 +112,19 @@ class WatchedQueue(SettleQueue):
         return self.settled_answers[-1]
 
 
+class FakeStuck:
+    """`StuckPort`."""
+
+    def __init__(self) -> None:
+        self.limits: list[Limit] = []
+
+    def add(self, limit: Limit) -> None:
+        self.limits.append(limit)
+
+    def remove(self, limit: Limit) -> None:
+        self.limits.remove(limit)
+
+
 class PoolHarness:
     def __init__(
         self,
@@ -118,6 +134,7 @@ class PoolHarness:
         poll: float = FAR,
         tuning: Tuning = TUNING,
         turns: type[Turns] = Turns,
+        settings: Settings = Settings(),  # noqa: B008 - frozen
     ) -> None:
         self.database = FakeDatabase()
         self.engine = FakeEngine()
@@ -136,15 +153,17 @@ class PoolHarness:
             tuning=tuning,
         )
         self.running = RunningJobs(workers=workers)
+        self.deadlines = own_thread()
+        self.turns = turns(threads=self.threads, signals=self.running.signals, engine=self.engine)
+        self.stuck = FakeStuck()
         self.worker = Worker(
             process="host:1",
             registry=self.registry,
             claimer=self.claimer,
             queue=self.queue,
             running=self.running,
-            max_result_bytes=1 << 20,
+            limits=Limits(handlers=self.registry.handlers, settings=settings, deadlines=self.deadlines, stuck=self.stuck),
         )
-        self.turns = turns(threads=self.threads, signals=self.running.signals, engine=self.engine)
         self.pool = WorkerPool(
             claimer=self.claimer,
             worker=self.worker,
@@ -195,6 +214,7 @@ class PoolHarness:
         self.pool.stop()
         until(lambda: self.engine.ends, timeout=30)
         self.threads.end_workers()
+        self.deadlines.end()
         self.queue.end()
         if self._settling.ident is not None:
             self._settling.join(30)

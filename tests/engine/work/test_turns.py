@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from steve import Status
+from steve._engine.upkeep.slot import Slot
+from steve._engine.upkeep.thread_hooks import ThreadHooks
 from steve._engine.upkeep.threads import Threads
 from steve._engine.work.signals import RunSignals
 from steve._engine.work.turns import Turns
@@ -191,3 +193,118 @@ def test_turns_that_cannot_be_submitted_again_end_their_chains() -> None:
     assert harness.turns.at_work() == 0
     assert harness.engine.is_asked_to_stop.is_set()
     assert harness.engine.ends == 1
+
+
+# -- slots ----------------------------------------------------------------------------------------------------------------
+
+
+class HeldSlot(Slot):
+    """Keeps its turns until the test runs them."""
+
+    def __init__(self) -> None:
+        super().__init__(enter=lambda: None, hooks=ThreadHooks(), look=0.01)
+        self.held: list[Callable[[], None]] = []
+        self.is_closed = False
+        self.is_stuck = False
+
+    def submit(self, turn: Callable[[], None]) -> None:
+        self.held.append(turn)
+
+    def run_all(self) -> None:
+        turns, self.held = self.held, []
+        for turn in turns:
+            turn()
+
+    def is_of(self, threads: set[int]) -> bool:
+        return self.is_stuck
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class SlotsHarness(TurnsHarness):
+    """One worker, whose handler is stuck."""
+
+    def __init__(self) -> None:
+        super().__init__(workers=1)
+        self.made: list[HeldSlot] = []
+        self.threads.open_slot = self._open  # type: ignore[method-assign]
+        self.turns.stuck = 1
+
+    def _open(self) -> HeldSlot:
+        self.made.append(HeldSlot())
+        return self.made[-1]
+
+
+def test_a_slot_is_a_further_chain_and_gets_a_turn_at_once() -> None:
+    harness = SlotsHarness()
+    assert harness.turns.open_slot()
+    (slot,) = harness.made
+    assert len(slot.held) == 1
+    assert harness.turns.workers == 2
+    assert harness.turns.at_work() == 1, "the stuck one does not count"
+    slot.run_all()
+    assert harness.turns.at_work() == 0
+    harness.turns.give(5)
+    assert (len(slot.held), len(harness.threads.held)) == (1, 1), "the other chain has its turn still"
+
+
+def test_a_slot_that_is_closed_during_its_turn_takes_no_other() -> None:
+    harness = SlotsHarness()
+    harness.turns.open_slot()
+    (slot,) = harness.made
+    harness.goes_on = True
+    slot.run_all()
+    assert len(slot.held) == 1
+    assert harness.turns.close_slot(set())
+    assert not slot.is_closed
+    slot.run_all()
+    assert slot.is_closed
+    assert slot.held == []
+    assert harness.turns.workers == 1
+    harness.turns.give(5)
+    assert slot.held == []
+
+
+def test_a_slot_that_is_parked_is_closed_at_once() -> None:
+    harness = SlotsHarness()
+    harness.turns.open_slot()
+    (slot,) = harness.made
+    slot.run_all()
+    assert harness.turns.close_slot(set())
+    assert slot.is_closed
+
+
+def test_the_slot_of_a_stuck_handler_is_not_the_one_that_is_closed() -> None:
+    harness = SlotsHarness()
+    harness.turns.open_slot()
+    harness.turns.open_slot()
+    first, second = harness.made
+    first.is_stuck = True
+    assert harness.turns.close_slot({1})
+    second.run_all()
+    assert (first.is_closed, second.is_closed) == (False, True)
+    assert not harness.turns.close_slot({1}), "there is no other"
+
+
+def test_while_it_stops_no_slot_is_opened_and_a_slots_turn_is_waited_for() -> None:
+    harness = SlotsHarness()
+    harness.turns.open_slot()
+    (slot,) = harness.made
+    harness.signals.stop()
+    assert not harness.turns.open_slot()
+    harness.threads.run_all()
+    assert harness.engine.ends == 0
+    slot.run_all()
+    assert harness.engine.ends == 1
+
+
+def test_if_the_system_starts_no_thread_there_is_no_slot() -> None:
+    harness = SlotsHarness()
+
+    def refuse() -> HeldSlot:
+        raise RuntimeError("can't start new thread")
+
+    harness.threads.open_slot = refuse  # type: ignore[method-assign]
+    assert not harness.turns.open_slot()
+    assert harness.turns.workers == 1
