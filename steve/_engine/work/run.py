@@ -18,7 +18,7 @@ from steve._engine.work.signals import RunSignals
 from steve._model import json as _json
 from steve._model.arguments import NotDecodable
 from steve._model.claimed import Claimed
-from steve._model.outcome import CancelRaised, Outcome, Raised, Returned, Snoozed, Unusable, is_last_attempt
+from steve._model.outcome import CancelRaised, Completing, Outcome, Raised, Returned, Snoozed, Unusable, is_last_attempt
 from steve._model.terms import HandlerTerms, no_terms
 from steve._runtime.exit import is_refused
 from steve._runtime.fork import end_child
@@ -27,13 +27,14 @@ from steve._runtime.hooks import Wrap, within
 from steve._runtime.log import logger
 from steve.errors import Cancel, Fail, Retry, Snooze, check_delay, check_reason
 from steve.job import Job, Status
-from steve.run import Run, current
+from steve.run import Run, current, end
 
 MESSAGE_BYTES = 10_000
 DETAILS_BYTES = 64_000
 TYPE_BYTES = 1_000
 
 TermsOf = Callable[[str], HandlerTerms | None]
+Done = Returned | Raised | Unusable | Snoozed | CancelRaised
 
 
 def run(
@@ -44,20 +45,27 @@ def run(
     terms_of: TermsOf = no_terms,
     wraps: Sequence[Wrap] = (),
     context: Context | None = None,
+    begun: float = 0.0,
 ) -> Outcome:
-    """`wraps`: the hooks around the call. `context`: that of the call; None: an empty one.
-    `terms_of(type)`: what was said about failures when the handler was registered; None: nothing."""
+    """`terms_of(type)`: what was said about failures when the handler was registered; None: nothing. `wraps`: the hooks around
+    the call. `context`: that of the call; None: an empty one. `begun`: when the run began, by time.monotonic()."""
     try:
         job = claimed.job(_json.decode, Status.RUNNING)
     except (ValueError, RecursionError) as error:
         return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
-    this = Run(job, claimed.key(), signals, is_last_attempt(claimed))
+    this = Run(job, claimed.key(), signals, is_last_attempt(claimed), begun)
     # In a context of its own, so that the next handler on this thread does not see the context variables that this one sets.
     context = Context() if context is None else context
-    return context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of)
+    outcome = context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of)
+    completion = end(this)
+    if completion is None:
+        return outcome
+    if signals.completions is not None:
+        signals.completions.forget(claimed.key())
+    return Completing(outcome, completion.result)
 
 
-def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap], claimed: Claimed, terms_of: TermsOf) -> Outcome:
+def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap], claimed: Claimed, terms_of: TermsOf) -> Done:
     current.set(this)
     pid = os.getpid()
     try:
@@ -118,7 +126,7 @@ def _unawaited(result: object) -> str | None:
     return None
 
 
-def _said(word: Snooze | Retry | Fail | Cancel) -> Outcome:
+def _said(word: Snooze | Retry | Fail | Cancel) -> Done:
     """What a handler's word means. It is checked again, because the handler may have set its attributes. The traceback is kept
     only if there is an error: the one that was being handled when the word was raised."""
     if isinstance(word, Snooze):

@@ -6,10 +6,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from typing import NamedTuple
 from uuid import UUID
 
+from steve._engine.work.completions import Completions
 from steve._engine.work.signals import RunSignals
 from steve._model.claimed import Claimed, ClaimKey
 from steve._runtime.log import logger
@@ -22,9 +23,10 @@ class RunningJob(NamedTuple):
 
 
 class RunningJobs:
-    def __init__(self, *, workers: int) -> None:
+    def __init__(self, *, workers: int, completions: Completions | None = None) -> None:
         self.workers = workers
-        self.signals = RunSignals()
+        self.signals = RunSignals(completions=completions)
+        self._completing: Set[ClaimKey] = frozenset() if completions is None else completions.claims
         # By id() of the claimed job, because two runs may have the same job for a moment: a job that is due again at once may
         # begin before its earlier run is removed here. They may even have the same claim key: a standby that is promoted
         # may give a lease_no out again while the handler of the earlier claim runs. Single operations on a dict are atomic.
@@ -54,7 +56,8 @@ class RunningJobs:
         return [one.job.key() for one in self.all()]
 
     def lose(self, lost: Collection[ClaimKey]) -> None:
-        """Other processes have taken these jobs."""
+        """Other processes have taken these jobs, or `run.complete()` has ended some of them: those are left out."""
+        lost = set(lost).difference(self._completing)
         for one in self.all():
             if one.job.key() in lost:
                 logger.warning(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from uuid import UUID
 
 from steve._model.claimed import Claimed, ClaimKey
-from steve.run import current_signals
+from steve.run import CompletionPort, current_signals
 
 UNSEEN_SECONDS = 1.0
 """A cancel that is heard of before the job itself counts for so long."""
@@ -19,7 +19,9 @@ UNSEEN_SECONDS = 1.0
 class RunSignals:
     """All runs of an engine share one object: a threading.Event for each run would cost every job a tenth of its time."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, completions: CompletionPort | None = None) -> None:
+        """`completions`: for `run.complete()`."""
+        self.completions = completions
         # Protects changes of the four below; a thread that only reads them needs no lock. Nothing is called under it.
         self._changed = threading.Condition()
         self._is_stopping = False
