@@ -33,7 +33,6 @@ from steve import (
     Unavailable,
     current_run,
 )
-from steve._model.tuning import Tuning
 from tests.behaviour.proxy import Proxy
 from tests.conftest import until
 
@@ -706,25 +705,20 @@ def test_without_a_connection_in_time_the_transaction_is_unavailable(
 
 
 def test_a_broken_connection_of_the_pool_is_replaced_before_the_block_begins(
-    shop: Shop, conn: psycopg.Connection, make_manager: MakeManager, database_url: str
+    proxy: Proxy, make_manager: MakeManager, database_url: str, schema: str, conn: psycopg.Connection
 ) -> None:
-    manager = make_manager(make_conninfo(database_url, application_name="to be broken"))
-    own = threading.Event()
+    manager = make_manager(proxy.conninfo)
+    manager.migrate()
+    shop = Shop(manager, database_url, schema, conn)
 
     def handler(job: Job) -> None:
         manager.find(job)  # opens a connection of the pool
-        conn.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'to be broken' "
-            "and query like '%any(%uids%' or query like '%find_jobs%' or state = 'idle' and application_name = 'to be broken'"
-        )
-        with current_run().transaction():
-            own.set()
+        proxy.cut()
+        with current_run().transaction() as connection:
+            shop.write(connection)
 
-    manager.set_handler("a", handler)
-    manager.start(1)
-    job = manager.create("a", max_attempts=1)
-    until(lambda: (found := manager.find(job)) is not None and found.status in ("completed", "failed"))
-    assert own.is_set()
+    job = shop.do(handler)
+    assert (job.status, shop.effects(job)) == (Status.COMPLETED, [""])
 
 
 # -- lost replies, and the process that hears of losses -----------------------------------------------------------------
@@ -750,11 +744,10 @@ def test_a_commit_whose_reply_is_lost_has_completed_the_job_though_the_handler_r
 
 
 def test_a_run_that_has_completed_is_not_told_that_its_job_was_lost(
-    shop: Shop, make_manager: MakeManager, database_url: str, caplog: pytest.LogCaptureFixture
+    shop: Shop, make_manager: MakeManager, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The heartbeat's connection breaks, so the process asks the tables which of its running jobs it still holds."""
-    tuning = Tuning(reconcile_pause=0.01)
-    manager = make_manager(make_conninfo(database_url, application_name="beats"), heartbeat=0.1, lease=1.0, _tuning=tuning)
+    """The row of the process is gone, so the process asks the tables which of its running jobs it still holds."""
+    manager = make_manager(heartbeat=0.1)
     committed, go_on, lost = threading.Event(), threading.Event(), []
 
     def handler(job: Job) -> None:
@@ -777,8 +770,7 @@ def test_a_run_that_has_completed_is_not_told_that_its_job_was_lost(
         assert committed.wait(60)
         until(lambda: (found := manager.find(other)) is not None and found.status == "running")
         shop.rob(other)
-        query = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'beats'"
-        shop.conn.execute(query)
+        shop.conn.execute(shop._sql("delete from {}.process"))
         until(lambda: f"job {other.uid} was taken from this process" in caplog.text)
     finally:
         go_on.set()

@@ -9,9 +9,7 @@ from uuid import UUID
 
 from steve._database.failures import Connection, DatabaseFailure
 from steve._database.literals import uuid_array
-from steve._database.statements.rows import job_row
 from steve._database.statements.script import Script
-from steve.job import Job
 
 
 class RunClaim(NamedTuple):
@@ -59,10 +57,6 @@ class CompletionStatements:
         parameters = {"uid": claim.uid, "claimed_at": claim.claimed_at.isoformat()}
         rows = self._script.rows(connection, "find_lease", parameters, prepare=False)
         return Lease(*rows[0]) if rows else None
-
-    def find_job(self, connection: Connection, uid: UUID) -> Job:
-        """The job must exist."""
-        return job_row(self._script.rows(connection, "find_jobs", {"uids": uuid_array([uid])}, prepare=False)[0])
 
     def abort_transaction(self, connection: Connection, reason: str) -> None:
         """From now on the transaction can only be rolled back. `reason`: for the server's log."""

@@ -14,6 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 from uuid import UUID
 
@@ -156,10 +157,8 @@ class Settler:
         batch = self._queue.take(self._postponed.seconds_to_retry())
         self._is_ended = batch.ended
         groups = in_parts(batch.verdicts)
-        if batch.verdicts:
-            self._open_since = time.monotonic()  # before _open is filled: another thread may call oldest() in between
-        for group in groups:
-            self._open.extend(group)
+        self._open_since = time.monotonic()  # before _open is filled: another thread may call vitals() in between
+        self._open.extend(chain.from_iterable(groups))
         for event in batch.begun:
             self._commits.on_begun(event)
         for group in groups:
@@ -172,8 +171,7 @@ class Settler:
         self._settle(group, doubtful)
 
     def _settle(self, group: Sequence[Verdict], doubtful: bool) -> None:
-        """Write a group, and defer the verdicts that cannot be written. `doubtful`: an earlier try may have written the
-        group."""
+        """Write a group, and defer what cannot be written. `doubtful`: an earlier try may have written the group."""
         while self._refused < self._tuning.refusals_in_a_row:
             completing = may_have_completed(group)
             is_careful = completing or self.aside.is_careful()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from steve._database.connections import Connections
@@ -132,7 +133,7 @@ class Completions:
             what = "has been completed by this run already: call complete() once, as the last thing before the commit"
         else:
             what = f"does not run any more, it is {lease.status}"
-        return NotPossible(f"{text}{what}; this transaction is rolled back", self._statements.find_job(connection, claim.uid))
+        return NotPossible(f"{text}{what}; this transaction is rolled back", replace(run.job, status=lease.status))
 
     def _explained(self, run: Run, connection: Connection, failure: Misconfigured) -> SchemaError:
         text = f"complete: job {run.job.uid} cannot be completed on this connection: "
