@@ -399,6 +399,28 @@ def test_a_lost_job_that_another_claim_completed_stays_as_it_is(shop: Shop) -> N
     assert (found.result, shop.effects(job), shop.told) == (1, [], [])
 
 
+def test_a_lost_job_that_runs_under_another_claim_cannot_be_completed(shop: Shop) -> None:
+    """Twice: under a later lease, and under the same one, which a standby that is promoted gives out again."""
+    changes = ["lease_no = lease_no + 1", "lease_no = lease_no - 1, claimed_at = claimed_at + interval '1 second'"]
+
+    def handler(job: Job) -> None:
+        for change in changes:
+            shop.conn.execute(shop._sql("update {}.job set process_id = 7, " + change + " where uid = %s"), [job.uid])
+            with shop.connect() as connection:
+                shop.write(connection)
+                with suppress(LeaseLost):
+                    shop.catching(lambda: current_run().complete(connection=connection))
+                connection.commit()
+
+    job = shop.begin(handler)
+    until(lambda: len(shop.caught) == 2)
+    assert [type(error) for error in shop.caught] == [LeaseLost, LeaseLost]
+    shop.manager.stop()
+    found = shop.manager.find(job)
+    assert found is not None
+    assert (found.status, shop.effects(job), shop.told) == (Status.RUNNING, [], [])
+
+
 def test_a_second_completion_raises_and_undoes_what_is_written_with_it(shop: Shop) -> None:
     """As when a handler tries again because the reply to its COMMIT was lost."""
 
@@ -434,6 +456,7 @@ def test_a_completion_beside_an_open_one_raises_instead_of_waiting_for_ever(shop
         with shop.connect() as first, shop.connect() as second:
             shop.write(first)
             current_run().complete("first", connection=first)
+            second.execute("set lock_timeout = '10s'")
             shop.write(second)
             with suppress(NotPossible):
                 shop.catching(lambda: current_run().complete("second", connection=second))
