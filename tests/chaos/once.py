@@ -1,6 +1,5 @@
 """Jobs that are done exactly once: their handlers write a row and complete their job in one transaction. Processes are killed,
-replies are lost and jobs are taken from living processes at each step. In the end there is one row for each completed
-job.
+replies are lost and jobs are taken from living processes at each step. In the end there is one row for each completed job.
 """
 
 from __future__ import annotations
@@ -84,8 +83,8 @@ def _worker(site: Site, at: Event) -> Process:
 
 
 def _expect_once(site: Site) -> None:
-    """Each job has completed with one effect, which is that of the run that its result names. Only a job whose handler raises on
-    every attempt has failed, without an effect."""
+    """Each job has completed with one effect, which is that of the run that its result names. Only a job whose handler raises
+    on every attempt has failed, without an effect."""
     site.stop_creators()
     site.drain(DRAIN_SECONDS)
     rows = site.cluster.ask(
@@ -108,7 +107,8 @@ def _expect_once(site: Site) -> None:
 
 @fault(
     "O1", "kill -9 before, between and after the statements of jobs that are done exactly once, and during their COMMIT",
-    trial="a kill at a step", short=5, long=200, expects="as many effects as completed jobs, each of the run that completed its job",
+    trial="a kill at a step", short=5, long=200,
+    expects="as many effects as completed jobs, each of the run that completed its job",
 )  # fmt: skip
 def kill_at_each_step(site: Site) -> None:
     _begin(site)
