@@ -243,6 +243,44 @@ def test_a_cursor_will_do(shop: Shop) -> None:
     assert shop.do(handler).status is Status.COMPLETED
 
 
+def test_the_connection_of_a_pool_may_go_back_before_the_handler_returns(shop: Shop, database_url: str) -> None:
+    """The pool commits at the end of the block. A connection that is put back with an open transaction is rolled back."""
+    with ConnectionPool(database_url, min_size=1, max_size=1, open=True) as pool:
+
+        def handler(job: Job) -> str:
+            connection = pool.getconn()
+            shop.write(connection, "put back")
+            current_run().complete("put back", connection=connection)
+            pool.putconn(connection)
+            with pool.connection() as connection:
+                shop.write(connection, "committed")
+                current_run().complete("committed", connection=connection)
+            with pool.connection() as connection:
+                connection.execute("select 1")
+            return "returned"
+
+        job = shop.do(handler)
+    assert (job.result, shop.effects(job)) == ("committed", ["committed"])
+
+
+def test_a_hook_may_commit_what_the_handler_has_completed(shop: Shop) -> None:
+    opened: list[psycopg.Connection[Any]] = []
+
+    def around(run: Run) -> Iterator[None]:
+        with shop.connect() as connection:
+            opened.append(connection)
+            yield
+
+    def handler(job: Job) -> str:
+        shop.write(opened[-1])
+        current_run().complete("completed", connection=opened[-1])
+        return "returned"
+
+    shop.manager.around(around)
+    job = shop.do(handler)
+    assert (job.result, shop.effects(job)) == ("completed", [""])
+
+
 @pytest.mark.parametrize("is_committed", [True, False])
 def test_a_transaction_that_the_handler_leaves_open_decides_later_and_holds_up_nothing(
     shop: Shop, is_committed: bool, caplog: pytest.LogCaptureFixture
@@ -431,11 +469,11 @@ def test_a_second_completion_raises_and_undoes_what_is_written_with_it(shop: Sho
                 shop.catching(lambda: current_run().complete(note, connection=connection))  # noqa: B023
 
     job = shop.do(handler)
+    assert (job.status, job.result, shop.effects(job)) == (Status.COMPLETED, "first", ["first"])
     (error,) = shop.caught
     assert isinstance(error, NotPossible)
     assert "has been completed by this run already" in str(error)
     assert error.job.uid == job.uid
-    assert (job.status, job.result, shop.effects(job)) == (Status.COMPLETED, "first", ["first"])
 
 
 def test_after_a_rollback_a_job_may_be_completed_again(shop: Shop) -> None:
@@ -581,8 +619,10 @@ def test_a_thread_that_the_handler_left_behind_cannot_complete_the_job(shop: Sho
         return "returned"
 
     job = shop.do(handler)
-    with shop.connect() as connection, pytest.raises(NotRunning, match="its run is over"):
+    with shop.connect() as connection, pytest.raises(SteveError) as caught:
         runs[0].complete("late", connection=connection)
+    assert isinstance(caught.value, NotRunning)
+    assert "its run is over" in str(caught.value)
     assert job.result == "returned"
 
 
