@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     grant.add_argument("--producer", metavar="ROLE", help="creates jobs; cannot read, run, change or delete any")
     grant.add_argument("--worker", metavar="ROLE", help="creates, runs, looks at and prunes jobs")
     grant.add_argument("--reader", metavar="ROLE", help="looks at jobs")
+    grant.add_argument("--completer", metavar="ROLE", help="completes jobs in the transactions of their handlers")
     grant.add_argument("--unique", action="store_true", help="the producer and the worker may also create jobs with a key")
     _add_schema(grant)
     grant.set_defaults(run=_grants)
@@ -117,7 +118,7 @@ def _migrate(options: argparse.Namespace) -> int:
 
 
 def _grants(options: argparse.Namespace) -> int:
-    roles = {"producer": options.producer, "worker": options.worker, "reader": options.reader}
+    roles = {name: getattr(options, name) for name in ("producer", "worker", "reader", "completer")}
     print(grants(options.schema, **roles, unique=options.unique), end="")
     return 0
 

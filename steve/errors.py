@@ -6,6 +6,7 @@
     ├── SchemaError                    the tables are missing, too old, too new or changed by hand
     ├── NotRunning                     the call needs a running handler or a started manager
     ├── NotPossible                    the job's status does not allow the call: nothing was changed
+    ├── LeaseLost                      complete() came too late: another process has the job, and the transaction is rolled back
     ├── Unavailable                    the database could not be reached: nothing was stored
     ├── OutcomeUnknown                 the connection broke while a job was sent: it may or may not have been stored
     └── ForkedProcessError             a manager on the user's own pool, used in the child of a fork
@@ -79,6 +80,15 @@ class NotPossible(SteveError):
     def __init__(self, message: str, job: Job) -> None:
         super().__init__(message)
         self.job = job
+
+
+class LeaseLost(SteveError):
+    """`run.complete()` was called when the job did not belong to this run any more: this process was taken for dead, and the
+    job runs elsewhere, or has ended there.
+
+    The transaction can only be rolled back, even if the handler catches this error. Whatever the handler returns or raises is
+    dropped.
+    """
 
 
 class Unavailable(SteveError):

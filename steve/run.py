@@ -5,15 +5,28 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from steve.errors import STOP_REASONS, NotRunning, Stopped
 from steve.job import Job
 
 
+class CompletionPort(Protocol):
+    """What `complete` and `transaction` of a run ask the engine."""
+
+    def complete(self, run: Run, result: object, connection: object) -> None: ...
+
+    def transaction(self, run: Run) -> AbstractContextManager[Any]: ...
+
+    def forget(self, claim: tuple[UUID, int]) -> None:
+        """The handler that called `complete` has returned."""
+
+
 class RunPort(Protocol):
     """What a run asks the engine. All methods may be called from any thread."""
+
+    completions: CompletionPort | None
 
     def is_stopping(self) -> bool: ...
 
@@ -49,7 +62,7 @@ class LimitPort(Protocol):
 class Run:
     """One run of a job, for its handler: `steve.current_run()` returns it."""
 
-    __slots__ = ("_claim", "_limit", "_signals", "job", "last_attempt")
+    __slots__ = ("_begun", "_claim", "_completion", "_is_over", "_limit", "_signals", "job", "last_attempt")
 
     def __init__(
         self,
@@ -57,6 +70,7 @@ class Run:
         claim: tuple[UUID, int],
         signals: RunPort,
         last_attempt: bool = False,
+        begun: float = 0.0,
         limit: LimitPort | None = None,
     ) -> None:
         self.job = job
@@ -64,7 +78,10 @@ class Run:
         """Whether the job fails for good if this attempt raises."""
         self._claim = claim
         self._signals = signals
+        self._begun = begun
         self._limit = limit
+        self._completion: Completion | None = None
+        self._is_over = False
 
     @property
     def attempt(self) -> int:
@@ -131,6 +148,66 @@ class Run:
             if reason != "stopping" and getattr(self, reason):
                 raise Stopped(reason)
         return self._signals.interrupting(self._claim, connection, self._limit)
+
+    def complete(self, result: Any = None, *, connection: object) -> None:
+        """Complete the job as a part of the transaction that is open on `connection`: what you have written there and the
+        completion are committed together, or rolled back together.
+
+        `result`: what becomes `job.result`, in place of what the handler returns. `connection`: as in `create`; it must lead to
+        the database of the manager. The job ends when you commit, and whatever the handler does then changes nothing. If you
+        roll back, it is as if this was never called.
+
+        Raises LeaseLost if another process has the job, NotPossible if the job was completed by this run already, and
+        SchemaError if the role of the connection lacks a right. After each of these the transaction can only be rolled back.
+        Raises ValueError, TypeError and NotRunning before anything is sent, and the errors of the driver as they are.
+        """
+        _completions(self).complete(self, result, connection)
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """`with run.transaction() as connection:` opens a transaction on a connection of the manager's pool, and completes the
+        job with it: at the end of the block both are committed. If the block raises, both are rolled back.
+
+        The connection is a `psycopg.Connection`. To give the job a result, call `complete(result, connection=connection)` in
+        the block. Raises what `complete` raises, and Unavailable if there is no connection for `create_timeout` seconds.
+        """
+        return _completions(self).transaction(self)
+
+
+class Completion(NamedTuple):
+    """What `complete` was called with last. It may have been rolled back."""
+
+    result: str | None
+    """As JSON text."""
+
+
+def _completions(run: Run) -> CompletionPort:
+    if run._signals.completions is None:
+        raise NotRunning("complete() needs a started manager")
+    return run._signals.completions
+
+
+def claim_of(run: Run) -> tuple[UUID, int, float]:
+    """The claim under which it runs, (uid, lease_no), and when it began by time.monotonic()."""
+    return *run._claim, run._begun
+
+
+def completion_of(run: Run) -> Completion | None:
+    return run._completion
+
+
+def note_completion(run: Run, completion: Completion) -> None:
+    """Before the completion is sent: from now on only the database knows what becomes of the job. Raises NotRunning if the
+    handler has returned; a thread that it has left behind may call this at any moment."""
+    before, run._completion = run._completion, completion
+    if run._is_over:  # read after _completion is set; end() reads them in the other order
+        run._completion = before
+        raise NotRunning(f"complete: the handler of job {run.job.uid} has returned, and its run is over")
+
+
+def end(run: Run) -> Completion | None:
+    """The handler has returned or raised. Returns what `complete` was called with; None: it was not called."""
+    run._is_over = True
+    return run._completion
 
 
 current: ContextVar[Run] = ContextVar("steve_current_run")

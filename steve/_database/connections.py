@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeVar
 
 import psycopg
 from psycopg_pool import ConnectionPool
 
+from steve._database.backoff import Backoff
 from steve._database.connection import (
     HostOrder,
     Route,
@@ -19,7 +22,7 @@ from steve._database.connection import (
     use,
 )
 from steve._database.conninfo import conninfo_of, listen_conninfo_of
-from steve._database.failures import Connection, DatabaseFailure, failure_of
+from steve._database.failures import Connection, DatabaseFailure, InDoubt, NoConnection, Transient, failure_of, translated
 from steve._database.loop_connection import LoopConnection, LoopConnections, Opener
 from steve._database.pool import AnyPool, CallerPool, OwnPool, UsersPool
 from steve._database.watchdog import watchdog
@@ -78,6 +81,40 @@ class Connections:
         finally:
             if window is not None:
                 window.unshut()
+
+    @contextmanager
+    def transaction(self, *, at_once: int) -> Iterator[Connection]:
+        """A connection on which a transaction is open, for the length of the block. At its end the transaction is committed, or
+        rolled back if the block raises.
+
+        `at_once`: how many threads may be in such a block at the same time. Raises DatabaseFailure if no transaction could be
+        begun within `create_timeout`; the errors of the block and of the commit come through as they are.
+        """
+        notice_fork()
+        self._pool.make_room(at_once)
+        connection, begun = self._begin()
+        try:
+            with begun:
+                yield connection
+        except DatabaseFailure as error:  # a user's pool has translated it
+            raise (error.__cause__ or error) from None
+
+    def _begin(self) -> tuple[Connection, AbstractContextManager[object]]:
+        """Begin a transaction. Returns its connection, and the context manager that ends it."""
+        deadline = time.monotonic() + self._timeout
+        backoff = Backoff(self._tuning)
+        while True:
+            try:
+                with ExitStack() as stack:
+                    connection = stack.enter_context(self._pool.lend(max(deadline - time.monotonic(), 0.01)))
+                    with translated(connection):
+                        stack.enter_context(connection.transaction())
+                    return connection, stack.pop_all()
+            except (Transient, InDoubt) as error:  # the next connection may be a sound one
+                delay = 0.0 if isinstance(error, NoConnection) else backoff.next()
+                if time.monotonic() + delay >= deadline:
+                    raise
+                time.sleep(delay)
 
     def reason(self, error: DatabaseFailure) -> str:
         """Why a call failed."""

@@ -140,9 +140,19 @@ def atomic(connection: Connection) -> Iterator[None]:
 @contextmanager
 def savepoint(connection: Connection) -> Iterator[None]:
     """A savepoint, if a transaction is open or will be. A statement alone needs none."""
-    alone = connection.autocommit and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-    with nullcontext() if alone else atomic(connection):
+    with nullcontext() if is_alone(connection) else atomic(connection):
         yield
+
+
+def is_alone(connection: Connection) -> bool:
+    """Whether the next statement is a transaction of its own."""
+    return connection.autocommit and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
+def database_of(connection: Connection) -> str:
+    """Where the connection leads, for the message of an error."""
+    info = connection.info
+    return f"database {info.dbname!r} on {info.host or info.hostaddr}:{info.port}"
 
 
 @lru_cache(maxsize=1_000)

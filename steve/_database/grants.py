@@ -1,4 +1,4 @@
-"""grants(): the SQL that gives rights to a role that creates jobs, runs them or looks at them.
+"""grants(): the SQL that gives rights to a role that creates jobs, runs them, completes them or looks at them.
 
 The GRANTs give exactly the rights that the statements of sql/ need, column by column. steve uses no functions, triggers or
 policies for this: PostgreSQL's own rights decide what a role may do.
@@ -50,6 +50,15 @@ grant select, insert, update (begun_at) on {schema}.duty to {role};
 grant select, insert, update (done), delete on {schema}.audit to {role};
 """
 
+# `run.complete()` on a connection of the handler's own: the columns that complete_job.sql reads and writes, and no payload.
+_COMPLETE = """\
+grant select (uid, status, lease_no, attempts, claimed_at, started_at, process, updated_at) on {schema}.job to {role};
+grant update (
+  status, result, error, process_id, started_at, completed_at, process, updated_at
+) on {schema}.job to {role};
+grant select (job_uid, lease_no), insert, delete on {schema}.attempt to {role};
+"""
+
 _READ = """\
 grant select on {schema}.job, {schema}.attempt, {schema}.process, {schema}.audit to {role};
 """
@@ -61,6 +70,7 @@ def grants(
     producer: str | None = None,
     worker: str | None = None,
     reader: str | None = None,
+    completer: str | None = None,
     unique: bool = False,
 ) -> str:
     """The SQL that gives roles the rights that they need on the tables in `schema`.
@@ -72,6 +82,7 @@ def grants(
     `worker`: may do all that a JobManager does except `migrate`: create, start, find, history, fetch_all, change and delete
     jobs, prune.
     `reader`: may `find`, `history` and `fetch_all`.
+    `completer`: may be the role of a connection that a handler gives to `run.complete()`. A worker may do that, too.
     `unique`: the producer and the worker may also `create` with `unique`, whatever `on_conflict` says. That takes the right to
     read all jobs and to change those that have not ended. Without it, a worker may not replace jobs, and a producer's `create`
     fails when there is a job with the same `unique`.
@@ -86,10 +97,11 @@ def grants(
         "producer": (producer, _CREATE + more),
         "worker": (worker, _CREATE + _WORK + more),
         "reader": (reader, _READ),
+        "completer": (completer, _COMPLETE),
     }
     given = {kind: (role, rights) for kind, (role, rights) in kinds.items() if role is not None}
     if not given:
-        raise ValueError("name at least one role: producer=, worker= or reader=")
+        raise ValueError("name at least one role: producer=, worker=, reader= or completer=")
     parts = []
     for kind, (role, rights) in given.items():
         role = check_identifier(kind, role)

@@ -46,6 +46,9 @@ class CallerPool(Protocol):
 
     def close(self) -> None: ...
 
+    def make_room(self, more: int) -> None:
+        """So many threads may keep a connection for long, while others need one for a call."""
+
     def reset_after_fork(self, started: bool) -> None:
         """In the child of a fork. `started`: the manager was started in the parent."""
 
@@ -64,8 +67,9 @@ class OwnPool:
         self.refused = ""
         """The text of the last error when a connection could not be opened."""
         self._fork_warning = ""
-        self._lock = threading.Lock()  # protects the pool and its closing; the pool is opened under it
+        self._lock = threading.Lock()  # protects the pool, its size and its closing; the pool is opened under it
         self._pool: AnyPool | None = None
+        self._most = POOL_MOST
         self._was_interrupted = False
         self._close_pool: Callable[[], object] = lambda: None
 
@@ -102,6 +106,14 @@ class OwnPool:
         create jobs."""
         self._opened()
 
+    def make_room(self, more: int) -> None:
+        if self._most >= POOL_MOST + more:
+            return
+        with self._lock:
+            self._most = POOL_MOST + more
+            if self._pool is not None and not self._pool.closed:
+                self._pool.resize(0, self._most)
+
     def _opened(self) -> AnyPool:
         with self._lock:
             warning, self._fork_warning = self._fork_warning, ""
@@ -115,7 +127,7 @@ class OwnPool:
                     kwargs=connect_arguments(self._conninfo, self._timeout),
                     connection_class=self._connection_class(),
                     min_size=0,
-                    max_size=POOL_MOST,
+                    max_size=self._most,
                     reconnect_timeout=POOL_GIVES_UP_SECONDS,
                     configure=prepare,  # it must not refer to self: the pool is closed when self is gone
                     name="steve",
@@ -210,6 +222,9 @@ class UsersPool:
 
     def close(self) -> None:
         pass
+
+    def make_room(self, more: int) -> None:
+        """Does nothing, since the user has said how large the pool is."""
 
     def check_size(self, kept: list[str]) -> None:
         """Raises ValueError if the pool is too small for a manager that keeps a connection for each of these loops."""

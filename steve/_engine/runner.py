@@ -121,6 +121,7 @@ class Runner:
                     statements=statements,
                     registry=self._registry,
                     connections=loops,
+                    callers=self._connections,
                     process=process,
                     registered=registered,
                     threads=Threads(

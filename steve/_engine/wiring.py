@@ -36,6 +36,7 @@ from __future__ import annotations
 import os
 import socket
 
+from steve._database.connections import Connections
 from steve._database.failures import Connection
 from steve._database.loop_connection import LoopConnections
 from steve._database.statements import Statements
@@ -68,6 +69,7 @@ from steve._engine.upkeep.pruning import Pruning
 from steve._engine.upkeep.replacement import Replacement
 from steve._engine.upkeep.threads import Threads
 from steve._engine.upkeep.windows import CleanWindows
+from steve._engine.work.completions import Completions
 from steve._engine.work.deadlines import Deadlines
 from steve._engine.work.limit import Limits
 from steve._engine.work.pool import WorkerPool
@@ -107,11 +109,12 @@ def build(
     statements: Statements,
     registry: Registry,
     connections: LoopConnections,
+    callers: Connections,
     process: str,
     registered: Registered,
     threads: Threads,
 ) -> Engine:
-    """Returns an engine that is not started yet. `process`: the name of this process."""
+    """Returns an engine that is not started yet. `process`: the name of this process. `callers`: for what handlers send."""
     tuning = settings.tuning
     workers = threads.workers
     engine = Engine(process=process, process_id=registered.id, settings=settings, own_threads=threads.own_threads)
@@ -156,8 +159,15 @@ def build(
     )
 
     # work
+    completions = Completions(
+        process=process,
+        statements=statements.completion,
+        connections=callers,
+        max_result_bytes=settings.max_result_bytes,
+        workers=workers,
+    )
     deadlines = Deadlines(start=lambda run: threads.loop("steve-deadlines", run, daemon=True))
-    running = RunningJobs(workers=workers, deadlines=deadlines)
+    running = RunningJobs(workers=workers, deadlines=deadlines, completions=completions)
     turns = Turns(threads=threads, signals=running.signals, engine=engine)
     stuck = StuckHandlers(
         turns=turns,

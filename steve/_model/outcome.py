@@ -66,7 +66,17 @@ class NotBegun(NamedTuple):
     handler."""
 
 
-Outcome = Returned | Raised | Unusable | Snoozed | CancelRaised | Overdue | NotBegun
+class Completing(NamedTuple):
+    """The handler called `run.complete()` in a transaction of its own. If that was committed, the job has completed, whatever
+    the handler did afterwards; only the database knows."""
+
+    otherwise: Returned | Raised | Unusable | Snoozed | CancelRaised
+    """What the handler did in the end. It counts if the transaction was rolled back."""
+    result: str | None
+    """What was given to `complete`, as JSON text."""
+
+
+Outcome = Returned | Raised | Unusable | Snoozed | CancelRaised | Overdue | NotBegun | Completing
 
 CANCELLED = "steve.Cancelled"
 EXPIRED = "steve.Expired"
@@ -89,6 +99,9 @@ class Verdict(NamedTuple):
     delay: float | None = 0.0
     """Seconds until a pending job is due. None: it keeps the due time that it had before the claim."""
     error_type: str | None = None
+    completed: Returned | None = None
+    """What `run.complete()` has written, if its transaction was committed: then none of the above counts. None: the handler did
+    not call it."""
 
     @property
     def is_final(self) -> bool:
@@ -114,6 +127,10 @@ class Verdict(NamedTuple):
     def size(self) -> int:
         """Roughly how many bytes the verdict takes in the statement."""
         return 100 + len(self.result or "") + len(self.error or "") + len(self.details or "")
+
+    def completion(self, result: str | None) -> Verdict:
+        """What became of the job instead, because the transaction of `run.complete()` was committed."""
+        return Verdict(self.job, self.begun, Status.COMPLETED, AttemptStatus.SUCCESS, result)
 
     def cancelled(self, error: str) -> Verdict:
         """What became of the job instead, because somebody had asked to cancel it and the handler had not returned: the same as
@@ -151,6 +168,8 @@ def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0
         case Overdue():
             text = f"Expired: the job had not begun by {job.more().expires_at}"
             return Verdict(job, None, Status.CANCELLED, AttemptStatus.CANCELLED, error=text, error_type=EXPIRED)
+        case Completing(otherwise, result):
+            return judge(job, otherwise, begun, chance)._replace(completed=Returned(result))
         case NotBegun():
             return Verdict(job, None, Status.PENDING, None, delay=None)
 

@@ -27,6 +27,7 @@ from . import (  # noqa: F401 - the import registers their faults
     misuse,
     network,
     notify,
+    once,
     rollout,
     schemas,
     server,

@@ -5,7 +5,7 @@ connections of its pool for so long. The order `stop`, the end of stdin and SIGT
 reported and what the manager left behind.
 
 A job's payload tells its handler what to do. `k` is the job's name, `ms` how long the handler takes, `raises` on how many
-attempts it raises, and `do` anything else (see `_do`, and misdeeds.py).
+attempts it raises, and `do` anything else (see `_do`, effects.py and misdeeds.py).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from psycopg_pool import ConnectionPool
 
 from steve import Job, JobManager, Snooze, Unavailable, current_run
 
+from .effects import ONCE, do_once
 from .ledger import Ledger
 from .misdeeds import MISDEEDS, Scene
 from .options import WorkerOptions
@@ -56,7 +57,7 @@ def main() -> None:
         pool = ConnectionPool(options.conninfo, min_size=1, max_size=options.pool, open=True)
     manager = JobManager(pool or options.conninfo, schema=options.schema, **options.manager)
     for type in options.types:
-        manager.set_handler(type, lambda job: run(ledger, pool, job), interrupt=options.interrupt)
+        manager.set_handler(type, lambda job: run(options, ledger, pool, job), interrupt=options.interrupt)
     manager.on_done(None, lambda job: ledger.note("listener", k=job.payload["k"], status=str(job.status), pid=os.getpid()))
     # A child that multiprocessing forks closes sys.stdin. It would wait for the thread that reads it, which the child lacks.
     orders, sys.stdin = sys.stdin, None
@@ -117,7 +118,9 @@ def _hog(pool: ConnectionPool[Any], seconds: float) -> None:
         pool.putconn(connection)
 
 
-def run(ledger: Ledger, pool: ConnectionPool[Any] | None, job: Job) -> Any:
+def run(options: WorkerOptions, ledger: Ledger, pool: ConnectionPool[Any] | None, job: Job) -> Any:
+    if job.payload.get("do") == ONCE:
+        return do_once(options, ledger, job)
     if job.payload.get("do") == "snooze first" and job.started_at is None:
         raise Snooze(0)
     run = uuid4().hex

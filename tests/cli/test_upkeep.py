@@ -53,4 +53,4 @@ def test_grants_prints_what_the_function_returns(capsys: pytest.CaptureFixture[s
     assert main(["grants", "--worker", "jobs", "--unique"]) == 0
     assert capsys.readouterr().out == grants(worker="jobs", unique=True)
     assert main(["grants"]) == 1
-    assert capsys.readouterr().err == "steve: name at least one role: producer=, worker= or reader=\n"
+    assert capsys.readouterr().err == "steve: name at least one role: producer=, worker=, reader= or completer=\n"

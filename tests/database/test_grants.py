@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from steve import AlreadyExists, Job, JobManager, SchemaError, Snooze, Status, grants
+from steve import AlreadyExists, Job, JobManager, NotPossible, SchemaError, Snooze, Status, current_run, grants
 from steve._client.calls import Calls
 from steve._client.create import Creator
 from steve._client.enqueue import checked
@@ -52,7 +52,7 @@ def roles(conn: psycopg.Connection, database_url: str) -> Iterator[dict[str, Rol
     """One of each kind, without any rights but to connect."""
     made = {}
     try:
-        for kind in ("producer", "worker", "reader"):
+        for kind in ("producer", "worker", "reader", "completer"):
             name = f"{ODD}{kind} {uuid4().hex[:8]}"
             conn.execute(sql.SQL("create role {} login password {}").format(sql.Identifier(name), SECRET))
             made[kind] = Role(name, make_conninfo(database_url, user=name, password=SECRET))
@@ -359,6 +359,63 @@ def test_a_reader_looks_and_does_nothing_else(
     assert manager.find(job) == job
 
 
+@pytest.mark.parametrize("kind", ["completer", "worker"])
+def test_a_completer_completes_first_and_later_attempts(
+    granted: dict[str, Role], make_manager: MakeManager, manager: JobManager, kind: str
+) -> None:
+    def handler(job: Job) -> None:
+        if job.payload["later"] and job.attempts == 1:
+            raise LookupError
+        with psycopg.connect(granted[kind].url) as connection:
+            current_run().complete("by complete", connection=connection)
+            with pytest.raises(NotPossible):
+                current_run().complete("again", connection=connection)
+            connection.rollback()
+            current_run().complete("by complete", connection=connection)
+
+    manager.set_handler("a", handler)
+    manager.start()
+    jobs = [manager.create("a", {"later": later}, backoff_strategy="none") for later in (False, True)]
+    for job in jobs:
+        until(lambda job=job: manager.find(job).status.startswith(("completed", "failed")))  # type: ignore[misc, union-attr]
+        assert manager.find(job).result == "by complete"  # type: ignore[union-attr]
+
+
+def test_a_completer_can_do_nothing_else(granted: dict[str, Role], manager: JobManager, schema: str) -> None:
+    job = manager.create("a", {"n": 1})
+    denied = [
+        "select payload from job",
+        "delete from job",
+        "select * from attempt",
+        "update job set run_at = now()",
+        *CHANGES[6:],
+    ]
+    denied = [one for one in denied if not one.startswith(("insert into attempt", "delete from attempt"))]
+    assert_denied(granted["completer"], schema, [*denied, *BEYOND_ALL])
+    assert manager.find(job) == job
+
+
+def test_a_role_that_may_not_complete_is_told_what_it_needs(granted: dict[str, Role], manager: JobManager, schema: str) -> None:
+    told: list[SchemaError] = []
+
+    def handler(job: Job) -> None:
+        with psycopg.connect(granted["reader"].url) as connection:
+            try:
+                current_run().complete(connection=connection)
+            except SchemaError as error:
+                told.append(error)
+                raise
+
+    manager.set_handler("a", handler)
+    manager.start()
+    job = manager.create("a", max_attempts=1)
+    until(lambda: manager.find(job).status is Status.FAILED)  # type: ignore[union-attr]
+    assert "permission denied for table job" in str(told[0])
+    assert f"steve.grants(schema={schema!r}, completer=...)" in str(told[0])
+    assert repr(granted["reader"].name) in str(told[0])
+    assert isinstance(told[0].__cause__, psycopg.errors.InsufficientPrivilege)
+
+
 def test_a_role_that_may_not_migrate_is_told_what_the_tables_lack(
     granted: dict[str, Role], make_manager: MakeManager, conn: psycopg.Connection, schema: str
 ) -> None:
@@ -400,7 +457,7 @@ def test_grants_prints_grants_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({}, ValueError, "name at least one role: producer=, worker= or reader="),
+        ({}, ValueError, "name at least one role: producer=, worker=, reader= or completer="),
         ({"worker": ""}, ValueError, "worker must be 1 to 63 bytes"),
         ({"worker": "w" * 64}, ValueError, "worker must be 1 to 63 bytes"),
         ({"reader": "a\x00b"}, ValueError, "reader contains a NUL"),

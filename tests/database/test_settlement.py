@@ -16,6 +16,7 @@ import pytest
 from steve import JobManager
 from steve._database.failures import Transient, Unexplained
 from steve._database.statements import statements_for
+from steve._database.statements.completion import CompletionStatements, RunClaim
 from steve._database.statements.settlement import SettlementStatements
 from steve._model.claimed import Claimed, Settled
 from steve._model.outcome import CancelRaised, NotBegun, Outcome, Raised, Returned, Snoozed, Verdict, judge
@@ -306,3 +307,87 @@ def test_the_session_that_holds_a_lock_is_named(
     with other.transaction(), other.transaction():  # the lock is one of a subtransaction
         other.execute(how.format(schema).encode())
         assert len(settlement.find_blockers(conn, uids)) == 1
+
+
+# -- completions in a handler's transaction -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def completion(schema: str) -> CompletionStatements:
+    return statements_for(Settings(schema=schema)).completion
+
+
+def complete(completion: CompletionStatements, conn: psycopg.Connection, job: Claimed, result: str | None = "1") -> bool:
+    claim = RunClaim(job.uid, job.lease_no, job.claimed_at, time.monotonic())
+    return completion.complete_job(conn, "host:1", claim, result)
+
+
+def test_a_completion_writes_what_a_settlement_would_and_is_recognised(
+    settlement: SettlementStatements, completion: CompletionStatements, claim: Claim, conn: psycopg.Connection, schema: str
+) -> None:
+    columns = (
+        "status, result::text, error, process_id, lease_no, attempts, claimed_at, process, completed_at = updated_at, "
+        "started_at <= completed_at"
+    )
+
+    def row(job: Claimed) -> Any:
+        return conn.execute(f"select {columns} from {schema}.job where uid = %s".encode(), [job.uid]).fetchone()
+
+    def attempts(job: Claimed) -> Any:
+        query = (
+            "select lease_no, number, process, status, error_message, error_details, error_type, started_at <= completed_at "
+            f"from {schema}.attempt where job_uid = %s"
+        )
+        return conn.execute(query.encode(), [job.uid]).fetchall()
+
+    for before in ({}, BEFORE):
+        settled, completed = claim(**before), claim(**before)
+        change(conn, schema, completed, "error = 'of an earlier attempt'")
+        settle(settlement, conn, [verdict(settled, Returned("1"))])
+        assert complete(completion, conn, completed)
+        assert row(completed) == row(settled)
+        assert attempts(completed) == attempts(settled)
+        ((settled_at, is_kept, result),) = settlement.find_completed(
+            conn, "host:1", [verdict(completed, Raised("no", "why"))]
+        ).values()
+        assert (is_kept, result) == (True, "1")
+        assert settled_at.completed_at is not None
+        assert settlement.find_completed(conn, "host:2", [verdict(completed, Returned("1"))]) == {}
+        assert not complete(completion, conn, completed, "2")
+
+
+def test_of_attempts_that_ended_otherwise_none_is_taken_for_a_completion(
+    settlement: SettlementStatements, claim: Claim, conn: psycopg.Connection, schema: str
+) -> None:
+    """They were written by a settlement whose reply was lost, after the handler's transaction had been rolled back."""
+    raised, cancelled = claim(), claim()
+    change(conn, schema, cancelled, ASKED)
+    verdicts = [verdict(raised, Raised("no", "why")), verdict(cancelled, Snoozed(5.0)), verdict(claim(), Snoozed(5.0))]
+    assert sorted(settle(settlement, conn, verdicts)) == [1, 2, 3]
+    assert settlement.find_completed(conn, "host:1", verdicts) == {}
+
+
+@pytest.mark.parametrize("before", [{}, BEFORE], ids=["first attempt", "later attempt"])
+def test_a_completion_is_recognised_though_the_job_was_retried_since(
+    settlement: SettlementStatements, completion: CompletionStatements, claim: Claim, conn: psycopg.Connection, schema: str,
+    manager: JobManager, before: dict[str, Any],
+) -> None:  # fmt: skip
+    job = claim(**before)
+    assert complete(completion, conn, job)
+    assert manager.retry(job.uid, completed=True) is not None
+    ((_, is_kept, _),) = settlement.find_completed(conn, "host:1", [verdict(job, Returned("1"))]).values()
+    assert not is_kept
+
+
+def test_a_transaction_is_aborted_with_the_reason_in_the_servers_log(
+    completion: CompletionStatements, manager: JobManager, database_url: str
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("create temporary table effect (note text)")
+        connection.commit()
+        connection.execute("insert into effect values ('no')")
+        completion.abort_transaction(connection, "the job is lost")
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            connection.execute("select 1")
+        connection.commit()
+        assert connection.execute("select count(*) from effect").fetchone() == (0,)

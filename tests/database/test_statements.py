@@ -24,6 +24,7 @@ from steve._database.statements import statements_for
 from steve._database.statements.audit import AuditStatements
 from steve._database.statements.bulk import BulkStatements, End, Matching, Span
 from steve._database.statements.claims import ClaimStatements
+from steve._database.statements.completion import CompletionStatements, RunClaim
 from steve._database.statements.control import ControlStatements, Wake
 from steve._database.statements.jobs import Insert, JobStatements, Old, Options, Page, Terms
 from steve._database.statements.processes import ProcessStatements
@@ -112,6 +113,7 @@ class Planned:
         self.bulk = BulkStatements(script())
         self.audit = AuditStatements(script())
         self.settlement = SettlementStatements(script())
+        self.completion = CompletionStatements(script())
         self.processes = ProcessStatements(script())
         self._script = script
         self._claims: dict[tuple[str, ...] | None, ClaimStatements] = {}
@@ -544,6 +546,11 @@ def test_a_call_about_one_job_goes_to_it_by_its_key(
                 "set_priority": plans_of(control.set_priority, connection, uid, 7, wake),
                 "delete": plans_of(control.delete_job, connection, uid, wake),
                 "holder": plans_of(control.find_holder, connection, uid),
+                "complete": plans_of(
+                    planned.completion.complete_job, connection, "host:1", RunClaim(uid, 1, CLAIMED_AT, 0.0), "1"
+                ),
+                "lease": plans_of(planned.completion.find_lease, connection, RunClaim(uid, 1, CLAIMED_AT, 0.0)),
+                "lock": plans_of(planned.completion.is_locked, connection, uid),
             }.items():
                 if rows > 1:  # a table of one row may well be read whole
                     assert_by_index(plans, (what, status, statistics), bitmap=True)

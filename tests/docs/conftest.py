@@ -54,6 +54,7 @@ def shop(create_table: Callable[[str], None], reader: Reader) -> Reader:
     create_table("orders (email text)")
     create_table("payments (job uuid primary key, amount integer)")
     create_table("customers (email text)")
+    create_table("accounts (name text, balance integer)")
     return reader
 
 

@@ -555,6 +555,21 @@ def test_what_ended_long_ago_is_pruned(reader: Reader, conn: psycopg.Connection,
     assert reader.manager.fetch_all() == [reader.manager.find(jobs[0])]
 
 
+def test_what_is_done_exactly_once_is_committed_with_its_job(
+    shop: Reader, conn: psycopg.Connection, count: Callable[[str], int]
+) -> None:
+    conn.execute(f"insert into \"{shop.schema}\".accounts values ('ada', 10), ('bob', 0)".encode())
+    shop.type(how_to("exactly-once"))
+    shop.manager.start(workers=1)
+    paid = shop.manager.create("pay", {"name": "ada", "amount": 5})
+    moved = shop.manager.create("transfer", {"changes": {"ada": -7, "bob": 7}})
+    assert shop.see(paid, "completed").result is None
+    assert shop.see(moved, "completed").result == {"changed": 2}
+    rows = conn.execute(f'select name, balance from "{shop.schema}".accounts order by name'.encode()).fetchall()
+    assert rows == [("ada", 8), ("bob", 7)]
+    until(lambda: shop.mails == [("ada@example.com", "Welcome!")])
+
+
 def test_a_key_does_what_the_page_says(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
     reader.open_first_page()
     reader.manager.migrate()

@@ -9,6 +9,7 @@ import pytest
 from steve import AttemptStatus, RetryPolicy, Status
 from steve._model.outcome import (
     CancelRaised,
+    Completing,
     NotBegun,
     Outcome,
     Overdue,
@@ -37,7 +38,9 @@ def extras(**more: Any) -> dict[str, Any]:
 
 def verdict(status: Status, attempt_status: AttemptStatus | None, **more: Any) -> dict[str, Any]:
     """The fields of a verdict except the job."""
-    nothing = {"begun": BEGUN, "result": None, "error": None, "details": None, "delay": 0.0, "error_type": None}
+    nothing = {
+        "begun": BEGUN, "result": None, "error": None, "details": None, "delay": 0.0, "error_type": None, "completed": None,
+    }  # fmt: skip
     return nothing | {"status": status, "attempt_status": attempt_status} | more
 
 
@@ -113,6 +116,27 @@ RULES: dict[str, tuple[dict[str, Any], Outcome, dict[str, Any]]] = {
     "it snoozed beyond the last attempt": ({"attempts": 9}, Snoozed(5.0), verdict(Status.PENDING, None, delay=5.0)),
     "it was not begun": ({}, NotBegun(), BACK),
     "it was not begun at the last attempt": ({"attempts": 3}, NotBegun(), BACK),
+    "it completed its job in a transaction, and returned": (
+        {},
+        Completing(Returned("1"), "2"),
+        completed("1") | {"completed": Returned("2")},
+    ),
+    "it completed its job without a result, and raised": (
+        {},
+        Completing(ERROR, None),
+        again(2.0) | {"completed": Returned(None)},
+    ),
+    "it completed its job, and raised at the last attempt": (
+        {"attempts": 3},
+        Completing(ERROR, None),
+        FAILED | {"completed": Returned(None)},
+    ),
+    "it completed its job, and snoozed": (
+        {},
+        Completing(Snoozed(90.0), "2"),
+        verdict(Status.PENDING, None, delay=90.0, completed=Returned("2")),
+    ),
+    "it completed its job, and cancelled it": ({}, Completing(CANCEL, "2"), CANCELLED | {"completed": Returned("2")}),
     "unusable is final at the first attempt": (
         {},
         Unusable("ResultNotStorable: no"),
@@ -226,3 +250,9 @@ def test_the_size_of_a_verdict_counts_its_texts() -> None:
 def test_a_verdict_is_a_value() -> None:
     assert judge(claimed(), ERROR, BEGUN) == judge(claimed(), ERROR, BEGUN)
     assert isinstance(judge(claimed(), ERROR, BEGUN), Verdict)
+
+
+def test_a_completion_keeps_the_job_and_forgets_what_the_handler_did() -> None:
+    job = claimed()
+    judged = judge(job, Completing(ERROR, "2"), BEGUN)
+    assert judged.completion("3")._asdict() == {"job": job} | completed("3")

@@ -1051,12 +1051,12 @@ MUTANTS = (
         "M100e",
         "the hooks around a handler are interrupted",
         "behaviour/test_timeouts.py::test_hooks_run_outside_the_interrupt_and_see_it",
-        Edit("_engine/work/run.py", "        handler = partial(limit.window.call, handler)", "        pass"),
+        Edit("_engine/work/run.py", "handler = partial(limit.window.call, handler)", "pass"),
         Edit(
             "_engine/work/run.py",
-            "return context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit)",
-            "call = partial(_call, handler, this, max_result_bytes, wraps, claimed, terms_of)\n"
-            "        return limit.window.call(lambda limit: context.run(call, limit), limit) if limit.window else call(limit)",
+            "outcome = context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit)",
+            "call, window = partial(_call, handler, this, max_result_bytes, wraps, claimed, terms_of), limit and limit.window\n"
+            "        outcome = (window.call if window else (lambda f, x: f(x)))(lambda limit: context.run(call, limit), limit)",
         ),
     ),
     Mutant(
@@ -1139,5 +1139,131 @@ MUTANTS = (
         "the slot of another stuck handler is closed",
         "engine/work/test_turns.py::test_the_slot_of_a_stuck_handler_is_not_the_one_that_is_closed",
         Edit("_engine/work/turns.py", "(slot for slot in self.slots if not slot.is_of(stuck))", "self.slots"),
+    ),
+    # -- exactly once ---------------------------------------------------------------------------------------------------------
+    Mutant(
+        "M150",
+        "a lost job is completed all the same: no lease in the fence of complete()",
+        "behaviour/test_complete.py::test_a_lost_job_that_runs_under_another_claim_cannot_be_completed",
+        Edit("_database/sql/complete_job.sql", "    and lease_no = %(lease_no)s\n", ""),
+        Edit("_database/sql/complete_job.sql", "    and claimed_at = %(claimed_at)s::pg_catalog.timestamptz\n", ""),
+    ),
+    Mutant(
+        "M150b",
+        "a job that runs under the same lease elsewhere is completed: no time of the claim in the fence of complete()",
+        "behaviour/test_complete.py::test_a_lost_job_that_runs_under_another_claim_cannot_be_completed",
+        Edit("_database/sql/complete_job.sql", "    and claimed_at = %(claimed_at)s::pg_catalog.timestamptz\n", ""),
+    ),
+    Mutant(
+        "M150c",
+        "a job is completed twice: no status in the fence of complete()",
+        "behaviour/test_complete.py::test_a_second_completion_raises_and_undoes_what_is_written_with_it",
+        Edit("_database/sql/complete_job.sql", "    and (status = 'running') is true\n", ""),
+    ),
+    Mutant(
+        "M151",
+        "a handler that catches LeaseLost commits what it has done for a lost job",
+        "behaviour/test_complete.py::test_a_lost_job_raises_and_its_transaction_cannot_be_committed_even_if_the_handler_catches_that",
+        Edit("_engine/work/completions.py", "            self._statements.abort_transaction(connection, str(error))\n", ""),
+    ),
+    Mutant(
+        "M152",
+        "what was committed is never told: the database is not asked",
+        "engine/settle/test_completions.py::test_what_was_committed_is_told_whatever_the_handler_did_then",
+        Edit("_engine/settle/settler.py", "                if completing:\n", "                if False:\n"),
+    ),
+    Mutant(
+        "M152b",
+        "an error that was stored is told as a completion, though the effects were rolled back",
+        "database/test_settlement.py::test_of_attempts_that_ended_otherwise_none_is_taken_for_a_completion",
+        Edit("_database/statements/settlement.py", ' if row[7] == "success"', ""),
+    ),
+    Mutant(
+        "M152c",
+        "after a lost reply the result that was rolled back is told",
+        "engine/settle/test_completions.py::test_after_a_lost_reply_the_row_says_which_result_was_stored",
+        Edit("_engine/settle/completions.py", "result if is_kept else verdict.completed.result", "verdict.completed.result"),
+    ),
+    Mutant(
+        "M152d",
+        "an outcome that was written before the look failed is dropped",
+        "engine/settle/test_completions.py::test_if_the_look_fails_nothing_that_was_written_before_is_dropped",
+        Edit(
+            "_engine/settle/settler.py",
+            "                    doubtful = True  # if the next statement fails, all is done again\n",
+            "",
+        ),
+    ),
+    Mutant(
+        "M153",
+        "an open transaction with a completion holds up all outcomes",
+        "engine/settle/test_completions.py::test_no_completion_waits_for_a_lock",
+        Edit("_engine/settle/settler.py", "is_careful = completing or self", "is_careful = self"),
+    ),
+    Mutant(
+        "M154",
+        "an open transaction with a completion is taken for a lost job",
+        "behaviour/test_complete.py::test_a_transaction_that_the_handler_leaves_open_decides_later_and_holds_up_nothing",
+        Edit(
+            "_database/statements/settlement.py", "return {place for place, key in keys.items() if key in held}", "return set()"
+        ),
+    ),
+    Mutant(
+        "M155",
+        "the run's own transaction commits the effects and not the job",
+        "behaviour/test_complete.py::test_a_transaction_of_the_run_completes_the_job_at_its_end",
+        Edit("_engine/work/completions.py", "                self._complete_at_end(run, connection, before)\n", ""),
+    ),
+    Mutant(
+        "M155b",
+        "the run's own transaction ends without the completion that a savepoint has undone",
+        "behaviour/test_complete.py::test_a_transaction_of_the_run_completes_though_a_savepoint_in_it_was_rolled_back",
+        Edit("_engine/work/completions.py", "if lease is None or lease.status != Status.COMPLETED:", "if lease is None:"),
+    ),
+    Mutant(
+        "M156",
+        "a thread that a handler left behind completes the job later",
+        "behaviour/test_complete.py::test_a_thread_that_the_handler_left_behind_cannot_complete_the_job",
+        Edit("run.py", "    if run._is_over:", "    if False:"),
+    ),
+    Mutant(
+        "M156b",
+        "the child of a fork completes the job of its parent",
+        "behaviour/test_complete.py::test_the_child_of_a_fork_in_the_handler_cannot_complete_the_job",
+        Edit("_engine/work/completions.py", "if os.getpid() != self._pid:", "if False:"),
+    ),
+    Mutant(
+        "M156c",
+        "a completion in autocommit mode ends the job alone",
+        "behaviour/test_complete.py::test_outside_a_transaction_nothing_is_completed",
+        Edit("_engine/work/completions.py", "if is_alone(theirs):", "if False:"),
+    ),
+    Mutant(
+        "M157",
+        "a run that has completed its job hears that the job was lost",
+        "engine/work/test_running.py::test_a_job_that_its_handler_has_completed_is_not_lost",
+        Edit("_engine/work/running.py", "set(lost).difference(self._completing)", "set(lost)"),
+    ),
+    Mutant(
+        "M158",
+        "a later attempt that completes its job has no row in the log",
+        "database/test_settlement.py::test_a_completion_writes_what_a_settlement_would_and_is_recognised",
+        Edit("_database/sql/complete_job.sql", "where process is null and (select", "where false and (select"),
+    ),
+    Mutant(
+        "M158b",
+        "a row that was left from another life of the job stops the completion",
+        "behaviour/test_complete.py::test_a_row_left_from_another_life_of_the_job_does_not_stop_the_completion",
+        Edit("_database/sql/complete_job.sql", "  where completed.process is null\n", "  where false\n"),
+    ),
+    Mutant(
+        "M159",
+        "a second completion beside an open one waits for ever",
+        "behaviour/test_complete.py::test_a_completion_beside_an_open_one_raises_instead_of_waiting_for_ever",
+        Edit(
+            "_engine/work/completions.py",
+            "locked = again and self._statements.is_locked(connection, claim.uid)",
+            "locked = False",
+        ),
     ),
 )

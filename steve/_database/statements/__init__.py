@@ -1,9 +1,9 @@
 """steve's statements, in a class for each subject.
 
-jobs.py, unique.py, control.py, bulk.py, audit.py, claims.py, settlement.py, processes.py, notifications.py and checks.py hold
-the classes; script.py holds the texts of the files in sql/ and sends them, and rows.py turns rows into values. A method takes
-the connection to use, sends a file of sql/ (usually the one of the same name) and returns values. It never ends a transaction
-that is open on the connection.
+jobs.py, unique.py, control.py, bulk.py, audit.py, claims.py, settlement.py, completion.py, processes.py, notifications.py and
+checks.py hold the classes; script.py holds the texts of the files in sql/ and sends them, and rows.py turns rows into values. A
+method takes the connection to use, sends a file of sql/ (usually the one of the same name) and returns values. It never ends a
+transaction that is open on the connection.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from steve._database.statements.audit import AuditStatements
 from steve._database.statements.bulk import BulkStatements
 from steve._database.statements.checks import CheckStatements
 from steve._database.statements.claims import ClaimStatements
+from steve._database.statements.completion import CompletionStatements
 from steve._database.statements.control import ControlStatements
 from steve._database.statements.jobs import JobStatements
 from steve._database.statements.notifications import NotificationStatements
@@ -34,6 +35,7 @@ class Statements(NamedTuple):
     audit: AuditStatements
     claims: ClaimStatements
     settlement: SettlementStatements
+    completion: CompletionStatements
     processes: ProcessStatements
     notifications: NotificationStatements
     checks: CheckStatements
@@ -50,6 +52,7 @@ def statements_for(settings: Settings) -> Statements:
         audit=AuditStatements(script),
         claims=ClaimStatements(script, settings.queues),
         settlement=SettlementStatements(script),
+        completion=CompletionStatements(script),
         processes=ProcessStatements(script),
         notifications=NotificationStatements(script),
         checks=CheckStatements(script),

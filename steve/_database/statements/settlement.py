@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from steve._database.execute import Cursor
@@ -112,6 +113,17 @@ class SettlementStatements:
 
     def find_settled(self, connection: Connection, process: str, verdicts: Sequence[Verdict]) -> dict[int, Settled | None]:
         """Which verdicts the process of this name has written already: their places, counted from 1, with their times."""
+        return {row[0]: settled_row(row[1:7]) for row in self._find_settled(connection, process, verdicts)}
+
+    def find_completed(
+        self, connection: Connection, process: str, verdicts: Sequence[Verdict]
+    ) -> dict[int, tuple[Settled, bool, str | None]]:
+        """Which of these verdicts' jobs have completed under their claims: their places, counted from 1, with their times,
+        whether the result is still there, and the result."""
+        rows = self._find_settled(connection, process, verdicts)
+        return {row[0]: (settled_row(row[1:7]), row[8], row[9]) for row in rows if row[7] == "success"}
+
+    def _find_settled(self, connection: Connection, process: str, verdicts: Sequence[Verdict]) -> list[tuple[Any, ...]]:
         jobs = [verdict.job for verdict in verdicts]
         claims = {
             "process": process,
@@ -119,7 +131,7 @@ class SettlementStatements:
             "lease_nos": array(job.lease_no for job in jobs),
             "claimed_ats": text_array(job.claimed_at.isoformat() for job in jobs),
         }
-        return {row[0]: settled_row(row[1:]) for row in self._script.rows(connection, "find_settled", claims)}
+        return self._script.rows(connection, "find_settled", claims)
 
     def forget_attempt(self, connection: Connection, verdict: Verdict) -> None:
         """Delete the attempt with the uid and lease_no of this verdict. This process still holds that lease, so no settlement

@@ -4,6 +4,7 @@ events/, after the commit.
 settler.py      the loop that writes: read it first
 queue.py        the verdicts that wait
 postponed.py    the verdicts that were tried and not written; aside.py: those whose jobs' rows are locked
+completions.py  what becomes of jobs whose handlers called `run.complete()`
 reactions.py    how the loop reacts to an error of the database
 commits.py      what follows a commit: events, and the next claim
 database.py     what the settler asks of the database

@@ -8,6 +8,7 @@ from uuid import UUID
 from steve._database.loop_connection import LoopConnection
 from steve._database.statements.settlement import SettlementStatements
 from steve._engine.settle.settler import Landed
+from steve._model.claimed import Settled
 from steve._model.outcome import Verdict
 
 
@@ -44,6 +45,9 @@ class DatabaseSettlement:
 
     def find_written(self, verdicts: Sequence[Verdict]) -> Landed:
         return self._connection.call(lambda ours: self._statements.find_settled(ours, self._process, verdicts))
+
+    def find_completed(self, verdicts: Sequence[Verdict]) -> dict[int, tuple[Settled, bool, str | None]]:
+        return self._connection.call(lambda ours: self._statements.find_completed(ours, self._process, verdicts))
 
     def rehearse(self, verdict: Verdict) -> None:
         self._connection.call(lambda ours: self._statements.rehearse_settlement(ours, self._process, verdict))

@@ -73,7 +73,9 @@ def without_data(verdict: Verdict, reason: str) -> Iterator[tuple[Verdict, Verdi
                 yield less, less
     elif verdict.result is not None:
         text = f"ResultNotStorable: the handler finished, but its result cannot be stored: {reason}"
-        failed = Verdict(verdict.job, verdict.begun, Status.FAILED, AttemptStatus.ERROR, error=text)
+        failed = Verdict(
+            verdict.job, verdict.begun, Status.FAILED, AttemptStatus.ERROR, error=text, completed=verdict.completed
+        )
         yield verdict._replace(result=None), failed
 
 

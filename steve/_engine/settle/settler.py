@@ -13,7 +13,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from steve._database.backoff import Backoff
 from steve._database.failures import DatabaseFailure
 from steve._engine.events.event import Event
 from steve._engine.settle.aside import Aside
+from steve._engine.settle.completions import decided, in_parts, may_have_completed
 from steve._engine.settle.postponed import Postponed
 from steve._engine.settle.queue import SettleQueue
 from steve._engine.settle.reactions import (
@@ -62,6 +64,9 @@ class SettlePort(Protocol):
 
     def find_written(self, verdicts: Sequence[Verdict]) -> Landed:
         """Which of these verdicts are in the database already."""
+
+    def find_completed(self, verdicts: Sequence[Verdict]) -> Mapping[int, tuple[Settled, bool, str | None]]:
+        """Which of these verdicts' jobs `run.complete()` has completed, by their places: see completions.py."""
 
     def rehearse(self, verdict: Verdict) -> None:
         """Write it in a transaction that is rolled back."""
@@ -151,13 +156,13 @@ class Settler:
     def _take_and_settle(self) -> None:
         batch = self._queue.take(self._postponed.seconds_to_retry())
         self._is_ended = batch.ended
-        if batch.verdicts:
-            self._open_since = time.monotonic()  # before _open is filled: another thread may call oldest() in between
-            self._open.extend(batch.verdicts)
+        groups = in_parts(batch.verdicts)
+        self._open_since = time.monotonic()  # before _open is filled: another thread may call vitals() in between
+        self._open.extend(chain.from_iterable(groups))
         for event in batch.begun:
             self._commits.on_begun(event)
-        if batch.verdicts:
-            self._settle_all(batch.verdicts, doubtful=False)
+        for group in groups:
+            self._settle_all(group, doubtful=False)
         self._retry_what_is_due()
 
     def _settle_all(self, group: Sequence[Verdict], doubtful: bool) -> None:
@@ -166,16 +171,19 @@ class Settler:
         self._settle(group, doubtful)
 
     def _settle(self, group: Sequence[Verdict], doubtful: bool) -> None:
-        """Write a group, and defer the verdicts that cannot be written. `doubtful`: an earlier try may have written the
-        group."""
+        """Write a group, and defer what cannot be written. `doubtful`: an earlier try may have written the group."""
         while self._refused < self._tuning.refusals_in_a_row:
-            is_careful = self.aside.is_careful()
+            completing = may_have_completed(group)
+            is_careful = completing or self.aside.is_careful()
             locked: Collection[int] = ()
             try:
                 if is_careful:
                     landed, locked = self._database.write_unlocked(group, time.monotonic())
                 else:
                     landed = self._database.write(group, time.monotonic())
+                if completing:
+                    doubtful = True  # if the next statement fails, all is done again
+                    group, landed = decided(group, landed, locked, self._database.find_completed)
                 if doubtful and len(landed) + len(locked) < len(group):
                     # Ask only after the write, because the write waits for the row locks of the try whose reply was lost, or
                     # passes them by.

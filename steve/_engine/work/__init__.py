@@ -4,6 +4,7 @@ pool.py        what a worker thread does next: read it first
 turns.py       how workers go on without a loop, so that the interpreter can exit
 worker.py      runs one job, from the buffer to its verdict; run.py calls the handler
 handlers.py    which function runs the jobs of which type
+completions.py run.complete() and run.transaction()
 running.py     the jobs whose handlers have not returned; signals.py tells these handlers that the engine stops
 
 deadlines.py   the thread that watches all deadlines

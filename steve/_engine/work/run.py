@@ -19,7 +19,7 @@ from steve._engine.work.signals import RunSignals
 from steve._model import json as _json
 from steve._model.arguments import NotDecodable
 from steve._model.claimed import Claimed
-from steve._model.outcome import CancelRaised, Outcome, Raised, Returned, Snoozed, Unusable, is_last_attempt
+from steve._model.outcome import CancelRaised, Completing, Outcome, Raised, Returned, Snoozed, Unusable, is_last_attempt
 from steve._model.terms import HandlerTerms, no_terms
 from steve._runtime.exit import is_refused
 from steve._runtime.fork import end_child
@@ -28,13 +28,14 @@ from steve._runtime.hooks import Wrap, within
 from steve._runtime.log import logger
 from steve.errors import Cancel, Fail, Retry, Snooze, Stopped, TimedOut, check_delay, check_reason
 from steve.job import Job, Status
-from steve.run import Run, current
+from steve.run import Run, current, end
 
 MESSAGE_BYTES = 10_000
 DETAILS_BYTES = 64_000
 TYPE_BYTES = 1_000
 
 TermsOf = Callable[[str], HandlerTerms | None]
+Done = Returned | Raised | Unusable | Snoozed | CancelRaised
 
 
 def run(
@@ -45,27 +46,33 @@ def run(
     terms_of: TermsOf = no_terms,
     wraps: Sequence[Wrap] = (),
     context: Context | None = None,
+    begun: float = 0.0,
     limits: Limits | None = None,
 ) -> Outcome:
-    """`wraps`: the hooks around the call. `context`: that of the call; None: an empty one.
-    `limits`: decides whether this run has a timeout. None: it has none.
-    `terms_of(type)`: what was said about failures when the handler was registered; None: nothing."""
+    """`terms_of(type)`: what was said about failures when the handler was registered; None: nothing. `wraps`: the hooks around
+    the call. `context`: that of the call; None: an empty one. `begun`: when the run began, by time.monotonic(). `limits`:
+    decides whether this run has a timeout; None: it has none."""
     try:
         job = claimed.job(_json.decode, Status.RUNNING)
     except (ValueError, RecursionError) as error:
         return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
     limit = None if limits is None else limits.begin(claimed, job.timeout)
-    this = Run(job, claimed.key(), signals, is_last_attempt(claimed), limit)
+    this = Run(job, claimed.key(), signals, is_last_attempt(claimed), begun, limit)
+    if limit is not None and limit.window is not None:
+        handler = partial(limit.window.call, handler)
     # In a context of its own, so that the next handler on this thread does not see the context variables that this one sets.
     context = Context() if context is None else context
-    if limit is None:
-        return context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of)
-    if limit.window is not None:
-        handler = partial(limit.window.call, handler)
     try:
-        return context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit)
+        outcome = context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit)
     finally:
-        limit.finish()
+        if limit is not None:
+            limit.finish()
+    completion = end(this)
+    if completion is None:
+        return outcome
+    if signals.completions is not None:
+        signals.completions.forget(claimed.key())
+    return Completing(outcome, completion.result)
 
 
 def _call(
@@ -76,7 +83,7 @@ def _call(
     claimed: Claimed,
     terms_of: TermsOf,
     limit: Limit | None = None,
-) -> Outcome:
+) -> Done:
     current.set(this)
     pid = os.getpid()
     try:
@@ -147,7 +154,7 @@ def _unawaited(result: object) -> str | None:
     return None
 
 
-def _said(word: Snooze | Retry | Fail | Cancel) -> Outcome:
+def _said(word: Snooze | Retry | Fail | Cancel) -> Done:
     """What a handler's word means. It is checked again, because the handler may have set its attributes. The traceback is kept
     only if there is an error: the one that was being handled when the word was raised."""
     if isinstance(word, Snooze):

@@ -7,10 +7,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from typing import NamedTuple
 from uuid import UUID
 
+from steve._engine.work.completions import Completions
 from steve._engine.work.deadlines import Deadlines
 from steve._engine.work.signals import RunSignals
 from steve._model.claimed import Claimed, ClaimKey
@@ -24,12 +25,13 @@ class RunningJob(NamedTuple):
 
 
 class RunningJobs:
-    def __init__(self, *, workers: int, deadlines: Deadlines | None = None) -> None:
+    def __init__(self, *, workers: int, deadlines: Deadlines | None = None, completions: Completions | None = None) -> None:
         self.workers = workers
         """How many may run at a time. It grows for the time that handlers are stuck."""
         self.stuck = 0
         """How many of them are stuck."""
-        self.signals = RunSignals(deadlines=deadlines)
+        self.signals = RunSignals(deadlines=deadlines, completions=completions)
+        self._completing: Set[ClaimKey] = frozenset() if completions is None else completions.claims
         # By id() of the claimed job, because two runs may have the same job for a moment: a job that is due again at once may
         # begin before its earlier run is removed here. They may even have the same claim key: a standby that is promoted
         # may give a lease_no out again while the handler of the earlier claim runs. Single operations on a dict are atomic.
@@ -59,7 +61,8 @@ class RunningJobs:
         return [one.job.key() for one in self.all()]
 
     def lose(self, lost: Collection[ClaimKey]) -> None:
-        """Other processes have taken these jobs."""
+        """Other processes have taken these jobs, or `run.complete()` has ended some of them: those are left out."""
+        lost = set(lost).difference(self._completing)
         for one in self.all():
             if one.job.key() in lost:
                 logger.warning(

@@ -15,7 +15,7 @@ from steve._engine.work.deadlines import Deadlines, own_thread
 from steve._engine.work.interrupts import Interrupts
 from steve._engine.work.limit import Limit
 from steve._model.claimed import Claimed, ClaimKey
-from steve.run import LimitPort, current_signals
+from steve.run import CompletionPort, LimitPort, current_signals
 
 UNSEEN_SECONDS = 1.0
 """A cancel that is heard of before the job itself counts for so long."""
@@ -24,7 +24,15 @@ UNSEEN_SECONDS = 1.0
 class RunSignals:
     """All runs of an engine share one object: a threading.Event for each run would cost every job a tenth of its time."""
 
-    def __init__(self, *, deadlines: Deadlines | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        deadlines: Deadlines | None = None,
+        completions: CompletionPort | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`completions`: for `run.complete()`."""
+        self.completions = completions
         # Protects changes of the four below; a thread that only reads them needs no lock. Nothing is called under it.
         self._changed = threading.Condition()
         self._is_stopping = False

@@ -14,7 +14,7 @@ from steve._engine.work.limit import Limits
 from steve._engine.work.run import run
 from steve._engine.work.running import RunningJobs
 from steve._model.claimed import Claimed
-from steve._model.outcome import NotBegun, Outcome, Raised, Verdict, attempts_spent, judge
+from steve._model.outcome import Completing, NotBegun, Outcome, Raised, Verdict, attempts_spent, judge
 from steve._runtime.chance import chance
 from steve._runtime.log import logger
 from steve.job import Status
@@ -92,11 +92,11 @@ class Worker:
             if self._around.entries.value or self._around_thread.were_entered:
                 wraps, context = self._around.wraps(job.type), self._around_thread.context()
                 limits = self._limits if self._limits.may_apply(job) else None
-                outcome = run(job, handler, signals, most, terms_of, wraps, context, limits)
+                outcome = run(job, handler, signals, most, terms_of, wraps, context, begun, limits)
             elif self._limits.may_apply(job):
-                outcome = run(job, handler, signals, most, terms_of, limits=self._limits)
+                outcome = run(job, handler, signals, most, terms_of, begun=begun, limits=self._limits)
             else:
-                outcome = run(job, handler, signals, most, terms_of)
+                outcome = run(job, handler, signals, most, terms_of, begun=begun)
         except BaseException as error:  # raised into this thread from outside; the job still needs a verdict
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun
@@ -116,6 +116,10 @@ def _log(verdict: Verdict, outcome: Outcome, seconds: float) -> None:
     job = verdict.job
     text = "job %s (%s) attempt %d of %d %s after %.3f s"
     values: list[object] = [job.uid, job.type, attempts_spent(job), job.max_attempts, _what(verdict), seconds]
+    if isinstance(outcome, Completing):
+        if verdict.status is not Status.COMPLETED:
+            text += ", unless its complete() was committed"
+        outcome = outcome.otherwise
     error = outcome.error if isinstance(outcome, Raised) else None
     if verdict.error is not None and error is None:  # there is no exception that can be printed, so log what is stored
         text += "\n%s"

@@ -54,6 +54,9 @@ class Ledger:
         self.lock_patience = 0.0  # how long a write waits for such a lock
         self.careful_groups: list[list[int]] = []  # those that were written without waiting for locks
         self.blockers: list[tuple[str, float | None]] = [("process 42", 3.0)]
+        self.asked_completed: list[list[int]] = []
+        self.on_find_completed: Callable[[Sequence[Verdict]], None] = lambda group: None
+        self.retried: set[int] = set()  # completed jobs that somebody has made pending again, so that their results are gone
         self.asked: dict[int, str] = {}  # jobs that are to be cancelled, and the errors that they then have
         self.on_write: Callable[[Sequence[Verdict]], None] = lambda group: None
         self.answer: Callable[[Landed], Landed] = lambda landed: landed
@@ -100,6 +103,16 @@ class Ledger:
     def _settled(self, verdict: Verdict) -> Settled:
         yields = verdict.status in ("pending", "failed")
         return settled(verdict)._replace(cancelled=self.asked.get(verdict.job.uid.int) if yields else None)
+
+    def find_completed(self, verdicts: Sequence[Verdict]) -> dict[int, tuple[Settled, bool, str | None]]:
+        self.asked_completed.append([one.job.uid.int for one in verdicts])
+        self.on_find_completed(verdicts)
+        found: dict[int, tuple[Settled, bool, str | None]] = {}
+        for place, one in enumerate(verdicts, 1):
+            row = self.rows.get(one.job.uid.int)
+            if row is not None and row.job == one.job and row.status == "completed":
+                found[place] = settled(row), one.job.uid.int not in self.retried, row.result
+        return found
 
     def rehearse(self, verdict: Verdict) -> None:
         self.rehearsed.append(verdict)

@@ -3,7 +3,10 @@
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from steve import Job
+from steve._engine.work.completions import Completions
 from steve._engine.work.running import RunningJobs
 from steve._model.outcome import Verdict
 from tests.conftest import until
@@ -57,3 +60,23 @@ def test_two_runs_of_one_claim_are_two_entries() -> None:
     assert running.claims() == [earlier.key()] * 2
     running.remove(earlier)
     assert [one.job is later for one in running.all()] == [True]
+
+
+class NoDatabase(Completions):
+    def __init__(self) -> None:
+        self.claims = set()
+
+
+def test_a_job_that_its_handler_has_completed_is_not_lost(caplog: pytest.LogCaptureFixture) -> None:
+    """The tables say of both that they are not held any more."""
+    completions = NoDatabase()
+    running = RunningJobs(workers=2, completions=completions)
+    completed, taken = claimed(1), claimed(2)
+    running.add(completed)
+    running.add(taken)
+    completions.claims.add(completed.key())
+    running.lose({completed.key(), taken.key()})
+    assert [running.signals.is_lost(job.key()) for job in (completed, taken)] == [False, True]
+    assert str(completed.uid) not in caplog.text
+    completions.forget(completed.key())
+    assert completions.claims == set()
