@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from steve._database import migrations
@@ -37,6 +38,8 @@ class Runner:
         self._statements = statements
         self._connections = connections
         self._registry = registry
+        self.on_stopped: Callable[[], object] = lambda: None
+        """Called at the end of each `stop()` that has waited for the engines."""
         self._reset()
         registry.when_handlers_change(self._wake)
         fork.register(self)
@@ -48,6 +51,10 @@ class Runner:
         # Engines of earlier starts that were asked to stop and have not ended, and then the engine of the last start.
         self._engines: tuple[Engine, ...] = ()
         self._is_asked_to_stop = False  # since the last start began
+        self.stops = 0
+        """How often the manager was asked to stop. Never less than before, and more after each time."""
+        self.stop_asked_at = 0.0
+        """When that was last, by time.monotonic()."""
         self._own_threads = threading.local()
 
     def reset_after_fork(self) -> None:
@@ -156,6 +163,8 @@ class Runner:
 
     def request_stop(self) -> None:
         self._is_asked_to_stop = True
+        self.stop_asked_at = time.monotonic()
+        self.stops += 1
         for engine in self._engines:
             engine.ask_to_stop()
 
@@ -163,16 +172,23 @@ class Runner:
         check_timeout("timeout", timeout)
         fork.notice_fork()
         self._is_asked_to_stop = True
+        self.stop_asked_at = time.monotonic()
+        self.stops += 1
         engines = self._engines  # keep this tuple: a start() meanwhile replaces it with another
         for engine in engines:
             engine.ask_to_stop()
         untold = self._registry.listeners.waiting_once()  # before the wait: a start() meanwhile may add others
         report = stop_all(engines, timeout)
-        if not any(engine.is_own_thread() for engine in engines):
+        if not self.is_own_thread():
+            self.on_stopped()
             self._registry.listeners.drop_once(*untold)
             if report.complete:  # otherwise a handler or listener that still runs may use the connections
                 self._connections.close()
         return report
+
+    def is_own_thread(self) -> bool:
+        """Whether the calling thread belongs to an engine, or works for one of its handlers."""
+        return any(engine.is_own_thread() for engine in self._engines)
 
     def has_ended(self, seconds: float) -> bool:
         """Wait at most `seconds` for each engine. Returns whether all have ended."""
@@ -184,6 +200,11 @@ class Runner:
         """Returns the engine that runs, or None."""
         fork.notice_fork()
         return next((engine for engine in self._engines if not engine.stopping), None)
+
+    def all_are_busy(self) -> bool:
+        """Whether no worker of the running engine is free."""
+        engine = self.engine()
+        return engine is not None and len(engine.running) >= engine.running.workers
 
     def health(self) -> Health:
         engine = self.engine()

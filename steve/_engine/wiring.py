@@ -134,6 +134,7 @@ def build(
         process=process,
         notify=settings.notify,
         is_wanted=registry.listeners.want,
+        awaited=engine.awaited,
     )
     settler = Settler(queue=queue, database=settlement, commits=commits, outage=outage, tuning=tuning)
 
@@ -237,7 +238,7 @@ def build(
             database=DatabaseListener(connection=connections.listen, statements=statements.notifications),
             claimer=claimer,
             processes=lambda: heartbeat.processes,
-            cancel_asked=engine.cancel_asked,
+            engine=engine,
             outage=outage,
             tuning=tuning,
         )

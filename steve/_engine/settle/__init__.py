@@ -5,6 +5,7 @@ settler.py      the loop that writes: read it first
 queue.py        the verdicts that wait
 postponed.py    the verdicts that were tried and not written; aside.py: those whose jobs' rows are locked
 reactions.py    how the loop reacts to an error of the database
+awaited.py      whether somebody waits for jobs to end, and is to be notified
 commits.py      what follows a commit: events, and the next claim
 database.py     what the settler asks of the database
 """
