@@ -72,7 +72,7 @@ def grants(
     `producer`: may `create` and `create_many`, but may not read, run, change or delete a job.
     `worker`: may do all that a JobManager does except `migrate`: create, start, find, history, fetch_all, change and delete
     jobs, prune.
-    `reader`: may `find`, `history` and `fetch_all`.
+    `reader`: may `find`, `history`, `fetch_all` and `wait`.
     `unique`: the producer and the worker may also `create` with `unique`, whatever `on_conflict` says. That takes the right to
     read all jobs and to change those that have not ended. Without it, a worker may not replace jobs, and a producer's `create`
     fails when there is a job with the same `unique`.

@@ -97,13 +97,15 @@ class Tuning:
     """To forget the on_done= of jobs that ended in other processes, the scanner looks up this many jobs at a time."""
 
     # Waiting for jobs to end
+    wait_first: float = 0.003
+    """A wait looks this soon after it began whether the job has ended. A look at once would only compete with the process that
+    runs a job which was just created."""
     wait_look_first: float = 0.02
-    """A wait looks this soon after it began whether the job has ended..."""
+    """If no notification comes, it looks again after this time..."""
     wait_look_most: float = 0.5
-    """... and later at least this often, whether it is notified or not."""
+    """... and then less and less often, but at least this often."""
     wait_looks: int = 50
-    """How many looks a second a process makes for all its waits, at most. A look that brings jobs back is the next one's cause
-    to wait: see `_waits/pace.py`."""
+    """How many looks a second a process makes for all its waits, at most: see `_waits/pace.py`."""
     wait_share: float = 0.25
     """Looks take at most this share of the time: after one that took long, the next comes later."""
     wait_unseen: float = 10.0

@@ -49,13 +49,14 @@ class Book:
         return len(self._jobs)
 
     def add(self, wait: Wait, now: float) -> None:
-        """Somebody waits from now on: look at once."""
+        """Somebody waits from now on."""
+        due_at = now + self._tuning.wait_first
         known = self._jobs.get(wait.uid)
         if known is None:
-            self._jobs[wait.uid] = Awaited(now, now, [wait])
+            self._jobs[wait.uid] = Awaited(now, due_at, [wait])
         else:
             known.waits.append(wait)
-            known.due_at = known.since = now
+            known.since, known.due_at = now, min(known.due_at, due_at)
 
     def waits(self) -> Iterator[Wait]:
         for job in self._jobs.values():

@@ -70,6 +70,7 @@ class DatabaseWaits:
             self._listened_on = connection
             return connection.fileno()
 
+        self._own.connection()  # which finds out whether there is a pooler
         return None if self._own.route.has_pooler else self._own.call(listen)
 
     def announce(self, *, notify: bool) -> None:
@@ -81,7 +82,7 @@ class DatabaseWaits:
                 self._call(lambda ours: self._statements.waits.announce_waiter(ours, self._id, seconds, notify=notify))
                 return
             except Misconfigured as error:
-                if error.sqlstate != "42501":
+                if error.sqlstate != "42501":  # insufficient_privilege
                     raise
                 self._may_announce = False
                 logger.info("this role may not write into the table waiter: jobs are waited for by looking at them")

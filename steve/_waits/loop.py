@@ -26,6 +26,8 @@ from steve.errors import NotRunning, SteveError, Unavailable
 from steve.job import Job
 
 ENDED = "the manager was stopped before job {} has ended: it may end later, in another process"
+BUGS_MOST = 10
+"""After so many unexpected failures in a row all waits fail."""
 CANCEL_AGAIN = 0.1
 """After so many seconds a job is tried again that was to be cancelled and was locked."""
 
@@ -84,10 +86,11 @@ class WaitLoop:
         self._bell = SocketWait()
         self._cancels: list[Cancel] = []
         self._cancel_at = 0.0
-        self._is_asked_to_end = False
+        self.is_asked_to_end = False
         self._is_hinted = False
         self._is_away = False
         self._retry_at = 0.0
+        self._bugs = 0
         self._descriptor: int | None = None
         self._is_prepared = False
         self._announced_at = float("-inf")
@@ -100,7 +103,7 @@ class WaitLoop:
         self._bell.wake()
 
     def ask_to_stop(self) -> None:
-        self._is_asked_to_end = True
+        self.is_asked_to_end = True
         self._bell.wake()
 
     def wait_for_end(self, seconds: float | None = None) -> bool:
@@ -125,9 +128,9 @@ class WaitLoop:
                 try:
                     if self._turn():
                         break
-                except BaseException:  # whatever was raised into this thread: somebody waits for it
+                except BaseException as error:  # whatever was raised into this thread: somebody waits for it
                     logger.exception("the thread of the waits failed; it goes on")
-                    self._fail_back(None)
+                    self._on_bug(error)
         finally:
             self._database.close()
             self.ended.set()
@@ -136,10 +139,10 @@ class WaitLoop:
     def _turn(self) -> bool:
         """Does what is due, and waits for the next cause. Returns whether the thread has ended."""
         self._bell.rearm()
+        is_over = self.is_asked_to_end  # read before the inbox, to which nobody adds after that
         self._take_inbox()
-        self._book.drop_done()
         now = time.monotonic()
-        if self._is_asked_to_end:
+        if is_over:
             self._give_up(list(self._book.waits()))
             return True
         self._end_what_cannot_end(now)
@@ -186,6 +189,7 @@ class WaitLoop:
         if self._is_away:
             self._is_away = False
             logger.info("jobs can be waited for again")
+        self._bugs = 0
         self._backoff.reset()
 
     def _prepare(self) -> None:
@@ -217,6 +221,7 @@ class WaitLoop:
     # -- looking --------------------------------------------------------------------------------------------------------
 
     def _look(self, now: float) -> None:
+        self._book.drop_done()
         uids = self._book.due(now, all=self._is_hinted)
         was_hinted, self._is_hinted = self._is_hinted, False
         try:
@@ -253,7 +258,11 @@ class WaitLoop:
         groups = [[one] for one in self._cancels if one.entry is not None]
         groups.append([one for one in self._cancels if one.entry is None])
         for group in filter(None, groups):
-            cancelled, locked = self._database.cancel([one.uid for one in group], group[0].entry, told=told)
+            try:
+                cancelled, locked = self._database.cancel([one.uid for one in group], group[0].entry, told=told)
+            except (Misconfigured, Refused) as error:
+                logger.warning("the jobs of %d futures that were given up cannot be cancelled: %s", len(group), error)
+                cancelled, locked = [], []
             self._cancels = [one for one in self._cancels if one not in group or one.uid in locked]
             self._manager.on_cancelled(cancelled)
         self._cancel_at = now + CANCEL_AGAIN
@@ -272,10 +281,19 @@ class WaitLoop:
         if not self._is_away and self._book:
             self._is_away = True
             logger.warning("jobs cannot be waited for at present: %s", error)
-        self._fail_back(error)
+        self._begin_anew()
 
-    def _fail_back(self, error: DatabaseFailure | None) -> None:
-        """Begin anew, after a pause."""
+    def _on_bug(self, error: BaseException) -> None:
+        """Something failed that never should. If it does again and again, nobody waits in vain."""
+        self._bugs += 1
+        if self._bugs >= BUGS_MOST:
+            self._book.fail(SteveError(f"jobs cannot be waited for: {type(error).__name__}; the log has more"))
+            self._cancels.clear()
+            self._bugs = 0
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Connect again, after a pause."""
         self._is_prepared = False
         self._descriptor = None
         self._database.close()

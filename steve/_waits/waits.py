@@ -156,6 +156,8 @@ class Waits:
             loop = self._loop
             if loop is None:
                 loop = self._loop = self._start()
+            elif loop.is_asked_to_end:
+                raise NotRunning("the interpreter exits: no job can be waited for any more")
             loop.put(one)
 
     def _start(self) -> WaitLoop:

@@ -35,6 +35,7 @@ from . import (  # noqa: F401 - the import registers their faults
     states,
     tables,
     unique,
+    waits,
 )
 from .cluster import Cluster, opened
 from .faults import FAULTS, Fault, Site, Skipped, chosen
