@@ -19,6 +19,7 @@ from steve._database.connections import Connections
 from steve._database.statements import statements_for
 from steve._engine.events.health_listeners import HealthListener
 from steve._engine.events.listeners import Listener
+from steve._engine.for_callers import ForCallers
 from steve._engine.health import with_problems
 from steve._engine.registry import Registry
 from steve._engine.runner import Runner
@@ -119,23 +120,22 @@ class JobManager:
         )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
         calls = Calls(connections=connections, statements=statements, settings=settings)
-        told, audit = self._runner, self._audit
+        told, audit = ForCallers(runner=self._runner, registry=self._registry), self._audit
         self._control = Control(calls=calls, statements=statements, notify=notify, told=told, audit=audit)
         self._bulk = Bulk(calls=calls, statements=statements, settings=settings, told=told, audit=audit)
 
         def make_database() -> DatabaseWaits:
-            return DatabaseWaits(
-                connections=connections, calls=calls, statements=statements, audit=self._audit, settings=settings
-            )
+            return DatabaseWaits(connections=connections, calls=calls, statements=statements, audit=audit, settings=settings)
 
         self._waits = Waits(
             connections=connections,
             statements=statements,
             settings=settings,
-            runner=self._runner,
-            audit=self._audit,
+            manager=told,
+            audit=audit,
             make_database=make_database,
         )
+        self._runner.on_stopped = self._waits.end
 
     # -- the tables -----------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ loop.py       the thread `steve-waits`: one for all waits of a manager, with one
 book.py       what it waits for, and when it looks at which jobs
 pace.py       how often it looks
 futures.py    JobFuture: a concurrent.futures.Future that stands for a job
+session.py    its connection: listens, announces, begins anew after a failure
+cancels.py    cancels the jobs whose futures were given up
 database.py   what the thread asks of the database
 
 A process that runs jobs sends a notification with each settlement that ends jobs, but only while somebody waits: the thread

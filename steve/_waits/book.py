@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from steve._database.statements.waits import Ended
@@ -16,6 +17,12 @@ GROWTH = 0.25
 """The next look comes after this part of the time for which somebody has waited already."""
 
 
+class EnginePort(Protocol):
+    """The engine of a handler that waits."""
+
+    stopping: bool
+
+
 @dataclass(slots=True)
 class Wait:
     """One who waits."""
@@ -24,8 +31,8 @@ class Wait:
     future: JobFuture
     stops: int
     """How often the manager had been asked to stop by then: only a later stop ends this wait."""
-    is_own: bool
-    """Whether a handler of this manager waits: the manager cannot end before it."""
+    engine: EnginePort | None
+    """The engine of the handler that waits, which cannot end before it."""
 
 
 @dataclass(slots=True)

@@ -9,64 +9,33 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 from uuid import UUID
 
-from steve._database.backoff import Backoff
 from steve._database.failures import DatabaseFailure, Misconfigured, Refused
-from steve._database.statements.audit import Entry
-from steve._database.statements.waits import Ended
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
 from steve._runtime.socket_wait import SocketWait
 from steve._waits.book import Book, Wait
+from steve._waits.cancels import Cancel, Cancels, ListenerPort
 from steve._waits.pace import Pace
+from steve._waits.session import Session, WaitPort
 from steve.errors import NotRunning, SteveError, Unavailable
-from steve.job import Job
 
 ENDED = "the manager was stopped before job {} has ended: it may end later, in another process"
 BUGS_MOST = 10
 """After so many unexpected failures in a row all waits fail."""
-CANCEL_AGAIN = 0.1
-"""After so many seconds a job is tried again that was to be cancelled and was locked."""
 
 
-class Cancel(NamedTuple):
-    """Somebody gave a future up: cancel the job if it has not begun."""
-
-    uid: UUID
-    entry: Entry | None
-
-
-class WaitPort(Protocol):
-    """What the thread asks of the database: `DatabaseWaits`. The methods raise DatabaseFailure and SteveError."""
+class ManagerPort(ListenerPort, Protocol):
+    """The engines of the manager: `ForCallers`. From any thread."""
 
     @property
-    def listens(self) -> bool: ...
-    def is_connected(self) -> bool: ...
-    def listen(self) -> int | None: ...
-    def announce(self, *, notify: bool) -> None: ...
-    def hear(self) -> bool: ...
-    def find_ended(self, uids: Collection[UUID]) -> Ended: ...
-    def cancel(self, uids: Sequence[UUID], entry: Entry | None, *, told: bool) -> tuple[list[Job], list[UUID]]: ...
-    def explain(self) -> None: ...
-    def cut(self) -> None: ...
-    def close(self) -> None: ...
-    def leave_to_parent(self) -> None: ...
-
-
-class ManagerPort(Protocol):
-    """The part of the manager that runs jobs. From any thread."""
-
-    stops: int
-    stop_asked_at: float
-
-    def has_ended(self, seconds: float) -> bool: ...
-
-    def wants_cancelled(self) -> bool: ...
-
-    def on_cancelled(self, jobs: Sequence[Job]) -> None: ...
+    def stops(self) -> int: ...
+    @property
+    def stop_asked_at(self) -> float: ...
+    def has_ended(self) -> bool: ...
 
 
 class WaitLoop:
@@ -80,30 +49,34 @@ class WaitLoop:
         self._manager = manager
         self._retire = retire
         self._tuning = tuning
-        self._book = Book(tuning)
+        self.book = Book(tuning)
+        self.cancels = Cancels(database=database, listeners=manager)
+        self.session = Session(database=database, tuning=tuning)
         self._pace = Pace(tuning)
-        self._backoff = Backoff(tuning)
         self._bell = SocketWait()
-        self._cancels: list[Cancel] = []
-        self._cancel_at = 0.0
-        self.is_asked_to_end = False
-        self._is_hinted = False
-        self._is_away = False
-        self._retry_at = 0.0
+        # Protects the next, and what is added to the inbox: nothing is added that nobody takes. It may be taken twice, because
+        # a signal handler may give a future up.
+        self._gate = threading.RLock()
+        self._is_asked_to_end = False
+        self.is_hinted = False
+        """Whether jobs may have ended: look at all."""
         self._bugs = 0
-        self._descriptor: int | None = None
-        self._is_prepared = False
-        self._announced_at = float("-inf")
         self._busy_at = time.monotonic()
 
     # -- from any thread ------------------------------------------------------------------------------------------------
 
-    def put(self, one: Wait | Cancel) -> None:
-        self.inbox.append(one)
+    def put(self, one: Wait | Cancel) -> bool:
+        """Returns False if this thread is ending."""
+        with self._gate:
+            if self._is_asked_to_end:
+                return False
+            self.inbox.append(one)
         self._bell.wake()
+        return True
 
     def ask_to_stop(self) -> None:
-        self.is_asked_to_end = True
+        with self._gate:
+            self._is_asked_to_end = True
         self._bell.wake()
 
     def wait_for_end(self, seconds: float | None = None) -> bool:
@@ -130,7 +103,11 @@ class WaitLoop:
                         break
                 except BaseException as error:  # whatever was raised into this thread: somebody waits for it
                     logger.exception("the thread of the waits failed; it goes on")
-                    self._on_bug(error)
+                    self._bugs += 1
+                    if self._bugs >= BUGS_MOST:
+                        text = f"jobs cannot be waited for: {type(error).__name__}; the log has more"
+                        self._fail_all(SteveError(text))
+                    self.session.begin_anew()
         finally:
             self._database.close()
             self.ended.set()
@@ -139,135 +116,76 @@ class WaitLoop:
     def _turn(self) -> bool:
         """Does what is due, and waits for the next cause. Returns whether the thread has ended."""
         self._bell.rearm()
-        is_over = self.is_asked_to_end  # read before the inbox, to which nobody adds after that
+        is_over = self._is_asked_to_end  # read before the inbox, to which nobody adds after that
         self._take_inbox()
         now = time.monotonic()
         if is_over:
-            self._give_up(list(self._book.waits()))
+            self._give_up(list(self.book.waits()))
             return True
         self._end_what_cannot_end(now)
-        if self._book or self._cancels:
+        if self._is_needed():
             self._busy_at = now
         elif now - self._busy_at >= self._tuning.wait_linger and self._retire(self):
             return True
-        if now >= self._retry_at:
+        if now >= self.session.retry_at:
             try:
                 self._work(now)
             except DatabaseFailure as error:
                 self._on_failure(error)
             except SteveError as error:  # the user's pool cannot be used any more
-                self._book.fail(error)
-                self._cancels.clear()
-        self._bell.wait(self._descriptor, max(0.0, self._seconds(time.monotonic())))
+                self._fail_all(error)
+        self._bell.wait(self.session.descriptor, max(0.0, self._seconds(time.monotonic())))
         return False
+
+    def _is_needed(self) -> bool:
+        return bool(self.book or self.cancels.waiting)
 
     def _take_inbox(self) -> None:
         while self.inbox:
             one = self.inbox[0]
             if isinstance(one, Cancel):
-                self._cancels.append(one)
+                self.cancels.waiting.append(one)
             else:
-                if not self._book:
+                if not self.book:
                     self._pace.begin()
-                self._book.add(one, time.monotonic())
+                self.book.add(one, time.monotonic())
             self.inbox.popleft()  # only now, in case something breaks this thread off
 
     def _work(self, now: float) -> None:
         """Raises DatabaseFailure."""
-        if not self._is_prepared or not self._database.is_connected():
-            if not self._book and not self._cancels:
-                return
-            self._prepare()
-        if self._database.hear():
-            self._is_hinted = True
-        if self._book and now >= self._announced_at + self._tuning.wait_renewal:
-            self._announce(notify=now >= self._announced_at + self._tuning.wait_announced)
-        if self._cancels and now >= self._cancel_at:
-            self._send_cancels()
-        if self._book and (self._is_hinted or self._book.next_due() <= now) and not self._pace.seconds_to_next(now):
+        if self.session.refresh(now, somebody_waits=self._is_needed()):
+            self.is_hinted = True
+        if not self.cancels.seconds_to_next(now):
+            self.cancels.send(now)
+        if self.book and (self.is_hinted or self.book.next_due() <= now) and not self._pace.seconds_to_next(now):
             self._look(now)
-        if self._is_away:
-            self._is_away = False
-            logger.info("jobs can be waited for again")
         self._bugs = 0
-        self._backoff.reset()
-
-    def _prepare(self) -> None:
-        """Announce before the first look: what is written shows that the server is the primary."""
-        self._is_prepared = False
-        self._descriptor = self._database.listen()
-        self._announce(notify=True)
-        self._is_hinted = True  # notifications that were sent before are lost
-        self._is_prepared = True
-
-    def _announce(self, *, notify: bool) -> None:
-        self._database.announce(notify=notify)
-        self._announced_at = time.monotonic()
+        self.session.worked()
 
     def _seconds(self, now: float) -> float:
         """How long there is nothing to do, unless the bell rings or a notification comes."""
-        if not self._book and not self._cancels:
+        if not self._is_needed():
             return self._busy_at + self._tuning.wait_linger - now
-        if now < self._retry_at:
-            return self._retry_at - now
-        seconds = self._announced_at + self._tuning.wait_renewal - now
-        if self._cancels:
-            seconds = min(seconds, self._cancel_at - now)
-        if self._book:
-            due_in = 0.0 if self._is_hinted else self._book.next_due() - now
-            seconds = min(seconds, max(due_in, self._pace.seconds_to_next(now)))
-        return seconds
+        if now < self.session.retry_at:
+            return self.session.retry_at - now
+        due_in = 0.0 if self.is_hinted and self.book else self.book.next_due() - now
+        look_in = max(due_in, self._pace.seconds_to_next(now))
+        return min(self.session.seconds_to_renewal(now), self.cancels.seconds_to_next(now), look_in)
 
     # -- looking --------------------------------------------------------------------------------------------------------
 
     def _look(self, now: float) -> None:
-        self._book.drop_done()
-        uids = self._book.due(now, all=self._is_hinted)
-        was_hinted, self._is_hinted = self._is_hinted, False
+        self.book.drop_done()
+        uids = self.book.due(now, all=self.is_hinted)
+        was_hinted, self.is_hinted = self.is_hinted, False
         try:
-            self._look_at(uids)
+            look_at(self._database, self.book, uids)
         except BaseException:
-            self._is_hinted = was_hinted
+            self.is_hinted = was_hinted
             raise
         self._pace.looked(now, time.monotonic())
 
-    def _look_at(self, uids: Sequence[UUID]) -> None:
-        try:
-            ended = self._database.find_ended(uids)
-        except Refused as error:
-            flaw: Exception = error
-        except (DatabaseFailure, SteveError):
-            raise
-        except Exception as error:
-            flaw = error
-        else:
-            self._book.found(uids, ended, time.monotonic())
-            return
-        # One of the rows cannot be read.
-        if len(uids) > 1:
-            self._look_at(uids[: len(uids) // 2])
-            self._look_at(uids[len(uids) // 2 :])
-        else:
-            text = f"job {uids[0]} cannot be read: {type(flaw).__name__}"
-            self._book.fail(SteveError(text), [wait for wait in self._book.waits() if wait.uid == uids[0]])
-
-    def _send_cancels(self) -> None:
-        """Those that somebody does by name are sent one by one, and all others together."""
-        now = time.monotonic()
-        told = self._manager.wants_cancelled()
-        groups = [[one] for one in self._cancels if one.entry is not None]
-        groups.append([one for one in self._cancels if one.entry is None])
-        for group in filter(None, groups):
-            try:
-                cancelled, locked = self._database.cancel([one.uid for one in group], group[0].entry, told=told)
-            except (Misconfigured, Refused) as error:
-                logger.warning("the jobs of %d futures that were given up cannot be cancelled: %s", len(group), error)
-                cancelled, locked = [], []
-            self._cancels = [one for one in self._cancels if one not in group or one.uid in locked]
-            self._manager.on_cancelled(cancelled)
-        self._cancel_at = now + CANCEL_AGAIN
-
-    # -- failures -------------------------------------------------------------------------------------------------------
+    # -- failures and ends ----------------------------------------------------------------------------------------------
 
     def _on_failure(self, error: DatabaseFailure) -> None:
         if isinstance(error, Misconfigured):
@@ -276,50 +194,57 @@ class WaitLoop:
             except Unavailable:
                 pass
             except SteveError as explained:
-                self._book.fail(explained)
-                self._cancels.clear()
-        if not self._is_away and self._book:
-            self._is_away = True
-            logger.warning("jobs cannot be waited for at present: %s", error)
-        self._begin_anew()
+                self._fail_all(explained)
+        self.session.failed(error, somebody_waits=bool(self.book))
 
-    def _on_bug(self, error: BaseException) -> None:
-        """Something failed that never should. If it does again and again, nobody waits in vain."""
-        self._bugs += 1
-        if self._bugs >= BUGS_MOST:
-            self._book.fail(SteveError(f"jobs cannot be waited for: {type(error).__name__}; the log has more"))
-            self._cancels.clear()
-            self._bugs = 0
-        self._begin_anew()
-
-    def _begin_anew(self) -> None:
-        """Connect again, after a pause."""
-        self._is_prepared = False
-        self._descriptor = None
-        self._database.close()
-        self._retry_at = time.monotonic() + self._backoff.next()
-
-    # -- ends -----------------------------------------------------------------------------------------------------------
+    def _fail_all(self, error: SteveError) -> None:
+        self.book.fail(error)
+        self.cancels.waiting.clear()
+        self._bugs = 0
 
     def _end_what_cannot_end(self, now: float) -> None:
-        """The manager was asked to stop since some waits began."""
+        """The manager was asked to stop since some waits began, or the engine of a handler that waits stops."""
         manager = self._manager
-        stopped = [wait for wait in self._book.waits() if wait.stops != manager.stops]
-        if stopped and not manager.has_ended(0):
-            is_over = now - manager.stop_asked_at >= self._tuning.wait_stopping
-            stopped = [wait for wait in stopped if wait.is_own and is_over]
+        stopped = [wait for wait in self.book.waits() if wait.stops != manager.stops]
+        if stopped and not manager.has_ended():
+            stopped = []
+        if now - manager.stop_asked_at >= self._tuning.wait_stopping:
+            stopped += [wait for wait in self.book.waits() if wait.engine is not None and wait.engine.stopping]
         if stopped:
             self._give_up(stopped)
 
     def _give_up(self, waits: Sequence[Wait]) -> None:
         """The manager has ended, and these waits end with it. Their jobs may have ended just before."""
         try:
-            if self._is_prepared and waits:
-                self._look_at(self._book.due(0.0, all=True))
-            if self._is_prepared and self._cancels:
-                self._send_cancels()
+            if self.session.is_prepared and waits:
+                self.book.drop_done()
+                look_at(self._database, self.book, self.book.due(0.0, all=True))
+            if self.session.is_prepared and self.cancels.waiting:
+                self.cancels.send(time.monotonic())
         except (DatabaseFailure, SteveError):
             pass
         for wait in waits:
             wait.future.fail(NotRunning(ENDED.format(wait.uid)))
-        self._book.drop_done()
+        self.book.drop_done()
+
+
+def look_at(database: WaitPort, book: Book, uids: Sequence[UUID]) -> None:
+    """Look which of these jobs have ended. If the rows of some cannot be read, the waits for these alone fail. Raises
+    DatabaseFailure."""
+    try:
+        ended = database.find_ended(uids)
+    except Refused as error:
+        flaw: Exception = error
+    except (DatabaseFailure, SteveError):
+        raise
+    except Exception as error:
+        flaw = error
+    else:
+        book.found(uids, ended, time.monotonic())
+        return
+    if len(uids) > 1:
+        look_at(database, book, uids[: len(uids) // 2])
+        look_at(database, book, uids[len(uids) // 2 :])
+    elif uids:
+        text = f"job {uids[0]} cannot be read: {type(flaw).__name__}"
+        book.fail(SteveError(text), [wait for wait in book.waits() if wait.uid == uids[0]])

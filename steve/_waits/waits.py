@@ -25,18 +25,19 @@ from steve._model.settings import Settings
 from steve._runtime import fork
 from steve._runtime.exit import interpreter
 from steve._runtime.log import logger
-from steve._waits.book import Wait
+from steve._waits.book import EnginePort, Wait
+from steve._waits.cancels import Cancel
 from steve._waits.database import DatabaseWaits
 from steve._waits.futures import JobFuture
-from steve._waits.loop import Cancel, ManagerPort, WaitLoop
+from steve._waits.loop import ManagerPort, WaitLoop
 from steve.errors import NotRunning, shown
 from steve.job import Job
 
 
-class RunnerPort(ManagerPort, Protocol):
-    on_stopped: Callable[[], object]
+class CallerPort(ManagerPort, Protocol):
+    """The engines of the manager: `ForCallers`."""
 
-    def is_own_thread(self) -> bool: ...
+    def own_engine(self) -> EnginePort | None: ...
 
     def all_are_busy(self) -> bool: ...
 
@@ -50,18 +51,17 @@ class Waits:
         connections: Connections,
         statements: Statements,
         settings: Settings,
-        runner: RunnerPort,
+        manager: CallerPort,
         audit: Audit,
         make_database: Callable[[], DatabaseWaits],
     ) -> None:
         self._connections = connections
         self._statements = statements
         self._settings = settings
-        self._runner = runner
+        self._manager = manager
         self._audit = audit
         self._make_database = make_database
         self._reset()
-        runner.on_stopped = self.end
         fork.register(self)
 
     def _reset(self) -> None:
@@ -131,7 +131,7 @@ class Waits:
         return found
 
     def _warn_if_alone(self, uids: list[UUID]) -> None:
-        if uids and self._runner.is_own_thread() and self._runner.all_are_busy():
+        if uids and self._manager.own_engine() is not None and self._manager.all_are_busy():
             logger.warning(
                 "a handler waits for job %s, and no other worker of this process is free: if no other process runs that job, "
                 "both wait for ever", uids[0],
@@ -142,7 +142,11 @@ class Waits:
     def _watch(self, uid: UUID, future: JobFuture) -> JobFuture:
         self._open.add(future)
         future.add_done_callback(self._open.discard)
-        self._put(Wait(uid, future, self._runner.stops, self._runner.is_own_thread()))
+        try:
+            self._put(Wait(uid, future, self._manager.stops, self._manager.own_engine()))
+        except BaseException:
+            self._open.discard(future)
+            raise
         return future
 
     def _cancel(self, uid: UUID) -> None:
@@ -156,13 +160,14 @@ class Waits:
             loop = self._loop
             if loop is None:
                 loop = self._loop = self._start()
-            elif loop.is_asked_to_end:
+            if not loop.put(one):
                 raise NotRunning("the interpreter exits: no job can be waited for any more")
-            loop.put(one)
 
     def _start(self) -> WaitLoop:
         """Called under the lock. Raises NotRunning if the system starts no more threads."""
-        loop = WaitLoop(database=self._make_database(), manager=self._runner, retire=self._retire, tuning=self._settings.tuning)
+        loop = WaitLoop(
+            database=self._make_database(), manager=self._manager, retire=self._retire, tuning=self._settings.tuning
+        )
         try:
             interpreter.ends_last(loop)
             threading.Thread(target=loop.run, name="steve-waits", daemon=True).start()

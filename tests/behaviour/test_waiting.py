@@ -1,6 +1,6 @@
 """wait, wait_all and future: in a process that runs no jobs, whatever ends the job, and through everything that goes wrong.
 
-Most managers here look at their jobs only when they hear of something (FAR): what is answered within a test was notified.
+The manager `hearing` looks at its jobs only when it hears of something: what it is answered within a test was notified.
 """
 
 import asyncio
@@ -36,6 +36,7 @@ from tests.behaviour.proxy import Proxy
 from tests.behaviour.test_fork import in_child
 from tests.conftest import until
 
+QUICK = Tuning(look_interval=0.1, expiry_check=0.1)
 FAR = Tuning(wait_look_first=300.0, wait_look_most=300.0, look_interval=0.1, expiry_check=0.1)
 SOON = 30.0
 """Seconds: far sooner than the next look, and later than any machine needs."""
@@ -58,14 +59,20 @@ def work(job: Job) -> Any:
 @pytest.fixture
 def waiter(make_manager: Make) -> JobManager:
     """A manager that is never started."""
-    manager = make_manager(_tuning=FAR)
+    manager = make_manager(_tuning=QUICK)
     manager.migrate()
     return manager
 
 
 @pytest.fixture
+def hearing(waiter: JobManager, make_manager: Make) -> JobManager:
+    """As `waiter`, but it looks only when it hears of something, after its first look."""
+    return make_manager(_tuning=FAR)
+
+
+@pytest.fixture
 def worker(waiter: JobManager, make_manager: Make) -> JobManager:
-    manager = make_manager(handler=work, poll_interval=0.2, _tuning=FAR, lease=0.5, heartbeat=0.1)
+    manager = make_manager(handler=work, poll_interval=0.2, _tuning=QUICK, lease=0.5, heartbeat=0.1)
     manager.start()
     return manager
 
@@ -193,47 +200,52 @@ def ends_by_cancel_all(manager: JobManager, job: Job) -> None:
 
 @pytest.mark.parametrize("end", [ends_by_cancel, ends_by_cancel_all])
 def test_the_end_of_a_pending_job_is_heard_of(
-    end: Callable[[JobManager, Job], None], waiter: JobManager, make_manager: Make
+    end: Callable[[JobManager, Job], None], hearing: JobManager, make_manager: Make
 ) -> None:
     other = make_manager()
-    job = waiter.create("a", delay=3600)
-    future = waiter.future(job)
-    settle_down(waiter, job)
+    job = hearing.create("a", delay=3600)
+    future = hearing.future(job)
+    settle_down(hearing, job)
     end(other, job)
     with pytest.raises(JobCancelled):
         future.result(SOON)
 
 
-def test_the_expiry_of_a_job_that_nobody_claims_is_heard_of(waiter: JobManager, worker: JobManager) -> None:
-    job = waiter.create("a", delay=3600, expires_in=1)
+def test_the_expiry_of_a_job_that_nobody_claims_is_heard_of(hearing: JobManager, worker: JobManager) -> None:
+    job = hearing.create("a", delay=3600, expires_in=3)
+    future = hearing.future(job)
+    settle_down(hearing, job, worker)
     with pytest.raises(JobCancelled, match="Expired"):
-        waiter.future(job).result(SOON)
+        future.result(SOON)
 
 
-def test_a_running_job_that_is_cancelled_is_heard_of(waiter: JobManager, worker: JobManager) -> None:
-    job = waiter.create("waits")
-    future = waiter.future(job)
-    until(lambda: waiter.find(job).status is Status.RUNNING)  # type: ignore[union-attr]
-    waiter.cancel(job)
+def test_a_running_job_that_is_cancelled_is_heard_of(hearing: JobManager, worker: JobManager) -> None:
+    job = hearing.create("waits")
+    future = hearing.future(job)
+    until(lambda: hearing.find(job).status is Status.RUNNING)  # type: ignore[union-attr]
+    settle_down(hearing, job, worker)
+    hearing.cancel(job)
     with pytest.raises(JobCancelled):
         future.result(SOON)
 
 
-def test_a_snoozed_job_whose_cancel_was_asked_is_heard_of(waiter: JobManager, worker: JobManager) -> None:
+def test_a_snoozed_job_whose_cancel_was_asked_is_heard_of(hearing: JobManager, worker: JobManager) -> None:
     """Only the reply to the settlement says that the job has ended."""
-    job = waiter.create("waits and snoozes")
-    future = waiter.future(job)
-    until(lambda: waiter.find(job).status is Status.RUNNING)  # type: ignore[union-attr]
-    settle_down(waiter, job)
-    waiter.cancel(job)
+    job = hearing.create("waits and snoozes")
+    future = hearing.future(job)
+    until(lambda: hearing.find(job).status is Status.RUNNING)  # type: ignore[union-attr]
+    settle_down(hearing, job, worker)
+    hearing.cancel(job)
     with pytest.raises(JobCancelled):
         future.result(SOON)
 
 
-def test_the_end_by_a_rescue_is_heard_of(waiter: JobManager, worker: JobManager, conn: psycopg.Connection, schema: str) -> None:
-    job = waiter.create("nobody's", queue="other", delay=3600)
-    future = waiter.future(job)
-    settle_down(waiter, job)
+def test_the_end_by_a_rescue_is_heard_of(
+    hearing: JobManager, worker: JobManager, conn: psycopg.Connection, schema: str
+) -> None:
+    job = hearing.create("nobody's", queue="other", delay=3600)
+    future = hearing.future(job)
+    settle_down(hearing, job)
     conn.execute(f"insert into {schema}.process (id, name, version, lease) values (7, 'gone', '0', 0.3)")
     conn.execute(
         f"update {schema}.job set status = 'running', process_id = 7, claimed_at = now(), attempts = 3, crashes = 2, "
@@ -245,24 +257,27 @@ def test_the_end_by_a_rescue_is_heard_of(waiter: JobManager, worker: JobManager,
 
 
 def test_a_job_that_is_deleted_after_it_was_seen_is_gone_at_once(
-    waiter: JobManager, conn: psycopg.Connection, schema: str
+    hearing: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
-    job = waiter.create("a", delay=3600)
-    future = waiter.future(job)
-    settle_down(waiter, job)
-    other = waiter.create("b", delay=3600)
-    waiter.cancel(other)
+    job = hearing.create("a", delay=3600)
+    future = hearing.future(job)
+    settle_down(hearing, job)
+    other = hearing.create("b", delay=3600)
+    hearing.cancel(other)
     conn.execute(f"delete from {schema}.job where uid = %s", [job.uid])
-    waiter.delete(other)  # tells
+    hearing.delete(other)  # tells
     with pytest.raises(JobGone):
         future.result(SOON)
 
 
-def settle_down(manager: JobManager, job: Job) -> None:
-    """Wait until the first look at this job, which found it pending, is over: the next is far away."""
+def settle_down(manager: JobManager, job: Job, worker: JobManager | None = None) -> None:
+    """Wait until the first look at this job, which found it pending, is over: the next is far away. And until this worker has
+    heard that somebody waits."""
+    if worker is not None:
+        until(worker._runner.engine().awaited.now)  # type: ignore[union-attr]
     loop = manager._waits._loop
     assert loop is not None
-    until(lambda: (known := loop._book._jobs.get(job.uid)) is not None and known.was_seen and not loop._is_hinted)
+    until(lambda: (known := loop.book._jobs.get(job.uid)) is not None and known.was_seen and not loop.is_hinted)
 
 
 # -- notifications ------------------------------------------------------------------------------------------------------
@@ -282,15 +297,15 @@ def test_where_nobody_waits_there_is_no_notification_no_row_and_no_thread(
     assert waits_threads() == []
 
 
-def test_a_process_that_starts_after_the_announcement_learns_of_it_by_its_look(waiter: JobManager, make_manager: Make) -> None:
-    first = waiter.create("a", {"n": 1}, delay=3600)
-    future = waiter.future(first)
-    settle_down(waiter, first)
+def test_a_process_that_starts_after_the_announcement_learns_of_it_by_its_look(hearing: JobManager, make_manager: Make) -> None:
+    first = hearing.create("a", {"n": 1}, delay=3600)
+    future = hearing.future(first)
+    settle_down(hearing, first)
     worker = make_manager(handler=work, poll_interval=0.2, notify=True, _tuning=FAR)
     worker.start()
     awaited = worker._runner.engine().awaited  # type: ignore[union-attr]
     until(awaited.now)
-    waiter.reschedule(first, delay=0)
+    hearing.reschedule(first, delay=0)
     assert future.result(SOON).result == 1
 
 
@@ -405,7 +420,7 @@ def test_futures_end_when_the_database_does_not_answer_during_a_stop(
 ) -> None:
     manager = make_manager(proxy.conninfo, _tuning=Tuning(shutdown_grace=0.2))
     future = manager.future(waiter.create("a", delay=3600))
-    until(lambda: manager._waits._loop is not None and manager._waits._loop._is_prepared)
+    until(lambda: manager._waits._loop is not None and manager._waits._loop.session.is_prepared)
     proxy.swallow()
     manager.stop()
     with pytest.raises(NotRunning):
@@ -463,7 +478,7 @@ def test_a_job_that_is_locked_is_cancelled_later(waiter: JobManager, database_ur
     with psycopg.connect(database_url) as connection:
         connection.execute(f"select from {schema}.job for update")
         future.cancel()
-        until(lambda: waiter._waits._loop._cancels)  # type: ignore[union-attr]
+        until(lambda: waiter._waits._loop.cancels.waiting)  # type: ignore[union-attr]
     until(lambda: waiter.find(job).status is Status.CANCELLED)  # type: ignore[union-attr]
 
 
@@ -594,7 +609,7 @@ def test_futures_end_when_the_users_pool_is_closed(database_url: str, make_manag
     with ConnectionPool(database_url, min_size=0, max_size=2, open=True) as pool:
         manager = make_manager(pool)
         future = manager.future(waiter.create("a", delay=3600))
-        until(lambda: manager._waits._loop is not None and manager._waits._loop._is_prepared)
+        until(lambda: manager._waits._loop is not None and manager._waits._loop.session.is_prepared)
     with pytest.raises(SteveError, match="was closed"):
         future.result(SOON)
 

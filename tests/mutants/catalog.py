@@ -1063,7 +1063,7 @@ MUTANTS = (
         "M126",
         "after a lost connection the notifications that were missed are not made up for",
         "behaviour/test_waiting.py::test_waits_survive_cut_connections_and_an_outage",
-        Edit("_waits/loop.py", "self._is_hinted = True  # notifications that were sent before are lost", "pass"),
+        Edit("_waits/session.py", "self._database.hear() or is_new", "self._database.hear()"),
     ),
     Mutant(
         "M127",

@@ -26,7 +26,7 @@ def job(uid: UUID, status: Status = Status.COMPLETED, error: str | None = None) 
 
 
 def wait(uid: UUID, *, raises: bool = True) -> Wait:
-    return Wait(uid, JobFuture(raises=raises), 0, False)
+    return Wait(uid, JobFuture(raises=raises), 0, None)
 
 
 def book_with(*waits: Wait, now: float = 0.0) -> Book:
