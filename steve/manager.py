@@ -29,6 +29,7 @@ from steve._model.settings import Settings
 from steve._model.terms import HandlerTerms, RetryDelay
 from steve._model.tuning import Tuning
 from steve._runtime.subscription import Subscription
+from steve._runtime.weak_call import WeakCall
 from steve._waits.database import DatabaseWaits
 from steve._waits.waits import Waits
 from steve.creation import Creation
@@ -135,7 +136,7 @@ class JobManager:
             audit=audit,
             make_database=make_database,
         )
-        self._runner.on_stopped = self._waits.end
+        self._runner.on_stopped = WeakCall(self._waits.end)  # not a circle: the pool is closed with the last reference to us
 
     # -- the tables -----------------------------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ def test_a_second_wait_for_a_job_makes_it_due_soon_and_both_get_the_answer() -> 
     book = book_with(first)
     book.found([A], NOTHING, 0.0)
     book.add(second, 3.0)
-    assert book.next_due() == pytest.approx(3.003)
+    assert book.next_due() <= 3.003 + 1e-9
     book.found([A], Ended([job(A)], set()), 3.1)
     assert first.future.result(0) == second.future.result(0) == job(A)
     assert len(book) == 0
