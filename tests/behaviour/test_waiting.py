@@ -77,6 +77,12 @@ def worker(waiter: JobManager, make_manager: Make) -> JobManager:
     return manager
 
 
+def answered(future: standard.Future[Job]) -> Job:
+    """Its result, which must come soon."""
+    until(future.done, SOON)
+    return future.result(0)
+
+
 def waits_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "steve-waits" and thread.is_alive()]
 
@@ -113,12 +119,12 @@ def test_a_future_has_the_job_or_raises_what_became_of_it(waiter: JobManager, wo
     done, failed = waiter.future(waiter.create("a", {"n": 1})), waiter.future(waiter.create("fails", max_attempts=1))
     cancelled = waiter.future(later := waiter.create("a", delay=3600))
     waiter.cancel(later, "not needed")
-    assert done.result(SOON).result == 1
+    assert answered(done).result == 1
     with pytest.raises(JobFailed, match=r"\(fails\) ended failed: ValueError: no") as caught:
-        failed.result(SOON)
+        answered(failed)
     assert caught.value.job.status is Status.FAILED
     with pytest.raises(JobCancelled, match="Cancelled: not needed") as ended:
-        cancelled.result(SOON)
+        answered(cancelled)
     assert ended.value.job.uid == later.uid
 
 
@@ -172,7 +178,7 @@ def test_a_job_that_never_appears_is_gone(make_manager: Make, waiter: JobManager
     with pytest.raises(JobGone, match=f"there is no job {uid}"):
         impatient.wait(uid)
     with pytest.raises(LookupError):
-        impatient.future(uid).result(SOON)
+        answered(impatient.future(uid))
     job = waiter.create("a", delay=3600)
     with pytest.raises(JobGone):  # although the other one goes on
         impatient.wait_all([job, uid], SOON)
@@ -184,7 +190,7 @@ def test_a_job_in_an_open_transaction_is_waited_for(waiter: JobManager, worker: 
         future = waiter.future(job)
         with pytest.raises(TimeoutError):
             future.result(0.1)
-    assert future.result(SOON).result == 7
+    assert answered(future).result == 7
 
 
 # -- each end of a job notifies -----------------------------------------------------------------------------------------
@@ -208,7 +214,7 @@ def test_the_end_of_a_pending_job_is_heard_of(
     settle_down(hearing, job)
     end(other, job)
     with pytest.raises(JobCancelled):
-        future.result(SOON)
+        answered(future)
 
 
 def test_the_expiry_of_a_job_that_nobody_claims_is_heard_of(hearing: JobManager, worker: JobManager) -> None:
@@ -216,7 +222,7 @@ def test_the_expiry_of_a_job_that_nobody_claims_is_heard_of(hearing: JobManager,
     future = hearing.future(job)
     settle_down(hearing, job, worker)
     with pytest.raises(JobCancelled, match="Expired"):
-        future.result(SOON)
+        answered(future)
 
 
 def test_a_running_job_that_is_cancelled_is_heard_of(hearing: JobManager, worker: JobManager) -> None:
@@ -226,7 +232,7 @@ def test_a_running_job_that_is_cancelled_is_heard_of(hearing: JobManager, worker
     settle_down(hearing, job, worker)
     hearing.cancel(job)
     with pytest.raises(JobCancelled):
-        future.result(SOON)
+        answered(future)
 
 
 def test_a_snoozed_job_whose_cancel_was_asked_is_heard_of(hearing: JobManager, worker: JobManager) -> None:
@@ -237,7 +243,7 @@ def test_a_snoozed_job_whose_cancel_was_asked_is_heard_of(hearing: JobManager, w
     settle_down(hearing, job, worker)
     hearing.cancel(job)
     with pytest.raises(JobCancelled):
-        future.result(SOON)
+        answered(future)
 
 
 def test_the_end_by_a_rescue_is_heard_of(
@@ -267,7 +273,7 @@ def test_a_job_that_is_deleted_after_it_was_seen_is_gone_at_once(
     conn.execute(f"delete from {schema}.job where uid = %s", [job.uid])
     hearing.delete(other)  # tells
     with pytest.raises(JobGone):
-        future.result(SOON)
+        answered(future)
 
 
 def settle_down(manager: JobManager, job: Job, worker: JobManager | None = None) -> None:
@@ -306,7 +312,7 @@ def test_a_process_that_starts_after_the_announcement_learns_of_it_by_its_look(h
     awaited = worker._runner.engine().awaited  # type: ignore[union-attr]
     until(awaited.now)
     hearing.reschedule(first, delay=0)
-    assert future.result(SOON).result == 1
+    assert answered(future).result == 1
 
 
 def test_a_process_that_hears_no_notification_looks_by_itself(make_manager: Make, worker: JobManager) -> None:
@@ -393,9 +399,9 @@ def test_after_request_stop_the_futures_end_when_the_handlers_have_returned(make
     with pytest.raises(TimeoutError):
         never.result(0.2)
     may_return.set()
-    assert runs.result(SOON).status is Status.COMPLETED
+    assert answered(runs).status is Status.COMPLETED
     with pytest.raises(NotRunning):
-        never.result(SOON)
+        answered(never)
 
 
 def test_a_handler_that_waits_cannot_hold_up_a_stop_for_ever(make_manager: Make) -> None:
@@ -502,7 +508,7 @@ def test_waits_survive_cut_connections_and_an_outage(
     settle_down(manager, first)
     proxy.cut()
     worker.reschedule(first, delay=0)
-    assert futures[0].result(SOON).result == 1
+    assert answered(futures[0]).result == 1
     proxy.refuse()
     until(lambda: "jobs cannot be waited for at present" in caplog.text)
     worker.reschedule(second, delay=0)
@@ -510,7 +516,7 @@ def test_waits_survive_cut_connections_and_an_outage(
     with pytest.raises(TimeoutError, match=r"the status of job .* is unknown: "):
         manager.wait(second, 0.1)
     proxy.accept()
-    assert futures[1].result(SOON).result == 2
+    assert answered(futures[1]).result == 2
 
 
 def test_waits_survive_a_server_that_hangs(proxy: Proxy, make_manager: Make, worker: JobManager) -> None:
@@ -523,7 +529,7 @@ def test_waits_survive_a_server_that_hangs(proxy: Proxy, make_manager: Make, wor
     worker.wait(job, SOON)
     until(lambda: proxy.waited() > 0.3)
     proxy.accept()
-    assert future.result(SOON).result == 1
+    assert answered(future).result == 1
 
 
 def test_the_thread_goes_on_whatever_is_raised_in_it(
@@ -543,7 +549,7 @@ def test_the_thread_goes_on_whatever_is_raised_in_it(
 
     monkeypatch.setattr(loop._database, "hear", broken)
     worker.reschedule(job, delay=0)
-    assert future.result(SOON).result == 7
+    assert answered(future).result == 7
     assert "the thread of the waits failed; it goes on" in caplog.text
 
 
@@ -564,9 +570,9 @@ def test_a_job_whose_row_cannot_be_read_fails_its_own_waits_alone(
     monkeypatch.setattr(database, "find_ended", find_ended)
     for job in jobs:
         worker.reschedule(job, delay=0)
-    assert [future.result(SOON).result for n, future in enumerate(futures) if n != 3] == [0, 1, 2, *range(4, 10)]
+    assert [answered(future).result for n, future in enumerate(futures) if n != 3] == [0, 1, 2, *range(4, 10)]
     with pytest.raises(SteveError, match="cannot be read: ValueError"):
-        futures[3].result(SOON)
+        answered(futures[3])
 
 
 def test_without_tables_a_wait_says_what_to_run(make_manager: Make) -> None:
@@ -611,7 +617,7 @@ def test_futures_end_when_the_users_pool_is_closed(database_url: str, make_manag
         future = manager.future(waiter.create("a", delay=3600))
         until(lambda: manager._waits._loop is not None and manager._waits._loop.session.is_prepared)
     with pytest.raises(SteveError, match="was closed"):
-        future.result(SOON)
+        answered(future)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
@@ -625,14 +631,14 @@ def test_after_a_fork_parent_and_child_wait_each_by_itself(waiter: JobManager, w
 
     def in_the_child() -> None:
         with pytest.raises(NotRunning, match="belongs to the parent"):
-            future.result(SOON)
+            answered(future)
         assert called == []
         assert waiter.wait(waiter.create("a", {"n": 2}), SOON).result == 2
         waiter.stop()
 
     assert in_child(in_the_child) == 0
     worker.reschedule(job, delay=0)
-    assert future.result(SOON).result == 1
+    assert answered(future).result == 1
     assert called == [os.getpid()]
 
 
