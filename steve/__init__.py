@@ -13,6 +13,7 @@ A folder imports only from folders named before it in this list, except that _en
     _database/    everything about PostgreSQL: connections, statements, migrations, rights, the meaning of errors
     _client/      what callers ask for: create, find, control, prune, migrate
     _engine/      what works between start() and stop(): wiring.py first, then claim/ work/ settle/ events/ liveness/ upkeep/
+    _waits/       wait, wait_all and future: one thread that waits for jobs to end
 
 cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other program would.
 """
@@ -29,6 +30,9 @@ from steve.errors import (
     Fail,
     ForkedProcessError,
     InvalidJob,
+    JobCancelled,
+    JobFailed,
+    JobGone,
     LeaseLost,
     NotPossible,
     NotRunning,
@@ -65,6 +69,9 @@ __all__ = [
     "Health",
     "InvalidJob",
     "Job",
+    "JobCancelled",
+    "JobFailed",
+    "JobGone",
     "JobManager",
     "LeaseLost",
     "NewJob",

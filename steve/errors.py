@@ -4,9 +4,12 @@
     ├── InvalidJob (also ValueError)   steve or PostgreSQL refuses an argument of create: nothing was stored
     ├── AlreadyExists                  create(on_conflict="raise") found a job with the same `unique`
     ├── SchemaError                    the tables are missing, too old, too new or changed by hand
-    ├── NotRunning                     the call needs a running handler or a started manager
+    ├── NotRunning                     the call needs a running handler or a started manager, or the manager ended meanwhile
     ├── NotPossible                    the job's status does not allow the call: nothing was changed
     ├── LeaseLost                      complete() came too late: another process has the job, and the transaction is rolled back
+    ├── JobFailed                      the job that a future stands for has failed
+    ├── JobCancelled                   the job that a future stands for was cancelled
+    ├── JobGone (also LookupError)     the job that somebody waits for does not exist, or not any more
     ├── Unavailable                    the database could not be reached: nothing was stored
     ├── OutcomeUnknown                 the connection broke while a job was sent: it may or may not have been stored
     └── ForkedProcessError             a manager on the user's own pool, used in the child of a fork
@@ -67,7 +70,7 @@ class NotRunning(SteveError):
     """The call needs something that does not run here.
 
     Either `current_run()` was called outside a handler; or `create(on_done=...)` was called on a manager that is not started or
-    has no handler for the type.
+    has no handler for the type; or the manager was stopped while somebody waited for a job.
     """
 
 
@@ -89,6 +92,38 @@ class LeaseLost(SteveError):
     The transaction can only be rolled back, even if the handler catches this error. Whatever the handler returns or raises is
     dropped.
     """
+
+
+class JobFailed(SteveError):
+    """The job ended `failed`. Futures raise it.
+
+    `job`: the job as it ended.
+    """
+
+    def __init__(self, message: str, job: Job) -> None:
+        super().__init__(message, job)
+        self.job = job
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class JobCancelled(SteveError):
+    """The job ended `cancelled`. Futures raise it.
+
+    `job`: the job as it ended.
+    """
+
+    def __init__(self, message: str, job: Job) -> None:
+        super().__init__(message, job)
+        self.job = job
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class JobGone(SteveError, LookupError):
+    """The job that somebody waits for does not exist: it was deleted, or the transaction that created it was rolled back."""
 
 
 class Unavailable(SteveError):

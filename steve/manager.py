@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -19,6 +20,7 @@ from steve._database.statements import statements_for
 from steve._engine.events.health_listeners import HealthListener
 from steve._engine.events.listeners import Listener
 from steve._engine.events.stuck_listeners import StuckListener
+from steve._engine.for_callers import ForCallers
 from steve._engine.health import with_problems
 from steve._engine.registry import Registry
 from steve._engine.runner import Runner
@@ -28,6 +30,9 @@ from steve._model.settings import Settings
 from steve._model.terms import HandlerTerms, RetryDelay
 from steve._model.tuning import Tuning
 from steve._runtime.subscription import Subscription
+from steve._runtime.weak_call import WeakCall
+from steve._waits.database import DatabaseWaits
+from steve._waits.waits import Waits
 from steve.creation import Creation
 from steve.errors import NotRunning
 from steve.health import Health
@@ -125,9 +130,22 @@ class JobManager:
         )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
         calls = Calls(connections=connections, statements=statements, settings=settings)
-        told, audit = self._runner, self._audit
+        told, audit = ForCallers(runner=self._runner, registry=self._registry), self._audit
         self._control = Control(calls=calls, statements=statements, notify=notify, told=told, audit=audit)
         self._bulk = Bulk(calls=calls, statements=statements, settings=settings, told=told, audit=audit)
+
+        def make_database() -> DatabaseWaits:
+            return DatabaseWaits(connections=connections, calls=calls, statements=statements, audit=audit, settings=settings)
+
+        self._waits = Waits(
+            connections=connections,
+            statements=statements,
+            settings=settings,
+            manager=told,
+            audit=audit,
+            make_database=make_database,
+        )
+        self._runner.on_stopped = WeakCall(self._waits.end)  # not a circle: the pool is closed with the last reference to us
 
     # -- the tables -----------------------------------------------------------------------------------------------------
 
@@ -388,6 +406,34 @@ class JobManager:
         that another process still asks for. Raises TypeError, ValueError, SchemaError and Unavailable.
         """
         return self._client.prune(older_than, status=status, type=type, tags=tags)
+
+    # -- waiting --------------------------------------------------------------------------------------------------------
+
+    def wait(self, job: Job | UUID | str, timeout: float | None = None) -> Job:
+        """Wait until the job has ended, in whatever process it runs, and return it as it is then. It may have failed or been
+        cancelled. The manager need not be started.
+
+        `timeout`: seconds; None: however long it takes. An outage of the database is waited out. Raises TimeoutError, which
+        tells the job's status; JobGone if the job was deleted meanwhile, or is not there for 10 seconds, as long as it may be
+        part of an open transaction; NotRunning if the manager is stopped before the job has ended; SchemaError, TypeError and
+        ValueError.
+        """
+        return self._waits.wait(job, timeout)
+
+    def wait_all(self, jobs: Iterable[Job | UUID | str], timeout: float | None = None) -> list[Job]:
+        """Do what `wait` does, for many jobs. Returns them in the order given, when all have ended. `timeout`: for all
+        together. Raises what `wait` raises, as soon as that is true of one of the jobs."""
+        return self._waits.wait_all(jobs, timeout)
+
+    def future(self, job: Job | UUID | str) -> Future[Job]:
+        """A future of the standard library that stands for the end of the job.
+
+        Its result is the job, if that is completed. It raises JobFailed or JobCancelled, whose `job` is the job, and JobGone
+        and NotRunning as `wait` does. `cancel()` returns at once, and soon cancels the job if it has not begun. So
+        `concurrent.futures.wait`, `as_completed` and `asyncio.wrap_future` work. Functions given to `add_done_callback` are
+        called by the thread of all waits, so they should not take long. Raises TypeError and ValueError.
+        """
+        return self._waits.future(job)
 
     # -- controlling ----------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ FLOORS = [
     {"_runtime"},
     {"_database"},
     {"_client", "_engine"},
-    {"tasks"},
+    {"tasks", "_waits"},
     {"manager"},
     {"__init__"},
     {"__main__", "cli", "demo", "embedded"},  # programs, which use only the public names of steve

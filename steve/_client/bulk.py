@@ -114,7 +114,7 @@ class Bulk:
         matching = checked("delete", filters)
 
         def delete(ours: Connection, span: Span, wake: Wake) -> Batch:
-            return self._statements.bulk.delete_jobs(ours, matching, span)
+            return self._statements.bulk.delete_jobs(ours, matching, span, wake)
 
         return self._run(Step("delete", matching, delete), filters, options)
 

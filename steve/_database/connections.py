@@ -165,6 +165,26 @@ class Connections:
                 raise
         return loops
 
+    def for_waits(self) -> LoopConnection | None:
+        """A connection for the thread that waits for jobs to end, which need not be open in any started manager. None: the
+        user's pool is too small for one, so that thread has to borrow one for each statement. Raises SteveError."""
+        if self._listen_conninfo is not None:
+            route = Route()
+            opener: Opener = _Direct(
+                self._listen_conninfo, HostOrder(), self._preparing(prepare_for_loop, route), self._timeout
+            )
+            return self._kept_by(opener, route)
+        if self._users is not None:
+            self._users.check_open()
+            if 0 < self._users.pool.max_size <= len(self._kept()) + 1:
+                return None
+        return self._loop(prepare_for_loop)
+
+    def check_open(self) -> None:
+        """Raises SteveError if the user's pool cannot be used any more."""
+        if self._users is not None:
+            self._users.check_open()
+
     def _loop(self, prepare_session: Prepare | None) -> LoopConnection:
         """`prepare_session`: gives the session its settings. None: the loop does not depend on them."""
         prepare = self._preparing(prepare_session, self._route)

@@ -226,6 +226,12 @@ class UsersPool:
     def make_room(self, more: int) -> None:
         """Does nothing, since the user has said how large the pool is."""
 
+    def check_open(self) -> None:
+        """Raises ForkedProcessError, and SteveError if the user has closed the pool."""
+        self._check_fork()
+        if self.pool.closed:
+            raise SteveError("the pool given as db was closed: this manager cannot reach the database any more")
+
     def check_size(self, kept: list[str]) -> None:
         """Raises ValueError if the pool is too small for a manager that keeps a connection for each of these loops."""
         if 0 < self.pool.max_size <= len(kept):

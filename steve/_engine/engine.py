@@ -16,9 +16,10 @@ from steve._engine.ending import Ending
 from steve._engine.health import Idle, Outages, judge_health
 from steve._engine.liveness.reconcile import Held
 from steve._engine.parts import Parts
+from steve._engine.settle.awaited import Awaited
 from steve._engine.settle.commits import Commits
 from steve._engine.upkeep.threads import call_aside
-from steve._engine.work.running import log_stacks
+from steve._engine.work.running import RunningJobs, log_stacks
 from steve._model import json as _json
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict
@@ -34,15 +35,18 @@ class Engine:
         """`process`: the name of this process, host:pid; `own_threads`: marks the threads of all engines of the manager."""
         self.process = process
         self.stopping = False
+        self.awaited = Awaited()
         self.ending = Ending(process_id=process_id, shutdown_grace=settings.tuning.shutdown_grace)
         self._settings = settings
         self._own_threads = own_threads
         self._parts: Parts
         self.commits: Commits
+        self.running: RunningJobs
 
     def assemble(self, parts: Parts) -> None:
         self._parts = self.ending.parts = parts
         self.commits = parts.commits
+        self.running = parts.running
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 
 from steve._database import migrations
 from steve._database.connections import Connections
@@ -25,7 +26,6 @@ from steve._runtime import fork
 from steve._runtime.log import logger
 from steve.errors import SteveError, Unavailable, shown
 from steve.health import Health
-from steve.job import Job
 from steve.report import StopReport
 
 
@@ -37,6 +37,8 @@ class Runner:
         self._statements = statements
         self._connections = connections
         self._registry = registry
+        self.on_stopped: Callable[[], object] = lambda: None
+        """Called at the end of each `stop()` that has waited for the engines."""
         self._reset()
         registry.when_handlers_change(self._wake)
         fork.register(self)
@@ -46,14 +48,16 @@ class Runner:
         # locks.
         self._starting = threading.Lock()
         # Engines of earlier starts that were asked to stop and have not ended, and then the engine of the last start.
-        self._engines: tuple[Engine, ...] = ()
+        self.engines: tuple[Engine, ...] = ()
         self._is_asked_to_stop = False  # since the last start began
+        self.stops = 0  # how often it was asked to stop, and when that was last
+        self.stop_asked_at = 0.0
         self._own_threads = threading.local()
 
     def reset_after_fork(self) -> None:
         """In the child of a fork: go back to the state before any start. The parent's threads do not exist here, and its locks
         may be held forever."""
-        engines = self._engines
+        engines = self.engines
         fork.leave_alone(engines)
         self._connections.reset_after_fork(started=any(not engine.wait_for_end(0) for engine in engines))
         self._registry.reset_after_fork()
@@ -80,12 +84,12 @@ class Runner:
     def _start(self, workers: int, migrate: bool) -> None:
         self._is_asked_to_stop = False
         self._connections.open()
-        earlier = self._engines
+        earlier = self.engines
         try:
             engine = self._build(workers, migrate)
             engine.start()
         except BaseException:  # a signal handler may raise anything between two lines
-            for one in self._engines:
+            for one in self.engines:
                 if one not in earlier and not one.wait_for_end(0):
                     one.give_up()
             raise
@@ -102,7 +106,7 @@ class Runner:
         engine: Engine | None = None
 
         def undo(action: Callable[[], object]) -> None:
-            if engine is None or engine not in self._engines:  # once it is there, give_up() does this
+            if engine is None or engine not in self.engines:  # once it is there, give_up() does this
                 action()
 
         def deregister() -> None:
@@ -131,8 +135,8 @@ class Runner:
                         hooks=self._registry.around_thread,
                     ),
                 )
-                running = tuple(earlier for earlier in self._engines if not earlier.wait_for_end(0))
-                self._engines = (*running, engine)
+                running = tuple(earlier for earlier in self.engines if not earlier.wait_for_end(0))
+                self.engines = (*running, engine)
             except DatabaseFailure as error:
                 raise self._explained(error) from error
             on_failure.pop_all()
@@ -157,19 +161,24 @@ class Runner:
 
     def request_stop(self) -> None:
         self._is_asked_to_stop = True
-        for engine in self._engines:
+        self.stop_asked_at = time.monotonic()
+        self.stops += 1
+        for engine in self.engines:
             engine.ask_to_stop()
 
     def stop(self, timeout: float | None) -> StopReport:
         check_timeout("timeout", timeout)
         fork.notice_fork()
         self._is_asked_to_stop = True
-        engines = self._engines  # keep this tuple: a start() meanwhile replaces it with another
+        self.stop_asked_at = time.monotonic()
+        self.stops += 1
+        engines = self.engines  # keep this tuple: a start() meanwhile replaces it with another
         for engine in engines:
             engine.ask_to_stop()
         untold = self._registry.listeners.waiting_once()  # before the wait: a start() meanwhile may add others
         report = stop_all(engines, timeout)
         if not any(engine.is_own_thread() for engine in engines):
+            self.on_stopped()
             self._registry.listeners.drop_once(*untold)
             if report.complete:  # otherwise a handler or listener that still runs may use the connections
                 self._connections.close()
@@ -177,31 +186,21 @@ class Runner:
 
     def has_ended(self, seconds: float) -> bool:
         """Wait at most `seconds` for each engine. Returns whether all have ended."""
-        return all(engine.wait_for_end(seconds) for engine in self._engines)
+        return all(engine.wait_for_end(seconds) for engine in self.engines)
 
     # -- asking ---------------------------------------------------------------------------------------------------------
 
     def engine(self) -> Engine | None:
         """Returns the engine that runs, or None."""
         fork.notice_fork()
-        return next((engine for engine in self._engines if not engine.stopping), None)
+        return next((engine for engine in self.engines if not engine.stopping), None)
 
     def health(self) -> Health:
         engine = self.engine()
         return STOPPED if engine is None else engine.health()
 
-    def wants_cancelled(self) -> bool:
-        """Whether a listener may want to know of a job that a call in this process cancels."""
-        return self.engine() is not None and self._registry.listeners.want_done()
-
-    def on_cancelled(self, jobs: Sequence[Job]) -> None:
-        """Calls in this process have cancelled these jobs before they ran."""
-        if (engine := self.engine()) is not None:
-            for job in jobs:
-                engine.commits.on_cancelled(job)
-
     def _wake(self) -> None:
-        for engine in self._engines:
+        for engine in self.engines:
             engine.wake()
 
 

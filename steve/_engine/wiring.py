@@ -144,6 +144,7 @@ def build(
         process=process,
         notify=settings.notify,
         is_wanted=registry.listeners.want,
+        awaited=engine.awaited,
     )
     settler = Settler(queue=queue, database=settlement, commits=commits, outage=outage, tuning=tuning)
 
@@ -263,7 +264,7 @@ def build(
             database=DatabaseListener(connection=connections.listen, statements=statements.notifications),
             claimer=claimer,
             stand_back=schedule.crowd.stand_back_seconds,
-            cancel_asked=engine.cancel_asked,
+            engine=engine,
             outage=outage,
             tuning=tuning,
         )

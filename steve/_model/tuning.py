@@ -108,6 +108,29 @@ class Tuning:
     on_done_most: int = 10_000
     """To forget the on_done= of jobs that ended in other processes, the scanner looks up this many jobs at a time."""
 
+    # Waiting for jobs to end
+    wait_first: float = 0.003
+    """A wait looks this soon after it began whether the job has ended. A look at once would only compete with the process that
+    runs a job which was just created."""
+    wait_look_first: float = 0.02
+    """If no notification comes, it looks again after this time..."""
+    wait_look_most: float = 0.5
+    """... and then less and less often, but at least this often."""
+    wait_looks: int = 50
+    """How many looks a second a process makes for all its waits, at most: see `_waits/pace.py`."""
+    wait_share: float = 0.25
+    """Looks take at most this share of the time: after one that took long, the next comes later."""
+    wait_unseen: float = 10.0
+    """A job that does not exist is waited for this long, since the transaction that creates it may still be open."""
+    wait_announced: int = 15
+    """For how many seconds it is announced that somebody waits..."""
+    wait_renewal: float = 5.0
+    """... and how often it is announced again while somebody does."""
+    wait_linger: float = 30.0
+    """The thread of the waits ends when nobody has waited for this long."""
+    wait_stopping: float = 30.0
+    """A handler may go on waiting for another job for this long after its manager was asked to stop."""
+
     # Threads and health
     restart_pause: float = 0.1
     """A loop that failed begins again after this pause, which doubles with each further failure..."""

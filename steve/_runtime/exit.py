@@ -29,10 +29,19 @@ class _Exit:
         self.is_exiting = False
         self._registered = False
         self._engines: WeakSet[Stoppable] = WeakSet()
+        self._last: WeakSet[Stoppable] = WeakSet()
 
     def ends_after(self, engine: Stoppable) -> None:
         """Have this engine end before the interpreter exits."""
         self._engines.add(engine)
+        self._register()
+
+    def ends_last(self, one: Stoppable) -> None:
+        """As `ends_after`, but only when the engines have ended, because their handlers may need it."""
+        self._last.add(one)
+        self._register()
+
+    def _register(self) -> None:
         register = getattr(threading, "_register_atexit", None)  # Python's own, since 3.9; not documented
         if register is not None and not self._registered:
             self._registered = True
@@ -41,14 +50,16 @@ class _Exit:
     def forget(self) -> None:
         """In the child of a fork: forget the engines, which run in the parent."""
         self._engines = WeakSet()
+        self._last = WeakSet()
 
     def _end(self) -> None:
         self.is_exiting = True
-        engines = list(self._engines)
-        for engine in engines:
-            engine.ask_to_stop()
-        for engine in engines:
-            engine.wait_for_end()
+        for group in (self._engines, self._last):
+            members = list(group)
+            for one in members:
+                one.ask_to_stop()
+            for one in members:
+                one.wait_for_end()
 
 
 interpreter = _Exit()

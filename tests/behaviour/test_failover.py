@@ -59,6 +59,25 @@ def test_what_was_acknowledged_before_a_failover_completes_after_it(servers: Pai
         assert manager.stop(60).complete
 
 
+def test_those_who_wait_have_their_answers_after_a_failover(servers: Pair) -> None:
+    servers.rejoin(rewind=True)
+    may_return = threading.Event()
+    worker = JobManager(servers.conninfo(), lambda job: may_return.wait(60) and job.payload["n"], schema="failover")
+    waiter = JobManager(servers.conninfo(), schema="failover")
+    worker.start(2)
+    try:
+        futures = [waiter.future(job) for job in waiter.create_many([("a", {"n": n}) for n in range(20)])]
+        until(lambda: len(waiter.fetch_all(Status.RUNNING)) >= 2)
+        servers.primary.stop("immediate")
+        servers.promote()
+        may_return.set()
+        assert [future.result(60).result for future in futures] == list(range(20))
+    finally:
+        may_return.set()
+        waiter.stop()
+        assert worker.stop(60).complete
+
+
 def test_a_primary_that_turns_read_only_is_left_for_the_new_one(servers: Pair) -> None:
     """The connections to the old primary stay open and report SQLSTATE 25006. Each is dropped, and the next try finds the new
     primary."""

@@ -111,6 +111,19 @@ def test_without_a_session_of_its_own_a_heartbeat_holds_no_lock_and_the_lease_co
     assert left_behind(bounced) == [[], []]
 
 
+def test_a_process_waits_for_jobs_by_looking(bounced: str, make_manager: Callable[..., JobManager]) -> None:
+    worker, waiter = make_manager(bounced, Tally(), poll_interval=0.05), make_manager(bounced)
+    worker.start()
+    jobs = waiter.create_many([("a", {"n": n}) for n in range(50)])
+    assert [job.result for job in waiter.wait_all(jobs, 60)] == [{"n": n} for n in range(50)]
+    future = waiter.future(waiter.create("a", delay=3600))
+    future.cancel()
+    until(lambda: len(waiter.fetch_all("cancelled")) == 1)
+    assert worker.stop().complete
+    waiter.stop()
+    assert left_behind(bounced) == [[], []]
+
+
 def test_listen_db_restores_the_notifications_and_the_lock_of_the_process(
     bounced: str,
     make_manager: Callable[..., JobManager],

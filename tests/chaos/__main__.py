@@ -37,6 +37,7 @@ from . import (  # noqa: F401 - the import registers their faults
     tables,
     timeouts,
     unique,
+    waits,
 )
 from .cluster import Cluster, opened
 from .faults import FAULTS, Fault, Site, Skipped, chosen

@@ -44,6 +44,7 @@ FLAWS = {
     "listener_missing": "final states never told, more than the deaths of processes explain",
     "failed_unrun": "failed without a run",
     "failed_innocent": "failed, though its handler neither raised nor was alone in a process that died",
+    "waits": "futures that hang, or that say what is not so",
     "state": "rows that must not exist: running jobs, processes that are gone",
     "leaks": "connections, threads or files left behind",
     "broken": "a further expectation of the fault that was not met",
@@ -135,6 +136,11 @@ def check(
             flaws["failed_unrun"].append(k)
         if job.status == "failed" and runs and not _is_guilty(k, events, raised, logged):
             flaws["failed_innocent"].append(k)
+    answers = {event["k"]: event["how"] for event in events if event["ev"] == "answered"}
+    for k in sorted(_keys(events, "asked")):
+        told_how, so = answers.get(k, "nothing"), rows[k].status if k in rows else "JobGone"
+        if told_how != so and not (k in undone and told_how in FINAL):
+            flaws["waits"].append(f"{k}: {told_how}, not {so}")
     untold = [k for k, job in rows.items() if job.status in FINAL and not told[k]]
 
     found.jobs = len(jobs)

@@ -10,21 +10,28 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_futures
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import psycopg
 
-from steve import Job, JobManager, NewJob, OutcomeUnknown, SteveError
+from steve import Job, JobCancelled, JobFailed, JobManager, NewJob, OutcomeUnknown, SteveError
 from steve.job import OnConflict
 
 from .ledger import Ledger
 from .options import CreatorOptions
+
+FUTURES_SECONDS = 60.0
+"""How long the futures may take to be done after the last job was created."""
 
 
 class Creator:
@@ -35,6 +42,7 @@ class Creator:
         self.ledger = Ledger(Path(options.ledger) / f"creator-{os.getpid()}.jsonl")
         self.manager = JobManager(options.conninfo, schema=options.schema)
         self.stopping = threading.Event()
+        self._futures: list[Future[Job]] = []
         self._lock = threading.Lock()  # protects the three below
         self._named = 0
         self.counts: Counter[str] = Counter()
@@ -126,6 +134,51 @@ class Creator:
         with self._lock:
             self.counts[how] += len(jobs)
             self.times.append(seconds)
+        if self.options.waits:
+            self._ask(made)
+
+    def _ask(self, jobs: list[Job]) -> None:
+        """Have a future for each of these jobs."""
+        for job in jobs:
+            k = job.payload["k"]
+            self.ledger.note("asked", k=k)
+            future = self.manager.future(job)
+            future.add_done_callback(partial(self._answered, k))
+            self._futures.append(future)
+
+    def _answered(self, k: str, future: Future[Job]) -> None:
+        try:
+            how = str(future.result(0).status)
+        except (JobFailed, JobCancelled) as error:
+            how = str(error.job.status)
+        except Exception as error:
+            how = type(error).__name__
+        self.ledger.note("answered", k=k, how=how)
+
+    def wait(self) -> None:
+        """Wait until all futures are done, or hang."""
+        wait_for_futures(self._futures, FUTURES_SECONDS)
+
+    def fork(self) -> None:
+        """Until the end: fork children, in which the parent's futures end at once and the manager works on."""
+        while not self.stopping.wait(0.3):
+            self.ledger.note("fault", what="fork", pid=os.getpid())
+            pid = os.fork()
+            if pid:
+                if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+                    self.ledger.note("answered", k="child", how="a child hangs or failed")
+                    self.ledger.note("asked", k="child")
+                continue
+            status = 1
+            try:
+                signal.alarm(30)
+                inherited = self._futures[-100:]
+                is_done = all(future.done() for future in inherited)
+                job = self.manager.create("a", {"k": f"{self.options.name}-child-{os.getpid()}", "ms": 1, "raises": 0})
+                self.ledger.note("enq_ok", k=job.payload["k"])
+                status = int(not is_done or self.manager.wait(job, 20).status != "completed")
+            finally:
+                os._exit(status)
 
 
 def main() -> None:
@@ -139,8 +192,11 @@ def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
     for thread in threads:
         thread.start()
+    if creator.options.forks:
+        creator.fork()
     for thread in threads:
         thread.join()
+    creator.wait()
     creator.manager.stop()
     times = sorted(creator.times) or [0.0]
     answer = {"p99": times[int(len(times) * 0.99) - 1], "slowest": times[-1], **creator.counts}

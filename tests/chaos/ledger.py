@@ -7,6 +7,8 @@ processes.
     enq_ok, enq_unknown, enq_fail   k       a create returned; its outcome is unknown; it failed and stored nothing
     enq_duplicate                   k, of: a create returned the job `of`, which was there and had its key. With a key, these
                                     four also have `key` and `begun`, the time when the create began
+    asked                           k: somebody waits for the job, by a future
+    answered                        k, how: the future is done: the job's status, or the name of the error
     run_start                       k, attempt, run, pid
     run_end                         k, attempt, run, pid, ok
     listener                        k, status, pid

@@ -48,6 +48,10 @@ class CreatorOptions:
     keys: int = 0
     """How many keys its jobs share as their `unique`; 0: they have none."""
     on_conflict: str = "return"
+    waits: bool = False
+    """Whether it has a future for each job, and tells how it ended."""
+    forks: bool = False
+    """Whether it forks children while it waits."""
     do: str | None = None
     """What else the handlers of its jobs do: see worker.py."""
 

@@ -53,6 +53,16 @@ def test_a_sound_ledger_has_no_flaw() -> None:
     assert (found.jobs, found.runs, found.extra_runs, found.recovered, found.untold) == (2, 2, 0, 1, 0)
 
 
+def test_futures_that_hang_or_lie_are_found() -> None:
+    def asked(k: str, how: str | None = None) -> list[Event]:
+        answered = [{"t": 4.0, "ev": "answered", "k": k, "how": how}] if how else []
+        return [*done(k), {"t": 0.5, "ev": "asked", "k": k}, *answered]
+
+    events = [*asked("a", "completed"), *asked("b"), *asked("c", "failed"), *asked("d", "NotRunning"), *asked("e", "JobGone")]
+    found = check(events, [job(k) for k in "abcd"], [attempt(k) for k in "abcd"], gone={"e"})
+    assert flaws(found) == {"waits": ["b: nothing, not completed", "c: failed, not completed", "d: NotRunning, not completed"]}
+
+
 def test_a_retry_and_a_rescue_explain_further_runs() -> None:
     events = [
         enq("a"), start("a"), end("a", ok=False), start("a", 2), death(), start("a", 3, pid=8), end("a", 3, pid=8), told("a"),

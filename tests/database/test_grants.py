@@ -141,6 +141,31 @@ def test_a_producer_creates_jobs_alone_and_in_its_own_transaction(
     assert theirs.migrate() == []  # it sees that there is nothing to do
 
 
+def test_a_worker_and_a_reader_wait_for_jobs_and_a_producer_does_not(
+    granted: dict[str, Role], make_manager: MakeManager, manager: JobManager, conn: psycopg.Connection, schema: str
+) -> None:
+    done = manager.cancel(manager.create("a", delay=3600))
+    assert done is not None
+    for kind, announces in (("reader", 0), ("worker", 1)):
+        theirs = make_manager(granted[kind].url)
+        assert theirs.wait(done, 30) == done
+        announced = conn.execute(sql.SQL("select count(*) from {}.waiter").format(sql.Identifier(schema))).fetchone()
+        assert announced == (announces,)
+        theirs.stop()
+    theirs = make_manager(granted["producer"].url)
+    assert_forbidden(lambda: theirs.wait(done, 30), granted["producer"])
+
+
+def test_a_future_that_a_reader_gives_up_leaves_its_job_alone(
+    granted: dict[str, Role], make_manager: MakeManager, manager: JobManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = manager.create("a", delay=3600)
+    reader = make_manager(granted["reader"].url)
+    reader.future(job).cancel()
+    until(lambda: "the jobs of 1 futures that were given up cannot be cancelled" in caplog.text)
+    assert manager.find(job) == job
+
+
 def test_a_worker_controls_jobs_and_the_others_do_not(
     granted: dict[str, Role], make_manager: MakeManager, manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:

@@ -31,6 +31,7 @@ from steve._database.statements.processes import ProcessStatements
 from steve._database.statements.script import Script
 from steve._database.statements.settlement import SettlementStatements
 from steve._database.statements.unique import UniqueStatements
+from steve._database.statements.waits import WaitStatements
 from steve._model.claim import Demand
 from steve._model.claimed import Claimed
 from steve._model.outcome import NotBegun, Verdict, judge
@@ -114,6 +115,7 @@ class Planned:
         self.audit = AuditStatements(script())
         self.settlement = SettlementStatements(script())
         self.completion = CompletionStatements(script())
+        self.waits = WaitStatements(script())
         self.processes = ProcessStatements(script())
         self._script = script
         self._claims: dict[tuple[str, ...] | None, ClaimStatements] = {}
@@ -294,10 +296,17 @@ def test_the_statements_of_a_started_manager_use_indexes(
             plans = plans_of(planned.settlement.settle_unlocked, connection, "host:1", verdicts(group), 1.0, True, True)
             assert_by_index(plans, ("unlocked", len(group), statistics))
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
+            tell = partial(planned.settlement.settle_jobs, awaited=True)
+            plans = plans_of(tell, connection, "host:1", verdicts(group), 1.0, True, True)
+            assert_by_index(plans, ("settle and tell", len(group), statistics))
+            assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
+            plans = plans_of(partial(planned.waits.find_ended, prepare=True), connection, group)
+            assert_by_index(plans, ("ended", len(group), statistics))
+            assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
             plans = plans_of(planned.settlement.find_blockers, connection, group)
             assert_by_index(plans, ("blockers", len(group), statistics))
             assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
-        plans = plans_of(planned.claims().expire_jobs, connection)
+        plans = plans_of(partial(planned.claims().expire_jobs, notify=True), connection)
         assert_by_index(plans, ("expire", statistics))
         assert {index for plan in plans for index in indexes(plan)} == {"job_expiry", "job_pkey"}
         assert_by_index(plans_of(planned.jobs.find_jobs, connection, uids[:1]), ("find", statistics))
@@ -551,6 +560,7 @@ def test_a_call_about_one_job_goes_to_it_by_its_key(
                 ),
                 "lease": plans_of(planned.completion.find_lease, connection, RunClaim(uid, 1, CLAIMED_AT, 0.0)),
                 "lock": plans_of(planned.completion.is_locked, connection, uid),
+                "ended": plans_of(partial(planned.waits.find_ended, prepare=False), connection, [uid]),
             }.items():
                 if rows > 1:  # a table of one row may well be read whole
                     assert_by_index(plans, (what, status, statistics), bitmap=True)
@@ -593,7 +603,7 @@ def test_a_call_for_many_walks_the_primary_key(
             for plans in (
                 plans_of(bulk.cancel_jobs, connection, matching, span, wake, None, "Cancelled", True),
                 plans_of(bulk.retry_jobs, connection, matching, span, wake, None),
-                plans_of(bulk.delete_jobs, connection, matching, span),
+                plans_of(bulk.delete_jobs, connection, matching, span, wake),
             ):
                 assert_by_index(plans, (status, statistics, span.dry, span.uids), bitmap=True)
                 used = {index for plan in plans for index in indexes(plan)}

@@ -363,6 +363,33 @@ def test_a_flask_view_creates_a_job_that_its_process_does_after_a_fork(reader: R
     assert "mail to ada@example.com Welcome!" in ends_well(reader.run("server.py"))
 
 
+def test_a_flask_view_waits_for_a_job_and_gives_up_in_time(reader: Reader) -> None:
+    reader.save(
+        how_to("waiting"),
+        how_to("flask"),
+        shop__mail="def send_mail(address, text): pass",
+        client="""
+            import shop.quotes
+            from shop.jobs import manager
+            from shop.quotes import app
+
+            manager.set_handler("quote", lambda job: len(job.payload["customer"]))
+            manager.start()
+            answer = app.test_client().post("/quotes/ada")
+            assert (answer.status_code, answer.json) == (200, {"price": 3}), answer.json
+            manager.set_handler("quote", lambda job: 1 / 0, give_up_on=ZeroDivisionError)
+            answer = app.test_client().post("/quotes/ada")
+            assert (answer.status_code, answer.json) == (502, {"error": "ZeroDivisionError: division by zero"}), answer.json
+            manager.stop()
+            wait = manager.wait
+            shop.quotes.manager.wait = lambda job, timeout: wait(job, timeout / 100)
+            answer = app.test_client().post("/quotes/ada")
+            assert (answer.status_code, answer.json["status"]) == (202, "still at it")
+        """,
+    )
+    ends_well(reader.run("client.py"))
+
+
 def test_the_dedicated_process_works_until_sigterm(reader: Reader) -> None:
     reader.save(
         how_to("processes"), how_to("flask"), shop__mail="def send_mail(address, text): print('mail to', address, text)"

@@ -16,6 +16,9 @@ from steve import (
     Expired,
     Fail,
     InvalidJob,
+    JobCancelled,
+    JobFailed,
+    JobGone,
     NotRunning,
     OutcomeUnknown,
     Retry,
@@ -26,6 +29,7 @@ from steve import (
     Unavailable,
 )
 from steve._model.outcome import CANCELLED, CRASHED, EXPIRED
+from tests.waits.test_book import A, job
 
 YEAR = 31_536_000
 
@@ -38,6 +42,9 @@ YEAR = 31_536_000
         (AlreadyExists, (SteveError,)),
         (SchemaError, (SteveError,)),
         (NotRunning, (SteveError,)),
+        (JobFailed, (SteveError,)),
+        (JobCancelled, (SteveError,)),
+        (JobGone, (SteveError, LookupError)),
         (Unavailable, (SteveError,)),
         (OutcomeUnknown, (SteveError,)),
         (Snooze, (BaseException,)),
@@ -70,6 +77,7 @@ def test_a_job_whose_outcome_is_unknown_can_be_looked_up() -> None:
     [
         SteveError("no"), InvalidJob("no"), SchemaError("no"), NotRunning("no"), Unavailable("no"), Snooze(5),
         Retry(5), Retry(5, "why"), Fail("why"), Cancel("why"),
+        JobFailed("no", job(A)), JobCancelled("no", job(A)), JobGone("no"),
     ],
 )  # fmt: skip
 def test_errors_can_be_pickled(error: BaseException) -> None:

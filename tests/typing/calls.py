@@ -3,7 +3,9 @@
 It is not run: `test_typing.py` gives it to mypy and pyright.
 """
 
+from asyncio import wrap_future
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from uuid import UUID
@@ -102,3 +104,15 @@ manager.around(around_thread)  # wrong
 manager.around_create(around)  # wrong
 manager.around_listener(around)  # wrong
 manager.around(around, types=5)  # wrong
+
+
+# -- waiting
+async def wait_for(job: Job) -> Job:
+    done: Job = manager.wait(job, timeout=5)
+    many: list[Job] = manager.wait_all([job, job.uid, str(job.uid)], timeout=5)
+    future: Future[Job] = manager.future(done)
+    ended: Job = await wrap_future(future)
+    manager.wait(many)  # wrong
+    manager.wait(job, timeout="5")  # wrong
+    wrong: str = future.result()  # wrong
+    return ended if wrong else done

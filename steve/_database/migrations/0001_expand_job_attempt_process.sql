@@ -138,6 +138,12 @@ create table {schema}.audit (
   done   bigint      not null                                 -- how many jobs it changed
 );
 
+-- A process in which somebody waits for jobs to end. Until then, each statement that ends a job sends a notification.
+create table {schema}.waiter (
+  id    bigint      primary key,                              -- drawn at random
+  until timestamptz not null
+);
+
 -- When each duty of the whole fleet was last begun. The process whose update of this row succeeds has the turn.
 create table {schema}.duty (
   name     text        primary key,

@@ -14,7 +14,8 @@
 -- dead. Times are returned unchanged, and the caller compares them with those it saw earlier: how long a process has been
 -- silent must not depend on the server's clock, which may be set forward. The other processes' locks are released at the end
 -- of the statement. With a beat, `restricted` tells whether missing rights or row level security may keep jobs from this
--- role; check_access.sql says which.
+-- role; check_access.sql says which. `awaited`: for how many seconds more somebody waits for jobs to end, in case the notification
+-- about that was lost; null or negative: nobody does.
 with mine as materialized (
   select case
     when %(locked)s then true
@@ -60,7 +61,8 @@ select
     or not pg_catalog.has_any_column_privilege(%(job)s, 'select') or not pg_catalog.has_any_column_privilege(%(job)s, 'update')
     or pg_catalog.row_security_active(%(attempt)s)
     or not pg_catalog.has_any_column_privilege(%(attempt)s, 'insert')
-  end as restricted
+  end as restricted,
+  (select extract(epoch from pg_catalog.max(until) - pg_catalog.now())::double precision from {schema}.waiter) as awaited
 from (
   select id, name, lease, heartbeat_at, suspected_at, locked
   from {schema}.process

@@ -3,7 +3,8 @@
 -- first time and the first reason stay.
 --
 -- The row decides under its lock: if a claim is first, the job is asked to stop; if this is first, the claim passes it by.
--- `is true`: see settle_jobs.sql. `sparing`: see insert_job.sql.
+-- A job that is cancelled has ended: if somebody waits for jobs, the channel of the waits gets a notification. `is true`: see
+-- settle_jobs.sql. `sparing`: see insert_job.sql.
 update {schema}.job
 set status = case when status = 'pending' then 'cancelled' else status end,
     error = case when status = 'pending' then %(error)s::pg_catalog.text else error end,
@@ -20,6 +21,9 @@ set status = case when status = 'pending' then 'cancelled' else status end,
 where uid = %(uid)s and (status in ('pending', 'running')) is true
 returning
   {job},
-  case when status = 'running' and %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
-    then pg_catalog.pg_notify(%(channel)s, 'cancel ' || uid)
+  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5) then
+    case
+      when status = 'running' then pg_catalog.pg_notify(%(channel)s, 'cancel ' || uid)
+      when exists (select from {schema}.waiter where until > pg_catalog.now()) then pg_catalog.pg_notify(%(ended)s, '')
+    end
   end

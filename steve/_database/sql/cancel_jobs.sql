@@ -10,7 +10,8 @@
 -- break off one of them. A job that was changed meanwhile is checked again under the lock. `only`, and by place: see
 -- claim_jobs.sql. any(array(...)), not a join, which the planner might turn into a scan of the table. `bound` ends the scan
 -- of `wanted`, which would otherwise go through the whole table if few jobs match. With `upto` it need not count jobs, which
--- takes as long as the scan. One notification names up to 200 jobs, since it may have 8,000 bytes.
+-- takes as long as the scan. One notification names up to 200 jobs, since it may have 8,000 bytes. If jobs have ended and somebody
+-- waits for jobs, the channel of the waits gets one, too.
 with bound as materialized (
   select coalesce(
     %(upto)s::pg_catalog.uuid,
@@ -71,4 +72,9 @@ select
   end,
   case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
     then (select pg_catalog.count(case when pg_catalog.pg_notify(%(channel)s, payload) is null then 1 end) from asked)
+  end,
+  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+      and exists (select from changed where status = 'cancelled')
+      and exists (select from {schema}.waiter where until > pg_catalog.now())
+    then pg_catalog.pg_notify(%(ended)s, '')
   end

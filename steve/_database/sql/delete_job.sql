@@ -1,5 +1,5 @@
 -- Delete a job that has ended, with its rows in the log. Returns it as it was; nothing if it has another status or if there is
--- none.
+-- none. If somebody waits for jobs, the channel of the waits gets a notification.
 with deleted as (
   delete from {schema}.job
   where uid = %(uid)s and (status in ('completed', 'failed', 'cancelled')) is true
@@ -9,5 +9,10 @@ with deleted as (
   delete from {schema}.attempt
   where job_uid = any(array(select uid from deleted))
 )
-select deleted.*, null
+select
+  deleted.*,
+  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+      and exists (select from {schema}.waiter where until > pg_catalog.now())
+    then pg_catalog.pg_notify(%(ended)s, '')
+  end
 from deleted

@@ -1,5 +1,6 @@
 -- Delete many jobs that have ended, with their rows in the log: a batch. It looks for them as cancel_jobs.sql does. Returns how
--- many, which ones it passed by, and where the next batch goes on; null: there are no more.
+-- many, which ones it passed by, and where the next batch goes on; null: there are no more. If somebody waits for jobs, the
+-- channel of the waits gets a notification.
 with bound as materialized (
   select coalesce(
     %(upto)s::pg_catalog.uuid,
@@ -46,4 +47,9 @@ select
   case when (select pg_catalog.count(*) from wanted) >= %(most)s
     then (select uid from wanted order by uid desc limit 1)
     else (select uid from bound where uid < %(last)s::pg_catalog.uuid)
+  end,
+  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+      and exists (select from changed)
+      and exists (select from {schema}.waiter where until > pg_catalog.now())
+    then pg_catalog.pg_notify(%(ended)s, '')
   end

@@ -19,6 +19,8 @@
 -- jobs. The update uses the primary key. A job that is being settled at this moment is skipped. If it is still held later,
 -- the next call finds it.
 --
+-- If a job has ended and somebody waits for jobs, the channel of the waits gets a notification.
+--
 -- The call that finds no more jobs ends the rescue: it deletes the row of a dead process, and marks that of a stalled one.
 with culprit as materialized (
   select id, name
@@ -88,6 +90,11 @@ select
   uid, queue, type, priority, payload, error, rescued.attempts, crashes, max_attempts,
   backoff_strategy, backoff_base, backoff_max, backoff_jitter, held.lease_no, coalesce(held.claimed_at, updated_at),
   created_at, run_at, started_at, extras, updated_at, completed_at, status,
-  (select pg_catalog.pg_notify(%(channel)s, 'back') where %(notify)s)
+  (select pg_catalog.pg_notify(%(channel)s, 'back') where %(notify)s),
+  (
+    select pg_catalog.pg_notify(%(ended)s, '')
+    where %(notify)s and exists (select from rescued where completed_at is not null)
+      and exists (select from {schema}.waiter where until > pg_catalog.now())
+  )
 from rescued
 join held using (uid)

@@ -26,6 +26,8 @@
 -- not begun: that row proves the settlement if its reply is lost. Then `cancelled` is the job's error, and the times
 -- come along whatever `times` says. Verdict.cancelled() in steve/_model/outcome.py says the same.
 --
+-- {tell}: where somebody waits for jobs to end, a notification on the channel of the waits. Elsewhere it is empty.
+--
 -- The arrays of errors, their details and their types are empty if no verdict has an error: unnest() then gives nulls.
 with verdict as materialized (
   select *
@@ -100,5 +102,5 @@ select
   case when %(times)s or cancelled is not null then completed_at end,
   case when %(times)s or cancelled is not null then begun_at end,
   cancelled,
-  (select pg_catalog.pg_notify(%(channel)s, %(hint)s::pg_catalog.text) where %(hint)s::pg_catalog.text is not null)
+  (select pg_catalog.pg_notify(%(channel)s, %(hint)s::pg_catalog.text) where %(hint)s::pg_catalog.text is not null){tell}
 from settled

@@ -1,9 +1,9 @@
 """steve's statements, in a class for each subject.
 
-jobs.py, unique.py, control.py, bulk.py, audit.py, claims.py, settlement.py, completion.py, processes.py, notifications.py and
-checks.py hold the classes; script.py holds the texts of the files in sql/ and sends them, and rows.py turns rows into values. A
-method takes the connection to use, sends a file of sql/ (usually the one of the same name) and returns values. It never ends a
-transaction that is open on the connection.
+jobs.py, unique.py, control.py, bulk.py, audit.py, claims.py, settlement.py, completion.py, processes.py, notifications.py,
+waits.py and checks.py hold the classes; script.py holds the texts of the files in sql/ and sends them, and rows.py turns rows
+into values. A method takes the connection to use, sends a file of sql/ (usually the one of the same name) and returns values.
+It never ends a transaction that is open on the connection.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from steve._database.statements.processes import ProcessStatements
 from steve._database.statements.script import Script
 from steve._database.statements.settlement import SettlementStatements
 from steve._database.statements.unique import UniqueStatements
+from steve._database.statements.waits import WaitStatements
 from steve._model.settings import Settings
 
 
@@ -38,6 +39,7 @@ class Statements(NamedTuple):
     completion: CompletionStatements
     processes: ProcessStatements
     notifications: NotificationStatements
+    waits: WaitStatements
     checks: CheckStatements
     schema: str
 
@@ -55,6 +57,7 @@ def statements_for(settings: Settings) -> Statements:
         completion=CompletionStatements(script),
         processes=ProcessStatements(script),
         notifications=NotificationStatements(script),
+        waits=WaitStatements(script),
         checks=CheckStatements(script),
         schema=settings.schema,
     )

@@ -113,7 +113,7 @@ class BulkStatements:
     ) -> Batch:
         """`text`: the error of the pending jobs. `told`: return which of these were cancelled."""
         more = {"reason": reason, "text": text, "told": told}
-        done, passed, cancelled, last, _ = self._send(connection, "cancel_jobs", matching, span, wake, more)
+        done, passed, cancelled, last, *_ = self._send(connection, "cancel_jobs", matching, span, wake, more)
         return Batch(done, passed, last, cancelled=cancelled or ())
 
     def retry_jobs(self, connection: Connection, matching: Matching, span: Span, wake: Wake, attempts: int | None) -> Batch:
@@ -123,8 +123,8 @@ class BulkStatements:
         )
         return Batch(done, passed, last, skipped, keys=keys or ())
 
-    def delete_jobs(self, connection: Connection, matching: Matching, span: Span) -> Batch:
-        done, passed, last = self._send(connection, "delete_jobs", matching, span, Wake(False, True), {})
+    def delete_jobs(self, connection: Connection, matching: Matching, span: Span, wake: Wake) -> Batch:
+        done, passed, last, _ = self._send(connection, "delete_jobs", matching, span, wake, {})
         return Batch(done, passed, last)
 
     def _send(
@@ -143,8 +143,8 @@ class BulkStatements:
                 "uids": None if span.uids is None else uuid_array(span.uids),
                 "dry": span.dry,
                 "sparing": wake.sparing,
-                "channel": self._script.channel,
             }
+            | self._script.channels
         )
 
         def send(notify: bool) -> tuple[Any, ...]:

@@ -128,11 +128,15 @@ class ClaimStatements:
         rows = self._script.rows(connection, "find_claimed", {"process_id": process_id, "answered": times})
         return sorted(map(claimed_row, rows), key=claim_order)
 
-    def expire_jobs(self, connection: Connection) -> list[tuple[Verdict, Settled]]:
+    def expire_jobs(self, connection: Connection, *, notify: bool) -> list[tuple[Verdict, Settled]]:
         """Cancel some jobs that have not begun by their `expires_at`. Returns them. An empty list: there are no more, or
-        another process is at it."""
-        parameters = {"lock": f"steve {self._script.schema} ", "n": self._script.tuning.expire_most}
-        return [_expired(row) for row in self._script.rows(connection, "expire_jobs", parameters, prepare=True)]
+        another process is at it. `notify`: tell the processes that wait for jobs."""
+        parameters = {"lock": f"steve {self._script.schema} ", "n": self._script.tuning.expire_most, **self._script.channels}
+
+        def send(notify: bool) -> list[tuple[Any, ...]]:
+            return self._script.rows(connection, "expire_jobs", parameters | {"notify": notify}, prepare=True)
+
+        return [_expired(row) for row in self._script.with_notification(connection, notify, send)]
 
     def find_horizon(self, connection: Connection) -> list[tuple[str, float | None]]:
         """What keeps PostgreSQL from removing dead rows and index entries, and for how many seconds it has done so."""
@@ -152,7 +156,7 @@ class _Served(NamedTuple):
 
 def _expired(row: tuple[Any, ...]) -> tuple[Verdict, Settled]:
     job = Claimed(*row[: len(Claimed._fields)])
-    updated_at, completed_at = row[len(Claimed._fields) :]
+    updated_at, completed_at = row[len(Claimed._fields) : -1]
     verdict = Verdict(job, None, Status.CANCELLED, None, error=job.error, delay=None, error_type=EXPIRED)
     return verdict, Settled(job.run_at, None, updated_at, completed_at, updated_at)
 

@@ -47,8 +47,7 @@ class ControlStatements:
         return self._change(connection, "set_priority", {"uid": uid, "priority": priority}, wake)
 
     def delete_job(self, connection: Connection, uid: UUID, wake: Wake) -> Job | None:
-        rows = self._script.rows(connection, "delete_job", {"uid": uid}, prepare=False)
-        return job_row(rows[0][:-1]) if rows else None
+        return self._change(connection, "delete_job", {"uid": uid}, wake)
 
     def find_holder(self, connection: Connection, uid: UUID) -> Job | None:
         """The job that has the unique key of this one now."""
@@ -61,7 +60,7 @@ class ControlStatements:
 
     def _change(self, connection: Connection, name: str, parameters: dict[str, Any], wake: Wake) -> Job | None:
         def send(notify: bool) -> Job | None:
-            more = {"notify": notify, "sparing": wake.sparing, "channel": self._script.channel}
+            more = {"notify": notify, "sparing": wake.sparing} | self._script.channels
             rows = self._script.rows(connection, name, parameters | more, prepare=False)
             return job_row(rows[0][:-1]) if rows else None
 

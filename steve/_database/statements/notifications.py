@@ -19,9 +19,11 @@ class NotificationStatements:
         """Wake the processes that listen. Sends nothing while the server's queue of notifications is at least half full."""
         self._script.rows(connection, "notify", {"channel": self._script.channel})
 
-    def listen(self, connection: Connection) -> bool:
-        """Begin to listen, so that `hear` returns notifications. Does nothing and returns False if a pooler is in between."""
-        parameters = {"channel": self._script.channel, "session": connection.info.backend_pid}
+    def listen(self, connection: Connection, *, ended: bool = False) -> bool:
+        """Begin to listen, so that `hear` returns notifications. Does nothing and returns False if a pooler is in between.
+        `ended`: to those that jobs have ended, instead of all others."""
+        channel = self._script.ended_channel if ended else self._script.channel
+        parameters = {"channel": channel, "session": connection.info.backend_pid}
         statement = self._script.text("listen") % parameters  # DO takes no parameters; these are our own name and number
         with translated(connection):
             try:

@@ -42,6 +42,8 @@ class Look(NamedTuple):
     """When the server started, by its own clock. It changes when the server restarts or another one answers. None: unknown."""
     restricted: bool | None = None
     """As in Registered. None if this was only a look, without a heartbeat."""
+    awaited: float | None = None
+    """For how many seconds more somebody waits for jobs to end. None or negative: nobody does."""
 
 
 class Review(NamedTuple):
@@ -91,8 +93,8 @@ class ProcessStatements:
         seen = [Process(*row[:7]) for row in rows]
         own = next((one for one in seen if one.id == id), None)
         # Without rows, neither this process nor any other had one, and there is nothing to judge.
-        seen_at, started, locked, restricted = rows[0][7:] if rows else (0.0, None, locked, None)
-        return Look(own, [one for one in seen if one.id != id], locked, seen_at, started, restricted)
+        seen_at, started, locked, restricted, awaited = rows[0][7:] if rows else (0.0, None, locked, None, None)
+        return Look(own, [one for one in seen if one.id != id], locked, seen_at, started, restricted, awaited)
 
     def _identity(self, id: int, name: str, lease: float, session: int) -> dict[str, Any]:
         return {
@@ -156,7 +158,7 @@ class ProcessStatements:
             "reason": reason,
             "max_crashes": max_crashes,
             "n": self._script.tuning.rescue_most,
-            "channel": self._script.channel,
+            **self._script.channels,
             "lock": self._lock,
         } | more
         rows = self._script.with_notification(
@@ -185,7 +187,7 @@ class ProcessStatements:
 
 def _rescued(row: tuple[Any, ...], reason: str) -> tuple[Verdict, Settled]:
     job = Claimed(*row[: len(Claimed._fields)])
-    updated_at, completed_at, text = row[len(Claimed._fields) : -1]
+    updated_at, completed_at, text = row[len(Claimed._fields) : -2]
     status = Status(text)
     kind, details = AttemptStatus.CRASHED, None
     if status is Status.CANCELLED:

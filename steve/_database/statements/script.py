@@ -23,6 +23,9 @@ class Script:
         self.schema = schema
         self.tuning = tuning
         self.channel = channel_of(schema)
+        self.ended_channel = self.channel + "_ended"
+        """Of the notifications that jobs have ended, for the processes that wait for jobs."""
+        self.channels = {"channel": self.channel, "ended": self.ended_channel}
         self._texts = {name: read_statement(text, schema) for name, text in _texts().items()}
         self._values: dict[str, dict[str, str]] = {}
         self._guard = NotifyGuard(tuning)

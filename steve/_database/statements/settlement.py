@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from steve._database.execute import Cursor
-from steve._database.failures import LOCK_NOT_AVAILABLE, Connection, Transient, Unexplained, translated
+from steve._database.failures import LOCK_NOT_AVAILABLE, Connection, DatabaseFailure, Transient, Unexplained, translated
 from steve._database.literals import array, text_array, uuid_array, words
 from steve._database.statements.rows import settled_row
 from steve._database.statements.script import Script
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict, notification
+
+TELL = ", (select pg_catalog.pg_notify(%(ended)s, ''))"
+"""{tell} in settle_jobs.sql, where somebody waits for jobs to end."""
+
+
+class Notifications(NamedTuple):
+    """What a settlement notifies of."""
+
+    hint: str | None = None
+    """The payload for the processes that run jobs. None: no notification."""
+    tell: bool = False
+    """Whether to tell the processes that wait for jobs to end."""
 
 
 class SettlementStatements:
@@ -22,36 +35,65 @@ class SettlementStatements:
 
     def __init__(self, script: Script) -> None:
         self._script = script
-        for name in ("settle_jobs", "find_unlocked"):
+        text = script.text("settle_jobs")
+        script.set_text("settle_jobs", text.replace("{tell}", ""))
+        script.set_text("settle_jobs_and_tell", text.replace("{tell}", TELL))
+        for name in ("settle_jobs", "settle_jobs_and_tell", "find_unlocked"):
             script.limit_locks(name)
 
     def settle_jobs(
-        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool, times: bool
+        self,
+        connection: Connection,
+        process: str,
+        verdicts: Sequence[Verdict],
+        now: float,
+        notify: bool,
+        times: bool,
+        awaited: bool = False,
     ) -> dict[int, Settled | None]:
         """Write these verdicts. The keys of the result are the places, counted from 1, of the verdicts whose jobs this process
         still held. The values are their times, or None without `times`, since times are slow to read. `now`: time.monotonic().
+        `awaited`: somebody waits for jobs to end.
         """
-        text = notification(verdicts) if notify else None
-        return self._script.with_notification(
+        wanted = _notifications(verdicts, awaited) if notify else NONE
+        landed = self._script.with_notification(
             connection,
-            text is not None,
-            lambda notify: self._settle_jobs(connection, process, verdicts, now, text if notify else None, times),
+            wanted != NONE,
+            lambda notify: self._settle_jobs(connection, process, verdicts, now, wanted if notify else NONE, times),
         )
+        self._tell_of_cancelled(connection, landed, awaited and notify and not wanted.tell)
+        return landed
 
     def settle_unlocked(
-        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, notify: bool, times: bool
+        self,
+        connection: Connection,
+        process: str,
+        verdicts: Sequence[Verdict],
+        now: float,
+        notify: bool,
+        times: bool,
+        awaited: bool = False,
     ) -> tuple[dict[int, Settled | None], Collection[int]]:
         """As `settle_jobs`, but without the verdicts whose jobs' rows other transactions have locked. Returns the places of
         these, too. It waits for no lock of a row; Transient with SQLSTATE 55P03 means that the table is locked."""
-        text = notification(verdicts) if notify else None
-        return self._script.with_notification(
+        wanted = _notifications(verdicts, awaited) if notify else NONE
+        landed, locked = self._script.with_notification(
             connection,
-            text is not None,
-            lambda notify: self._settle_unlocked(connection, process, verdicts, now, text if notify else None, times),
+            wanted != NONE,
+            lambda notify: self._settle_unlocked(connection, process, verdicts, now, wanted if notify else NONE, times),
         )
+        self._tell_of_cancelled(connection, landed, awaited and notify and not wanted.tell)
+        return landed, locked
+
+    def _tell_of_cancelled(self, connection: Connection, landed: Mapping[int, Settled | None], is_untold: bool) -> None:
+        """Somebody had asked to cancel jobs that were to run again, and so they have ended. Only the reply tells. What is
+        written stays written if this fails: those who wait for the jobs look again by themselves."""
+        if is_untold and any(settled is not None and settled.cancelled is not None for settled in landed.values()):
+            with suppress(DatabaseFailure):
+                self._script.rows(connection, "tell_waiters", {"ended": self._script.ended_channel})
 
     def _settle_unlocked(
-        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, hint: str | None, times: bool
+        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, wanted: Notifications, times: bool
     ) -> tuple[dict[int, Settled | None], Collection[int]]:
         with translated(connection), connection.transaction():
             uids = uuid_array([verdict.job.uid for verdict in verdicts])
@@ -60,7 +102,7 @@ class SettlementStatements:
             if not free:
                 return {}, locked
             try:
-                landed = self._settle_jobs(connection, process, [verdicts[place - 1] for place in free], now, hint, times)
+                landed = self._settle_jobs(connection, process, [verdicts[place - 1] for place in free], now, wanted, times)
             except Transient as error:
                 if error.sqlstate == LOCK_NOT_AVAILABLE:  # not of a row that was locked here: one of the verdicts is the cause
                     raise Unexplained(str(error), error.sqlstate) from error
@@ -84,17 +126,17 @@ class SettlementStatements:
     def rehearse_settlement(self, connection: Connection, process: str, verdict: Verdict) -> None:
         """Write the verdict in a transaction that is rolled back, to see whether PostgreSQL accepts it."""
         with translated(connection), connection.transaction(force_rollback=True):
-            self._settle_jobs(connection, process, [verdict], time.monotonic(), None, False)
+            self._settle_jobs(connection, process, [verdict], time.monotonic(), NONE, False)
             Cursor(connection).execute("set constraints all immediate")  # a user's constraints may wait for the commit
 
     def _settle_jobs(
-        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, hint: str | None, times: bool
+        self, connection: Connection, process: str, verdicts: Sequence[Verdict], now: float, wanted: Notifications, times: bool
     ) -> dict[int, Settled | None]:
         instants, claims = _claims_of(verdicts)
         parameters = {
             "process": process,
-            "channel": self._script.channel,
-            "hint": hint,
+            **self._script.channels,
+            "hint": wanted.hint,
             "times": times,
             "uids": uuid_array([verdict.job.uid for verdict in verdicts]),
             "lease_nos": array([verdict.job.lease_no for verdict in verdicts]),
@@ -107,9 +149,10 @@ class SettlementStatements:
             "claims": array(claims),
             "claimed_ats": text_array(at.isoformat() for at in instants),
         } | _errors_of(verdicts)
-        rows = self._script.rows(connection, "settle_jobs", parameters, prepare=True)
+        name = "settle_jobs_and_tell" if wanted.tell else "settle_jobs"
+        rows = self._script.rows(connection, name, parameters, prepare=True)
         # A job that was to be cancelled (row[6]) has its times in any case.
-        return {row[0]: settled_row(row[1:-1]) if times or row[6] is not None else None for row in rows}
+        return {row[0]: settled_row(row[1:7]) if times or row[6] is not None else None for row in rows}
 
     def find_settled(self, connection: Connection, process: str, verdicts: Sequence[Verdict]) -> dict[int, Settled | None]:
         """Which verdicts the process of this name has written already: their places, counted from 1, with their times."""
@@ -139,6 +182,13 @@ class SettlementStatements:
         job = verdict.job
         claim = {"uid": job.uid, "lease_no": job.lease_no, "claimed_at": job.claimed_at.isoformat()}
         self._script.rows(connection, "forget_attempt", claim)
+
+
+NONE = Notifications()
+
+
+def _notifications(verdicts: Sequence[Verdict], awaited: bool) -> Notifications:
+    return Notifications(notification(verdicts), awaited and any(verdict.is_final for verdict in verdicts))
 
 
 def _errors_of(verdicts: Sequence[Verdict]) -> dict[str, str]:

@@ -21,13 +21,14 @@ class DatabaseClaims:
         self._connections = connections
         self._process_id = process_id
         self._max_crashes = settings.max_crashes
+        self._notify = settings.notify
 
     def claim(self, demand: Demand) -> ClaimReply:
         claim = self._statements.claim_jobs
         return self._connections.claim.call(lambda ours: claim(ours, self._process_id, self._max_crashes, demand))
 
     def expire(self) -> Sequence[tuple[Verdict, Settled]]:
-        return self._connections.claim.call(self._statements.expire_jobs)
+        return self._connections.claim.call(lambda ours: self._statements.expire_jobs(ours, notify=self._notify))
 
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         find = self._statements.find_claimed

@@ -3,24 +3,26 @@ read at once: PostgreSQL sends notifications within a transaction. A client that
 which holds back the vacuuming of the whole database.
 
 A notification is only a hint: it wakes the claimer, which looks for jobs itself. If a notification is lost, the next poll finds
-the job. A notification `cancel` names jobs that somebody asked to cancel; `liveness/cancels.py` finds them, too.
+the job. A notification `cancel` names jobs that somebody asked to cancel; `liveness/cancels.py` finds them, too. A notification
+`wait` says that somebody waits for jobs to end: `settle/awaited.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from steve._database.backoff import Backoff
 from steve._database.failures import Connection, DatabaseFailure
 from steve._database.loop_connection import LoopConnection
 from steve._database.statements.notifications import NotificationStatements
+from steve._engine.settle.awaited import Awaited
 from steve._engine.upkeep.outage import Outage
-from steve._engine.upkeep.socket_wait import SocketWait
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
+from steve._runtime.socket_wait import SocketWait
 
 
 class ListenPort(Protocol):
@@ -34,6 +36,15 @@ class ListenPort(Protocol):
         """The payloads of the notifications that have arrived."""
 
     def close(self) -> None: ...
+
+
+class HearingPort(Protocol):
+    """The engine, as the notifier sees it."""
+
+    awaited: Awaited
+
+    def cancel_asked(self, uids: Collection[UUID]) -> None:
+        """Somebody asked to cancel these jobs of any process."""
 
 
 class ClaimerPort(Protocol):
@@ -52,16 +63,15 @@ class Notifier:
         database: ListenPort,
         claimer: ClaimerPort,
         stand_back: Callable[[], float],
-        cancel_asked: Callable[[Collection[UUID]], None],
+        engine: HearingPort,
         outage: Outage,
         tuning: Tuning,
     ) -> None:
-        """`stand_back()`: how many seconds to leave the next notification unread. `cancel_asked(uids)`: somebody asked to
-        cancel these jobs of any process."""
+        """`stand_back()`: how many seconds to leave the next notification unread."""
         self._database = database
         self._claimer = claimer
         self._stand_back = stand_back
-        self._cancel_asked = cancel_asked
+        self._engine = engine
         self._outage = outage
         self._tuning = tuning
         self._backoff = Backoff(tuning)
@@ -111,26 +121,42 @@ class Notifier:
             if not payloads:  # ask the server: an idle connection does not notice that its other end is gone or frozen
                 self._database.listen()
                 payloads = self._database.hear()
-            cancels, wakes = sorted_payloads(payloads)
-            if cancels:
-                self._cancel_asked(cancels)
-            if wakes:
-                self._claimer.wake(full_scan="back" in wakes)
+            heard = sorted_payloads(payloads)
+            self._engine.awaited.hear(heard.awaited)
+            if heard.cancels:
+                self._engine.cancel_asked(heard.cancels)
+            if heard.wakes:
+                self._claimer.wake(full_scan="back" in heard.wakes)
 
 
-def sorted_payloads(payloads: Sequence[str]) -> tuple[list[UUID], list[str]]:
-    """The jobs that somebody asked to cancel, and the payloads that wake the claimer. Anybody may send a notification, so a
-    text that is no uid is left out."""
+class Heard(NamedTuple):
+    """What some notifications say."""
+
+    cancels: list[UUID]
+    """The jobs that somebody asked to cancel."""
+    wakes: list[str]
+    """The payloads that wake the claimer."""
+    awaited: float | None = None
+    """For how many seconds somebody waits for jobs to end. None: they say nothing about that."""
+
+
+def sorted_payloads(payloads: Sequence[str]) -> Heard:
+    """Anybody may send a notification, so a text that is no uid, or no number, is left out."""
     cancels: list[UUID] = []
     wakes: list[str] = []
+    awaited: float | None = None
     for payload in payloads:
-        word, *uids = payload.split(" ")
-        if word != "cancel":
+        word, *more = payload.split(" ")
+        if word == "cancel":
+            for uid in more:
+                with suppress(ValueError):
+                    cancels.append(UUID(uid))
+        elif word == "wait":
+            for seconds in filter(str.isdecimal, more[:1]):
+                awaited = max(awaited or 0.0, float(seconds))
+        else:
             wakes.append(payload)
-        for uid in uids if word == "cancel" else ():
-            with suppress(ValueError):
-                cancels.append(UUID(uid))
-    return cancels, wakes
+    return Heard(cancels, wakes, awaited)
 
 
 class DatabaseListener:

@@ -18,11 +18,11 @@ from steve._database.backoff import Backoff
 from steve._database.failures import DatabaseFailure
 from steve._database.statements.processes import Look
 from steve._engine.upkeep.outage import Outage
-from steve._engine.upkeep.socket_wait import SocketWait
 from steve._model.process import Process, estimate_processes
 from steve._model.tuning import Tuning
 from steve._runtime.chance import chance
 from steve._runtime.log import logger
+from steve._runtime.socket_wait import SocketWait
 
 LOOP = "the heartbeat"
 

@@ -16,6 +16,7 @@ from steve._database.statements.processes import Look, Registered, Review
 from steve._engine.liveness.heartbeat import BeatPort, Heartbeat
 from steve._engine.liveness.reconcile import Held, Reconcile
 from steve._engine.liveness.rescue import Rescue, RescuePort
+from steve._engine.settle.awaited import Awaited
 from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Duty
 from steve._engine.work.running import RunningJobs
@@ -56,6 +57,7 @@ class HoldingPort(Protocol):
     process: str
     """The name of this process."""
     stopping: bool
+    awaited: Awaited
 
     def held(self) -> Held: ...
 
@@ -131,6 +133,7 @@ class Liveness:
             # one after a crash.
             self.doubt_everything()
         self._database.met_server(started)
+        self._engine.awaited.hear(look.awaited)
         now = time.monotonic()
         if self._server_seen_at is None or started != self._server_started:
             self._server_up, self._server_seen_at = max(look.seen_at - started, 0.0), now

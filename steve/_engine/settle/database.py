@@ -7,6 +7,7 @@ from uuid import UUID
 
 from steve._database.loop_connection import LoopConnection
 from steve._database.statements.settlement import SettlementStatements
+from steve._engine.settle.awaited import Awaited
 from steve._engine.settle.settler import Landed
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict
@@ -21,6 +22,7 @@ class DatabaseSettlement:
         process: str,
         notify: bool,
         is_wanted: Callable[[Verdict], bool],
+        awaited: Awaited,
     ) -> None:
         """`process`: the name of this process, for the log of attempts; `is_wanted(verdict)`: whether a listener wants to know
         about it."""
@@ -29,16 +31,19 @@ class DatabaseSettlement:
         self._process = process
         self._notify = notify
         self._is_wanted = is_wanted
+        self._awaited = awaited
 
     def write(self, verdicts: Sequence[Verdict], now: float) -> Landed:
         times = any(map(self._is_wanted, verdicts))
         settle = self._statements.settle_jobs
-        return self._connection.call(lambda ours: settle(ours, self._process, verdicts, now, self._notify, times))
+        awaited = self._awaited.now()
+        return self._connection.call(lambda ours: settle(ours, self._process, verdicts, now, self._notify, times, awaited))
 
     def write_unlocked(self, verdicts: Sequence[Verdict], now: float) -> tuple[Landed, Collection[int]]:
         times = any(map(self._is_wanted, verdicts))
         settle = self._statements.settle_unlocked
-        return self._connection.call(lambda ours: settle(ours, self._process, verdicts, now, self._notify, times))
+        awaited = self._awaited.now()
+        return self._connection.call(lambda ours: settle(ours, self._process, verdicts, now, self._notify, times, awaited))
 
     def find_blockers(self, jobs: Collection[UUID]) -> list[tuple[str, float | None]]:
         return self._connection.call(lambda ours: self._statements.find_blockers(ours, jobs))

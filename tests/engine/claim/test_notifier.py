@@ -2,13 +2,14 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from uuid import UUID
 
 import pytest
 
 from steve._database.failures import Transient
 from steve._engine.claim.notifier import Notifier, sorted_payloads
+from steve._engine.settle.awaited import Awaited
 from steve._engine.upkeep.outage import Outage
 from steve._model.tuning import Tuning
 from tests.conftest import until
@@ -20,6 +21,7 @@ class FakeListener:
 
     def __init__(self, tuning: Tuning = TUNING) -> None:
         self.did: list[str] = []
+        self.awaited = Awaited(clock=lambda: 100.0)
         self.has_pooler = False
         self.errors: list[Exception] = []
         """What the next reads raise, the last one first."""
@@ -31,10 +33,13 @@ class FakeListener:
             database=self,
             claimer=self,
             stand_back=self.stand_back,
-            cancel_asked=lambda uids: self.did.append(f"cancel {[uid.int for uid in uids]}"),
+            engine=self,
             outage=Outage(),
             tuning=tuning,
         )
+
+    def cancel_asked(self, uids: Collection[UUID]) -> None:
+        self.did.append(f"cancel {[uid.int for uid in uids]}")
 
     def listen(self) -> int | None:
         return None if self.has_pooler else self._socket.fileno()
@@ -44,7 +49,8 @@ class FakeListener:
         data = self._socket.recv(100)
         if self.errors:
             raise self.errors.pop()
-        return [{"b": "back", "c": f"cancel {UUID(int=7)} {UUID(int=8)}"}.get(chr(byte), "") for byte in data]
+        words = {"b": "back", "c": f"cancel {UUID(int=7)} {UUID(int=8)}", "w": "wait 15"}
+        return [words.get(chr(byte), "") for byte in data]
 
     def close(self) -> None:
         self.did.append("close")
@@ -98,19 +104,33 @@ def test_a_cancel_is_handed_on_and_wakes_nobody(listener: FakeListener) -> None:
     until(lambda: listener.did[4:] == ["stand back", "hear", "cancel [7, 8]", "wake"])
 
 
+def test_that_somebody_waits_for_jobs_is_handed_on_and_wakes_nobody(listener: FakeListener) -> None:
+    until(lambda: listener.did == ["wake for a full scan"])
+    assert not listener.awaited.now()
+    listener.database.send(b"w")
+    until(listener.awaited.now)
+    assert listener.did[1:] == ["stand back", "hear"]
+
+
 @pytest.mark.parametrize(
-    ("payloads", "cancels", "wakes"),
+    ("payloads", "cancels", "wakes", "awaited"),
     [
-        ([], [], []),
-        (["", "back"], [], ["", "back"]),
-        ([f"cancel {UUID(int=7)}", ""], [7], [""]),
-        ([f"cancel {UUID(int=7)} {UUID(int=8)}", f"cancel {UUID(int=9)}"], [7, 8, 9], []),
-        (["cancel", "cancel ", "cancel x", f"cancel x {UUID(int=7)}"], [7], []),
-        (["cancelled", "x cancel"], [], ["cancelled", "x cancel"]),
+        ([], [], [], None),
+        (["", "back"], [], ["", "back"], None),
+        ([f"cancel {UUID(int=7)}", ""], [7], [""], None),
+        ([f"cancel {UUID(int=7)} {UUID(int=8)}", f"cancel {UUID(int=9)}"], [7, 8, 9], [], None),
+        (["cancel", "cancel ", "cancel x", f"cancel x {UUID(int=7)}"], [7], [], None),
+        (["cancelled", "x cancel"], [], ["cancelled", "x cancel"], None),
+        (["wait 15", "", "wait 7"], [], [""], 15.0),
+        (["wait", "wait ", "wait x", "wait -1", "wait 1.5"], [], [], None),
+        (["waits 15"], [], ["waits 15"], None),
+        ([f"wait {'9' * 400}"], [], [], float("inf")),
     ],
 )
-def test_payloads_are_sorted_and_what_is_no_uid_is_left_out(payloads: list[str], cancels: list[int], wakes: list[str]) -> None:
-    assert sorted_payloads(payloads) == ([UUID(int=number) for number in cancels], wakes)
+def test_payloads_are_sorted_and_what_is_no_uid_or_number_is_left_out(
+    payloads: list[str], cancels: list[int], wakes: list[str], awaited: float | None
+) -> None:
+    assert sorted_payloads(payloads) == ([UUID(int=number) for number in cancels], wakes, awaited)
 
 
 def test_it_stands_back_before_it_reads_for_as_long_as_the_claimer_says(listener: FakeListener) -> None:

@@ -10,6 +10,7 @@ import pytest
 from steve._database.statements.processes import Registered, Review
 from steve._engine.liveness.liveness import Liveness
 from steve._engine.liveness.reconcile import Held
+from steve._engine.settle.awaited import Awaited
 from steve._engine.upkeep.outage import Outage
 from steve._engine.work.running import RunningJobs
 from steve._model.claimed import ClaimKey
@@ -38,6 +39,7 @@ class Process:
 
     process = "host:1"
     stopping = False
+    awaited = Awaited()
     lost_a_reply = False
 
     def held(self) -> Held:

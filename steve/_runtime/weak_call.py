@@ -1,0 +1,18 @@
+"""A call of a method that does not keep the method's object alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from weakref import WeakMethod
+
+
+class WeakCall:
+    """Calls the method, as long as its object exists."""
+
+    def __init__(self, method: Callable[[], object]) -> None:
+        self._method = WeakMethod(method)  # type: ignore[type-var]  # mypy knows no bound methods
+
+    def __call__(self) -> None:
+        method = self._method()
+        if method is not None:
+            method()
