@@ -33,6 +33,8 @@ class Handlers:
         self._by_type: CopyOnWrite[Mapping[str, Handler]] = CopyOnWrite(MappingProxyType(dict(handlers or {})))
         # Apart from the handlers: most types have none, and a worker asks for them only after an error.
         self._terms: CopyOnWrite[Mapping[str, HandlerTerms]] = CopyOnWrite(MappingProxyType({}))
+        self.captures = False
+        """Whether some handler says itself what is kept of its runs."""
 
     def reset_after_fork(self) -> None:
         self._by_type.reset_after_fork()
@@ -84,11 +86,14 @@ class Handlers:
     def clear(self) -> None:
         self._by_type.replace(lambda by_type: MappingProxyType({}))
         self._terms.replace(lambda terms: MappingProxyType({}))
+        self.captures = False
 
     def _set_terms(self, type: str, new: HandlerTerms | None) -> None:
         def set(terms: Mapping[str, HandlerTerms]) -> Mapping[str, HandlerTerms]:
             others = {name: other for name, other in terms.items() if name != type}
-            return MappingProxyType(others if new is None else {**others, type: new})
+            left = others if new is None else {**others, type: new}
+            self.captures = any(one.capture_logs is not None or one.capture_print is not None for one in left.values())
+            return MappingProxyType(left)
 
         if new == HandlerTerms():
             new = None  # nothing was said

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import partial
 
+from steve._engine.records.records import Records
 from steve._engine.work.handlers import Handler
 from steve._engine.work.signals import RunSignals
 from steve._model import json as _json
@@ -20,6 +21,7 @@ from steve._model.arguments import NotDecodable
 from steve._model.claimed import Claimed
 from steve._model.outcome import CancelRaised, Outcome, Raised, Returned, Snoozed, Unusable, is_last_attempt
 from steve._model.terms import HandlerTerms, no_terms
+from steve._runtime.capture import captures, sink
 from steve._runtime.exit import is_refused
 from steve._runtime.fork import end_child
 from steve._runtime.guard import call_here
@@ -44,17 +46,31 @@ def run(
     terms_of: TermsOf = no_terms,
     wraps: Sequence[Wrap] = (),
     context: Context | None = None,
+    records: Records | None = None,
 ) -> Outcome:
-    """`wraps`: the hooks around the call. `context`: that of the call; None: an empty one.
+    """`records`: keeps what the run leaves behind. `wraps`: the hooks around the call. `context`: that of the call; None: an
+    empty one.
     `terms_of(type)`: what was said about failures when the handler was registered; None: nothing."""
     try:
         job = claimed.job(_json.decode, Status.RUNNING)
     except (ValueError, RecursionError) as error:
         return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
-    this = Run(job, claimed.key(), signals, is_last_attempt(claimed))
+    this = Run(job, claimed.key(), signals, is_last_attempt(claimed), records)
     # In a context of its own, so that the next handler on this thread does not see the context variables that this one sets.
     context = Context() if context is None else context
-    return context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of)
+    log = None if records is None else records.begin(claimed)
+    try:
+        if log is not None:
+            context.run(sink.set, log)
+            captures.begin(log)
+        return context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of)
+    finally:
+        this.end()
+        if log is not None:
+            captures.end(log)
+            log.end()
+        if records:
+            records.over(claimed.run_key())
 
 
 def _call(handler: Handler, this: Run, most: int, wraps: Sequence[Wrap], claimed: Claimed, terms_of: TermsOf) -> Outcome:

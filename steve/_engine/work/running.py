@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from steve._engine.records.records import Records
 from steve._engine.work.signals import RunSignals
 from steve._model.claimed import Claimed, ClaimKey
 from steve._runtime.log import logger
@@ -22,8 +23,10 @@ class RunningJob(NamedTuple):
 
 
 class RunningJobs:
-    def __init__(self, *, workers: int) -> None:
+    def __init__(self, *, workers: int, records: Records | None = None) -> None:
+        """`records`: keeps what runs leave behind; None: nothing does."""
         self.workers = workers
+        self.records = records
         self.signals = RunSignals()
         # By id() of the claimed job, because two runs may have the same job for a moment: a job that is due again at once may
         # begin before its earlier run is removed here. They may even have the same claim key: a standby that is promoted

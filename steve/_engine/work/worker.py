@@ -90,9 +90,9 @@ class Worker:
             signals, most, terms_of = self.running.signals, self._max_result_bytes, self._registry.handlers.terms
             if self._around.entries.value or self._around_thread.were_entered:
                 wraps, context = self._around.wraps(job.type), self._around_thread.context()
-                outcome = run(job, handler, signals, most, terms_of, wraps, context)
+                outcome = run(job, handler, signals, most, terms_of, wraps, context, self.running.records)
             else:
-                outcome = run(job, handler, signals, most, terms_of)
+                outcome = run(job, handler, signals, most, terms_of, records=self.running.records)
         except BaseException as error:  # raised into this thread from outside; the job still needs a verdict
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun
