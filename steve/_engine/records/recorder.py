@@ -68,7 +68,7 @@ class Recorder:
         if self._records:
             self._write_live(Unwritten(unwritten_logs(self._records.all()), ()))
             if lost := self._records.tidy():
-                logger.error("what %d runs have logged cannot be written and is lost", lost)
+                logger.error("what was logged by %d runs cannot be written and is lost", lost)
 
     def write_progress(self) -> None:
         if self._records:
