@@ -14,7 +14,7 @@ import psutil
 from rich.console import Console
 
 from . import cluster as clusters
-from . import create, drain, fleet, growth, horizon, lanes, limits, pickup, report, resources  # noqa: F401 - registers figures
+from . import create, drain, fleet, growth, horizon, lanes, limits, pickup, records, report, resources  # noqa: F401 - registers figures
 from .figures import Bench, Figure, Reading, Results, chosen, in_order
 from .peers import figures as peers  # noqa: F401 - the same
 from .peers.catalogue import PEERS

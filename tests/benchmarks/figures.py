@@ -94,7 +94,7 @@ class Figure:
         return self.name.partition(".")[0]
 
 
-GROUPS = ("limit", "drain", "peer", "lanes", "fleet", "growth", "horizon", "create", "pickup", "idle", "start")
+GROUPS = ("limit", "drain", "peer", "lanes", "fleet", "growth", "horizon", "create", "pickup", "records", "idle", "start")
 """In the order in which they are taken and shown."""
 
 FIGURES: dict[str, Figure] = {}

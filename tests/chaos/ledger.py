@@ -10,6 +10,7 @@ processes.
     run_start                       k, attempt, run, pid
     run_end                         k, attempt, run, pid, ok
     listener                        k, status, pid
+    logged                          run, n: a run has logged its line with this number
     fault                           what, and pid where a process is its victim
     healed                          what was broken is whole again
     death                           pid: a process ended without being asked to

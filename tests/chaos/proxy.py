@@ -25,6 +25,7 @@ MARKS = {
     "replace": b"held as materialized (\nselect job.uid as held_uid",
     "claim": b"with recursive known as",
     "settle": b"with verdict as materialized",
+    "log": b".log (job_uid",
     "commit": b"commit",
 }
 """For each kind of statement a part of its text, in lower case, by which the proxy recognises it."""

@@ -44,6 +44,8 @@ class Broken(Exception):
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.root.handlers[0].setLevel(logging.WARNING)
+    logging.getLogger("chaos").setLevel(logging.INFO)
     options = WorkerOptions(**json.loads(sys.stdin.readline()))
     ledger = Ledger(Path(options.ledger) / f"worker-{os.getpid()}.jsonl")
     before = _held()
@@ -122,7 +124,10 @@ def run(ledger: Ledger, pool: ConnectionPool[Any] | None, job: Job) -> Any:
     run = uuid4().hex
     said = {"k": job.payload["k"], "attempt": job.attempts, "run": run, "pid": os.getpid()}
     ledger.note("run_start", **said)
-    time.sleep(job.payload["ms"] / 1000)
+    if job.payload.get("do") == "log":
+        _log(ledger, run, job.payload["ms"] / 1000)
+    else:
+        time.sleep(job.payload["ms"] / 1000)
     if misdeed := MISDEEDS.get(job.payload.get("do")):
         ledger.note("run_end", ok=misdeed.error is None, **said)
         return misdeed.commit(Scene(run, pool, ledger.file))
@@ -132,6 +137,18 @@ def run(ledger: Ledger, pool: ConnectionPool[Any] | None, job: Job) -> Any:
     if not ok:
         raise Broken
     return {"by": run}
+
+
+def _log(ledger: Ledger, run: str, seconds: float) -> None:
+    """Log a line every few milliseconds."""
+    log = logging.getLogger("chaos")
+    until = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < until:
+        log.info("%s %d", run, number)
+        ledger.note("logged", run=run, n=number)
+        number += 1
+        time.sleep(0.02)
 
 
 def _do(what: str | None) -> None:
