@@ -7,6 +7,7 @@ so its length is known, a database of any encoding can hold it, and it takes lit
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import NamedTuple
 
@@ -45,11 +46,17 @@ ROW_SIZE = 100
 
 def encoded(at: float, level: str, logger: str, message: str) -> str:
     """A line as JSON text. `at`: seconds since 1970."""
-    return f"[{int(at * 1e6)},{_quoted(level, NAME_MOST)},{_quoted(logger, NAME_MOST)},{_quoted(message, LINE_MOST)}]"
+    return f"[{int(at * 1e6)},{_quoted_name(level)},{_quoted_name(logger)},{_quoted(message, LINE_MOST)}]"
 
 
 def chunk(first: int, lines: list[str]) -> Chunk:
     return Chunk(first, first + len(lines) - 1, "[" + ",".join(lines) + "]")
+
+
+@lru_cache(maxsize=1_000)
+def _quoted_name(text: str) -> str:
+    """A program has few levels and loggers, and very many lines."""
+    return _quoted(text, NAME_MOST)
 
 
 def _quoted(text: str, most: int) -> str:

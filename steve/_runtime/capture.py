@@ -162,7 +162,7 @@ class _Captures:
             if to.prints:
                 self._printing += 1
                 if sys.stdout is not self._output or self._output is None:
-                    self._output = sys.stdout = _Output(_stream_of(sys.stdout))  # type: ignore[assignment]
+                    self._output = sys.stdout = _Output(_stream_of(sys.stdout))
         self._warn_of_levels(to.level)
 
     def end(self, to: Sink) -> None:

@@ -41,11 +41,8 @@ def _beside(bench: Bench, talk: str, talkers: int, rate: float) -> Reading:
 
 def _writes(bench: Bench, schema: str) -> int:
     """How many statements that write what runs leave were sent so far."""
-    mark = f'insert into "{schema}".'
-    found = [
-        calls for text, (calls, _) in bench.cluster.statements().items() if mark + "log" in text or mark + "progress" in text
-    ]
-    return sum(found)
+    marks = [f'insert into "{schema}".{table}' for table in ("log", "progress")]
+    return sum(calls for text, (calls, _) in bench.cluster.statements().items() if any(mark in text for mark in marks))
 
 
 def _figure(name: str, title: str, talk: str, talkers: int, rate: float, bars: list[Bar], writes: list[Bar]) -> None:

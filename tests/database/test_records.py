@@ -31,10 +31,8 @@ def statements(schema: str) -> Statements:
 def job(manager: JobManager, conn: psycopg.Connection, schema: str) -> Job:
     """It runs, under lease 1."""
     made = manager.create("a")
-    conn.execute(
-        f"update {schema}.job set status = 'running', attempts = 1, lease_no = 1, claimed_at = %s, process_id = 1".encode(),
-        [AT],
-    )
+    claimed = "status = 'running', attempts = 1, lease_no = 1, claimed_at = %s, process_id = 1"
+    conn.execute(f"update {schema}.job set {claimed}".encode(), [AT])
     return made
 
 

@@ -40,7 +40,7 @@ class RunRecord:
 
     __slots__ = ("attempt", "key", "log", "over_at", "report", "written_report")
 
-    def __init__(self, key: RunKey, attempt: int, log: AttemptLog | None) -> None:
+    def __init__(self, key: RunKey, *, attempt: int = 0, log: AttemptLog | None = None) -> None:
         self.key = key
         self.attempt = attempt
         self.log = log
@@ -90,7 +90,7 @@ class Records:
             return None
         log = AttemptLog(capture=capture, share=self._share)
         key = job.run_key()
-        self._runs[key] = RunRecord(key, job.attempts, log)
+        self._runs[key] = RunRecord(key, attempt=job.attempts, log=log)
         return log
 
     def progress(self, key: tuple[UUID, int, datetime], done: float, total: float | None, note: str | None) -> None:
@@ -98,7 +98,7 @@ class Records:
         run = self._runs.get(key)  # type: ignore[call-overload]  # equal to a RunKey
         if run is None:
             key = RunKey(*key)
-            run = self._runs.setdefault(key, RunRecord(key, 0, None))
+            run = self._runs.setdefault(key, RunRecord(key))
         # Of two reports that two threads make at the same moment, any may stay.
         clean = None if note is None else readable(note)
         run.report = Reported(run.key, next(self._numbers), done, total, clean, self._clock())

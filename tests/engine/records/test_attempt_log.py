@@ -69,7 +69,7 @@ def test_of_very_many_the_beginning_and_the_newest_are_kept_whenever_they_are_wr
         table.write()  # the cut of the last write
         numbers = table.numbers()
         gaps = [(a, b) for a, b in itertools.pairwise(numbers) if b != a + 1]
-        assert numbers[0] == 0 and numbers[-1] == 4_999, pause
+        assert (numbers[0], numbers[-1]) == (0, 4_999), pause
         assert len(gaps) == 1, (pause, gaps)
         assert gaps[0][0] * len(MESSAGE) >= HEAD_BYTES - 2 * CHUNK_BYTES, pause
         assert (5_000 - gaps[0][1]) * len(MESSAGE) >= TAIL_BYTES - 2 * CHUNK_BYTES - 100_000, pause
