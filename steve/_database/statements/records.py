@@ -32,6 +32,9 @@ class Reported(NamedTuple):
     at: float
     """time.monotonic()."""
 
+    def in_ascii(self) -> Reported:
+        return self._replace(note=self.note and self.note.encode("ascii", "backslashreplace").decode())
+
 
 class Logged(NamedTuple):
     """What an attempt has logged since the last time, as it is sent."""

@@ -24,12 +24,13 @@ from steve._database.failures import (
     Connection,
     DatabaseFailure,
     InDoubt,
+    Refused,
     Transient,
     Unexplained,
 )
 from steve._database.loop_connection import LoopConnection
 from steve._database.statements.records import RecordStatements
-from steve._engine.records.records import Records, RunRecord, Unwritten, unwritten_logs, unwritten_reports
+from steve._engine.records.records import Records, Unwritten, unwritten_logs, unwritten_reports
 from steve._engine.upkeep.periodic import Duty
 from steve._model.outcome import Verdict
 from steve._model.tuning import Tuning
@@ -90,14 +91,12 @@ class Recorder:
         written at present: then the outcomes cannot be written either."""
         if not self._records or self._clock() < self._not_before:
             return
-        runs: list[RunRecord] = self._records.of(verdict.job for verdict in verdicts)
-        unwritten = Unwritten(unwritten_logs(runs), unwritten_reports(runs))
-        if not unwritten:
-            return
         try:
-            self._settle.call(lambda ours: self._write(ours, unwritten, limited=True))
-        except DatabaseFailure as error:
-            if not _is_of_these_tables(error):
+            runs = self._records.of(verdict.job for verdict in verdicts)
+            if unwritten := Unwritten(unwritten_logs(runs), unwritten_reports(runs)):
+                self._settle.call(lambda ours: self._write(ours, unwritten, limited=True))
+        except Exception as error:  # also a defect here must not keep outcomes from being written
+            if isinstance(error, DatabaseFailure) and not _is_of_these_tables(error):
                 raise
             self._not_before = self._clock() + self._tuning.log_every  # each group would wait for the lock
             self._failed(error)
@@ -110,11 +109,15 @@ class Recorder:
             self._records.met_clock(at, time.time())
             self._records.written(Unwritten(unwritten.logged, ()))
         if unwritten.reported:
-            at = self._statements.write_progress(connection, unwritten.reported, limited=limited)
+            try:
+                at = self._statements.write_progress(connection, unwritten.reported, limited=limited)
+            except Refused:  # a database whose encoding is not UTF-8 cannot hold every note; lines are in ASCII already
+                in_ascii = [one.in_ascii() for one in unwritten.reported]
+                at = self._statements.write_progress(connection, in_ascii, limited=limited)
             self._records.met_clock(at, time.time())
             self._records.written(Unwritten((), unwritten.reported))
 
-    def _failed(self, error: DatabaseFailure) -> None:
+    def _failed(self, error: Exception) -> None:
         if not self._has_failed:
             self._has_failed = True
             logger.warning("what runs have logged cannot be written now and will be tried again: %s", error)

@@ -18,10 +18,12 @@ class Database:
     """`RecordStatements` and both connections."""
 
     def __init__(self) -> None:
-        self.errors: list[DatabaseFailure] = []
+        self.errors: list[Exception] = []
         self.logs: list[list[int]] = []
         self.reports: list[list[float]] = []
         self.limited: list[bool] = []
+        self.notes: list[str | None] = []
+        self.refuses_beyond_ascii = False
 
     def call(self, statement: Callable[[Any], Any]) -> Any:
         if self.errors:
@@ -34,7 +36,10 @@ class Database:
         return 0.0
 
     def write_progress(self, connection: object, reported: Sequence[Reported], *, limited: bool) -> float:
+        if self.refuses_beyond_ascii and not all((one.note or "").isascii() for one in reported):
+            raise Refused("", "22P05")
         self.reports.append([one.done for one in reported])
+        self.notes += [one.note for one in reported]
         self.limited.append(limited)
         return 0.0
 
@@ -138,6 +143,23 @@ def test_while_the_database_is_away_the_outcome_waits_with_the_lines(scene: Scen
     with pytest.raises(type(error)):
         scene.recorder.write_ended([verdict(1)])
     scene.recorder.write_ended([verdict(1)])
+    assert scene.database.logs == [[1]]
+
+
+def test_a_note_that_the_database_cannot_hold_keeps_no_other_from_being_written(scene: Scene) -> None:
+    scene.database.refuses_beyond_ascii = True
+    for number, note in enumerate(("plain", "caf\u00e9 \u2026", None)):
+        scene.records.progress(verdict(number).job.run_key(), 1.0, None, note)
+    scene.recorder.write_progress()
+    assert scene.database.notes == ["plain", "caf\\xe9 \\u2026", None]
+    assert not [run for run in scene.records.all() if run.has_news()]
+
+
+def test_a_defect_keeps_no_outcome_from_being_written(scene: Scene) -> None:
+    scene.log(1)
+    scene.database.errors = [MemoryError()]
+    scene.recorder.write_ended([verdict(1)])
+    scene.recorder.write_logs()
     assert scene.database.logs == [[1]]
 
 
