@@ -185,7 +185,7 @@ MUTANTS = (
         "behaviour/test_listeners.py::test_a_slow_listener_delays_the_others_but_not_the_settling",
         Edit(
             "_engine/settle/commits.py",
-            "self._dispatcher.put(Event(verdict.job, process, verdict, settled))",
+            "self._dispatcher.put(Event(verdict.job, process, verdict, settled, progress))",
             "self._listeners.tell(Event(verdict.job, process, verdict, settled))",
         ),
     ),
