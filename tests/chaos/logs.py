@@ -114,10 +114,11 @@ def rescue_while_logging(site: Site) -> None:
     for _ in site.each_trial():
         site.pause(0.5, 2.0)
         victim: Process = site.chance.choice(site.workers)
-        with site.broken("stop"):
-            victim.signal(signal.SIGSTOP)
-            site.pause(4.0, 6.0)
-            victim.signal(signal.SIGCONT)
+        site.note("fault", what="SIGSTOP", pid=victim.pid)
+        victim.signal(signal.SIGSTOP)
+        site.pause(4.0, 6.0)
+        victim.signal(signal.SIGCONT)
+        site.note("healed")
     site.pause(5.0, 5.0)
     site.stop_creators()
     site.rest()

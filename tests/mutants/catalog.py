@@ -1027,7 +1027,7 @@ MUTANTS = (
         "L1",
         "an attempt that has lost its job writes its progress over that of the next one",
         "behaviour/test_progress.py::test_an_attempt_that_has_lost_its_job_says_nothing_any_more",
-        Edit("_database/sql/write_progress.sql", "and job.lease_no = given.lease_no and", "and"),
+        Edit("_database/sql/write_progress.sql", "select job.lease_no = given.lease_no and", "select"),
         Edit("_database/sql/write_progress.sql", "coalesce(job.claimed_at, given.claimed_at) = given.claimed_at", "true"),
     ),
     Mutant(

@@ -7,6 +7,9 @@
 --
 -- `shift` is what to add to the times of the lines, which are those of the caller's clock. If the caller does not know it yet,
 -- it is measured here, from the time at which the statement was sent.
+--
+-- Subqueries look each job and the rows to delete up, and not joins: see write_progress.sql. `offset 0` keeps the planner from
+-- making a join of the second one.
 with written as (
   insert into {schema}.log (job_uid, lease_no, claimed_at, first_line, last_line, attempt, shift, lines)
   select
@@ -20,16 +23,24 @@ with written as (
     %(uids)s::pg_catalog.uuid[], %(lease_nos)s::bigint[], %(claimed_ats)s::pg_catalog.timestamptz[], %(firsts)s::bigint[],
     %(lasts)s::bigint[], %(attempts)s::integer[], %(lines)s::pg_catalog.json[]
   ) as given (uid, lease_no, claimed_at, first_line, last_line, attempt, lines)
-  join {schema}.job on job.uid = any(array[given.uid])
+  where (select true from {schema}.job where job.uid = given.uid)
   order by given.uid, given.lease_no, given.claimed_at, given.first_line
   on conflict (job_uid, lease_no, claimed_at, first_line) do nothing
 ), left_out as (
   delete from {schema}.log
-  using unnest(
-    %(cut_uids)s::pg_catalog.uuid[], %(cut_lease_nos)s::bigint[], %(cut_claimed_ats)s::pg_catalog.timestamptz[],
-    %(cut_froms)s::bigint[], %(cut_untils)s::bigint[]
-  ) as cut (uid, lease_no, claimed_at, first_line, until)
-  where log.job_uid = any(array[cut.uid]) and log.lease_no = cut.lease_no and log.claimed_at = cut.claimed_at
-    and log.first_line >= cut.first_line and log.first_line < cut.until
+  where ctid = any(array(
+    select old.place
+    from unnest(
+      %(cut_uids)s::pg_catalog.uuid[], %(cut_lease_nos)s::bigint[], %(cut_claimed_ats)s::pg_catalog.timestamptz[],
+      %(cut_froms)s::bigint[], %(cut_untils)s::bigint[]
+    ) as cut (uid, lease_no, claimed_at, first_line, until)
+    cross join lateral (
+      select ctid as place
+      from {schema}.log
+      where log.job_uid = cut.uid and log.lease_no = cut.lease_no and log.claimed_at = cut.claimed_at
+        and log.first_line >= cut.first_line and log.first_line < cut.until
+      offset 0
+    ) as old
+  ))
 )
 select pg_catalog.clock_timestamp()
