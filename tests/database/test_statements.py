@@ -593,7 +593,7 @@ def test_what_runs_leave_is_found_by_the_keys_of_their_jobs(
                 assert_by_index(plans, (what, number, statistics))
                 for plan in plans:
                     assert indexes(plan) == {"job_pkey"}
-                    found = [node for node in plan if node.get("Relation Name") == "log" and "Scan" in node["Node Type"]]
+                    found = [node for node in plan if node.get("Relation Name") == "log" and "Index" in node["Node Type"]]
                     assert all(node["Index Name"] == "log_pkey" and "Index Cond" in node for node in found), (what, statistics)
     prepare_for_call(connection, Route())
     for what, plans in {
