@@ -20,6 +20,7 @@ import pytest
 from psycopg import sql
 
 from steve import Job, JobManager, LogLine, Status
+from steve._engine.records.attempt_log import TAIL_BYTES
 from steve._model.tuning import Tuning
 from tests.behaviour.proxy import Proxy
 from tests.conftest import until
@@ -272,7 +273,8 @@ def test_of_an_attempt_that_logs_too_much_the_middle_is_left_out(make_manager: M
     assert missing + len(lines) - 1 == 20_000
     numbers = [int(line.message.split()[0]) for line in lines if line.logger == "shop"]
     assert numbers == [*range(gap), *range(gap + missing, 20_000)]
-    assert 0.8e6 < sum(len(line.message) for line in lines) < 1.1e6
+    # The scanner's write may be under way when the run ends: then what it writes stays beside what the settler writes.
+    assert 0.8e6 < sum(len(line.message) for line in lines) < 1.1e6 + TAIL_BYTES
 
 
 # -- prints ---------------------------------------------------------------------------------------------------------------
