@@ -1,9 +1,9 @@
 """steve: background jobs for synchronous Python, kept in the PostgreSQL that an application already has.
 
 Start reading at manager.py, the front door: it holds JobManager, whose methods call _client/ or _engine/. The other files
-beside this one hold the public values: job.py (Job, Attempt, NewJob), creation.py (Creation), retry.py (RetryPolicy), run.py
-(Run: what a handler sees of its own run), report.py (StopReport, Changed), health.py (Health), errors.py, and tasks.py (Task: a
-function that jobs call).
+beside this one hold the public values: job.py (Job, Progress, LogLine, Attempt, NewJob), creation.py (Creation), retry.py
+(RetryPolicy), run.py (Run: what a handler sees of its own run), report.py (StopReport, Changed), health.py (Health), errors.py,
+and tasks.py (Task: a function that jobs call).
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
@@ -12,7 +12,8 @@ A folder imports only from folders named before it in this list, except that _en
                   and fork
     _database/    everything about PostgreSQL: connections, statements, migrations, rights, the meaning of errors
     _client/      what callers ask for: create, find, control, prune, migrate
-    _engine/      what works between start() and stop(): wiring.py first, then claim/ work/ settle/ events/ liveness/ upkeep/
+    _engine/      what works between start() and stop(): wiring.py first, then claim/ work/ settle/ events/
+                  records/ liveness/ upkeep/
     _waits/       wait, wait_all and future: one thread that waits for jobs to end
 
 cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other program would.
@@ -47,7 +48,7 @@ from steve.errors import (
     Unavailable,
 )
 from steve.health import Health
-from steve.job import Attempt, AttemptStatus, Job, NewJob, Status
+from steve.job import Attempt, AttemptStatus, Job, LogLine, NewJob, Progress, Status
 from steve.manager import JobManager
 from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
@@ -74,10 +75,12 @@ __all__ = [
     "JobGone",
     "JobManager",
     "LeaseLost",
+    "LogLine",
     "NewJob",
     "NotPossible",
     "NotRunning",
     "OutcomeUnknown",
+    "Progress",
     "Retry",
     "RetryPolicy",
     "Run",

@@ -1,4 +1,4 @@
-"""The values about jobs that users get and give: Job, Attempt, NewJob, and their statuses. All are frozen."""
+"""The values about jobs that users get and give: Job, Progress, LogLine, Attempt, NewJob and statuses. All are frozen."""
 
 from __future__ import annotations
 
@@ -34,6 +34,37 @@ class AttemptStatus(StrEnum):
     ERROR = "error"
     CRASHED = "crashed"
     CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is, as its handler last said with `current_run().progress()`."""
+
+    done: float
+    total: float | None
+    """None: the handler did not say how much there is to do."""
+    note: str | None
+    at: datetime
+    """When the handler said it, by the database's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that an attempt of a job has logged. `str()` makes one text of it."""
+
+    attempt: int
+    """The number of the attempt, counted from 1."""
+    at: datetime
+    """In UTC, by the database's clock."""
+    level: str
+    """The name of the level: `INFO`."""
+    logger: str
+    """The name of the logger; `stdout` if the line was printed; `steve` if it says what was left out."""
+    message: str
+    """With the traceback, if there was one. It may have several lines."""
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S}.{self.at.microsecond // 1000:03} {self.level} {self.logger}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +117,9 @@ class Job:
     """When somebody asked to cancel the job while it ran."""
     duplicate: bool = False
     """Whether `create` made no job, because this one was there, with the same `unique`."""
+    progress: Progress | None = None
+    """What the handler last said of how far it is; None: nothing yet. It stays after the attempt, until another attempt says
+    something. `current_run().job` does not have it."""
 
 
 # A frozen dataclass sets each field through object.__setattr__. That takes 2 us for a Job, a tenth of all that a job costs. So

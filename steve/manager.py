@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from steve._client.bulk import Bulk, Filters, Options
 from steve._client.calls import Calls
 from steve._client.client import Client
 from steve._client.control import Control
+from steve._client.logs import Logs
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
 from steve._engine.events.health_listeners import HealthListener
@@ -36,7 +37,7 @@ from steve._waits.waits import Waits
 from steve.creation import Creation
 from steve.errors import NotRunning
 from steve.health import Health
-from steve.job import Attempt, Job, NewJob, OnConflict, Status
+from steve.job import Attempt, Job, LogLine, NewJob, OnConflict, Status
 from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run
@@ -72,6 +73,8 @@ class JobManager:
     long as it takes.
     `stuck_after`: a handler that has not returned so many seconds after its timeout is stuck, and another job runs in its
     place, 0.05 to 86,400.
+    `capture_logs`: keep the log lines of runs of this level and above, for `logs()`: "DEBUG", "INFO", "WARNING", "ERROR",
+    "CRITICAL" or a number. No logger's level is changed. None or False: none are kept. `capture_print`: keep what runs print.
     `create_timeout`: for how many seconds a call, `start` included, tries to reach the database, 0.05 to 3600.
 
     The constructor opens no connection and starts no thread. A manager that is never started can still create, find and prune
@@ -99,6 +102,8 @@ class JobManager:
         prune: Mapping[Status | str, timedelta] | None = None,
         timeout: float | timedelta | None = None,
         stuck_after: float = 10.0,
+        capture_logs: str | int | None = None,
+        capture_print: bool = False,
         create_timeout: float = 10.0,
         _tuning: Tuning = Tuning(),  # noqa: B008 - frozen; for tests
     ) -> None:
@@ -116,6 +121,8 @@ class JobManager:
             prune=prune,  # type: ignore[arg-type]  # becomes a tuple
             timeout=timeout,  # type: ignore[arg-type]  # becomes a float
             stuck_after=stuck_after,
+            capture_logs=capture_logs,  # type: ignore[arg-type]  # becomes a number
+            capture_print=capture_print,
             create_timeout=create_timeout,
             tuning=_tuning,
         )
@@ -130,6 +137,7 @@ class JobManager:
         )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
         calls = Calls(connections=connections, statements=statements, settings=settings)
+        self._logs = Logs(calls=calls, statements=statements.records, tuning=_tuning)
         told, audit = ForCallers(runner=self._runner, registry=self._registry), self._audit
         self._control = Control(calls=calls, statements=statements, notify=notify, told=told, audit=audit)
         self._bulk = Bulk(calls=calls, statements=statements, settings=settings, told=told, audit=audit)
@@ -369,6 +377,21 @@ class JobManager:
         Unavailable."""
         return self._client.history(job, connection)
 
+    def logs(self, job: Job | UUID | str, attempt: int | None = None, *, connection: object = None) -> list[LogLine]:
+        """What the attempts of the job have logged, first to last, or one attempt; see `capture_logs`. Of an attempt that logs
+        more than about 1 MiB, the beginning and the newest lines are kept, and a line of the logger `steve` says how many are
+        missing in between.
+
+        While the job runs, a line is there two seconds after it was logged. When the job has ended, all are.
+        `connection`: as for `find`. Raises TypeError, ValueError, SchemaError and Unavailable.
+        """
+        return self._logs.logs(job, attempt, connection)
+
+    def tail(self, job: Job | UUID | str) -> Iterator[LogLine]:
+        """The lines of `logs()`, and then those that come, until the job has ended. It works in any process. If there is no
+        such job, or not any more, it ends. Raises TypeError and ValueError; iterating raises SchemaError and Unavailable."""
+        return self._logs.tail(job)
+
     def fetch_all(
         self,
         status: Status | str | None = None,
@@ -591,6 +614,8 @@ class JobManager:
         backoff_strategy: str | RetryPolicy | None = None,
         queue: str | None = None,
         priority: int | None = None,
+        capture_logs: str | int | None = None,
+        capture_print: bool | None = None,
     ) -> Callable[[H], H]:
         """Decorator: the function runs the jobs of that type.
 
@@ -601,10 +626,22 @@ class JobManager:
         `interrupt`: at the deadline raise TimeLimit into the handler, wherever it is.
         `max_attempts`, `backoff_strategy`, `queue`, `priority`: as in `create`, for the jobs of this type that this manager
         creates without them.
+        `capture_logs`, `capture_print`: what is kept of the runs, in place of what the manager says; False: nothing.
 
         Raises TypeError and ValueError, also when the type has a handler already.
         """
-        terms = _terms(give_up_on, retry_delay, timeout, interrupt, max_attempts, backoff_strategy, queue, priority)
+        terms = _terms(
+            give_up_on,
+            retry_delay,
+            timeout,
+            interrupt,
+            max_attempts,
+            backoff_strategy,
+            queue,
+            priority,
+            capture_logs,
+            capture_print,
+        )
         return self._registry.handler(type, terms)
 
     def set_handler(
@@ -620,10 +657,23 @@ class JobManager:
         backoff_strategy: str | RetryPolicy | None = None,
         queue: str | None = None,
         priority: int | None = None,
+        capture_logs: str | int | None = None,
+        capture_print: bool | None = None,
     ) -> None:
         """Give the type this handler, in place of any earlier one. None takes the handler away. The keywords are those of
         `handler`, and replace what was said before."""
-        terms = _terms(give_up_on, retry_delay, timeout, interrupt, max_attempts, backoff_strategy, queue, priority)
+        terms = _terms(
+            give_up_on,
+            retry_delay,
+            timeout,
+            interrupt,
+            max_attempts,
+            backoff_strategy,
+            queue,
+            priority,
+            capture_logs,
+            capture_print,
+        )
         self._registry.set_handler(type, handler, terms)
 
     def has_handler(self, type: str) -> bool:
@@ -657,6 +707,8 @@ class JobManager:
         interrupt: bool = False,
         give_up_on: ErrorTypes | None = None,
         retry_delay: Callable[[Job, BaseException], float | None] | None = None,
+        capture_logs: str | int | None = None,
+        capture_print: bool | None = None,
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
     def task(
@@ -678,15 +730,25 @@ class JobManager:
         interrupt: bool = False,
         give_up_on: ErrorTypes | None = None,
         retry_delay: Callable[[Job, BaseException], float | None] | None = None,
+        capture_logs: str | int | None = None,
+        capture_print: bool | None = None,
     ) -> Any:
         """Decorator: jobs can call the function. `function.create(*args, **kwargs)` stores such a call; see `Task`. Called
         plainly, it is still the function.
 
-        `name`: the type of the jobs; None: module.qualname. Of the others, `timeout`, `interrupt`, `give_up_on` and
-        `retry_delay` mean the same as for `handler`, and the rest the same as for `create`, for all jobs of this task. None: as
-        if it were not given. Raises ValueError when the type has a handler already; TypeError for an async function.
+        `name`: the type of the jobs; None: module.qualname. Of the others, `timeout`, `interrupt`, `give_up_on`,
+        `retry_delay`, `capture_logs` and `capture_print` mean the same as for `handler`, and the rest the same as for `create`,
+        for all jobs of this task. None: as if it were not given. Raises ValueError when the type has a handler already;
+        TypeError for an async function.
         """
-        handling = given(give_up_on=give_up_on, retry_delay=retry_delay, timeout=timeout, interrupt=interrupt)
+        handling = given(
+            give_up_on=give_up_on,
+            retry_delay=retry_delay,
+            timeout=timeout,
+            interrupt=interrupt,
+            capture_logs=capture_logs,
+            capture_print=capture_print,
+        )
         creating = given(
             queue=queue,
             priority=priority,
@@ -789,6 +851,8 @@ def _terms(
     backoff_strategy: Any,
     queue: Any,
     priority: Any,
+    capture_logs: Any,
+    capture_print: Any,
 ) -> HandlerTerms:
     return HandlerTerms(
         give_up_on=give_up_on,
@@ -799,4 +863,6 @@ def _terms(
         backoff_strategy=backoff_strategy,
         queue=queue,
         priority=priority,
+        capture_logs=capture_logs,
+        capture_print=capture_print,
     )

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from math import isfinite
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from steve.errors import STOP_REASONS, NotRunning, Stopped
 from steve.job import Job
+
+NOTE_MOST = 1_000
+"""How many characters of a note are kept."""
 
 
 class CompletionPort(Protocol):
@@ -27,6 +31,9 @@ class RunPort(Protocol):
     """What a run asks the engine. All methods may be called from any thread."""
 
     completions: CompletionPort | None
+
+    @property
+    def records(self) -> RecordPort | None: ...
 
     def is_stopping(self) -> bool: ...
 
@@ -57,6 +64,15 @@ class LimitPort(Protocol):
 
     @property
     def window(self) -> WindowPort | None: ...
+
+
+class RecordPort(Protocol):
+    """Where a run says how far it is. `run`: its uid, its lease_no and the time of its claim. From any thread; nothing
+    waits."""
+
+    def progress(self, run: tuple[UUID, int, Any], done: float, total: float | None, note: str | None) -> None: ...
+
+    def over(self, run: tuple[UUID, int, Any]) -> None: ...
 
 
 class Run:
@@ -149,6 +165,26 @@ class Run:
                 raise Stopped(reason)
         return self._signals.interrupting(self._claim, connection, self._limit)
 
+    def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
+        """Say how far the job is: `find(job).progress` shows it, in any process, about two seconds later.
+
+        `done`, `total`: finite numbers; None: how much there is to do is not known. `note`: what is being done. Of more than
+        1,000 characters the first are kept. It only changes memory, so it may be called as often as you like, from any thread
+        of the run. What is written is the last one. After the run has ended, a call does nothing. Raises TypeError and
+        ValueError.
+        """
+        done = _finite("done", done)
+        total = None if total is None else _finite("total", total)
+        if note is not None and not isinstance(note, str):
+            raise TypeError(f"note must be a str or None, not {type(note).__name__}")
+        records = self._signals.records
+        if records is None or self._is_over:
+            return
+        run = (*self._claim, self.job.claimed_at)
+        records.progress(run, done, total, note if note is None or len(note) <= NOTE_MOST else note[: NOTE_MOST - 1] + "…")
+        if _is_over(self):  # it has ended meanwhile, and has not seen this
+            records.over(run)
+
     def complete(self, result: Any = None, *, connection: object) -> None:
         """Complete the job as a part of the transaction that is open on `connection`: what you have written there and the
         completion are committed together, or rolled back together.
@@ -208,6 +244,24 @@ def end(run: Run) -> Completion | None:
     """The handler has returned or raised. Returns what `complete` was called with; None: it was not called."""
     run._is_over = True
     return run._completion
+
+
+def _is_over(run: Run) -> bool:
+    return run._is_over
+
+
+def _finite(what: str, number: object) -> float:
+    if isinstance(number, (str, bytes, bool)):
+        raise TypeError(f"{what} must be a number, not {type(number).__name__}")
+    try:
+        value = float(number)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{what} must be a number, not {type(number).__name__}") from None
+    except OverflowError:
+        raise ValueError(f"{what} is too large") from None
+    if not isfinite(value):
+        raise ValueError(f"{what} must be finite, not {value}")
+    return value
 
 
 current: ContextVar[Run] = ContextVar("steve_current_run")

@@ -178,6 +178,7 @@ def as_job(
         expires_at,
         None,  # cancel_asked_at
         False,  # duplicate
+        None,  # progress
     )
 
 

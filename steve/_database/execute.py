@@ -91,8 +91,14 @@ then pg_catalog.json_build_object(
 JOB = """\
 uid, queue, type, priority, payload::pg_catalog.text as payload, result::pg_catalog.text as result, error, status, attempts,
 crashes, max_attempts, backoff_strategy, created_at, updated_at, run_at, claimed_at, started_at, completed_at,
-unique_key, tags::pg_catalog.text as tags, metadata::pg_catalog.text as metadata, timeout, expires_at, cancel_asked_at"""
-"""The columns of a Job, in the order of its fields, for statements that return jobs."""
+unique_key, tags::pg_catalog.text as tags, metadata::pg_catalog.text as metadata, timeout, expires_at, cancel_asked_at,
+(
+  select pg_catalog.json_build_array(done, total, note, at)::pg_catalog.text
+  from {schema}.progress
+  where progress.job_uid = job.uid
+) as progress"""
+"""The columns of a Job, in the order of its fields, for statements that return jobs. A claim does not have the last one: it
+reads nothing of what few jobs have in other tables."""
 
 
 def read_statement(sql: str, schema: str) -> str:

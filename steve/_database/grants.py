@@ -27,7 +27,7 @@ grant select (uid, created_at, updated_at, run_at, expires_at) on {schema}.job t
 
 # A conflict returns the job that is there, so the role may read all jobs. `replace` changes what `create` may set.
 _UNIQUE = """\
-grant select on {schema}.job to {role};
+grant select on {schema}.job, {schema}.progress to {role};
 grant update (
   queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter, run_at,
   unique_key, tags, metadata, timeout, expires_at, replaced_by, updated_at
@@ -43,7 +43,8 @@ grant update (
   status, result, error, attempts, crashes, lease_no, process_id, claimed_at, started_at, completed_at, process, run_at,
   updated_at, priority, expires_at, cancel_asked_at, cancel_reason, forgiven, granted
 ) on {schema}.job to {role};
-grant select, insert, delete on {schema}.attempt to {role};
+grant select, insert, delete on {schema}.attempt, {schema}.log to {role};
+grant select, insert, update, delete on {schema}.progress to {role};
 grant select, insert, update, delete on {schema}.process to {role};
 grant select, insert, update, delete on {schema}.unique_window, {schema}.replacement to {role};
 grant select, insert, update (begun_at) on {schema}.duty to {role};
@@ -61,7 +62,7 @@ grant select (job_uid, lease_no), insert, delete on {schema}.attempt to {role};
 """
 
 _READ = """\
-grant select on {schema}.job, {schema}.attempt, {schema}.process, {schema}.audit to {role};
+grant select on {schema}.job, {schema}.attempt, {schema}.progress, {schema}.log, {schema}.process, {schema}.audit to {role};
 """
 
 
@@ -82,7 +83,7 @@ def grants(
     `producer`: may `create` and `create_many`, but may not read, run, change or delete a job.
     `worker`: may do all that a JobManager does except `migrate`: create, start, find, history, fetch_all, change and delete
     jobs, prune.
-    `reader`: may `find`, `history`, `fetch_all` and `wait`.
+    `reader`: may `find`, `history`, `fetch_all`, `logs`, `tail` and `wait`.
     `completer`: may be the role of a connection that a handler gives to `run.complete()`. A worker may do that, too.
     `unique`: the producer and the worker may also `create` with `unique`, whatever `on_conflict` says. That takes the right to
     read all jobs and to change those that have not ended. Without it, a worker may not replace jobs, and a producer's `create`

@@ -8,6 +8,7 @@ four stages:
 
 Beside the stages:
 
+    records/     keeps and writes what runs leave behind: progress and log lines
     liveness/    heartbeats, and the rescue of jobs whose process died
     upkeep/      what all the others share: supervised threads, periodic duties, backpressure, outages, the watch over health
 

@@ -12,7 +12,9 @@ from steve._engine.events.listeners import TYPE, Kind, Listener, Listeners
 from steve._engine.events.stuck_listeners import StuckListeners
 from steve._engine.upkeep.thread_hooks import ThreadHooks
 from steve._engine.work.handlers import Handler, Handlers, check_type
+from steve._model.capture import Capture, capture_of
 from steve._model.names import check_types
+from steve._model.settings import Settings
 from steve._model.terms import HandlerTerms
 from steve._runtime.hooks import Hooks
 
@@ -60,6 +62,12 @@ class Registry:
     def set_handler(self, type: str, handler: Handler | None, terms: HandlerTerms | None = None) -> None:
         self.handlers.set(type, handler, terms)
         self._handlers_changed()
+
+    def capture_of(self, type: str, settings: Settings) -> Capture | None:
+        """What is kept of the runs of jobs of this type. None: nothing."""
+        if (terms := self.handlers.terms(type)) is None:
+            return capture_of(settings.capture_logs, settings.capture_print)
+        return capture_of(settings.capture_logs, settings.capture_print, terms.capture_logs, terms.capture_print)
 
     def reset_handlers(self) -> None:
         self.handlers.clear()

@@ -12,7 +12,7 @@ Workers, settler and dispatcher are not daemon threads: an interpreter that exit
 was begun is settled and the listeners are told. The other threads are daemons:
 
     steve-notifier       reads notifications
-    steve-scanner        the duties that use the database, which may take long
+    steve-scanner        the duties that use the database, which may take long; writes what runs leave behind
     steve-watcher        the health watch, whose listeners may be slow
     steve-heartbeat      the heartbeats, which go on while a last handler runs
     steve-maintenance    the duties that never wait for the database
@@ -27,7 +27,8 @@ The order of locks: a thread that holds one lock may take only those below it. E
     LoopConnection: no lock      the locks above and the loops ensure that one thread at a time uses it
     _Block._sending              one cancel of a handler's statement at a time; held while it is sent
     Turns._counting, RunSignals._changed, ClaimSchedule._expecting, SettleQueue._weighing, Outage._lock,
-    Threads._counting, Backpressure._lock, CopyOnWrite._lock, Watchdog._lock, Deadlines._changed, Limit._lock, Window._lock
+    Threads._counting, Backpressure._lock, CopyOnWrite._lock, Watchdog._lock, Deadlines._changed, Limit._lock, Window._lock,
+    AttemptLog._changing
                                  held to move data; no other lock is taken under one of these
 """
 
@@ -56,6 +57,8 @@ from steve._engine.liveness.cancels import AskedCancels
 from steve._engine.liveness.database import DatabaseLiveness
 from steve._engine.liveness.liveness import Liveness
 from steve._engine.parts import Component, Parts
+from steve._engine.records.recorder import Recorder
+from steve._engine.records.records import Records
 from steve._engine.registry import Registry
 from steve._engine.settle.commits import Commits
 from steve._engine.settle.database import DatabaseSettlement
@@ -120,6 +123,19 @@ def build(
     engine = Engine(process=process, process_id=registered.id, settings=settings, own_threads=threads.own_threads)
     outage = Outage()
 
+    records = Records(
+        capture_of=lambda name: registry.capture_of(name, settings),
+        captures_any=lambda: settings.captures or registry.handlers.captures,
+        tuning=tuning,
+    )
+    recorder = Recorder(
+        records=records,
+        statements=statements.records,
+        scan=connections.scan,
+        settle=connections.settle,
+        tuning=tuning,
+    )
+
     # events and settle, which claim and work feed
     dispatcher = Dispatcher(
         listeners=registry.listeners,
@@ -136,6 +152,7 @@ def build(
         listeners=registry.listeners,
         dispatcher=dispatcher,
         doubt_tables=lambda: liveness.doubt_tables(),
+        records=records,
     )
     queue = SettleQueue(tuning=tuning)
     settlement = DatabaseSettlement(
@@ -145,6 +162,7 @@ def build(
         notify=settings.notify,
         is_wanted=registry.listeners.want,
         awaited=engine.awaited,
+        write_before=recorder.write_ended,
     )
     settler = Settler(queue=queue, database=settlement, commits=commits, outage=outage, tuning=tuning)
 
@@ -168,7 +186,7 @@ def build(
         workers=workers,
     )
     deadlines = Deadlines(start=lambda run: threads.loop("steve-deadlines", run, daemon=True))
-    running = RunningJobs(workers=workers, deadlines=deadlines, completions=completions)
+    running = RunningJobs(workers=workers, deadlines=deadlines, completions=completions, records=records)
     turns = Turns(threads=threads, signals=running.signals, engine=engine)
     stuck = StuckHandlers(
         turns=turns,
@@ -246,12 +264,14 @@ def build(
             *expiry.duties(),
             *windows.duties(),
             *pruning.duties(),
+            *recorder.duties(),
         ]
     )
     watcher = Periodic(duties=health_watch.duties())
 
     def scan() -> None:
         scanner.run()
+        recorder.write_logs()  # of runs whose outcomes were dropped, or that these tables have not taken before
         connections.scan.close()
 
     heartbeat = liveness.heartbeat

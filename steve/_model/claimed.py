@@ -14,6 +14,15 @@ ClaimKey = tuple[UUID, int]
 """(uid, lease_no): names one claim of one job, because each claim gives the job a new lease_no. The fence compares it."""
 
 
+class RunKey(NamedTuple):
+    """Names one run of one job. A standby that is promoted may give a lease_no out again, while the handler of the earlier
+    claim still runs: so the time of the claim belongs to it."""
+
+    uid: UUID
+    lease_no: int
+    claimed_at: datetime
+
+
 class Extras(NamedTuple):
     """What most jobs have none of. The fields are the keys of `extras` in claim_jobs.sql; times are ISO 8601."""
 
@@ -75,6 +84,9 @@ class Claimed(NamedTuple):
     def key(self) -> ClaimKey:
         return self.uid, self.lease_no
 
+    def run_key(self) -> RunKey:
+        return RunKey(self.uid, self.lease_no, self.claimed_at)
+
     def log_extra(self) -> dict[str, object]:
         """The `extra` of every log line about the job."""
         return {"job_uid": str(self.uid), "job_type": self.type, "job_attempt": self.attempts}
@@ -91,7 +103,7 @@ class Claimed(NamedTuple):
         return job_from(
             known, uid, queue, type, priority, decode(payload), None, error, status, attempts, crashes, max_attempts,
             backoff_strategy, created_at, claimed_at, run_at, claimed_at, started_at, None,
-            more.unique, more.tags or {}, more.metadata or {}, more.timeout, more.expiry(), more.cancel_asked(), False,
+            more.unique, more.tags or {}, more.metadata or {}, more.timeout, more.expiry(), more.cancel_asked(), False, None,
         )  # fmt: skip
 
 

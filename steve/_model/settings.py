@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from steve._model.capture import NOTHING, check_level, check_prints
 from steve._model.control import ENDED
 from steve._model.names import check_name, check_schema
 from steve._model.times import check_timeout
@@ -54,6 +55,11 @@ class Settings:
     None: as long as it takes."""
     stuck_after: float = 10.0
     """Seconds, 0.05 to 86,400: a handler that has not returned so long after its deadline is stuck."""
+    capture_logs: int | None = None
+    """The least level of the log lines of runs that are kept; the constructor also takes its name, and False. None: none
+    are."""
+    capture_print: bool = False
+    """Keep what runs print."""
     tuning: Tuning = field(default=Tuning(), repr=False)
 
     def __post_init__(self) -> None:
@@ -73,9 +79,16 @@ class Settings:
         _check_int("max_payload_bytes", self.max_payload_bytes, 2, STORED_MOST)
         _check_int("max_result_bytes", self.max_result_bytes, 2, STORED_MOST)
         self._become("prune", _ages(self.prune))
+        self._become("capture_logs", check_level(self.capture_logs))
+        self._become("capture_print", check_prints(self.capture_print) or False)
         self._become("create_timeout", _seconds("create_timeout", self.create_timeout, 0.05, 3600))
         self._become("timeout", None if self.timeout is None else check_timeout("timeout", self.timeout))
         self._become("stuck_after", _seconds("stuck_after", self.stuck_after, 0.05, 86_400))
+
+    @property
+    def captures(self) -> bool:
+        """Whether something is kept of the runs of handlers that say nothing about it."""
+        return self.capture_logs not in (None, NOTHING) or self.capture_print
 
     def _become(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

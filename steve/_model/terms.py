@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from steve._model.capture import check_level, check_prints
 from steve._model.names import check_name
 from steve._model.times import check_timeout
 from steve.errors import shown
@@ -34,8 +35,14 @@ class HandlerTerms:
     queue: str | None = None
     priority: int | None = None
     """These four: what `create` takes for a job of the type if its caller says nothing. None: nothing is said here either."""
+    capture_logs: int | None = None
+    """The least level of the log lines of its runs that are kept; the constructor also takes its name, and False for none.
+    None: what the manager says."""
+    capture_print: bool | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "capture_logs", check_level(self.capture_logs))
+        check_prints(self.capture_print)
         object.__setattr__(self, "give_up_on", _exceptions(self.give_up_on))
         if self.retry_delay is not None and not callable(self.retry_delay):
             raise TypeError(f"retry_delay must be callable, not {type(self.retry_delay).__name__}")

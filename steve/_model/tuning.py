@@ -102,6 +102,21 @@ class Tuning:
     """A stopping manager that has no outcome to write waits this long for the answer to a statement, and for the jobs of a
     claim whose reply was lost. It need not wait longer: other processes see in the tables which jobs it held."""
 
+    # What runs leave behind
+    log_every: float = 1.5
+    """How often the lines that runs have logged are written. A line is there two seconds after it was logged, and the rest is
+    for the statement."""
+    progress_every: float = 2.0
+    """How often it is written how far runs are."""
+    log_bytes: int = 8 << 20
+    """How many bytes of unwritten lines a process keeps, at most, for all runs together."""
+    records_most: int = 2_000
+    """Of how many ended runs, at most, it is kept what cannot be written."""
+    shift_least: float = 0.05
+    """A difference of the clocks is corrected if it has changed by this much."""
+    follow_check: float = 0.5
+    """How often `tail()` looks for new lines."""
+
     # Telling
     events_most: int = 10_000
     """When this many events wait for slow listeners, no job is claimed until half of them are told."""

@@ -1,6 +1,7 @@
 """What exists once in a process, even with several managers, and some small tools.
 
 log.py             the logger
+capture.py         the handler of the logging module that finds the run a line belongs to
 chance.py          the source of random numbers
 exit.py            the hook that ends engines before the interpreter exits
 fork.py            the hook that resets managers in the child of a fork

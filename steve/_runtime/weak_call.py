@@ -10,7 +10,7 @@ class WeakCall:
     """Calls the method, as long as its object exists."""
 
     def __init__(self, method: Callable[[], object]) -> None:
-        self._method = WeakMethod(method)  # type: ignore[type-var]  # mypy knows no bound methods
+        self._method = WeakMethod(method)
 
     def __call__(self) -> None:
         method = self._method()

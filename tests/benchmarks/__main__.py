@@ -23,6 +23,7 @@ from . import (  # noqa: F401 - registers figures
     lanes,
     limits,
     pickup,
+    records,
     report,
     resources,
     waits,

@@ -94,7 +94,9 @@ class Figure:
         return self.name.partition(".")[0]
 
 
-GROUPS = ("limit", "drain", "peer", "lanes", "fleet", "growth", "horizon", "create", "pickup", "wait", "idle", "start")
+GROUPS = (
+    "limit", "drain", "peer", "lanes", "fleet", "growth", "horizon", "create", "pickup", "wait", "records", "idle", "start",
+)  # fmt: skip
 """In the order in which they are taken and shown."""
 
 FIGURES: dict[str, Figure] = {}

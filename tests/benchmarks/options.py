@@ -23,6 +23,12 @@ class WorkerOptions:
     """The share of attempts that raise."""
     listen: bool = False
     """Count on the board what a listener is told."""
+    talk: str = ""
+    """What other runs do meanwhile: "quiet", "progress", "logs", or "unkept", which are lines that nobody keeps."""
+    talkers: int = 0
+    """How many such runs there are."""
+    rate: float = 0.0
+    """How often each of them talks in a second."""
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ answers each with a line.
 from __future__ import annotations
 
 import json
+import logging
 import random
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from steve import Job, JobManager
+from steve import Job, JobManager, current_run
 
 from .board import Board
 from .options import WorkerOptions
@@ -33,9 +34,12 @@ def main() -> None:
             told[job.payload["i"]] += 1
 
         manager.on_done(None, count)
+    if options.talk:
+        manager.set_handler("talk", make_talker(options), capture_logs="INFO" if options.talk == "logs" else False)
     _say("ready")
     for line in sys.stdin:
         if line.strip() == "start":
+            manager.create_many([("talk", {})] * options.talkers, priority=100)
             begun = time.monotonic_ns()
             manager.start(options.workers)
             _say(begun)
@@ -64,6 +68,28 @@ def make_handler(board: Board, sleep: float, failing: float) -> Any:
             raise RuntimeError("by chance")
 
     return raising if failing else sleeping if sleep else noop
+
+
+def make_talker(options: WorkerOptions) -> Any:
+    """A handler that talks until the manager stops."""
+    log = logging.getLogger("talker")
+    log.setLevel(logging.INFO)
+    log.addHandler(logging.NullHandler())
+    tick = 0.01 if options.rate >= 100 else 1 / options.rate
+
+    def talk(job: Job) -> None:
+        run = current_run()
+        number = 0
+        while not run.stopping:
+            for _ in range(round(options.rate * tick)):
+                number += 1
+                if options.talk == "progress":
+                    run.progress(number, None, "a note")
+                elif options.talk != "quiet":
+                    log.info("line %d of job %s: some words of a usual length, as they stand in a log", number, job.uid)
+            time.sleep(tick)
+
+    return talk
 
 
 def _say(answer: object) -> None:

@@ -24,6 +24,7 @@ from . import (  # noqa: F401 - the import registers their faults
     failover,
     forks,
     limits,
+    logs,
     misuse,
     network,
     notify,

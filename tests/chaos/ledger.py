@@ -13,6 +13,7 @@ processes.
     run_end                         k, attempt, run, pid, ok
     listener                        k, status, pid
     reached                         k, attempt, run, pid, step: the handler waits there (effects.py)
+    logged                          run, n: a run has logged its line with this number
     fault                           what, and pid where a process is its victim
     healed                          what was broken is whole again
     death                           pid: a process ended without being asked to

@@ -26,6 +26,7 @@ MARKS = {
     "claim": b"with recursive known as",
     "settle": b"with verdict as materialized",
     "complete": b"with completed as (\nupdate",
+    "log": b".log (job_uid",
     "commit": b"commit",
 }
 """For each kind of statement a part of its text, in lower case, by which the proxy recognises it."""

@@ -46,6 +46,8 @@ class Broken(Exception):
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.root.handlers[0].setLevel(logging.WARNING)
+    logging.getLogger("chaos").setLevel(logging.INFO)
     options = WorkerOptions(**json.loads(sys.stdin.readline()))
     ledger = Ledger(Path(options.ledger) / f"worker-{os.getpid()}.jsonl")
     before = _held()
@@ -126,7 +128,10 @@ def run(options: WorkerOptions, ledger: Ledger, pool: ConnectionPool[Any] | None
     run = uuid4().hex
     said = {"k": job.payload["k"], "attempt": job.attempts, "run": run, "pid": os.getpid()}
     ledger.note("run_start", **said)
-    time.sleep(job.payload["ms"] / 1000)
+    if job.payload.get("do") == "log":
+        _log(ledger, run, job.payload["ms"] / 1000)
+    else:
+        time.sleep(job.payload["ms"] / 1000)
     if job.payload.get("do") == "hang" and not job.crashes:
         threading.Event().wait()  # until the process dies
     if job.payload.get("do") == "overrun":
@@ -152,6 +157,18 @@ def _overrun() -> None:
     time.sleep(max(0.0, until - time.monotonic() - 0.002))
     while time.monotonic() < until:
         pass
+
+
+def _log(ledger: Ledger, run: str, seconds: float) -> None:
+    """Log a line every few milliseconds."""
+    log = logging.getLogger("chaos")
+    until = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < until:
+        log.info("%s %d", run, number)
+        ledger.note("logged", run=run, n=number)
+        number += 1
+        time.sleep(0.02)
 
 
 def _do(what: str | None) -> None:

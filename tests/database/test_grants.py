@@ -3,6 +3,7 @@
 The roles are real ones that log in, and the library runs as each of them; schema and roles have names that want quoting.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, NamedTuple, cast
@@ -101,6 +102,9 @@ BEYOND_ALL = [
     "delete from migration",
     "truncate job",
     "truncate attempt",
+    "update log set lines = '[]'",
+    "truncate log",
+    "truncate progress",
     "alter table job add column x text",
     "drop table job",
     "create table mine (x text)",
@@ -120,6 +124,9 @@ CHANGES = [
         "values (gen_random_uuid(), 1, 1, 'p', now(), now(), 'success')"
     ),
     "delete from attempt",
+    "delete from log",
+    "delete from progress",
+    "update progress set done = 1",
     "insert into process (id, name, version) values (7, 'a', '1')",
     "update process set heartbeat_at = now()",
     "delete from process",
@@ -303,6 +310,8 @@ def test_a_producer_can_do_nothing_else_and_is_told_so(
             "select 1 from job where payload ->> 'word' like 'a%'",
             "select from attempt",
             "select from process",
+            "select from log",
+            "select from progress",
             *CHANGES,
             *BEYOND_ALL,
         ],
@@ -318,9 +327,11 @@ def test_a_worker_does_all_that_a_manager_does_but_migrate(
             raise LookupError("no")
         if job.payload["do"] == "snooze":
             raise Snooze(3600)
+        current_run().progress(1, 2)
+        logging.getLogger("grants").warning("a line")
         return "done"
 
-    theirs = make_manager(granted["worker"].url, handler=handler)
+    theirs = make_manager(granted["worker"].url, handler=handler, capture_logs="WARNING")
     theirs.start()
     done = theirs.create("a", {"do": "return"})
     failed, put_off = theirs.create_many(
@@ -330,6 +341,8 @@ def test_a_worker_does_all_that_a_manager_does_but_migrate(
     until(lambda: theirs.find(failed).status is Status.FAILED)
     until(lambda: (job := theirs.find(put_off)).status is Status.PENDING and job.run_at > put_off.run_at)
     assert [attempt.status for attempt in theirs.history(failed)] == ["error", "error"]
+    assert theirs.find(done).progress.done == 1.0
+    assert [line.message for line in theirs.logs(done)] == ["a line"]
     assert len(theirs.fetch_all()) == 3
     assert theirs.stop().complete
     assert conn.execute(sql.SQL("select from {}.process").format(sql.Identifier(schema))).fetchall() == []
@@ -364,6 +377,7 @@ def test_a_reader_looks_and_does_nothing_else(
     assert theirs.find(job) == job
     assert theirs.history(job) == []
     assert theirs.fetch_all() == [job]
+    assert theirs.logs(job) == []
     for call in (
         lambda: theirs.create("a"),
         lambda: theirs.create_many([("a", None)]),

@@ -28,12 +28,14 @@ from steve._database.statements.completion import CompletionStatements, RunClaim
 from steve._database.statements.control import ControlStatements, Wake
 from steve._database.statements.jobs import Insert, JobStatements, Old, Options, Page, Terms
 from steve._database.statements.processes import ProcessStatements
+from steve._database.statements.records import Logged, Place, RecordStatements, Reported
 from steve._database.statements.script import Script
 from steve._database.statements.settlement import SettlementStatements
 from steve._database.statements.unique import UniqueStatements
 from steve._database.statements.waits import WaitStatements
 from steve._model.claim import Demand
-from steve._model.claimed import Claimed
+from steve._model.claimed import Claimed, RunKey
+from steve._model.log_text import Chunk, Cut
 from steve._model.outcome import NotBegun, Verdict, judge
 from steve._model.process import Process
 from steve._model.settings import Settings
@@ -117,6 +119,7 @@ class Planned:
         self.completion = CompletionStatements(script())
         self.waits = WaitStatements(script())
         self.processes = ProcessStatements(script())
+        self.records = RecordStatements(script())
         self._script = script
         self._claims: dict[tuple[str, ...] | None, ClaimStatements] = {}
 
@@ -416,8 +419,14 @@ def test_no_statement_reads_more_the_longer_the_history(
 
 
 def pages_read(plan: list[Node]) -> int:
-    """By scans of tables; pages that are written do not count."""
-    return sum(node["Shared Hit Blocks"] + node["Shared Read Blocks"] for node in plan if is_table_scan(node))
+    """By scans of tables; pages that are written do not count, nor the look-up of each job's progress, by its key."""
+
+    def of(node: Node) -> int:
+        return int(node["Shared Hit Blocks"] + node["Shared Read Blocks"])
+
+    progress = [node for node in plan if node.get("Relation Name") == "progress"]
+    assert all("Index Cond" in node for node in progress)
+    return sum(of(node) for node in plan if is_table_scan(node) and node not in progress) - sum(map(of, progress))
 
 
 def rows_read_in_vain(plan: list[Node]) -> int:
@@ -505,7 +514,7 @@ def test_a_page_by_tags_reads_few_rows_whether_few_jobs_have_them_or_many(
         ('{"tenant": "none"}', "job_tags", 20),
     ):
         for plan in plans_of(jobs.list_jobs, connection, Page(None, None, None, 100, None, tags)):
-            assert {node["Index Name"] for node in plan if "Index Name" in node} == {used}, tags
+            assert {node["Index Name"] for node in plan if "Index Name" in node} - {"progress_pkey"} == {used}, tags
             assert not [node for node in plan if "Seq Scan" in node["Node Type"]], tags
             assert pages_read(plan) <= pages, tags
 
@@ -566,6 +575,51 @@ def test_a_call_about_one_job_goes_to_it_by_its_key(
                     assert_by_index(plans, (what, status, statistics), bitmap=True)
                     used = {index for plan in plans for index in indexes(plan)}
                     assert used <= {"job_pkey", "attempt_pkey"} | ({"job_unique"} if what == "holder" else set())
+
+
+FILL_RECORDS = """
+insert into {schema}.log (job_uid, lease_no, claimed_at, first_line, last_line, attempt, shift, lines)
+select uid, 1, '2026-01-01Z', n * 10, n * 10 + 9, 1, 0, '[]' from {schema}.job cross join generate_series(0, 3) as n;
+insert into {schema}.progress (job_uid, lease_no, claimed_at, report, done, at)
+select uid, 1, '2026-01-01Z', 1, 1, now() from {schema}.job
+"""
+
+
+@pytest.mark.parametrize("rows", [1, 300, 20_000])
+def test_what_runs_leave_is_found_by_the_keys_of_their_jobs(
+    rows: int, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    uids = filled(rows, "running")
+    for table in ("log", "progress"):
+        conn.execute(f"alter table {schema}.{table} set (autovacuum_enabled = off)")
+        conn.execute(f"analyze {schema}.{table}")
+    conn.execute(FILL_RECORDS.format(schema=schema).encode())
+    records = Planned(schema).records
+    runs = [RunKey(uid, 1, CLAIMED_AT) for uid in uids]
+    logged = [Logged(run, 1, [Chunk(40, 40, "[]"), Chunk(41, 41, "[]")], Cut(10, 30)) for run in runs]
+    reported = [Reported(run, 2, 1.0, None, None, 0.0) for run in runs]
+    prepare_for_loop(connection, Route())
+    for statistics in ("as empty", "freshly analysed"):
+        if statistics == "freshly analysed":
+            conn.execute(f"analyze {schema}.job, {schema}.log, {schema}.progress")
+        for number in (1, 50, 500):
+            for what, plans in {
+                "log": plans_of(partial(records.write_log, limited=True), connection, logged[:number], 0.0),
+                "progress": plans_of(partial(records.write_progress, limited=True), connection, reported[:number]),
+            }.items():
+                assert_by_index(plans, (what, number, statistics))
+                for plan in plans:
+                    assert indexes(plan) == {"job_pkey"}
+                    found = [node for node in plan if node.get("Relation Name") == "log" and "Index" in node["Node Type"]]
+                    assert all(node["Index Name"] == "log_pkey" and "Index Cond" in node for node in found), (what, statistics)
+    prepare_for_call(connection, Route())
+    for what, plans in {
+        "list": plans_of(records.list_log, connection, uids[0], None),
+        "follow": plans_of(records.follow_log, connection, uids[0], Place(1, CLAIMED_AT, 10, 19)),
+    }.items():
+        for plan in plans if rows > 300 else []:  # a small table may well be read whole
+            assert not [node for node in plan if "Seq Scan" in node["Node Type"]], what
+            assert {node.get("Index Name") for node in plan if "Index Cond" in node} >= {"log_pkey"}, what
 
 
 @pytest.mark.parametrize("rows", [1, 50_000])

@@ -37,6 +37,16 @@ def test_the_files_of_every_page_are_run_by_a_test() -> None:
     assert [name for name in pages if called[name] not in saved] == []
 
 
+def test_the_page_on_logs_shows_what_its_handlers_logged_and_printed(
+    shop: Reader, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)  # pytest has set up logging already, so the page's basicConfig() does nothing
+    shop.type(how_to("logs"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(" INFO shop: writing invoice 7")
+    assert lines[1:] == ["42 rows", "stdout 42 rows"]
+
+
 def test_every_sql_block_is_taken_by_postgresql(shop: Reader, count: Callable[[str], int]) -> None:
     shop.open_first_page()
     shop.manager.migrate()

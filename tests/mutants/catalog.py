@@ -185,7 +185,7 @@ MUTANTS = (
         "behaviour/test_listeners.py::test_a_slow_listener_delays_the_others_but_not_the_settling",
         Edit(
             "_engine/settle/commits.py",
-            "self._dispatcher.put(Event(verdict.job, process, verdict, settled))",
+            "self._dispatcher.put(Event(verdict.job, process, verdict, settled, progress))",
             "self._listeners.tell(Event(verdict.job, process, verdict, settled))",
         ),
     ),
@@ -1366,5 +1366,89 @@ MUTANTS = (
             "        if not super().cancel():\n            return False",
             "        with self._condition:\n            if not super().cancel():\n                return False",
         ),
+    ),
+    # -- what runs leave behind -----------------------------------------------------------------------------------------------
+    Mutant(
+        "L1",
+        "an attempt that has lost its job writes its progress over that of the next one",
+        "database/test_records.py::test_a_report_counts_only_under_the_claim_that_the_job_was_last_given",
+        Edit("_database/sql/write_progress.sql", "select job.lease_no = given.lease_no and", "select"),
+        Edit("_database/sql/write_progress.sql", "coalesce(job.claimed_at, given.claimed_at) = given.claimed_at", "true"),
+    ),
+    Mutant(
+        "L2",
+        "of two reports the earlier one stays if it arrives later",
+        "database/test_records.py::test_a_report_that_arrives_late_changes_nothing",
+        Edit("_database/sql/write_progress.sql", "or progress.report < excluded.report", "or true"),
+    ),
+    Mutant(
+        "L3",
+        "a job has ended, and its last lines are not written",
+        "behaviour/test_logs.py::test_the_lines_of_a_run_are_there_when_its_job_has_ended",
+        Edit(
+            "_engine/settle/database.py",
+            "self._write_before(verdicts)\n        times = any(map(self._is_wanted, verdicts))\n"
+            "        settle = self._statements.settle_jobs",
+            "times = any(map(self._is_wanted, verdicts))\n        settle = self._statements.settle_jobs",
+        ),
+    ),
+    Mutant(
+        "L4",
+        "a lock on the log holds up the outcomes of all jobs",
+        "engine/records/test_records.py::test_tables_that_take_nothing_hold_up_no_outcome",
+        Edit("_engine/records/recorder.py", "and not _is_of_these_tables(error)", ""),
+    ),
+    Mutant(
+        "L5",
+        "each settlement waits for the lock on the log again",
+        "engine/records/test_records.py::test_tables_that_take_nothing_hold_up_no_outcome",
+        Edit("_engine/records/recorder.py", "self._not_before = self._clock() + self._tuning.log_every", "pass"),
+    ),
+    Mutant(
+        "L6",
+        "a reply is lost, and the lines are there twice",
+        "engine/records/test_attempt_log.py::test_two_threads_may_write_the_same_lines",
+        Edit("_engine/records/attempt_log.py", "and one.first > self._stored_to", ""),
+        Edit("_engine/records/attempt_log.py", "self._head = [one for one in self._head if one.first not in firsts]", "pass"),
+    ),
+    Mutant(
+        "L7",
+        "lines that cannot be written take any amount of memory",
+        "engine/records/test_attempt_log.py::test_lines_that_cannot_be_written_take_no_more_memory_than_their_share",
+        Edit("_engine/records/attempt_log.py", "self._tail_size > min(TAIL_BYTES, share)", "self._tail_size > (1 << 60)"),
+    ),
+    Mutant(
+        "L8",
+        "an attempt may fill the table with lines",
+        "engine/records/test_attempt_log.py::test_of_very_many_the_beginning_and_the_newest_are_kept_whenever_they_are_written",
+        Edit("_engine/records/attempt_log.py", "self._stored_size + self._tail_size > TAIL_BYTES", "False"),
+    ),
+    Mutant(
+        "L9",
+        "a run is looked for in another context than its own",
+        "behaviour/test_logs.py::test_runs_at_the_same_time_have_their_own_lines",
+        Edit("_engine/work/run.py", "context.run(sink.set, log)", "sink.set(log)"),
+    ),
+    Mutant(
+        "L10",
+        "a line whose arguments cannot be formatted is lost",
+        "behaviour/test_logs.py::test_lines_that_cannot_be_formatted_fail_no_job_and_are_kept_as_far_as_possible",
+        Edit("_runtime/capture.py", 'text = f"{_plain(record.msg)} <the arguments', 'return f"{record.msg} <the arguments'),
+    ),
+    Mutant(
+        "L11",
+        "what attempts have left stays when their jobs are pruned",
+        "behaviour/test_logs.py::test_what_attempts_have_left_goes_with_the_job",
+        Edit(
+            "_database/sql/prune_jobs.sql",
+            "  delete from {schema}.log\n  where job_uid = any(array(select uid from pruned))",
+            "  select 1",
+        ),
+    ),
+    Mutant(
+        "L12",
+        "warnings vanish in a program that has set up no logging",
+        "behaviour/test_logs.py::test_a_program_without_any_logging_still_sees_warnings",
+        Edit("_runtime/capture.py", "                resort.handle(record)", "                pass"),
     ),
 )

@@ -100,6 +100,32 @@ create table {schema}.attempt (                               -- no foreign key 
   primary key (job_uid, lease_no)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
+-- How far a job is, as its handler last said. It is not in the job's row: a write there would stand in the way of whoever
+-- changes the job, and the settlement of each of these.
+create table {schema}.progress (                              -- no foreign key, as above
+  job_uid    uuid        primary key,
+  lease_no   bigint      not null,                            -- these two: of the claim under which the handler said it
+  claimed_at timestamptz not null,
+  report     bigint      not null,                            -- of two reports under one claim, the later one has the higher
+  done       double precision not null check (done between '-1.7976931348623157e308' and '1.7976931348623157e308'),
+  total      double precision check (total between '-1.7976931348623157e308' and '1.7976931348623157e308'),
+  note       text,
+  at         timestamptz not null check (at > '0001-01-02' and at < '9999-01-01')
+) with (fillfactor = 50);
+
+-- What attempts have logged: some lines that follow one another in each row. A gap between two rows: lines that were left out.
+create table {schema}.log (                                   -- no foreign key, as above
+  job_uid    uuid        not null,
+  lease_no   bigint      not null,                            -- these two: of the claim. Each claim has rows of its own, even if
+  claimed_at timestamptz not null,                            -- a standby that was promoted gives a lease_no out again
+  first_line bigint      not null,                            -- the numbers of its first and its last line, counted from 0
+  last_line  bigint      not null,
+  attempt    integer     not null,                            -- as attempt.number
+  shift      bigint      not null,                            -- microseconds to add to the times of the lines
+  lines      json        not null,                            -- each a list: microseconds since 1970, level, logger, message
+  primary key (job_uid, lease_no, claimed_at, first_line)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+
 create table {schema}.process (
   id           bigint      primary key,                       -- drawn at random, so that none is used twice
   name         text        not null,                          -- host:pid

@@ -1,5 +1,5 @@
--- Delete a job that has ended, with its rows in the log. Returns it as it was; nothing if it has another status or if there is
--- none. If somebody waits for jobs, the channel of the waits gets a notification.
+-- Delete a job that has ended, with all that its attempts have left. Returns it as it was; nothing if it has another status or
+-- if there is none. If somebody waits for jobs, the channel of the waits gets a notification.
 with deleted as (
   delete from {schema}.job
   where uid = %(uid)s and (status in ('completed', 'failed', 'cancelled')) is true
@@ -7,6 +7,12 @@ with deleted as (
     {job}
 ), forgotten as (
   delete from {schema}.attempt
+  where job_uid = any(array(select uid from deleted))
+), unlogged as (
+  delete from {schema}.log
+  where job_uid = any(array(select uid from deleted))
+), unreported as (
+  delete from {schema}.progress
   where job_uid = any(array(select uid from deleted))
 )
 select

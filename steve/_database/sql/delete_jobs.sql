@@ -1,6 +1,6 @@
--- Delete many jobs that have ended, with their rows in the log: a batch. It looks for them as cancel_jobs.sql does. Returns how
--- many, which ones it passed by, and where the next batch goes on; null: there are no more. If somebody waits for jobs, the
--- channel of the waits gets a notification.
+-- Delete many jobs that have ended, with all that their attempts have left: a batch. It looks for them as cancel_jobs.sql does.
+-- Returns how many, which ones it passed by, and where the next batch goes on; null: there are no more. If somebody waits for
+-- jobs, the channel of the waits gets a notification.
 with bound as materialized (
   select coalesce(
     %(upto)s::pg_catalog.uuid,
@@ -39,6 +39,12 @@ with bound as materialized (
   returning uid
 ), forgotten as (
   delete from {schema}.attempt
+  where job_uid = any(array(select uid from changed))
+), unlogged as (
+  delete from {schema}.log
+  where job_uid = any(array(select uid from changed))
+), unreported as (
+  delete from {schema}.progress
   where job_uid = any(array(select uid from changed))
 )
 select

@@ -95,7 +95,7 @@ with given as materialized (
 select
   asked, is_there, uid, queue, type, priority, payload, result, error, status, attempts, crashes, max_attempts,
   backoff_strategy, created_at, updated_at, run_at, claimed_at, started_at, completed_at, unique_key, tags, metadata, timeout,
-  expires_at, cancel_asked_at,
+  expires_at, cancel_asked_at, progress,
   case when is_earlier and %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
     then pg_catalog.pg_notify(%(channel)s, '')
   end

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from steve._model import json as _json
 from steve._model.claimed import Claimed, Extras, Settled
 from steve._model.outcome import Verdict
-from steve.job import Attempt, AttemptStatus, Job, Status
+from steve.job import Attempt, AttemptStatus, Job, Progress, Status
 
 
 class Event(NamedTuple):
@@ -18,6 +18,8 @@ class Event(NamedTuple):
     process: str
     verdict: Verdict | None
     settled: Settled | None
+    progress: Progress | None = None
+    """What the run said last of how far it was."""
 
     def is_final(self) -> bool:
         return self.verdict is not None and self.verdict.is_final
@@ -37,6 +39,7 @@ class Event(NamedTuple):
             claimed_at=self.job.claimed_at if verdict.is_final else None,
             started_at=settled.started_at,
             completed_at=settled.completed_at,
+            progress=self.progress,
         )
 
     def make_attempt(self) -> Attempt:

@@ -8,9 +8,10 @@ from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.events.dispatcher import Dispatcher
 from steve._engine.events.event import Event, cancelled_event
 from steve._engine.events.listeners import Listeners
+from steve._engine.records.records import Records
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict
-from steve.job import Job
+from steve.job import Job, Progress
 
 
 class Commits:
@@ -24,12 +25,14 @@ class Commits:
         listeners: Listeners,
         dispatcher: Dispatcher,
         doubt_tables: Callable[[], None],
+        records: Records,
     ) -> None:
         self._process = process
         self._schedule = schedule
         self._listeners = listeners
         self._dispatcher = dispatcher
         self._doubt_tables = doubt_tables
+        self._records = records
 
     def on_begun(self, event: Event) -> None:
         self._dispatcher.put(event)
@@ -37,8 +40,9 @@ class Commits:
     def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
         if verdict.due_in is not None:
             self._schedule.expect(verdict.due_in)
+        progress = self._records.settled(verdict.job) if self._records else None
         if settled is not None:  # None: no listener wanted to know when the statement was sent
-            self._tell(self._process, verdict, settled)
+            self._tell(self._process, verdict, settled, progress)
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
         """`process`: the name of the process that ran the job."""
@@ -54,9 +58,9 @@ class Commits:
         if event.verdict is not None and self._listeners.want(event.verdict):
             self._dispatcher.put(event)
 
-    def _tell(self, process: str, verdict: Verdict, settled: Settled) -> None:
+    def _tell(self, process: str, verdict: Verdict, settled: Settled, progress: Progress | None = None) -> None:
         if self._listeners.want(verdict):
-            self._dispatcher.put(Event(verdict.job, process, verdict, settled))
+            self._dispatcher.put(Event(verdict.job, process, verdict, settled, progress))
 
     def on_dropped(self) -> None:
         self._doubt_tables()

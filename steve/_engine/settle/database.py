@@ -23,23 +23,27 @@ class DatabaseSettlement:
         notify: bool,
         is_wanted: Callable[[Verdict], bool],
         awaited: Awaited,
+        write_before: Callable[[Sequence[Verdict]], None] = lambda verdicts: None,
     ) -> None:
         """`process`: the name of this process, for the log of attempts; `is_wanted(verdict)`: whether a listener wants to know
-        about it."""
+        about it. `write_before(verdicts)` writes what their runs have left behind, and raises DatabaseFailure."""
         self._connection = connection
         self._statements = statements
         self._process = process
         self._notify = notify
         self._is_wanted = is_wanted
         self._awaited = awaited
+        self._write_before = write_before
 
     def write(self, verdicts: Sequence[Verdict], now: float) -> Landed:
+        self._write_before(verdicts)
         times = any(map(self._is_wanted, verdicts))
         settle = self._statements.settle_jobs
         awaited = self._awaited.now()
         return self._connection.call(lambda ours: settle(ours, self._process, verdicts, now, self._notify, times, awaited))
 
     def write_unlocked(self, verdicts: Sequence[Verdict], now: float) -> tuple[Landed, Collection[int]]:
+        self._write_before(verdicts)
         times = any(map(self._is_wanted, verdicts))
         settle = self._statements.settle_unlocked
         awaited = self._awaited.now()

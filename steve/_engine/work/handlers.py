@@ -35,6 +35,8 @@ class Handlers:
         self._terms: CopyOnWrite[Mapping[str, HandlerTerms]] = CopyOnWrite(MappingProxyType({}))
         self.have_timeouts = False
         """Whether any type has a timeout."""
+        self.captures = False
+        """Whether some handler says itself what is kept of its runs."""
 
     def reset_after_fork(self) -> None:
         self._by_type.reset_after_fork()
@@ -87,11 +89,14 @@ class Handlers:
         self._by_type.replace(lambda by_type: MappingProxyType({}))
         self._terms.replace(lambda terms: MappingProxyType({}))
         self.have_timeouts = False
+        self.captures = False
 
     def _set_terms(self, type: str, new: HandlerTerms | None) -> None:
         def set(terms: Mapping[str, HandlerTerms]) -> Mapping[str, HandlerTerms]:
             others = {name: other for name, other in terms.items() if name != type}
-            return MappingProxyType(others if new is None else {**others, type: new})
+            left = others if new is None else {**others, type: new}
+            self.captures = any(one.capture_logs is not None or one.capture_print is not None for one in left.values())
+            return MappingProxyType(left)
 
         if new == HandlerTerms():
             new = None  # nothing was said

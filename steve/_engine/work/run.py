@@ -21,6 +21,7 @@ from steve._model.arguments import NotDecodable
 from steve._model.claimed import Claimed
 from steve._model.outcome import CancelRaised, Completing, Outcome, Raised, Returned, Snoozed, Unusable, is_last_attempt
 from steve._model.terms import HandlerTerms, no_terms
+from steve._runtime.capture import captures, sink
 from steve._runtime.exit import is_refused
 from steve._runtime.fork import end_child
 from steve._runtime.guard import call_here
@@ -62,12 +63,22 @@ def run(
         handler = partial(limit.window.call, handler)
     # In a context of its own, so that the next handler on this thread does not see the context variables that this one sets.
     context = Context() if context is None else context
+    records = signals.records
+    log = None if records is None else records.begin(claimed)
     try:
+        if log is not None:
+            context.run(sink.set, log)
+            captures.begin(log)
         outcome = context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit)
     finally:
         if limit is not None:
             limit.finish()
-    completion = end(this)
+        completion = end(this)
+        if log is not None:
+            captures.end(log)
+            log.end()
+        if records:
+            records.over(claimed.run_key())
     if completion is None:
         return outcome
     if signals.completions is not None:

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import cast
 from uuid import UUID
 
+from steve._engine.records.records import Records
 from steve._engine.work.deadlines import Deadlines, own_thread
 from steve._engine.work.interrupts import Interrupts
 from steve._engine.work.limit import Limit
@@ -29,10 +30,12 @@ class RunSignals:
         *,
         deadlines: Deadlines | None = None,
         completions: CompletionPort | None = None,
+        records: Records | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`completions`: for `run.complete()`."""
+        """`completions`: for `run.complete()`. `records`: keeps what runs leave behind; None: nothing does."""
         self.completions = completions
+        self.records = records
         # Protects changes of the four below; a thread that only reads them needs no lock. Nothing is called under it.
         self._changed = threading.Condition()
         self._is_stopping = False

@@ -1,0 +1,157 @@
+"""What one attempt logs, until it is written.
+
+An attempt may log any amount. About 1 MiB of it is kept: the beginning, and the newest lines. What lies between them is left
+out, in memory while the lines are not written yet, and in the table as newer ones are written. The lines are counted, so that a
+gap in the numbers says how many are missing.
+
+Lines are put together in chunks, which become rows. A chunk never changes, so it can be sent twice: its key, which has the
+number of its first line, tells that it is there already.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from steve._model.capture import Capture
+from steve._model.log_text import Chunk, Cut, chunk, encoded, printed
+
+HEAD_BYTES = 256 << 10
+"""How much of the beginning is kept."""
+TAIL_BYTES = 768 << 10
+"""How much of what comes later."""
+CHUNK_BYTES = 64 << 10
+"""How large a chunk is, at most, but for the last line in it."""
+PIECE_MOST = 32_000
+"""A printed line that does not end is kept in pieces of so many characters."""
+PRINTERS_MOST = 100
+"""Of how many threads an unfinished line is kept."""
+
+
+class _Stored(NamedTuple):
+    """A row of the tail that is in the table."""
+
+    first: int
+    size: int
+
+
+class AttemptLog:
+    """Implements `Sink` of `_runtime/capture.py`."""
+
+    def __init__(self, *, capture: Capture, share: Callable[[], int]) -> None:
+        """`share()`: how many bytes of unwritten lines this attempt may keep at present."""
+        self.level = capture.level
+        self.prints = capture.prints
+        self._share = share
+        # Protects everything below, and nothing is called under it except share(). It is reentrant because a destructor may run
+        # at any moment, and log a line.
+        self._changing = threading.RLock()
+        self._open: list[str] = []  # the lines of the chunk that is not complete
+        self._open_size = 0
+        self._open_first = 0
+        self._head: list[Chunk] = []  # complete and unwritten
+        self._head_size = 0  # with what is written
+        self._head_end: int | None = None  # the number of the first line that is not of the beginning; None: all are
+        self._tail: deque[Chunk] = deque()  # complete and unwritten
+        self._tail_size = 0
+        self._stored: deque[_Stored] = deque()  # of the tail, in the table
+        self._stored_size = 0
+        self._stored_to = -1  # the highest first line among all that were ever there
+        self._keep_from = 0  # rows of the tail below this line do not belong into the table any more
+        self._cut_to = 0  # and below this line they are deleted
+        self._unfinished: dict[int, str] = {}  # by thread: what was printed since the last line break
+        self._is_over = False
+
+    # -- from any thread of the run -------------------------------------------------------------------------------------
+
+    def add(self, at: float, level: str, logger: str, message: str) -> None:
+        if self._is_over:
+            return
+        line = encoded(at, level, logger, message)  # not under the lock: this may take long
+        with self._changing:
+            self._open.append(line)
+            self._open_size += len(line) + 1
+            if self._open_size >= CHUNK_BYTES or self._open_size >= self._share() >> 2:
+                self._close()
+
+    def print(self, text: str) -> None:
+        if self._is_over or not text:
+            return
+        thread = threading.get_ident()
+        with self._changing:
+            *lines, rest = printed(self._unfinished.pop(thread, "") + text)
+            if len(rest) >= PIECE_MOST or (rest and len(self._unfinished) >= PRINTERS_MOST):
+                lines.append(rest)
+                rest = ""
+            if rest:
+                self._unfinished[thread] = rest
+        for line in lines:
+            self._add_printed(line)
+
+    def _add_printed(self, line: str) -> None:
+        self.add(time.time(), "INFO", "stdout", line)
+
+    def end(self) -> None:
+        """The run is over: nothing is added any more."""
+        with self._changing:
+            unfinished, self._unfinished = self._unfinished, {}
+        for line in unfinished.values():
+            self._add_printed(line)
+        self._is_over = True
+
+    # -- on the threads that write --------------------------------------------------------------------------------------
+
+    def is_written(self) -> bool:
+        return not (self._open or self._head or self._tail or self._keep_from > self._cut_to)
+
+    def unwritten(self) -> tuple[list[Chunk], Cut | None]:
+        """What is to be written, and which rows are to be deleted. It stays here until `written()` is called: the two threads
+        that write may both send it, since a connection may break and nobody waits for the other."""
+        with self._changing:
+            if self._open:
+                self._close()
+            while self._stored and self._stored_size + self._tail_size > TAIL_BYTES:
+                self._stored_size -= self._stored.popleft().size
+                rest = self._stored or self._tail
+                self._keep_from = rest[0].first if rest else self._open_first
+            cut = None if self._keep_from <= self._cut_to else Cut(self._head_end or 0, self._keep_from)
+            return [*self._head, *self._tail], cut
+
+    def written(self, chunks: Collection[Chunk], cut: Cut | None) -> None:
+        """These are in the table, and these rows are deleted."""
+        with self._changing:
+            firsts = {one.first for one in chunks}
+            self._head = [one for one in self._head if one.first not in firsts]
+            self._tail = deque(one for one in self._tail if one.first not in firsts)
+            self._tail_size = sum(one.size for one in self._tail)
+            for one in chunks:
+                # A row counts here even if its chunk was left out meanwhile: the next cut deletes it.
+                if self._head_end is not None and one.first >= self._head_end and one.first > self._stored_to:
+                    self._stored.append(_Stored(one.first, one.size))
+                    self._stored_size += one.size
+                    self._stored_to = one.first
+            if cut is not None:
+                self._cut_to = max(self._cut_to, cut.until)
+
+    # -- under the lock -------------------------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        """The chunk is complete."""
+        lines, self._open, self._open_size = self._open, [], 0
+        closed = chunk(self._open_first, lines)
+        self._open_first += len(lines)
+        share = self._share()
+        if self._head_end is None:
+            self._head.append(closed)
+            self._head_size += closed.size
+            # The beginning ends early if many attempts log much at the same time.
+            if self._head_size >= HEAD_BYTES or sum(one.size for one in self._head) >= share:
+                self._head_end = self._open_first
+            return
+        self._tail.append(closed)
+        self._tail_size += closed.size
+        while len(self._tail) > 1 and self._tail_size > min(TAIL_BYTES, share):
+            self._tail_size -= self._tail.popleft().size
