@@ -14,19 +14,6 @@ from steve._database.statements.control import Wake
 from steve._database.statements.rows import in_utc
 from steve._database.statements.script import Script
 
-MATCHES = """\
-status = any(%(statuses)s)
-and created_at <= %(begun_at)s
-and (%(type)s::pg_catalog.text is null or type = %(type)s::pg_catalog.text)
-and (%(queue)s::pg_catalog.text is null or queue = %(queue)s::pg_catalog.text)
-and (%(tags)s::pg_catalog.jsonb is null or tags @> %(tags)s::pg_catalog.jsonb)
-and (%(error)s::pg_catalog.text is null or pg_catalog.strpos(error, %(error)s::pg_catalog.text) > 0)
-and (%(created_before)s::pg_catalog.timestamptz is null or created_at < %(created_before)s::pg_catalog.timestamptz)
-and (%(created_after)s::pg_catalog.timestamptz is null or created_at >= %(created_after)s::pg_catalog.timestamptz)
-and (%(ended_before)s::pg_catalog.timestamptz is null or completed_at < %(ended_before)s::pg_catalog.timestamptz)
-and (%(ended_after)s::pg_catalog.timestamptz is null or completed_at >= %(ended_after)s::pg_catalog.timestamptz)"""
-"""Whether a job matches: {matches} in the statements. They are planned each time, so that what is null costs nothing."""
-
 
 class Matching(NamedTuple):
     """Which jobs a call changes. None: any."""
@@ -96,8 +83,6 @@ class BulkStatements:
 
     def __init__(self, script: Script) -> None:
         self._script = script
-        for name in ("cancel_jobs", "retry_jobs", "delete_jobs"):
-            script.set_text(name, script.text(name).replace("{matches}", MATCHES))
 
     def find_end(self, connection: Connection, look: int) -> End | None:
         """Returns None if there are no jobs. `look`: how many jobs a part should have, at least."""
