@@ -107,7 +107,7 @@ class Snooze(BaseException):
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = check_delay("Snooze(seconds)", seconds)
+        self.seconds = check_pause("Snooze(seconds)", seconds)
         super().__init__(seconds)
 
 
@@ -120,8 +120,8 @@ class Retry(BaseException):
     """
 
     def __init__(self, after: float, reason: str | None = None) -> None:
-        self.after = check_delay("Retry(after)", after)
-        self.reason = None if reason is None else check_reason("Retry(after, reason)", reason)
+        self.after = check_pause("Retry(after)", after)
+        self.reason = None if reason is None else check_text("Retry(after, reason)", reason)
         super().__init__(after, reason)
 
 
@@ -132,7 +132,7 @@ class Fail(BaseException):
     """
 
     def __init__(self, reason: str) -> None:
-        self.reason = check_reason("Fail(reason)", reason)
+        self.reason = check_text("Fail(reason)", reason)
         super().__init__(reason)
 
 
@@ -143,7 +143,7 @@ class Cancel(BaseException):
     """
 
     def __init__(self, reason: str) -> None:
-        self.reason = check_reason("Cancel(reason)", reason)
+        self.reason = check_text("Cancel(reason)", reason)
         super().__init__(reason)
 
 
@@ -163,9 +163,9 @@ class TimedOut(Exception):
     """Only a name: the `error_type` of an attempt that took longer than its `timeout`. It is never raised."""
 
 
-def check_delay(what: str, seconds: object) -> float:
-    """Returns the seconds. Raises TypeError or ValueError if no job can be put off by so much. `what`: the word for it in
-    errors."""
+def check_pause(what: str, seconds: object) -> float:
+    """Returns the seconds before the next attempt. Raises TypeError or ValueError if they are no number, or more than a year.
+    `what`: the word for them in errors."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise TypeError(f"{what} must be a number, not {type(seconds).__name__}")
     if not 0 <= seconds <= 31_536_000:
@@ -173,11 +173,11 @@ def check_delay(what: str, seconds: object) -> float:
     return float(seconds)
 
 
-def check_reason(what: str, reason: object) -> str:
-    """Returns the reason. Raises TypeError unless it is a str."""
-    if not isinstance(reason, str):
-        raise TypeError(f"{what} must be a str, not {type(reason).__name__}")
-    return reason
+def check_text(what: str, text: object) -> str:
+    """Returns the text. Raises TypeError unless it is a str."""
+    if not isinstance(text, str):
+        raise TypeError(f"{what} must be a str, not {type(text).__name__}")
+    return text
 
 
 def shown(value: object) -> str:

@@ -15,6 +15,7 @@ from uuid import UUID
 from steve._client.audit import Audit
 from steve._client.calls import Calls
 from steve._client.control import Told, check_attempts, check_reason
+from steve._client.lookup import check_tags
 from steve._database.conninfo import caller_connection
 from steve._database.execute import savepoint
 from steve._database.failures import Connection, Refused
@@ -22,7 +23,6 @@ from steve._database.statements import Statements
 from steve._database.statements.audit import Entry
 from steve._database.statements.bulk import Batch, End, Matching, Span
 from steve._database.statements.control import Wake
-from steve._model import json as _json
 from steve._model.control import cancelled_error, possible
 from steve._model.names import check_name
 from steve._model.settings import Settings
@@ -210,14 +210,10 @@ def checked(call: str, filters: Filters, *, completed: bool = False) -> Matching
 
 
 def _tags(tags: object) -> str:
-    if not isinstance(tags, dict):
-        raise TypeError(f"tags must be a dict, not {tags.__class__.__name__}")
-    if not tags:
+    text = check_tags(tags)
+    if text is None:  # it would match every job
         raise ValueError("tags is empty: name at least one")
-    for name, value in tags.items():
-        if not isinstance(name, str) or not isinstance(value, str | int):
-            raise TypeError("tags must be a dict of names (str) to a str, an int or a bool")
-    return _json.encode(tags, "tags")
+    return text
 
 
 def _error(error: object) -> str:
