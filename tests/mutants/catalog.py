@@ -1005,6 +1005,12 @@ MUTANTS = (
         Edit("_database/fragments.py", "and uid <= %(last)s::pg_catalog.uuid", ""),
     ),
     Mutant(
+        "M73d",
+        "two processes of a fleet prune at once",
+        "behaviour/test_prune.py::test_one_process_at_a_time_prunes",
+        Edit("_database/sql/take_turn.sql", "duty.kept_at <= excluded.kept_at - %(every)s::interval", "true"),
+    ),
+    Mutant(
         "M74",
         "a process that missed the notification never hears of a cancel",
         "behaviour/test_control.py::test_a_handler_sees_that_another_process_asked_to_cancel",

@@ -9,11 +9,7 @@
 -- and skips jobs that somebody is changing by hand. A job that was changed meanwhile is checked again under the lock.
 -- `only` leaves out child tables by inheritance, which the owner may use as an archive.
 -- The ages are compared, not the times: now() minus a very long older_than would be out of range.
--- With `lock` it does nothing while another process prunes: the lock goes with the transaction.
-with turn as materialized (
-  select %(lock)s::pg_catalog.text is null
-    or pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s::pg_catalog.text, 0)) as is_mine
-), looked_at as materialized (
+with looked_at as materialized (
   select uid, created_at, (
     status in ('completed', 'failed', 'cancelled')
     and pg_catalog.now() - completed_at >= (%(ages)s::interval[])[pg_catalog.array_position(%(statuses)s::pg_catalog.text[], status)]
@@ -21,7 +17,7 @@ with turn as materialized (
     and (%(tags)s::pg_catalog.jsonb is null or tags @> %(tags)s::pg_catalog.jsonb)
   ) is true as old
   from only {schema}.job
-  where (select is_mine from turn) and (%(after)s::pg_catalog.uuid is null or uid > %(after)s::pg_catalog.uuid)
+  where (%(after)s::pg_catalog.uuid is null or uid > %(after)s::pg_catalog.uuid)
   order by uid
   limit %(most)s
 ), found as materialized (

@@ -125,9 +125,8 @@ class ClaimStatements:
         return sorted(map(claimed_row, rows), key=claim_order)
 
     def expire_jobs(self, connection: Connection) -> list[tuple[Verdict, Settled]]:
-        """Cancel some jobs that have not begun by their `expires_at`. Returns them. An empty list: there are no more, or
-        another process is at it."""
-        parameters = {"lock": f"steve {self._script.schema} ", "n": self._script.tuning.expire_most}
+        """Cancel some jobs that have not begun by their `expires_at`. Returns them. An empty list: there are no more."""
+        parameters = {"n": self._script.tuning.expire_most}
         return [_expired(row) for row in self._script.rows(connection, "expire_jobs", parameters, prepare=True)]
 
     def find_horizon(self, connection: Connection) -> list[tuple[str, float | None]]:

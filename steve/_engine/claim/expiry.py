@@ -24,8 +24,7 @@ from steve._runtime.log import logger
 
 class ExpiryPort(Protocol):
     def expire(self) -> Sequence[tuple[Verdict, Settled]]:
-        """Cancel some jobs that have not begun in time, and return them. When it returns none, there are no more, or another
-        process is at it. Raises DatabaseFailure."""
+        """Cancel some jobs that have not begun in time, and return them; none: there are no more. Raises DatabaseFailure."""
 
 
 class Expiry:
