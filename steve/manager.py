@@ -16,6 +16,7 @@ from steve._client.client import Client
 from steve._client.control import Control
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
+from steve._engine.events.calls import CallEvents
 from steve._engine.events.health_listeners import HealthListener
 from steve._engine.events.listeners import Listener
 from steve._engine.health import with_problems
@@ -116,7 +117,7 @@ class JobManager:
         )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
         calls = Calls(connections=connections, statements=statements, settings=settings)
-        told, audit = self._runner, self._audit
+        told, audit = CallEvents(engine=self._runner.engine, listeners=self._registry.listeners), self._audit
         self._control = Control(calls=calls, statements=statements, notify=notify, told=told, audit=audit)
         self._bulk = Bulk(calls=calls, statements=statements, settings=settings, told=told, audit=audit)
 

@@ -65,6 +65,8 @@ class Step(NamedTuple):
     call: str
     matching: Matching
     send: Callable[[Connection, Span, Wake], Batch]
+    is_told: bool = False
+    """Whether listeners are told of what it does."""
 
 
 class Bulk:
@@ -82,7 +84,7 @@ class Bulk:
         def cancel(ours: Connection, span: Span, wake: Wake) -> Batch:
             return self._statements.bulk.cancel_jobs(ours, matching, span, wake, why, cancelled_error(why), told)
 
-        return self._run(Step("cancel", matching, cancel), filters, options)
+        return self._run(Step("cancel", matching, cancel, told), filters, options)
 
     def retry_all(self, filters: Filters, options: Options, attempts: object, completed: object) -> Changed:
         if not isinstance(completed, bool):
@@ -176,6 +178,8 @@ class Bulk:
 
     def _send(self, step: Step, span: Span, theirs: Connection | None, entry: Entry | None) -> Batch:
         wake = Wake(self._settings.notify, theirs is not None)
+        if step.is_told and not span.dry:
+            self._told.wait_for_listeners()  # here, where no connection is held
 
         def send(ours: Connection) -> Batch:
             return self._audit.write(ours, entry, lambda: step.send(ours, span, wake), lambda batch: batch.done)

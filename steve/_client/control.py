@@ -36,6 +36,8 @@ class Told(Protocol):
 
     def on_cancelled(self, jobs: Sequence[Job]) -> None: ...
 
+    def wait_for_listeners(self) -> None: ...
+
 
 class Control:
     def __init__(self, *, calls: Calls, statements: Statements, notify: bool, told: Told, audit: Audit) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from steve._database import migrations
 from steve._database.connections import Connections
@@ -25,7 +25,6 @@ from steve._runtime import fork
 from steve._runtime.log import logger
 from steve.errors import SteveError, Unavailable, shown
 from steve.health import Health
-from steve.job import Job
 from steve.report import StopReport
 
 
@@ -188,16 +187,6 @@ class Runner:
     def health(self) -> Health:
         engine = self.engine()
         return STOPPED if engine is None else engine.health()
-
-    def wants_cancelled(self) -> bool:
-        """Whether a listener may want to know of a job that a call in this process cancels."""
-        return self.engine() is not None and self._registry.listeners.want_done()
-
-    def on_cancelled(self, jobs: Sequence[Job]) -> None:
-        """Calls in this process have cancelled these jobs before they ran."""
-        if (engine := self.engine()) is not None:
-            for job in jobs:
-                engine.commits.on_cancelled(job)
 
     def _wake(self) -> None:
         for engine in self._engines:

@@ -1028,4 +1028,10 @@ MUTANTS = (
         "behaviour/test_audit.py::test_what_an_interrupted_call_has_changed_is_in_the_audit",
         Edit("_client/audit.py", "if count := done(result):", "if (count := 1) and done(result):"),
     ),
+    Mutant(
+        "M76",
+        "a call that cancels many jobs goes on whatever number of events waits",
+        "behaviour/test_listeners.py::test_a_call_that_cancels_many_jobs_waits_for_slow_listeners_but_not_for_itself_or_a_stop",
+        Edit("_client/bulk.py", "if step.is_told and not span.dry:", "if False:"),
+    ),
 )
