@@ -7,7 +7,7 @@
     ├── NotRunning                     the call needs a running handler or a started manager
     ├── NotPossible                    the job's status does not allow the call: nothing was changed
     ├── Unavailable                    the database could not be reached: nothing was stored
-    ├── OutcomeUnknown                 the connection broke while a job was sent: it may or may not have been stored
+    ├── OutcomeUnknown                 the connection broke while a job or a change was sent: it may or may not be stored
     └── ForkedProcessError             a manager on the user's own pool, used in the child of a fork
 
 Beside them stand a handler's words, which are BaseExceptions, so that an `except Exception` in the handler does not catch them:
@@ -80,14 +80,14 @@ class NotPossible(SteveError):
 
 
 class Unavailable(SteveError):
-    """The database could not be reached in time, or could not do its work. Nothing was stored."""
+    """The database could not be reached in time, or could not do its work. Nothing was stored or changed."""
 
 
 class OutcomeUnknown(SteveError):
-    """The connection broke while a job was sent, and the database stayed away: the job may or may not have been stored.
+    """The connection broke while a job or a change was sent, and the database stayed away: it may or may not have been stored.
 
-    `uid`: the uid of that job, or of the first job of `create_many` (which stores all or none). Once the database is back,
-    `manager.find(uid)` tells whether the job was stored.
+    `uid`: the uid of that job, or of the first job of `create_many` (which stores all or none). None: a call that changes or
+    prunes many jobs was interrupted. Once the database is back, `manager.find(uid)` tells what was stored.
     """
 
     def __init__(self, message: str, uid: UUID | None = None) -> None:

@@ -1034,4 +1034,16 @@ MUTANTS = (
         "behaviour/test_listeners.py::test_a_call_that_cancels_many_jobs_waits_for_slow_listeners_but_not_for_itself_or_a_stop",
         Edit("_client/bulk.py", "if step.is_told and not span.dry:", "if False:"),
     ),
+    Mutant(
+        "M77",
+        "a change that was committed is carried out again after a lost reply",
+        "behaviour/test_lost_replies.py::test_a_batch_that_is_cut_off_counts_once_and_keeps_to_the_limit",
+        Edit("_client/calls.py", "if self._statements.checks.is_committed(ours, number):", "if False:"),
+    ),
+    Mutant(
+        "M77b",
+        "a change whose transaction may still be committed is carried out again",
+        "behaviour/test_lost_replies.py::test_what_became_of_a_transaction",
+        Edit("_database/statements/checks.py", 'if status == "in progress":', "if False:"),
+    ),
 )

@@ -3,7 +3,10 @@
 -- first time and the first reason stay.
 --
 -- The row decides under its lock: if a claim is first, the job is asked to stop; if this is first, the claim passes it by.
--- `is true`: see settle_jobs.sql. `sparing`: see insert_job.sql.
+-- `is true`: see settle_jobs.sql.
+--
+-- This and the other statements that change jobs are part of a transaction, which could not be committed if the server's queue of
+-- notifications were full. So they send none while it is half full: insert_job.sql.
 update {schema}.job
 set status = case when status = 'pending' then 'cancelled' else status end,
     error = case when status = 'pending' then %(error)s::pg_catalog.text else error end,
@@ -20,6 +23,6 @@ set status = case when status = 'pending' then 'cancelled' else status end,
 where uid = %(uid)s and (status in ('pending', 'running')) is true
 returning
   {job},
-  case when status = 'running' and %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+  case when status = 'running' and %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
     then pg_catalog.pg_notify(%(channel)s, 'cancel ' || uid)
   end

@@ -37,6 +37,6 @@ select
   array(select uid from wanted where uid not in (select uid from changed)),
   case when %(told)s then array(select uid from changed where status = 'cancelled') end,
   {next},
-  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
     then (select pg_catalog.count(case when pg_catalog.pg_notify(%(channel)s, payload) is null then 1 end) from asked)
   end

@@ -9,5 +9,5 @@ with deleted as (
   delete from {schema}.attempt
   where job_uid = any(array(select uid from deleted))
 )
-select deleted.*, null
+select *
 from deleted

@@ -16,6 +16,6 @@ set {retried}
 where uid = any(array(select uid from found))
 returning
   {job},
-  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
     then pg_catalog.pg_notify(%(channel)s, '')
   end

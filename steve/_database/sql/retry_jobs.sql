@@ -51,6 +51,6 @@ select
   (select pg_catalog.count(*) from candidate) - (select pg_catalog.count(*) from taken),
   case when %(dry)s then array(select unique_key from taken where unique_key is not null) end,
   {next},
-  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
     then (select pg_catalog.pg_notify(%(channel)s, '') from changed limit 1)
   end

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from steve._database.failures import Connection
 from steve._database.literals import uuid_array
-from steve._database.statements.control import Wake
 from steve._database.statements.rows import in_utc
 from steve._database.statements.script import Script
 
@@ -94,26 +93,26 @@ class BulkStatements:
         return End(last, in_utc(now), (parts or ())[step - 1 :: step])
 
     def cancel_jobs(
-        self, connection: Connection, matching: Matching, span: Span, wake: Wake, reason: str | None, text: str, told: bool
+        self, connection: Connection, matching: Matching, span: Span, notify: bool, reason: str | None, text: str, told: bool
     ) -> Batch:
         """`text`: the error of the pending jobs. `told`: return which of these were cancelled."""
         more = {"reason": reason, "text": text, "told": told}
-        done, passed, cancelled, last, _ = self._send(connection, "cancel_jobs", matching, span, wake, more)
+        done, passed, cancelled, last, _ = self._send(connection, "cancel_jobs", matching, span, notify, more)
         return Batch(done, passed, last, cancelled=cancelled or ())
 
-    def retry_jobs(self, connection: Connection, matching: Matching, span: Span, wake: Wake, attempts: int | None) -> Batch:
+    def retry_jobs(self, connection: Connection, matching: Matching, span: Span, notify: bool, attempts: int | None) -> Batch:
         """Raises Refused with SQLSTATE 23505 if a job was created meanwhile with the unique key of one of these."""
         done, passed, skipped, keys, last, _ = self._send(
-            connection, "retry_jobs", matching, span, wake, {"attempts": attempts}
+            connection, "retry_jobs", matching, span, notify, {"attempts": attempts}
         )
         return Batch(done, passed, last, skipped, keys=keys or ())
 
     def delete_jobs(self, connection: Connection, matching: Matching, span: Span) -> Batch:
-        done, passed, last = self._send(connection, "delete_jobs", matching, span, Wake(False, True), {})
+        done, passed, last = self._send(connection, "delete_jobs", matching, span, False, {})
         return Batch(done, passed, last)
 
     def _send(
-        self, connection: Connection, name: str, matching: Matching, span: Span, wake: Wake, more: dict[str, Any]
+        self, connection: Connection, name: str, matching: Matching, span: Span, notify: bool, more: dict[str, Any]
     ) -> tuple[Any, ...]:
         parameters = (
             matching._asdict()
@@ -127,14 +126,9 @@ class BulkStatements:
                 "most": span.most,
                 "uids": None if span.uids is None else uuid_array(span.uids),
                 "dry": span.dry,
-                "sparing": wake.sparing,
+                "notify": notify and not span.dry,
                 "channel": self._script.channel,
             }
         )
-
-        def send(notify: bool) -> tuple[Any, ...]:
-            (row,) = self._script.rows(connection, name, parameters | {"notify": notify}, prepare=False)
-            return row
-
-        notify = wake.notify and not span.dry
-        return send(notify) if wake.sparing else self._script.with_notification(connection, notify, send)
+        (row,) = self._script.rows(connection, name, parameters, prepare=False)
+        return row
