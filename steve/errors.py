@@ -11,7 +11,7 @@
     ├── JobCancelled                   the job that a future stands for was cancelled
     ├── JobGone (also LookupError)     the job that somebody waits for does not exist, or not any more
     ├── Unavailable                    the database could not be reached: nothing was stored
-    ├── OutcomeUnknown                 the connection broke while a job was sent: it may or may not have been stored
+    ├── OutcomeUnknown                 the connection broke while a job or a change was sent: it may or may not be stored
     └── ForkedProcessError             a manager on the user's own pool, used in the child of a fork
 
 Beside them stand a handler's words, which are BaseExceptions, so that an `except Exception` in the handler does not catch them:
@@ -127,14 +127,14 @@ class JobGone(SteveError, LookupError):
 
 
 class Unavailable(SteveError):
-    """The database could not be reached in time, or could not do its work. Nothing was stored."""
+    """The database could not be reached in time, or could not do its work. Nothing was stored or changed."""
 
 
 class OutcomeUnknown(SteveError):
-    """The connection broke while a job was sent, and the database stayed away: the job may or may not have been stored.
+    """The connection broke while a job or a change was sent, and the database stayed away: it may or may not have been stored.
 
-    `uid`: the uid of that job, or of the first job of `create_many` (which stores all or none). Once the database is back,
-    `manager.find(uid)` tells whether the job was stored.
+    `uid`: the uid of that job, or of the first job of `create_many` (which stores all or none). None: a call that changes or
+    prunes many jobs was interrupted. Once the database is back, `manager.find(uid)` tells what was stored.
     """
 
     def __init__(self, message: str, uid: UUID | None = None) -> None:
@@ -154,7 +154,7 @@ class Snooze(BaseException):
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = check_delay("Snooze(seconds)", seconds)
+        self.seconds = check_pause("Snooze(seconds)", seconds)
         super().__init__(seconds)
 
 
@@ -167,8 +167,8 @@ class Retry(BaseException):
     """
 
     def __init__(self, after: float, reason: str | None = None) -> None:
-        self.after = check_delay("Retry(after)", after)
-        self.reason = None if reason is None else check_reason("Retry(after, reason)", reason)
+        self.after = check_pause("Retry(after)", after)
+        self.reason = None if reason is None else check_text("Retry(after, reason)", reason)
         super().__init__(after, reason)
 
 
@@ -179,7 +179,7 @@ class Fail(BaseException):
     """
 
     def __init__(self, reason: str) -> None:
-        self.reason = check_reason("Fail(reason)", reason)
+        self.reason = check_text("Fail(reason)", reason)
         super().__init__(reason)
 
 
@@ -190,7 +190,7 @@ class Cancel(BaseException):
     """
 
     def __init__(self, reason: str) -> None:
-        self.reason = check_reason("Cancel(reason)", reason)
+        self.reason = check_text("Cancel(reason)", reason)
         super().__init__(reason)
 
 
@@ -239,9 +239,9 @@ class TimedOut(Exception):
     """Only a name: the `error_type` of an attempt that took longer than its `timeout`. It is never raised."""
 
 
-def check_delay(what: str, seconds: object) -> float:
-    """Returns the seconds. Raises TypeError or ValueError if no job can be put off by so much. `what`: the word for it in
-    errors."""
+def check_pause(what: str, seconds: object) -> float:
+    """Returns the seconds before the next attempt. Raises TypeError or ValueError if they are no number, or more than a year.
+    `what`: the word for them in errors."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise TypeError(f"{what} must be a number, not {type(seconds).__name__}")
     if not 0 <= seconds <= 31_536_000:
@@ -249,11 +249,11 @@ def check_delay(what: str, seconds: object) -> float:
     return float(seconds)
 
 
-def check_reason(what: str, reason: object) -> str:
-    """Returns the reason. Raises TypeError unless it is a str."""
-    if not isinstance(reason, str):
-        raise TypeError(f"{what} must be a str, not {type(reason).__name__}")
-    return reason
+def check_text(what: str, text: object) -> str:
+    """Returns the text. Raises TypeError unless it is a str."""
+    if not isinstance(text, str):
+        raise TypeError(f"{what} must be a str, not {type(text).__name__}")
+    return text
 
 
 def shown(value: object) -> str:

@@ -426,7 +426,7 @@ class JobManager:
         `status`, `type`, `tags`: only jobs of this final status, of this type, with all of these tags; None: of all.
         It goes over the table once, in small transactions. Managers and other prunes may run meanwhile. If it is interrupted,
         the jobs deleted so far stay deleted, and the others are kept. With an age of less than a minute it may delete jobs
-        that another process still asks for. Raises TypeError, ValueError, SchemaError and Unavailable.
+        that another process still asks for. Raises TypeError, ValueError, SchemaError, Unavailable and OutcomeUnknown.
         """
         return self._client.prune(older_than, status=status, type=type, tags=tags)
 
@@ -466,7 +466,8 @@ class JobManager:
         A pending job is `cancelled` at once, and this manager's `on_done` listeners are told if it is started. The handler of a
         running job sees `current_run().cancelled`, and may return all the same. `reason`: at most 1,000 characters.
         `connection`: a psycopg Connection or Cursor. The change is part of its transaction, and psycopg's errors are raised
-        unchanged. Raises NotPossible if the job has ended; SchemaError and Unavailable; TypeError and ValueError.
+        unchanged. Raises NotPossible if the job has ended; SchemaError, Unavailable and OutcomeUnknown; TypeError and
+        ValueError.
         """
         return self._control.cancel(job, reason, connection)
 
@@ -539,8 +540,8 @@ class JobManager:
         `limit`: change at most so many. `dry_run`: change nothing, and return how many would be changed. `progress`: called
         with the number of jobs changed so far, after each batch of up to 1,000.
         `connection`: as for `cancel`; then all is one transaction. Otherwise each batch is one: what is changed stays changed
-        if a later batch fails. If the connection breaks, the number may be too low. Raises TypeError, ValueError, SchemaError
-        and Unavailable.
+        if a later batch fails. If many events wait for slow listeners, it waits too. Raises TypeError, ValueError, SchemaError,
+        Unavailable and OutcomeUnknown.
         """
         filters = Filters(status, type, queue, tags, error, created_before, created_after, ended_before, ended_after)
         return self._bulk.cancel_all(filters, Options(limit, dry_run, progress, connection), reason)

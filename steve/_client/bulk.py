@@ -1,7 +1,7 @@
 """Changes many jobs: cancel_all, retry_all and delete_all.
 
 A call fixes at its beginning where it ends: at the newest job, and at that time. Then it goes up the uids, a batch of up to
-1,000 jobs in each statement, which is a transaction of its own. So it passes each job once, whatever the job does meanwhile,
+1,000 jobs in each transaction. So it passes each job once, whatever the job does meanwhile,
 and never a job that is created later. A batch waits for no lock. Jobs that others have locked are tried again in the end, one
 by one."""
 
@@ -15,14 +15,13 @@ from uuid import UUID
 from steve._client.audit import Audit
 from steve._client.calls import Calls
 from steve._client.control import Told, check_attempts, check_reason
+from steve._client.lookup import check_tags
 from steve._database.conninfo import caller_connection
 from steve._database.execute import savepoint
 from steve._database.failures import Connection, Refused
 from steve._database.statements import Statements
 from steve._database.statements.audit import Entry
 from steve._database.statements.bulk import Batch, End, Matching, Span
-from steve._database.statements.control import Wake
-from steve._model import json as _json
 from steve._model.control import cancelled_error, possible
 from steve._model.names import check_name
 from steve._model.settings import Settings
@@ -64,7 +63,9 @@ class Step(NamedTuple):
 
     call: str
     matching: Matching
-    send: Callable[[Connection, Span, Wake], Batch]
+    send: Callable[[Connection, Span, bool], Batch]
+    is_told: bool = False
+    """Whether listeners are told of what it does."""
 
 
 class Bulk:
@@ -79,28 +80,28 @@ class Bulk:
         matching, why = checked("cancel", filters), check_reason(reason)
         told = options.connection is None and self._told.wants_cancelled()
 
-        def cancel(ours: Connection, span: Span, wake: Wake) -> Batch:
-            return self._statements.bulk.cancel_jobs(ours, matching, span, wake, why, cancelled_error(why), told)
+        def cancel(ours: Connection, span: Span, notify: bool) -> Batch:
+            return self._statements.bulk.cancel_jobs(ours, matching, span, notify, why, cancelled_error(why), told)
 
-        return self._run(Step("cancel", matching, cancel), filters, options)
+        return self._run(Step("cancel", matching, cancel, told), filters, options)
 
     def retry_all(self, filters: Filters, options: Options, attempts: object, completed: object) -> Changed:
         if not isinstance(completed, bool):
             raise TypeError(f"completed must be True or False, not {completed.__class__.__name__}")
         matching, count = checked("retry", filters, completed=completed), check_attempts(attempts)
 
-        def retry(ours: Connection, span: Span, wake: Wake) -> Batch:
+        def retry(ours: Connection, span: Span, notify: bool) -> Batch:
             try:
                 with savepoint(ours):  # a transaction goes on if a key is taken
-                    return self._statements.bulk.retry_jobs(ours, matching, span, wake, count)
+                    return self._statements.bulk.retry_jobs(ours, matching, span, notify, count)
             except Refused as error:
                 if error.sqlstate != "23505":
                     raise
             if span.uids is not None:
                 return Batch(0, [], None, skipped=1)
             # A job was created with the key of one of these: take them one by one.
-            all = self._statements.bulk.retry_jobs(ours, matching, span._replace(dry=True), wake, count)
-            each = [retry(ours, span._replace(uids=[uid]), wake) for uid in all.passed]
+            all = self._statements.bulk.retry_jobs(ours, matching, span._replace(dry=True), notify, count)
+            each = [retry(ours, span._replace(uids=[uid]), notify) for uid in all.passed]
             return Batch(
                 sum(one.done for one in each),
                 [uid for one in each for uid in one.passed],
@@ -113,8 +114,8 @@ class Bulk:
     def delete_all(self, filters: Filters, options: Options) -> Changed:
         matching = checked("delete", filters)
 
-        def delete(ours: Connection, span: Span, wake: Wake) -> Batch:
-            return self._statements.bulk.delete_jobs(ours, matching, span, wake)
+        def delete(ours: Connection, span: Span, notify: bool) -> Batch:
+            return self._statements.bulk.delete_jobs(ours, matching, span, notify)
 
         return self._run(Step("delete", matching, delete), filters, options)
 
@@ -175,12 +176,14 @@ class Bulk:
         return done, skipped + len(uids)
 
     def _send(self, step: Step, span: Span, theirs: Connection | None, entry: Entry | None) -> Batch:
-        wake = Wake(self._settings.notify, theirs is not None)
+        notify = self._settings.notify
+        if step.is_told and not span.dry:
+            self._told.wait_for_listeners()  # here, where no connection is held
 
         def send(ours: Connection) -> Batch:
-            return self._audit.write(ours, entry, lambda: step.send(ours, span, wake), lambda batch: batch.done)
+            return self._audit.write(ours, entry, lambda: step.send(ours, span, notify), lambda batch: batch.done)
 
-        batch = self._calls.call_on(theirs, send)
+        batch = self._calls.change_on(theirs, send)
         if batch.cancelled:
             found = self._calls.call(lambda ours: self._statements.jobs.find_jobs(ours, batch.cancelled))
             self._told.on_cancelled([job for job in found.values() if job.status is Status.CANCELLED])
@@ -210,14 +213,10 @@ def checked(call: str, filters: Filters, *, completed: bool = False) -> Matching
 
 
 def _tags(tags: object) -> str:
-    if not isinstance(tags, dict):
-        raise TypeError(f"tags must be a dict, not {tags.__class__.__name__}")
-    if not tags:
+    text = check_tags(tags)
+    if text is None:  # it would match every job
         raise ValueError("tags is empty: name at least one")
-    for name, value in tags.items():
-        if not isinstance(name, str) or not isinstance(value, str | int):
-            raise TypeError("tags must be a dict of names (str) to a str, an int or a bool")
-    return _json.encode(tags, "tags")
+    return text
 
 
 def _error(error: object) -> str:

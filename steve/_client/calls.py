@@ -14,6 +14,7 @@ from uuid import UUID
 from steve._database import migrations
 from steve._database.backoff import Backoff
 from steve._database.connections import Connections
+from steve._database.execute import atomic
 from steve._database.failures import Connection, DatabaseFailure, InDoubt, Misconfigured, NoConnection, Refused, Transient
 from steve._database.statements import Statements
 from steve._model.settings import Settings
@@ -72,6 +73,37 @@ class Calls:
                 time.sleep(delay)
             except (Misconfigured, Refused) as error:
                 raise self._explained(error, sent) from None
+
+    def change(self, statement: Callable[[Connection], T], uid: UUID | None = None) -> T:
+        """As `call`, for a statement that must not be carried out twice. If the connection breaks when its transaction is
+        committed, this asks what became of it, and sends the statement again only if it was not committed. `uid`: the job that
+        it changes, for OutcomeUnknown."""
+        sent: tuple[str, T] | None = None
+
+        def send(ours: Connection) -> T:
+            nonlocal sent
+            if sent is not None:
+                number, result = sent
+                if self._statements.checks.is_committed(ours, number):
+                    return result
+                sent = None
+            with atomic(ours):
+                number = self._statements.checks.begin_change(ours)
+                result = statement(ours)
+                sent = number, result
+            return result
+
+        try:
+            return self.call(send)
+        except Unavailable as error:
+            if sent is None:
+                raise
+            text = f"the connection broke while a change was sent: it may have been carried out ({error})"
+            raise OutcomeUnknown(text, uid) from None
+
+    def change_on(self, theirs: Connection | None, statement: Callable[[Connection], T], uid: UUID | None = None) -> T:
+        """As `change`, or as `call_on` with the caller's connection."""
+        return self.change(statement, uid) if theirs is None else self.call_on(theirs, statement)
 
     def call_on(self, theirs: Connection | None, statement: Callable[[Connection], T], *, slow: bool = False) -> T:
         """Call `statement` with the caller's connection `theirs`, where psycopg's errors come through unchanged. None: as

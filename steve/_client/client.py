@@ -128,7 +128,7 @@ class Client:
 
                 return self._audit.write(ours, entry, change, lambda pruned: pruned.deleted)
 
-            pruned = self._calls.call(send)
+            pruned = self._calls.change(send)
             return pruned.deleted, pruned.last
 
         return prune.prune(batch)

@@ -1,12 +1,12 @@
 """Changes one job: cancel, retry, reschedule, set_priority and delete.
 
 Each call is one statement, which changes the job only if its status allows that. If it changed nothing, the job is looked up:
-it does not exist, or NotPossible says why. The connection may break after a statement was carried out. It is sent again, and
-then finds the job as the first try has left it: that is no reason for NotPossible."""
+it does not exist, or NotPossible says why. Each call is a transaction. If the connection breaks, it is carried out again only
+if that transaction was not committed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -15,9 +15,8 @@ from steve._client.calls import Calls
 from steve._client.lookup import uid_of
 from steve._database.conninfo import caller_connection
 from steve._database.execute import savepoint
-from steve._database.failures import Connection, InDoubt, Refused
+from steve._database.failures import Connection, Refused
 from steve._database.statements import Statements
-from steve._database.statements.control import Wake
 from steve._model.control import cancelled_error, key_refusal, possible, refusal
 from steve._model.times import check_delay, check_time
 from steve.errors import NotPossible, shown
@@ -36,6 +35,8 @@ class Told(Protocol):
 
     def on_cancelled(self, jobs: Sequence[Job]) -> None: ...
 
+    def wait_for_listeners(self) -> None: ...
+
 
 class Control:
     def __init__(self, *, calls: Calls, statements: Statements, notify: bool, told: Told, audit: Audit) -> None:
@@ -49,10 +50,10 @@ class Control:
     def cancel(self, job: object, reason: object, connection: object) -> Job | None:
         uid, why = uid_of(job), check_reason(reason)
 
-        def cancel(ours: Connection, wake: Wake) -> Job | None:
-            return self._control.cancel_job(ours, uid, why, cancelled_error(why), wake)
+        def cancel(ours: Connection) -> Job | None:
+            return self._control.cancel_job(ours, uid, why, cancelled_error(why), self._notify)
 
-        cancelled = self._change("cancel", uid, cancel, connection, {Status.CANCELLED})
+        cancelled = self._change("cancel", uid, cancel, connection)
         if cancelled is not None and cancelled.status is Status.CANCELLED and connection is None:
             self._told.on_cancelled([cancelled])
         return cancelled
@@ -62,16 +63,16 @@ class Control:
         if not isinstance(completed, bool):
             raise TypeError(f"completed must be True or False, not {completed.__class__.__name__}")
 
-        def retry(ours: Connection, wake: Wake) -> Job | None:
+        def retry(ours: Connection) -> Job | None:
             try:
                 with savepoint(ours):  # a transaction goes on if the key is taken
-                    return self._control.retry_job(ours, uid, count, completed, wake)
+                    return self._control.retry_job(ours, uid, count, completed, self._notify)
             except Refused as error:
                 if error.sqlstate != "23505":
                     raise
                 return None
 
-        return self._change("retry", uid, retry, connection, {Status.PENDING, Status.RUNNING}, completed=completed)
+        return self._change("retry", uid, retry, connection, completed=completed)
 
     def reschedule(self, job: object, run_at: object, delay: object, connection: object) -> Job | None:
         uid = uid_of(job)
@@ -80,8 +81,8 @@ class Control:
         at = None if run_at is None else check_time("run_at", run_at)
         after = None if delay is None else check_delay("delay", delay)
 
-        def reschedule(ours: Connection, wake: Wake) -> Job | None:
-            return self._control.reschedule_job(ours, uid, at, after, wake)
+        def reschedule(ours: Connection) -> Job | None:
+            return self._control.reschedule_job(ours, uid, at, after, self._notify)
 
         return self._change("reschedule", uid, reschedule, connection)
 
@@ -92,16 +93,16 @@ class Control:
         if not -100 <= priority <= 100:
             raise ValueError(f"priority must be between -100 and 100 (higher first), not {shown(priority)}")
 
-        def set_priority(ours: Connection, wake: Wake) -> Job | None:
-            return self._control.set_priority(ours, uid, priority, wake)
+        def set_priority(ours: Connection) -> Job | None:
+            return self._control.set_priority(ours, uid, priority, self._notify)
 
         return self._change("set_priority", uid, set_priority, connection)
 
     def delete(self, job: object, connection: object) -> Job | None:
         uid = uid_of(job)
 
-        def delete(ours: Connection, wake: Wake) -> Job | None:
-            return self._control.delete_job(ours, uid, wake)
+        def delete(ours: Connection) -> Job | None:
+            return self._control.delete_job(ours, uid, self._notify)
 
         return self._change("delete", uid, delete, connection)
 
@@ -109,28 +110,24 @@ class Control:
         self,
         call: str,
         uid: UUID,
-        statement: Callable[[Connection, Wake], Job | None],
+        statement: Callable[[Connection], Job | None],
         connection: object,
-        after: Collection[Status] = (),
         *,
         completed: bool = False,
     ) -> Job | None:
-        """`after`: the statuses that the job may have after the call, if they do not allow the call."""
         theirs = None if connection is None else caller_connection(connection)
-        wake = Wake(self._notify, theirs is not None)
         entry = self._audit.entry(call, {"job": str(uid)})
         allowed = possible(call, completed=completed)
-        is_in_doubt = False
 
-        def once(ours: Connection) -> Job | None:
+        def change(ours: Connection) -> Job | None:
             tries = TRIES
             while True:
-                changed = self._audit.write(ours, entry, lambda: statement(ours, wake), lambda job: int(job is not None))
+                changed = self._audit.write(ours, entry, lambda: statement(ours), lambda job: int(job is not None))
                 if changed is not None:
                     return changed
                 found = self._statements.jobs.find_jobs(ours, [uid]).get(uid)
-                if found is None or (is_in_doubt and found.status in after):
-                    return found
+                if found is None:
+                    return None
                 # It may have this status since a moment ago. Otherwise another job has its unique key.
                 holder = self._control.find_holder(ours, uid) if call == "retry" else None
                 if holder is not None:
@@ -139,15 +136,7 @@ class Control:
                 if found.status not in allowed or not tries:
                     raise NotPossible(refusal(call, found), found)
 
-        def send(ours: Connection) -> Job | None:
-            nonlocal is_in_doubt
-            try:
-                return once(ours)
-            except InDoubt:
-                is_in_doubt = True
-                raise
-
-        return self._calls.call_on(theirs, send)
+        return self._calls.change_on(theirs, change, uid)
 
 
 def check_reason(reason: object) -> str | None:

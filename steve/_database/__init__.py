@@ -8,7 +8,7 @@ conninfo.py           what `db` may be, and the conninfo made from it
 interrupt.py          cancels what runs on a caller's connection
 watchdog.py           breaks connections that do not answer
 backoff.py            how long a loop waits before it tries to connect again
-sql/                  the statements, one in each file
+sql/                  the statements, one in each file; fragments.py has the texts that several of them share
 statements/           methods that send the statements and turn rows into values
 execute.py            sends one statement; literals.py writes its arrays and COPY lines
 notify_guard.py       does without notifications when PostgreSQL refuses them

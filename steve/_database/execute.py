@@ -15,6 +15,7 @@ from psycopg.rows import tuple_row
 from psycopg.types.array import register_all_arrays
 
 from steve._database.failures import Connection, translated
+from steve._database.fragments import FRAGMENTS
 
 FOR_CALLS = {
     "client_encoding": "UTF8",
@@ -79,37 +80,17 @@ def quoted(schema: str) -> str:
     return '"' + schema.replace('"', '""') + '"'
 
 
-EXTRAS = """\
-case when pg_catalog.num_nonnulls(unique_key, tags, metadata, timeout, expires_at, cancel_asked_at, forgiven, granted) > 0
-then pg_catalog.json_build_object(
-  'unique', unique_key, 'tags', tags, 'metadata', metadata, 'timeout', timeout, 'expires_at', expires_at,
-  'cancel_asked_at', cancel_asked_at, 'forgiven', forgiven, 'granted', granted
-)::pg_catalog.text end as extras"""
-"""The column `extras` of every statement that returns claimed jobs: see Extras in _model/claimed.py. Null for most jobs."""
-
-
-JOB = """\
-uid, queue, type, priority, payload::pg_catalog.text as payload, result::pg_catalog.text as result, error, status, attempts,
-crashes, max_attempts, backoff_strategy, created_at, updated_at, run_at, claimed_at, started_at, completed_at,
-unique_key, tags::pg_catalog.text as tags, metadata::pg_catalog.text as metadata, timeout, expires_at, cancel_asked_at,
-(
-  select pg_catalog.json_build_array(done, total, note, at)::pg_catalog.text
-  from {schema}.progress
-  where progress.job_uid = job.uid
-) as progress"""
-"""The columns of a Job, in the order of its fields, for statements that return jobs. A claim does not have the last one: it
-reads nothing of what few jobs have in other tables."""
-
-
 def read_statement(sql: str, schema: str) -> str:
-    """The statement in the text of a file, without comments and indentation, with the schema's name in place of {schema},
-    EXTRAS in place of {extras} and JOB in place of {job}.
+    """The statement in the text of a file, without comments and indentation, with the fragments and the schema's name in place
+    of their tokens.
 
     A % in the name is doubled, because psycopg would take it for a placeholder.
     """
+    for token, fragment in FRAGMENTS.items():
+        sql = sql.replace(token, fragment)
     lines = (line.split("--")[0].strip() for line in sql.splitlines())
     text = "\n".join(line for line in lines if line)
-    return text.replace("{extras}", EXTRAS).replace("{job}", JOB).replace("{schema}", quoted(schema).replace("%", "%%"))
+    return text.replace("{schema}", quoted(schema).replace("%", "%%"))
 
 
 def execute(

@@ -47,7 +47,7 @@ grant select, insert, delete on {schema}.attempt, {schema}.log to {role};
 grant select, insert, update, delete on {schema}.progress to {role};
 grant select, insert, update, delete on {schema}.process to {role};
 grant select, insert, update, delete on {schema}.unique_window, {schema}.replacement to {role};
-grant select, insert, update (begun_at) on {schema}.duty to {role};
+grant select, insert, update (kept_at) on {schema}.duty to {role};
 grant select, insert, update, delete on {schema}.waiter to {role};
 grant select, insert, update (done), delete on {schema}.audit to {role};
 """

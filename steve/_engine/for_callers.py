@@ -1,30 +1,18 @@
-"""What the calls of callers ask of the engines: whether a listener wants to know of the jobs that they cancel, and, for the
-waits, how far the manager is from its end. From any thread."""
+"""What the calls of callers ask of the engines: how listeners are told of jobs that a call cancels and, for the waits, how far
+the manager is from its end. From any thread."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from steve._engine.engine import Engine
+from steve._engine.events.calls import CallEvents
 from steve._engine.registry import Registry
 from steve._engine.runner import Runner
-from steve.job import Job
 
 
-class ForCallers:
+class ForCallers(CallEvents):
     def __init__(self, *, runner: Runner, registry: Registry) -> None:
+        super().__init__(engine=runner.engine, listeners=registry.listeners)
         self._runner = runner
-        self._registry = registry
-
-    def wants_cancelled(self) -> bool:
-        """Whether a listener may want to know of a job that a call in this process cancels."""
-        return self._runner.engine() is not None and self._registry.listeners.want_done()
-
-    def on_cancelled(self, jobs: Sequence[Job]) -> None:
-        """Calls in this process have cancelled these jobs before they ran."""
-        if (engine := self._runner.engine()) is not None:
-            for job in jobs:
-                engine.commits.on_cancelled(job)
 
     def all_are_busy(self) -> bool:
         """Whether no worker of the running engine is free."""

@@ -232,7 +232,7 @@ def build(
         outage=outage,
         tuning=tuning,
     )
-    expiry = Expiry(database=claims, claimer=claimer, tell=commits.on_expired, outage=outage, tuning=tuning)
+    expiry = Expiry(database=claims, claimer=claimer, events=commits, outage=outage, tuning=tuning)
     on_done = ForgetEndedElsewhere(
         listeners=registry.listeners,
         dispatcher=dispatcher,

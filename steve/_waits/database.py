@@ -17,7 +17,6 @@ from steve._database.loop_connection import LoopConnection
 from steve._database.statements import Statements
 from steve._database.statements.audit import Entry
 from steve._database.statements.bulk import Batch, End, Matching, Span
-from steve._database.statements.control import Wake
 from steve._database.statements.waits import Ended
 from steve._model.control import cancelled_error
 from steve._model.process import ID_BITS
@@ -106,10 +105,11 @@ class DatabaseWaits:
     def cancel(self, uids: Sequence[UUID], entry: Entry | None, *, told: bool) -> tuple[list[Job], list[UUID]]:
         """Cancel those of these jobs that are pending. Returns them, if `told`, and those that others had locked."""
         span = Span(End(LAST_UID, LATER), NO_UID, 0, len(uids), uids)
-        wake = Wake(self._settings.notify, False)
+
+        notify = self._settings.notify
 
         def send(ours: Connection) -> Batch:
-            return self._statements.bulk.cancel_jobs(ours, PENDING, span, wake, None, cancelled_error(None), told)
+            return self._statements.bulk.cancel_jobs(ours, PENDING, span, notify, None, cancelled_error(None), told)
 
         batch = self._call(lambda ours: self._audit.write(ours, entry, lambda: send(ours), _done))
         cancelled = list(batch.cancelled)

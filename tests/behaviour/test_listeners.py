@@ -9,6 +9,8 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +19,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from steve import Attempt, AttemptStatus, InvalidJob, Job, JobManager, NotRunning, Snooze, Status
+from steve import Attempt, AttemptStatus, Changed, InvalidJob, Job, JobManager, NotRunning, Snooze, Status
 from steve._model.tuning import Tuning
 from tests.conftest import until
 
@@ -423,6 +425,46 @@ def test_while_too_many_events_wait_nothing_is_claimed_until_half_are_told(
         allowed.release(1000)
     until(lambda: len(told) == 300)
     assert sorted(told) == [job.uid for job in jobs]
+
+
+def test_a_call_that_cancels_many_jobs_waits_for_slow_listeners_but_not_for_itself_or_a_stop(
+    make_manager: Callable[..., JobManager],
+) -> None:
+    manager = make_manager(handlers={"never": work}, queues=["none"], _tuning=replace(FEW, bulk_most=10))
+    manager.migrate()
+    allowed = threading.Semaphore(0)
+    is_over = threading.Event()
+    done: list[int] = []
+    told: list[str] = []
+
+    def slow(job: Job) -> None:
+        if job.type == "first":  # this thread would wait for itself
+            told.append(str(manager.cancel_all(type="second").done))
+        while not is_over.is_set() and not allowed.acquire(timeout=0.1):
+            pass
+        told.append(job.type)
+
+    manager.on_done(None, slow)
+    manager.create_many([("a", None)] * 300 + [("b", None)] * 300 + [("first", None)] + [("second", None)] * 100)
+    manager.start(workers=1)
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            call = thread.submit(manager.cancel_all, type="a", progress=done.append)
+            until(lambda: done and done[-1] >= 50)
+            assert not wait([call], 0.3).done
+            assert done[-1] <= 60, "it went on while 50 events waited"
+            allowed.release(300)
+            assert call.result(100) == Changed(300, 0)
+            until(lambda: told.count("a") == 300)
+            (first,) = manager.fetch_all(type="first")
+            manager.cancel(first)
+            until(lambda: told[300:] == ["100"])
+            call = thread.submit(manager.cancel_all, type="b")
+            assert not wait([call], 0.3).done
+            manager.stop(timeout=0)
+            assert call.result(100) == Changed(300, 0)
+        finally:
+            is_over.set()
 
 
 def test_the_warning_of_too_many_events_comes_also_while_one_listener_hangs(

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -290,18 +291,23 @@ def test_a_manager_prunes_by_status_while_it_runs(make_manager: Callable[..., Jo
 
 
 def test_one_process_at_a_time_prunes(
-    make_manager: Callable[..., JobManager], tables: Tables, database_url: str, schema: str
+    make_manager: Callable[..., JobManager], tables: Tables, conn: psycopg.Connection, schema: str
 ) -> None:
     old = make_old(tables, "completed", DAY * 2)
-    pruner = make_manager(prune=PRUNES, _tuning=Tuning(prune_every=0.05, scan_check=0.01))
+    turns = statements_for(Settings(schema=schema)).audit
+    every = timedelta(seconds=1)
+    mine = turns.take_turn(conn, "prune", every)  # plays a process that prunes at this moment
+    assert mine is not None
+    pruner = make_manager(prune=PRUNES, _tuning=Tuning(prune_every=every.total_seconds() / 0.9, scan_check=0.01))
     pruner.set_handler("none", lambda job: None)
-    with psycopg.connect(database_url) as other:  # plays a process that prunes at this moment
-        other.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"steve {schema} prune"])
-        pruner.start()
-        turns = [until(lambda: tables.execute("select begun_at from {}.duty where name = 'prune'"))]
-        until(lambda: tables.execute("select begun_at from {}.duty where name = 'prune'") != turns[0])
+    pruner.start()
+    begun = time.monotonic()
+    while time.monotonic() < begun + 2:
+        mine = turns.take_turn(conn, "prune", every, mine)
+        assert mine is not None, "kept"
         assert tables.jobs() == old
-    until(lambda: not tables.jobs())
+    until(lambda: not tables.jobs())  # that process is dead: it keeps the turn no more
+    assert turns.take_turn(conn, "prune", every, mine) is None
 
 
 def test_a_young_table_is_not_walked_to_its_end(manager: JobManager, tables: Tables) -> None:

@@ -110,6 +110,8 @@ EVIL_FUNCTIONS = {
     "json_agg": "anyelement",
     "json_build_array": 'variadic pg_catalog."any"',
     "pg_backend_pid": "",
+    "pg_current_xact_id": "",
+    "pg_xact_status": "pg_catalog.xid8",
     "nextval": "pg_catalog.regclass",
     "to_regclass": "pg_catalog.text",
     "pg_get_serial_sequence": "pg_catalog.text, pg_catalog.text",

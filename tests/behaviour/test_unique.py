@@ -507,15 +507,18 @@ def test_a_duty_deletes_windows_and_notes_that_are_over(
     assert conn.execute(f"select key from {schema}.unique_window").fetchall() == [("k0",)]
 
 
-def test_one_process_at_a_time_deletes_windows(manager: JobManager, tables: Tables, database_url: str, schema: str) -> None:
-    manager.create("a", unique="k", unique_for=3600)
-    tables.end_window("k")
+def test_processes_that_delete_windows_at_once_pass_each_other_by(
+    manager: JobManager, tables: Tables, database_url: str, schema: str
+) -> None:
+    for number in range(4):
+        manager.create("a", unique=f"k{number}", unique_for=3600)
+        tables.end_window(f"k{number}")
     statements = statements_for(Settings(schema=schema)).unique
     with psycopg.connect(database_url) as one, psycopg.connect(database_url) as another:
-        assert statements.clean_windows(one, 10) == 1
-        assert statements.clean_windows(another, 10) == 0
-        one.rollback()
+        assert statements.clean_windows(one, 3) == 3
         assert statements.clean_windows(another, 10) == 1
+        one.rollback()
+        assert statements.clean_windows(another, 10) == 3
 
 
 # -- many -------------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from contextlib import nullcontext
 
 import psycopg
 
+from steve import Job, JobManager
+
 from .faults import Site, fault
 from .processes import Process
 from .proxy import Proxy
@@ -218,3 +220,75 @@ def rows_locked(site: Site) -> None:
     site.notes["rows locked"] = len(locked)
     site.notes["from begin to the written outcome of other jobs, ms at most"] = round(slowest * 1000)
     site.expect_at_most(OTHERS_WAIT, slowest, f"another outcome was written {slowest:.2f} s after its job had begun")
+
+
+@fault(
+    "T7", "transactions of users that cancel and replace running jobs, and meet a key, under a drain", trial="a transaction",
+    short=2, long=6,
+    expects="as T6; a create that returned the running job holds up nobody; at the end each job ends as the transaction says",
+)  # fmt: skip
+def users_transactions(site: Site) -> None:
+    site.work(2, workers=8)  # three of them are busy with the jobs of the transaction
+    site.create(threads=2, every=0.005, raising=0, many=0.2)
+    manager = JobManager(site.conninfo(), schema=site.schema)
+    try:
+        for number in site.each_trial():
+            seconds = BRIEF_SECONDS if site.trials <= 2 else site.chance.choice([BRIEF_SECONDS, HELD_SECONDS])
+            _use(site, manager, number, seconds)
+        site.stop_creators()
+        site.drain()
+        ((slowest,),) = site.cluster.ask(
+            f"select coalesce(max(extract(epoch from updated_at - started_at)), 0)::double precision from {site.schema}.job "
+            "where status = 'completed' and queue <> 'steered'",
+        )
+        site.notes["from begin to the written outcome of other jobs, ms at most"] = round(slowest * 1000)
+        site.expect_at_most(OTHERS_WAIT, slowest, f"another outcome was written {slowest:.2f} s after its job had begun")
+    finally:
+        manager.stop()
+
+
+def _use(site: Site, manager: JobManager, number: int, seconds: float) -> None:
+    """One transaction over three running jobs. It is committed if `number` is even."""
+    jobs = {}
+    for what, raises in (("cancel", 1), ("replace", 0), ("return", 0)):
+        k = f"steered-{number}-{what}"
+        site.steered |= {k, f"{k}-new"}
+        payload = {"k": k, "ms": 1_500, "raises": raises}
+        jobs[what] = manager.create(
+            "a", payload, max_attempts=2, backoff_strategy="none", priority=100, queue="steered", unique=k
+        )
+
+    def status(job: Job) -> str | None:
+        found = manager.find(job)
+        return None if found is None else str(found.status)
+
+    def ends(job: Job, as_: str | None, within: float = SETTLED_SECONDS) -> None:
+        ended = site.until(lambda: status(job) == as_, within)
+        site.expect(ended, f"job {number} is {status(job)} and not {as_} after {seconds:g} s and {within:g} s")
+
+    ran = site.until(lambda: [status(job) for job in jobs.values()] == ["running"] * 3, CLAIMED_SECONDS)
+    site.expect(ran, f"the jobs of transaction {number} did not begin")
+    with site.broken(f"{seconds:g} s"), psycopg.connect(site.cluster.conninfo("user")) as theirs:
+        manager.cancel(jobs["cancel"], "chaos", connection=theirs)
+        new = {
+            what: manager.create(
+                "a", {"k": f"steered-{number}-{what}-new", "ms": 0, "raises": 0}, queue="steered",
+                unique=f"steered-{number}-{what}", on_conflict="replace" if what == "replace" else "return", connection=theirs,
+            )
+            for what in ("replace", "return")
+        }  # fmt: skip
+        site.expect(new["return"].uid == jobs["return"].uid and new["return"].duplicate, "the create met no key")
+        ends(jobs["return"], "completed", 1.5 + SETTLED_SECONDS)  # while the transaction is open
+        site.pause(seconds, seconds)
+        site.expect(status(jobs["cancel"]) == "running", "an outcome was written over the lock")
+        pid = theirs.info.backend_pid
+        logs = "".join(log_of(worker) for worker in site.workers)
+        site.expect(f"locked by process {pid} of PostgreSQL" in logs, "the session was not named")
+        if number % 2:
+            theirs.rollback()
+    if number % 2:  # the job that raised is tried again, and takes its time
+        ends(jobs["cancel"], "completed", 1.5 + SETTLED_SECONDS)
+    else:
+        ends(jobs["cancel"], "cancelled")
+    ends(jobs["replace"], "completed")
+    ends(new["replace"], None if number % 2 else "completed")

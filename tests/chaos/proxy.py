@@ -27,6 +27,12 @@ MARKS = {
     "settle": b"with verdict as materialized",
     "complete": b"with completed as (\nupdate",
     "log": b".log (job_uid",
+    "change": b"pg_current_xact_id()",
+    "cancel": b"coalesce(cancel_asked_at",
+    "retry": b"forgiven = nullif(",
+    "reschedule": b"set run_at = greatest(",
+    "set_priority": b"set priority = ",
+    "delete": b"forgotten as (",
     "commit": b"commit",
 }
 """For each kind of statement a part of its text, in lower case, by which the proxy recognises it."""
@@ -43,9 +49,9 @@ class Cut(NamedTuple):
 
 
 class Proxy:
-    """A proxy in front of the server at port `target`, in threads of the driver."""
+    """A proxy in front of the server at port `target`, or at the socket of that path, in threads of the driver."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int | str) -> None:
         self._target = target
         self._lock = threading.Lock()  # protects the four below
         self._links: set[_Link] = set()
@@ -79,7 +85,7 @@ class Proxy:
         with self._lock:
             self._armed = None
 
-    def lead_to(self, target: int) -> None:
+    def lead_to(self, target: int | str) -> None:
         """From now on lead to that server. Existing connections are closed."""
         self._target = target
         self._reset_all()
@@ -97,12 +103,13 @@ class Proxy:
             except OSError:
                 return
             try:
-                server = socket.create_connection(("127.0.0.1", self._target))
+                server = _connected(self._target)
             except OSError:
                 client.close()
                 continue
             for one in (client, server):
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if one.family != socket.AF_UNIX:
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             link = _Link(self, client, server)
             with self._lock:
                 self.accepted += 1
@@ -123,6 +130,14 @@ class Proxy:
     def gone(self, link: _Link) -> None:
         with self._lock:
             self._links.discard(link)
+
+
+def _connected(target: int | str) -> socket.socket:
+    if isinstance(target, int):
+        return socket.create_connection(("127.0.0.1", target))
+    server = socket.socket(socket.AF_UNIX)
+    server.connect(target)
+    return server
 
 
 class _Link:

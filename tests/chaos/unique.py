@@ -12,7 +12,10 @@ from .faults import Site, fault
 from .proxy import How, Proxy
 
 PROCESSES, THREADS, CREATES = 4, 4, 500
-"""Creators: each of the threads creates so many jobs, on average."""
+"""Creators: each of the threads creates so many jobs, on average..."""
+
+CUTS = 20
+"""... while so many statements are cut. For more cuts it creates more, since a cut needs a create."""
 
 KILLS = 4
 
@@ -41,7 +44,8 @@ def _one_key(site: Site, how: str, whats: list[str]) -> None:
         site.work(3, port=proxy.port, manager=QUICK)
         site.pause(LIVED_SECONDS, LIVED_SECONDS)  # after that they judge each other
         site.create(
-            PROCESSES, port=proxy.port, threads=THREADS, keys=1, on_conflict=how, most=THREADS * CREATES,
+            PROCESSES, port=proxy.port, threads=THREADS, keys=1, on_conflict=how,
+            most=THREADS * CREATES * max(1, -(-site.trials // CUTS)),
             every=0.02, many=0.02, own=0.1, raising=0.05 if how == "return" else 0, ms=(0.0, 3.0),
         )  # fmt: skip
         kill_at = {round(site.trials * (number + 1) / (KILLS + 1)) for number in range(KILLS)}

@@ -25,7 +25,7 @@ from steve._database.statements.audit import AuditStatements
 from steve._database.statements.bulk import BulkStatements, End, Matching, Span
 from steve._database.statements.claims import ClaimStatements
 from steve._database.statements.completion import CompletionStatements, RunClaim
-from steve._database.statements.control import ControlStatements, Wake
+from steve._database.statements.control import ControlStatements
 from steve._database.statements.jobs import Insert, JobStatements, Old, Options, Page, Terms
 from steve._database.statements.processes import ProcessStatements
 from steve._database.statements.records import Logged, Place, RecordStatements, Reported
@@ -331,7 +331,8 @@ def test_the_statements_of_a_started_manager_use_indexes(
 
 HISTORY = """
 insert into {schema}.job
-  (uid, queue, type, priority, status, attempts, lease_no, process_id, claimed_at, completed_at, run_at, process)
+  (uid, queue, type, priority, status, attempts, lease_no, process_id, claimed_at, completed_at, run_at, process, unique_key,
+   started_at)
 select
   lpad(to_hex(n), 32, '0')::uuid, case when n % 10 = 0 then 'other' else 'default' end, 'type ' || n % 5, n % 3, status,
   (status <> 'pending')::integer, (status <> 'pending')::integer,
@@ -339,7 +340,9 @@ select
   case when status <> 'pending' then '2026-01-01Z'::timestamptz end,
   case when status in ('completed', 'failed') then now() end,
   case when status = 'pending' and n % 2 = 0 then now() + interval '10 days' else now() end,
-  case when status = 'completed' and n % 2 = 0 then 'host:1' end
+  case when status = 'completed' and n % 2 = 0 then 'host:1' end,
+  case when n % 20 = 0 then 'key ' || n end,
+  case when status in ('completed', 'failed') then now() end
 from (
   select n, case
     when n <= {finished} then case when n % 50 = 0 then 'failed' else 'completed' end
@@ -354,7 +357,7 @@ from generate_series(1, {finished}) as n
 where n % 2 = 1 or n % 50 = 0
 """
 """In the order of their uids: finished, running and pending jobs, half of which are due in ten days. Half of those that
-completed did so at once, and have no row in the log."""
+completed did so at once, and have no row in the log. One of twenty has a unique key."""
 
 
 @pytest.mark.parametrize(("rows", "running", "pending"), [(1_000, 100, 200), (100_000, 500, 5_000), (2_000_000, 50_000, 5_000)])
@@ -397,7 +400,12 @@ def test_no_statement_reads_more_the_longer_the_history(
             for what, (queues, wanted) in CLAIMS.items():
                 claims, n = loop.claims(queues), wanted.n
                 yield ("claim", what), plans_of(claims.claim_jobs, connection, 1, 3, wanted), 500 + 10 * n, 100 + 2 * n
-                yield ("heads", what), plans_of(claims.find_heads, connection, wanted), 200, 0
+                yield (
+                    ("heads", what),
+                    plans_of(claims.find_heads, connection, wanted),
+                    300,
+                    0,
+                )  # the roll-backs below widen the index
                 yield ("time", what), plans_of(claims.time_full_scan, connection, wanted), 500 + 10 * n, 100 + 2 * n
             for n in (1, 20, len(held)):
                 settle = plans_of(loop.settlement.settle_jobs, connection, "host:1", verdicts(held[:n]), 1.0, True, True)
@@ -405,15 +413,67 @@ def test_no_statement_reads_more_the_longer_the_history(
                 written = plans_of(loop.settlement.find_settled, connection, "host:1", verdicts(done[:n]))
                 yield ("written", n), written, 10 + 12 * n, 0
             yield "unanswered", plans_of(loop.claims().find_claimed, connection, 1, []), 50 + running // 2, 0
+            yield "asked", plans_of(loop.control.find_cancel_asked, connection, 1), 20, 0
+            yield "expired", plans_of(loop.claims().expire_jobs, connection), 20, 0
+            if rows > 1_000:
+                yield from changes(call)
+
+        def changes(call: Planned) -> Iterator[tuple[object, list[list[Node]], int, int]]:
+            """The same of each statement that changes jobs for a caller."""
+            control, bulk, unique = call.control, call.bulk, call.unique
+            waits, runs, failed, completed = (UUID(int=n) for n in (finished + running + 1, finished + 1, 100, 102))
+            for what, plans in {
+                "cancel a pending one": plans_of(control.cancel_job, caller, waits, "why", "Cancelled: why", True),
+                "cancel a running one": plans_of(control.cancel_job, caller, runs, "why", "Cancelled: why", True),
+                "retry": plans_of(control.retry_job, caller, failed, 3, False, True),
+                "retry a completed one": plans_of(control.retry_job, caller, completed, None, True, True),
+                "reschedule": plans_of(control.reschedule_job, caller, waits, None, timedelta(1), True),
+                "set the priority": plans_of(control.set_priority, caller, waits, 7, True),
+                "delete": plans_of(control.delete_job, caller, completed),
+                "holder": plans_of(control.find_holder, caller, failed),
+            }.items():
+                yield ("call", what), plans, 60, 0
+            end = End(UUID(int=rows), datetime.now(UTC))
+            any_time = (None,) * 6
+            for place, status in ((1, "failed"), (finished // 2, "failed"), (finished + running, "pending")):
+                look = 20_000
+                for what, matching in (
+                    ("none", Matching([status], "no such type", None, *any_time)),
+                    ("some", Matching([status], "type 0", None, *any_time)),
+                ):
+                    span = Span(end, UUID(int=place), look, 500)
+                    calls = {
+                        "cancel": partial(plans_of, bulk.cancel_jobs, caller, matching, span, True, None, "Cancelled", True),
+                        "retry": partial(plans_of, bulk.retry_jobs, caller, matching, span, True, None),
+                        "delete": partial(plans_of, bulk.delete_jobs, caller, matching, span),
+                    }
+                    for name in ("cancel",) if status == "pending" else ("retry", "delete"):
+                        plans = calls[name]()
+                        yield ("call", "batch", name, what, place), plans, 3 * look, look + 1
+            yield (
+                ("call", "prune"),
+                plans_of(call.jobs.prune_jobs, caller, Old({"failed": timedelta(1)}), None, 1_000),
+                5_000,
+                0,
+            )
+            jobs = [keyed(rows - 20 * number, 60.0) for number in range(20)] + [keyed(20 * number) for number in range(20)]
+            yield ("call", "open key"), plans_of(unique.find_holder, caller, f"key {rows}"), 20, 0
+            yield ("call", "keys"), plans_of(partial(unique.find_unique, resent=True), caller, jobs), 1_000, 0
+            insert = plans_of(partial(unique.insert_unique_jobs, sparing=True), caller, jobs, False)
+            yield ("call", "insert"), insert, 1_000, 0
+            replace = plans_of(partial(unique.replace_jobs, sparing=True, keep=60.0), caller, jobs, False)
+            yield ("call", "replace"), replace, 2_000, 0
 
         assert list(explained(*kept))  # prepares them
         conn.execute(HISTORY.format(schema=schema, rows=rows, running=running, finished=finished).encode())
         for statistics in ("as empty", "freshly analysed"):
-            if statistics == "freshly analysed":
-                conn.execute(f"analyze {schema}.job, {schema}.attempt")
             for since, planned in {"of the empty table": kept, "new": new}.items():
+                if statistics == "freshly analysed":  # without the entries that rolled back changes have left in the indexes
+                    conn.execute(f"vacuum (analyze) {schema}.job, {schema}.attempt")
                 for what, plans, pages, in_vain in explained(*planned):
-                    assert_by_index(plans, (what, statistics, since), bounded=False, bitmap="log" in what)
+                    if "batch" in what and statistics == "as empty":
+                        continue  # a batch may read more until the table is analysed
+                    assert_by_index(plans, (what, statistics, since), bounded=False, bitmap="log" in what or "call" in what)
                     assert pages_read(plans[-1]) <= pages, (what, statistics, since)
                     assert rows_read_in_vain(plans[-1]) <= in_vain, (what, statistics, since)
 
@@ -549,7 +609,7 @@ def test_a_call_about_one_job_goes_to_it_by_its_key(
     rows: int, status: str, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:
     uid = filled(rows, status)[-1]
-    planned, wake = Planned(schema), Wake(True, False)
+    planned = Planned(schema)
     control = planned.control
     for session in (prepare_for_call, None):  # of the caller's own session nothing is known
         if session is not None:
@@ -558,11 +618,11 @@ def test_a_call_about_one_job_goes_to_it_by_its_key(
             if statistics == "freshly analysed":
                 conn.execute(f"analyze {schema}.job, {schema}.attempt")
             for what, plans in {
-                "cancel": plans_of(control.cancel_job, connection, uid, "why", "Cancelled: why", wake),
-                "retry": plans_of(control.retry_job, connection, uid, 3, True, wake),
-                "reschedule": plans_of(control.reschedule_job, connection, uid, None, timedelta(1), wake),
-                "set_priority": plans_of(control.set_priority, connection, uid, 7, wake),
-                "delete": plans_of(control.delete_job, connection, uid, wake),
+                "cancel": plans_of(control.cancel_job, connection, uid, "why", "Cancelled: why", True),
+                "retry": plans_of(control.retry_job, connection, uid, 3, True, True),
+                "reschedule": plans_of(control.reschedule_job, connection, uid, None, timedelta(1), True),
+                "set_priority": plans_of(control.set_priority, connection, uid, 7, True),
+                "delete": plans_of(control.delete_job, connection, uid, True),
                 "holder": plans_of(control.find_holder, connection, uid),
                 "complete": plans_of(
                     planned.completion.complete_job, connection, "host:1", RunClaim(uid, 1, CLAIMED_AT, 0.0), "1"
@@ -644,7 +704,6 @@ def test_a_call_for_many_walks_the_primary_key(
     prepare_for_call(connection, Route())
     at = datetime.now(UTC)
     matching = Matching([status], "no such type", None, None, None, None, None, None, None)
-    wake = Wake(True, False)
     for statistics in ("as empty", "freshly analysed"):
         if statistics == "freshly analysed":
             conn.execute(f"analyze {schema}.job, {schema}.attempt")
@@ -655,9 +714,9 @@ def test_a_call_for_many_walks_the_primary_key(
             Span(End(max(uids), at), min(uids), 20_000, 1_000, dry=True),
         ):
             for plans in (
-                plans_of(bulk.cancel_jobs, connection, matching, span, wake, None, "Cancelled", True),
-                plans_of(bulk.retry_jobs, connection, matching, span, wake, None),
-                plans_of(bulk.delete_jobs, connection, matching, span, wake),
+                plans_of(bulk.cancel_jobs, connection, matching, span, True, None, "Cancelled", True),
+                plans_of(bulk.retry_jobs, connection, matching, span, True, None),
+                plans_of(bulk.delete_jobs, connection, matching, span, True),
             ):
                 assert_by_index(plans, (status, statistics, span.dry, span.uids), bitmap=True)
                 used = {index for plan in plans for index in indexes(plan)}

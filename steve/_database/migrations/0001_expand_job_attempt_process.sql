@@ -170,8 +170,9 @@ create table {schema}.waiter (
   until timestamptz not null
 );
 
--- When each duty of the whole fleet was last begun. The process whose update of this row succeeds has the turn.
+-- Duties that one process at a time does. The process that has the turn moves the time forward while it is at work. When it has
+-- not done so for long, another one takes the turn.
 create table {schema}.duty (
-  name     text        primary key,
-  begun_at timestamptz not null
+  name    text        primary key,
+  kept_at timestamptz not null
 );

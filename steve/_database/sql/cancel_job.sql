@@ -4,7 +4,10 @@
 --
 -- The row decides under its lock: if a claim is first, the job is asked to stop; if this is first, the claim passes it by.
 -- A job that is cancelled has ended: if somebody waits for jobs, the channel of the waits gets a notification. `is true`: see
--- settle_jobs.sql. `sparing`: see insert_job.sql.
+-- settle_jobs.sql.
+--
+-- This and the other statements that change jobs are part of a transaction, which could not be committed if the server's queue of
+-- notifications were full. So they send none while it is half full: insert_job.sql.
 update {schema}.job
 set status = case when status = 'pending' then 'cancelled' else status end,
     error = case when status = 'pending' then %(error)s::pg_catalog.text else error end,
@@ -21,7 +24,7 @@ set status = case when status = 'pending' then 'cancelled' else status end,
 where uid = %(uid)s and (status in ('pending', 'running')) is true
 returning
   {job},
-  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5) then
+  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5 then
     case
       when status = 'running' then pg_catalog.pg_notify(%(channel)s, 'cancel ' || uid)
       when exists (select from {schema}.waiter where until > pg_catalog.now()) then pg_catalog.pg_notify(%(ended)s, '')

@@ -1,6 +1,5 @@
--- Cancel many jobs: a batch. Takes the first `most` that match of the jobs above the uid `after`, up to `upto` or, if that is
--- null, of the next `look` jobs up to `last`. Or it looks at `uids` alone. Pending jobs are cancelled, and running ones are
--- asked to stop, as in cancel_job.sql.
+-- Cancel many jobs: a batch of those that match (BATCH in fragments.py). Pending jobs are cancelled, and running ones are asked to
+-- stop, as in cancel_job.sql.
 --
 -- Returns how many, which ones it passed by because others had them locked or have just changed them, which ones were
 -- cancelled (with `told`), and where the next batch goes on; null: there are no more. With `dry` nothing is changed, and the
@@ -8,38 +7,10 @@
 --
 -- SKIP LOCKED: a settlement and this statement lock many rows each, in different orders. If both waited, PostgreSQL would
 -- break off one of them. A job that was changed meanwhile is checked again under the lock. `only`, and by place: see
--- claim_jobs.sql. any(array(...)), not a join, which the planner might turn into a scan of the table. `bound` ends the scan
--- of `wanted`, which would otherwise go through the whole table if few jobs match. With `upto` it need not count jobs, which
--- takes as long as the scan. One notification names up to 200 jobs, since it may have 8,000 bytes. If jobs have ended and somebody
--- waits for jobs, the channel of the waits gets one, too.
-with bound as materialized (
-  select coalesce(
-    %(upto)s::pg_catalog.uuid,
-    (
-      select uid
-      from only {schema}.job
-      where uid > %(after)s::pg_catalog.uuid and uid <= %(last)s::pg_catalog.uuid
-      order by uid
-      offset %(look)s
-      limit 1
-    ),
-    %(last)s::pg_catalog.uuid
-  ) as uid
-), wanted as materialized (
-  (
-    select uid
-    from only {schema}.job
-    where %(uids)s::pg_catalog.uuid[] is null
-      and uid > %(after)s::pg_catalog.uuid and uid <= (select uid from bound)
-      and ({matches}) is true
-    order by uid
-    limit %(most)s
-  )
-  union all
-  select uid
-  from only {schema}.job
-  where uid = any(%(uids)s::pg_catalog.uuid[]) and ({matches}) is true
-), locked as materialized (
+-- claim_jobs.sql. any(array(...)), not a join, which the planner might turn into a scan of the table. One notification names up
+-- to 200 jobs, since it may have 8,000 bytes. If jobs have ended and somebody waits for jobs, the channel of the waits gets one,
+-- too.
+with {batch}, locked as materialized (
   select ctid as place, uid
   from only {schema}.job
   where uid = any(array(select uid from wanted)) and ({matches}) is true and not %(dry)s
@@ -66,14 +37,11 @@ select
   case when %(dry)s then (select pg_catalog.count(*) from wanted) else (select pg_catalog.count(*) from changed) end,
   array(select uid from wanted where uid not in (select uid from changed)),
   case when %(told)s then array(select uid from changed where status = 'cancelled') end,
-  case when (select pg_catalog.count(*) from wanted) >= %(most)s
-    then (select uid from wanted order by uid desc limit 1)
-    else (select uid from bound where uid < %(last)s::pg_catalog.uuid)
-  end,
-  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+  {next},
+  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
     then (select pg_catalog.count(case when pg_catalog.pg_notify(%(channel)s, payload) is null then 1 end) from asked)
   end,
-  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
       and exists (select from changed where status = 'cancelled')
       and exists (select from {schema}.waiter where until > pg_catalog.now())
     then pg_catalog.pg_notify(%(ended)s, '')

@@ -1,17 +1,15 @@
--- Delete up to n windows that are over, and as many notes of creates that are not sent again. One process of the fleet does so
--- at a time, hence the lock. Returns how many rows were deleted from the table that had more.
-with mine as materialized (
-  select pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s, 0)) as granted
-), over as (
+-- Delete up to n windows that are over, and as many notes of creates that are not sent again. Several processes may do this at
+-- once: each skips what another one has locked. Returns how many rows were deleted from the table that had more.
+with over as (
   select key
   from {schema}.unique_window
-  where until <= pg_catalog.now() and (select granted from mine)
+  where until <= pg_catalog.now()
   limit %(n)s
   for update skip locked
 ), past as (
   select uid
   from {schema}.replacement
-  where until <= pg_catalog.now() and (select granted from mine)
+  where until <= pg_catalog.now()
   limit %(n)s
   for update skip locked
 ), closed as (

@@ -17,7 +17,7 @@ with deleted as (
 )
 select
   deleted.*,
-  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
       and exists (select from {schema}.waiter where until > pg_catalog.now())
     then pg_catalog.pg_notify(%(ended)s, '')
   end

@@ -1,18 +1,15 @@
 -- Cancel up to n jobs that have not begun by their expires_at, and that nobody claims: their queue or type is not served, or
--- all workers are busy. One process at a time does this: the others find the lock taken and do nothing.
+-- all workers are busy. Several processes may do this at once: each skips what another one has locked.
 --
 -- A retried, snoozed or crashed job has begun before, so its started_at is set. Nobody holds these jobs, so no fence is needed:
 -- under the lock of the row the job is still pending and unbegun. A job that is being claimed at this moment is skipped.
 -- There is no row in the log, since there was no attempt. If somebody waits for jobs, the channel of the waits gets a notification.
 --
 -- The index job_expiry has these jobs and no others. `(status = 'pending') is true`: see there.
-with mine as materialized (
-  select pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s || 'expiry', 0)) as is_locked
-), overdue as materialized (
+with overdue as materialized (
   select uid
   from {schema}.job
   where expires_at is not null and started_at is null and (status = 'pending') is true and expires_at <= pg_catalog.now()
-    and (select is_locked from mine)
   order by expires_at
   limit %(n)s
   for no key update skip locked

@@ -6,19 +6,7 @@
 -- of the same key, and then finds its window open. The two looks before it spare that in most cases: an `on conflict do update`
 -- locks the row even if its condition does not hold, to the end of the caller's transaction. If a job without a window takes
 -- the key at this very moment, the window is opened and no job is inserted: close_windows.sql.
-with given as materialized (
-  select *
-  from unnest(
-    %(uids)s::pg_catalog.uuid[], %(payloads)s::pg_catalog.text[], %(queues)s::pg_catalog.text[], %(types)s::pg_catalog.text[],
-    %(priorities)s::smallint[], %(max_attempts)s::integer[], %(strategies)s::pg_catalog.text[], %(bases)s::real[],
-    %(maxes)s::real[], %(jitters)s::real[], %(run_ats)s::pg_catalog.timestamptz[], %(delays)s::double precision[],
-    %(keys)s::pg_catalog.text[], %(windows)s::double precision[], %(tags)s::pg_catalog.text[], %(metadata)s::pg_catalog.text[],
-    %(timeouts)s::double precision[], %(expires_ats)s::pg_catalog.timestamptz[], %(expires_ins)s::double precision[]
-  ) as given (
-    new_uid, new_payload, new_queue, new_type, new_priority, new_max_attempts, new_strategy, new_base, new_max, new_jitter,
-    new_run_at, new_delay, new_key, new_window, new_tags, new_metadata, new_timeout, new_expires_at, new_expires_in
-  )
-), opened as (
+with {given}, opened as (
   insert into {schema}.unique_window as opened (key, until, uid)
   select new_key, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_window), new_uid
   from given
@@ -34,20 +22,7 @@ with given as materialized (
   where opened.until <= pg_catalog.clock_timestamp()
   returning key
 )
-insert into {schema}.job (
-  uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter, run_at,
-  unique_key, tags, metadata, timeout, expires_at
-)
-select
-  new_uid, new_queue, new_type, new_priority, new_payload::pg_catalog.jsonb, new_max_attempts,
-  new_strategy, new_base, new_max, new_jitter,
-  greatest(
-    new_run_at,
-    pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_delay),
-    pg_catalog.clock_timestamp()
-  ),
-  new_key, new_tags::pg_catalog.jsonb, new_metadata::pg_catalog.jsonb, new_timeout,
-  coalesce(new_expires_at, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_expires_in))
+{insert}
 from given
 where new_window is null or new_key in (select key from opened)
 order by new_key collate "C"

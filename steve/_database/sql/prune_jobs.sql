@@ -11,11 +11,7 @@
 -- What attempts have left is deleted by the key of the job, as many look-ups as jobs: no more than the log of attempts costs, and
 -- a thousandth of a millisecond each where nothing was left. A foreign key would cost more, and that for each insertion, too.
 -- The ages are compared, not the times: now() minus a very long older_than would be out of range.
--- With `lock` it does nothing while another process prunes: the lock goes with the transaction.
-with turn as materialized (
-  select %(lock)s::pg_catalog.text is null
-    or pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(%(lock)s::pg_catalog.text, 0)) as is_mine
-), looked_at as materialized (
+with looked_at as materialized (
   select uid, created_at, (
     status in ('completed', 'failed', 'cancelled')
     and pg_catalog.now() - completed_at >= (%(ages)s::interval[])[pg_catalog.array_position(%(statuses)s::pg_catalog.text[], status)]
@@ -23,7 +19,7 @@ with turn as materialized (
     and (%(tags)s::pg_catalog.jsonb is null or tags @> %(tags)s::pg_catalog.jsonb)
   ) is true as old
   from only {schema}.job
-  where (select is_mine from turn) and (%(after)s::pg_catalog.uuid is null or uid > %(after)s::pg_catalog.uuid)
+  where (%(after)s::pg_catalog.uuid is null or uid > %(after)s::pg_catalog.uuid)
   order by uid
   limit %(most)s
 ), found as materialized (

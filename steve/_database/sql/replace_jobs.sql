@@ -7,19 +7,7 @@
 -- is the holder of its key now, or has lost it, and its uid is taken.
 --
 -- `is true` keeps the planner from the partial indexes of pending and running jobs.
-with given as materialized (
-  select *
-  from unnest(
-    %(uids)s::pg_catalog.uuid[], %(payloads)s::pg_catalog.text[], %(queues)s::pg_catalog.text[], %(types)s::pg_catalog.text[],
-    %(priorities)s::smallint[], %(max_attempts)s::integer[], %(strategies)s::pg_catalog.text[], %(bases)s::real[],
-    %(maxes)s::real[], %(jitters)s::real[], %(run_ats)s::pg_catalog.timestamptz[], %(delays)s::double precision[],
-    %(keys)s::pg_catalog.text[], %(windows)s::double precision[], %(tags)s::pg_catalog.text[], %(metadata)s::pg_catalog.text[],
-    %(timeouts)s::double precision[], %(expires_ats)s::pg_catalog.timestamptz[], %(expires_ins)s::double precision[]
-  ) as given (
-    new_uid, new_payload, new_queue, new_type, new_priority, new_max_attempts, new_strategy, new_base, new_max, new_jitter,
-    new_run_at, new_delay, new_key, new_window, new_tags, new_metadata, new_timeout, new_expires_at, new_expires_in
-  )
-), held as materialized (
+with {given}, held as materialized (
   select job.uid as held_uid, status as held_status, run_at as held_run_at, given.*
   from given
   join {schema}.job on unique_key = new_key and status not in ('completed', 'failed', 'cancelled')
@@ -37,15 +25,11 @@ with given as materialized (
       backoff_base = new_base,
       backoff_max = new_max,
       backoff_jitter = new_jitter,
-      run_at = greatest(
-        new_run_at,
-        pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_delay),
-        pg_catalog.clock_timestamp()
-      ),
+      run_at = {new_run_at},
       tags = new_tags::pg_catalog.jsonb,
       metadata = new_metadata::pg_catalog.jsonb,
       timeout = new_timeout,
-      expires_at = coalesce(new_expires_at, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_expires_in)),
+      expires_at = {new_expiry},
       replaced_by = new_uid,
       updated_at = pg_catalog.clock_timestamp()
   from held
@@ -60,9 +44,7 @@ with given as materialized (
   set unique_key = null
   from held
   where uid = held_uid and held_status = 'running' and (status = 'running') is true
-  returning
-    new_uid, new_queue, new_type, new_priority, new_payload, new_max_attempts, new_strategy, new_base, new_max, new_jitter,
-    new_run_at, new_delay, new_key, new_window, new_tags, new_metadata, new_timeout, new_expires_at, new_expires_in
+  returning {new}
 ), moved as (
   insert into {schema}.unique_window (key, until, uid)
   select new_key, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_window), new_uid
@@ -71,20 +53,7 @@ with given as materialized (
   on conflict (key) do update
   set until = excluded.until, uid = excluded.uid
 ), made as (
-  insert into {schema}.job (
-    uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter, run_at,
-    unique_key, tags, metadata, timeout, expires_at
-  )
-  select
-    new_uid, new_queue, new_type, new_priority, new_payload::pg_catalog.jsonb, new_max_attempts,
-    new_strategy, new_base, new_max, new_jitter,
-    greatest(
-      new_run_at,
-      pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_delay),
-      pg_catalog.clock_timestamp()
-    ),
-    new_key, new_tags::pg_catalog.jsonb, new_metadata::pg_catalog.jsonb, new_timeout,
-    coalesce(new_expires_at, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_expires_in))
+  {insert}
   from freed
   returning uid as asked, false as is_there, true as is_earlier, {job}
 ), stored as (
@@ -93,9 +62,7 @@ with given as materialized (
   select * from made
 )
 select
-  asked, is_there, uid, queue, type, priority, payload, result, error, status, attempts, crashes, max_attempts,
-  backoff_strategy, created_at, updated_at, run_at, claimed_at, started_at, completed_at, unique_key, tags, metadata, timeout,
-  expires_at, cancel_asked_at, progress,
+  asked, is_there, {job},
   case when is_earlier and %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
     then pg_catalog.pg_notify(%(channel)s, '')
   end

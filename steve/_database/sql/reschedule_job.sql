@@ -9,6 +9,6 @@ set run_at = greatest(
 where uid = %(uid)s and (status = 'pending') is true
 returning
   {job},
-  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
     then pg_catalog.pg_notify(%(channel)s, '')
   end

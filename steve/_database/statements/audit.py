@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -34,6 +34,8 @@ class AuditStatements:
     def prune_audit(self, connection: Connection, older_than: timedelta) -> None:
         self._script.rows(connection, "prune_audit", {"older_than": older_than}, prepare=False)
 
-    def take_turn(self, connection: Connection, name: str, every: timedelta) -> bool:
-        """Whether this process is to do the duty now, which no process has begun for so long."""
-        return bool(self._script.rows(connection, "take_turn", {"name": name, "every": every}, prepare=False))
+    def take_turn(self, connection: Connection, name: str, every: timedelta, mine: datetime | None = None) -> datetime | None:
+        """Take the turn in a duty, unless another process has kept it within `every`. Returns since when it is kept. None:
+        another process has it. `mine`: what the last call returned, to keep the turn."""
+        rows = self._script.rows(connection, "take_turn", {"name": name, "every": every, "mine": mine}, prepare=False)
+        return rows[0][0] if rows else None

@@ -10,22 +10,8 @@ from uuid import UUID
 
 from steve._database.failures import Connection
 from steve._database.literals import uuid_array
-from steve._database.statements.control import Wake
 from steve._database.statements.rows import in_utc
 from steve._database.statements.script import Script
-
-MATCHES = """\
-status = any(%(statuses)s)
-and created_at <= %(begun_at)s
-and (%(type)s::pg_catalog.text is null or type = %(type)s::pg_catalog.text)
-and (%(queue)s::pg_catalog.text is null or queue = %(queue)s::pg_catalog.text)
-and (%(tags)s::pg_catalog.jsonb is null or tags @> %(tags)s::pg_catalog.jsonb)
-and (%(error)s::pg_catalog.text is null or pg_catalog.strpos(error, %(error)s::pg_catalog.text) > 0)
-and (%(created_before)s::pg_catalog.timestamptz is null or created_at < %(created_before)s::pg_catalog.timestamptz)
-and (%(created_after)s::pg_catalog.timestamptz is null or created_at >= %(created_after)s::pg_catalog.timestamptz)
-and (%(ended_before)s::pg_catalog.timestamptz is null or completed_at < %(ended_before)s::pg_catalog.timestamptz)
-and (%(ended_after)s::pg_catalog.timestamptz is null or completed_at >= %(ended_after)s::pg_catalog.timestamptz)"""
-"""Whether a job matches: {matches} in the statements. They are planned each time, so that what is null costs nothing."""
 
 
 class Matching(NamedTuple):
@@ -96,8 +82,6 @@ class BulkStatements:
 
     def __init__(self, script: Script) -> None:
         self._script = script
-        for name in ("cancel_jobs", "retry_jobs", "delete_jobs"):
-            script.set_text(name, script.text(name).replace("{matches}", MATCHES))
 
     def find_end(self, connection: Connection, look: int) -> End | None:
         """Returns None if there are no jobs. `look`: how many jobs a part should have, at least."""
@@ -109,26 +93,26 @@ class BulkStatements:
         return End(last, in_utc(now), (parts or ())[step - 1 :: step])
 
     def cancel_jobs(
-        self, connection: Connection, matching: Matching, span: Span, wake: Wake, reason: str | None, text: str, told: bool
+        self, connection: Connection, matching: Matching, span: Span, notify: bool, reason: str | None, text: str, told: bool
     ) -> Batch:
         """`text`: the error of the pending jobs. `told`: return which of these were cancelled."""
         more = {"reason": reason, "text": text, "told": told}
-        done, passed, cancelled, last, *_ = self._send(connection, "cancel_jobs", matching, span, wake, more)
+        done, passed, cancelled, last, *_ = self._send(connection, "cancel_jobs", matching, span, notify, more)
         return Batch(done, passed, last, cancelled=cancelled or ())
 
-    def retry_jobs(self, connection: Connection, matching: Matching, span: Span, wake: Wake, attempts: int | None) -> Batch:
+    def retry_jobs(self, connection: Connection, matching: Matching, span: Span, notify: bool, attempts: int | None) -> Batch:
         """Raises Refused with SQLSTATE 23505 if a job was created meanwhile with the unique key of one of these."""
         done, passed, skipped, keys, last, _ = self._send(
-            connection, "retry_jobs", matching, span, wake, {"attempts": attempts}
+            connection, "retry_jobs", matching, span, notify, {"attempts": attempts}
         )
         return Batch(done, passed, last, skipped, keys=keys or ())
 
-    def delete_jobs(self, connection: Connection, matching: Matching, span: Span, wake: Wake) -> Batch:
-        done, passed, last, _ = self._send(connection, "delete_jobs", matching, span, wake, {})
+    def delete_jobs(self, connection: Connection, matching: Matching, span: Span, notify: bool) -> Batch:
+        done, passed, last, _ = self._send(connection, "delete_jobs", matching, span, notify, {})
         return Batch(done, passed, last)
 
     def _send(
-        self, connection: Connection, name: str, matching: Matching, span: Span, wake: Wake, more: dict[str, Any]
+        self, connection: Connection, name: str, matching: Matching, span: Span, notify: bool, more: dict[str, Any]
     ) -> tuple[Any, ...]:
         parameters = (
             matching._asdict()
@@ -142,14 +126,9 @@ class BulkStatements:
                 "most": span.most,
                 "uids": None if span.uids is None else uuid_array(span.uids),
                 "dry": span.dry,
-                "sparing": wake.sparing,
+                "notify": notify and not span.dry,
             }
             | self._script.channels
         )
-
-        def send(notify: bool) -> tuple[Any, ...]:
-            (row,) = self._script.rows(connection, name, parameters | {"notify": notify}, prepare=False)
-            return row
-
-        notify = wake.notify and not span.dry
-        return send(notify) if wake.sparing else self._script.with_notification(connection, notify, send)
+        (row,) = self._script.rows(connection, name, parameters, prepare=False)
+        return row

@@ -1,9 +1,9 @@
-"""Statements that find out what is wrong with the tables and with the role's rights on them."""
+"""Statements that find out what is wrong with the tables and the role's rights on them, and what became of a transaction."""
 
 from __future__ import annotations
 
 from steve._database.execute import quoted
-from steve._database.failures import Connection
+from steve._database.failures import Connection, Refused, Transient
 from steve._database.statements.script import Script
 
 INDEXES = [
@@ -17,10 +17,27 @@ DEFAULTS = ["status", "attempts", "crashes", "lease_no", "created_at", "updated_
 
 
 class CheckStatements:
-    """Each method returns the problems that it finds, each as a sentence for people."""
+    """`check_tables` and `check_access` return the problems that they find, each as a sentence for people."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
+
+    def begin_change(self, connection: Connection) -> str:
+        """Within a transaction. Returns its number, by which `is_committed` knows it."""
+        number: str = self._script.rows(connection, "begin_change", {}, prepare=False)[0][0]
+        return number
+
+    def is_committed(self, connection: Connection, number: str) -> bool:
+        """Raises Transient while that transaction is still under way."""
+        try:
+            ((status,),) = self._script.rows(connection, "check_change", {"transaction": number}, prepare=False)
+        except Refused as error:
+            if error.sqlstate != "22023":
+                raise
+            return False
+        if status == "in progress":
+            raise Transient("the transaction of a lost connection has not ended yet")
+        return bool(status == "committed")
 
     def check_tables(self, connection: Connection) -> list[str]:
         """Which keys, indexes and defaults the tables lack."""

@@ -129,9 +129,9 @@ class ClaimStatements:
         return sorted(map(claimed_row, rows), key=claim_order)
 
     def expire_jobs(self, connection: Connection, *, notify: bool) -> list[tuple[Verdict, Settled]]:
-        """Cancel some jobs that have not begun by their `expires_at`. Returns them. An empty list: there are no more, or
-        another process is at it. `notify`: tell the processes that wait for jobs."""
-        parameters = {"lock": f"steve {self._script.schema} ", "n": self._script.tuning.expire_most, **self._script.channels}
+        """Cancel some jobs that have not begun by their `expires_at`. Returns them. An empty list: there are no more.
+        `notify`: tell the processes that wait for jobs."""
+        parameters = {"n": self._script.tuning.expire_most, **self._script.channels}
 
         def send(notify: bool) -> list[tuple[Any, ...]]:
             return self._script.rows(connection, "expire_jobs", parameters | {"notify": notify}, prepare=True)

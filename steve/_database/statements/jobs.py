@@ -233,8 +233,8 @@ class JobStatements:
             for row in rows
         ]
 
-    def prune_jobs(self, connection: Connection, old: Old, after: UUID | None, most: int, *, alone: bool = False) -> Pruned:
-        """Look at the next `most` jobs above the uid `after`, or at the first ones. `alone`: unless another process prunes."""
+    def prune_jobs(self, connection: Connection, old: Old, after: UUID | None, most: int) -> Pruned:
+        """Look at the next `most` jobs above the uid `after`, or at the first ones."""
         parameters = {
             "statuses": list(old.ages),
             "ages": list(old.ages.values()),
@@ -243,7 +243,6 @@ class JobStatements:
             "tags": old.tags,
             "after": after,
             "most": most,
-            "lock": f"steve {self._script.schema} prune" if alone else None,
         }
         # Planned each time: a plan that was made for a small table might read all of a large one in each batch.
         return Pruned(*self._script.rows(connection, "prune_jobs", parameters, prepare=False)[0])

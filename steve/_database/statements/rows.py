@@ -31,7 +31,7 @@ def claim_order(job: Claimed) -> tuple[bool, int, datetime, int]:
 
 
 def job_row(row: tuple[Any, ...], *, duplicate: bool = False) -> Job:
-    """The Job of a row whose columns are JOB in execute.py."""
+    """The Job of a row whose columns are JOB in fragments.py."""
     (
         uid, queue, type, priority, payload, result, error, status, attempts, crashes, max_attempts, backoff_strategy,
         created_at, updated_at, run_at, claimed_at, started_at, completed_at,

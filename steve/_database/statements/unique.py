@@ -94,8 +94,7 @@ class UniqueStatements:
     def clean_windows(self, connection: Connection, most: int) -> int:
         """Delete up to `most` windows that are over, and as many old notes about replaced jobs. Returns how many rows of one
         kind were deleted, at most."""
-        parameters = {"lock": f"steve windows {self._script.schema}", "n": most}
-        count: int = self._script.rows(connection, "clean_windows", parameters)[0][0]
+        count: int = self._script.rows(connection, "clean_windows", {"n": most})[0][0]
         return count
 
     def _send(

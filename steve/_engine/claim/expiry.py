@@ -24,8 +24,17 @@ from steve._runtime.log import logger
 
 class ExpiryPort(Protocol):
     def expire(self) -> Sequence[tuple[Verdict, Settled]]:
-        """Cancel some jobs that have not begun in time, and return them. When it returns none, there are no more, or another
-        process is at it. Raises DatabaseFailure."""
+        """Cancel some jobs that have not begun in time, and return them; none: there are no more. Raises DatabaseFailure."""
+
+
+class ExpiryEvents(Protocol):
+    """What the duty reports."""
+
+    def on_expired(self, verdict: Verdict, settled: Settled) -> None:
+        """The job is cancelled. After the commit."""
+
+    def is_full(self) -> bool:
+        """Whether more events wait for slow listeners than there should be."""
 
 
 class Expiry:
@@ -34,15 +43,14 @@ class Expiry:
         *,
         database: ExpiryPort,
         claimer: Claimer,
-        tell: Callable[[Verdict, Settled], None],
+        events: ExpiryEvents,
         outage: Outage,
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tell` is called for each job that is cancelled, after the commit."""
         self._database = database
         self._claimer = claimer
-        self._tell = tell
+        self._events = events
         self._outage = outage
         self._tuning = tuning
         self._clock = clock
@@ -54,8 +62,8 @@ class Expiry:
 
     def work(self) -> None:
         """Returns at once if no look is due, or if a claim is under way. A stopping process may end before it tells the
-        listeners, so it leaves this to others."""
-        if self._clock() < self._due_at or self._claimer.buffer.is_closed:
+        listeners, so it leaves this to others, as does one whose listeners are slow."""
+        if self._clock() < self._due_at or self._claimer.buffer.is_closed or self._events.is_full():
             return
         try:
             expired = self._claimer.between_claims(self._database.expire)
@@ -69,4 +77,4 @@ class Expiry:
             self._due_at = self._clock() + self._tuning.expiry_check
         for verdict, settled in expired:
             logger.info("job %s (%s) is cancelled: %s", verdict.job.uid, verdict.job.type, verdict.error)
-            self._tell(verdict, settled)
+            self._events.on_expired(verdict, settled)

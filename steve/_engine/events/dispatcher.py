@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -25,7 +26,8 @@ class Dispatcher:
         self._most = tuning.events_most
         self._events: SimpleQueue[Event | None] = SimpleQueue()
         self.backpressure = Backpressure(level=lambda: self._events.qsize() / self._most, on_full=self._warn)
-        """It holds up the claims, never the settler, because outcomes must be written."""
+        """It holds up the claims and the calls that cancel many jobs, never the settler, because outcomes must be written."""
+        self._thread: int | None = None
         self._is_ended = False
         self._is_idle = False  # it becomes True only after an event was told
         self._taken = 0  # events taken from the queue; all are told, except perhaps the last
@@ -38,6 +40,14 @@ class Dispatcher:
         self._is_ended = True
         self._events.put(None)
 
+    def is_full(self, seconds: float = 0.0) -> bool:
+        """While too many events wait, wait for so many seconds at most. Returns whether too many still do. A listener that asks
+        gets False at once, because nothing is told before it returns."""
+        if threading.get_ident() == self._thread or not self.backpressure.engage_if_full():
+            return False
+        self.backpressure.wait(seconds)
+        return self.backpressure.is_engaged()
+
     def waiting(self) -> int:
         return max(0, self._events.qsize() - self._is_ended)  # without the end marker
 
@@ -47,6 +57,7 @@ class Dispatcher:
         return taken + self.waiting(), max(taken - 1, 0) + self._is_idle
 
     def run(self) -> None:
+        self._thread = threading.get_ident()
         self._hooks.enter()
         with suppress(Empty):  # Empty: something interrupted this thread after it took the end marker
             while (event := self._events.get(block=not self._is_ended)) is not None:

@@ -58,6 +58,10 @@ class Commits:
         if event.verdict is not None and self._listeners.want(event.verdict):
             self._dispatcher.put(event)
 
+    def is_full(self, seconds: float = 0.0) -> bool:
+        """Whether more events wait for slow listeners than there should be, after a wait of so many seconds at most."""
+        return self._dispatcher.is_full(seconds)
+
     def _tell(self, process: str, verdict: Verdict, settled: Settled, progress: Progress | None = None) -> None:
         if self._listeners.want(verdict):
             self._dispatcher.put(Event(verdict.job, process, verdict, settled, progress))

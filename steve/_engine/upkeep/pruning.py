@@ -1,14 +1,16 @@
 """Two duties of the whole fleet, which one process at a time does: pruning by `JobManager(prune=...)`, and pruning the audit.
 
-A row of the table `duty` says when each was last begun, and the process that moves this time forward has the turn. A prune
-takes many batches. After some of them the scanner does its other duties, and goes on later."""
+Each is a walk through a table, so the processes take turns: the table `duty`. A prune takes many batches. After some of them
+the scanner does its other duties, and goes on later. Meanwhile the process keeps its turn. If it dies, the turn is soon over,
+and another process begins anew. Duties that find their rows by an index need no turn: all processes do them, and skip what
+others have locked."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from steve._database.failures import Connection, DatabaseFailure
@@ -37,26 +39,38 @@ class Pruning:
         self._clock = clock
         self._next_at = 0.0
         self._after: UUID | None = None
-        self._is_under_way = False
+        self._turn: datetime | None = None  # since when it is kept; None: no prune of this process is under way
+        self._keep_at = 0.0
 
     def duties(self) -> list[Duty]:
         audit = Duty("prune the audit", self._tuning.audit_check, self._prune_audit)
         return [audit] if self._old is None else [audit, Duty("prune", self._tuning.scan_check, self._prune)]
 
     def _prune(self) -> None:
-        if not self._is_under_way and self._clock() < self._next_at:
+        if self._turn is None and self._clock() < self._next_at:
             return
         try:
-            if not self._is_under_way:
+            if self._turn is None:
                 self._next_at = self._clock() + self._tuning.prune_every
                 self._after = None
-                every = timedelta(seconds=self._tuning.prune_every * 0.9)
-                self._is_under_way = self._connection.call(lambda ours: self._statements.audit.take_turn(ours, "prune", every))
+                self._take_turn()
+            elif self._clock() >= self._keep_at:
+                self._take_turn()
             until = self._clock() + self._tuning.prune_turn
-            while self._is_under_way and self._clock() < until:
-                self._is_under_way = self._prune_some()
+            while self._turn is not None and self._clock() < until:
+                if not self._prune_some():
+                    self._turn = None
         except DatabaseFailure:
-            self._is_under_way = False  # another process, or this one, begins again at the next turn
+            self._turn = None  # another process, or this one, begins again at the next turn
+
+    def _take_turn(self) -> None:
+        """Take the turn or keep it. It may be lost, if this process was held up for long."""
+        every = self._tuning.prune_every * 0.9
+        self._keep_at = self._clock() + every / 3
+        mine = self._turn
+        self._turn = self._connection.call(
+            lambda ours: self._statements.audit.take_turn(ours, "prune", timedelta(seconds=every), mine)
+        )
 
     def _prune_some(self) -> bool:
         """Returns whether there is more to look at."""
@@ -64,7 +78,7 @@ class Pruning:
         assert old is not None
 
         def prune(connection: Connection) -> bool:
-            pruned = self._statements.jobs.prune_jobs(connection, old, self._after, self._tuning.prune_most, alone=True)
+            pruned = self._statements.jobs.prune_jobs(connection, old, self._after, self._tuning.prune_most)
             self._after = pruned.last
             return pruned.last is not None and not pruned.is_young
 
@@ -72,7 +86,7 @@ class Pruning:
 
     def _prune_audit(self) -> None:
         def prune(connection: Connection) -> None:
-            if self._statements.audit.take_turn(connection, "prune the audit", AUDIT_EVERY):
+            if self._statements.audit.take_turn(connection, "prune the audit", AUDIT_EVERY) is not None:
                 self._statements.audit.prune_audit(connection, timedelta(days=self._tuning.audit_days))
 
         with suppress(DatabaseFailure):

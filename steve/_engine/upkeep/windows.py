@@ -1,6 +1,7 @@
 """Deletes the windows of `unique_for` that are over, and what was noted about replaced jobs. A duty of the scanner's thread.
 
-All processes have this duty, and one at a time does it: the statement takes a lock of the whole fleet, if it is free.
+All processes have this duty. It needs no turn (pruning.py), since the statement finds these rows by an index and skips those
+that another process deletes.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from steve._runtime.fork import end_child
 from steve._runtime.guard import call_here
 from steve._runtime.hooks import Wrap, within
 from steve._runtime.log import logger
-from steve.errors import Cancel, Fail, Retry, Snooze, Stopped, TimedOut, check_delay, check_reason
+from steve.errors import Cancel, Fail, Retry, Snooze, Stopped, TimedOut, check_pause, check_text
 from steve.job import Job, Status
 from steve.run import Run, current, end
 
@@ -169,8 +169,8 @@ def _said(word: Snooze | Retry | Fail | Cancel) -> Done:
     """What a handler's word means. It is checked again, because the handler may have set its attributes. The traceback is kept
     only if there is an error: the one that was being handled when the word was raised."""
     if isinstance(word, Snooze):
-        return Snoozed(check_delay("Snooze(seconds)", word.seconds))
-    reason = None if word.reason is None else check_reason("the reason", word.reason)
+        return Snoozed(check_pause("Snooze(seconds)", word.seconds))
+    reason = None if word.reason is None else check_text("the reason", word.reason)
     name = "Cancelled" if isinstance(word, Cancel) else type(word).__name__
     message = _bounded(f"{name}: {reason}" if reason else name, MESSAGE_BYTES)
     has_error = word.__cause__ is not None or (word.__context__ is not None and not word.__suppress_context__)
@@ -180,7 +180,7 @@ def _said(word: Snooze | Retry | Fail | Cancel) -> Done:
     error = word if printable else None
     if isinstance(word, Fail):
         return Raised(message, details, error, _type(word), is_final=True)
-    return Raised(message, details, error, _type(word), delay=check_delay("Retry(after)", word.after))
+    return Raised(message, details, error, _type(word), delay=check_pause("Retry(after)", word.after))
 
 
 def _by_terms(raised: Raised, job: Job, error: BaseException, terms: HandlerTerms | None, is_last: bool) -> Raised:
@@ -198,7 +198,7 @@ def _by_terms(raised: Raised, job: Job, error: BaseException, terms: HandlerTerm
         finally:
             if os.getpid() != pid:
                 end_child(sys.exception())
-        return raised._replace(is_final=True) if delay is None else raised._replace(delay=check_delay("it", delay))
+        return raised._replace(is_final=True) if delay is None else raised._replace(delay=check_pause("it", delay))
     except BaseException as failure:
         logger.error(
             "the retry_delay of the handler for %r raised: %s; the job's own policy decides",

@@ -197,3 +197,32 @@ def test_a_dispatcher_that_lost_the_end_marker_comes_to_its_end() -> None:
     again.start()
     again.join(20)
     assert len(ends) == 2
+
+
+def test_a_thread_that_asks_waits_while_too_many_events_wait_and_a_listener_never_does(
+    make_running: Callable[..., Running],
+) -> None:
+    running = make_running(events_most=10)
+    dispatcher = running.dispatcher
+    allowed = threading.Semaphore(0)
+    asked: list[bool] = []
+
+    def slow(job: Job) -> None:
+        asked.append(dispatcher.is_full(60))
+        allowed.acquire(timeout=60)
+
+    running.listeners.add("done", None, slow)
+    assert not dispatcher.is_full()
+    for number in range(20):
+        running.put(number)
+    running.thread.start()
+    until(lambda: asked)
+    assert dispatcher.is_full()
+    assert dispatcher.is_full(0.01)
+    waits = threading.Thread(target=lambda: asked.append(dispatcher.is_full(60)))
+    waits.start()
+    allowed.release(20)
+    waits.join(60)
+    assert not waits.is_alive()
+    running.finish()
+    assert asked == [False] * 21

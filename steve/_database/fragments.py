@@ -1,0 +1,171 @@
+"""Texts that several statements of sql/ share. A file has a token in the place of each: {job} stands for JOB."""
+
+from __future__ import annotations
+
+JOB = """\
+uid, queue, type, priority, payload::pg_catalog.text as payload, result::pg_catalog.text as result, error, status, attempts,
+crashes, max_attempts, backoff_strategy, created_at, updated_at, run_at, claimed_at, started_at, completed_at,
+unique_key, tags::pg_catalog.text as tags, metadata::pg_catalog.text as metadata, timeout, expires_at, cancel_asked_at,
+(
+  select pg_catalog.json_build_array(done, total, note, at)::pg_catalog.text
+  from {schema}.progress
+  where progress.job_uid = job.uid
+) as progress"""
+"""The columns of a Job, in the order of its fields, for statements that return jobs. A claim does not have the last one: it
+reads nothing of what few jobs have in other tables."""
+
+EXTRAS = """\
+case when pg_catalog.num_nonnulls(unique_key, tags, metadata, timeout, expires_at, cancel_asked_at, forgiven, granted) > 0
+then pg_catalog.json_build_object(
+  'unique', unique_key, 'tags', tags, 'metadata', metadata, 'timeout', timeout, 'expires_at', expires_at,
+  'cancel_asked_at', cancel_asked_at, 'forgiven', forgiven, 'granted', granted
+)::pg_catalog.text end as extras"""
+"""The column `extras` of every statement that returns claimed jobs: see Extras in _model/claimed.py. Null for most jobs."""
+
+MATCHES = """\
+status = any(%(statuses)s)
+and created_at <= %(begun_at)s
+and (%(type)s::pg_catalog.text is null or type = %(type)s::pg_catalog.text)
+and (%(queue)s::pg_catalog.text is null or queue = %(queue)s::pg_catalog.text)
+and (%(tags)s::pg_catalog.jsonb is null or tags @> %(tags)s::pg_catalog.jsonb)
+and (%(error)s::pg_catalog.text is null or pg_catalog.strpos(error, %(error)s::pg_catalog.text) > 0)
+and (%(created_before)s::pg_catalog.timestamptz is null or created_at < %(created_before)s::pg_catalog.timestamptz)
+and (%(created_after)s::pg_catalog.timestamptz is null or created_at >= %(created_after)s::pg_catalog.timestamptz)
+and (%(ended_before)s::pg_catalog.timestamptz is null or completed_at < %(ended_before)s::pg_catalog.timestamptz)
+and (%(ended_after)s::pg_catalog.timestamptz is null or completed_at >= %(ended_after)s::pg_catalog.timestamptz)"""
+"""Whether a job matches the filters of a call that changes many jobs. These statements are planned each time, so that what is
+null costs nothing."""
+
+BATCH = """\
+bound as materialized (
+  select coalesce(
+    %(upto)s::pg_catalog.uuid,
+    (
+      select uid
+      from only {schema}.job
+      where uid > %(after)s::pg_catalog.uuid and uid <= %(last)s::pg_catalog.uuid
+      order by uid
+      offset %(look)s
+      limit 1
+    ),
+    %(last)s::pg_catalog.uuid
+  ) as uid
+), wanted as materialized (
+  (
+    select uid, unique_key
+    from only {schema}.job
+    where %(uids)s::pg_catalog.uuid[] is null
+      and uid > %(after)s::pg_catalog.uuid and uid <= (select uid from bound)
+      and ({matches}) is true
+    order by uid
+    limit %(most)s
+  )
+  union all
+  select uid, unique_key
+  from only {schema}.job
+  where uid = any(%(uids)s::pg_catalog.uuid[]) and ({matches}) is true
+)"""
+"""The jobs for a call that changes many: `wanted`. These are the first `most` that match of the jobs above the uid `after`, up
+to `upto` or, if that is null, of the next `look` jobs up to `last`. With `uids` they are those of `uids` that match.
+
+`bound` ends the scan, which would otherwise go through the whole table if few jobs match. With `upto` it need not count jobs:
+counting takes as long as the scan."""
+
+NEXT = """\
+case when (select pg_catalog.count(*) from wanted) >= %(most)s
+  then (select uid from wanted order by uid desc limit 1)
+  else (select uid from bound where uid < %(last)s::pg_catalog.uuid)
+end"""
+"""Where the batch after BATCH goes on: above this uid. Null: there are no more jobs."""
+
+FIRST_ATTEMPT = """\
+left_over as (
+  delete from {schema}.attempt
+  using of_attempt
+  where attempt.job_uid = any(array[of_attempt.uid]) and attempt.lease_no = of_attempt.lease_no
+  returning 1
+), logged as (
+  insert into {schema}.attempt (job_uid, lease_no, number, process, started_at, completed_at, status)
+  select uid, lease_no, attempts, process, started_at, completed_at, 'success'
+  from of_attempt
+  where (select pg_catalog.count(*) from left_over) >= 0
+  on conflict (job_uid, lease_no) do nothing
+)"""
+"""Writes the attempts in `of_attempt` into the log. Each is the first attempt of a job that it completed. The row of the job
+stood for that attempt (settle_jobs.sql) until the retry, which overwrites the row.
+
+If the log has a row under the same lease, it was left from another life of the job (forget_attempt.sql), and is deleted. The
+count makes the insertion wait for that. `on conflict`: somebody may write such a row by hand meanwhile."""
+
+RETRIED = """\
+status = 'pending',
+result = null,
+process = null,
+claimed_at = null,
+completed_at = null,
+run_at = pg_catalog.statement_timestamp(),
+updated_at = pg_catalog.statement_timestamp(),
+expires_at = null,
+cancel_asked_at = null,
+cancel_reason = null,
+forgiven = nullif(attempts - crashes, 0),
+granted = %(attempts)s"""
+"""What a retry sets. The failures so far are forgiven, so that max_attempts stays what was promised and the backoff begins
+anew. Crashes stay: a job that failed because of them is on its last chance, and runs alone."""
+
+NEW = """\
+new_uid, new_payload, new_queue, new_type, new_priority, new_max_attempts, new_strategy, new_base, new_max, new_jitter,
+new_run_at, new_delay, new_key, new_window, new_tags, new_metadata, new_timeout, new_expires_at, new_expires_in"""
+"""The columns of GIVEN."""
+
+GIVEN = """\
+given as materialized (
+  select *
+  from unnest(
+    %(uids)s::pg_catalog.uuid[], %(payloads)s::pg_catalog.text[], %(queues)s::pg_catalog.text[], %(types)s::pg_catalog.text[],
+    %(priorities)s::smallint[], %(max_attempts)s::integer[], %(strategies)s::pg_catalog.text[], %(bases)s::real[],
+    %(maxes)s::real[], %(jitters)s::real[], %(run_ats)s::pg_catalog.timestamptz[], %(delays)s::double precision[],
+    %(keys)s::pg_catalog.text[], %(windows)s::double precision[], %(tags)s::pg_catalog.text[], %(metadata)s::pg_catalog.text[],
+    %(timeouts)s::double precision[], %(expires_ats)s::pg_catalog.timestamptz[], %(expires_ins)s::double precision[]
+  ) as given ({new})
+)"""
+"""The jobs that a create sends, as rows."""
+
+INSERT = """\
+insert into {schema}.job (
+  uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter, run_at,
+  unique_key, tags, metadata, timeout, expires_at
+)
+select
+  new_uid, new_queue, new_type, new_priority, new_payload::pg_catalog.jsonb, new_max_attempts,
+  new_strategy, new_base, new_max, new_jitter, {new_run_at},
+  new_key, new_tags::pg_catalog.jsonb, new_metadata::pg_catalog.jsonb, new_timeout, {new_expiry}"""
+"""Stores the jobs that the `from` after it names: rows with the columns of GIVEN."""
+
+NEW_RUN_AT = """\
+greatest(
+  new_run_at,
+  pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_delay),
+  pg_catalog.clock_timestamp()
+)"""
+"""When a job of GIVEN is due: not before now."""
+
+NEW_EXPIRY = """\
+coalesce(new_expires_at, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_expires_in))"""
+"""When a job of GIVEN expires."""
+
+FRAGMENTS = {
+    "{batch}": BATCH,
+    "{next}": NEXT,
+    "{matches}": MATCHES,
+    "{first_attempt}": FIRST_ATTEMPT,
+    "{retried}": RETRIED,
+    "{given}": GIVEN,
+    "{new}": NEW,
+    "{insert}": INSERT,
+    "{new_run_at}": NEW_RUN_AT,
+    "{new_expiry}": NEW_EXPIRY,
+    "{job}": JOB,
+    "{extras}": EXTRAS,
+}
+"""In the order in which they are put in: one may hold the tokens of those after it."""
