@@ -66,4 +66,4 @@ select
   case when is_earlier and %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
     then pg_catalog.pg_notify(%(channel)s, '')
   end
-from stored
+from stored as job
