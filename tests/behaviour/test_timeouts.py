@@ -13,10 +13,12 @@ import pytest
 from psycopg import pq
 
 from steve import Job, JobManager, NewJob, Stopped, TimedOut, current_run
+from steve._client.coalescer import NotifyCoalescer
 from steve._engine.work import interrupts
 from steve._engine.work.deadlines import own_thread
 from steve._engine.work.run import run
 from steve._engine.work.signals import RunSignals
+from steve.run import current_window
 from tests.behaviour.test_words import ended
 from tests.conftest import APPLICATION, until
 from tests.rows import claimed
@@ -214,6 +216,31 @@ def test_time_limit_strikes_no_call_of_the_manager(manager: JobManager, conn: ps
         until(lambda: time.monotonic() > after)
     assert ended(manager, job).error == "TimedOut after 0.5 s"
     assert len(created) == 1
+
+
+def test_all_of_a_create_is_uninterrupted(manager: JobManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that create jobs share a count of the inserts under way, for instance."""
+    shut: list[bool] = []
+    begin = NotifyCoalescer.begin
+
+    def watched(self: NotifyCoalescer) -> bool:
+        window: Any = current_window()
+        shut.append(window is not None and window._shut > 0)
+        return begin(self)
+
+    monkeypatch.setattr(NotifyCoalescer, "begin", watched)
+
+    @manager.handler("a", timeout=60, interrupt=True)
+    def handler(job: Job) -> None:
+        shut.clear()
+        manager.create("b")
+        with current_run().transaction():
+            window: Any = current_window()
+            shut.append(window._shut > 0)
+
+    manager.start(1)
+    assert ended(manager, manager.create("a")).status == "completed"
+    assert shut == [True, True]
 
 
 # -- statements -----------------------------------------------------------------------------------------------------------

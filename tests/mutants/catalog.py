@@ -1060,6 +1060,22 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "M100f",
+        "a handler is interrupted within the wait of its run, and the lock of all runs is never released",
+        "engine/work/test_timed_out.py::test_a_handler_is_not_interrupted_while_it_waits_with_its_run",
+        Edit("run.py", "        with uninterrupted():\n", "        if True:\n"),
+    ),
+    Mutant(
+        "M100g",
+        "a handler is interrupted in the middle of a create",
+        "behaviour/test_timeouts.py::test_all_of_a_create_is_uninterrupted",
+        Edit(
+            "_client/client.py",
+            "with uninterrupted():\n            return self._creator.create(insert",
+            "if True:\n            return self._creator.create(insert",
+        ),
+    ),
+    Mutant(
         "M101",
         "a cancel hits the statement after the block",
         "behaviour/test_timeouts.py::test_leaving_the_block_waits_for_a_cancel_under_way",
