@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -130,8 +131,6 @@ def test_a_manager_whose_jobs_have_no_timeout_has_no_thread_for_it(manager: JobM
 
 
 def test_hooks_run_outside_the_interrupt_and_see_it(manager: JobManager) -> None:
-    import contextlib
-
     seen: list[Any] = []
 
     @contextlib.contextmanager
@@ -155,6 +154,24 @@ def test_hooks_run_outside_the_interrupt_and_see_it(manager: JobManager) -> None
     manager.start(1)
     assert ended(manager, manager.create("a", max_attempts=1)).error == TIMED_OUT
     assert seen == [("TimeLimit", True)]
+
+
+def test_a_hook_that_goes_on_beyond_the_deadline_is_not_interrupted(manager: JobManager) -> None:
+    left: list[bool] = []
+
+    @contextlib.contextmanager
+    def hook(run: Any) -> Any:
+        yield
+        beyond = run.deadline + 0.1
+        while time.monotonic() < beyond:
+            pass
+        left.append(run.timed_out)
+
+    manager.around(hook)
+    manager.handler("a", timeout=0.2, interrupt=True)(lambda job: "done")
+    manager.start(1)
+    job = ended(manager, manager.create("a", max_attempts=1))
+    assert (job.status, job.result, left) == ("completed", "done", [True])
 
 
 def test_a_handler_that_was_stopped_by_the_end_of_the_manager_runs_again(make_manager: MakeManager) -> None:

@@ -1050,7 +1050,7 @@ MUTANTS = (
     Mutant(
         "M100e",
         "the hooks around a handler are interrupted",
-        "behaviour/test_timeouts.py::test_hooks_run_outside_the_interrupt_and_see_it",
+        "behaviour/test_timeouts.py::test_a_hook_that_goes_on_beyond_the_deadline_is_not_interrupted",
         Edit("_engine/work/run.py", "handler = partial(limit.window.call, handler)", "pass"),
         Edit(
             "_engine/work/run.py",

@@ -49,7 +49,7 @@ class Claimer:
         self._tuning = tuning
         self._claiming = ClaimLock()
         self.last_chance_is_due = False
-        """A job on its last chance is due or runs, so no other job may begin. `claim_alone()` or `let_go_alone()` resets it."""
+        """A job on its last chance is due or runs: no other may begin. `claim_alone()` and `work/stuck.py` reset this."""
         self.alone_since = 0.0
         """When `last_chance_is_due` was last set, by time.monotonic()."""
         self._alone_not_before = 0.0
@@ -192,11 +192,6 @@ class Claimer:
         finally:
             self._end_claim()
         return None
-
-    def let_go_alone(self) -> None:
-        """The job on its last chance is stuck: the others begin all the same. From any thread."""
-        self.last_chance_is_due = False
-        self.wake(full_scan=True)
 
     # -- claims whose reply was lost ------------------------------------------------------------------------------------
 

@@ -264,7 +264,7 @@ def test_check_names_the_most_pressing_reason(runs: Runs) -> None:
         say()
         runs.signals.stop()
         say()
-        late()
+        until(lambda: current_run().timed_out)
         say()
         runs.signals.cancel([job.uid], [job.key()])
         say()
