@@ -148,10 +148,10 @@ class Run:
         """Sleep for so many seconds. Return True as soon as `stopping`, `lost`, `cancelled` or `timed_out` is true, and False
         when the time is over."""
         left = self.remaining()
-        if left is None or seconds < left:
-            return self._signals.wait(self._claim, seconds)
-        self._signals.wait(self._claim, left)
-        return True
+        is_short = left is None or seconds < left
+        with uninterrupted():
+            was_stopped = self._signals.wait(self._claim, seconds if left is None else min(seconds, left))
+        return was_stopped or not is_short
 
     def interrupting(self, connection: object) -> AbstractContextManager[None]:
         """A context manager: at the deadline, or when the job is cancelled or lost, PostgreSQL is asked to cancel what this
@@ -277,6 +277,25 @@ def current_window() -> WindowPort | None:
     """Where TimeLimit may be raised into the handler that calls this. None: it is not raised, or this is no handler."""
     run = current.get(None)
     return None if run is None or run._limit is None else run._limit.window
+
+
+class uninterrupted:
+    """`with uninterrupted():` in code of ours that handlers call. TimeLimit is not raised in the block, but soon after it.
+
+    It could strike between two steps of code that others rely on: after a lock was taken and before anything would release it
+    (`Condition.__enter__` is such a place), or after a connection was taken from the pool.
+    """
+
+    __slots__ = ("_window",)
+
+    def __enter__(self) -> None:
+        self._window = current_window()
+        if self._window is not None:
+            self._window.shut()
+
+    def __exit__(self, *error: object) -> None:
+        if self._window is not None:
+            self._window.unshut()
 
 
 def current_run() -> Run:

@@ -25,6 +25,7 @@ from steve._runtime.hooks import Hooks, within
 from steve.creation import Creation
 from steve.errors import SteveError
 from steve.job import Attempt, Job, NewJob
+from steve.run import uninterrupted
 
 T = TypeVar("T")
 
@@ -74,7 +75,9 @@ class Client:
     def create(self, insert: Insert, *, notify: bool | None, connection: object) -> Job:
         fork.notice_fork()  # before self._creator is read: in a child it must be the new one
         wake = enqueue.notified(notify, self._settings.notify, insert)
-        return self._creator.create(insert, wake, _theirs(connection))
+        theirs = _theirs(connection)
+        with uninterrupted():
+            return self._creator.create(insert, wake, theirs)
 
     def create_many(self, jobs: object, defaults: NewJob, *, notify: bool | None, connection: object) -> list[Job]:
         if not self.around_create.entries.value:
@@ -97,7 +100,8 @@ class Client:
         inserts = enqueue.checked_many(jobs, defaults, self._settings, self._terms_of)
         wake = enqueue.notified(notify, self._settings.notify, *inserts)
         theirs = _theirs(connection)
-        return self._creator.create_many(inserts, wake, theirs) if inserts else []
+        with uninterrupted():
+            return self._creator.create_many(inserts, wake, theirs) if inserts else []
 
     # -- looking --------------------------------------------------------------------------------------------------------
 

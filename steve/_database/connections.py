@@ -28,7 +28,7 @@ from steve._database.pool import AnyPool, CallerPool, OwnPool, UsersPool
 from steve._database.watchdog import watchdog
 from steve._model.settings import Settings
 from steve._runtime.fork import notice_fork
-from steve.run import current_window
+from steve.run import uninterrupted
 
 T = TypeVar("T")
 Prepare = Callable[[Connection, Route], None]
@@ -70,17 +70,11 @@ class Connections:
         lost when the statement has taken this much longer than `Tuning.answer_within`; None: never.
         """
         notice_fork()
-        window = current_window()
-        if window is not None:
-            window.shut()  # TimeLimit could strike between two steps of the pool, and cost it a connection
         try:
-            with self._pool.lend(max(self._timeout if timeout is None else timeout, 0.01)) as connection:
+            with uninterrupted(), self._pool.lend(max(self._timeout if timeout is None else timeout, 0.01)) as connection:
                 return use(connection, statement, None if more_seconds is None else self._tuning.answer_within + more_seconds)
         except psycopg.Error as error:
             raise failure_of(error) from error
-        finally:
-            if window is not None:
-                window.unshut()
 
     @contextmanager
     def transaction(self, *, at_once: int) -> Iterator[Connection]:

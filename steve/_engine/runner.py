@@ -27,6 +27,7 @@ from steve._runtime.log import logger
 from steve.errors import SteveError, Unavailable, shown
 from steve.health import Health
 from steve.report import StopReport
+from steve.run import uninterrupted
 
 
 class Runner:
@@ -71,7 +72,7 @@ class Runner:
     def start(self, workers: int, *, migrate: bool) -> None:
         check_workers(workers)
         fork.notice_fork()
-        with self._starting:
+        with uninterrupted(), self._starting:
             is_running = self.engine() is not None
             if not is_running:
                 self._start(workers, migrate)
@@ -176,7 +177,8 @@ class Runner:
         for engine in engines:
             engine.ask_to_stop()
         untold = self._registry.listeners.waiting_once()  # before the wait: a start() meanwhile may add others
-        report = stop_all(engines, timeout)
+        with uninterrupted():
+            report = stop_all(engines, timeout)
         if not any(engine.is_own_thread() for engine in engines):
             self.on_stopped()
             self._registry.listeners.drop_once(*untold)
@@ -200,8 +202,9 @@ class Runner:
         return STOPPED if engine is None else engine.health()
 
     def _wake(self) -> None:
-        for engine in self.engines:
-            engine.wake()
+        with uninterrupted():
+            for engine in self.engines:
+                engine.wake()
 
 
 def check_timeout(name: str, seconds: object) -> None:

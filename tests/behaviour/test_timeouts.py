@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -13,10 +14,12 @@ import pytest
 from psycopg import pq
 
 from steve import Job, JobManager, NewJob, Stopped, TimedOut, current_run
+from steve._client.coalescer import NotifyCoalescer
 from steve._engine.work import interrupts
 from steve._engine.work.deadlines import own_thread
 from steve._engine.work.run import run
 from steve._engine.work.signals import RunSignals
+from steve.run import current_window
 from tests.behaviour.test_words import ended
 from tests.conftest import APPLICATION, until
 from tests.rows import claimed
@@ -128,8 +131,6 @@ def test_a_manager_whose_jobs_have_no_timeout_has_no_thread_for_it(manager: JobM
 
 
 def test_hooks_run_outside_the_interrupt_and_see_it(manager: JobManager) -> None:
-    import contextlib
-
     seen: list[Any] = []
 
     @contextlib.contextmanager
@@ -153,6 +154,24 @@ def test_hooks_run_outside_the_interrupt_and_see_it(manager: JobManager) -> None
     manager.start(1)
     assert ended(manager, manager.create("a", max_attempts=1)).error == TIMED_OUT
     assert seen == [("TimeLimit", True)]
+
+
+def test_a_hook_that_goes_on_beyond_the_deadline_is_not_interrupted(manager: JobManager) -> None:
+    left: list[bool] = []
+
+    @contextlib.contextmanager
+    def hook(run: Any) -> Any:
+        yield
+        beyond = run.deadline + 0.1
+        while time.monotonic() < beyond:
+            pass
+        left.append(run.timed_out)
+
+    manager.around(hook)
+    manager.handler("a", timeout=0.2, interrupt=True)(lambda job: "done")
+    manager.start(1)
+    job = ended(manager, manager.create("a", max_attempts=1))
+    assert (job.status, job.result, left) == ("completed", "done", [True])
 
 
 def test_a_handler_that_was_stopped_by_the_end_of_the_manager_runs_again(make_manager: MakeManager) -> None:
@@ -214,6 +233,31 @@ def test_time_limit_strikes_no_call_of_the_manager(manager: JobManager, conn: ps
         until(lambda: time.monotonic() > after)
     assert ended(manager, job).error == "TimedOut after 0.5 s"
     assert len(created) == 1
+
+
+def test_all_of_a_create_is_uninterrupted(manager: JobManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that create jobs share a count of the inserts under way, for instance."""
+    shut: list[bool] = []
+    begin = NotifyCoalescer.begin
+
+    def watched(self: NotifyCoalescer) -> bool:
+        window: Any = current_window()
+        shut.append(window is not None and window._shut > 0)
+        return begin(self)
+
+    monkeypatch.setattr(NotifyCoalescer, "begin", watched)
+
+    @manager.handler("a", timeout=60, interrupt=True)
+    def handler(job: Job) -> None:
+        shut.clear()
+        manager.create("b")
+        with current_run().transaction():
+            window: Any = current_window()
+            shut.append(window._shut > 0)
+
+    manager.start(1)
+    assert ended(manager, manager.create("a")).status == "completed"
+    assert shut == [True, True]
 
 
 # -- statements -----------------------------------------------------------------------------------------------------------

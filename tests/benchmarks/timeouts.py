@@ -95,6 +95,7 @@ def _cost(conninfo: str) -> None:
                 if left[0] <= 0:
                     ended.set()
 
+            manager.migrate()
             manager.handler("no-op", timeout=timeout)(work)
             manager.create_many([("no-op", None)] * DRAINED)
             began = time.monotonic()

@@ -414,7 +414,7 @@ def test_no_statement_reads_more_the_longer_the_history(
                 yield ("written", n), written, 10 + 12 * n, 0
             yield "unanswered", plans_of(loop.claims().find_claimed, connection, 1, []), 50 + running // 2, 0
             yield "asked", plans_of(loop.control.find_cancel_asked, connection, 1), 20, 0
-            yield "expired", plans_of(loop.claims().expire_jobs, connection), 20, 0
+            yield "expired", plans_of(partial(loop.claims().expire_jobs, notify=True), connection), 20, 0
             if rows > 1_000:
                 yield from changes(call)
 

@@ -149,6 +149,7 @@ class Hammer:
         self.examples += wrong_lines
         for job in jobs:
             self._check(job)
+        manager.stop()  # closes the connections of find()
         for kind, returned in RETURNED.items():
             self.flaws["values that were lost"] += len(returned) - self.ends[f"{kind}: completed"]
 

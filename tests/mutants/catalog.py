@@ -1056,13 +1056,29 @@ MUTANTS = (
     Mutant(
         "M100e",
         "the hooks around a handler are interrupted",
-        "behaviour/test_timeouts.py::test_hooks_run_outside_the_interrupt_and_see_it",
+        "behaviour/test_timeouts.py::test_a_hook_that_goes_on_beyond_the_deadline_is_not_interrupted",
         Edit("_engine/work/run.py", "handler = partial(limit.window.call, handler)", "pass"),
         Edit(
             "_engine/work/run.py",
             "outcome = context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit)",
             "call, window = partial(_call, handler, this, max_result_bytes, wraps, claimed, terms_of), limit and limit.window\n"
             "        outcome = (window.call if window else (lambda f, x: f(x)))(lambda limit: context.run(call, limit), limit)",
+        ),
+    ),
+    Mutant(
+        "M100f",
+        "a handler is interrupted within the wait of its run, and the lock of all runs is never released",
+        "engine/work/test_timed_out.py::test_a_handler_is_not_interrupted_while_it_waits_with_its_run",
+        Edit("run.py", "        with uninterrupted():\n", "        if True:\n"),
+    ),
+    Mutant(
+        "M100g",
+        "a handler is interrupted in the middle of a create",
+        "behaviour/test_timeouts.py::test_all_of_a_create_is_uninterrupted",
+        Edit(
+            "_client/client.py",
+            "with uninterrupted():\n            return self._creator.create(insert",
+            "if True:\n            return self._creator.create(insert",
         ),
     ),
     Mutant(

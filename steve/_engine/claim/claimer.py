@@ -49,7 +49,7 @@ class Claimer:
         self._tuning = tuning
         self._claiming = ClaimLock()
         self.last_chance_is_due = False
-        """A job on its last chance is due or runs, so no other job may begin. `claim_alone()` or `let_go_alone()` resets it."""
+        """A job on its last chance is due or runs: no other may begin. `claim_alone()` and `work/stuck.py` reset this."""
         self.alone_since = 0.0
         """When `last_chance_is_due` was last set, by time.monotonic()."""
         self._alone_not_before = 0.0
@@ -179,9 +179,8 @@ class Claimer:
                 schedule.answered(woken=False, jobs=0, is_more_due=False)
             next_at = schedule.next_after_poll()
             if not jobs and (quiet or not is_due):  # the job is gone, or another process has it
-                self.last_chance_is_due = False
                 self._alone_not_before = next_at
-                self.wake(full_scan=True)
+                self.let_go_alone()
             # The job is the last one in the buffer, unless a worker took it that had not yet noticed that a job on its last
             # chance is due. That worker gives it back.
             if jobs and self.buffer.take_last(jobs[0]):
@@ -192,13 +191,6 @@ class Claimer:
         finally:
             self._end_claim()
         return None
-
-    def let_go_alone(self) -> None:
-        """The job on its last chance is stuck: the others begin all the same. From any thread."""
-        self.last_chance_is_due = False
-        self.wake(full_scan=True)
-
-    # -- claims whose reply was lost ------------------------------------------------------------------------------------
 
     def recover(self) -> int:
         """For the scanner, because all workers may be busy with long jobs: take up the jobs of claims whose reply was lost, if
@@ -219,8 +211,6 @@ class Claimer:
             return call()
         finally:
             self._end_claim()
-
-    # -- the end --------------------------------------------------------------------------------------------------------
 
     def end(self) -> None:
         """Give back the jobs in the buffer, and those that a claim took whose reply was lost. No job gets into the buffer after

@@ -25,7 +25,7 @@ from steve._model import json as _json
 from steve._model.claimed import ClaimKey
 from steve.errors import ForkedProcessError, LeaseLost, NotPossible, SchemaError, SteveError, Unavailable
 from steve.job import Status
-from steve.run import Completion, Run, claim_of, completion_of, note_completion
+from steve.run import Completion, Run, claim_of, completion_of, note_completion, uninterrupted
 
 
 class Completions:
@@ -53,14 +53,16 @@ class Completions:
                 f"complete: the connection is in autocommit mode and no transaction is open on it, so that the end of job "
                 f"{run.job.uid} would be committed alone: use `with connection.transaction():`, or run.transaction()"
             )
-        self._complete(run, theirs, self._encoded(result, theirs))
+        encoded = self._encoded(result, theirs)
+        with uninterrupted():
+            self._complete(run, theirs, encoded)
 
     @contextmanager
     def transaction(self, run: Run) -> Iterator[Any]:
         self._check_process(run)
         before = completion_of(run)
         try:
-            with self._connections.transaction(at_once=self._workers) as connection:
+            with uninterrupted(), self._connections.transaction(at_once=self._workers) as connection:
                 yield connection
                 self._complete_at_end(run, connection, before)
         except DatabaseFailure as error:

@@ -50,7 +50,8 @@ class StuckHandlers:
         self._running.stuck = len(self._limits)
         self._fit()
         if self._turns.let_go_idle(limit.thread):  # it runs a job on its last chance, alone
-            self._claimer.let_go_alone()
+            self._claimer.last_chance_is_due = False  # the others begin all the same
+            self._claimer.wake(full_scan=True)
         stack = stacks_of([limit.thread])[limit.thread]
         self._soon(Duty("tell of a stuck handler", 0.0, lambda: self._tell(limit, stack)))
 

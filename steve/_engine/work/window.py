@@ -20,8 +20,8 @@ stores what it returns. No step of Python code lies between the two.
 
 A thread that handles an exception can be interrupted as well. If the handler raised, its error wins in the same way.
 
-The window is shut for a while when the handler calls a method of a manager that uses a connection of ours, because TimeLimit
-could cost the pool that connection. It is also shut in a block of `current_run().interrupting(...)`: PostgreSQL's cancel ends
+The window is shut while the handler is in code of ours that others rely on (`uninterrupted` in steve/run.py): a lock or a
+connection of the pool would be lost. It is also shut in a block of `current_run().interrupting(...)`: PostgreSQL's cancel ends
 what the handler waits for there, and TimeLimit would leave psycopg's connection in the middle of a statement.
 """
 
@@ -30,6 +30,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -69,6 +70,11 @@ class Window:
         """On the handler's side: do not interrupt it until `unshut`. May be nested."""
         with self._lock:
             self._shut += 1
+            was_set = self.was_set
+        if was_set:
+            # What was set before must be raised now. In CPython before 3.13 one flag serves all threads: another one, which has
+            # just received its exception, may have taken it back. A thread that gets the interpreter anew sets it again.
+            time.sleep(0)
 
     def unshut(self) -> None:
         with self._lock:

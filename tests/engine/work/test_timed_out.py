@@ -1,5 +1,6 @@
 """What becomes of a run that has a timeout: which timeout it is, and which outcomes count as TimedOut."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -17,6 +18,8 @@ from steve._engine.work.signals import RunSignals
 from steve._model.outcome import CancelRaised, Outcome, Raised, Returned, Snoozed
 from steve._model.settings import Settings
 from steve._model.terms import HandlerTerms
+from steve.run import current_window, uninterrupted
+from tests.conftest import until
 from tests.engine.work.harness import FakeStuck
 from tests.rows import claimed
 
@@ -261,7 +264,7 @@ def test_check_names_the_most_pressing_reason(runs: Runs) -> None:
         say()
         runs.signals.stop()
         say()
-        late()
+        until(lambda: current_run().timed_out)
         say()
         runs.signals.cancel([job.uid], [job.key()])
         say()
@@ -336,3 +339,44 @@ def test_a_handler_that_returns_in_time_is_not_looked_at() -> None:
     assert limit.is_over
     assert limit.look(limit.deadline + 10) is None
     assert stuck.limits == []
+
+
+# -- where TimeLimit must not strike ---------------------------------------------------------------------------------------
+
+
+def test_a_handler_is_not_interrupted_while_it_waits_with_its_run(runs: Runs) -> None:
+    """It could strike between two steps of the condition, whose lock all handlers and the engine share. Nobody would ever
+    release that."""
+    windows: list[Any] = []
+
+    def handler(job: Job) -> None:
+        windows.append(current_window())
+        current_run().wait(60)
+
+    runs.handlers.set("a", handler, HandlerTerms(timeout=60, interrupt=True))
+    thread = threading.Thread(
+        target=lambda: run(claimed(), handler, runs.signals, 1 << 20, runs.handlers.terms, limits=runs.limits())
+    )
+    thread.start()
+    until(lambda: windows and windows[0]._shut)
+    assert not windows[0].interrupt()
+    runs.signals.stop()
+    thread.join(60)
+    assert not windows[0].was_set
+
+
+def test_after_a_block_that_is_uninterrupted_the_handler_is_interrupted(runs: Runs) -> None:
+    ended: list[bool] = []
+
+    def handler(job: Job) -> None:
+        with uninterrupted():
+            until_then = time.monotonic() + 0.1
+            while time.monotonic() < until_then:
+                pass
+            ended.append(current_run().timed_out)
+        loops(job)
+
+    outcome = runs.outcome_of(handler, interrupt=True)
+    assert isinstance(outcome, Raised)
+    assert outcome.error_type == "steve.TimedOut"
+    assert ended == [True]
