@@ -181,9 +181,11 @@ class Run:
         if records is None or self._is_over:
             return
         run = (*self._claim, self.job.claimed_at)
-        records.progress(run, done, total, note if note is None or len(note) <= NOTE_MOST else note[: NOTE_MOST - 1] + "…")
-        if _is_over(self):  # it has ended meanwhile, and has not seen this
-            records.over(run)
+        note = note if note is None or len(note) <= NOTE_MOST else note[: NOTE_MOST - 1] + "…"
+        with uninterrupted():
+            records.progress(run, done, total, note)
+            if _is_over(self):  # it has ended meanwhile, and has not seen this
+                records.over(run)
 
     def complete(self, result: Any = None, *, connection: object) -> None:
         """Complete the job as a part of the transaction that is open on `connection`: what you have written there and the
@@ -277,6 +279,12 @@ def current_window() -> WindowPort | None:
     """Where TimeLimit may be raised into the handler that calls this. None: it is not raised, or this is no handler."""
     run = current.get(None)
     return None if run is None or run._limit is None else run._limit.window
+
+
+def seconds_to_interrupt() -> float | None:
+    """How many seconds are left until TimeLimit is raised into the handler that calls this. None: it is not raised."""
+    run = current.get(None)
+    return None if run is None or current_window() is None else run.remaining()
 
 
 class uninterrupted:

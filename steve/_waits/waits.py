@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import FIRST_EXCEPTION
 from concurrent.futures import wait as wait_for_futures
 from functools import partial
@@ -32,6 +33,7 @@ from steve._waits.futures import JobFuture
 from steve._waits.loop import ManagerPort, WaitLoop
 from steve.errors import NotRunning, shown
 from steve.job import Job
+from steve.run import seconds_to_interrupt, uninterrupted
 
 
 class CallerPort(ManagerPort, Protocol):
@@ -95,19 +97,26 @@ class Waits:
     def future(self, job: object) -> JobFuture:
         uid = uid_of(job)
         fork.notice_fork()
-        return self._watch(uid, JobFuture(partial(self._cancel, uid)))
+        with uninterrupted():
+            return self._watch(uid, JobFuture(partial(self._cancel, uid)))
 
     def _wait_for(self, uids: list[UUID], timeout: float | None) -> list[Job]:
         check_timeout(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
         fork.notice_fork()
         self._warn_if_alone(uids)
-        futures = {} if timeout == 0 else {uid: self._watch(uid, JobFuture(raises=False)) for uid in dict.fromkeys(uids)}
+        # The thread of the waits takes the locks of the futures, too. So TimeLimit strikes a handler only outside these blocks.
+        with uninterrupted():
+            futures = {} if timeout == 0 else {uid: self._watch(uid, JobFuture(raises=False)) for uid in dict.fromkeys(uids)}
         try:
-            wait_for_futures(futures.values(), timeout, return_when=FIRST_EXCEPTION)
-            found = {uid: future.result(0) for uid, future in futures.items() if future.done()}
+            while _wait(futures.values(), deadline):  # TimeLimit is due
+                time.sleep(0.001)
         finally:
-            for future in futures.values():
-                future.cancel()  # does nothing if it is done
+            with uninterrupted():
+                for future in futures.values():
+                    future.cancel()  # does nothing if it is done
+        with uninterrupted():
+            found = {uid: future.result(0) for uid, future in futures.items() if future.done() and not future.cancelled()}
         left = [uid for uid in uids if uid not in found]
         if left:
             found |= self._look_once(left, timeout)
@@ -194,6 +203,17 @@ class Waits:
         if not loop.wait_for_end() and loop.ident != threading.get_ident():
             for future in futures:
                 future.fail(NotRunning("the manager was stopped before the job has ended, and the database does not answer"))
+
+
+def _wait(futures: Collection[JobFuture], deadline: float | None) -> bool:
+    """Wait until all are done, one has failed, or the deadline has passed, by time.monotonic(). Returns True instead when
+    TimeLimit is due in the handler that waits."""
+    patience = None if deadline is None else max(0.0, deadline - time.monotonic())
+    limit = seconds_to_interrupt()
+    is_cut = limit is not None and (patience is None or limit < patience)
+    with uninterrupted():
+        left = wait_for_futures(futures, limit if is_cut else patience, return_when=FIRST_EXCEPTION).not_done
+        return is_cut and bool(left) and not any(one.exception(0) for one in futures if one.done() and not one.cancelled())
 
 
 def check_timeout(seconds: object) -> None:

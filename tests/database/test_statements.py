@@ -429,7 +429,7 @@ def test_no_statement_reads_more_the_longer_the_history(
                 "retry a completed one": plans_of(control.retry_job, caller, completed, None, True, True),
                 "reschedule": plans_of(control.reschedule_job, caller, waits, None, timedelta(1), True),
                 "set the priority": plans_of(control.set_priority, caller, waits, 7, True),
-                "delete": plans_of(control.delete_job, caller, completed),
+                "delete": plans_of(control.delete_job, caller, completed, True),
                 "holder": plans_of(control.find_holder, caller, failed),
             }.items():
                 yield ("call", what), plans, 60, 0
@@ -445,7 +445,7 @@ def test_no_statement_reads_more_the_longer_the_history(
                     calls = {
                         "cancel": partial(plans_of, bulk.cancel_jobs, caller, matching, span, True, None, "Cancelled", True),
                         "retry": partial(plans_of, bulk.retry_jobs, caller, matching, span, True, None),
-                        "delete": partial(plans_of, bulk.delete_jobs, caller, matching, span),
+                        "delete": partial(plans_of, bulk.delete_jobs, caller, matching, span, True),
                     }
                     for name in ("cancel",) if status == "pending" else ("retry", "delete"):
                         plans = calls[name]()

@@ -179,8 +179,9 @@ class Claimer:
                 schedule.answered(woken=False, jobs=0, is_more_due=False)
             next_at = schedule.next_after_poll()
             if not jobs and (quiet or not is_due):  # the job is gone, or another process has it
+                self.last_chance_is_due = False
                 self._alone_not_before = next_at
-                self.let_go_alone()
+                self.wake(full_scan=True)
             # The job is the last one in the buffer, unless a worker took it that had not yet noticed that a job on its last
             # chance is due. That worker gives it back.
             if jobs and self.buffer.take_last(jobs[0]):

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from steve._model.capture import Capture
 from steve._model.log_text import Chunk, Cut, chunk, encoded, printed
+from steve.run import uninterrupted
 
 HEAD_BYTES = 256 << 10
 """How much of the beginning is kept."""
@@ -71,7 +72,7 @@ class AttemptLog:
         if self._is_over:
             return
         line = encoded(at, level, logger, message)  # not under the lock: this may take long
-        with self._changing:
+        with uninterrupted(), self._changing:
             self._open.append(line)
             self._open_size += len(line) + 1
             if self._open_size >= CHUNK_BYTES or self._open_size >= self._share() >> 2:
@@ -81,7 +82,7 @@ class AttemptLog:
         if self._is_over or not text:
             return
         thread = threading.get_ident()
-        with self._changing:
+        with uninterrupted(), self._changing:
             *lines, rest = printed(self._unfinished.pop(thread, "") + text)
             if len(rest) >= PIECE_MOST or (rest and len(self._unfinished) >= PRINTERS_MOST):
                 lines.append(rest)
