@@ -585,7 +585,8 @@ def test_a_role_that_may_only_read_waits_by_looking(
     waiter: JobManager, worker: JobManager, make_manager: Make, conn: psycopg.Connection, schema: str, database_url: str
 ) -> None:
     conn.execute(
-        f"create role {schema} login; grant usage on schema {schema} to {schema}; grant select on {schema}.job to {schema}"
+        f"create role {schema} login; grant usage on schema {schema} to {schema}; "
+        f"grant select on {schema}.job, {schema}.progress to {schema}"
     )
     try:
         reader = make_manager(psycopg.conninfo.make_conninfo(database_url, user=schema))

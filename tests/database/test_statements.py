@@ -484,8 +484,8 @@ def pages_read(plan: list[Node]) -> int:
     def of(node: Node) -> int:
         return int(node["Shared Hit Blocks"] + node["Shared Read Blocks"])
 
-    progress = [node for node in plan if node.get("Relation Name") == "progress"]
-    assert all("Index Cond" in node for node in progress)
+    progress = [node for node in plan if node.get("Relation Name") == "progress" and is_table_scan(node)]
+    assert all("Index Cond" in node or "Recheck Cond" in node for node in progress)
     return sum(of(node) for node in plan if is_table_scan(node) and node not in progress) - sum(map(of, progress))
 
 
