@@ -70,6 +70,7 @@ def test_create_returns_the_job_with_all_its_fields_as_the_database_has_it(
         "expires_at": None,
         "cancel_asked_at": None,
         "duplicate": False,
+        "progress": None,
     }
     found = manager.find(job)
     assert found == job

@@ -230,7 +230,7 @@ def test_options_are_all_keywords_of_create() -> None:
     creating = set(signature(JobManager.create).parameters) - {"self", "type", "payload"}
     assert creating == set(signature(Task.options).parameters) - {"self"}
     tasking = {one.name for one in signature(JobManager.task).parameters.values() if one.kind is Parameter.KEYWORD_ONLY}
-    of_handlers = {"give_up_on", "retry_delay", "interrupt"}
+    of_handlers = {"give_up_on", "retry_delay", "interrupt", "capture_logs", "capture_print"}
     assert tasking - {"name"} - of_handlers <= set(signature(Task.options).parameters)
 
 

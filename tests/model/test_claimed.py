@@ -52,6 +52,7 @@ def test_a_claimed_row_becomes_the_job_that_the_handler_gets() -> None:
         "expires_at": None,
         "cancel_asked_at": None,
         "duplicate": False,
+        "progress": None,
     }
 
 

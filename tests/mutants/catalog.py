@@ -1060,9 +1060,9 @@ MUTANTS = (
         Edit("_engine/work/run.py", "handler = partial(limit.window.call, handler)", "pass"),
         Edit(
             "_engine/work/run.py",
-            "outcome = context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit)",
-            "call, window = partial(_call, handler, this, max_result_bytes, wraps, claimed, terms_of), limit and limit.window\n"
-            "        outcome = (window.call if window else (lambda f, x: f(x)))(lambda limit: context.run(call, limit), limit)",
+            "context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit)",
+            "(limit.window.call if limit and limit.window else lambda call, limit: call(limit))(lambda limit: context.run("
+            "_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit), limit)",
         ),
     ),
     Mutant(

@@ -29,7 +29,7 @@ from steve._runtime.hooks import Wrap, within
 from steve._runtime.log import logger
 from steve.errors import Cancel, Fail, Retry, Snooze, Stopped, TimedOut, check_pause, check_text
 from steve.job import Job, Status
-from steve.run import Run, current, end
+from steve.run import Run, claim_of, current, end
 
 MESSAGE_BYTES = 10_000
 DETAILS_BYTES = 64_000
@@ -69,20 +69,26 @@ def run(
         if log is not None:
             context.run(sink.set, log)
             captures.begin(log)
-        outcome = context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit)
+        # In no variable of this frame, to which the frames of a traceback lead back: that would be a cycle, too.
+        return _ended(context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit), this, signals)
     finally:
         if limit is not None:
             limit.finish()
-        completion = end(this)
+        end(this)
         if log is not None:
             captures.end(log)
             log.end()
         if records:
             records.over(claimed.run_key())
+
+
+def _ended(outcome: Done, this: Run, signals: RunSignals) -> Outcome:
+    """The outcome of a run whose handler has returned or raised: what it was, and what it has completed."""
+    completion = end(this)
     if completion is None:
         return outcome
     if signals.completions is not None:
-        signals.completions.forget(claimed.key())
+        signals.completions.forget(claim_of(this)[:2])
     return Completing(outcome, completion.result)
 
 
