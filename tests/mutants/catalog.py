@@ -1069,7 +1069,7 @@ MUTANTS = (
         "M100f",
         "a handler is interrupted within the wait of its run, and the lock of all runs is never released",
         "engine/work/test_timed_out.py::test_a_handler_is_not_interrupted_while_it_waits_with_its_run",
-        Edit("run.py", "        with uninterrupted():\n", "        if True:\n"),
+        Edit("run.py", "with uninterrupted():\n            was_stopped", "if True:\n            was_stopped"),
     ),
     Mutant(
         "M100g",
