@@ -23,7 +23,7 @@ MARKS = {
     "create_many": b"from stdin",
     "create_unique": b"on conflict do nothing",
     "replace": b"held as materialized (\nselect job.uid as held_uid",
-    "claim": b"with recursive known as",
+    "claim": b"with recursive turn as",
     "settle": b"with verdict as materialized",
     "complete": b"with completed as (\nupdate",
     "log": b".log (job_uid",
