@@ -33,6 +33,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import steve
 from steve import InvalidJob, Job, JobManager, Status, embedded
+from steve._engine.work.running import frames_now
 from steve._model.tuning import Tuning
 from steve.errors import OutcomeUnknown, Unavailable
 from tests.conftest import until
@@ -891,7 +892,7 @@ def test_calls_that_were_interrupted_while_they_waited_for_a_connection_keep_non
 
 def _is_in_pool(thread: int) -> bool:
     """Whether that thread waits in psycopg's pool for a connection."""
-    frame = sys._current_frames().get(thread)
+    frame = frames_now().get(thread)
     while frame is not None:
         if frame.f_code.co_name == "wait" and "psycopg_pool" in frame.f_code.co_filename:
             return True

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Collection, Sequence, Set
+from types import FrameType
 from typing import NamedTuple
 from uuid import UUID
 
@@ -96,16 +97,21 @@ def log_stacks(running: Sequence[RunningJob]) -> None:
         )  # fmt: skip
 
 
-def stacks_of(threads: Collection[int]) -> dict[int, str]:
-    """Where these threads are at present, by threading.get_ident()."""
+def frames_now() -> dict[int, FrameType]:
+    """Where all threads are at present, by threading.get_ident()."""
     # CPython before 3.11.9 may stop for ever if the garbage collector runs within _current_frames, because that holds a lock.
     collects = gc.isenabled()
     gc.disable()
     try:
-        frames = sys._current_frames()
+        return sys._current_frames()
     finally:
         if collects:
             gc.enable()
+
+
+def stacks_of(threads: Collection[int]) -> dict[int, str]:
+    """As `frames_now`, as text for people, of these threads."""
+    frames = frames_now()
     return {
         thread: "".join(traceback.format_stack(frames[thread])) if thread in frames else "it has just returned\n"
         for thread in threads

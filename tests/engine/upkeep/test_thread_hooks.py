@@ -9,6 +9,7 @@ import pytest
 
 from steve._engine.upkeep.thread_hooks import ThreadHooks
 from steve._engine.upkeep.threads import Threads
+from steve._engine.work.running import frames_now
 from steve._model.tuning import Tuning
 from tests.conftest import until
 from tests.engine.upkeep.test_threads import kill, workers
@@ -101,11 +102,10 @@ def test_the_wait_for_hooks_does_not_wait_for_a_thread_that_died(threads: Thread
 
 def _idle(busy: int) -> list[threading.Thread]:
     """The workers that wait for a turn."""
-    import sys
 
     def waits(thread: threading.Thread) -> bool:
         assert thread.ident is not None
-        frame = sys._current_frames()[thread.ident]
+        frame = frames_now()[thread.ident]
         return "turn" not in [one.f_code.co_name for one in _frames(frame)]
 
     return until(lambda: found if len(found := [one for one in workers() if waits(one)]) == 3 - busy else [])

@@ -1,6 +1,5 @@
 """A worker pool on real threads, with fakes around it for the database and the engine."""
 
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from steve._engine.upkeep.threads import Threads
 from steve._engine.work.deadlines import own_thread
 from steve._engine.work.limit import Limit, Limits
 from steve._engine.work.pool import WorkerPool
-from steve._engine.work.running import RunningJobs
+from steve._engine.work.running import RunningJobs, frames_now
 from steve._engine.work.turns import Turns
 from steve._engine.work.worker import Worker
 from steve._model.claim import ClaimReply, Demand
@@ -229,7 +228,7 @@ class PoolHarness:
 
 def is_inside(thread: int, function: str) -> bool:
     """Whether a function of this name is being called on the thread, or one that it calls."""
-    frame = sys._current_frames().get(thread)
+    frame = frames_now().get(thread)
     while frame is not None:
         if frame.f_code.co_name == function:
             return True
