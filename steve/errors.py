@@ -48,11 +48,8 @@ class InvalidJob(SteveError, ValueError):
     """steve or PostgreSQL cannot store an argument of `create` or `create_many`. Nothing was stored."""
 
 
-class AlreadyExists(SteveError):
-    """There is a job with the same `unique`, and `create` was called with `on_conflict="raise"`. Nothing was stored.
-
-    `job`: the job that is there.
-    """
+class _ErrorAboutJob(SteveError):
+    """`job`: the job that the error is about. It stays with the error in a copy and in another process."""
 
     def __init__(self, message: str, job: Job) -> None:
         super().__init__(message, job)
@@ -60,6 +57,13 @@ class AlreadyExists(SteveError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class AlreadyExists(_ErrorAboutJob):
+    """There is a job with the same `unique`, and `create` was called with `on_conflict="raise"`. Nothing was stored.
+
+    `job`: the job that is there.
+    """
 
 
 class SchemaError(SteveError):
@@ -74,15 +78,11 @@ class NotRunning(SteveError):
     """
 
 
-class NotPossible(SteveError):
+class NotPossible(_ErrorAboutJob):
     """The call cannot change this job, for example because it has ended. The message says what works instead.
 
     `job`: the job as it is. If a job cannot be retried because another one has its unique key, `job` is the other one.
     """
-
-    def __init__(self, message: str, job: Job) -> None:
-        super().__init__(message)
-        self.job = job
 
 
 class LeaseLost(SteveError):
@@ -94,32 +94,18 @@ class LeaseLost(SteveError):
     """
 
 
-class JobFailed(SteveError):
+class JobFailed(_ErrorAboutJob):
     """The job ended `failed`. Futures raise it.
 
     `job`: the job as it ended.
     """
 
-    def __init__(self, message: str, job: Job) -> None:
-        super().__init__(message, job)
-        self.job = job
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-class JobCancelled(SteveError):
+class JobCancelled(_ErrorAboutJob):
     """The job ended `cancelled`. Futures raise it.
 
     `job`: the job as it ended.
     """
-
-    def __init__(self, message: str, job: Job) -> None:
-        super().__init__(message, job)
-        self.job = job
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class JobGone(SteveError, LookupError):

@@ -100,8 +100,8 @@ create table {schema}.attempt (                               -- no foreign key 
   primary key (job_uid, lease_no)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
--- How far a job is, as its handler last said. It is not in the job's row: a write there would stand in the way of whoever
--- changes the job, and the settlement of each of these.
+-- How far a job is, as its handler last said. It is not in the job's row: each write there would lock the
+-- row, and hold up other statements that change the job.
 create table {schema}.progress (                              -- no foreign key, as above
   job_uid    uuid        primary key,
   lease_no   bigint      not null,                            -- these two: of the claim under which the handler said it

@@ -1,8 +1,8 @@
 -- Write how far jobs are, as their handlers have last said. Returns the time, by which the caller corrects its own clock.
 --
--- The job's row is only read, never written or locked: so this waits for nobody who changes a job, and nobody waits for it. It is
--- written only for the claim that the job was last given. After a rescue lease_no is higher: what the attempt says that has lost
--- its job does not count any more. A job that is to be tried again has no claimed_at, and keeps the lease_no of its last attempt.
+-- The job's row is read, and neither written nor locked. So this statement and those that change jobs never wait for each other.
+-- Progress is written only for the claim that the job was last given. After a rescue lease_no is higher, and what the earlier
+-- attempt says does not count any more. A job that is to be tried again has no claimed_at, and keeps the lease_no of its last attempt.
 --
 -- `report`: the settler and the scanner may both write about a run, in any order, and the later report stays. Both write the
 -- rows in the order of their keys, so that neither waits for the other while the other waits for it.

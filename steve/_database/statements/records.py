@@ -63,8 +63,8 @@ class Lines(NamedTuple):
 
 class RecordStatements:
     """The methods that write are for the engine's connections. `limited`: the session limits how long a statement waits for
-    locks, as the settler's does. Otherwise the statement is sent in a transaction with such a limit: whoever locks one of
-    these two tables must not hold up the thread that writes."""
+    locks, as the settler's does. Otherwise the statement is sent in a transaction with such a limit: a
+    session that locks one of these two tables must not hold up the thread that writes."""
 
     def __init__(self, script: Script) -> None:
         self._script = script

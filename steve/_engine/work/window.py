@@ -2,8 +2,8 @@
 
 Python can raise an exception into another thread: PyThreadState_SetAsyncExc. The exception is *set* by one thread, and *raised*
 in the other one between two steps of its Python code, soon afterwards; a C function that runs is not broken off. Only one can
-be set for a thread; the next one takes its place. Whoever sets one cannot know where it will be raised. So this is what makes
-sure that it is not raised outside the call of the handler:
+be set for a thread; the next one takes its place. The thread that sets one cannot know where it will be raised. These rules
+keep it within the call of the handler:
 
 - It is set only by `interrupt()`, under the lock and while the window is open. `_close()` takes the lock, too. So once the
   window is closed, nothing is set any more.
