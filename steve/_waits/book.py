@@ -36,7 +36,7 @@ class Wait:
 
 
 @dataclass(slots=True)
-class Awaited:
+class WaitedJob:
     """A job that somebody waits for."""
 
     since: float
@@ -50,7 +50,7 @@ class Awaited:
 class Book:
     def __init__(self, tuning: Tuning) -> None:
         self._tuning = tuning
-        self._jobs: dict[UUID, Awaited] = {}
+        self._jobs: dict[UUID, WaitedJob] = {}
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -60,7 +60,7 @@ class Book:
         due_at = now + self._tuning.wait_first
         known = self._jobs.get(wait.uid)
         if known is None:
-            self._jobs[wait.uid] = Awaited(now, due_at, [wait])
+            self._jobs[wait.uid] = WaitedJob(now, due_at, [wait])
         else:
             known.waits.append(wait)
             known.since, known.due_at = now, min(known.due_at, due_at)
@@ -86,7 +86,7 @@ class Book:
         """The jobs to look at: `all`, or those whose look is due now or soon enough to be made at once."""
         return [uid for uid, job in self._jobs.items() if all or job.due_at - self._pause(job, now) / 2 <= now]
 
-    def _pause(self, job: Awaited, now: float) -> float:
+    def _pause(self, job: WaitedJob, now: float) -> float:
         return min(max((now - job.since) * GROWTH, self._tuning.wait_look_first), self._tuning.wait_look_most)
 
     # -- what a look has found ------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class Book:
                 error = JobGone(f"there is no job {uid}: it was deleted, or the transaction that created it was rolled back")
                 self.fail(error, self._jobs[uid].waits)
 
-    def _is_gone(self, job: Awaited, now: float) -> bool:
+    def _is_gone(self, job: WaitedJob, now: float) -> bool:
         """Of a job that is missing. One that nobody has seen may be part of a transaction that is still open."""
         return job.was_seen or (job.missing_since is not None and now - job.missing_since >= self._tuning.wait_unseen)
 
