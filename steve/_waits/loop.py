@@ -43,8 +43,7 @@ class WaitLoop:
         """`retire(loop)`: whether this thread may end, because nobody waits. After it has returned True, nobody adds to
         `inbox`."""
         self.inbox: deque[Wait | Cancel] = deque()
-        self.ended = threading.Event()
-        self.ident: int | None = None
+        self.thread = threading.Thread(target=self._run, name="steve-waits", daemon=True)
         self._database = database
         self._manager = manager
         self._retire = retire
@@ -81,12 +80,16 @@ class WaitLoop:
 
     def wait_for_end(self, seconds: float | None = None) -> bool:
         """Wait until all waits have ended, after `ask_to_stop()`. If the database does not answer, they end without it."""
-        if self.ident == threading.get_ident():  # called by a function of the user's, on this thread
+        thread = self.thread
+        if thread is threading.current_thread():  # called by a function of the user's, on this thread
             return False
-        if not self.ended.wait(self._tuning.shutdown_grace if seconds is None else seconds):
+        if thread.ident is None:  # the system has started no more threads
+            return True
+        thread.join(self._tuning.shutdown_grace if seconds is None else seconds)
+        if thread.is_alive():
             self._database.cut()
-            self.ended.wait(self._tuning.shutdown_grace)
-        return self.ended.is_set()
+            thread.join(self._tuning.shutdown_grace)
+        return not thread.is_alive()
 
     def leave_to_parent(self) -> None:
         """In the child of a fork, where this thread does not exist."""
@@ -94,8 +97,7 @@ class WaitLoop:
 
     # -- the thread -----------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        self.ident = threading.get_ident()
+    def _run(self) -> None:
         try:
             while True:
                 try:
@@ -110,7 +112,6 @@ class WaitLoop:
                     self.session.begin_anew()
         finally:
             self._database.close()
-            self.ended.set()
             self._bell.close()
 
     def _turn(self) -> bool:

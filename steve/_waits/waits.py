@@ -179,7 +179,7 @@ class Waits:
         )
         try:
             interpreter.ends_last(loop)
-            threading.Thread(target=loop.run, name="steve-waits", daemon=True).start()
+            loop.thread.start()
         except RuntimeError as error:
             raise NotRunning(f"no thread can be started to wait for jobs: {error}") from error
         return loop
@@ -200,7 +200,7 @@ class Waits:
         if loop is None:
             return
         loop.ask_to_stop()
-        if not loop.wait_for_end() and loop.ident != threading.get_ident():
+        if not loop.wait_for_end() and loop.thread is not threading.current_thread():
             for future in futures:
                 future.fail(NotRunning("the manager was stopped before the job has ended, and the database does not answer"))
 
