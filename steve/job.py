@@ -123,23 +123,12 @@ class Job:
 
 
 # A frozen dataclass sets each field through object.__setattr__. That takes 2 us for a Job, a tenth of all that a job costs. So
-# make_job fills a draft, which has the same slots and is not frozen, and then changes the draft's class to Job.
-_Draft: Any = make_dataclass("_Draft", [(one.name, Any) for one in fields(Job)], slots=True)
+# `sealed(Draft(...))` does the same as `Job(...)` six times faster: a draft has the same slots and is not frozen.
+Draft: Any = make_dataclass("Draft", [(one.name, Any) for one in fields(Job)], slots=True)
 
 
-def make_job(*values: Any) -> Job:
-    """Does the same as Job(*values), six times faster."""
-    draft = _Draft(*values)
-    draft.__class__ = Job
-    job: Job = draft
-    return job
-
-
-def job_from(replaced: Mapping[str, Any], *values: Any) -> Job:
-    """Does the same as make_job, and then sets the fields in `replaced`."""
-    draft = _Draft(*values)
-    for name, value in replaced.items():
-        setattr(draft, name, value)
+def sealed(draft: Any) -> Job:
+    """Makes the draft a Job."""
     draft.__class__ = Job
     job: Job = draft
     return job

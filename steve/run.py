@@ -78,7 +78,7 @@ class RecordPort(Protocol):
 class Run:
     """One run of a job, for its handler: `steve.current_run()` returns it."""
 
-    __slots__ = ("_begun", "_claim", "_completion", "_is_over", "_limit", "_signals", "job", "last_attempt")
+    __slots__ = ("_begun", "_claim", "_completion", "_has_reported", "_is_over", "_limit", "_signals", "job", "last_attempt")
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Run:
         self._begun = begun
         self._limit = limit
         self._completion: Completion | None = None
-        self._is_over = False
+        self._is_over = self._has_reported = False
 
     @property
     def attempt(self) -> int:
@@ -181,10 +181,11 @@ class Run:
         if records is None or self._is_over:
             return
         run = (*self._claim, self.job.claimed_at)
+        self._has_reported = True  # before _is_over is read below; end() goes the other way
         note = note if note is None or len(note) <= NOTE_MOST else note[: NOTE_MOST - 1] + "…"
         with uninterrupted():
             records.progress(run, done, total, note)
-            if _is_over(self):  # it has ended meanwhile, and has not seen this
+            if _is_over(self):  # it may have ended before the line above
                 records.over(run)
 
     def complete(self, result: Any = None, *, connection: object) -> None:
@@ -245,6 +246,8 @@ def note_completion(run: Run, completion: Completion) -> None:
 def end(run: Run) -> Completion | None:
     """The handler has returned or raised. Returns what `complete` was called with; None: it was not called."""
     run._is_over = True
+    if run._has_reported and run._signals.records is not None:
+        run._signals.records.over((*run._claim, run.job.claimed_at))
     return run._completion
 
 

@@ -20,7 +20,7 @@ from steve._model.names import name_flaw
 from steve._model.settings import Settings
 from steve._model.terms import HandlerTerms, no_terms
 from steve.errors import InvalidJob, shown
-from steve.job import Job, NewJob, Status, make_job
+from steve.job import Draft, Job, NewJob, Status, sealed
 from steve.retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
 
 NOTIFY_WITHIN = timedelta(hours=2)
@@ -152,7 +152,7 @@ def as_job(
     unique = tags = metadata = timeout = None
     if (options := terms.options) is not None:
         unique, tags, metadata, timeout = options.unique, options.tags, options.metadata, options.timeout
-    return make_job(
+    draft = Draft(
         insert.uid,
         terms.queue,
         terms.type,
@@ -180,6 +180,7 @@ def as_job(
         False,  # duplicate
         None,  # progress
     )
+    return sealed(draft)
 
 
 def uuid7(ticks: int, chance: int) -> int:

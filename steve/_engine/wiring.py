@@ -77,6 +77,7 @@ from steve._engine.work.deadlines import Deadlines
 from steve._engine.work.limit import Limits
 from steve._engine.work.pool import WorkerPool
 from steve._engine.work.running import RunningJobs
+from steve._engine.work.setup import Setups
 from steve._engine.work.stuck import StuckHandlers
 from steve._engine.work.turns import Turns
 from steve._engine.work.worker import Worker
@@ -123,11 +124,7 @@ def build(
     engine = Engine(process=process, process_id=registered.id, settings=settings, own_threads=threads.own_threads)
     outage = Outage()
 
-    records = Records(
-        capture_of=lambda name: registry.capture_of(name, settings),
-        captures_any=lambda: settings.captures or registry.handlers.captures,
-        tuning=tuning,
-    )
+    records = Records(capture_of=lambda name: registry.capture_of(name, settings), tuning=tuning)
     recorder = Recorder(
         records=records,
         statements=statements.records,
@@ -160,7 +157,7 @@ def build(
         statements=statements.settlement,
         process=process,
         notify=settings.notify,
-        is_wanted=registry.listeners.want,
+        are_wanted=registry.listeners.want_any,
         awaited=engine.awaited,
         write_before=recorder.write_ended,
     )
@@ -202,7 +199,7 @@ def build(
         claimer=claimer,
         queue=queue,
         running=running,
-        limits=limits,
+        setups=Setups(registry=registry, limits=limits, records=records, settings=settings),
     )
     pool = WorkerPool(
         claimer=claimer,

@@ -126,7 +126,12 @@ class Verdict(NamedTuple):
     @property
     def size(self) -> int:
         """Roughly how many bytes the verdict takes in the statement."""
-        return 100 + len(self.result or "") + len(self.error or "") + len(self.details or "")
+        size = 100
+        if self.result is not None:
+            size += len(self.result)
+        if self.error is not None:
+            size += len(self.error) + len(self.details or "")
+        return size
 
     def completion(self, result: str | None) -> Verdict:
         """What became of the job instead, because the transaction of `run.complete()` was committed."""
@@ -182,6 +187,8 @@ def attempts_spent(job: Claimed) -> int:
 
 def is_last_attempt(job: Claimed) -> bool:
     """Whether the job fails for good if this attempt does."""
+    if job.extras is None:  # the common case; this is asked for every run
+        return job.attempts - job.crashes >= job.max_attempts
     return attempts_spent(job) >= (job.more().granted or job.max_attempts)
 
 

@@ -1409,9 +1409,9 @@ MUTANTS = (
         "behaviour/test_logs.py::test_the_lines_of_a_run_are_there_when_its_job_has_ended",
         Edit(
             "_engine/settle/database.py",
-            "self._write_before(verdicts)\n        times = any(map(self._is_wanted, verdicts))\n"
+            "self._write_before(verdicts)\n        times = self._are_wanted(verdicts)\n"
             "        settle = self._statements.settle_jobs",
-            "times = any(map(self._is_wanted, verdicts))\n        settle = self._statements.settle_jobs",
+            "times = self._are_wanted(verdicts)\n        settle = self._statements.settle_jobs",
         ),
     ),
     Mutant(

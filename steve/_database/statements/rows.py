@@ -9,7 +9,7 @@ from typing import Any
 
 from steve._model import json as _json
 from steve._model.claimed import Claimed, Settled
-from steve.job import AttemptStatus, Job, Progress, Status, make_job
+from steve.job import AttemptStatus, Draft, Job, Progress, Status, sealed
 
 # The columns of a row have the order of the fields. tuple.__new__ takes half the time of Claimed(*row).
 claimed_row: Callable[[tuple[Any, ...]], Claimed] = partial(tuple.__new__, Claimed)
@@ -38,13 +38,14 @@ def job_row(row: tuple[Any, ...], *, duplicate: bool = False) -> Job:
         unique, tags, metadata, timeout, expires_at, cancel_asked_at, progress,
     ) = row  # fmt: skip
     read = _json.decode_or_text
-    return make_job(
+    draft = Draft(
         uid, queue, type, priority, read(payload), None if result is None else read(result), error, known(Status, status),
         attempts, crashes, max_attempts, backoff_strategy, in_utc(created_at), in_utc(updated_at), in_utc(run_at),
         in_utc(claimed_at), in_utc(started_at), in_utc(completed_at), unique, {} if tags is None else read(tags),
         {} if metadata is None else read(metadata), timeout, in_utc(expires_at), in_utc(cancel_asked_at), duplicate,
         None if progress is None else progress_of(progress),
     )  # fmt: skip
+    return sealed(draft)
 
 
 def progress_of(text: str) -> Progress:

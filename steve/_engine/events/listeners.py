@@ -95,8 +95,12 @@ class Listeners:
         entries = self._entries.value
         return bool(entries) and any(entry.wants(type, ("attempt",)) for entry in entries)
 
+    def want_any(self, verdicts: Iterable[Verdict]) -> bool:
+        """Whether a listener wants to know of one of these. This is asked for every group, and is cheap without listeners."""
+        return bool(self._entries.value or self._once) and any(map(self.want, verdicts))
+
     def want(self, verdict: Verdict) -> bool:
-        """Whether a listener wants to know. This is asked for every job, so it is cheap when there are no listeners."""
+        """Whether a listener wants to know."""
         entries = self._entries.value
         if not entries and not self._once:
             return False

@@ -66,13 +66,13 @@ class Recorder:
         ]
 
     def write_logs(self) -> None:
-        if self._records:
+        if self._records.runs:
             self._write_live(Unwritten(unwritten_logs(self._records.all()), ()))
             if lost := self._records.tidy():
                 logger.error("what was logged by %d runs cannot be written and is lost", lost)
 
     def write_progress(self) -> None:
-        if self._records:
+        if self._records.runs:
             self._write_live(Unwritten((), unwritten_reports(self._records.all())))
 
     def _write_live(self, unwritten: Unwritten) -> None:
@@ -89,7 +89,7 @@ class Recorder:
     def write_ended(self, verdicts: Sequence[Verdict]) -> None:
         """Write what is left of these runs, before their outcomes are written. Raises DatabaseFailure if nothing can be
         written at present: then the outcomes cannot be written either."""
-        if not self._records or self._clock() < self._not_before:
+        if not self._records.runs or self._clock() < self._not_before:
             return
         try:
             runs = self._records.of(verdict.job for verdict in verdicts)

@@ -63,56 +63,51 @@ class Records:
         self,
         *,
         capture_of: Callable[[str], Capture | None],
-        captures_any: Callable[[], bool],
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`capture_of(type)`: what is kept of the runs of jobs of this type; None: nothing. `captures_any()`: whether anything
-        is kept of any: false in most managers, and asked for every run."""
+        """`capture_of(type)`: what is kept of the runs of jobs of this type; None: nothing."""
         self._capture_of = capture_of
-        self._captures_any = captures_any
         self._tuning = tuning
         self._clock = clock
-        self._runs: dict[RunKey, RunRecord] = {}
+        self.runs: dict[RunKey, RunRecord] = {}
+        """Empty in most managers."""
         self._numbers = count()
         self.shift: float | None = None
         """How many seconds the database's clock is ahead of this process's; None: not known yet."""
-
-    def __bool__(self) -> bool:
-        """Whether any run is here."""
-        return bool(self._runs)
 
     # -- on the threads of the run --------------------------------------------------------------------------------------
 
     def begin(self, job: Claimed) -> AttemptLog | None:
         """A run begins. Returns its log if it is captured."""
-        if not self._captures_any() or (capture := self._capture_of(job.type)) is None:
+        capture = self._capture_of(job.type)
+        if capture is None:
             return None
         log = AttemptLog(capture=capture, share=self._share)
         key = job.run_key()
-        self._runs[key] = RunRecord(key, attempt=job.attempts, log=log)
+        self.runs[key] = RunRecord(key, attempt=job.attempts, log=log)
         return log
 
     def progress(self, key: tuple[UUID, int, datetime], done: float, total: float | None, note: str | None) -> None:
         """`key`: as a RunKey."""
-        run = self._runs.get(key)  # type: ignore[call-overload]  # equal to a RunKey
+        run = self.runs.get(key)  # type: ignore[call-overload]  # equal to a RunKey
         if run is None:
             key = RunKey(*key)
-            run = self._runs.setdefault(key, RunRecord(key))
+            run = self.runs.setdefault(key, RunRecord(key))
         # Of two reports that two threads make at the same moment, any may stay.
         clean = None if note is None else readable(note)
         run.report = Reported(run.key, next(self._numbers), done, total, clean, self._clock())
 
     def over(self, key: tuple[UUID, int, datetime]) -> None:
         """The handler has returned."""
-        if (run := self._runs.get(key)) is not None:  # type: ignore[call-overload]
+        if (run := self.runs.get(key)) is not None:  # type: ignore[call-overload]
             run.over_at = self._clock()
 
     # -- on the settler's thread ----------------------------------------------------------------------------------------
 
     def settled(self, job: Claimed) -> Progress | None:
         """The job's outcome is written. Returns how far the run was, for listeners. What is not written of the run stays."""
-        run = self._runs.get(job.run_key())
+        run = self.runs.get(job.run_key())
         if run is None:
             return None
         if run.is_written():
@@ -125,17 +120,17 @@ class Records:
     # -- on the threads that write --------------------------------------------------------------------------------------
 
     def of(self, jobs: Iterable[Claimed]) -> list[RunRecord]:
-        return [run for job in jobs if (run := self._runs.get(job.run_key())) is not None]
+        return [run for job in jobs if (run := self.runs.get(job.run_key())) is not None]
 
     def all(self) -> list[RunRecord]:
-        return list(self._runs.values())
+        return list(self.runs.values())
 
     def written(self, unwritten: Unwritten) -> None:
         for logged in unwritten.logged:
-            if (run := self._runs.get(logged.run)) is not None and run.log is not None:
+            if (run := self.runs.get(logged.run)) is not None and run.log is not None:
                 run.log.written(logged.chunks, logged.cut)
         for reported in unwritten.reported:
-            if (run := self._runs.get(reported.run)) is not None:
+            if (run := self.runs.get(reported.run)) is not None:
                 run.written_report = max(run.written_report, reported.report)
 
     def tidy(self) -> int:
@@ -163,10 +158,10 @@ class Records:
     # -- the limit on memory --------------------------------------------------------------------------------------------
 
     def _share(self) -> int:
-        return max(SHARE_LEAST, self._tuning.log_bytes // max(1, len(self._runs)))
+        return max(SHARE_LEAST, self._tuning.log_bytes // max(1, len(self.runs)))
 
     def _forget(self, run: RunRecord) -> None:
-        self._runs.pop(run.key, None)
+        self.runs.pop(run.key, None)
 
 
 def unwritten_logs(runs: Iterable[RunRecord]) -> list[Logged]:

@@ -21,30 +21,30 @@ class DatabaseSettlement:
         statements: SettlementStatements,
         process: str,
         notify: bool,
-        is_wanted: Callable[[Verdict], bool],
+        are_wanted: Callable[[Sequence[Verdict]], bool],
         awaited: Awaited,
         write_before: Callable[[Sequence[Verdict]], None] = lambda verdicts: None,
     ) -> None:
-        """`process`: the name of this process, for the log of attempts; `is_wanted(verdict)`: whether a listener wants to know
-        about it. `write_before(verdicts)` writes what their runs have left behind, and raises DatabaseFailure."""
+        """`process`: the name of this process, for the log of attempts; `are_wanted(verdicts)`: whether a listener wants
+        to know about one of them. `write_before(verdicts)` writes what their runs have left, and raises DatabaseFailure."""
         self._connection = connection
         self._statements = statements
         self._process = process
         self._notify = notify
-        self._is_wanted = is_wanted
+        self._are_wanted = are_wanted
         self._awaited = awaited
         self._write_before = write_before
 
     def write(self, verdicts: Sequence[Verdict], now: float) -> Landed:
         self._write_before(verdicts)
-        times = any(map(self._is_wanted, verdicts))
+        times = self._are_wanted(verdicts)
         settle = self._statements.settle_jobs
         awaited = self._awaited.now()
         return self._connection.call(lambda ours: settle(ours, self._process, verdicts, now, self._notify, times, awaited))
 
     def write_unlocked(self, verdicts: Sequence[Verdict], now: float) -> tuple[Landed, Collection[int]]:
         self._write_before(verdicts)
-        times = any(map(self._is_wanted, verdicts))
+        times = self._are_wanted(verdicts)
         settle = self._statements.settle_unlocked
         awaited = self._awaited.now()
         return self._connection.call(lambda ours: settle(ours, self._process, verdicts, now, self._notify, times, awaited))

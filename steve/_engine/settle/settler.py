@@ -211,7 +211,10 @@ class Settler:
         for place, verdict in enumerate(group, 1):
             self._open.popleft()
             if place in landed:
-                self._on_settled(verdict, landed[place])
+                settled = landed[place]
+                if settled is not None and settled.cancelled is not None:
+                    verdict = _as_cancelled(verdict, settled.cancelled)
+                self._commits.on_settled(verdict, settled)
             elif place in locked:
                 self.aside.add(self._postponed.entry(verdict, self._open_since, doubtful))
             elif not doubtful or verdict.counts:
@@ -220,12 +223,6 @@ class Settler:
                 self._commits.on_dropped()
             # Otherwise a try whose reply was lost may have written the verdict. Nothing can tell, because an attempt that does
             # not count leaves no row in the log. No listener is told of such an attempt anyway.
-
-    def _on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
-        if settled is not None and settled.cancelled is not None and verdict.status is not Status.CANCELLED:
-            verdict = verdict.cancelled(settled.cancelled)
-            _log(logging.INFO, "job %s was to be cancelled, and is: attempt %d was its last", verdict)
-        self._commits.on_settled(verdict, settled)
 
     def _look_closer(self, group: Sequence[Verdict], error: Exception, doubtful: bool) -> None:
         """PostgreSQL does not take this group. Halve it until the refused verdict is alone. If an older row of the log is in
@@ -291,6 +288,15 @@ class Settler:
 
     def _is_past_deadline(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
+
+
+def _as_cancelled(verdict: Verdict, error: str) -> Verdict:
+    """The verdict that was written instead, because somebody had asked to cancel the job."""
+    if verdict.status is Status.CANCELLED:
+        return verdict
+    verdict = verdict.cancelled(error)
+    _log(logging.INFO, "job %s was to be cancelled, and is: attempt %d was its last", verdict)
+    return verdict
 
 
 def _can_be_written(database: SettlePort, verdict: Verdict) -> bool:

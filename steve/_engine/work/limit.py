@@ -93,20 +93,14 @@ class Limit:
 
 
 class Limits:
-    """What a run may take: time, and bytes of its result. Its timeout is that of `create`, else that of its handler, else that
-    of the manager."""
+    """What time a run may take: the timeout of `create`, else that of its handler, else that of the manager."""
 
     def __init__(self, *, handlers: Handlers, settings: Settings, deadlines: Deadlines, stuck: StuckPort) -> None:
         self.deadlines = deadlines
         self.stuck = stuck
         self.stuck_after = settings.stuck_after
-        self.max_result_bytes = settings.max_result_bytes
         self._handlers = handlers
         self._default = settings.timeout
-
-    def may_apply(self, job: Claimed) -> bool:
-        """Whether it may have a timeout. This is asked for every job, so it is cheap."""
-        return job.extras is not None or self._default is not None or self._handlers.have_timeouts
 
     def begin(self, job: Claimed, timeout: float | None) -> Limit | None:
         """The run begins now. `timeout`: that of `create`. Returns None if the run has no timeout."""

@@ -9,23 +9,23 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 
 from steve._engine.work.handlers import Handler
-from steve._engine.work.limit import Limit, Limits, is_because_of_deadline
+from steve._engine.work.limit import Limit, is_because_of_deadline
+from steve._engine.work.setup import Setup
 from steve._engine.work.signals import RunSignals
 from steve._model import json as _json
 from steve._model.arguments import NotDecodable
 from steve._model.claimed import Claimed
 from steve._model.outcome import CancelRaised, Completing, Outcome, Raised, Returned, Snoozed, Unusable, is_last_attempt
 from steve._model.terms import HandlerTerms, no_terms
-from steve._runtime.capture import captures, sink
 from steve._runtime.exit import is_refused
 from steve._runtime.fork import end_child
 from steve._runtime.guard import call_here
-from steve._runtime.hooks import Wrap, within
+from steve._runtime.hooks import within
 from steve._runtime.log import logger
 from steve.errors import Cancel, Fail, Retry, Snooze, Stopped, TimedOut, check_pause, check_text
 from steve.job import Job, Status
@@ -45,41 +45,29 @@ def run(
     signals: RunSignals,
     max_result_bytes: int,
     terms_of: TermsOf = no_terms,
-    wraps: Sequence[Wrap] = (),
-    context: Context | None = None,
     begun: float = 0.0,
-    limits: Limits | None = None,
+    setup: Setup | None = None,
 ) -> Outcome:
-    """`terms_of(type)`: what was said about failures when the handler was registered; None: nothing. `wraps`: the hooks around
-    the call. `context`: that of the call; None: an empty one. `begun`: when the run began, by time.monotonic(). `limits`:
-    decides whether this run has a timeout; None: it has none."""
+    """`terms_of(type)`: what was said about failures when the handler was registered; None: nothing. `begun`: when the run
+    began, by time.monotonic(). `setup`: what most runs have none of."""
     try:
         job = claimed.job(_json.decode, Status.RUNNING)
     except (ValueError, RecursionError) as error:
         return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
-    limit = None if limits is None else limits.begin(claimed, job.timeout)
-    this = Run(job, claimed.key(), signals, is_last_attempt(claimed), begun, limit)
-    if limit is not None and limit.window is not None:
-        handler = partial(limit.window.call, handler)
-    # In a context of its own, so that the next handler on this thread does not see the context variables that this one sets.
-    context = Context() if context is None else context
-    records = signals.records
-    log = None if records is None else records.begin(claimed)
+    if setup is not None:
+        handler = setup.begin(claimed, job, handler)
+    this = Run(job, claimed.key(), signals, is_last_attempt(claimed), begun, None if setup is None else setup.limit)
     try:
-        if log is not None:
-            context.run(sink.set, log)
-            captures.begin(log)
-        # In no variable of this frame, to which the frames of a traceback lead back: that would be a cycle, too.
-        return _ended(context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit), this, signals)
-    finally:
-        if limit is not None:
-            limit.finish()
+        # In a context of its own, so that the next handler on this thread does not see the context variables that this one
+        # sets. The outcome is in no variable of this frame, to which the frames of its traceback lead back: a cycle.
+        context = Context() if setup is None else setup.context
+        return _ended(context.run(_call, handler, this, max_result_bytes, claimed, terms_of, setup), this, signals)
+    except BaseException:  # raised into this thread from outside
         end(this)
-        if log is not None:
-            captures.end(log)
-            log.end()
-        if records:
-            records.over(claimed.run_key())
+        raise
+    finally:
+        if setup is not None:
+            setup.finish()
 
 
 def _ended(outcome: Done, this: Run, signals: RunSignals) -> Outcome:
@@ -96,16 +84,18 @@ def _call(
     handler: Handler,
     this: Run,
     most: int,
-    wraps: Sequence[Wrap],
     claimed: Claimed,
     terms_of: TermsOf,
-    limit: Limit | None = None,
+    setup: Setup | None,
 ) -> Done:
     current.set(this)
     pid = os.getpid()
     try:
         try:
-            result = within(wraps, this, partial(call_here, handler, this.job)) if wraps else handler(this.job)
+            if setup is not None and setup.wraps:
+                result = within(setup.wraps, this, partial(call_here, handler, this.job))
+            else:
+                result = handler(this.job)
         finally:
             if os.getpid() != pid:  # the handler forked, and this is the child
                 end_child(sys.exception())
@@ -117,6 +107,7 @@ def _call(
     except Stopped as stopped:
         if stopped.reason != "timed_out":
             return Snoozed(0.0)  # if somebody asked to cancel the job, the settlement makes it `cancelled`
+        limit = None if setup is None else setup.limit
         if limit is None:
             return _raised(stopped)
         return _timed_out(stopped, this.job, limit, terms_of(claimed.type), is_last_attempt(claimed))
@@ -130,6 +121,7 @@ def _call(
                 this.job.uid,
             )
             return Snoozed(0.0)
+        limit = None if setup is None else setup.limit
         if limit is not None and this.timed_out and is_because_of_deadline(error, limit):
             return _timed_out(error, this.job, limit, terms_of(claimed.type), is_last_attempt(claimed))
         # In no variable of this frame, which the error's traceback refers to: that would be a cycle with the handler's locals.

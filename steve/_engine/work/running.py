@@ -44,7 +44,8 @@ class RunningJobs:
         # By id() of the claimed job, because two runs may have the same job for a moment: a job that is due again at once may
         # begin before its earlier run is removed here. They may even have the same claim key: a standby that is promoted
         # may give a lease_no out again while the handler of the earlier claim runs. Single operations on a dict are atomic.
-        self._jobs: dict[int, RunningJob] = {}
+        # The values are (job, thread).
+        self._jobs: dict[int, tuple[Claimed, int]] = {}
         self.freed_at = 0.0
         """time.monotonic() when a worker last became free after all had been busy."""
 
@@ -52,10 +53,10 @@ class RunningJobs:
         return len(self._jobs)
 
     def all(self) -> list[RunningJob]:
-        return list(self._jobs.values())
+        return [RunningJob(*one) for one in list(self._jobs.values())]
 
     def add(self, job: Claimed) -> None:
-        self._jobs[id(job)] = RunningJob(job, threading.get_ident())
+        self._jobs[id(job)] = job, threading.get_ident()
 
     def remove(self, job: Claimed) -> None:
         """Does nothing if the job is not here, because something may have interrupted the thread in `add`."""

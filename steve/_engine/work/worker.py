@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from steve._engine.claim.claimer import Claimer
 from steve._engine.events.event import Event
 from steve._engine.registry import Registry
 from steve._engine.work.handlers import Handler
-from steve._engine.work.limit import Limits
 from steve._engine.work.run import run
 from steve._engine.work.running import RunningJobs
+from steve._engine.work.setup import Setups
 from steve._model.claimed import Claimed
 from steve._model.outcome import Completing, NotBegun, Outcome, Raised, Verdict, attempts_spent, judge
 from steve._runtime.chance import chance
@@ -29,10 +29,8 @@ class VerdictPort(Protocol):
         """A run begins. The event goes through this queue, because the end of the previous attempt may still be in it."""
 
 
-class FinishedRun(NamedTuple):
-    verdict: Verdict
-    outcome: Outcome
-    seconds: float
+FinishedRun = tuple[Verdict, Outcome, float]
+"""The last one: how many seconds it took. A plain tuple, because one is made for every run."""
 
 
 class Worker:
@@ -46,17 +44,15 @@ class Worker:
         claimer: Claimer,
         queue: VerdictPort,
         running: RunningJobs,
-        limits: Limits,
+        setups: Setups,
     ) -> None:
         """`process`: the name of this process, for listeners."""
         self.running = running
         self._process = process
         self._registry = registry
-        self._around = registry.around
-        self._around_thread = registry.around_thread
         self._claimer = claimer
         self._queue = queue
-        self._limits = limits
+        self._setups = setups
 
     def work(self, job: Claimed, *, alone: bool = False) -> None:
         """`alone`: the job is on its last chance."""
@@ -72,11 +68,11 @@ class Worker:
             may_begin = alone or not self._claimer.last_chance_is_due
             if may_begin and not self.running.signals.must_not_begin(job):
                 finished = self._run(job, handler)
-            self._queue.put(judge(job, NotBegun(), None) if finished is None else finished.verdict)
+            self._queue.put(judge(job, NotBegun(), None) if finished is None else finished[0])
         finally:  # even after an interruption: `liveness/reconcile.py` frees a job that neither runs nor has a verdict
             self.running.remove(job)
         if finished is not None:
-            self._claimer.sizer.ran(job.type, finished.seconds)
+            self._claimer.sizer.ran(job.type, finished[2])
             try:
                 _log(*finished)  # last, because a log handler of the application may be slow
             finally:
@@ -88,20 +84,13 @@ class Worker:
             if self._registry.listeners.want_begin(job.type):
                 self._queue.announce(Event(job, self._process, None, None))
             begun = time.monotonic()
-            signals, most, terms_of = self.running.signals, self._limits.max_result_bytes, self._registry.handlers.terms
-            if self._around.entries.value or self._around_thread.were_entered:
-                wraps, context = self._around.wraps(job.type), self._around_thread.context()
-                limits = self._limits if self._limits.may_apply(job) else None
-                outcome = run(job, handler, signals, most, terms_of, wraps, context, begun, limits)
-            elif self._limits.may_apply(job):
-                outcome = run(job, handler, signals, most, terms_of, begun=begun, limits=self._limits)
-            else:
-                outcome = run(job, handler, signals, most, terms_of, begun=begun)
+            signals, setups, terms_of = self.running.signals, self._setups, self._registry.handlers.terms
+            outcome = run(job, handler, signals, setups.max_result_bytes, terms_of, begun, setups.of(job))
         except BaseException as error:  # raised into this thread from outside; the job still needs a verdict
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun
         try:
-            return FinishedRun(judge(job, outcome, begun, chance.random()), outcome, seconds)
+            return judge(job, outcome, begun, chance.random()), outcome, seconds
         finally:
             del outcome  # as in work()
 
