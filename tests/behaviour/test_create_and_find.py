@@ -341,7 +341,7 @@ def test_a_status_that_newer_code_wrote_is_read_as_text_and_breaks_nothing(
     manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
     known, unknown = manager.create_many([("a", None)] * 2, run_at=soon(days=1))
-    conn.execute(f"alter table {schema}.job drop constraint job_status_check")
+    conn.execute(f"alter domain {schema}.job_status drop constraint job_status_check")
     conn.execute(f"alter table {schema}.attempt drop constraint attempt_status_check")
     conn.execute(f"update {schema}.job set status = 'paused' where uid = %s", [unknown.uid])
     conn.execute(

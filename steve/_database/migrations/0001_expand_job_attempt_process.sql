@@ -2,56 +2,72 @@
 -- ended, unless the job's own row stands for it (job.process). `process` has a row for each started manager. The statements in
 -- steve/_database/sql/ read and write them.
 
+-- What a column may hold is said by its type. A check of the table would do the same, but PostgreSQL reads and compiles each
+-- check of a table anew for every statement that writes to it, and keeps those of a domain: with twenty checks a create took
+-- twice as long in the server. Python could not read a claim that brings a row with a time beyond the range of its datetime.
+create domain {schema}.instant as timestamptz check (value > '0001-01-02' and value < '9999-01-01');
+create domain {schema}.json_object as jsonb check (jsonb_typeof(value) = 'object');
+create domain {schema}.job_name as text collate "C" check (char_length(value) between 1 and 255);
+create domain {schema}.job_status as text check (value in ('pending', 'running', 'completed', 'failed', 'cancelled'));
+create domain {schema}.job_priority as smallint check (value between -100 and 100);
+create domain {schema}.job_attempts as integer check (value <= 1000000000);
+create domain {schema}.job_crashes as smallint check (value <= 10000);
+create domain {schema}.job_max_attempts as integer check (value between 1 and 10000);
+create domain {schema}.job_forgiven as integer check (value > 0);
+create domain {schema}.job_lease_no as bigint check (value >= 0);
+create domain {schema}.job_timeout as double precision check (value > 0);
+create domain {schema}.backoff_strategy as text check (value in ('none', 'exp'));
+create domain {schema}.backoff_base as real check (value between 1 and 1000);
+create domain {schema}.backoff_max as real check (value between 0 and 31536000);
+create domain {schema}.backoff_jitter as real check (value between 0 and 1);
+
 create table {schema}.job (
   -- The name of the job: a UUIDv7, so that uids have the order of creation, as far as clocks agree. steve makes it before the
   -- first try. The default makes one too, so a job made by plain SQL needs only a type. It divides a millisecond as steve does
   -- (steve/_client/enqueue.py), so that both kinds share one order: 12 digits are the millisecond and 3 its 4,096ths; before
   -- these stands the version. The variant and the random bits are those of a UUIDv4.
-  uid              uuid        not null default (
+  uid              uuid not null default (
                      overlay(lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 4096000)::bigint), 15, '0')
                              placing '7' from 13 for 0)
                      || substring(gen_random_uuid()::text from 20))::uuid,
-  queue            text        collate "C" not null default 'default' check (char_length(queue) between 1 and 255),
-  type             text        collate "C" not null check (char_length(type) between 1 and 255),
-  priority         smallint    not null default 0 check (priority between -100 and 100),   -- higher first
-  payload          jsonb       not null default '{}' check (jsonb_typeof(payload) = 'object'),
-  result           jsonb,                                     -- null unless completed
-  error            text,                                      -- the last error's message; null once completed
-  status           text        not null default 'pending'
-                   check (status in ('pending', 'running', 'completed', 'failed', 'cancelled')),
-  attempts         integer     not null default 0 check (attempts <= 1000000000),   -- claims, less those given back or snoozed
-  crashes          smallint    not null default 0 check (crashes <= 10000),         -- attempts ended by a process's death
-  max_attempts     integer     not null default 3 check (max_attempts between 1 and 10000),
-  backoff_strategy text        not null default 'exp' check (backoff_strategy in ('none', 'exp')),
-  backoff_base     real        not null default 2 check (backoff_base between 1 and 1000),
-  backoff_max      real        not null default 3600 check (backoff_max between 0 and 31536000),   -- seconds
-  backoff_jitter   real        not null default 0 check (backoff_jitter between 0 and 1),
-  lease_no         bigint      not null default 0 check (lease_no >= 0),   -- raised by claim, release and rescue; never lowered
-  process_id       bigint,                                    -- of the process that holds it
-  claimed_at       timestamptz,
-  created_at       timestamptz not null default clock_timestamp(),
-  updated_at       timestamptz not null default clock_timestamp(),
-  run_at           timestamptz not null default clock_timestamp(),
-  started_at       timestamptz,                               -- first attempt, written with its outcome
-  completed_at     timestamptz,                               -- when it became completed, failed or cancelled
-  process          text,                                      -- of its only attempt, which succeeded: the log has no row for it
+  queue            {schema}.job_name not null default 'default',
+  type             {schema}.job_name not null,
+  priority         {schema}.job_priority not null default 0,             -- higher first
+  payload          {schema}.json_object not null default '{}',
+  result           jsonb,                                                -- null unless completed
+  error            text,                                                 -- the last error's message; null once completed
+  status           {schema}.job_status not null default 'pending',
+  attempts         {schema}.job_attempts not null default 0,             -- claims, less those given back or snoozed
+  crashes          {schema}.job_crashes not null default 0,              -- attempts that ended by a process's death
+  max_attempts     {schema}.job_max_attempts not null default 3,
+  backoff_strategy {schema}.backoff_strategy not null default 'exp',
+  backoff_base     {schema}.backoff_base not null default 2,
+  backoff_max      {schema}.backoff_max not null default 3600,           -- seconds
+  backoff_jitter   {schema}.backoff_jitter not null default 0,
+  lease_no         {schema}.job_lease_no not null default 0,             -- raised by claim, release and rescue; never lowered
+  process_id       bigint,                                               -- of the process that holds it
+  claimed_at       {schema}.instant,
+  created_at       {schema}.instant not null default clock_timestamp(),
+  updated_at       {schema}.instant not null default clock_timestamp(),
+  run_at           {schema}.instant not null default clock_timestamp(),
+  started_at       {schema}.instant,                                     -- first attempt, written with its outcome
+  completed_at     {schema}.instant,                                     -- when it became completed, failed or cancelled
+  process          text,                                                 -- of its only attempt, which succeeded: the log has no
+                                                                         -- row for it
   -- Most jobs have none of these.
-  unique_key       text        collate "C" check (char_length(unique_key) between 1 and 255),
-  tags             jsonb       check (jsonb_typeof(tags) = 'object'),
-  metadata         jsonb       check (jsonb_typeof(metadata) = 'object'),
-  timeout          double precision check (timeout > 0),      -- seconds that an attempt may take
-  expires_at       timestamptz check (expires_at > '0001-01-02' and expires_at < '9999-01-01'),   -- to be begun by then
-  cancel_asked_at  timestamptz,                               -- while it ran
+  unique_key       {schema}.job_name,
+  tags             {schema}.json_object,
+  metadata         {schema}.json_object,
+  timeout          {schema}.job_timeout,                                 -- seconds that an attempt may take
+  expires_at       {schema}.instant,                                     -- to be begun by then
+  cancel_asked_at  timestamptz,                                          -- while it ran
   cancel_reason    text,
-  forgiven         integer     check (forgiven > 0),          -- failures before it was last retried by hand
-  granted          integer     check (granted between 1 and 10000),   -- failures allowed since then, if not max_attempts
-  replaced_by      uuid,                                      -- the uid of the create that last changed it
-  -- Python could not read a claim that brings a row with a time beyond the range of its datetime.
-  check (least(created_at, updated_at, run_at, claimed_at, started_at, completed_at) > '0001-01-02'),
-  check (greatest(created_at, updated_at, run_at, claimed_at, started_at, completed_at) < '9999-01-01'),
-  check (crashes between 0 and attempts),
-  check ((status = 'running') = (process_id is not null)),
-  check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null)),
+  forgiven         {schema}.job_forgiven,                                -- failures before it was last retried by hand
+  granted          {schema}.job_max_attempts,                            -- failures allowed since then, if not max_attempts
+  replaced_by      uuid,                                                 -- the uid of the create that last changed it
+  constraint job_crashes_check check (crashes between 0 and attempts),
+  constraint job_running_check check ((status = 'running') = (process_id is not null)),
+  constraint job_ended_check check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null)),
   -- Whoever makes such a job pending again must first write its attempt into the log, and set process to null.
   constraint job_process_check check (process is null or status = 'completed'),
   -- The key grows at one end, and each of a row's two updates adds an entry beside the first. The fill factor leaves space for
@@ -83,7 +99,7 @@ create unique index job_unique on {schema}.job (unique_key)
 create index job_tags on {schema}.job using gin (tags jsonb_path_ops) where tags is not null;
 
 -- The running jobs that somebody asked to cancel: for find_cancel_asked.sql. It is empty as a rule.
-create index job_cancel_asked on {schema}.job (process_id) where status = 'running' and cancel_asked_at is not null;
+create index job_cancel_asked on {schema}.job (process_id) where cancel_asked_at is not null and status = 'running';
 
 create table {schema}.attempt (                               -- no foreign key (7 us a job)
   job_uid       uuid        not null,
