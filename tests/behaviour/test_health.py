@@ -181,7 +181,8 @@ def test_claims_whose_reply_cannot_be_read_make_the_manager_unhealthy(
     job = manager.create("a")
     until(lambda: manager.find(job).status is Status.COMPLETED)
     with psycopg.connect(database_url) as other:
-        other.execute(f"alter domain {schema}.instant drop constraint instant_check")  # it keeps out times that Python does not have
+        # It keeps out times that Python does not have.
+        other.execute(f"alter domain {schema}.instant drop constraint instant_check")
         other.execute(f"insert into {schema}.job (type, run_at) values ('odd', '4000-01-01 BC')")
         other.commit()
         # As long as this is not committed, a claim sees the row and cannot lock it.

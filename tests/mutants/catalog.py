@@ -354,7 +354,8 @@ MUTANTS = (
         "M17f",
         "a crash spends an attempt",
         "behaviour/test_retrying.py::test_crashes_spend_no_attempts",
-        Edit("_model/outcome.py", "return job.attempts - job.crashes", "return job.attempts"),
+        Edit("_model/outcome.py", "return job.attempts - job.crashes >= job", "return job.attempts >= job"),
+        Edit("_model/outcome.py", "return job.attempts - job.crashes - (", "return job.attempts - ("),
     ),
     Mutant(
         "M13b",
@@ -632,7 +633,7 @@ MUTANTS = (
         "M1d",
         "a run that ends takes a later run of its job off the list, whose claim was given the same lease_no",
         "behaviour/test_held_by_nobody.py::test_a_run_that_the_tables_have_forgotten_does_not_make_the_next_one_of_its_lease_lost",
-        Edit("_engine/work/running.py", "self._jobs[id(job)] = Running", "self._jobs[job.uid] = Running"),
+        Edit("_engine/work/running.py", "self._jobs[id(job)] = job", "self._jobs[job.uid] = job"),
         Edit("_engine/work/running.py", "del self._jobs[id(job)]", "self._jobs.pop(job.uid, None)"),
     ),
     Mutant(
@@ -850,7 +851,7 @@ MUTANTS = (
         "M40d",
         "listeners are told what the handler's outcome would have become, not that the job was cancelled",
         "engine/settle/test_settler.py::test_what_was_written_is_told_if_somebody_had_asked_to_cancel_the_job",
-        Edit("_engine/settle/settler.py", "verdict = verdict.cancelled(settled.cancelled)", "pass"),
+        Edit("_engine/settle/settler.py", "verdict = _as_cancelled(verdict, settled.cancelled)", "pass"),
     ),
     Mutant(
         "M41",
@@ -1057,12 +1058,12 @@ MUTANTS = (
         "M100e",
         "the hooks around a handler are interrupted",
         "behaviour/test_timeouts.py::test_a_hook_that_goes_on_beyond_the_deadline_is_not_interrupted",
-        Edit("_engine/work/run.py", "handler = partial(limit.window.call, handler)", "pass"),
+        Edit("_engine/work/setup.py", "return handler if window is None else partial(window.call, handler)", "return handler"),
         Edit(
             "_engine/work/run.py",
-            "context.run(_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit)",
-            "(limit.window.call if limit and limit.window else lambda call, limit: call(limit))(lambda limit: context.run("
-            "_call, handler, this, max_result_bytes, wraps, claimed, terms_of, limit), limit)",
+            "context.run(_call, handler, this, max_result_bytes, claimed, terms_of, setup)",
+            "(setup.limit.window.call if setup and setup.limit and setup.limit.window else lambda call, setup: call(setup))("
+            "lambda setup: context.run(_call, handler, this, max_result_bytes, claimed, terms_of, setup), setup)",
         ),
     ),
     Mutant(
@@ -1449,7 +1450,7 @@ MUTANTS = (
         "L9",
         "a run is looked for in another context than its own",
         "behaviour/test_logs.py::test_runs_at_the_same_time_have_their_own_lines",
-        Edit("_engine/work/run.py", "context.run(sink.set, log)", "sink.set(log)"),
+        Edit("_engine/work/setup.py", "self.context.run(sink.set, log)", "sink.set(log)"),
     ),
     Mutant(
         "L10",

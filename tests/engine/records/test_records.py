@@ -49,9 +49,7 @@ class Scene:
         self.now = 1_000.0
         self.database: Any = Database()
         values = Tuning(**tuning)
-        self.records = Records(
-            capture_of=lambda name: Capture(20, False), captures_any=lambda: True, tuning=values, clock=lambda: self.now
-        )
+        self.records = Records(capture_of=lambda name: Capture(20, False), tuning=values, clock=lambda: self.now)
         self.recorder = Recorder(
             records=self.records,
             statements=self.database,
@@ -73,9 +71,9 @@ def scene() -> Iterator[Scene]:
 
 
 def test_a_plain_run_is_not_kept() -> None:
-    records = Records(capture_of=lambda name: None, captures_any=lambda: False, tuning=Tuning())
+    records = Records(capture_of=lambda name: None, tuning=Tuning())
     assert records.begin(verdict(1).job) is None
-    assert not records
+    assert not records.runs
 
 
 def test_one_statement_writes_the_lines_of_all_runs(scene: Scene) -> None:
@@ -118,7 +116,7 @@ def test_a_settled_run_is_forgotten_and_its_progress_told(scene: Scene) -> None:
     progress = scene.records.settled(verdict(1).job)
     assert progress is not None
     assert (progress.done, progress.total, progress.note) == (5.0, 9.0, "a\ufffdb\ufffd")
-    assert not scene.records
+    assert not scene.records.runs
     assert scene.records.settled(verdict(1).job) is None
 
 
@@ -182,7 +180,7 @@ def test_a_run_whose_outcome_is_dropped_is_forgotten_when_it_is_written(scene: S
     scene.now += OVER_SECONDS + 1
     scene.recorder.write_logs()
     assert scene.database.logs == [[1]]
-    assert not scene.records
+    assert not scene.records.runs
 
 
 def test_what_can_never_be_written_takes_no_more_and_more_memory(caplog: pytest.LogCaptureFixture) -> None:

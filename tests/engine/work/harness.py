@@ -13,6 +13,7 @@ from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.events.dispatcher import Dispatcher
 from steve._engine.events.event import Event
+from steve._engine.records.records import Records
 from steve._engine.registry import Registry
 from steve._engine.settle.queue import SettleQueue
 from steve._engine.upkeep.outage import Outage
@@ -21,6 +22,7 @@ from steve._engine.work.deadlines import own_thread
 from steve._engine.work.limit import Limit, Limits
 from steve._engine.work.pool import WorkerPool
 from steve._engine.work.running import RunningJobs, frames_now
+from steve._engine.work.setup import Setups
 from steve._engine.work.turns import Turns
 from steve._engine.work.worker import Worker
 from steve._model.claim import ClaimReply, Demand
@@ -155,13 +157,15 @@ class PoolHarness:
         self.deadlines = own_thread()
         self.turns = turns(threads=self.threads, signals=self.running.signals, engine=self.engine)
         self.stuck = FakeStuck()
+        limits = Limits(handlers=self.registry.handlers, settings=settings, deadlines=self.deadlines, stuck=self.stuck)
+        records = Records(capture_of=lambda name: None, tuning=tuning)
         self.worker = Worker(
             process="host:1",
             registry=self.registry,
             claimer=self.claimer,
             queue=self.queue,
             running=self.running,
-            limits=Limits(handlers=self.registry.handlers, settings=settings, deadlines=self.deadlines, stuck=self.stuck),
+            setups=Setups(registry=self.registry, limits=limits, records=records, settings=settings),
         )
         self.pool = WorkerPool(
             claimer=self.claimer,

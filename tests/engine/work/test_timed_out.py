@@ -10,11 +10,15 @@ import psycopg
 import pytest
 
 from steve import Cancel, Fail, Job, Retry, Snooze, Stopped, TimedOut, TimeLimit, current_run
+from steve._engine.records.records import Records
+from steve._engine.registry import Registry
 from steve._engine.work.deadlines import own_thread
 from steve._engine.work.handlers import Handlers
 from steve._engine.work.limit import Limit, Limits
 from steve._engine.work.run import run
+from steve._engine.work.setup import Setup, Setups
 from steve._engine.work.signals import RunSignals
+from steve._model.claimed import Claimed
 from steve._model.outcome import CancelRaised, Outcome, Raised, Returned, Snoozed
 from steve._model.settings import Settings
 from steve._model.terms import HandlerTerms
@@ -29,18 +33,23 @@ TIMEOUT = 0.02
 
 class Runs:
     def __init__(self) -> None:
-        self.handlers = Handlers(None, None)
+        self.registry = Registry(fallback=None, handlers=None)
+        self.handlers = self.registry.handlers
         self.deadlines = own_thread()
         self.stuck = FakeStuck()
         self.signals = RunSignals(deadlines=self.deadlines)
 
-    def limits(self, **settings: Any) -> Limits:
-        return Limits(handlers=self.handlers, settings=Settings(**settings), deadlines=self.deadlines, stuck=self.stuck)
+    def setup(self, job: Claimed, **given: Any) -> Setup | None:
+        settings = Settings(**given)
+        limits = Limits(handlers=self.handlers, settings=settings, deadlines=self.deadlines, stuck=self.stuck)
+        records = Records(capture_of=lambda name: None, tuning=settings.tuning)
+        return Setups(registry=self.registry, limits=limits, records=records, settings=settings).of(job)
 
     def outcome_of(self, handler: Callable[[Job], Any], **terms: Any) -> Outcome:
         """`terms`: those of the handler, with a timeout of 20 ms."""
         self.handlers.set("a", handler, HandlerTerms(**({"timeout": TIMEOUT} | terms)))
-        return run(claimed(), handler, self.signals, 1 << 20, self.handlers.terms, limits=self.limits())
+        job = claimed()
+        return run(job, handler, self.signals, 1 << 20, self.handlers.terms, setup=self.setup(job))
 
 
 @pytest.fixture
@@ -75,10 +84,10 @@ def test_the_timeout_is_that_of_create_else_that_of_the_handler_else_that_of_the
         seen.append((current_run().deadline, current_run().remaining()))
 
     runs.handlers.add("a", handler, HandlerTerms(timeout=of_handler))
-    limits = runs.limits(timeout=of_manager)
-    assert limits.may_apply(job) is (expected is not None)
+    setup = runs.setup(job, timeout=of_manager)
+    assert (setup is not None) is (expected is not None)
     began = time.monotonic()
-    run(job, handler, runs.signals, 1 << 20, limits=limits if limits.may_apply(job) else None)
+    run(job, handler, runs.signals, 1 << 20, setup=setup)
     ((deadline, remaining),) = seen
     if expected is None:
         assert deadline is remaining is None
@@ -91,12 +100,12 @@ def test_the_timeout_is_that_of_create_else_that_of_the_handler_else_that_of_the
 
 def test_a_type_whose_handler_is_taken_away_has_no_timeout_any_more(runs: Runs) -> None:
     runs.handlers.set("a", print, HandlerTerms(timeout=1.0))
-    assert runs.limits().may_apply(claimed())
+    assert runs.setup(claimed()) is not None
     runs.handlers.set("a", print, None)
-    assert not runs.limits().may_apply(claimed())
+    assert runs.setup(claimed()) is None
     runs.handlers.set("a", print, HandlerTerms(timeout=1.0))
     runs.handlers.clear()
-    assert not runs.limits().may_apply(claimed())
+    assert runs.setup(claimed()) is None
 
 
 # -- what counts as TimedOut ----------------------------------------------------------------------------------------------
@@ -354,8 +363,9 @@ def test_a_handler_is_not_interrupted_while_it_waits_with_its_run(runs: Runs) ->
         current_run().wait(60)
 
     runs.handlers.set("a", handler, HandlerTerms(timeout=60, interrupt=True))
+    job = claimed()
     thread = threading.Thread(
-        target=lambda: run(claimed(), handler, runs.signals, 1 << 20, runs.handlers.terms, limits=runs.limits())
+        target=lambda: run(job, handler, runs.signals, 1 << 20, runs.handlers.terms, setup=runs.setup(job))
     )
     thread.start()
     until(lambda: windows and windows[0]._shut)

@@ -89,14 +89,14 @@ def test_a_job_whose_worker_is_broken_off_before_its_run_does_not_count_as_runni
         claimed_at=at, created_at=at, run_at=at, started_at=None,
     )  # fmt: skip
     claimer: Any = SimpleNamespace(last_chance_is_due=False)
-    limits: Any = None  # nothing asks for them
+    setups: Any = None  # nothing asks for them
     worker = Worker(
         process="host:1",
         registry=Registry(fallback=None, handlers={"a": print}),
         claimer=claimer,
         queue=SettleQueue(tuning=TUNING),
         running=running,
-        limits=limits,
+        setups=setups,
     )
     with pytest.raises(SystemExit):
         worker.work(job)
