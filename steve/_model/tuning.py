@@ -21,9 +21,9 @@ class Tuning:
     stand_back: float = 0.0004
     """The notifier waits before it reads the next notification: at most this long for each wake-up in a row that brought no
     job, and for each process that there is. Chance decides how much of it."""
-    stand_back_most: float = 0.004
+    stand_back_most: float = 0.008
     """The longest such wait for each process that there is."""
-    stand_back_longest: float = 0.08
+    stand_back_longest: float = 0.16
     """The longest such wait. A notification that a job is to be cancelled waits as long."""
     crowd: int = 4
     """From this many processes on, one claims at a time while more jobs are due than they take..."""
