@@ -23,6 +23,7 @@ from steve._engine.work.running import RunningJobs, log_stacks
 from steve._model import json as _json
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict
+from steve._model.pools import PoolState
 from steve._model.settings import Settings
 from steve._runtime.exit import interpreter
 from steve.health import Health
@@ -147,6 +148,10 @@ class Engine:
             failing = [loop for loop in failing if loop != LOOP]
         outages = Outages(failing, seconds, parts.liveness.access)
         return judge_health(health, self._settings, outages, idle or Idle(), parts.threads.workers)
+
+    def pools(self) -> list[PoolState]:
+        """What the pools do at present. Reads only memory. From any thread."""
+        return [PoolState(self._settings.queues, (), self.running.workers, len(self.running))]
 
     # -- what the parts ask ---------------------------------------------------------------------------------------------
 
