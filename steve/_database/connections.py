@@ -114,12 +114,16 @@ class Connections:
         """Why a call failed."""
         return self._pool.reason(error)
 
-    def open(self) -> None:
-        """Open the pool for callers now. Raises ValueError if a user's pool is too small for a started manager."""
+    def open(self, pools: int) -> None:
+        """Open the pool for callers now. `pools`: of workers, as for `check_size`. Raises ValueError."""
         notice_fork()
-        if self._users is not None:
-            self._users.check_size(self._kept())
+        self.check_size(pools)
         self._pool.open()
+
+    def check_size(self, pools: int) -> None:
+        """Raises ValueError if a user's pool is too small for a started manager with so many pools of workers."""
+        if self._users is not None:
+            self._users.check_size([*self._kept(), *["claim"] * (pools - 1)])
 
     def close(self) -> None:
         """Close our own pool. The next call opens another one."""
@@ -158,6 +162,10 @@ class Connections:
                 loops.close()
                 raise
         return loops
+
+    def for_claims(self) -> LoopConnection:
+        """One more connection for claims."""
+        return self._loop(prepare_for_loop)
 
     def for_waits(self) -> LoopConnection | None:
         """A connection for the thread that waits for jobs to end, which need not be open in any started manager. None: the

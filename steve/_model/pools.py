@@ -17,7 +17,7 @@ EXAMPLE = '{"mail": 4, "reports,exports": 1, "*": 2}'
 FORMS = f'an int, a dict such as {EXAMPLE}, or text such as "mail:4;reports,exports:1;*:2"'
 
 
-class Pool(NamedTuple):
+class PoolSpec(NamedTuple):
     """What a pool is: its queues and the number of its workers."""
 
     workers: int
@@ -29,7 +29,7 @@ class Pool(NamedTuple):
     def serves(self, queue: str) -> bool:
         return queue not in self.excluded if self.queues is None else queue in self.queues
 
-    def is_same(self, other: Pool) -> bool:
+    def is_same(self, other: PoolSpec) -> bool:
         """Whether the other pool has the same queues."""
         return self._key() == other._key()
 
@@ -49,7 +49,7 @@ class PoolState(NamedTuple):
     """How many it runs."""
 
 
-def parse_pools(workers: object, queues: tuple[str, ...] | None) -> tuple[Pool, ...]:
+def parse_pools(workers: object, queues: tuple[str, ...] | None) -> tuple[PoolSpec, ...]:
     """Returns the pools. Raises TypeError and ValueError. `queues`: those of the manager; None: all."""
     if isinstance(workers, str):
         workers = _from_text(workers)
@@ -57,7 +57,7 @@ def parse_pools(workers: object, queues: tuple[str, ...] | None) -> tuple[Pool, 
         if type(workers) is not int:
             raise TypeError(f"workers must be {FORMS}, not {type(workers).__name__}")
         check_workers(workers)
-        return (Pool(workers, queues),)
+        return (PoolSpec(workers, queues),)
     if not workers:
         raise ValueError(f"workers is empty: name at least one pool, such as {EXAMPLE}; quiet() stops the claims")
     parsed = [_Parsed(name, *_names(name, queues)) for name in workers]
@@ -86,23 +86,25 @@ class _Parsed(NamedTuple):
     excluded: list[str]
     is_rest: bool
 
-    def pool(self, workers: int, named: Mapping[str, str], queues: tuple[str, ...] | None) -> Pool:
+    def pool(self, workers: int, named: Mapping[str, str], queues: tuple[str, ...] | None) -> PoolSpec:
         if not self.is_rest:
-            return Pool(workers, tuple(self.names))
+            return PoolSpec(workers, tuple(self.names))
         without = {*named, *self.excluded}
         if queues is None:
-            return Pool(workers, None, tuple(sorted(without)))
+            return PoolSpec(workers, None, tuple(sorted(without)))
         left = tuple(queue for queue in queues if queue not in without)
         if not left:
             raise ValueError(f"workers: the pool {shown(self.text)} has no queue left of the manager's: {', '.join(queues)}")
-        return Pool(workers, left)
+        return PoolSpec(workers, left)
 
 
 def _names(text: object, queues: tuple[str, ...] | None) -> tuple[list[str], list[str], bool]:
     """The queues that a pool names, those that it excludes, and whether it is for all others."""
     if not isinstance(text, str):
         raise TypeError(f"workers: a pool is named by its queues, such as {EXAMPLE}, not by {type(text).__name__}")
-    names, excluded, is_rest = [], [], False
+    names: list[str] = []
+    excluded: list[str] = []
+    is_rest = False
     for item in (part.strip() for part in text.split(",")):
         if item == REST:
             is_rest = True
@@ -136,7 +138,9 @@ def _named(parsed: list[_Parsed]) -> Mapping[str, str]:
             rest = one.text
         for name in one.names:
             if name in named:
-                raise ValueError(f"workers: the queue {shown(name)} is in two pools, {shown(named[name])} and {shown(one.text)}")
+                raise ValueError(
+                    f"workers: the queue {shown(name)} is in two pools, {shown(named[name])} and {shown(one.text)}"
+                )
             named[name] = one.text
     return named
 
