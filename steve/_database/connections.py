@@ -27,6 +27,7 @@ from steve._database.loop_connection import LoopConnection, LoopConnections, Ope
 from steve._database.pool import AnyPool, CallerPool, OwnPool, UsersPool
 from steve._database.watchdog import watchdog
 from steve._model.settings import Settings
+from steve._model.tuning import Tuning
 from steve._runtime.fork import notice_fork
 from steve.run import uninterrupted
 
@@ -153,7 +154,9 @@ class Connections:
             route = Route()  # a Route of its own: this conninfo bypasses the pooler of the others
             prepare = self._preparing(prepare_for_call, route)
             direct = _Direct(self._listen_conninfo, HostOrder(), prepare, self._timeout)
-            loops = loops._replace(heartbeat=self._kept_by(direct, route), listen=self._kept_by(direct, route))
+            loops = loops._replace(
+                heartbeat=_kept_by(self._tuning, direct, route), listen=_kept_by(self._tuning, direct, route)
+            )
         if self._users is not None:
             try:
                 for name in self._kept():
@@ -175,7 +178,7 @@ class Connections:
             opener: Opener = _Direct(
                 self._listen_conninfo, HostOrder(), self._preparing(prepare_for_loop, route), self._timeout
             )
-            return self._kept_by(opener, route)
+            return _kept_by(self._tuning, opener, route)
         if self._users is not None:
             self._users.check_open()
             if 0 < self._users.pool.max_size <= len(self._kept()) + 1:
@@ -191,11 +194,8 @@ class Connections:
         """`prepare_session`: gives the session its settings. None: the loop does not depend on them."""
         prepare = self._preparing(prepare_session, self._route)
         if self._users is not None:
-            return self._kept_by(_OfUsersPool(self._users.pool, prepare, self._timeout), self._route)
-        return self._kept_by(_Direct(self._conninfo, self._order, prepare, self._timeout), self._route)
-
-    def _kept_by(self, opener: Opener, route: Route) -> LoopConnection:
-        return LoopConnection(opener=opener, route=route, answer_within=self._tuning.answer_within)
+            return _kept_by(self._tuning, _OfUsersPool(self._users.pool, prepare, self._timeout), self._route)
+        return _kept_by(self._tuning, _Direct(self._conninfo, self._order, prepare, self._timeout), self._route)
 
     def _preparing(self, prepare_session: Prepare | None, route: Route) -> Callable[[Connection], None]:
         def prepare(connection: Connection) -> None:
@@ -211,6 +211,10 @@ class Connections:
         if self._listen_conninfo is not None:
             return ["claim", "settle"]
         return ["claim", "settle", "heartbeat", *(["listen"] if self._notify else [])]
+
+
+def _kept_by(tuning: Tuning, opener: Opener, route: Route) -> LoopConnection:
+    return LoopConnection(opener=opener, route=route, answer_within=tuning.answer_within)
 
 
 class _Direct:

@@ -108,8 +108,8 @@ class LoopConnection:
 
 
 class ClaimConnections:
-    """A connection for each pool, which is open as long as the pool exists. The first one stays open for the engine, also while
-    no pool has it."""
+    """A connection for each pool, which is open as long as the pool exists. While there is no pool, the first one stays open
+    for the engine."""
 
     def __init__(self, *, first: LoopConnection, make: Callable[[], LoopConnection]) -> None:
         self.first = first
@@ -138,7 +138,7 @@ class ClaimConnections:
         return connection
 
     def give_back(self, connection: LoopConnection) -> None:
-        if connection is not self.first:
+        if connection is not self.first or len(self._taken) > 1:
             connection.close()
         with self._lock:
             self._taken = tuple(other for other in self._taken if other is not connection)

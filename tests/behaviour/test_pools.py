@@ -60,6 +60,10 @@ def states(manager: JobManager) -> list[PoolState]:
     return engine.pools()
 
 
+def open_jobs(manager: JobManager) -> list[Job]:
+    return [*manager.fetch_all(Status.PENDING), *manager.fetch_all(Status.RUNNING)]
+
+
 def worker_threads() -> int:
     return sum(thread.name.startswith("steve-worker_") for thread in threading.enumerate())
 
@@ -146,8 +150,10 @@ def test_each_pool_beyond_the_first_takes_one_more_connection(manager: JobManage
     before = connections()
     manager.scale({"a": 1, "b": 1, "*": 1})
     until(lambda: connections() == before + 2)
-    manager.scale(2)
+    manager.quiet()
     until(lambda: connections() == before)
+    manager.scale(2)
+    assert connections() == before
 
 
 def test_a_pool_of_connections_must_have_one_for_each_pool(make_manager: Make, manager: JobManager, database_url: str) -> None:
@@ -169,7 +175,7 @@ def test_a_job_on_its_last_chance_runs_while_no_pool_runs_another(
     long = [manager.create("long", queue=queue) for queue in ("a", "b")]
     until(lambda: work.count("a", "b") == 2)
     suspect = manager.create("short", queue="suspect", delay=3600)
-    conn.execute(f"update {schema}.job set crashes = 2, run_at = now() where uid = %s", [suspect.uid])
+    conn.execute(f"update {schema}.job set crashes = 2, attempts = 2, run_at = now() where uid = %s", [suspect.uid])
     manager._runner.engine().wake()
     until(lambda: manager._runner.engine().all_pools.neighbours.last_chance.is_due)
     later = [manager.create("short", queue=queue) for queue in ("a", "c")]
@@ -193,9 +199,10 @@ def test_after_a_lost_reply_no_job_of_another_pool_is_taken_for_one_of_the_lost_
             manager.create("long", queue=queue, priority=-5) if work.count("a", "b") < 2 else None
         proxy.cut()
     work.gate.set()
-    until(lambda: not manager.fetch_all([Status.PENDING, Status.RUNNING]), timeout=60)
+    until(lambda: not open_jobs(manager), timeout=60)
     assert all(job.crashes == 0 for job in manager.fetch_all(limit=1_000))
     assert max(work.runs.values()) == 1
+    assert worker.stop(timeout=30).complete  # while there is a proxy
 
 
 # -- scaling --------------------------------------------------------------------------------------------------------------
@@ -297,7 +304,7 @@ def test_scaling_up_and_down_under_load_loses_no_job_and_leaves_no_thread(manage
         creating.join()
     until(lambda: len(work.runs) == created, timeout=60)
     until(lambda: worker_threads() == 2)
-    until(lambda: not manager.fetch_all([Status.PENDING, Status.RUNNING]))
+    until(lambda: not open_jobs(manager))
     assert set(work.runs.values()) == {1}
     assert manager.health().ok
 
@@ -314,6 +321,7 @@ def test_scaling_while_the_database_is_away_changes_nothing(
     assert states(worker) == [PoolState(None, (), 2, 0)]
     manager.create("short", queue="mail")
     until(lambda: work.count("mail") == 1)
+    assert worker.stop(timeout=30).complete  # while there is a proxy
 
 
 def test_a_handler_may_scale_its_own_manager(manager: JobManager, work: Work) -> None:

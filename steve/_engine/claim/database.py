@@ -35,8 +35,8 @@ class DatabaseClaims:
         claim = self._statements.claim_jobs
         return self._connection.call(lambda ours: claim(ours, self._process_id, self._max_crashes, demand))
 
-    def expire(self) -> Sequence[tuple[Verdict, Settled]]:
-        return self._connection.call(lambda ours: self._statements.expire_jobs(ours, notify=self._notify))
+    def expire(self, connection: LoopConnection) -> Sequence[tuple[Verdict, Settled]]:
+        return connection.call(lambda ours: self._statements.expire_jobs(ours, notify=self._notify))
 
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         find = self._statements.find_claimed

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from steve._database.failures import DatabaseFailure
+from steve._database.loop_connection import LoopConnection
 from steve._engine.claim.port import LOOP
 from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Duty
@@ -21,11 +22,11 @@ from steve._model.tuning import Tuning
 from steve._runtime.log import logger
 
 Expired = Sequence[tuple[Verdict, Settled]]
-BetweenClaims = Callable[[Callable[[], Expired]], Expired | None]
+BetweenClaims = Callable[[Callable[[LoopConnection], Expired]], Expired | None]
 
 
 class ExpiryPort(Protocol):
-    def expire(self) -> Expired:
+    def expire(self, connection: LoopConnection) -> Expired:
         """Cancel some jobs that have not begun in time, and return them; none: there are no more. Raises DatabaseFailure."""
 
 
@@ -50,8 +51,8 @@ class Expiry:
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`between_claims(call)` calls this while nobody else uses the claim's connection. It returns None at once if a claim
-        is under way, and if the engine stops: that may end before it tells the listeners, so it leaves this to others."""
+        """`between_claims(call)` calls this with the connection of a claimer that makes no claim. It returns None at once if a
+        claim is under way, and if the engine stops: that may end before it tells the listeners, so it leaves this to others."""
         self._database = database
         self._between_claims = between_claims
         self._events = events

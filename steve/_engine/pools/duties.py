@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from steve._database.failures import DatabaseFailure
+from steve._database.loop_connection import LoopConnection
 from steve._engine.claim.lost_replies import LostReplies
 from steve._engine.claim.port import LOOP, QuestionPort
 from steve._engine.pools.pools import Pools
@@ -90,7 +91,8 @@ class PoolDuties:
             pools[0].parts.workers.take_up_lost()
         elif self._pools.neighbours.in_doubt.is_due():
             try:
-                self.between_claims(self._lost_replies.ask)
+                first = self._pools.connections.first
+                self.between_claims(lambda connection: self._lost_replies.ask() if connection is first else 0)
             except DatabaseFailure as error:
                 self._outage.failed(LOOP, error)
 
@@ -101,17 +103,16 @@ class PoolDuties:
             for job in jobs:
                 self._put_verdict(judge(job, NotBegun(), None))
 
-    def between_claims(self, call: Callable[[], T]) -> T | None:
-        """Call this, which uses the first connection for claims. Returns None at once if a claim is under way there."""
-        connections = self._pools.connections
-        for pool in self._pools.all:
-            if pool.parts.connection is connections.first:
-                return pool.parts.claimer.between_claims(call)
-        taken = connections.take()
+    def between_claims(self, call: Callable[[LoopConnection], T]) -> T | None:
+        """Call this with a connection for claims. Returns None at once if a claim is under way there."""
+        if pools := self._pools.live():
+            parts = pools[0].parts
+            return parts.claimer.between_claims(lambda: call(parts.connection))
+        connection = self._pools.connections.take()
         try:
-            return call() if taken is connections.first else None
+            return call(connection)
         finally:
-            connections.give_back(taken)
+            self._pools.connections.give_back(connection)
 
     # -- on the maintenance thread --------------------------------------------------------------------------------------
 

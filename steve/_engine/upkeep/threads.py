@@ -117,8 +117,7 @@ class Threads:
         return cancelled
 
     def resize(self, workers: int) -> int:
-        """Make a new executor with so many threads. The threads of the old one end after their turns. Returns how many turns
-        must be submitted again: those that waited in the old one. Raises RuntimeError if the system starts no more threads."""
+        """Have so many worker threads. Those of the old executor end after their turns. Returns and raises as `_replace`."""
         with self._replacing:
             if self._ended.is_set():
                 return 0
@@ -127,7 +126,8 @@ class Threads:
             return cancelled
 
     def _replace(self, workers: int) -> int:
-        """Put a new executor in the place of the old one. Returns how many turns were cancelled: all but those that run."""
+        """Put a new executor in the place of the old one. Returns how many turns were cancelled, all but those that run: they
+        must be submitted again. Raises RuntimeError if the system starts no more threads."""
         old, old_members = self._executor, self._members
         assert old is not None
         # before the old one is shut down, so that submit() always finds an open one

@@ -91,12 +91,12 @@ class WorkerPool:
             job = None if self._buffer.is_enough_for(self._turns.at_work() - 1) else self._buffer.take()
             if job is not None:
                 self._worker.work(job)
-                if time.monotonic() >= until:
-                    return True
+                if time.monotonic() >= until or generation != self._turns.generation:
+                    return True  # after `resize`, the next turn is on another thread, or this chain is one too many
             elif not self._turns.become_idle():
                 return False
             elif not self._idle() or generation != self._turns.generation:
-                return True  # after `resize`, the next turn is on another thread
+                return True
         return True
 
     def _refill(self) -> None:
