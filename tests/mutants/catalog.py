@@ -1266,7 +1266,7 @@ MUTANTS = (
         "M157",
         "a run that has completed its job hears that the job was lost",
         "engine/work/test_running.py::test_a_job_that_its_handler_has_completed_is_not_lost",
-        Edit("_engine/work/running.py", "set(lost).difference(self._completing)", "set(lost)"),
+        Edit("_engine/work/running.py", "set(lost).difference(self.completing)", "set(lost)"),
     ),
     Mutant(
         "M158",

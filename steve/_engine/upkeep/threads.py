@@ -107,8 +107,7 @@ class Threads:
             try:
                 cancelled = self._replace(self.workers)
             except RuntimeError as error:
-                # Either the interpreter exits, which ends all executors, and this engine with them. Or the system starts no
-                # more threads at present, and the next call tries again.
+                # Either the interpreter exits, or the system starts no more threads now: then the next call tries again.
                 if "shutdown" in str(error):
                     self._ended.set()
                 return 0
@@ -121,8 +120,7 @@ class Threads:
         with self._replacing:
             if self._ended.is_set():
                 return 0
-            cancelled = self._replace(workers)
-            self.workers = workers
+            self.workers, cancelled = workers, self._replace(workers)
             return cancelled
 
     def _replace(self, workers: int) -> int:
