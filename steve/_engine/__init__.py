@@ -14,8 +14,8 @@ Beside the stages:
     upkeep/      what all the others share: supervised threads, periodic duties, backpressure, outages, the watch over health
 
 The manager reaches the engine through five modules: runner.py starts and stops engines, scaling.py changes their pools,
-signal_run.py is `run()`, registry.py holds the handlers and listeners, and events/calls.py tells listeners what calls did. engine.py is one started
-engine, ending.py says how it ends, and health.py judges whether it works.
+signal_run.py is `run()`, registry.py holds the handlers and listeners, and events/calls.py tells listeners what calls did.
+engine.py is one started engine, ending.py says how it ends, and health.py judges whether it works.
 
 A new kind of verdict is a case in `_model/outcome.py`. A new periodic duty is a class with a method `duties()`, in the folder
 that it serves, or in upkeep/ if it serves none. wiring.py connects it: to the scanner, the thread for duties that ask the
