@@ -1496,7 +1496,7 @@ MUTANTS = (
     Mutant(
         "P3",
         "a pool that was made smaller goes on with all its workers",
-        "behaviour/test_pools.py::test_fewer_workers_let_running_jobs_finish_and_begin_no_more_than_they_are",
+        "engine/work/test_turns.py::test_chains_beyond_a_smaller_size_end_after_their_turns",
         Edit("_engine/work/turns.py", "            self.without_slots = workers\n", "            pass\n"),
     ),
     Mutant(

@@ -73,7 +73,8 @@ class RunningJobs(Runs):
         """How many may run at a time. It grows for the time that handlers are stuck."""
         self.stuck = 0
         """How many of them are stuck."""
-        self.everywhere = everywhere or AllRunning(completions=completions, pools=[self])
+        # `is None`: one that is empty is false
+        self.everywhere = AllRunning(completions=completions, pools=[self]) if everywhere is None else everywhere
         self.signals = self.everywhere.signals
         self.completing = self.everywhere.completing
         # By id() of the claimed job, because two runs may have the same job for a moment: a job that is due again at once may
