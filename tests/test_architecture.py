@@ -41,7 +41,7 @@ LARGE = {
     "manager.JobManager": "the front door: a method for each thing that users do, and a keyword for each setting",
     "_model.tuning.Tuning": "a number and what it means, for all parts of the engine, and nothing else",
     "_engine.claim.claimer.Claimer": "claims for its pool, and what the claimers of the other pools ask of it",
-    "_engine.upkeep.threads.Threads": "an executor and how another takes its place, whether threads died or their number changes",
+    "_engine.upkeep.threads.Threads": "an executor, and how another one takes its place",
     "_engine.work.turns.Turns": "chains and slots are counted together, under one lock",
     "_engine.settle.database.DatabaseSettlement": "all that a settlement takes along: notifications, times, records of runs",
 }

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from steve import Job, JobManager, NotRunning, Status, Unavailable
+from steve import Job, JobManager, NotRunning, Status, Unavailable, current_run
 from steve._model.pools import PoolState
 from tests.behaviour.breaker import Breaker
 from tests.behaviour.proxy import Proxy
@@ -203,6 +203,29 @@ def test_after_a_lost_reply_no_job_of_another_pool_is_taken_for_one_of_the_lost_
     assert all(job.crashes == 0 for job in manager.fetch_all(limit=1_000))
     assert max(work.runs.values()) == 1
     assert worker.stop(timeout=30).complete  # while there is a proxy
+
+
+def test_handlers_of_all_pools_see_a_cancel_and_the_stop_and_not_that_their_pool_ends(manager: JobManager) -> None:
+    seen: dict[str, tuple[bool, bool]] = {}
+    begun: list[str] = []
+
+    def waits(job: Job) -> None:
+        begun.append(job.queue)
+        run = current_run()
+        run.wait(60)
+        seen[job.queue] = run.cancelled, run.stopping
+
+    manager.set_handler("waits", waits)
+    manager.start({"a": 1, "b": 1, "c": 1})
+    jobs = {queue: manager.create("waits", queue=queue) for queue in "abc"}
+    until(lambda: len(begun) == 3)
+    manager.cancel(jobs["a"])
+    until(lambda: seen == {"a": (True, False)})
+    manager.scale({"c": 1, "*": 1})
+    until(lambda: len(states(manager)) == 3)
+    assert set(seen) == {"a"}
+    assert manager.stop(timeout=30).complete
+    assert seen == {"a": (True, False), "b": (False, True), "c": (False, True)}
 
 
 # -- scaling --------------------------------------------------------------------------------------------------------------
