@@ -25,8 +25,10 @@ from steve._engine.for_callers import ForCallers
 from steve._engine.health import with_problems
 from steve._engine.registry import Registry
 from steve._engine.runner import Runner
+from steve._engine.scaling import Scaling
 from steve._engine.signal_run import SignalRun
 from steve._engine.work.handlers import Handler, check_handler
+from steve._model.pools import Workers
 from steve._model.settings import Settings
 from steve._model.terms import HandlerTerms, RetryDelay
 from steve._model.tuning import Tuning
@@ -136,6 +138,7 @@ class JobManager:
             settings=settings, statements=statements, connections=connections, audit=self._audit, terms_of=terms_of
         )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
+        self._scaling = Scaling(runner=self._runner, settings=settings)
         calls = Calls(connections=connections, statements=statements, settings=settings)
         self._logs = Logs(calls=calls, statements=statements.records, tuning=_tuning)
         told, audit = ForCallers(runner=self._runner, registry=self._registry), self._audit
@@ -169,15 +172,39 @@ class JobManager:
 
     # -- working --------------------------------------------------------------------------------------------------------
 
-    def start(self, workers: int = 2, *, migrate: bool = True) -> None:
+    def start(self, workers: Workers = 2, *, migrate: bool = True) -> None:
         """Begin to run jobs, `workers` (1 to 1,000) at a time, in threads of this process.
 
-        `migrate`: bring the tables up to date first. While the manager runs, another call changes nothing and logs a warning.
+        `workers`: a number, or pools side by side: {"mail": 4, "reports,exports": 1, "*": 2}, or the same as text,
+        "mail:4;reports,exports:1;*:2". Each pool has so many threads for its queues, at most 1,000 in all. "*" stands for all
+        queues that no other pool names, "-mail" for those except mail. Each pool beyond the first takes one more connection.
+        `migrate`: bring the tables up to date first. While the manager runs, another call changes nothing and logs a warning,
+        unless the manager is quiet: then it does what `scale(workers)` does.
 
-        Raises SchemaError when the tables do not fit, or this role may not bring them up to date. Raises Unavailable when the
-        database refuses the first connection, or does not answer within `create_timeout` seconds.
+        Raises TypeError and ValueError for workers that cannot be. Raises SchemaError when the tables do not fit, or this role
+        may not bring them up to date. Raises Unavailable when the database refuses the first connection, or does not answer
+        within `create_timeout` seconds.
         """
         self._runner.start(workers, migrate=migrate)
+
+    def scale(self, workers: Workers) -> None:
+        """Change the number of workers, or the pools, while the manager runs. `workers`: as for `start`.
+
+        Handlers that run go on to their end, and jobs that have not begun are given back. A pool of the same queues goes on
+        with its new number. One that is left out or has other queues now ends with its last handler; new ones begin at once.
+        Returns when the new workers are at work. Raises NotRunning before `start()` and after `stop()`, TypeError, ValueError,
+        Unavailable, and RuntimeError when the system starts no more threads.
+        """
+        self._scaling.scale(workers)
+
+    def quiet(self) -> None:
+        """Claim no more jobs, give back those that have not begun, and live on: running handlers go on to their end, calls,
+        heartbeats and listeners work as before. For deploys that let old processes finish.
+
+        `scale(workers)` or `start(workers)` ends it, and `stop()` stops a quiet manager as any other. It returns at once, and
+        may be called twice. Raises NotRunning before `start()` and after `stop()`.
+        """
+        self._scaling.quiet()
 
     def request_stop(self) -> None:
         """Ask for what `stop()` does, and return at once. It takes no lock and logs nothing, so a signal handler may call it.
@@ -198,9 +225,10 @@ class JobManager:
         """
         return self._runner.stop(timeout)
 
-    def run(self, workers: int = 2, *, stop_timeout: float | None = 30.0) -> StopReport:
+    def run(self, workers: Workers = 2, *, stop_timeout: float | None = 30.0) -> StopReport:
         """Start, wait for SIGINT or SIGTERM, stop within `stop_timeout` seconds (None: however long it takes).
 
+        `workers`: as for `start`. SIGTSTP does what `quiet()` does.
         After a second signal it returns at once, and the report says which jobs still run. A third signal ends the process, as
         if no signal handler were installed, and other processes run those jobs again.
 
@@ -208,7 +236,9 @@ class JobManager:
         came. A child that a job's handler forks gets them back at once. Raises what `start()` and `stop()` raise, and
         ValueError on any thread except the main one.
         """
-        return SignalRun(runner=self._runner, log_patience=self._settings.tuning.log_patience).run(workers, stop_timeout)
+        log_patience = self._settings.tuning.log_patience
+        signal_run = SignalRun(runner=self._runner, scaling=self._scaling, log_patience=log_patience)
+        return signal_run.run(workers, stop_timeout)
 
     def health(self) -> Health:
         """Whether this manager does its work: its threads are alive, the database answers, and outcomes and heartbeats are

@@ -40,6 +40,9 @@ MOST_LINES, MOST_METHODS, MOST_ARGUMENTS = 200, 15, 6
 LARGE = {
     "manager.JobManager": "the front door: a method for each thing that users do, and a keyword for each setting",
     "_model.tuning.Tuning": "a number and what it means, for all parts of the engine, and nothing else",
+    "_engine.claim.claimer.Claimer": "claims for its pool, and what the claimers of the other pools ask of it",
+    "_engine.upkeep.threads.Threads": "an executor, and how another one takes its place",
+    "_engine.work.turns.Turns": "chains and slots are counted together, under one lock",
     "_engine.settle.database.DatabaseSettlement": "all that a settlement takes along: notifications, times, records of runs",
 }
 """The classes that may be larger, and why."""

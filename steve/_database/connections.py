@@ -27,6 +27,7 @@ from steve._database.loop_connection import LoopConnection, LoopConnections, Ope
 from steve._database.pool import AnyPool, CallerPool, OwnPool, UsersPool
 from steve._database.watchdog import watchdog
 from steve._model.settings import Settings
+from steve._model.tuning import Tuning
 from steve._runtime.fork import notice_fork
 from steve.run import uninterrupted
 
@@ -114,12 +115,16 @@ class Connections:
         """Why a call failed."""
         return self._pool.reason(error)
 
-    def open(self) -> None:
-        """Open the pool for callers now. Raises ValueError if a user's pool is too small for a started manager."""
+    def open(self, pools: int) -> None:
+        """Open the pool for callers now. `pools`: of workers, as for `check_size`. Raises ValueError."""
         notice_fork()
-        if self._users is not None:
-            self._users.check_size(self._kept())
+        self.check_size(pools)
         self._pool.open()
+
+    def check_size(self, pools: int) -> None:
+        """Raises ValueError if a user's pool is too small for a started manager with so many pools of workers."""
+        if self._users is not None:
+            self._users.check_size([*self._kept(), *["claim"] * (pools - 1)])
 
     def close(self) -> None:
         """Close our own pool. The next call opens another one."""
@@ -149,7 +154,9 @@ class Connections:
             route = Route()  # a Route of its own: this conninfo bypasses the pooler of the others
             prepare = self._preparing(prepare_for_call, route)
             direct = _Direct(self._listen_conninfo, HostOrder(), prepare, self._timeout)
-            loops = loops._replace(heartbeat=self._kept_by(direct, route), listen=self._kept_by(direct, route))
+            loops = loops._replace(
+                heartbeat=_kept_by(self._tuning, direct, route), listen=_kept_by(self._tuning, direct, route)
+            )
         if self._users is not None:
             try:
                 for name in self._kept():
@@ -159,6 +166,10 @@ class Connections:
                 raise
         return loops
 
+    def for_claims(self) -> LoopConnection:
+        """One more connection for claims."""
+        return self._loop(prepare_for_loop)
+
     def for_waits(self) -> LoopConnection | None:
         """A connection for the thread that waits for jobs to end, which need not be open in any started manager. None: the
         user's pool is too small for one, so that thread has to borrow one for each statement. Raises SteveError."""
@@ -167,7 +178,7 @@ class Connections:
             opener: Opener = _Direct(
                 self._listen_conninfo, HostOrder(), self._preparing(prepare_for_loop, route), self._timeout
             )
-            return self._kept_by(opener, route)
+            return _kept_by(self._tuning, opener, route)
         if self._users is not None:
             self._users.check_open()
             if 0 < self._users.pool.max_size <= len(self._kept()) + 1:
@@ -183,11 +194,8 @@ class Connections:
         """`prepare_session`: gives the session its settings. None: the loop does not depend on them."""
         prepare = self._preparing(prepare_session, self._route)
         if self._users is not None:
-            return self._kept_by(_OfUsersPool(self._users.pool, prepare, self._timeout), self._route)
-        return self._kept_by(_Direct(self._conninfo, self._order, prepare, self._timeout), self._route)
-
-    def _kept_by(self, opener: Opener, route: Route) -> LoopConnection:
-        return LoopConnection(opener=opener, route=route, answer_within=self._tuning.answer_within)
+            return _kept_by(self._tuning, _OfUsersPool(self._users.pool, prepare, self._timeout), self._route)
+        return _kept_by(self._tuning, _Direct(self._conninfo, self._order, prepare, self._timeout), self._route)
 
     def _preparing(self, prepare_session: Prepare | None, route: Route) -> Callable[[Connection], None]:
         def prepare(connection: Connection) -> None:
@@ -203,6 +211,10 @@ class Connections:
         if self._listen_conninfo is not None:
             return ["claim", "settle"]
         return ["claim", "settle", "heartbeat", *(["listen"] if self._notify else [])]
+
+
+def _kept_by(tuning: Tuning, opener: Opener, route: Route) -> LoopConnection:
+    return LoopConnection(opener=opener, route=route, answer_within=tuning.answer_within)
 
 
 class _Direct:

@@ -1,8 +1,11 @@
-"""LoopConnection: a connection that one loop of the engine keeps. LoopConnections: those of a started manager."""
+"""LoopConnection: a connection that one loop of the engine keeps. LoopConnections: those of a started manager.
+ClaimConnections: those of its pools.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
@@ -104,8 +107,53 @@ class LoopConnection:
             self._opener.close(connection)
 
 
+class ClaimConnections:
+    """A connection for each pool, which is open as long as the pool exists. While there is no pool, the first one stays open
+    for the engine."""
+
+    def __init__(self, *, first: LoopConnection, make: Callable[[], LoopConnection]) -> None:
+        self.first = first
+        self._make = make
+        # Protects the two below; nothing is called under it.
+        self._lock = threading.Lock()
+        self._taken: tuple[LoopConnection, ...] = ()
+        self._spare: list[LoopConnection] = []
+
+    def prepare(self, connections: int) -> None:
+        """Open so many, so that the next calls of `take` need not. Raises DatabaseFailure."""
+        for _ in range(connections - 1):
+            connection = self._make()
+            connection.connection()
+            with self._lock:
+                self._spare.append(connection)
+
+    def take(self) -> LoopConnection:
+        """A connection that nobody else has. It may have to be opened."""
+        with self._lock:
+            if self.first not in self._taken:
+                connection = self.first
+            else:
+                connection = self._spare.pop() if self._spare else self._make()
+            self._taken = (*self._taken, connection)
+        return connection
+
+    def give_back(self, connection: LoopConnection) -> None:
+        if connection is not self.first or len(self._taken) > 1:
+            connection.close()
+        with self._lock:
+            self._taken = tuple(other for other in self._taken if other is not connection)
+
+    def all(self) -> list[LoopConnection]:
+        """Those that may be open. From any thread."""
+        return [self.first, *(other for other in self._taken if other is not self.first), *self._spare]
+
+    def close(self) -> None:
+        for connection in self.all():
+            connection.close()
+
+
 class LoopConnections(NamedTuple):
-    """The connections of a started manager."""
+    """The connections of a started manager, except those of the pools beyond the first: see ClaimConnections."""
 
     claim: LoopConnection
     settle: LoopConnection

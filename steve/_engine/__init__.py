@@ -8,13 +8,14 @@ four stages:
 
 Beside the stages:
 
+    pools/       claims and workers side by side, each with some of the queues: which there are, and how they change
     records/     keeps and writes what runs leave behind: progress and log lines
     liveness/    heartbeats, and the rescue of jobs whose process died
     upkeep/      what all the others share: supervised threads, periodic duties, backpressure, outages, the watch over health
 
-The manager reaches the engine through four modules: runner.py starts and stops engines, signal_run.py is `run()`,
-registry.py holds the handlers and listeners, and events/calls.py tells listeners what calls did. engine.py is one started
-engine, ending.py says how it ends, and health.py judges whether it works.
+The manager reaches the engine through five modules: runner.py starts and stops engines, scaling.py changes their pools,
+signal_run.py is `run()`, registry.py holds the handlers and listeners, and events/calls.py tells listeners what calls did.
+engine.py is one started engine, ending.py says how it ends, and health.py judges whether it works.
 
 A new kind of verdict is a case in `_model/outcome.py`. A new periodic duty is a class with a method `duties()`, in the folder
 that it serves, or in upkeep/ if it serves none. wiring.py connects it: to the scanner, the thread for duties that ask the

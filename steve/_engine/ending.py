@@ -26,15 +26,16 @@ class Ending:
         """The maintenance thread calls this, because the jobs in the buffer must be given back at once and all workers may be
         busy."""
         self.parts.abandonment.begin()
-        self.parts.workers.stop()
-        self.parts.claimer.buffer.give_back()
+        self.parts.running.signals.stop()
+        self.parts.pools.stop()
 
     def on_last_worker(self) -> None:
-        parts = self.parts
-        parts.settler.set_deadline()  # first, because the next line may wait for the database
-        parts.claimer.end()  # gives back what a claim under way brings
-        parts.queue.end()
-        parts.threads.end_workers()
+        """No handler runs any more. Claims may be under way."""
+        self.parts.settler.set_deadline()
+
+    def on_pools_ended(self) -> None:
+        """All that was claimed has its verdict."""
+        self.parts.queue.end()
 
     def on_all_told(self) -> None:
         """All jobs are settled and all events told: end the other components. The last of them, the maintenance thread, breaks
@@ -43,13 +44,13 @@ class Ending:
         *others, last = (component.end for component in parts.components if component.end is not None)
         try:
             parts.deadlines.end()
-            parts.threads.wait_for_hooks()
+            parts.pools.wait_for_hooks()
             for end in others:
                 end()
             # A process that may still hold jobs leaves its row, so that another process can rescue them. While the
             # database is away, nothing tries to delete the row: the others see that the session is gone.
             is_away = parts.outage.now()[1] >= self._shutdown_grace / 2
-            in_doubt = parts.claimer.in_doubt.exist()
+            in_doubt = parts.pools.neighbours.in_doubt.exist()
             if in_doubt:
                 logger.info("the reply to a claim was lost lately: the row of this process stays, for the rescue of its jobs")
             if not parts.settler.waiting() and not in_doubt and not is_away:
@@ -58,7 +59,7 @@ class Ending:
             logger.warning("this process could not be deregistered: %s", error)
         finally:
             last()
-            parts.connections.claim.close()
+            parts.pools.connections.close()
             parts.connections.settle.close()
             self.has_ended.set()
 

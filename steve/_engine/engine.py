@@ -16,13 +16,15 @@ from steve._engine.ending import Ending
 from steve._engine.health import Idle, Outages, judge_health
 from steve._engine.liveness.reconcile import Held
 from steve._engine.parts import Parts
+from steve._engine.pools.pools import Pools
 from steve._engine.settle.awaited import Awaited
 from steve._engine.settle.commits import Commits
 from steve._engine.upkeep.threads import call_aside
-from steve._engine.work.running import RunningJobs, log_stacks
+from steve._engine.work.running import AllRunning, log_stacks
 from steve._model import json as _json
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict
+from steve._model.pools import PoolState
 from steve._model.settings import Settings
 from steve._runtime.exit import interpreter
 from steve.health import Health
@@ -41,12 +43,14 @@ class Engine:
         self._own_threads = own_threads
         self._parts: Parts
         self.commits: Commits
-        self.running: RunningJobs
+        self.running: AllRunning
+        self.all_pools: Pools
 
     def assemble(self, parts: Parts) -> None:
         self._parts = self.ending.parts = parts
         self.commits = parts.commits
         self.running = parts.running
+        self.all_pools = parts.pools
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 
@@ -55,10 +59,10 @@ class Engine:
         parts = self._parts
         try:
             interpreter.ends_after(self)
-            parts.threads.start_workers()
+            parts.pools.open()
             for component in parts.components:
                 parts.threads.loop(component.name, component.run, daemon=component.daemon)
-            parts.workers.start()
+            parts.pools.begin()
         except BaseException:
             self.give_up()
             raise
@@ -67,7 +71,8 @@ class Engine:
         """End an engine that was started only in part, or not at all."""
         parts = self._parts
         self.ask_to_stop()
-        parts.workers.stop()
+        parts.running.signals.stop()
+        parts.pools.stop()
         # Run each component that got no thread to its end on this one. In this order, each one ends the next when it ends.
         for component in parts.components:
             if not parts.threads.has_loop(component.name):
@@ -76,18 +81,18 @@ class Engine:
 
     def wake(self) -> None:
         """The handlers have changed."""
-        self._parts.claimer.wake(full_scan=True)
+        self._parts.duties.wake(full_scan=True)
 
     def cancel_asked(self, uids: Collection[UUID]) -> None:
         """Somebody has asked to cancel these jobs, and this process may hold some of them. A handler that runs learns of it; a
         job in the buffer is given back, and the settlement, which reads the row, makes it `cancelled`. From any thread."""
         parts = self._parts
-        parts.running.cancel(uids, parts.claimer.buffer.jobs())
+        parts.running.cancel(uids, parts.duties.buffered())
 
     def ask_to_stop(self) -> None:
         """Returns at once, takes no lock and logs nothing: a signal handler may call it."""
         self.stopping = True
-        self._parts.claimer.buffer.close()  # on the calling thread, so that nothing is claimed from now on
+        self._parts.pools.close()  # on the calling thread, so that nothing is claimed from now on
         self._parts.periodic.ask_to_stop()
 
     def stop(self, timeout: float | None) -> StopReport:
@@ -104,7 +109,7 @@ class Engine:
         return StopReport(
             complete=has_ended and not unsettled,
             still_running=tuple(one.job.job(_json.decode_or_text, Status.RUNNING) for one in still_running),
-            returned=parts.claimer.buffer.returned,
+            returned=parts.pools.returned + sum(pool.parts.claimer.buffer.returned for pool in parts.pools.all),
             unsettled=unsettled,
             untold=parts.dispatcher.waiting(),
             seconds=time.monotonic() - began,
@@ -125,20 +130,24 @@ class Engine:
     def leave_to_parent(self) -> None:
         """In the child of a fork, where the engine's threads do not exist: leave the connections to the parent."""
         self._parts.connections.leave_to_parent()
+        for connection in self._parts.pools.connections.all():
+            connection.leave_to_parent()
 
     def health(self) -> Health:
         """Reads only memory: it is cheap, and never waits for the database."""
-        parts = self._parts
+        parts, pools = self._parts, self._parts.pools.all
         vitals: dict[str, Any] = {}
         for component in parts.components:
             vitals |= component.vitals()
         health = Health(
             ok=True,
             running=True,
-            dead_threads=tuple(parts.threads.dead()),
+            dead_threads=tuple(
+                name for threads in (parts.threads, *(pool.parts.threads for pool in pools)) for name in threads.dead()
+            ),
             restarted_threads=parts.replacement.broken(),
             answered=parts.connections.answered_before(listens=self._settings.notify),
-            stuck=parts.stuck.jobs(),
+            stuck=tuple(job for pool in pools for job in pool.parts.stuck.jobs()),
             **vitals,
         )
         failing, seconds = parts.outage.now()
@@ -146,23 +155,24 @@ class Engine:
         if idle is None:  # while all workers are busy none claims, so an earlier failure says nothing about the present
             failing = [loop for loop in failing if loop != LOOP]
         outages = Outages(failing, seconds, parts.liveness.access)
-        return judge_health(health, self._settings, outages, idle or Idle(), parts.threads.workers)
+        return judge_health(health, self._settings, outages, idle or Idle(), sum(pool.spec.workers for pool in pools))
+
+    def pools(self) -> list[PoolState]:
+        """What the pools do at present. Reads only memory. From any thread."""
+        return self._parts.pools.states()
 
     # -- what the parts ask ---------------------------------------------------------------------------------------------
-
-    def on_last_worker(self) -> None:
-        self.ending.on_last_worker()
 
     def held(self) -> Held:
         """The claims that this process knows of. This reads the places in the order in which a job moves, so it can miss only
         two kinds of jobs: one that a worker is taking from the buffer at this moment, and those in the settler's queue."""
         parts = self._parts
-        buffered = {job.key() for job in parts.claimer.buffer.jobs()}
+        buffered = {job.key() for job in parts.duties.buffered()}
         return Held(buffered | set(parts.running.claims()) | parts.settler.claims(), *parts.queue.progress())
 
     def ask_what_was_lost(self) -> bool:
         """Returns whether the reply to a claim was lost lately. If so, the claimer asks now which jobs that claim took."""
-        in_doubt = self._parts.claimer.in_doubt
+        in_doubt = self._parts.pools.neighbours.in_doubt
         in_doubt.ask_now()
         return in_doubt.exist()
 
@@ -171,13 +181,20 @@ class Engine:
 
 
 def _idle(parts: Parts) -> Idle | None:
-    """Returns None while all workers are busy."""
-    if len(parts.running) >= parts.running.workers:
-        return None
-    now, freed_at, claimer = time.monotonic(), parts.running.freed_at, parts.claimer
-    unclaimed = now - max(claimer.schedule.answered_at, freed_at)
-    alone = now - max(claimer.alone_since, freed_at) if claimer.last_chance_is_due else 0.0
-    return Idle(unclaimed, alone, unclaimed if parts.dispatcher.backpressure.engage_if_full() else 0.0)
+    """Of the pool that has been idle for longest. Returns None while all workers are busy."""
+    now, last_chance, is_full = time.monotonic(), parts.pools.neighbours.last_chance, None
+    idle: Idle | None = None
+    for pool in parts.pools.live():
+        running, freed_at = pool.parts.running, pool.parts.running.freed_at
+        if len(running) >= running.workers:
+            continue
+        is_waiting = last_chance.is_due and last_chance.owner is not pool.parts.claimer  # for another pool
+        unclaimed = 0.0 if is_waiting else now - max(pool.parts.claimer.schedule.answered_at, freed_at)
+        alone = now - max(last_chance.since, freed_at) if last_chance.is_due else 0.0
+        is_full = parts.dispatcher.backpressure.engage_if_full() if is_full is None else is_full
+        one = Idle(unclaimed, alone, unclaimed if is_full else 0.0)
+        idle = one if idle is None else Idle(*map(max, idle, one))
+    return idle
 
 
 def stop_all(engines: Sequence[Engine], timeout: float | None) -> StopReport:

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from steve._database.loop_connection import LoopConnections
 from steve._database.statements.processes import ProcessStatements
-from steve._engine.claim.claimer import Claimer
 from steve._engine.events.dispatcher import Dispatcher
 from steve._engine.liveness.liveness import Liveness
+from steve._engine.pools.duties import PoolDuties
+from steve._engine.pools.pools import Pools
 from steve._engine.settle.commits import Commits
 from steve._engine.settle.queue import SettleQueue
 from steve._engine.settle.settler import Settler
@@ -19,9 +20,7 @@ from steve._engine.upkeep.periodic import Periodic
 from steve._engine.upkeep.replacement import Replacement
 from steve._engine.upkeep.threads import Threads
 from steve._engine.work.deadlines import Deadlines
-from steve._engine.work.pool import WorkerPool
-from steve._engine.work.running import RunningJobs
-from steve._engine.work.stuck import StuckHandlers
+from steve._engine.work.running import AllRunning
 
 
 class Component(NamedTuple):
@@ -44,11 +43,10 @@ class Parts(NamedTuple):
     threads: Threads
     connections: LoopConnections
     processes: ProcessStatements
-    claimer: Claimer
-    workers: WorkerPool
-    running: RunningJobs
+    pools: Pools
+    duties: PoolDuties
+    running: AllRunning
     deadlines: Deadlines
-    stuck: StuckHandlers
     queue: SettleQueue
     settler: Settler
     commits: Commits

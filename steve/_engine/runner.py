@@ -8,23 +8,24 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from steve._database import migrations
 from steve._database.connections import Connections
 from steve._database.failures import Connection, DatabaseFailure, Misconfigured, translated
-from steve._database.loop_connection import LoopConnections
+from steve._database.loop_connection import ClaimConnections, LoopConnections
 from steve._database.statements import Statements
 from steve._engine.engine import Engine, stop_all
 from steve._engine.health import STOPPED
 from steve._engine.registry import Registry
 from steve._engine.upkeep.threads import Threads
 from steve._engine.wiring import build, register
+from steve._model.pools import PoolSpec, parse_pools
 from steve._model.process import ID_BITS
-from steve._model.settings import Settings, check_workers
+from steve._model.settings import Settings
 from steve._runtime import fork
 from steve._runtime.log import logger
-from steve.errors import SteveError, Unavailable, shown
+from steve.errors import NotRunning, SteveError, Unavailable, shown
 from steve.health import Health
 from steve.report import StopReport
 from steve.run import uninterrupted
@@ -69,25 +70,28 @@ class Runner:
 
     # -- starting -------------------------------------------------------------------------------------------------------
 
-    def start(self, workers: int, *, migrate: bool) -> None:
-        check_workers(workers)
+    def start(self, workers: object, *, migrate: bool) -> None:
+        specs = parse_pools(workers, self._settings.queues)
         fork.notice_fork()
         with uninterrupted(), self._starting:
-            is_running = self.engine() is not None
-            if not is_running:
-                self._start(workers, migrate)
+            engine = self.engine()
+            is_quiet = engine is not None and not engine.all_pools.live()
+            if engine is None:
+                self._start(specs, migrate)
+            elif is_quiet:
+                self.scale(engine, specs)
         # Log only after the lock is released, because a log handler of the application may call this runner.
-        if is_running:
-            logger.warning("start() was called while the manager runs: nothing changed")
+        if engine is not None and not is_quiet:
+            logger.warning("start() was called while the manager runs: nothing changed; scale() changes its workers")
         else:
-            logger.info("started: %d workers, schema %r", workers, self._settings.schema)
+            logger.info("started: %d workers, schema %r", sum(spec.workers for spec in specs), self._settings.schema)
 
-    def _start(self, workers: int, migrate: bool) -> None:
+    def _start(self, specs: Sequence[PoolSpec], migrate: bool) -> None:
         self._is_asked_to_stop = False
-        self._connections.open()
+        self._connections.open(len(specs))
         earlier = self.engines
         try:
-            engine = self._build(workers, migrate)
+            engine = self._build(specs, migrate)
             engine.start()
         except BaseException:  # a signal handler may raise anything between two lines
             for one in self.engines:
@@ -99,7 +103,7 @@ class Runner:
         if self._is_asked_to_stop:
             engine.ask_to_stop()
 
-    def _build(self, workers: int, migrate: bool) -> Engine:
+    def _build(self, specs: Sequence[PoolSpec], migrate: bool) -> Engine:
         """Builds an engine without starting it, and adds it to _engines. If this fails, nothing of it is left, not even in the
         tables."""
         statements, settings = self._statements, self._settings
@@ -118,7 +122,10 @@ class Runner:
             try:
                 loops = self._connections.for_loops()
                 on_failure.callback(undo, loops.close)
+                claims = ClaimConnections(first=loops.claim, make=self._connections.for_claims)
+                on_failure.callback(undo, claims.close)
                 self._prepare(loops, migrate)
+                claims.prepare(len(specs))
                 on_failure.callback(undo, deregister)
                 process, registered = register(process_id, settings, statements, loops)
                 engine = build(
@@ -129,12 +136,9 @@ class Runner:
                     callers=self._connections,
                     process=process,
                     registered=registered,
-                    threads=Threads(
-                        workers=workers,
-                        own_threads=self._own_threads,
-                        tuning=settings.tuning,
-                        hooks=self._registry.around_thread,
-                    ),
+                    threads=Threads(workers=0, own_threads=self._own_threads, tuning=settings.tuning),
+                    specs=specs,
+                    claim_connections=claims,
                 )
                 running = tuple(earlier for earlier in self.engines if not earlier.wait_for_end(0))
                 self.engines = (*running, engine)
@@ -157,6 +161,15 @@ class Runner:
         loops.settle.connection()  # opened now: a process that cannot settle must not claim
         if loops.claim.route.has_pooler:
             loops.claim.call(_try_transaction)
+
+    def scale(self, engine: Engine, specs: Sequence[PoolSpec]) -> None:
+        """Have these pools in this engine, which runs. Raises NotRunning if it stops."""
+        self._connections.check_size(len(specs))
+        try:
+            if not engine.all_pools.scale(specs):
+                raise NotRunning("the manager was asked to stop, so its workers are not changed any more")
+        except DatabaseFailure as error:
+            raise self._explained(error) from error
 
     # -- stopping -------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
-"""`JobManager.run()`: starts the manager, waits for SIGINT or SIGTERM, and stops it. The only module of steve that installs
-signal handlers.
+"""`JobManager.run()`: starts the manager, waits for SIGINT or SIGTERM, and stops it. SIGTSTP makes it quiet. The only module of
+steve that installs signal handlers.
 """
 
 from __future__ import annotations
@@ -14,17 +14,23 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from steve._engine.runner import Runner, check_timeout
+from steve._engine.scaling import Scaling
 from steve._engine.upkeep.threads import call_aside
+from steve._model.pools import Workers
 from steve._runtime import fork
 from steve._runtime.log import logger
+from steve.errors import NotRunning
 from steve.report import StopReport
+
+QUIET: signal.Signals | None = getattr(signal, "SIGTSTP", None)  # Windows has none
 
 
 class SignalRun:
     """One call of `run()`."""
 
-    def __init__(self, *, runner: Runner, log_patience: float) -> None:
+    def __init__(self, *, runner: Runner, scaling: Scaling, log_patience: float) -> None:
         self._runner = runner
+        self._scaling = scaling
         self._log_patience = log_patience
         self._signals = _Signals()
         self._before: dict[signal.Signals, Any] = {}
@@ -36,7 +42,7 @@ class SignalRun:
         with contextlib.suppress(ValueError):  # the fork was noticed on another thread, where Python refuses this
             _restore(before)
 
-    def run(self, workers: int, stop_timeout: float | None) -> StopReport:
+    def run(self, workers: Workers, stop_timeout: float | None) -> StopReport:
         """Raises ValueError on any thread but the main one."""
         if threading.current_thread() is not threading.main_thread():
             raise ValueError("run() waits for signals, which Python delivers to the main thread only: call start() and stop()")
@@ -52,10 +58,12 @@ class SignalRun:
             if not self._is_hurried:
                 _restore(before)
 
-    def _start(self, workers: int) -> None:
+    def _start(self, workers: Workers) -> None:
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._signals)
+            if QUIET is not None:
+                self._before[QUIET] = signal.signal(QUIET, self._signals.ask_for_quiet)
             self._runner.start(workers, migrate=True)
         except _Interrupted:
             pass  # it counts as a signal that came just after the start
@@ -64,10 +72,17 @@ class SignalRun:
 
     def _wait_for_signal(self) -> None:
         while self._runner.engine() is not None:  # until a signal comes, or a handler calls stop()
-            if (got := self._signals.get(0.5)) is not None:
+            got = self._signals.get(0.5)
+            if got is not None and got is QUIET:
+                call_aside(self._be_quiet, self._log_patience)  # it logs, and a scale() under way may take long
+            elif got is not None:
                 self._runner.request_stop()  # before logging, which blocks if the log is a pipe that nobody reads
                 self._log(logger.info, f"stopping: got {got.name}; a second signal ends the wait for handlers")
                 return
+
+    def _be_quiet(self) -> None:
+        with contextlib.suppress(NotRunning):  # it stops already
+            self._scaling.quiet()
 
     def _stop(self, timeout: float | None) -> StopReport:
         began = time.monotonic()
@@ -106,6 +121,9 @@ class _Signals:
         if self.starting:
             self.starting = False
             raise _Interrupted
+
+    def ask_for_quiet(self, number: int, frame: object) -> None:
+        self._queue.put(number)
 
     def get(self, seconds: float) -> signal.Signals | None:
         try:

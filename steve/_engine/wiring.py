@@ -3,10 +3,13 @@
     claim/  --Claimed-->   work/  --Verdict-->   settle/  --Event-->   events/
     Claimer, JobBuffer     Worker: run, judge    SettleQueue, Settler  Dispatcher, Listeners
 
+The first two stages are there once for each pool of workers: pools/wiring.py puts them together.
+
 Each arrow is a queue; the thread that fills it does not wait for an answer. No lock is held while a user's function runs.
 
-The stages end in the same order. The last worker gives back the buffer and ends the settler's queue. The settler writes the
-remaining verdicts and ends the dispatcher. The dispatcher tells the remaining events and ends all other components.
+The stages end in the same order. The last worker of each pool gives back its buffer, and that of the last pool ends the
+settler's queue. The settler writes the remaining verdicts and ends the dispatcher. The dispatcher tells the remaining events
+and ends all other components.
 
 Workers, settler and dispatcher are not daemon threads: an interpreter that exits without `stop()` waits until every job that
 was begun is settled and the listeners are told. The other threads are daemons:
@@ -21,14 +24,19 @@ was begun is settled and the listeners are told. The other threads are daemons:
 The order of locks: a thread that holds one lock may take only those below it. Each is described where it is made.
 
     Runner._starting             one start at a time; nothing else waits for it
-    Claimer._claiming            one claim at a time; held across the statement
+    Pools._scaling               one thread at a time changes the pools; held while connections open and threads start
+    Pools._ending                one pool ends at a time; held while its claims end
+    Threads._replacing           an executor is replaced, which starts threads
+    Claimer._claiming            one claim of a pool at a time; held across the statement. A thread that holds it takes that of
+                                 another pool only if that is free
     JobBuffer._giving_back       one thread gives back at a time
     Heartbeat._beating           one beat at a time; held across the statement
     LoopConnection: no lock      the locks above and the loops ensure that one thread at a time uses it
+    StuckHandlers._fitting       the number of workers changes; held while slots open
     _Block._sending              one cancel of a handler's statement at a time; held while it is sent
     Turns._counting, RunSignals._changed, ClaimSchedule._expecting, SettleQueue._weighing, Outage._lock,
     Threads._counting, Backpressure._lock, CopyOnWrite._lock, Watchdog._lock, Deadlines._changed, Limit._lock, Window._lock,
-    AttemptLog._changing
+    AttemptLog._changing, Pools._changing, ClaimConnections._lock, LastChance._changing, Neighbours._joining
                                  held to move data; no other lock is taken under one of these
 """
 
@@ -36,20 +44,17 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 
 from steve._database.connections import Connections
 from steve._database.failures import Connection
-from steve._database.loop_connection import LoopConnections
+from steve._database.loop_connection import ClaimConnections, LoopConnections
 from steve._database.statements import Statements
 from steve._database.statements.processes import Registered
-from steve._engine.claim.buffer import JobBuffer
-from steve._engine.claim.claimer import Claimer
-from steve._engine.claim.database import DatabaseClaims, DatabaseScans
+from steve._engine.claim.database import DatabaseClaims
 from steve._engine.claim.expiry import Expiry
-from steve._engine.claim.full_scans import FullScans
+from steve._engine.claim.neighbours import Neighbours
 from steve._engine.claim.notifier import DatabaseListener, Notifier
-from steve._engine.claim.schedule import ClaimSchedule
-from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.engine import Engine
 from steve._engine.events.dispatcher import Dispatcher
 from steve._engine.events.on_done import ForgetEndedElsewhere
@@ -57,6 +62,9 @@ from steve._engine.liveness.cancels import AskedCancels
 from steve._engine.liveness.database import DatabaseLiveness
 from steve._engine.liveness.liveness import Liveness
 from steve._engine.parts import Component, Parts
+from steve._engine.pools.duties import PoolDuties
+from steve._engine.pools.pools import Pools
+from steve._engine.pools.wiring import Shared, make_pool
 from steve._engine.records.recorder import Recorder
 from steve._engine.records.records import Records
 from steve._engine.registry import Registry
@@ -67,20 +75,15 @@ from steve._engine.settle.settler import Settler
 from steve._engine.upkeep.abandonment import Abandonment
 from steve._engine.upkeep.health_watch import HealthWatch
 from steve._engine.upkeep.outage import Outage
-from steve._engine.upkeep.periodic import Duty, Periodic
+from steve._engine.upkeep.periodic import Periodic
 from steve._engine.upkeep.pruning import Pruning
 from steve._engine.upkeep.replacement import Replacement
 from steve._engine.upkeep.threads import Threads
 from steve._engine.upkeep.windows import CleanWindows
 from steve._engine.work.completions import Completions
 from steve._engine.work.deadlines import Deadlines
-from steve._engine.work.limit import Limits
-from steve._engine.work.pool import WorkerPool
-from steve._engine.work.running import RunningJobs
-from steve._engine.work.setup import Setups
-from steve._engine.work.stuck import StuckHandlers
-from steve._engine.work.turns import Turns
-from steve._engine.work.worker import Worker
+from steve._engine.work.running import AllRunning
+from steve._model.pools import PoolSpec
 from steve._model.settings import Settings
 from steve.errors import SchemaError
 
@@ -117,10 +120,12 @@ def build(
     process: str,
     registered: Registered,
     threads: Threads,
+    specs: Sequence[PoolSpec],
+    claim_connections: ClaimConnections,
 ) -> Engine:
-    """Returns an engine that is not started yet. `process`: the name of this process. `callers`: for what handlers send."""
+    """Returns an engine that is not started yet, with pools of these kinds. `process`: the name of this process. `callers`: for
+    what handlers send. `threads`: for the loops."""
     tuning = settings.tuning
-    workers = threads.workers
     engine = Engine(process=process, process_id=registered.id, settings=settings, own_threads=threads.own_threads)
     outage = Outage()
 
@@ -140,12 +145,9 @@ def build(
         tuning=tuning,
         hooks=registry.around_thread,
     )
-    schedule = ClaimSchedule(
-        poll_interval=settings.poll_interval, tuning=tuning, processes=lambda: liveness.heartbeat.processes
-    )
     commits = Commits(
         process=process,
-        schedule=schedule,
+        expect=lambda queue, seconds: duties.expect(queue, seconds),
         listeners=registry.listeners,
         dispatcher=dispatcher,
         doubt_tables=lambda: liveness.doubt_tables(),
@@ -163,52 +165,63 @@ def build(
     )
     settler = Settler(queue=queue, database=settlement, commits=commits, outage=outage, tuning=tuning)
 
-    # claim
-    claims = DatabaseClaims(statements=statements.claims, connections=connections, process_id=registered.id, settings=settings)
-    claimer = Claimer(
-        database=claims,
-        buffer=JobBuffer(put_verdict=queue.put, tuning=tuning),
-        schedule=schedule,
-        sizer=ClaimSizer(handlers=registry.handlers, workers=workers, tuning=tuning),
-        outage=outage,
-        tuning=tuning,
-    )
-
-    # work
+    # claim and work: the pools
     completions = Completions(
         process=process,
         statements=statements.completion,
         connections=callers,
         max_result_bytes=settings.max_result_bytes,
-        workers=workers,
+        workers=lambda: running.workers,
     )
     deadlines = Deadlines(start=lambda run: threads.loop("steve-deadlines", run, daemon=True))
-    running = RunningJobs(workers=workers, deadlines=deadlines, completions=completions, records=records)
-    turns = Turns(threads=threads, signals=running.signals, engine=engine)
-    stuck = StuckHandlers(
-        turns=turns,
-        running=running,
-        claimer=claimer,
-        listeners=registry.stuck_listeners,
-        soon=lambda duty: watcher.soon(duty),
-    )
-    limits = Limits(handlers=registry.handlers, settings=settings, deadlines=deadlines, stuck=stuck)
-    worker = Worker(
+    running = AllRunning(deadlines=deadlines, completions=completions, records=records)
+    neighbours = Neighbours(tuning=tuning)
+
+    def on_exit() -> None:
+        running.signals.stop()
+        engine.ask_to_stop()
+
+    shared = Shared(
+        settings=settings,
+        statements=statements.claims,
+        connections=connections,
         process=process,
+        process_id=registered.id,
         registry=registry,
-        claimer=claimer,
         queue=queue,
-        running=running,
-        setups=Setups(registry=registry, limits=limits, records=records, settings=settings),
-    )
-    pool = WorkerPool(
-        claimer=claimer,
-        worker=worker,
-        turns=turns,
-        outcomes=queue,
         events=dispatcher.backpressure,
+        running=running,
+        deadlines=deadlines,
+        outage=outage,
+        loops=threads,
+        processes=lambda: liveness.heartbeat.processes,
+        soon=lambda duty: watcher.soon(duty),
+        close_scan=lambda: duties.close_scan(),
+        on_exit=on_exit,
+    )
+    pools = Pools(
+        make=lambda spec: make_pool(spec, pools, shared),
+        connections=claim_connections,
+        neighbours=neighbours,
+        running=running,
+        on_last_worker=engine.ending.on_last_worker,
+        on_all_ended=engine.ending.on_pools_ended,
+    )
+    claims = DatabaseClaims(
+        statements=statements.claims,
+        connection=claim_connections.first,
+        process_id=registered.id,
+        settings=settings,
+    )
+    duties = PoolDuties(
+        pools=pools,
+        database=claims,
+        put_verdict=queue.put,
+        outage=outage,
+        close_scan=connections.scan.close,
         tuning=tuning,
     )
+    pools.add(specs)
 
     # liveness and upkeep
     presence = DatabaseLiveness(
@@ -222,14 +235,13 @@ def build(
         outage=outage,
         settings=settings,
     )
-    full_scans = FullScans(
-        database=DatabaseScans(statements=statements.claims, connection=connections.scan),
-        claimer=claimer,
-        take_up_lost=pool.take_up_lost,
+    expiry = Expiry(
+        database=claims,
+        between_claims=lambda call: None if engine.stopping else duties.between_claims(call),
+        events=commits,
         outage=outage,
         tuning=tuning,
     )
-    expiry = Expiry(database=claims, claimer=claimer, events=commits, outage=outage, tuning=tuning)
     on_done = ForgetEndedElsewhere(
         listeners=registry.listeners,
         dispatcher=dispatcher,
@@ -242,19 +254,25 @@ def build(
         statements=statements.control,
         process_id=registered.id,
         settings=settings,
-        holds_jobs=lambda: bool(len(running) or claimer.buffer.jobs()),
+        holds_jobs=lambda: bool(len(running) or duties.buffered()),
         cancel_asked=engine.cancel_asked,
     )
     pruning = Pruning(connection=connections.scan, statements=statements, settings=settings)
     health_watch = HealthWatch(engine=engine, listeners=registry.health_listeners, tuning=tuning)
-    replacement = Replacement(threads=threads, turns=turns, doubt_everything=liveness.doubt_everything, tuning=tuning)
-    abandonment = Abandonment(connections=connections, is_anything_owed=engine.ending.is_anything_owed, tuning=tuning)
-    give_back_old = Duty("give back old jobs", tuning.buffer_age / 4, claimer.buffer.give_back_old)
-    periodic = Periodic(duties=[give_back_old, *abandonment.duties(), *replacement.duties()], on_stop=engine.ending.on_stop)
+    replacement = Replacement(
+        threads=threads, pools=lambda: pools.all, doubt_everything=liveness.doubt_everything, tuning=tuning
+    )
+    pools.on_ended = replacement.on_pool_ended
+    abandonment = Abandonment(
+        connections=lambda: [*claim_connections.all(), connections.scan, connections.settle],
+        is_anything_owed=engine.ending.is_anything_owed,
+        tuning=tuning,
+    )
+    periodic = Periodic(duties=[*duties.upkeep(), *abandonment.duties(), *replacement.duties()], on_stop=engine.ending.on_stop)
     windows = CleanWindows(statements=statements.unique, connection=connections.scan, tuning=tuning)
     scanner = Periodic(
         duties=[
-            *full_scans.duties(),
+            *duties.scans(),
             *liveness.duties(),
             *cancels.duties(),
             *on_done.duties(),
@@ -279,8 +297,8 @@ def build(
     if settings.notify:
         notifier = Notifier(
             database=DatabaseListener(connection=connections.listen, statements=statements.notifications),
-            claimer=claimer,
-            stand_back=schedule.crowd.stand_back_seconds,
+            claimer=duties,
+            stand_back=duties.stand_back_seconds,
             engine=engine,
             outage=outage,
             tuning=tuning,
@@ -291,7 +309,7 @@ def build(
 
         components.append(Component("steve-notifier", notifier.run, notifier.end, vitals=listening))
     components += [
-        Component("steve-scanner", scan, scanner.end, vitals=lambda: {"scan_seconds": claimer.watermarks.scan_seconds}),
+        Component("steve-scanner", scan, scanner.end, vitals=duties.vitals),
         Component("steve-watcher", watcher.run, watcher.end),
         # ends before the row of the process is deleted: a heartbeat would insert it again
         Component("steve-heartbeat", heartbeat.run, heartbeat.end, vitals=lambda: {"heartbeat_age": heartbeat.age()}),
@@ -303,11 +321,10 @@ def build(
             threads=threads,
             connections=connections,
             processes=statements.processes,
-            claimer=claimer,
-            workers=pool,
+            pools=pools,
+            duties=duties,
             running=running,
             deadlines=deadlines,
-            stuck=stuck,
             queue=queue,
             settler=settler,
             commits=commits,

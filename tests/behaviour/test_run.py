@@ -120,6 +120,38 @@ def test_after_a_signal_the_running_handler_finishes_and_the_program_exits_with_
     assert processes(conn, schema) == 0
 
 
+QUIET = """
+manager.set_handler("first", lambda job: (sys.stdin.readline(), say("begun")))
+manager.set_handler("second", lambda job: say("begun the second"))
+manager.create("first")
+
+def watch():
+    while manager._runner.engine() is None or not manager.health().running:
+        time.sleep(0.01)
+    while manager._runner.engine().all_pools.live():
+        time.sleep(0.01)
+    say("quiet")
+
+threading.Thread(target=watch, daemon=True).start()
+say("started")
+say("complete", manager.run("*:2").complete)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGTSTP"), reason="this system has no SIGTSTP")
+def test_sigtstp_makes_it_quiet_and_sigterm_stops_it(program: Callable[[str], Program], manager: JobManager) -> None:
+    running = program(QUIET)
+    assert running.read() == "started"
+    until(lambda: manager.fetch_all("running"))
+    running.send(signal.SIGTSTP)
+    assert running.read() == "quiet"
+    second = manager.create("second")
+    running.send(signal.SIGTERM)
+    code, out, err = running.let_end()
+    assert (code, out) == (0, ["begun", "complete True"]), err
+    assert manager.find(second) == second
+
+
 def test_run_returns_an_incomplete_report_when_a_handler_outlasts_its_stop_timeout(
     program: Callable[[str], Program], manager: JobManager
 ) -> None:

@@ -70,8 +70,9 @@ class Creator:
         key = f"key {chance.randrange(self.options.keys)}" if self.options.keys else None
         how = cast(OnConflict, self.options.on_conflict)
         return NewJob(
-            chance.choice(self.options.types), payload, self.options.max_attempts, "none", unique=key, on_conflict=how
-        )
+            chance.choice(self.options.types), payload, self.options.max_attempts, "none", unique=key, on_conflict=how,
+            queue=chance.choice(self.options.queues),
+        )  # fmt: skip
 
     def _create(self, chance: random.Random) -> None:
         job = self._job(chance)
@@ -80,7 +81,7 @@ class Creator:
     def _send(self, job: NewJob, connection: object = None) -> Job:
         return self.manager.create(
             job.type, job.payload, max_attempts=job.max_attempts, backoff_strategy="none",
-            unique=job.unique, on_conflict=job.on_conflict or "return", connection=connection,
+            queue=job.queue, unique=job.unique, on_conflict=job.on_conflict or "return", connection=connection,
         )  # fmt: skip
 
     def _create_many(self, chance: random.Random) -> None:

@@ -12,7 +12,7 @@ class WorkerOptions:
     schema: str
     ledger: str
     """The directory of the ledger's files."""
-    workers: int = 4
+    workers: int | str = 4
     types: tuple[str, ...] = ("a", "b")
     interrupt: bool = False
     """Interrupt the handlers at their deadline."""
@@ -45,6 +45,7 @@ class CreatorOptions:
     ms: tuple[float, float] = (0.0, 5.0)
     """The least and the most milliseconds that a handler takes."""
     max_attempts: int = 3
+    queues: tuple[str, ...] = ("default",)
     keys: int = 0
     """How many keys its jobs share as their `unique`; 0: they have none."""
     on_conflict: str = "return"

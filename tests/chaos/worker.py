@@ -1,8 +1,8 @@
 """A process that works: `python -m tests.chaos.worker`. processes.py starts and steers it.
 
 The first line on stdin holds the options, and the process answers `{"started": ...}`. The order `hog SECONDS` makes it take all
-connections of its pool for so long. The order `stop`, the end of stdin and SIGTERM stop it. Then it answers with what stop()
-reported and what the manager left behind.
+connections of its pool for so long, `scale TEXT` changes its pools of workers, and `quiet` makes its manager quiet. The order
+`stop`, the end of stdin and SIGTERM stop it. Then it answers with what stop() reported and what the manager left behind.
 
 A job's payload tells its handler what to do. `k` is the job's name, `ms` how long the handler takes, `raises` on how many
 attempts it raises, and `do` anything else (see `_do`, effects.py and misdeeds.py).
@@ -10,6 +10,7 @@ attempts it raises, and `do` anything else (see `_do`, effects.py and misdeeds.p
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import logging
@@ -26,7 +27,7 @@ from uuid import uuid4
 
 from psycopg_pool import ConnectionPool
 
-from steve import Job, JobManager, Snooze, Unavailable, current_run
+from steve import Job, JobManager, NotRunning, Snooze, Unavailable, current_run
 
 from .effects import ONCE, do_once
 from .ledger import Ledger
@@ -63,7 +64,7 @@ def main() -> None:
     manager.on_done(None, lambda job: ledger.note("listener", k=job.payload["k"], status=str(job.status), pid=os.getpid()))
     # A child that multiprocessing forks closes sys.stdin. It would wait for the thread that reads it, which the child lacks.
     orders, sys.stdin = sys.stdin, None
-    threading.Thread(target=_listen, args=(orders, pool), daemon=True).start()
+    threading.Thread(target=_listen, args=(orders, manager, pool), daemon=True).start()
     _say({"started": os.getpid()})
     while True:
         try:
@@ -95,13 +96,16 @@ class _Doubts(logging.Filter):
         return record.levelno >= logging.WARNING
 
 
-def _listen(orders: TextIO, pool: ConnectionPool[Any] | None) -> None:
+def _listen(orders: TextIO, manager: JobManager, pool: ConnectionPool[Any] | None) -> None:
     """Take orders, on a thread of its own."""
     for line in orders:
         order, *arguments = line.split()
         if order == "hog":
             assert pool is not None
             threading.Thread(target=_hog, args=(pool, float(arguments[0])), daemon=True).start()
+        elif order in ("scale", "quiet"):
+            with contextlib.suppress(NotRunning, Unavailable):  # it stops, or the database is away: the next order will do
+                manager.scale(arguments[0]) if order == "scale" else manager.quiet()
         else:
             break
     os.kill(os.getpid(), signal.SIGTERM)

@@ -124,9 +124,10 @@ class Planned:
         self._claims: dict[tuple[str, ...] | None, ClaimStatements] = {}
 
     def claims(self, queues: tuple[str, ...] | None = None) -> ClaimStatements:
-        """Of a process that serves these queues: they are in the text."""
+        """Of a pool that serves these queues, or all but those with a "-": they are in the text."""
         if queues not in self._claims:
-            self._claims[queues] = ClaimStatements(self._script(), queues)
+            excluded = () if queues is None else tuple(name.removeprefix("-") for name in queues if name.startswith("-"))
+            self._claims[queues] = ClaimStatements(self._script(), None if excluded else queues, excluded)
         return self._claims[queues]
 
 
@@ -176,6 +177,7 @@ CLAIMS: dict[str, tuple[tuple[str, ...] | None, Demand]] = {
     "of any type": (None, demand(100, any_type=True)),
     "of a fallback alone": (None, demand(100, any_type=True, types=0)),
     "of two queues": (("default", "other"), demand(100)),
+    "of all but two queues": (("-mail", "-other"), demand(100)),
     "few of each type": (None, demand(100, any_type=True, most=10)),
     "above a watermark": (None, demand(100, priorities=1)),
     "above many watermarks": (("default",), demand(500, priorities=50)),

@@ -24,7 +24,8 @@ class Handling:
         self.cancelled: list[bool] = []
         self.harness = PoolHarness(1, self.handle)
         self.engine = Engine(process="host:1", process_id=1, settings=Settings(), own_threads=threading.local())
-        parts: Any = SimpleNamespace(running=self.harness.running, claimer=self.harness.claimer, commits=None)
+        duties = SimpleNamespace(buffered=self.harness.buffer.jobs)
+        parts: Any = SimpleNamespace(running=self.harness.running, duties=duties, pools=None, commits=None)
         self.engine.assemble(cast(Parts, parts))
 
     def handle(self, job: Job) -> None:

@@ -505,7 +505,7 @@ MUTANTS = (
         "a stop does not give back the jobs that were claimed and have not begun",
         "behaviour/test_start_stop.py::test_jobs_not_begun_are_given_back_at_once_though_a_handler_still_runs",
         Edit(
-            "_engine/ending.py",
+            "_engine/pools/pool.py",
             "self.parts.workers.stop()\n        self.parts.claimer.buffer.give_back()",
             "self.parts.workers.stop()",
         ),
@@ -1149,7 +1149,9 @@ MUTANTS = (
         "M103c",
         "there are as many slots as stuck handlers, without end",
         "behaviour/test_stuck.py::test_there_are_no_more_slots_than_workers_and_health_says_when_that_is_not_enough",
-        Edit("_engine/work/stuck.py", "wanted = min(len(self._limits), self._most)", "wanted = len(self._limits)"),
+        Edit(
+            "_engine/work/stuck.py", "wanted = min(len(self._limits), self._turns.without_slots)", "wanted = len(self._limits)"
+        ),
     ),
     Mutant(
         "M103d",
@@ -1265,7 +1267,7 @@ MUTANTS = (
         "M157",
         "a run that has completed its job hears that the job was lost",
         "engine/work/test_running.py::test_a_job_that_its_handler_has_completed_is_not_lost",
-        Edit("_engine/work/running.py", "set(lost).difference(self._completing)", "set(lost)"),
+        Edit("_engine/work/running.py", "set(lost).difference(self.completing)", "set(lost)"),
     ),
     Mutant(
         "M158",
@@ -1473,6 +1475,48 @@ MUTANTS = (
         "warnings vanish in a program that has set up no logging",
         "behaviour/test_logs.py::test_a_program_without_any_logging_still_sees_warnings",
         Edit("_runtime/capture.py", "                resort.handle(record)", "                pass"),
+    ),
+    Mutant(
+        "P1",
+        "the pool for the rest also claims the queues that other pools name",
+        "behaviour/test_pools.py::test_the_rest_is_for_all_queues_that_no_other_pool_names",
+        Edit("_model/pools.py", "return PoolSpec(workers, None, tuple(sorted(without)))", "return PoolSpec(workers, None)"),
+    ),
+    Mutant(
+        "P2",
+        "a smaller pool keeps the jobs that were claimed for more workers",
+        "behaviour/test_pools.py::test_a_smaller_pool_gives_back_what_has_not_begun",
+        Edit(
+            "_engine/pools/pool.py",
+            "parts.claimer.buffer.give_back()  # it was claimed for more workers",
+            "pass",
+        ),
+        Edit("_engine/pools/duties.py", "pool.parts.claimer.buffer.give_back_old()", "pass"),
+        note="without the duty as well, which gives back what lies there for a second",
+    ),
+    Mutant(
+        "P3",
+        "a pool that was made smaller goes on with all its workers",
+        "engine/work/test_turns.py::test_chains_beyond_a_smaller_size_end_after_their_turns",
+        Edit("_engine/work/turns.py", "            self.without_slots = workers\n", "            pass\n"),
+    ),
+    Mutant(
+        "P4",
+        "after a lost reply, a job that another pool has claimed is taken for one of the lost claim",
+        "engine/claim/test_neighbours.py::test_while_another_claim_is_under_way_nothing_is_asked_and_the_question_stays_due",
+        Edit("_engine/claim/lost_replies.py", "return self._ask() if nobody_claims else 0", "return self._ask()"),
+    ),
+    Mutant(
+        "P5",
+        "a job on its last chance begins while another pool has jobs",
+        "engine/claim/test_neighbours.py::test_a_neighbour_with_a_claim_under_way_or_a_full_buffer_may_hold_jobs",
+        Edit("_engine/claim/claimer.py", "return self._claiming.is_held or bool(self.buffer)", "return False"),
+    ),
+    Mutant(
+        "P6",
+        "the workers of a pool that ends while it owns the last chance leave all others waiting",
+        "engine/claim/test_neighbours.py::test_the_last_chance_ends_with_the_claimer_that_has_seen_it",
+        Edit("_engine/claim/neighbours.py", "        self.end_last_chance(claimer)\n\n    def others", "\n    def others"),
     ),
     Mutant(
         "M76",

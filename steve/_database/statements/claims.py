@@ -41,14 +41,17 @@ def with_filters(text: str, filters: Sequence[ClaimFilter]) -> str:
 class ClaimStatements:
     """Claiming jobs, and finding out what earlier claims took."""
 
-    def __init__(self, script: Script, queues: Sequence[str] | None) -> None:
-        """`queues`: the queues that are served. None: all."""
-        self._script = script
-        self._queues = queues
+    def __init__(self, script: Script, queues: Sequence[str] | None, excluded: Sequence[str] = ()) -> None:
+        """`queues`: the queues that are served. None: all but the `excluded` ones."""
+        names = ("claim_jobs", "find_heads", "time_full_scan")
+        self._script = script.with_texts({name: with_filters(script.text(name), _filters(queues, excluded)) for name in names})
+        self._unfiltered = script
+        self._queues = excluded if queues is None else queues
         self._left_out: set[str] = set()
-        filters = [] if queues is None else [ClaimFilter("queue = any(%(queues)s)")]
-        for name in ("claim_jobs", "find_heads", "time_full_scan"):
-            script.set_text(name, with_filters(script.text(name), filters))
+
+    def for_pool(self, queues: Sequence[str] | None, excluded: Sequence[str]) -> ClaimStatements:
+        """The same statements, for other queues."""
+        return ClaimStatements(self._unfiltered, queues, excluded)
 
     def claim_jobs(self, connection: Connection, process_id: int, max_crashes: int, demand: Demand) -> ClaimReply:
         """Claim at most `demand.n` jobs, and besides them at most `demand.crashed` that crashed."""
@@ -143,12 +146,19 @@ class ClaimStatements:
         return [(row[0], row[1]) for row in self._script.rows(connection, "find_horizon", {})]
 
 
+def _filters(queues: Sequence[str] | None, excluded: Sequence[str]) -> list[ClaimFilter]:
+    if queues is not None:
+        return [ClaimFilter("queue = any(%(queues)s)")]
+    return [ClaimFilter("queue <> all(%(queues)s)")] if excluded else []
+
+
 class _Served(NamedTuple):
     """Which jobs are for this process."""
 
     types: list[str]
     any_type: bool
     queues: list[str]
+    """Those of the filter: the queues that are served, or excluded."""
 
     def parameters(self) -> dict[str, Any]:
         return {"types": text_array(self.types), "any_type": self.any_type, "queues": text_array(self.queues)}

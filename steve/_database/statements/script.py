@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -36,6 +37,12 @@ class Script:
     def set_text(self, name: str, text: str) -> None:
         """Replace a text. Call it before the statement is sent for the first time."""
         self._texts[name] = text
+
+    def with_texts(self, texts: Mapping[str, str]) -> Script:
+        """A script that differs in these texts only."""
+        other = copy(self)
+        other._texts = {**self._texts, **texts}
+        return other
 
     def table(self, name: str) -> str:
         """The full name of a table, for PostgreSQL's functions that take it as text."""

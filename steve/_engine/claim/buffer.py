@@ -109,6 +109,10 @@ class JobBuffer:
         self._head_before = head
         return False
 
+    def refuse(self, job: Claimed) -> None:
+        """Give back a job that has not been added."""
+        self._put_verdict(judge(job, NotBegun(), None))
+
     # -- given back -----------------------------------------------------------------------------------------------------
 
     def give_back(self, older_than: float = 0.0) -> int:

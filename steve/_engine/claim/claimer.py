@@ -13,6 +13,7 @@ from steve._database.failures import DatabaseFailure, Misconfigured, Transient
 from steve._engine.claim.buffer import JobBuffer
 from steve._engine.claim.claim_lock import ClaimLock
 from steve._engine.claim.lost_replies import LostReplies
+from steve._engine.claim.neighbours import Neighbours
 from steve._engine.claim.port import LOOP, ClaimPort
 from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.claim.sizer import ClaimSizer
@@ -20,7 +21,6 @@ from steve._engine.claim.watermarks import Watermarks
 from steve._engine.upkeep.outage import Outage
 from steve._model.claim import ClaimReply, Demand
 from steve._model.claimed import Claimed
-from steve._model.tuning import Tuning
 from steve._runtime.log import logger
 
 T = TypeVar("T")
@@ -35,24 +35,26 @@ class Claimer:
         schedule: ClaimSchedule,
         sizer: ClaimSizer,
         outage: Outage,
-        tuning: Tuning,
+        neighbours: Neighbours,
     ) -> None:
+        """`neighbours`: it joins them here."""
         self.buffer = buffer
         self.schedule = schedule
         self.sizer = sizer
         clock = self._clock = schedule.clock
+        tuning = self._tuning = neighbours.tuning
         self.watermarks = Watermarks(tuning=tuning, clock=clock)
-        self._lost_replies = LostReplies(database=database, take_up=self._put_into_buffer, tuning=tuning, clock=clock)
-        self.in_doubt = self._lost_replies.in_doubt
+        self._lost_replies = LostReplies(
+            database=database, take_up=self._take_up, neighbours=neighbours, claimer=self, clock=clock
+        )
+        self.in_doubt = neighbours.in_doubt
+        self.last_chance = neighbours.last_chance
+        self.neighbours = neighbours
         self._database = database
         self._outage = outage
-        self._tuning = tuning
-        self._claiming = ClaimLock()
-        self.last_chance_is_due = False
-        """A job on its last chance is due or runs: no other may begin. `claim_alone()` and `work/stuck.py` reset this."""
-        self.alone_since = 0.0
-        """When `last_chance_is_due` was last set, by time.monotonic()."""
+        self._claiming = ClaimLock(clock=clock)
         self._alone_not_before = 0.0
+        neighbours.join(self)
 
     def wake(self, *, full_scan: bool = False) -> None:
         """There may be new jobs: claim at once. `full_scan`: they may be below the watermarks. From any thread."""
@@ -68,7 +70,8 @@ class Claimer:
         if not self.schedule.is_due() or not self._claiming.acquire():
             return 0  # no wake-up is lost: the thread that holds the lock checks for one in _end_claim()
         try:
-            return 0 if self.buffer.is_closed else self._claim(idle)
+            # Look at the last chance under the lock: the pool that runs such a job looks at the lock after that was set.
+            return 0 if self.buffer.is_closed or self.last_chance.is_due else self._claim(idle)
         finally:
             self._end_claim()
 
@@ -136,9 +139,7 @@ class Claimer:
             self.watermarks.claimed(reply, full_scan=demand.watermarks is None, cut_off=cut_off)
             self._put_into_buffer(reply.jobs)
             if reply.last_chance and self._clock() >= self._alone_not_before:
-                if not self.last_chance_is_due:
-                    self.alone_since = self._clock()
-                self.last_chance_is_due = True
+                self.last_chance.begin(self)
                 self.schedule.ring()
         except (Transient, Misconfigured):
             raise  # the claim took no job
@@ -156,6 +157,18 @@ class Claimer:
             # reply was lost, and its jobs are asked for.
             self.in_doubt.answered(jobs)
             self.buffer.add(jobs, seconds_each)
+
+    def _take_up(self, jobs: list[Claimed]) -> None:
+        """These jobs came with an answer about a lost reply. It may have been the reply to another pool's claim."""
+        served: list[Claimed] = []
+        others: list[Claimed] = []
+        for job in jobs:
+            (served if self._database.serves(job.queue) else others).append(job)
+        if others:
+            self.in_doubt.answered(others)
+            for job in others:
+                self.buffer.refuse(job)
+        self._put_into_buffer(served)
 
     # -- a job on its last chance ---------------------------------------------------------------------------------------
 
@@ -179,8 +192,8 @@ class Claimer:
                 schedule.answered(woken=False, jobs=0, is_more_due=False)
             next_at = schedule.next_after_poll()
             if not jobs and (quiet or not is_due):  # the job is gone, or another process has it
-                self.last_chance_is_due = False
                 self._alone_not_before = next_at
+                self.neighbours.end_last_chance(self)
                 self.wake(full_scan=True)
             # The job is the last one in the buffer, unless a worker took it that had not yet noticed that a job on its last
             # chance is due. That worker gives it back.
@@ -213,12 +226,32 @@ class Claimer:
         finally:
             self._end_claim()
 
-    def end(self) -> None:
+    def end(self, *, is_last: bool = True) -> None:
         """Give back the jobs in the buffer, and those that a claim took whose reply was lost. No job gets into the buffer after
-        this."""
+        this. `is_last`: no other claimer of the engine asks about that reply."""
         self.buffer.close()
-        with self._claiming:
-            if self.in_doubt.exist():
-                # If the database stays away, another process rescues the jobs.
-                self._lost_replies.ask_at_last(self._outage, self.schedule.pause)
+        self._claiming.acquire_for_good()
+        if is_last and self.in_doubt.exist():
+            # If the database stays away, another process rescues the jobs.
+            self._lost_replies.ask_at_last(self._outage, self.schedule.pause)
         self.buffer.give_back()
+        self.neighbours.leave(self)
+
+    def others_may_hold_jobs(self) -> bool:
+        """Whether another pool has jobs in its buffer, or a claim under way."""
+        return any(other.may_hold_jobs() for other in self.neighbours.others(self))
+
+    # -- as the other claimers of the engine see it ---------------------------------------------------------------------
+
+    def pause(self) -> Callable[[], None] | None:
+        return self._end_claim if self._claiming.acquire() else None
+
+    def may_hold_jobs(self) -> bool:
+        # In this order: a claim puts its jobs into the buffer before it lets go of the lock.
+        return self._claiming.is_held or bool(self.buffer)
+
+    def claiming_since(self) -> float | None:
+        return self._claiming.since if self._claiming.is_held else None
+
+    def ring(self) -> None:
+        self.schedule.ring()

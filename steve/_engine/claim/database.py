@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from steve._database.loop_connection import LoopConnection, LoopConnections
+from steve._database.loop_connection import LoopConnection
 from steve._database.statements.claims import ClaimStatements
 from steve._model.claim import ClaimReply, Demand, Watermark
 from steve._model.claimed import Claimed, Settled
@@ -15,32 +15,42 @@ from steve._model.settings import Settings
 
 class DatabaseClaims:
     def __init__(
-        self, *, statements: ClaimStatements, connections: LoopConnections, process_id: int, settings: Settings
+        self,
+        *,
+        statements: ClaimStatements,
+        connection: LoopConnection,
+        process_id: int,
+        settings: Settings,
+        serves: Callable[[str], bool] = lambda queue: True,
     ) -> None:
+        """`serves(queue)`: as `ClaimPort`."""
         self._statements = statements
-        self._connections = connections
+        self._connection = connection
+        self.serves = serves
         self._process_id = process_id
         self._max_crashes = settings.max_crashes
         self._notify = settings.notify
 
     def claim(self, demand: Demand) -> ClaimReply:
         claim = self._statements.claim_jobs
-        return self._connections.claim.call(lambda ours: claim(ours, self._process_id, self._max_crashes, demand))
+        return self._connection.call(lambda ours: claim(ours, self._process_id, self._max_crashes, demand))
 
-    def expire(self) -> Sequence[tuple[Verdict, Settled]]:
-        return self._connections.claim.call(lambda ours: self._statements.expire_jobs(ours, notify=self._notify))
+    def expire(self, connection: LoopConnection) -> Sequence[tuple[Verdict, Settled]]:
+        return connection.call(lambda ours: self._statements.expire_jobs(ours, notify=self._notify))
 
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         find = self._statements.find_claimed
-        return self._connections.claim.call(lambda ours: find(ours, self._process_id, answered))
+        return self._connection.call(lambda ours: find(ours, self._process_id, answered))
 
 
 class DatabaseScans:
     """On the scanner's connection, so that no claim waits."""
 
-    def __init__(self, *, statements: ClaimStatements, connection: LoopConnection) -> None:
+    def __init__(self, *, statements: ClaimStatements, connection: LoopConnection, close: Callable[[], None]) -> None:
+        """`close()`: closes the connection unless somebody else needs it."""
         self._statements = statements
         self._connection = connection
+        self._close = close
 
     def find_heads(self, demand: Demand) -> dict[int, Watermark]:
         return self._connection.call(lambda ours: self._statements.find_heads(ours, demand))
@@ -52,4 +62,4 @@ class DatabaseScans:
         return self._connection.call(self._statements.find_horizon)
 
     def close(self) -> None:
-        self._connection.close()
+        self._close()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from steve._database.failures import DatabaseFailure
-from steve._engine.claim.claimer import Claimer
+from steve._database.loop_connection import LoopConnection
 from steve._engine.claim.port import LOOP
 from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Duty
@@ -21,9 +21,12 @@ from steve._model.outcome import Verdict
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
 
+Expired = Sequence[tuple[Verdict, Settled]]
+BetweenClaims = Callable[[Callable[[LoopConnection], Expired]], Expired | None]
+
 
 class ExpiryPort(Protocol):
-    def expire(self) -> Sequence[tuple[Verdict, Settled]]:
+    def expire(self, connection: LoopConnection) -> Expired:
         """Cancel some jobs that have not begun in time, and return them; none: there are no more. Raises DatabaseFailure."""
 
 
@@ -42,14 +45,16 @@ class Expiry:
         self,
         *,
         database: ExpiryPort,
-        claimer: Claimer,
+        between_claims: BetweenClaims,
         events: ExpiryEvents,
         outage: Outage,
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`between_claims(call)` calls this with the connection of a claimer that makes no claim. It returns None at once if a
+        claim is under way, and if the engine stops: that may end before it tells the listeners, so it leaves this to others."""
         self._database = database
-        self._claimer = claimer
+        self._between_claims = between_claims
         self._events = events
         self._outage = outage
         self._tuning = tuning
@@ -61,12 +66,12 @@ class Expiry:
         return [Duty("cancel what has expired", min(self._tuning.scan_check, self._tuning.expiry_check), self.work)]
 
     def work(self) -> None:
-        """Returns at once if no look is due, or if a claim is under way. A stopping process may end before it tells the
-        listeners, so it leaves this to others, as does one whose listeners are slow."""
-        if self._clock() < self._due_at or self._claimer.buffer.is_closed or self._events.is_full():
+        """Returns at once if no look is due, or if a claim is under way. A process whose listeners are slow leaves this to
+        others."""
+        if self._clock() < self._due_at or self._events.is_full():
             return
         try:
-            expired = self._claimer.between_claims(self._database.expire)
+            expired = self._between_claims(self._database.expire)
         except DatabaseFailure as error:
             self._due_at = self._clock() + self._tuning.expiry_check
             self._outage.failed(LOOP, error)

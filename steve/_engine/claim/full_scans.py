@@ -1,6 +1,5 @@
-"""The scanner's duties for claims. While full scans are slow, the scanner looks beside the claims for jobs below the
-watermarks, and logs what makes full scans slow. It also takes up the jobs of claims whose reply was lost, because all workers
-may be busy.
+"""The scanner's duty for the claims of a pool. While full scans are slow, the scanner looks beside the claims for jobs below
+the watermarks, and logs what makes full scans slow.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from typing import Protocol
 from steve._database.failures import DatabaseFailure
 from steve._engine.claim.claimer import Claimer
 from steve._engine.upkeep.outage import Outage
-from steve._engine.upkeep.periodic import Duty
 from steve._model.claim import Demand, Watermark
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
@@ -32,7 +30,8 @@ class ScanPort(Protocol):
     def find_horizon(self) -> list[tuple[str, float | None]]:
         """The sessions that hold back the removal of dead rows and index entries, and for how many seconds."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Nothing is asked for a while."""
 
 
 class FullScans:
@@ -41,27 +40,20 @@ class FullScans:
         *,
         database: ScanPort,
         claimer: Claimer,
-        take_up_lost: Callable[[], None],
         outage: Outage,
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._claimer = claimer
-        self._take_up_lost = take_up_lost
         self._outage = outage
         self._tuning = tuning
         self._clock = clock
         self._measure_at = 0.0
         self._has_warned = False
 
-    def duties(self) -> list[Duty]:
-        return [
-            Duty("look below the watermarks", self._tuning.scan_check, self._look),
-            Duty("take up the jobs of lost replies", self._tuning.in_doubt_check, self._take_up_lost),
-        ]
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """The scanner calls this every `Tuning.scan_check`."""
         watermarks = self._claimer.watermarks
         if not watermarks.is_slow:
             self._database.close()

@@ -6,33 +6,42 @@ import time
 from collections.abc import Callable
 
 from steve._database.failures import DatabaseFailure, InDoubt, Misconfigured, Transient
-from steve._engine.claim.in_doubt import InDoubtClaims
-from steve._engine.claim.port import LOOP, ClaimPort
+from steve._engine.claim.neighbours import NeighbourPort, Neighbours
+from steve._engine.claim.port import LOOP, QuestionPort
 from steve._engine.upkeep.outage import Outage
 from steve._model.claimed import Claimed
-from steve._model.tuning import Tuning
 from steve._runtime.log import logger
 
 
 class LostReplies:
-    """Its methods are called under the claim lock, so that no claim under way is mistaken for one whose reply was lost."""
+    """Its methods are called under the claim lock and ask only while no other claimer has its own, so that no claim under way
+    is mistaken for one whose reply was lost."""
 
     def __init__(
         self,
         *,
-        database: ClaimPort,
+        database: QuestionPort,
         take_up: Callable[[list[Claimed]], None],
-        tuning: Tuning,
+        neighbours: Neighbours,
+        claimer: NeighbourPort | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.in_doubt = InDoubtClaims(tuning=tuning, clock=clock)
+        """`claimer`: the one that asks; None: it is none of them."""
+        self.in_doubt = neighbours.in_doubt
         self._database = database
         self._take_up = take_up
-        self._grace = tuning.shutdown_grace
+        self._neighbours = neighbours
+        self._claimer = claimer
+        self._grace = neighbours.tuning.shutdown_grace
         self._clock = clock
 
     def ask(self) -> int:
-        """Take up the jobs that this process holds and that no reply brought. Returns how many. Raises DatabaseFailure."""
+        """Take up the jobs that this process holds and that no reply brought. Returns how many. While another pool's claim is
+        under way, the question stays due. Raises DatabaseFailure."""
+        with self._neighbours.paused(self._claimer) as nobody_claims:
+            return self._ask() if nobody_claims else 0
+
+    def _ask(self) -> int:
         first, answered = self.in_doubt.begin()
         try:
             jobs = self._database.find_claimed(answered)
@@ -44,7 +53,7 @@ class LostReplies:
         self.in_doubt.end(first)
         self._take_up(jobs)
         if jobs:
-            logger.warning("the reply to a claim was lost; the %d jobs that it took are in the buffer", len(jobs))
+            logger.warning("the reply to a claim was lost; the %d jobs that it took are taken up", len(jobs))
         return len(jobs)
 
     def ask_at_last(self, outage: Outage, pause: Callable[[], float]) -> None:

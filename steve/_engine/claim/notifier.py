@@ -48,7 +48,7 @@ class HearingPort(Protocol):
 
 
 class ClaimerPort(Protocol):
-    """The claimer, as the notifier sees it."""
+    """The claimers, as the notifier sees them."""
 
     def wake(self, *, full_scan: bool = False) -> None: ...
 

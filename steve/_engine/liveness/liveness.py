@@ -19,7 +19,7 @@ from steve._engine.liveness.rescue import Rescue, RescuePort
 from steve._engine.settle.awaited import Awaited
 from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Duty
-from steve._engine.work.running import RunningJobs
+from steve._engine.work.running import Runs
 from steve._model.claimed import ClaimKey, Settled
 from steve._model.outcome import Verdict
 from steve._model.process import Observer
@@ -75,7 +75,7 @@ class Liveness:
         *,
         database: LivenessPort,
         registered: Registered,
-        running: RunningJobs,
+        running: Runs,
         engine: HoldingPort,
         outage: Outage,
         settings: Settings,

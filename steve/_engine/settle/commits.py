@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.events.dispatcher import Dispatcher
 from steve._engine.events.event import Event, cancelled_event
 from steve._engine.events.listeners import Listeners
@@ -21,14 +20,15 @@ class Commits:
         self,
         *,
         process: str,
-        schedule: ClaimSchedule,
+        expect: Callable[[str, float], None],
         listeners: Listeners,
         dispatcher: Dispatcher,
         doubt_tables: Callable[[], None],
         records: Records,
     ) -> None:
+        """`expect(queue, seconds)`: a job of this queue will be due in so many seconds."""
         self._process = process
-        self._schedule = schedule
+        self._expect = expect
         self._listeners = listeners
         self._dispatcher = dispatcher
         self._doubt_tables = doubt_tables
@@ -39,7 +39,7 @@ class Commits:
 
     def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
         if verdict.due_in is not None:
-            self._schedule.expect(verdict.due_in)
+            self._expect(verdict.job.queue, verdict.due_in)
         progress = self._records.settled(verdict.job) if self._records.runs else None
         if settled is not None:  # None: no listener wanted to know when the statement was sent
             self._tell(self._process, verdict, settled, progress)

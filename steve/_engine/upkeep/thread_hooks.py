@@ -94,6 +94,9 @@ class Departure:
     def give_up(self) -> None:
         self._over.set()
 
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
     def wait(self) -> None:
         """Wait until all threads have left, except those that died."""
         while not self._over.is_set():

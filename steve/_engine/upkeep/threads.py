@@ -29,6 +29,8 @@ class Threads:
         self._let_go_last: ThreadPoolExecutor | None = None
         self._tuning = tuning
         self.own_threads = own_threads
+        # Held while an executor is replaced, which starts threads. Before _counting.
+        self._replacing = threading.Lock()
         # Protects changes of `restarted` and `_let_go_last`; nothing is called under it.
         self._counting = threading.Lock()
         self.restarted = 0
@@ -77,7 +79,7 @@ class Threads:
 
     def start_workers(self) -> None:
         """Raises RuntimeError if the system starts no more threads."""
-        self._executor, self._members = self._make_executor()
+        self._executor, self._members = self._make_executor(self.workers)
 
     def submit(self, turn: Turn) -> None:
         """Raises RuntimeError when the interpreter exits."""
@@ -98,30 +100,42 @@ class Threads:
         """If a worker thread has died, make a new executor. Returns how many turns must be submitted again: those that waited
         in the old executor, and those that a thread had taken and not begun when it died. Turns that run in the old executor
         go on to their end."""
-        if self._ended.is_set() or all(thread.is_alive() for thread in self._members):
-            return 0
-        dead = sum(not thread.is_alive() for thread in self._members)
-        old = self._executor
+        with self._replacing:
+            dead = sum(not thread.is_alive() for thread in self._members)
+            if self._ended.is_set() or not dead:
+                return 0
+            try:
+                cancelled = self._replace(self.workers)
+            except RuntimeError as error:
+                # Either the interpreter exits, or the system starts no more threads now: then the next call tries again.
+                if "shutdown" in str(error):
+                    self._ended.set()
+                return 0
+        self._count(dead)
+        logger.error("%d of %d worker threads had died: all are replaced", dead, self.workers)
+        return cancelled
+
+    def resize(self, workers: int) -> int:
+        """Have so many worker threads. Those of the old executor end after their turns. Returns and raises as `_replace`."""
+        with self._replacing:
+            if self._ended.is_set():
+                return 0
+            self.workers, cancelled = workers, self._replace(workers)
+            return cancelled
+
+    def _replace(self, workers: int) -> int:
+        """Put a new executor in the place of the old one. Returns how many turns were cancelled, all but those that run: they
+        must be submitted again. Raises RuntimeError if the system starts no more threads."""
+        old, old_members = self._executor, self._members
         assert old is not None
-        try:
-            new = self._make_executor()
-        except RuntimeError as error:
-            # Either the interpreter exits, which ends all executors, and this engine with them. Or the system starts no more
-            # threads at present, and the next call tries again.
-            if "shutdown" in str(error):
-                self._ended.set()
-            return 0
-        old_members = self._members
-        self._executor, self._members = new  # before the old one is shut down, so that submit() always finds an open one
+        # before the old one is shut down, so that submit() always finds an open one
+        self._executor, self._members = self._make_executor(workers)
         self._let_go(old, old_members)
         # Read the flag after the assignment: end_workers() sets the flag before it reads _executor, so one of the two shuts the
         # new executor down.
         if self._ended.is_set():
             self._let_go(self._executor, self._members)
-        cancelled = sum(turn.cancel() for turn in tuple(self._turns))  # all but those that run
-        self._count(dead)
-        logger.error("%d of %d worker threads had died: all are replaced", dead, self.workers)
-        return cancelled
+        return sum(turn.cancel() for turn in tuple(self._turns))
 
     def end_workers(self) -> None:
         """No turn can be submitted after this."""
@@ -140,6 +154,10 @@ class Threads:
             slot.close()
         return slot
 
+    def have_left_hooks(self) -> bool:
+        """Whether `wait_for_hooks` would return at once. Called after `end_workers()`."""
+        return all(one.is_over() for one in self._departures) and all(slot.has_ended() for slot in self._slots)
+
     def wait_for_hooks(self) -> None:
         """Wait until the worker threads have left their hooks. Called when no turn is under way and none will come."""
         for departure in tuple(self._departures):
@@ -154,16 +172,17 @@ class Threads:
                 return
             self._let_go_last = executor
         if any(self._hooks.has_entered(thread) for thread in tuple(members)) or self._hooks.are_any():
-            departure = Departure(hooks=self._hooks, members=members, workers=self.workers, look=self._tuning.replace_check)
-            self._departures.append(departure)
+            workers = executor._max_workers
+            departure = Departure(hooks=self._hooks, members=members, workers=workers, look=self._tuning.replace_check)
+            self._departures = [*(one for one in self._departures if not one.is_over()), departure]
             try:
-                for _ in range(self.workers):
+                for _ in range(workers):
                     executor.submit(departure.leave)
             except RuntimeError:  # the interpreter exits
                 departure.give_up()
         executor.shutdown(wait=False)
 
-    def _make_executor(self) -> tuple[ThreadPoolExecutor, list[threading.Thread]]:
+    def _make_executor(self, workers: int) -> tuple[ThreadPoolExecutor, list[threading.Thread]]:
         """Make an executor and start all its threads at once. So a later submit() can fail for one reason only: the interpreter
         exits."""
         members: list[threading.Thread] = []
@@ -173,9 +192,9 @@ class Threads:
             members.append(threading.current_thread())
             self._enter()
 
-        executor = ThreadPoolExecutor(self.workers, "steve-worker", initializer=enter)
+        executor = ThreadPoolExecutor(workers, "steve-worker", initializer=enter)
         try:
-            for _ in range(self.workers):
+            for _ in range(workers):
                 executor.submit(all_started.wait)
         except BaseException:
             executor.shutdown(wait=False)

@@ -11,7 +11,7 @@ has done for a job that it does not hold.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -32,9 +32,15 @@ class Completions:
     """Implements `CompletionPort`. All runs of an engine share one object, and any thread may call it."""
 
     def __init__(
-        self, *, process: str, statements: CompletionStatements, connections: Connections, max_result_bytes: int, workers: int
+        self,
+        *,
+        process: str,
+        statements: CompletionStatements,
+        connections: Connections,
+        max_result_bytes: int,
+        workers: Callable[[], int],
     ) -> None:
-        """`process`: the name of this process, for the log of attempts."""
+        """`process`: the name of this process, for the log of attempts. `workers()`: how many there are in all pools."""
         self._process = process
         self._statements = statements
         self._connections = connections
@@ -62,7 +68,7 @@ class Completions:
         self._check_process(run)
         before = completion_of(run)
         try:
-            with uninterrupted(), self._connections.transaction(at_once=self._workers) as connection:
+            with uninterrupted(), self._connections.transaction(at_once=self._workers()) as connection:
                 yield connection
                 self._complete_at_end(run, connection, before)
         except DatabaseFailure as error:

@@ -41,8 +41,9 @@ class WorkerPool:
         self._buffer = claimer.buffer
         self._worker = worker
         self._turns = turns
+        self._last_chance = claimer.last_chance
         self._running = worker.running
-        self._signals = worker.running.signals
+        self._signals = turns.signals
         self._outcomes = outcomes
         self._events = events
         self._tuning = tuning
@@ -62,6 +63,11 @@ class WorkerPool:
 
     # -- for the scanner ------------------------------------------------------------------------------------------------
 
+    def look_around(self) -> None:
+        """The number of workers has changed: let one of them look for jobs, which claims for the others."""
+        self._claimer.wake()
+        self._turns.give(1)
+
     def take_up_lost(self) -> None:
         """Take up the jobs of a claim whose reply was lost, while no worker claims."""
         self._rouse(self._claimer.recover())
@@ -71,11 +77,12 @@ class WorkerPool:
     def _walk(self) -> bool:
         """Do the work of one turn. Returns whether the chain goes on with another turn; if not, it is parked."""
         until = time.monotonic() + self._tuning.turn
+        generation = self._turns.generation
         while not self._signals.is_stopping():
             if self._outcomes.backpressure.engage_if_full():
                 self._outcomes.backpressure.wait(self._tuning.idle_wait)
                 return True
-            if self._claimer.last_chance_is_due:
+            if self._last_chance.is_due:
                 return self._see_to_last_chance()
             if self._buffer.is_low() and not self._events.engage_if_full():
                 self._refill()
@@ -84,11 +91,11 @@ class WorkerPool:
             job = None if self._buffer.is_enough_for(self._turns.at_work() - 1) else self._buffer.take()
             if job is not None:
                 self._worker.work(job)
-                if time.monotonic() >= until:
-                    return True
+                if time.monotonic() >= until or generation != self._turns.generation:
+                    return True  # after `resize`, the next turn is on another thread, or this chain is one too many
             elif not self._turns.become_idle():
                 return False
-            elif not self._idle():
+            elif not self._idle() or generation != self._turns.generation:
                 return True
         return True
 
@@ -114,28 +121,43 @@ class WorkerPool:
         return is_due
 
     def _see_to_last_chance(self) -> bool:
-        """A job on its last chance is due: one chain runs it alone, and the others are parked."""
-        if not self._turns.become_idle():
-            self._claimer.schedule.ring()  # wake the chain that will run the job: it waits until the others have none
+        """A job on its last chance is due: one chain of one pool runs it alone, one chain of each other pool waits, and the
+        others are parked."""
+        is_idle = self._turns.become_idle()
+        is_owner = self._last_chance.owner is self._claimer
+        if not (is_idle and is_owner):
+            self._last_chance.ring()  # wake the chain that will run the job: it waits until the others have none
+        if not is_idle:
             return False
         try:
-            self._run_alone()
+            if is_owner:
+                self._run_alone()
+            else:
+                self._stand_aside()
         finally:
             self._turns.leave_idle()
         return True
+
+    def _stand_aside(self) -> None:
+        """Another pool has a job on its last chance."""
+        self._buffer.give_back()
+        self._last_chance.ring()
+        self._claimer.schedule.wait_for_ring(self._tuning.idle_wait)
 
     def _run_alone(self) -> None:
         """Claim the job and run it as soon as this process holds no other job but those that are stuck. Until its outcome is in
         the database, begin no other job. So if the process dies, the crash is counted for this job only.
         """
         self._buffer.give_back()
-        is_running = len(self._running) > self._running.stuck  # a stuck handler may never return
-        # In this order, because a worker puts the verdict into the queue before it removes the job from the running ones.
+        # In this order, in which a job moves: a worker puts the verdict into the queue before it removes the job from the
+        # running ones.
+        others = self._claimer.others_may_hold_jobs()
+        is_running = others or len(self._running.everywhere) > self._running.everywhere.stuck  # a stuck one may never return
         quiet = not is_running and self._outcomes.is_settled()
         job = self._claimer.claim_alone(quiet=quiet) if quiet or is_running else None
         if job is not None:
             self._worker.work(job, alone=True)
-        elif self._claimer.last_chance_is_due:
+        elif self._last_chance.is_due:
             # The bell rings when a run ends, so the wait may be long. It may not ring when a settlement or another thread's
             # claim ends.
             self._claimer.schedule.wait_for_ring(self._tuning.idle_wait if is_running else self._tuning.tick)
@@ -143,13 +165,13 @@ class WorkerPool:
     # -- turns ----------------------------------------------------------------------------------------------------------
 
     def _free_workers(self) -> int:
-        return self._turns.workers - len(self._running)
+        return max(0, self._turns.workers - len(self._running))
 
     def _rouse(self, jobs: int) -> None:
         """`jobs`: how many came into the buffer. Wake the idle chain, and give a turn to one parked chain for each job."""
         if jobs and self._turns.has_idle():
             self._claimer.schedule.ring()
-        if not self._claimer.last_chance_is_due:
+        if not self._last_chance.is_due:
             self._turns.give(jobs)
 
     def _look_after_parking(self) -> None:

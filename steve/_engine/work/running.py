@@ -1,4 +1,4 @@
-"""The jobs whose handlers have not returned."""
+"""The jobs whose handlers have not returned: of one pool, and of all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence, Set
 from types import FrameType
 from typing import NamedTuple
@@ -26,21 +27,56 @@ class RunningJob(NamedTuple):
     """threading.get_ident() of the thread that runs it."""
 
 
-class RunningJobs:
+class Runs(ABC):
+    """Some jobs whose handlers have not returned."""
+
+    signals: RunSignals
+    completing: Set[ClaimKey]
+    """The claims of those whose handler has called `run.complete()`."""
+
+    @abstractmethod
+    def all(self) -> list[RunningJob]: ...
+
+    def claims(self) -> list[ClaimKey]:
+        return [one.job.key() for one in self.all()]
+
+    def lose(self, lost: Collection[ClaimKey]) -> None:
+        """Other processes have taken these jobs, or `run.complete()` has ended some of them: those are left out."""
+        lost = set(lost).difference(self.completing)
+        for one in self.all():
+            if one.job.key() in lost:
+                logger.warning(
+                    "job %s was taken from this process while attempt %d runs: its outcome will be dropped",
+                    one.job.uid, one.job.attempts,
+                    extra=one.job.log_extra(),
+                )  # fmt: skip
+        self.signals.lose(lost, self.claims())
+
+    def cancel(self, uids: Collection[UUID], buffered: Collection[Claimed]) -> None:
+        """Somebody has asked to cancel these jobs. `buffered`: the jobs in the buffer, which were read before this call. So a
+        job that a worker takes from the buffer meanwhile is seen in one of the two places, but for a moment in between."""
+        self.signals.cancel(uids, [*(job.key() for job in buffered), *self.claims()])
+
+
+class RunningJobs(Runs):
+    """Those of one pool."""
+
     def __init__(
         self,
         *,
         workers: int,
-        deadlines: Deadlines | None = None,
+        everywhere: AllRunning | None = None,
         completions: Completions | None = None,
-        records: Records | None = None,
     ) -> None:
+        """`everywhere`: those of all pools, to which these belong; None: there is no other pool."""
         self.workers = workers
         """How many may run at a time. It grows for the time that handlers are stuck."""
         self.stuck = 0
         """How many of them are stuck."""
-        self.signals = RunSignals(deadlines=deadlines, completions=completions, records=records)
-        self._completing: Set[ClaimKey] = frozenset() if completions is None else completions.claims
+        # `is None`: one that is empty is false
+        self.everywhere = AllRunning(completions=completions, pools=[self]) if everywhere is None else everywhere
+        self.signals = self.everywhere.signals
+        self.completing = self.everywhere.completing
         # By id() of the claimed job, because two runs may have the same job for a moment: a job that is due again at once may
         # begin before its earlier run is removed here. They may even have the same claim key: a standby that is promoted
         # may give a lease_no out again while the handler of the earlier claim runs. Single operations on a dict are atomic.
@@ -67,25 +103,36 @@ class RunningJobs:
         except KeyError:
             pass
 
-    def claims(self) -> list[ClaimKey]:
-        return [one.job.key() for one in self.all()]
 
-    def lose(self, lost: Collection[ClaimKey]) -> None:
-        """Other processes have taken these jobs, or `run.complete()` has ended some of them: those are left out."""
-        lost = set(lost).difference(self._completing)
-        for one in self.all():
-            if one.job.key() in lost:
-                logger.warning(
-                    "job %s was taken from this process while attempt %d runs: its outcome will be dropped",
-                    one.job.uid, one.job.attempts,
-                    extra=one.job.log_extra(),
-                )  # fmt: skip
-        self.signals.lose(lost, self.claims())
+class AllRunning(Runs):
+    """Those of all pools of an engine."""
 
-    def cancel(self, uids: Collection[UUID], buffered: Collection[Claimed]) -> None:
-        """Somebody has asked to cancel these jobs. `buffered`: the jobs in the buffer, which were read before this call. So a
-        job that a worker takes from the buffer meanwhile is seen in one of the two places, but for a moment in between."""
-        self.signals.cancel(uids, [*(job.key() for job in buffered), *self.claims()])
+    def __init__(
+        self,
+        *,
+        deadlines: Deadlines | None = None,
+        completions: Completions | None = None,
+        records: Records | None = None,
+        pools: Collection[RunningJobs] = (),
+    ) -> None:
+        self.signals = RunSignals(deadlines=deadlines, completions=completions, records=records)
+        self.completing = frozenset() if completions is None else completions.claims
+        self.pools = tuple(pools)
+        """Replaced as a whole."""
+
+    def __len__(self) -> int:
+        return sum(len(pool) for pool in self.pools)
+
+    def all(self) -> list[RunningJob]:
+        return [one for pool in self.pools for one in pool.all()]
+
+    @property
+    def workers(self) -> int:
+        return sum(pool.workers for pool in self.pools)
+
+    @property
+    def stuck(self) -> int:
+        return sum(pool.stuck for pool in self.pools)
 
 
 def log_stacks(running: Sequence[RunningJob]) -> None:

@@ -66,7 +66,7 @@ class Setup:
 class Setups:
     """Decides which runs have one. All workers share one object."""
 
-    def __init__(self, *, registry: Registry, limits: Limits, records: Records, settings: Settings) -> None:
+    def __init__(self, *, registry: Registry, limits: Limits, records: Records | None, settings: Settings) -> None:
         self.max_result_bytes = settings.max_result_bytes
         self._handlers = registry.handlers
         self._around = registry.around

@@ -22,6 +22,20 @@ UNSEEN_SECONDS = 1.0
 """A cancel that is heard of before the job itself counts for so long."""
 
 
+class PoolSignals:
+    """Whether a pool begins no more jobs. Its handlers do not see this: they go on to their end, and only the engine's stop is
+    their business."""
+
+    def __init__(self) -> None:
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        self._is_stopping = True
+
+    def is_stopping(self) -> bool:
+        return self._is_stopping
+
+
 class RunSignals:
     """All runs of an engine share one object: a threading.Event for each run would cost every job a tenth of its time."""
 

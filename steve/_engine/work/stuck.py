@@ -7,6 +7,7 @@ takes it, and `stop()` waits for its handler.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from steve._engine.claim.claimer import Claimer
@@ -37,11 +38,18 @@ class StuckHandlers:
         self._listeners = listeners
         self._soon = soon
         self._limits: tuple[Limit, ...] = ()  # replaced as a whole, by the thread that watches the deadlines
-        self._most = turns.workers
+        # Held while the number of workers changes: by that thread, or by one that scales the pool. Before Turns._counting.
+        self._fitting = threading.Lock()
 
     def jobs(self) -> tuple[Job, ...]:
         """From any thread."""
         return tuple(_job(limit) for limit in self._limits if not limit.is_over)
+
+    def resize(self, workers: int) -> None:
+        """The pool has so many workers from now on."""
+        with self._fitting:
+            self._turns.resize(workers)
+            self._running.workers = self._turns.workers
 
     # -- on the thread that watches the deadlines -----------------------------------------------------------------------
 
@@ -50,8 +58,7 @@ class StuckHandlers:
         self._running.stuck = len(self._limits)
         self._fit()
         if self._turns.let_go_idle(limit.thread):  # it runs a job on its last chance, alone
-            self._claimer.last_chance_is_due = False  # the others begin all the same
-            self._claimer.wake(full_scan=True)
+            self._claimer.neighbours.end_last_chance(self._claimer)  # the others begin all the same
         stack = stacks_of([limit.thread])[limit.thread]
         self._soon(Duty("tell of a stuck handler", 0.0, lambda: self._tell(limit, stack)))
 
@@ -62,14 +69,15 @@ class StuckHandlers:
 
     def _fit(self) -> None:
         """Open or close slots, until there are as many as there should be."""
-        threads = {limit.thread for limit in self._limits}
-        wanted = min(len(self._limits), self._most)
-        self._turns.stuck = len(self._limits)
-        while len(self._turns.slots) < wanted and self._turns.open_slot():
-            pass
-        while len(self._turns.slots) > wanted and self._turns.close_slot(threads):
-            pass
-        self._running.workers = self._turns.workers
+        with self._fitting:
+            threads = {limit.thread for limit in self._limits}
+            wanted = min(len(self._limits), self._turns.without_slots)
+            self._turns.stuck = len(self._limits)
+            while len(self._turns.slots) < wanted and self._turns.open_slot():
+                pass
+            while len(self._turns.slots) > wanted and self._turns.close_slot(threads):
+                pass
+            self._running.workers = self._turns.workers
 
     # -- on the other thread --------------------------------------------------------------------------------------------
 

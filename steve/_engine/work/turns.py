@@ -20,8 +20,15 @@ from typing import Protocol
 
 from steve._engine.upkeep.slot import Slot
 from steve._engine.upkeep.threads import Threads
-from steve._engine.work.signals import RunSignals
 from steve._runtime.log import logger
+
+
+class StopPort(Protocol):
+    """Whether a pool begins no more jobs."""
+
+    def stop(self) -> None: ...
+
+    def is_stopping(self) -> bool: ...
 
 
 class EnginePort(Protocol):
@@ -30,24 +37,26 @@ class EnginePort(Protocol):
     def ask_to_stop(self) -> None: ...
 
     def on_last_worker(self) -> None:
-        """The engine stops, no chain has a turn, and none will get one."""
+        """The pool stops, no chain has a turn, and none will get one."""
 
 
 class Turns:
     """Gives turns to the chains, and counts them. It knows nothing of jobs: `walk` and `on_park` do."""
 
-    def __init__(self, *, threads: Threads, signals: RunSignals, engine: EnginePort) -> None:
-        self.workers = self._without_slots = threads.workers
-        """How many chains there are."""
+    def __init__(self, *, threads: Threads, signals: StopPort, engine: EnginePort) -> None:
+        self.workers = self.without_slots = threads.workers
+        """How many chains there are, and how many of them have no slot. After `resize` there may be more for a while."""
+        self.generation = 0
+        """Increases with each `resize`."""
         self.stuck = 0
         """How many of them have a stuck handler."""
         self._threads = threads
-        self._signals = signals
+        self.signals = signals
         self._engine = engine
         self._walk: Callable[[], bool] = lambda: False
         self._on_park: Callable[[], None] = lambda: None
-        # Protects changes of the six below, of `workers` and of the slots' attributes. Only the idle chain may reset
-        # _idle_thread without it. Nothing is called under this lock.
+        # Protects changes of the six below, of the three numbers above and of the slots' attributes. Only the idle chain may
+        # reset _idle_thread without it. Nothing is called under this lock.
         self._counting = threading.Lock()
         self._active = 0  # chains with a turn, submitted or under way
         self._in_slots = 0  # those of them that have a slot
@@ -99,9 +108,9 @@ class Turns:
     def give(self, most: int) -> None:
         """Give a turn to each of `most` parked chains, or to all if there are fewer."""
         with self._counting:
-            if self._signals.is_stopping():
+            if self.signals.is_stopping():
                 return
-            turns = min(most, self._without_slots - self._active + self._in_slots)
+            turns = max(0, min(most, self.without_slots - self._active + self._in_slots))
             parked = [slot for slot in self.slots if not slot.has_turn][: most - turns] if self.slots else []
             self._active += turns + len(parked)
             self._in_slots += len(parked)
@@ -120,14 +129,21 @@ class Turns:
     def resubmit(self, turns: int) -> None:
         """Submit this many turns again, which were submitted and will never begin because their threads are dead."""
         for _ in range(turns):
-            if not self._submit():
+            if not self._is_one_too_many() and not self._submit():
                 self._park()
+
+    def resize(self, workers: int) -> None:
+        """From now on there are so many chains without a slot. Those beyond end after their present turn."""
+        with self._counting:
+            self.workers += workers - self.without_slots
+            self.without_slots = workers
+            self.generation += 1
 
     # -- slots ----------------------------------------------------------------------------------------------------------
 
     def open_slot(self) -> bool:
         """Add a chain with a slot. Returns False if the engine stops, or the system starts no more threads."""
-        if self._signals.is_stopping():
+        if self.signals.is_stopping():
             return False
         try:
             slot = self._threads.open_slot()
@@ -168,7 +184,7 @@ class Turns:
 
     def end_if_last(self) -> None:
         with self._counting:
-            if self._has_ended or self._active or not self._signals.is_stopping():
+            if self._has_ended or self._active or not self.signals.is_stopping():
                 return
             self._has_ended = True
         self._engine.on_last_worker()
@@ -186,7 +202,9 @@ class Turns:
                 self.broken += 1
             logger.exception("a worker's turn failed; the worker goes on")
         finally:
-            if self._signals.is_stopping() or (slot is not None and slot.is_closing) or not (again and self._submit(slot)):
+            if slot is None and self._active - self._in_slots > self.without_slots and self._is_one_too_many():
+                pass
+            elif self.signals.is_stopping() or (slot is not None and slot.is_closing) or not (again and self._submit(slot)):
                 self._park(slot)
 
     def _park(self, slot: Slot | None = None) -> None:
@@ -200,6 +218,16 @@ class Turns:
         self._on_park()
         self.end_if_last()
 
+    def _is_one_too_many(self) -> bool:
+        """If there are more chains without a slot than there should be, end one of them. Returns whether it has ended."""
+        with self._counting:
+            if self._active - self._in_slots <= self.without_slots:
+                return False
+            self._active -= 1
+        self._on_park()
+        self.end_if_last()
+        return True
+
     def _submit(self, slot: Slot | None = None) -> bool:
         try:
             if slot is None:
@@ -207,7 +235,7 @@ class Turns:
             else:
                 slot.submit(partial(self._turn, slot))
         except RuntimeError:  # only if the interpreter exits without a stop(), because all threads were started before
-            self._signals.stop()
+            self.signals.stop()
             self._engine.ask_to_stop()
             return False
         return True

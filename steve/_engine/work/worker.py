@@ -48,6 +48,7 @@ class Worker:
     ) -> None:
         """`process`: the name of this process, for listeners."""
         self.running = running
+        self._last_chance = claimer.last_chance
         self._process = process
         self._registry = registry
         self._claimer = claimer
@@ -65,7 +66,7 @@ class Worker:
             self.running.add(job)
             # Read the flag after `add`. The worker that runs jobs alone reads the running jobs after the flag is set. So either
             # this thread sees the flag, or that thread sees this job. The same holds for a cancel that is heard of now.
-            may_begin = alone or not self._claimer.last_chance_is_due
+            may_begin = alone or not self._last_chance.is_due
             if may_begin and not self.running.signals.must_not_begin(job):
                 finished = self._run(job, handler)
             self._queue.put(judge(job, NotBegun(), None) if finished is None else finished[0])

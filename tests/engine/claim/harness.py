@@ -9,6 +9,7 @@ from uuid import UUID
 
 from steve._engine.claim.buffer import JobBuffer
 from steve._engine.claim.claimer import Claimer
+from steve._engine.claim.neighbours import Neighbours
 from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.upkeep.outage import Outage
@@ -60,11 +61,16 @@ class FakeDatabase:
         """... after it has raised these."""
         self.demands: list[Demand] = []
         self.questions: list[list[datetime]] = []
+        self.others: set[str] = set()
+        """The queues of other pools."""
 
     def claim(self, demand: Demand) -> ClaimReply:
         self.demands.append(demand)
         answer = self.answer()
         return answer._replace(cut_off=answer.cut_off or len(answer.jobs) >= demand.n)
+
+    def serves(self, queue: str) -> bool:
+        return queue not in self.others
 
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         self.questions.append(list(answered))
@@ -122,7 +128,7 @@ class Harness:
             schedule=schedule,
             sizer=self.sizer,
             outage=Outage(),
-            tuning=tuning,
+            neighbours=Neighbours(tuning=tuning, clock=clock),
         )
 
     def fill(self, *numbers: int) -> None:

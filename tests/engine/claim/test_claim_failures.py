@@ -9,6 +9,7 @@ import pytest
 from steve._database.failures import Transient
 from steve._engine.claim.buffer import JobBuffer
 from steve._engine.claim.claimer import Claimer
+from steve._engine.claim.neighbours import Neighbours
 from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.upkeep.outage import Outage
@@ -38,6 +39,9 @@ class OneJob:
     def claim(self, demand: Demand) -> ClaimReply:
         return ClaimReply([self.job], None, scan_seconds=0.0, ends={})
 
+    def serves(self, queue: str) -> bool:
+        return True
+
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         return [] if self.job.claimed_at in answered else [self.job]
 
@@ -61,7 +65,7 @@ def make_claimer(database: OneJob, sizer: type[ClaimSizer] = ClaimSizer) -> Clai
         schedule=ClaimSchedule(poll_interval=60.0, tuning=TUNING),
         sizer=sizer(handlers=Handlers(None, {"a": print}), workers=1, tuning=TUNING),
         outage=Outage(),
-        tuning=TUNING,
+        neighbours=Neighbours(tuning=TUNING),
     )
 
 

@@ -63,12 +63,11 @@ class Looks(Harness):
         full_scans = FullScans(
             database=self.scans,
             claimer=self.claimer,
-            take_up_lost=lambda: None,
             outage=self.outage,
             tuning=tuning,
             clock=self.clock,
         )
-        self._look = full_scans.duties()[0].work
+        self._look = full_scans.look
         self.database.answer = lambda: reply(9)._replace(scan_seconds=1.0)
         self.claimer.refill(2)
         self.database.answer = reply

@@ -37,7 +37,7 @@ def test_the_next_claim_takes_up_the_jobs_of_a_claim_whose_reply_was_lost(
     harness.seconds_to_next_claim()
     assert harness.database.questions == [[claimed(1).claimed_at]]
     assert harness.take_all() == [1, 2, 3]
-    assert "the reply to a claim was lost; the 2 jobs that it took are in the buffer" in caplog.text
+    assert "the reply to a claim was lost; the 2 jobs that it took are taken up" in caplog.text
     harness.claimer.wake()
     assert harness.claims()
     assert len(harness.database.questions) == 1, "only after a loss"

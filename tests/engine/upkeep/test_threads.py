@@ -77,6 +77,37 @@ def test_dead_workers_are_replaced_and_their_waiting_turns_counted(threads: Thre
     assert threads.dead() == []
 
 
+@pytest.mark.parametrize("size", [1, 8])
+def test_another_size_keeps_the_turn_under_way_and_cancels_those_that_wait(threads: Threads, size: int) -> None:
+    entered, go_on = threading.Barrier(4), threading.Event()
+    ran: list[int] = []
+
+    def turn() -> None:
+        entered.wait(60)
+        assert go_on.wait(60)
+        ran.append(1)
+
+    for _ in range(3):
+        threads.submit(turn)
+    entered.wait(60)
+    for _ in range(4):
+        threads.submit(lambda: ran.append(2))
+    assert threads.resize(size) == 4
+    threads.submit(lambda: ran.append(3))
+    until(lambda: ran == [3])
+    assert len(workers()) == 3 + size
+    go_on.set()
+    until(lambda: ran == [3, 1, 1, 1])
+    until(lambda: len(workers()) == size)
+    assert (threads.dead(), threads.restarted) == ([], 0)
+
+
+def test_after_the_end_the_size_does_not_change(threads: Threads) -> None:
+    threads.end_workers()
+    assert threads.resize(8) == 0
+    until(lambda: not workers())
+
+
 def test_a_turn_under_way_goes_on_while_dead_workers_are_replaced(threads: Threads) -> None:
     before = workers()
     busy: list[threading.Thread] = []

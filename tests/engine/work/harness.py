@@ -9,6 +9,7 @@ from typing import Any
 from steve import Job
 from steve._engine.claim.buffer import JobBuffer
 from steve._engine.claim.claimer import Claimer
+from steve._engine.claim.neighbours import Neighbours
 from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.events.dispatcher import Dispatcher
@@ -57,6 +58,9 @@ class FakeDatabase:
         else:
             jobs = [self.pending.popleft() for _ in range(min(demand.n, len(self.pending)))]
         return ClaimReply(jobs, None, scan_seconds=0.0, ends={}, cut_off=len(jobs) >= demand.n, last_chance=is_due)
+
+    def serves(self, queue: str) -> bool:
+        return True
 
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
         return []
@@ -151,7 +155,7 @@ class PoolHarness:
             schedule=ClaimSchedule(poll_interval=poll, tuning=tuning),
             sizer=ClaimSizer(handlers=self.registry.handlers, workers=workers, tuning=tuning),
             outage=Outage(),
-            tuning=tuning,
+            neighbours=Neighbours(tuning=tuning),
         )
         self.running = RunningJobs(workers=workers)
         self.deadlines = own_thread()

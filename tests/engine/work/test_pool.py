@@ -90,7 +90,7 @@ def test_a_job_on_its_last_chance_begins_when_nothing_runs_and_runs_alone(make_p
     harness.start(claimed(1), claimed(2))
     until(lambda: len(begun) == 2)
     harness.create_on_last_chance(ON_LAST_CHANCE)
-    until(lambda: harness.claimer.last_chance_is_due)
+    until(lambda: harness.claimer.last_chance.is_due)
     harness.create(claimed(200), claimed(201))
     assert sorted(begun) == [1, 2]
     first.set()
@@ -128,11 +128,11 @@ def test_a_worker_that_waits_to_run_a_job_alone_goes_on_when_the_job_was_taken(
     until(lambda: len(harness.running))
     harness.create_on_last_chance(ON_LAST_CHANCE)
     until(lambda: harness.database.claims_alone >= 2)  # from poll to poll
-    assert harness.claimer.last_chance_is_due
+    assert harness.claimer.last_chance.is_due
     harness.create(claimed(200))
     harness.database.last_chance = []
     until(lambda: len(harness.queue) == 1)
-    assert not harness.claimer.last_chance_is_due
+    assert not harness.claimer.last_chance.is_due
 
 
 # -- backpressure ---------------------------------------------------------------------------------------------------------

@@ -185,6 +185,46 @@ def test_turns_that_died_with_their_thread_are_submitted_again() -> None:
     assert harness.turns.at_work() == 2
 
 
+def test_chains_beyond_a_smaller_size_end_after_their_turns() -> None:
+    harness = TurnsHarness(workers=3)
+    harness.goes_on = True
+    harness.turns.give(2)
+    harness.turns.resize(1)
+    assert (harness.turns.workers, harness.turns.at_work()) == (1, 3)
+    harness.turns.give(5)
+    assert harness.turns.at_work() == 3, "none is added"
+    harness.threads.run_all()
+    assert (harness.parked, harness.turns.at_work(), len(harness.threads.held)) == (2, 1, 1)
+    harness.threads.run_all()
+    assert (harness.parked, len(harness.threads.held)) == (2, 1), "the last one goes on"
+
+
+def test_a_greater_size_lets_more_chains_get_a_turn() -> None:
+    harness = TurnsHarness(workers=1)
+    harness.turns.resize(4)
+    harness.turns.give(10)
+    assert (harness.turns.workers, harness.turns.at_work()) == (4, 4)
+
+
+def test_waiting_turns_beyond_a_smaller_size_are_not_submitted_again() -> None:
+    harness = TurnsHarness(workers=5)
+    harness.turns.give(4)
+    harness.turns.resize(2)
+    harness.threads.held = []
+    harness.turns.resubmit(5)
+    assert (len(harness.threads.held), harness.turns.at_work(), harness.parked) == (2, 2, 3)
+
+
+def test_a_pool_that_is_made_smaller_and_stops_ends_once() -> None:
+    harness = TurnsHarness(workers=3)
+    harness.goes_on = True
+    harness.turns.give(2)
+    harness.turns.resize(1)
+    harness.signals.stop()
+    harness.threads.run_all()
+    assert (harness.threads.held, harness.turns.at_work(), harness.engine.ends) == ([], 0, 1)
+
+
 def test_turns_that_cannot_be_submitted_again_end_their_chains() -> None:
     harness = TurnsHarness(workers=2)
     harness.turns.give(1)

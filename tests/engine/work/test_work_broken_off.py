@@ -88,7 +88,7 @@ def test_a_job_whose_worker_is_broken_off_before_its_run_does_not_count_as_runni
         UUID(int=1), "default", "a", 0, "{}", None, 1, 0, 3, "exp", 2.0, 3600.0, 0.0, lease_no=1,
         claimed_at=at, created_at=at, run_at=at, started_at=None,
     )  # fmt: skip
-    claimer: Any = SimpleNamespace(last_chance_is_due=False)
+    claimer: Any = SimpleNamespace(last_chance=SimpleNamespace(is_due=False))
     setups: Any = None  # nothing asks for them
     worker = Worker(
         process="host:1",

@@ -85,7 +85,7 @@ def test_while_a_job_on_its_last_chance_is_due_no_other_one_begins(make_pool: Ma
     """The worker had taken the other one before, and sees only when it is about to run it that nothing may begin."""
     begun: list[int] = []
     harness = make_pool(1, lambda job: begun.append(job.uid.int))
-    harness.claimer.last_chance_is_due = True
+    harness.claimer.last_chance.begin(harness.claimer)
     harness.worker.work(claimed(1))
     harness.worker.work(claimed(2), alone=True)
     assert begun == [2]
