@@ -16,6 +16,7 @@ from steve._client.calls import Calls
 from steve._client.client import Client
 from steve._client.control import Control
 from steve._client.logs import Logs
+from steve._client.pauses import Pausing
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
 from steve._engine.events.health_listeners import HealthListener
@@ -38,6 +39,7 @@ from steve.creation import Creation
 from steve.errors import NotRunning
 from steve.health import Health
 from steve.job import Attempt, Job, LogLine, NewJob, OnConflict, Status
+from steve.pause import Pause
 from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run
@@ -141,6 +143,7 @@ class JobManager:
         told, audit = ForCallers(runner=self._runner, registry=self._registry), self._audit
         self._control = Control(calls=calls, statements=statements, notify=notify, told=told, audit=audit)
         self._bulk = Bulk(calls=calls, statements=statements, settings=settings, told=told, audit=audit)
+        self._pausing = Pausing(calls=calls, statements=statements, notify=notify, audit=audit)
 
         def make_database() -> DatabaseWaits:
             return DatabaseWaits(connections=connections, calls=calls, statements=statements, audit=audit, settings=settings)
@@ -592,6 +595,36 @@ class JobManager:
         """Do for all jobs that match what `delete` does for one. Arguments, result and errors are those of `cancel_all`."""
         filters = Filters(status, type, queue, tags, error, created_before, created_after, ended_before, ended_after)
         return self._bulk.delete_all(filters, Options(limit, dry_run, progress, connection))
+
+    def pause(
+        self,
+        queue: str | None = None,
+        type: str | None = None,
+        until: datetime | None = None,
+        reason: str | None = None,
+    ) -> Pause:
+        """Begin no job of this queue, of this type, or of this type in this queue, in any process, until `resume()` is called
+        with the same queue and type. Without a queue and a type: no job at all. Running jobs go on. Returns the pause.
+
+        Jobs that a process has claimed and not begun go back, and their attempts do not count. It is in force within a tenth
+        of a second where notifications arrive, and otherwise after the next heartbeat. It outlives all processes. What is
+        paused already gets the new `until` and `reason`, and keeps its `since`.
+        `until`: an aware datetime, from which on the jobs go on by themselves; past: nothing is paused. `reason`: at most 1,000
+        characters, for those who look. Raises TypeError, ValueError, SchemaError, Unavailable and OutcomeUnknown.
+        """
+        return self._pausing.pause(queue, type, until, reason)
+
+    def resume(self, queue: str | None = None, type: str | None = None) -> Pause | None:
+        """End the pause that was made with the same queue and type. Returns it as it was; None if there is none.
+
+        Other pauses go on: `resume()` ends that of all jobs, and no pause of a queue or a type. Raises TypeError, ValueError,
+        SchemaError, Unavailable and OutcomeUnknown.
+        """
+        return self._pausing.resume(queue, type)
+
+    def paused(self) -> list[Pause]:
+        """What is paused now, in the order in which it was paused. Raises SchemaError and Unavailable."""
+        return self._pausing.paused()
 
     def acting_as(self, actor: str) -> AbstractContextManager[None]:
         """A context manager: each call in its `with` block that changes jobs writes a row into the table `audit`.

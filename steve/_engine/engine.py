@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
+from steve._engine.claim.pauses import Pauses
 from steve._engine.claim.port import LOOP
 from steve._engine.ending import Ending
 from steve._engine.health import Idle, Outages, judge_health
@@ -36,6 +37,7 @@ class Engine:
         self.process = process
         self.stopping = False
         self.awaited = Awaited()
+        self.pauses = Pauses(queues=settings.queues)
         self.ending = Ending(process_id=process_id, shutdown_grace=settings.tuning.shutdown_grace)
         self._settings = settings
         self._own_threads = own_threads
@@ -47,6 +49,8 @@ class Engine:
         self._parts = self.ending.parts = parts
         self.commits = parts.commits
         self.running = parts.running
+        self.pauses.on_resumed = lambda: parts.claimer.wake(full_scan=True)
+        self.pauses.on_paused = self._on_paused
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 
@@ -83,6 +87,15 @@ class Engine:
         job in the buffer is given back, and the settlement, which reads the row, makes it `cancelled`. From any thread."""
         parts = self._parts
         parts.running.cancel(uids, parts.claimer.buffer.jobs())
+
+    def pauses_changed(self) -> None:
+        """Somebody has paused or resumed jobs, or may have. From any thread."""
+        self._parts.liveness.heartbeat.look_soon()
+
+    def _on_paused(self) -> None:
+        claimer = self._parts.claimer
+        claimer.buffer.give_back_if(self.pauses.cover)
+        claimer.schedule.ring()  # an idle worker may have seen the buffer empty for a moment
 
     def ask_to_stop(self) -> None:
         """Returns at once, takes no lock and logs nothing: a signal handler may call it."""

@@ -28,7 +28,7 @@ The order of locks: a thread that holds one lock may take only those below it. E
     _Block._sending              one cancel of a handler's statement at a time; held while it is sent
     Turns._counting, RunSignals._changed, ClaimSchedule._expecting, SettleQueue._weighing, Outage._lock,
     Threads._counting, Backpressure._lock, CopyOnWrite._lock, Watchdog._lock, Deadlines._changed, Limit._lock, Window._lock,
-    AttemptLog._changing
+    AttemptLog._changing, Pauses._changing
                                  held to move data; no other lock is taken under one of these
 """
 
@@ -103,7 +103,7 @@ def register(id: int, settings: Settings, statements: Statements, connections: L
         flaw = f'schema "{settings.schema}" cannot be worked on: {"; ".join(problems)}'
     if flaw:
         raise SchemaError(flaw)
-    return name, registered
+    return name, registered._replace(pauses=claim.call(statements.pauses.find_pauses))
 
 
 def build(
@@ -167,12 +167,20 @@ def build(
     settler = Settler(queue=queue, database=settlement, commits=commits, outage=outage, tuning=tuning)
 
     # claim
-    claims = DatabaseClaims(statements=statements.claims, connections=connections, process_id=registered.id, settings=settings)
+    pauses = engine.pauses
+    pauses.hear(registered.pauses)  # before the first claim
+    claims = DatabaseClaims(
+        statements=statements.claims,
+        connections=connections,
+        process_id=registered.id,
+        settings=settings,
+        pauses=pauses,
+    )
     claimer = Claimer(
         database=claims,
         buffer=JobBuffer(put_verdict=queue.put, tuning=tuning),
         schedule=schedule,
-        sizer=ClaimSizer(handlers=registry.handlers, workers=workers, tuning=tuning),
+        sizer=ClaimSizer(handlers=registry.handlers, workers=workers, tuning=tuning, pauses=pauses),
         outage=outage,
         tuning=tuning,
     )
@@ -186,7 +194,9 @@ def build(
         workers=workers,
     )
     deadlines = Deadlines(start=lambda run: threads.loop("steve-deadlines", run, daemon=True))
-    running = RunningJobs(workers=workers, deadlines=deadlines, completions=completions, records=records)
+    running = RunningJobs(
+        workers=workers, deadlines=deadlines, completions=completions, records=records, pauses=pauses
+    )
     turns = Turns(threads=threads, signals=running.signals, engine=engine)
     stuck = StuckHandlers(
         turns=turns,

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from steve._database.loop_connection import LoopConnection, LoopConnections
 from steve._database.statements.claims import ClaimStatements
+from steve._engine.claim.pauses import Pauses
 from steve._model.claim import ClaimReply, Demand, Watermark
 from steve._model.claimed import Claimed, Settled
 from steve._model.outcome import Verdict
@@ -15,17 +16,26 @@ from steve._model.settings import Settings
 
 class DatabaseClaims:
     def __init__(
-        self, *, statements: ClaimStatements, connections: LoopConnections, process_id: int, settings: Settings
+        self,
+        *,
+        statements: ClaimStatements,
+        connections: LoopConnections,
+        process_id: int,
+        settings: Settings,
+        pauses: Pauses,
     ) -> None:
         self._statements = statements
         self._connections = connections
         self._process_id = process_id
         self._max_crashes = settings.max_crashes
         self._notify = settings.notify
+        self._pauses = pauses
 
     def claim(self, demand: Demand) -> ClaimReply:
         claim = self._statements.claim_jobs
-        return self._connections.claim.call(lambda ours: claim(ours, self._process_id, self._max_crashes, demand))
+        reply = self._connections.claim.call(lambda ours: claim(ours, self._process_id, self._max_crashes, demand))
+        # When a pause ends, its jobs are due.
+        return reply._replace(next_due_in=self._pauses.sooner(reply.next_due_in)) if self._pauses.known else reply
 
     def expire(self) -> Sequence[tuple[Verdict, Settled]]:
         return self._connections.claim.call(lambda ours: self._statements.expire_jobs(ours, notify=self._notify))

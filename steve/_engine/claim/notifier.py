@@ -4,7 +4,8 @@ which holds back the vacuuming of the whole database.
 
 A notification is only a hint: it wakes the claimer, which looks for jobs itself. If a notification is lost, the next poll finds
 the job. A notification `cancel` names jobs that somebody asked to cancel; `liveness/cancels.py` finds them, too. A notification
-`wait` says that somebody waits for jobs to end: `settle/awaited.py`.
+`wait` says that somebody waits for jobs to end: `settle/awaited.py`. After a notification `pause` the heartbeat looks at once what
+is paused: `pauses.py`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ class HearingPort(Protocol):
 
     def cancel_asked(self, uids: Collection[UUID]) -> None:
         """Somebody asked to cancel these jobs of any process."""
+
+    def pauses_changed(self) -> None:
+        """Somebody has paused or resumed jobs, or may have."""
 
 
 class ClaimerPort(Protocol):
@@ -98,6 +102,7 @@ class Notifier:
                 self._outage.worked(LOOP)
                 self._backoff.reset()
                 self._claimer.wake(full_scan=True)  # notifications that were sent before are lost
+                self._engine.pauses_changed()
                 self.is_listening = True
                 self._read(descriptor)
             except DatabaseFailure as error:
@@ -123,6 +128,8 @@ class Notifier:
                 payloads = self._database.hear()
             heard = sorted_payloads(payloads)
             self._engine.awaited.hear(heard.awaited)
+            if heard.pauses:
+                self._engine.pauses_changed()
             if heard.cancels:
                 self._engine.cancel_asked(heard.cancels)
             if heard.wakes:
@@ -138,6 +145,8 @@ class Heard(NamedTuple):
     """The payloads that wake the claimer."""
     awaited: float | None = None
     """For how many seconds somebody waits for jobs to end. None: they say nothing about that."""
+    pauses: bool = False
+    """Somebody has paused or resumed jobs."""
 
 
 def sorted_payloads(payloads: Sequence[str]) -> Heard:
@@ -145,6 +154,7 @@ def sorted_payloads(payloads: Sequence[str]) -> Heard:
     cancels: list[UUID] = []
     wakes: list[str] = []
     awaited: float | None = None
+    pauses = False
     for payload in payloads:
         word, *more = payload.split(" ")
         if word == "cancel":
@@ -154,9 +164,11 @@ def sorted_payloads(payloads: Sequence[str]) -> Heard:
         elif word == "wait":
             for seconds in filter(str.isdecimal, more[:1]):
                 awaited = max(awaited or 0.0, float(seconds))
+        elif word == "pause":
+            pauses = True
         else:
             wakes.append(payload)
-    return Heard(cancels, wakes, awaited)
+    return Heard(cancels, wakes, awaited, pauses)
 
 
 class DatabaseListener:

@@ -91,6 +91,10 @@ class Heartbeat:
             self._beating.release()
         self._wait.wake()
 
+    def look_soon(self) -> None:
+        """Look at once, not only when the next look is due. From any thread."""
+        self._wait.wake()
+
     def age(self) -> float:
         """Seconds since the last beat that was answered."""
         return time.monotonic() - self._beat_at
@@ -105,7 +109,10 @@ class Heartbeat:
     def _run(self) -> None:
         if self._locked:
             self._wait.wait(self._descriptor, self._seconds_to_next())
-        while not self._is_ended:
+        while True:
+            self._wait.rearm()
+            if self._is_ended:
+                break
             try:
                 descriptor = self._once()
                 self._outage.worked(LOOP)

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import NamedTuple
 from uuid import UUID
 
+from steve._engine.claim.pauses import Pauses
 from steve._engine.records.records import Records
 from steve._engine.work.completions import Completions
 from steve._engine.work.deadlines import Deadlines
@@ -34,12 +35,13 @@ class RunningJobs:
         deadlines: Deadlines | None = None,
         completions: Completions | None = None,
         records: Records | None = None,
+        pauses: Pauses | None = None,
     ) -> None:
         self.workers = workers
         """How many may run at a time. It grows for the time that handlers are stuck."""
         self.stuck = 0
         """How many of them are stuck."""
-        self.signals = RunSignals(deadlines=deadlines, completions=completions, records=records)
+        self.signals = RunSignals(deadlines=deadlines, completions=completions, records=records, pauses=pauses)
         self._completing: Set[ClaimKey] = frozenset() if completions is None else completions.claims
         # By id() of the claimed job, because two runs may have the same job for a moment: a job that is due again at once may
         # begin before its earlier run is removed here. They may even have the same claim key: a standby that is promoted

@@ -1,5 +1,5 @@
 """What the running handlers of an engine can learn: that it stops, that another process has taken their job, and that somebody
-has asked to cancel it. A worker asks about the last before it begins a job.
+has asked to cancel it. A worker asks about the last before it begins a job, and whether the job is paused.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import cast
 from uuid import UUID
 
+from steve._engine.claim.pauses import Pauses
 from steve._engine.records.records import Records
 from steve._engine.work.deadlines import Deadlines, own_thread
 from steve._engine.work.interrupts import Interrupts
@@ -31,9 +32,12 @@ class RunSignals:
         deadlines: Deadlines | None = None,
         completions: CompletionPort | None = None,
         records: Records | None = None,
+        pauses: Pauses | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`completions`: for `run.complete()`. `records`: keeps what runs leave behind; None: nothing does."""
+        """`completions`: for `run.complete()`. `records`: keeps what runs leave behind; None: nothing does. `pauses`: which jobs
+        must not begin; None: all may."""
+        self._pauses = pauses or Pauses()
         self.completions = completions
         self.records = records
         # Protects changes of the four below; a thread that only reads them needs no lock. Nothing is called under it.
@@ -81,9 +85,11 @@ class RunSignals:
         return claim in self._cancelled
 
     def must_not_begin(self, job: Claimed) -> bool:
-        """Whether somebody has asked to cancel this job, which has not begun."""
-        if not self._cancelled and not self._unseen:  # the common case, which is asked for every job
+        """Whether this job, which has not begun, is paused, or somebody has asked to cancel it."""
+        if not self._cancelled and not self._unseen and not self._pauses.known:  # the common case, which is asked for every job
             return False
+        if self._pauses.cover(job):
+            return True
         heard_at = self._unseen.get(job.uid)
         return job.key() in self._cancelled or (heard_at is not None and self._clock() - heard_at < UNSEEN_SECONDS)
 
