@@ -2,8 +2,8 @@
 
 Start reading at manager.py, the front door: it holds JobManager, whose methods call _client/ or _engine/. The other files
 beside this one hold the public values: job.py (Job, Progress, LogLine, Attempt, NewJob), creation.py (Creation), retry.py
-(RetryPolicy), pause.py (Pause), run.py (Run: what a handler sees of its own run), report.py (StopReport, Changed), health.py (Health), errors.py,
-and tasks.py (Task: a function that jobs call).
+(RetryPolicy), pause.py (Pause), run.py (Run: what a handler sees of its own run), report.py (StopReport, Changed), health.py
+(Health), errors.py, and tasks.py (Task: a function that jobs call).
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 

@@ -28,6 +28,7 @@ from steve._engine.registry import Registry
 from steve._engine.runner import Runner
 from steve._engine.signal_run import SignalRun
 from steve._engine.work.handlers import Handler, check_handler
+from steve._model.run_limits import check_run_limits
 from steve._model.settings import Settings
 from steve._model.terms import HandlerTerms, RetryDelay
 from steve._model.tuning import Tuning
@@ -201,8 +202,18 @@ class JobManager:
         """
         return self._runner.stop(timeout)
 
-    def run(self, workers: int = 2, *, stop_timeout: float | None = 30.0) -> StopReport:
+    def run(
+        self,
+        workers: int = 2,
+        *,
+        stop_timeout: float | None = 30.0,
+        max_jobs: int | None = None,
+        max_memory: float | None = None,
+    ) -> StopReport:
         """Start, wait for SIGINT or SIGTERM, stop within `stop_timeout` seconds (None: however long it takes).
+
+        `max_jobs`: begin so many jobs, 1 or more, and stop when they have ended. `max_memory`: stop when the process has so
+        many MiB of resident memory. Both are for a supervisor that begins the program anew: the report names the `limit`.
 
         After a second signal it returns at once, and the report says which jobs still run. A third signal ends the process, as
         if no signal handler were installed, and other processes run those jobs again.
@@ -211,7 +222,8 @@ class JobManager:
         came. A child that a job's handler forks gets them back at once. Raises what `start()` and `stop()` raise, and
         ValueError on any thread except the main one.
         """
-        return SignalRun(runner=self._runner, log_patience=self._settings.tuning.log_patience).run(workers, stop_timeout)
+        limits, patience = check_run_limits(max_jobs, max_memory), self._settings.tuning.log_patience
+        return SignalRun(runner=self._runner, limits=limits, log_patience=patience).run(workers, stop_timeout)
 
     def health(self) -> Health:
         """Whether this manager does its work: its threads are alive, the database answers, and outcomes and heartbeats are
@@ -627,7 +639,7 @@ class JobManager:
         return self._pausing.paused()
 
     def acting_as(self, actor: str) -> AbstractContextManager[None]:
-        """A context manager: each call in its `with` block that changes jobs writes a row into the table `audit`.
+        """A context manager: each call in its `with` block that changes jobs, or pauses, writes a row into the table `audit`.
 
         The calls are those above and `prune`, of this manager, in the thread or task that entered the block. The row is written
         in the transaction of the change, and kept for 90 days. `actor`: 1 to 255 characters. Raises TypeError and ValueError.

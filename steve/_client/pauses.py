@@ -1,7 +1,7 @@
 """Pauses jobs for the whole fleet, resumes them, and tells what is paused.
 
-A pause is a row, which all processes read: `_engine/claim/pauses.py`. Each call is a transaction. If the connection breaks, it is
-carried out again only if that transaction was not committed.
+A pause is a row, which all processes read: `_engine/claim/pauses.py`. Each call is a transaction. If the connection breaks, it
+is carried out again only if that transaction was not committed.
 """
 
 from __future__ import annotations

@@ -227,12 +227,12 @@ lane as (
   from found
 )"""
 """How a claim finds jobs while some of those that it serves are paused, of which there may be a million. It hops from lane to
-lane, as find_heads.sql does, and looks only into those that it may claim from: at the first due jobs of each, more if there are few
-lanes of that priority.
+lane, as find_heads.sql does, and looks only into those that it may claim from: at the first due jobs of each, more if
+there are few lanes of that priority.
 
-`horizon` is the first place at which a lane may have further jobs than those that were looked at. What lies beyond is left to the
-next claim, since a job that was not looked at may come before it. It then counts as cut off, as if there were n jobs. Some more
-than n are chosen, since other claims may have locked the first of them: a claim locks no row that it does not take.
+`horizon` is the first place at which a lane may have further jobs than those that were looked at. What lies beyond is left to
+the next claim, since a job that was not looked at may come before it. The claim then counts as cut off, as if it had found n
+jobs. More than n are chosen, since other claims may have locked the first of them: a claim locks no row that it does not take.
 
 The row comparisons, rather than equalities, leave no other index than job_ready: with equalities job_due has the same order."""
 

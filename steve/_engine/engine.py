@@ -49,8 +49,6 @@ class Engine:
         self._parts = self.ending.parts = parts
         self.commits = parts.commits
         self.running = parts.running
-        self.pauses.on_resumed = lambda: parts.claimer.wake(full_scan=True)
-        self.pauses.on_paused = self._on_paused
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 
@@ -87,15 +85,6 @@ class Engine:
         job in the buffer is given back, and the settlement, which reads the row, makes it `cancelled`. From any thread."""
         parts = self._parts
         parts.running.cancel(uids, parts.claimer.buffer.jobs())
-
-    def pauses_changed(self) -> None:
-        """Somebody has paused or resumed jobs, or may have. From any thread."""
-        self._parts.liveness.heartbeat.look_soon()
-
-    def _on_paused(self) -> None:
-        claimer = self._parts.claimer
-        claimer.buffer.give_back_if(self.pauses.cover)
-        claimer.schedule.ring()  # an idle worker may have seen the buffer empty for a moment
 
     def ask_to_stop(self) -> None:
         """Returns at once, takes no lock and logs nothing: a signal handler may call it."""

@@ -69,25 +69,28 @@ class Runner:
 
     # -- starting -------------------------------------------------------------------------------------------------------
 
-    def start(self, workers: int, *, migrate: bool) -> None:
+    def start(self, workers: int, *, migrate: bool, max_jobs: int | None = None) -> None:
+        """`max_jobs`: begin so many jobs and no more."""
         check_workers(workers)
         fork.notice_fork()
         with uninterrupted(), self._starting:
             is_running = self.engine() is not None
             if not is_running:
-                self._start(workers, migrate)
+                self._start(workers, migrate, max_jobs)
         # Log only after the lock is released, because a log handler of the application may call this runner.
         if is_running:
             logger.warning("start() was called while the manager runs: nothing changed")
         else:
             logger.info("started: %d workers, schema %r", workers, self._settings.schema)
 
-    def _start(self, workers: int, migrate: bool) -> None:
+    def _start(self, workers: int, migrate: bool, max_jobs: int | None) -> None:
         self._is_asked_to_stop = False
         self._connections.open()
         earlier = self.engines
         try:
             engine = self._build(workers, migrate)
+            if max_jobs is not None:
+                engine.running.signals.limit_jobs(max_jobs)
             engine.start()
         except BaseException:  # a signal handler may raise anything between two lines
             for one in self.engines:

@@ -194,9 +194,7 @@ def build(
         workers=workers,
     )
     deadlines = Deadlines(start=lambda run: threads.loop("steve-deadlines", run, daemon=True))
-    running = RunningJobs(
-        workers=workers, deadlines=deadlines, completions=completions, records=records, pauses=pauses
-    )
+    running = RunningJobs(workers=workers, deadlines=deadlines, completions=completions, records=records, pauses=pauses)
     turns = Turns(threads=threads, signals=running.signals, engine=engine)
     stuck = StuckHandlers(
         turns=turns,
@@ -285,6 +283,13 @@ def build(
         connections.scan.close()
 
     heartbeat = liveness.heartbeat
+
+    def give_back_paused() -> None:
+        claimer.buffer.give_back_if(pauses.cover)
+        schedule.ring()  # an idle worker may have seen the buffer empty for a moment
+
+    pauses.on_paused, pauses.on_resumed = give_back_paused, lambda: claimer.wake(full_scan=True)
+    pauses.look_soon = heartbeat.look_soon
     components = [  # in the order in which they end
         Component("steve-settler", settler.run, None, daemon=False, vitals=settler.vitals),
         Component("steve-dispatcher", dispatcher.run, None, daemon=False),

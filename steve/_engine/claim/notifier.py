@@ -4,8 +4,8 @@ which holds back the vacuuming of the whole database.
 
 A notification is only a hint: it wakes the claimer, which looks for jobs itself. If a notification is lost, the next poll finds
 the job. A notification `cancel` names jobs that somebody asked to cancel; `liveness/cancels.py` finds them, too. A notification
-`wait` says that somebody waits for jobs to end: `settle/awaited.py`. After a notification `pause` the heartbeat looks at once what
-is paused: `pauses.py`.
+`wait` says that somebody waits for jobs to end: `settle/awaited.py`. After a notification `pause` the heartbeat looks at
+once what is paused: `pauses.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from steve._database.backoff import Backoff
 from steve._database.failures import Connection, DatabaseFailure
 from steve._database.loop_connection import LoopConnection
 from steve._database.statements.notifications import NotificationStatements
+from steve._engine.claim.pauses import Pauses
 from steve._engine.settle.awaited import Awaited
 from steve._engine.upkeep.outage import Outage
 from steve._model.tuning import Tuning
@@ -43,12 +44,10 @@ class HearingPort(Protocol):
     """The engine, as the notifier sees it."""
 
     awaited: Awaited
+    pauses: Pauses
 
     def cancel_asked(self, uids: Collection[UUID]) -> None:
         """Somebody asked to cancel these jobs of any process."""
-
-    def pauses_changed(self) -> None:
-        """Somebody has paused or resumed jobs, or may have."""
 
 
 class ClaimerPort(Protocol):
@@ -102,7 +101,7 @@ class Notifier:
                 self._outage.worked(LOOP)
                 self._backoff.reset()
                 self._claimer.wake(full_scan=True)  # notifications that were sent before are lost
-                self._engine.pauses_changed()
+                self._engine.pauses.look_soon()
                 self.is_listening = True
                 self._read(descriptor)
             except DatabaseFailure as error:
@@ -129,7 +128,7 @@ class Notifier:
             heard = sorted_payloads(payloads)
             self._engine.awaited.hear(heard.awaited)
             if heard.pauses:
-                self._engine.pauses_changed()
+                self._engine.pauses.look_soon()
             if heard.cancels:
                 self._engine.cancel_asked(heard.cancels)
             if heard.wakes:

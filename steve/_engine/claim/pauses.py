@@ -1,8 +1,8 @@
-"""What is paused at present, as this process knows it. A pause is in force here from the moment at which this hears of it: claims
-leave its jobs out, no worker begins one, and those that are in the buffer go back.
+"""What is paused at present, as this process knows it. A pause is in force here from the moment at which this hears of it:
+claims leave its jobs out, no worker begins one, and those that are in the buffer go back.
 
-The heartbeat reads all pauses with each look (beat.sql). A notification `pause` makes it look at once. So one thread reads them,
-one look after the other, and no old answer can take the place of a newer one.
+The heartbeat reads all pauses with each look (beat.sql). A notification `pause` makes it look at once. So one thread reads
+them, one look after the other, and no old answer can take the place of a newer one.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ class Pauses:
         self._changing = threading.Lock()  # protects every write of `known`; nothing is called under it
         self.known: tuple[Known, ...] = ()
         """Empty as a rule. The time of some may be over."""
+        self._held: tuple[Known, ...] = ()
         self.on_paused: Callable[[], None] = lambda: None
         """Called after more was paused."""
         self.on_resumed: Callable[[], None] = lambda: None
         """Called after a pause has ended: its jobs may be claimed again."""
+        self.look_soon: Callable[[], None] = lambda: None
+        """To call when somebody has paused or resumed jobs, or may have."""
 
     def hear(self, pauses: Sequence[PauseInForce] | None) -> None:
         """A look found these. None: it could not tell."""
@@ -43,12 +46,19 @@ class Pauses:
             if one.paused().concerns(self._queues, None)
         )
         with self._changing:
-            before, self.known = {one.paused for one in self.known}, known
-        after = {one.paused for one in known}
+            before, self.known = {one.paused for one in self.known}, self._held + known
+            after = {one.paused for one in self.known}
         if after - before:
             self.on_paused()
         if before - after:
             self.on_resumed()
+
+    def hold_all(self) -> None:
+        """From now on this process begins no job, whatever is paused for the fleet."""
+        with self._changing:
+            self._held = (Known(Paused(None, None), inf),)
+            self.known = self._held + self.known
+        self.on_paused()
 
     def now(self) -> tuple[Paused, ...]:
         """What is paused. A pause whose time is over ends here, without anybody's help."""

@@ -68,6 +68,11 @@ class RunningJobs:
         except KeyError:
             pass
 
+    def have_all_run(self) -> bool:
+        """Whether as many jobs as `signals.limit_jobs` said have begun, and have returned or are stuck."""
+        quota = self.signals.quota
+        return quota is not None and quota.is_used_up and len(self) <= self.stuck
+
     def claims(self) -> list[ClaimKey]:
         return [one.job.key() for one in self.all()]
 

@@ -16,6 +16,7 @@ from steve._engine.records.records import Records
 from steve._engine.work.deadlines import Deadlines, own_thread
 from steve._engine.work.interrupts import Interrupts
 from steve._engine.work.limit import Limit
+from steve._engine.work.quota import Quota
 from steve._model.claimed import Claimed, ClaimKey
 from steve.run import CompletionPort, LimitPort, current_signals
 
@@ -35,9 +36,11 @@ class RunSignals:
         pauses: Pauses | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`completions`: for `run.complete()`. `records`: keeps what runs leave behind; None: nothing does. `pauses`: which jobs
-        must not begin; None: all may."""
+        """`completions`: for `run.complete()`. `records`: keeps what runs leave behind; None: nothing does. `pauses`: which
+        jobs must not begin; None: all may."""
         self._pauses = pauses or Pauses()
+        self.quota: Quota | None = None
+        """How many jobs may begin. None, as a rule: any number."""
         self.completions = completions
         self.records = records
         # Protects changes of the four below; a thread that only reads them needs no lock. Nothing is called under it.
@@ -84,14 +87,18 @@ class RunSignals:
     def is_cancelled(self, claim: ClaimKey) -> bool:
         return claim in self._cancelled
 
+    def limit_jobs(self, most: int) -> None:
+        """Let so many jobs begin, and no more."""
+        self.quota = Quota(most=most, on_used_up=self._pauses.hold_all)
+
     def must_not_begin(self, job: Claimed) -> bool:
-        """Whether this job, which has not begun, is paused, or somebody has asked to cancel it."""
-        if not self._cancelled and not self._unseen and not self._pauses.known:  # the common case, which is asked for every job
+        """Whether this job, which has not begun, is paused, or somebody has asked to cancel it, or enough jobs have begun."""
+        # the common case, which is asked for every job
+        if not self._cancelled and not self._unseen and not self._pauses.known and self.quota is None:
             return False
-        if self._pauses.cover(job):
-            return True
         heard_at = self._unseen.get(job.uid)
-        return job.key() in self._cancelled or (heard_at is not None and self._clock() - heard_at < UNSEEN_SECONDS)
+        is_cancelled = job.key() in self._cancelled or (heard_at is not None and self._clock() - heard_at < UNSEEN_SECONDS)
+        return is_cancelled or self._pauses.cover(job) or (self.quota is not None and not self.quota.take())
 
     def wait(self, claim: ClaimKey, seconds: float) -> bool:
         """Wait at most `seconds` until the engine stops, or the job is lost or to be cancelled. Returns whether one of these
