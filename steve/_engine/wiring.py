@@ -289,7 +289,8 @@ def build(
         schedule.ring()  # an idle worker may have seen the buffer empty for a moment
 
     pauses.on_paused, pauses.on_resumed = give_back_paused, lambda: claimer.wake(full_scan=True)
-    pauses.look_soon = heartbeat.look_soon
+    presence.on_pause = heartbeat.look_soon
+    heartbeat.look_soon()  # so that it listens to what is paused from now on
     components = [  # in the order in which they end
         Component("steve-settler", settler.run, None, daemon=False, vitals=settler.vitals),
         Component("steve-dispatcher", dispatcher.run, None, daemon=False),

@@ -15,8 +15,10 @@ import psycopg
 import pytest
 
 from steve import Job, JobManager, Pause, Status
+from steve._database.statements import statements_for
+from steve._model.settings import Settings
 from steve._model.tuning import Tuning
-from tests.conftest import until
+from tests.conftest import APPLICATION, until
 
 MakeManager = Callable[..., JobManager]
 
@@ -78,8 +80,6 @@ def test_what_is_paused_does_not_begin_and_the_rest_goes_on(
 ) -> None:
     manager: JobManager = request.getfixturevalue(by)
     manager.start(2)
-    if by == "hears":
-        until(lambda: manager.health().listening)
     manager.pause(**paused)
     in_force(manager)
     jobs = [manager.create(type, queue=queue, priority=priority) for queue, type in LANES for priority in (-1, 3)]
@@ -200,7 +200,16 @@ def test_a_pause_that_is_over_pauses_nothing(hears: JobManager, ran: list[Any]) 
     until(lambda: ran)
 
 
-def test_a_job_below_the_watermarks_is_found_after_the_pause(hears: JobManager, ran: list[Any]) -> None:
+def test_a_job_below_the_watermarks_is_found_after_the_pause(make_manager: MakeManager, ran: list[Any]) -> None:
+    """Claims make a full scan only if they are told to."""
+    hears = make_manager(
+        handler=lambda job: ran.append((job.queue, job.type)),
+        heartbeat=600.0,
+        lease=3600.0,
+        poll_interval=60.0,
+        _tuning=Tuning(look_interval=600.0, full_scan_every=10**9),
+    )
+    hears.migrate()
     hears.pause("q")
     hears.start()
     jobs = [hears.create("a", queue="q") for _ in range(3)]
@@ -249,6 +258,45 @@ def test_crashed_jobs_are_paused_too_and_a_last_chance_holds_up_nobody(
     assert {job.status for job in hears.fetch_all(queue="q")} == {Status.PENDING}
     hears.resume("q")
     until(lambda: len(ran) == 22)
+
+
+def test_a_notification_that_comes_while_a_session_works_is_heard_after_the_statement(
+    manager: JobManager, database_url: str, schema: str
+) -> None:
+    """The session may have begun to look before the pause was made."""
+    statements = statements_for(Settings(schema=schema))
+    heard: list[bool] = []
+    with psycopg.connect(database_url, autocommit=True) as session:
+        statements.notifications.listen_for_pauses(session, lambda: heard.append(True))
+        for number in range(1, 4):
+            manager.pause("q")
+            session.execute("select")
+            until(lambda number=number: session.execute("select") and len(heard) == number)  # type: ignore[misc]
+
+
+def test_of_many_pauses_one_after_the_other_each_is_heard(hears: JobManager) -> None:
+    hears.start()
+    for _ in range(100):
+        hears.pause("q")
+        in_force(hears)
+        hears.resume("q")
+        in_force(hears, 0)
+
+
+def test_a_process_that_lost_its_sessions_hears_of_what_was_paused_meanwhile(
+    hears: JobManager, conn: psycopg.Connection, ran: list[Any]
+) -> None:
+    hears.start()
+    hears.pause("r")
+    in_force(hears)
+    conn.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = %s and pid <> pg_backend_pid()",
+        [APPLICATION],
+    )
+    until(lambda: hears.pause("q"))
+    in_force(hears, 2)
+    hears.resume("q")
+    in_force(hears, 1)
 
 
 # -- what the calls return and write --------------------------------------------------------------------------------------

@@ -347,6 +347,20 @@ def test_beside_a_pause_all_others_come_in_the_order_that_they_have_without_it(
     assert [uid for some in found for uid in some] == [uid for *_, uid in sorted(jobs)]
 
 
+@pytest.mark.parametrize("n", [1, 10, 100, 500])
+def test_beside_a_pause_the_order_holds_however_unequal_the_lanes_are(
+    n: int, claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    """Of a long lane a claim looks at the first jobs only, and other lanes have jobs that are due after these."""
+    chance = random.Random(n)
+    jobs = [(chance.random() * 100, "long") for _ in range(700)] + [(chance.random() * 100, f"t{k}") for k in range(60)]
+    order = [create(type, age) for age, type in sorted(jobs, reverse=True)]
+    statements, found = claims(), []
+    while some := uids(statements.claim_jobs(conn, 1, 3, paused(demand(n, unknown_most=n), ("elsewhere", None)))):
+        found += some
+    assert found == order
+
+
 def test_beside_a_pause_a_process_takes_only_what_it_serves_and_the_watermarks_move(
     claims: Claims, create: Create, conn: psycopg.Connection
 ) -> None:

@@ -1421,12 +1421,8 @@ MUTANTS = (
         "a process that starts does not know what is paused",
         "behaviour/test_pauses.py::test_a_pause_is_there_before_a_process_starts_and_outlives_the_one_that_made_it",
         Edit("_engine/wiring.py", "pauses.hear(registered.pauses)", ""),
-        Edit(
-            "_engine/claim/notifier.py",
-            "                self._engine.pauses.look_soon()\n                self.is_listening",
-            "                self.is_listening",
-        ),
-        note="Both edits are needed, because a process also looks when it begins to listen.",
+        Edit("_engine/wiring.py", "heartbeat.look_soon()  # so", "# so"),
+        note="Both edits are needed, because the heartbeat looks at once, too.",
     ),
     Mutant(
         "P6",
@@ -1443,7 +1439,7 @@ MUTANTS = (
     Mutant(
         "P8",
         "a claim beside a pause passes by the first jobs of a lane that it has not looked into far enough",
-        "database/test_claims.py::test_beside_a_pause_all_others_come_in_the_order_that_they_have_without_it",
+        "database/test_claims.py::test_beside_a_pause_the_order_holds_however_unequal_the_lanes_are",
         Edit("_database/fragments.py", "where number = most", "where false"),
     ),
     Mutant(
@@ -1456,7 +1452,7 @@ MUTANTS = (
         "P10",
         "one job more than max_jobs begins",
         "behaviour/test_run.py::test_after_max_jobs_exactly_so_many_have_run_and_the_program_exits_with_75",
-        Edit("_engine/work/quota.py", "return number <= self._most", "return number <= self._most + 1"),
+        Edit("_engine/work/quota.py", "self._most = most", "self._most = most + 1"),
     ),
     # -- what runs leave behind -----------------------------------------------------------------------------------------------
     Mutant(

@@ -15,5 +15,5 @@ set since = case when known.until <= excluded.since then excluded.since else kno
 returning
   queue, type, since, until, reason, by,
   case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
-    then pg_catalog.pg_notify(%(channel)s, 'pause')
+    then pg_catalog.pg_notify(%(channel)s, '')
   end

@@ -8,7 +8,7 @@ with ended as (
 select
   queue, type, since, until, reason, by,
   case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
-    then pg_catalog.pg_notify(%(channel)s, 'pause')
+    then pg_catalog.pg_notify(%(channel)s, '')
   end
 from ended
 where until is null or until > pg_catalog.clock_timestamp()

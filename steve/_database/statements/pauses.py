@@ -24,13 +24,13 @@ class PauseStatements:
     def pause_jobs(
         self, connection: Connection, paused: Paused, until: datetime | None, reason: str | None, by: str | None, notify: bool
     ) -> Pause:
-        more = {"until": until, "reason": reason, "by": by, "notify": notify, "channel": self._script.channel}
+        more = {"until": until, "reason": reason, "by": by, "notify": notify, "channel": self._script.pause_channel}
         (row,) = self._script.rows(connection, "pause_jobs", paused._asdict() | more, prepare=False)
         return Pause(*row[:-1])
 
     def resume_jobs(self, connection: Connection, paused: Paused, notify: bool) -> Pause | None:
         """Returns the pause that this ends; None: there is none."""
-        more = {"notify": notify, "channel": self._script.channel}
+        more = {"notify": notify, "channel": self._script.pause_channel}
         rows = self._script.rows(connection, "resume_jobs", paused._asdict() | more, prepare=False)
         return Pause(*rows[0][:-1]) if rows else None
 

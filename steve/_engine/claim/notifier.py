@@ -4,8 +4,7 @@ which holds back the vacuuming of the whole database.
 
 A notification is only a hint: it wakes the claimer, which looks for jobs itself. If a notification is lost, the next poll finds
 the job. A notification `cancel` names jobs that somebody asked to cancel; `liveness/cancels.py` finds them, too. A notification
-`wait` says that somebody waits for jobs to end: `settle/awaited.py`. After a notification `pause` the heartbeat looks at
-once what is paused: `pauses.py`.
+`wait` says that somebody waits for jobs to end: `settle/awaited.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from steve._database.backoff import Backoff
 from steve._database.failures import Connection, DatabaseFailure
 from steve._database.loop_connection import LoopConnection
 from steve._database.statements.notifications import NotificationStatements
-from steve._engine.claim.pauses import Pauses
 from steve._engine.settle.awaited import Awaited
 from steve._engine.upkeep.outage import Outage
 from steve._model.tuning import Tuning
@@ -44,7 +42,6 @@ class HearingPort(Protocol):
     """The engine, as the notifier sees it."""
 
     awaited: Awaited
-    pauses: Pauses
 
     def cancel_asked(self, uids: Collection[UUID]) -> None:
         """Somebody asked to cancel these jobs of any process."""
@@ -101,7 +98,6 @@ class Notifier:
                 self._outage.worked(LOOP)
                 self._backoff.reset()
                 self._claimer.wake(full_scan=True)  # notifications that were sent before are lost
-                self._engine.pauses.look_soon()
                 self.is_listening = True
                 self._read(descriptor)
             except DatabaseFailure as error:
@@ -127,8 +123,6 @@ class Notifier:
                 payloads = self._database.hear()
             heard = sorted_payloads(payloads)
             self._engine.awaited.hear(heard.awaited)
-            if heard.pauses:
-                self._engine.pauses.look_soon()
             if heard.cancels:
                 self._engine.cancel_asked(heard.cancels)
             if heard.wakes:
@@ -144,8 +138,6 @@ class Heard(NamedTuple):
     """The payloads that wake the claimer."""
     awaited: float | None = None
     """For how many seconds somebody waits for jobs to end. None: they say nothing about that."""
-    pauses: bool = False
-    """Somebody has paused or resumed jobs."""
 
 
 def sorted_payloads(payloads: Sequence[str]) -> Heard:
@@ -153,7 +145,6 @@ def sorted_payloads(payloads: Sequence[str]) -> Heard:
     cancels: list[UUID] = []
     wakes: list[str] = []
     awaited: float | None = None
-    pauses = False
     for payload in payloads:
         word, *more = payload.split(" ")
         if word == "cancel":
@@ -163,11 +154,9 @@ def sorted_payloads(payloads: Sequence[str]) -> Heard:
         elif word == "wait":
             for seconds in filter(str.isdecimal, more[:1]):
                 awaited = max(awaited or 0.0, float(seconds))
-        elif word == "pause":
-            pauses = True
         else:
             wakes.append(payload)
-    return Heard(cancels, wakes, awaited, pauses)
+    return Heard(cancels, wakes, awaited)
 
 
 class DatabaseListener:

@@ -1,8 +1,9 @@
 """What is paused at present, as this process knows it. A pause is in force here from the moment at which this hears of it:
 claims leave its jobs out, no worker begins one, and those that are in the buffer go back.
 
-The heartbeat reads all pauses with each look (beat.sql). A notification `pause` makes it look at once. So one thread reads
-them, one look after the other, and no old answer can take the place of a newer one.
+The heartbeat reads all pauses with each look (beat.sql). Its session listens to a channel for them, and a notification makes it
+look at once. So one thread reads them, one look after the other, and no old answer can take the place of a newer one. It is
+not the notifier that hears of them, because that stands back for a while when many processes hear of one job.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ class Pauses:
         """Called after more was paused."""
         self.on_resumed: Callable[[], None] = lambda: None
         """Called after a pause has ended: its jobs may be claimed again."""
-        self.look_soon: Callable[[], None] = lambda: None
-        """To call when somebody has paused or resumed jobs, or may have."""
 
     def hear(self, pauses: Sequence[PauseInForce] | None) -> None:
         """A look found these. None: it could not tell."""

@@ -5,6 +5,8 @@ The session of that connection holds the lock of the process's row (`sql/beat.sq
 the session is gone. So this thread waits for the loss of the connection as well as for the next look, and on a new connection
 it beats at once. What it sees of other processes goes to `rescue.py`. When others may have taken this process for dead,
 `liveness.py` finds out which jobs it has lost.
+
+The session also hears when jobs are paused or resumed, and each look reads what is paused.
 """
 
 from __future__ import annotations

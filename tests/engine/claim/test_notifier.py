@@ -9,7 +9,6 @@ import pytest
 
 from steve._database.failures import Transient
 from steve._engine.claim.notifier import Notifier, sorted_payloads
-from steve._engine.claim.pauses import Pauses
 from steve._engine.settle.awaited import Awaited
 from steve._engine.upkeep.outage import Outage
 from steve._model.tuning import Tuning
@@ -23,9 +22,6 @@ class FakeListener:
     def __init__(self, tuning: Tuning = TUNING) -> None:
         self.did: list[str] = []
         self.awaited = Awaited(clock=lambda: 100.0)
-        self.pauses = Pauses()
-        self.looks = 0
-        self.pauses.look_soon = self.look
         self.has_pooler = False
         self.errors: list[Exception] = []
         """What the next reads raise, the last one first."""
@@ -45,9 +41,6 @@ class FakeListener:
     def cancel_asked(self, uids: Collection[UUID]) -> None:
         self.did.append(f"cancel {[uid.int for uid in uids]}")
 
-    def look(self) -> None:
-        self.looks += 1
-
     def listen(self) -> int | None:
         return None if self.has_pooler else self._socket.fileno()
 
@@ -56,7 +49,7 @@ class FakeListener:
         data = self._socket.recv(100)
         if self.errors:
             raise self.errors.pop()
-        words = {"b": "back", "c": f"cancel {UUID(int=7)} {UUID(int=8)}", "w": "wait 15", "p": "pause"}
+        words = {"b": "back", "c": f"cancel {UUID(int=7)} {UUID(int=8)}", "w": "wait 15"}
         return [words.get(chr(byte), "") for byte in data]
 
     def close(self) -> None:
@@ -119,13 +112,6 @@ def test_that_somebody_waits_for_jobs_is_handed_on_and_wakes_nobody(listener: Fa
     assert listener.did[1:] == ["stand back", "hear"]
 
 
-def test_a_pause_leads_to_a_look_and_wakes_nobody_and_so_does_the_beginning(listener: FakeListener) -> None:
-    until(lambda: listener.looks == 1)
-    listener.database.send(b"p")
-    until(lambda: listener.looks == 2)
-    assert listener.did[1:] == ["stand back", "hear"]
-
-
 @pytest.mark.parametrize(
     ("payloads", "cancels", "wakes", "awaited"),
     [
@@ -144,13 +130,7 @@ def test_a_pause_leads_to_a_look_and_wakes_nobody_and_so_does_the_beginning(list
 def test_payloads_are_sorted_and_what_is_no_uid_or_number_is_left_out(
     payloads: list[str], cancels: list[int], wakes: list[str], awaited: float | None
 ) -> None:
-    assert sorted_payloads(payloads) == ([UUID(int=number) for number in cancels], wakes, awaited, False)
-    assert sorted_payloads(["pause", *payloads, "pauses"]) == (
-        [UUID(int=number) for number in cancels],
-        [*wakes, "pauses"],
-        awaited,
-        True,
-    )
+    assert sorted_payloads(payloads) == ([UUID(int=number) for number in cancels], wakes, awaited)
 
 
 def test_it_stands_back_before_it_reads_for_as_long_as_the_claimer_says(listener: FakeListener) -> None:
