@@ -176,7 +176,7 @@ lane as (
 ), served as materialized (
   select
     queue, type, priority, start.run_at, start.uid,
-    20 + 4 * (%(n)s + 10) / pg_catalog.count(*) over (partition by priority) as most
+    10 + 2 * %(reach)s * (%(n)s + 10) / pg_catalog.count(*) over (partition by priority) as most
   from lane
   join start using (priority)
   where (%(any_type)s or type in (select type from known)) and {filters}
@@ -206,7 +206,7 @@ lane as (
   where not exists (select from horizon)
     or (-priority, run_at, uid) <= (select -priority, run_at, uid from horizon)
   order by priority desc, run_at, uid
-  limit 2 * (%(n)s + 10)
+  limit %(reach)s * (%(n)s + 10)
 ), found as materialized (
   select locked.*
   from chosen
@@ -220,7 +220,7 @@ lane as (
 ), scanned as (
   select
     case
-      when exists (select from horizon) or (select pg_catalog.count(*) from chosen) = 2 * (%(n)s + 10) then %(n)s
+      when exists (select from horizon) or (select pg_catalog.count(*) from chosen) = %(reach)s * (%(n)s + 10) then %(n)s
       else pg_catalog.count(*)
     end as count,
     pg_catalog.clock_timestamp() as at
@@ -232,7 +232,8 @@ there are few lanes of that priority.
 
 `horizon` is the first place at which a lane may have further jobs than those that were looked at. What lies beyond is left to
 the next claim, since a job that was not looked at may come before it. The claim then counts as cut off, as if it had found n
-jobs. More than n are chosen, since other claims may have locked the first of them: a claim locks no row that it does not take.
+jobs. More than n are chosen, since others may have locked the first of them; if they have locked all, `reach` is raised. A
+claim locks no row that it does not take.
 
 The row comparisons, rather than equalities, leave no other index than job_ready: with equalities job_due has the same order."""
 

@@ -421,6 +421,25 @@ def test_beside_a_pause_a_claim_whose_candidates_others_have_locked_comes_again(
         assert uids(statements.claim_jobs(other, 2, 3, wanted)) == [jobs[90]]
 
 
+def test_beside_a_pause_claims_get_past_jobs_that_somebody_has_locked_for_long(
+    claims: Claims, create: Create, conn: psycopg.Connection, database_url: str, schema: str
+) -> None:
+    jobs = [create(age=3_000.0 - number) for number in range(2_000)]
+    statements, wanted, tries = claims(), paused(demand(1, a=1), ("elsewhere", None)), []
+    with psycopg.connect(database_url) as careless:
+        careless.execute(f"select from {schema}.job order by run_at limit 1990 for update")
+        for job in jobs[1990:]:
+            while not (reply := statements.claim_jobs(conn, 1, 3, wanted)).jobs:
+                assert reply.refused
+                tries.append(job)
+            assert uids(reply) == [job]
+        assert len(tries) <= 20
+        assert not statements.claim_jobs(conn, 1, 3, wanted).jobs
+    for _ in range(20):
+        reply = statements.claim_jobs(conn, 1, 3, wanted)
+    assert reply.jobs
+
+
 def test_the_heads_leave_out_what_is_paused(claims: Claims, create: Create, conn: psycopg.Connection) -> None:
     create(age=30.0, queue="q")
     head = create(age=20.0)

@@ -34,6 +34,10 @@ not exists (
 """Whether a job, or a lane, is not paused. What is paused comes as two arrays of one length; a null stands for all."""
 
 
+REACH, REACH_MOST = 2, 100_000
+"""Beside a pause, a claim looks at this many times as many jobs as it asks for, if there are so many."""
+
+
 class ClaimFilter(NamedTuple):
     """A condition that a job must meet to be claimed by this process."""
 
@@ -65,6 +69,7 @@ class ClaimStatements:
         self._script = script
         self._queues = queues
         self._left_out: set[str] = set()
+        self._reach = REACH
         filters = [] if queues is None else [ClaimFilter("queue = any(%(queues)s)")]
         unpaused = [*filters, ClaimFilter(UNPAUSED)]
         script.set_text("claim_unpaused", with_filters(in_lanes(script.text("claim_jobs"), script.schema), unpaused))
@@ -119,15 +124,19 @@ class ClaimStatements:
             "max_crashes": max_crashes,
             "fleet_lock": f"steve {self._script.schema} claim" if demand.fleet_lock else None,
         }
-        if demand.paused and any(paused.covers_all() for paused in demand.paused):
-            parameters |= {"n": 0, "crashed": 0}
+        if demand.paused:
+            parameters["reach"] = self._reach
+            if any(paused.covers_all() for paused in demand.paused):
+                parameters |= {"n": 0, "crashed": 0}
         rows = self._script.rows(connection, "claim_unpaused" if demand.paused else "claim_jobs", parameters, prepare=True)
         jobs = [claimed_row(row[:-7]) for row in rows if row[0] is not None]
         jobs.sort(key=claim_order)  # `returning` promises no order
         summary = next(row[-7:] for row in rows if row[0] is None)
         next_due_in, scan_seconds, ends, cut_off, left_over, last_chance, is_mine = summary
-        # In lanes, a claim looks at a bounded number of jobs. If others have just locked all of these, it comes too early.
+        # In lanes, a claim looks at a bounded number of jobs. If others have locked all of these, it is to come again, and to
+        # look further, in case they are locked for long.
         is_early = bool(demand.paused) and not jobs and cut_off and parameters["n"] > 0
+        self._reach = min(self._reach * 4, REACH_MOST) if is_early else max(self._reach // 2, REACH)
         refused = is_early or not is_mine
         return ClaimReply(
             jobs, next_due_in, scan_seconds, dict(_places(ends)), _places(left_over), cut_off, last_chance, refused=refused
