@@ -5,7 +5,6 @@ processes, and no job is lost.
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 
 from steve import JobManager
 
@@ -81,7 +80,7 @@ def pause_and_cut(site: Site) -> None:
             for number in site.each_trial():
                 site.pause(0.3, 1.0)
                 what = ["listen", "all", "claim", "settle"][number % 4]
-                with site.broken(what) if what != "none" else nullcontext():
+                with site.broken(what):
                     if what == "listen":
                         site.cluster.terminate(site.application, query="%listen steve%")
                         paused = _pauses(site, manager, number)
