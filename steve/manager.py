@@ -16,6 +16,7 @@ from steve._client.calls import Calls
 from steve._client.client import Client
 from steve._client.control import Control
 from steve._client.logs import Logs
+from steve._client.pauses import Pausing
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
 from steve._engine.events.health_listeners import HealthListener
@@ -29,6 +30,7 @@ from steve._engine.scaling import Scaling
 from steve._engine.signal_run import SignalRun
 from steve._engine.work.handlers import Handler, check_handler
 from steve._model.pools import Workers
+from steve._model.run_limits import check_run_limits
 from steve._model.settings import Settings
 from steve._model.terms import HandlerTerms, RetryDelay
 from steve._model.tuning import Tuning
@@ -40,6 +42,7 @@ from steve.creation import Creation
 from steve.errors import NotRunning
 from steve.health import Health
 from steve.job import Attempt, Job, LogLine, NewJob, OnConflict, Status
+from steve.pause import Pause
 from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run
@@ -144,6 +147,7 @@ class JobManager:
         told, audit = ForCallers(runner=self._runner, registry=self._registry), self._audit
         self._control = Control(calls=calls, statements=statements, notify=notify, told=told, audit=audit)
         self._bulk = Bulk(calls=calls, statements=statements, settings=settings, told=told, audit=audit)
+        self._pausing = Pausing(calls=calls, statements=statements, notify=notify, audit=audit)
 
         def make_database() -> DatabaseWaits:
             return DatabaseWaits(connections=connections, calls=calls, statements=statements, audit=audit, settings=settings)
@@ -225,10 +229,20 @@ class JobManager:
         """
         return self._runner.stop(timeout)
 
-    def run(self, workers: Workers = 2, *, stop_timeout: float | None = 30.0) -> StopReport:
+    def run(
+        self,
+        workers: Workers = 2,
+        *,
+        stop_timeout: float | None = 30.0,
+        max_jobs: int | None = None,
+        max_memory: float | None = None,
+    ) -> StopReport:
         """Start, wait for SIGINT or SIGTERM, stop within `stop_timeout` seconds (None: however long it takes).
 
         `workers`: as for `start`. SIGTSTP does what `quiet()` does.
+        `max_jobs`: begin so many jobs, 1 or more, and stop when they have ended. `max_memory`: stop when the process has so
+        many MiB of resident memory. Both are for a supervisor that begins the program anew: the report names the `limit`.
+
         After a second signal it returns at once, and the report says which jobs still run. A third signal ends the process, as
         if no signal handler were installed, and other processes run those jobs again.
 
@@ -236,8 +250,8 @@ class JobManager:
         came. A child that a job's handler forks gets them back at once. Raises what `start()` and `stop()` raise, and
         ValueError on any thread except the main one.
         """
-        log_patience = self._settings.tuning.log_patience
-        signal_run = SignalRun(runner=self._runner, scaling=self._scaling, log_patience=log_patience)
+        limits, patience = check_run_limits(max_jobs, max_memory), self._settings.tuning.log_patience
+        signal_run = SignalRun(runner=self._runner, scaling=self._scaling, limits=limits, log_patience=patience)
         return signal_run.run(workers, stop_timeout)
 
     def health(self) -> Health:
@@ -623,8 +637,38 @@ class JobManager:
         filters = Filters(status, type, queue, tags, error, created_before, created_after, ended_before, ended_after)
         return self._bulk.delete_all(filters, Options(limit, dry_run, progress, connection))
 
+    def pause(
+        self,
+        queue: str | None = None,
+        type: str | None = None,
+        until: datetime | None = None,
+        reason: str | None = None,
+    ) -> Pause:
+        """Begin no job of this queue, of this type, or of this type in this queue, in any process, until `resume()` is called
+        with the same queue and type. Without a queue and a type: no job at all. Running jobs go on. Returns the pause.
+
+        Jobs that a process has claimed and not begun go back, and their attempts do not count. It is in force within a tenth
+        of a second where notifications arrive, and otherwise after the next heartbeat. It outlives all processes. What is
+        paused already gets the new `until` and `reason`, and keeps its `since`.
+        `until`: an aware datetime, from which on the jobs go on by themselves; past: nothing is paused. `reason`: at most 1,000
+        characters, for those who look. Raises TypeError, ValueError, SchemaError, Unavailable and OutcomeUnknown.
+        """
+        return self._pausing.pause(queue, type, until, reason)
+
+    def resume(self, queue: str | None = None, type: str | None = None) -> Pause | None:
+        """End the pause that was made with the same queue and type. Returns it as it was; None if there is none.
+
+        Other pauses go on: `resume()` ends that of all jobs, and no pause of a queue or a type. Raises TypeError, ValueError,
+        SchemaError, Unavailable and OutcomeUnknown.
+        """
+        return self._pausing.resume(queue, type)
+
+    def paused(self) -> list[Pause]:
+        """What is paused now, in the order in which it was paused. Raises SchemaError and Unavailable."""
+        return self._pausing.paused()
+
     def acting_as(self, actor: str) -> AbstractContextManager[None]:
-        """A context manager: each call in its `with` block that changes jobs writes a row into the table `audit`.
+        """A context manager: each call in its `with` block that changes jobs, or pauses, writes a row into the table `audit`.
 
         The calls are those above and `prune`, of this manager, in the thread or task that entered the block. The row is written
         in the transaction of the change, and kept for 90 days. `actor`: 1 to 255 characters. Raises TypeError and ValueError.

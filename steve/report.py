@@ -23,6 +23,14 @@ class StopReport:
     """How many events the listeners have not been told of yet."""
     seconds: float = 0.0
     """How long `stop()` took."""
+    limit: str | None = None
+    """The limit that ended `run()`: "max_jobs" or "max_memory"."""
+
+    @property
+    def exit_code(self) -> int:
+        """For `sys.exit()`: 75 (EX_TEMPFAIL) if a limit ended `run()`, so that a supervisor begins the program anew; else 0 if
+        all is complete, and 1 if not."""
+        return 75 if self.limit is not None else 0 if self.complete else 1
 
 
 @dataclass(frozen=True, slots=True)

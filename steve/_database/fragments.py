@@ -154,6 +154,89 @@ NEW_EXPIRY = """\
 coalesce(new_expires_at, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_expires_in))"""
 """When a job of GIVEN expires."""
 
+IN_LANES = """\
+lane as (
+  (
+    select queue, type, priority
+    from only {schema}.job
+    where status = 'pending' and %(n)s > 0 and (select is_mine from turn)
+    order by queue, type, priority, run_at, uid
+    limit 1
+  )
+  union all
+  select next.*
+  from lane
+  cross join lateral (
+    select queue, type, priority
+    from only {schema}.job
+    where status = 'pending' and (queue, type, priority) > (lane.queue, lane.type, lane.priority)
+    order by queue, type, priority, run_at, uid
+    limit 1
+  ) next
+), served as materialized (
+  select
+    queue, type, priority, start.run_at, start.uid,
+    10 + 2 * %(reach)s * (%(n)s + 10) / pg_catalog.count(*) over (partition by priority) as most
+  from lane
+  join start using (priority)
+  where (%(any_type)s or type in (select type from known)) and {filters}
+), candidate as materialized (
+  select first.*, served.most
+  from served
+  cross join lateral (
+    select
+      ctid as place, priority, run_at, uid,
+      pg_catalog.row_number() over (order by queue, type, priority, run_at, uid) as number
+    from only {schema}.job
+    where status = 'pending' and crashes < 1
+      and (queue, type, priority, run_at, uid) > (served.queue, served.type, served.priority, served.run_at, served.uid)
+      and (queue, type, priority, run_at) <= (served.queue, served.type, served.priority, pg_catalog.now())
+    order by queue, type, priority, run_at, uid
+    limit served.most
+  ) first
+), horizon as materialized (
+  select priority, run_at, uid
+  from candidate
+  where number = most
+  order by priority desc, run_at, uid
+  limit 1
+), chosen as materialized (
+  select place
+  from candidate
+  where not exists (select from horizon)
+    or (-priority, run_at, uid) <= (select -priority, run_at, uid from horizon)
+  order by priority desc, run_at, uid
+  limit %(reach)s * (%(n)s + 10)
+), found as materialized (
+  select locked.*
+  from chosen
+  cross join lateral (
+    select ctid as place, type, priority, run_at, uid
+    from only {schema}.job
+    where ctid = chosen.place and (status = 'pending') is true
+    for no key update skip locked
+  ) locked
+  limit %(n)s
+), scanned as (
+  select
+    case
+      when exists (select from horizon) or (select pg_catalog.count(*) from chosen) = %(reach)s * (%(n)s + 10) then %(n)s
+      else pg_catalog.count(*)
+    end as count,
+    pg_catalog.clock_timestamp() as at
+  from found
+)"""
+"""How a claim finds jobs while some of those that it serves are paused, of which there may be a million. It hops from lane to
+lane, as find_heads.sql does, and looks only into those that it may claim from: at the first due jobs of each, more if
+there are few lanes of that priority.
+
+`horizon` is the first place at which a lane may have further jobs than those that were looked at. What lies beyond is left to
+the next claim, since a job that was not looked at may come before it. The claim then counts as cut off, as if it had found n
+jobs. More than n are chosen, since others may have locked the first of them; if they have locked all, `reach` is raised. A
+claim locks no row that it does not take.
+
+The row comparisons, rather than equalities, leave no other index than job_ready: with equalities job_due has the same order."""
+
 FRAGMENTS = {
     "{batch}": BATCH,
     "{next}": NEXT,

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
+from steve._engine.claim.pauses import Pauses
 from steve._engine.claim.port import LOOP
 from steve._engine.ending import Ending
 from steve._engine.health import Idle, Outages, judge_health
@@ -38,6 +39,7 @@ class Engine:
         self.process = process
         self.stopping = False
         self.awaited = Awaited()
+        self.pauses = Pauses()
         self.ending = Ending(process_id=process_id, shutdown_grace=settings.tuning.shutdown_grace)
         self._settings = settings
         self._own_threads = own_threads

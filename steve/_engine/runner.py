@@ -70,14 +70,15 @@ class Runner:
 
     # -- starting -------------------------------------------------------------------------------------------------------
 
-    def start(self, workers: object, *, migrate: bool) -> None:
+    def start(self, workers: object, *, migrate: bool, max_jobs: int | None = None) -> None:
+        """`max_jobs`: begin so many jobs and no more."""
         specs = parse_pools(workers, self._settings.queues)
         fork.notice_fork()
         with uninterrupted(), self._starting:
             engine = self.engine()
             is_quiet = engine is not None and not engine.all_pools.live()
             if engine is None:
-                self._start(specs, migrate)
+                self._start(specs, migrate, max_jobs)
             elif is_quiet:
                 self.scale(engine, specs)
         # Log only after the lock is released, because a log handler of the application may call this runner.
@@ -86,12 +87,14 @@ class Runner:
         else:
             logger.info("started: %d workers, schema %r", sum(spec.workers for spec in specs), self._settings.schema)
 
-    def _start(self, specs: Sequence[PoolSpec], migrate: bool) -> None:
+    def _start(self, specs: Sequence[PoolSpec], migrate: bool, max_jobs: int | None) -> None:
         self._is_asked_to_stop = False
         self._connections.open(len(specs))
         earlier = self.engines
         try:
             engine = self._build(specs, migrate)
+            if max_jobs is not None:
+                engine.running.signals.limit_jobs(max_jobs)
             engine.start()
         except BaseException:  # a signal handler may raise anything between two lines
             for one in self.engines:

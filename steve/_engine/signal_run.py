@@ -1,5 +1,5 @@
-"""`JobManager.run()`: starts the manager, waits for SIGINT or SIGTERM, and stops it. SIGTSTP makes it quiet. The only module of
-steve that installs signal handlers.
+"""`JobManager.run()`: starts the manager, waits until SIGINT or SIGTERM comes or a limit is reached, and stops it. SIGTSTP
+makes it quiet. The only module of steve that installs signal handlers.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -17,8 +18,10 @@ from steve._engine.runner import Runner, check_timeout
 from steve._engine.scaling import Scaling
 from steve._engine.upkeep.threads import call_aside
 from steve._model.pools import Workers
+from steve._model.run_limits import RunLimits
 from steve._runtime import fork
 from steve._runtime.log import logger
+from steve._runtime.memory import resident_mib
 from steve.errors import NotRunning
 from steve.report import StopReport
 
@@ -28,9 +31,12 @@ QUIET: signal.Signals | None = getattr(signal, "SIGTSTP", None)  # Windows has n
 class SignalRun:
     """One call of `run()`."""
 
-    def __init__(self, *, runner: Runner, scaling: Scaling, log_patience: float) -> None:
+    def __init__(self, *, runner: Runner, scaling: Scaling, limits: RunLimits, log_patience: float) -> None:
         self._runner = runner
         self._scaling = scaling
+        self._limits = limits
+        self._reached: str | None = None
+        """The name of the limit that was reached."""
         self._log_patience = log_patience
         self._signals = _Signals()
         self._before: dict[signal.Signals, Any] = {}
@@ -50,9 +56,9 @@ class SignalRun:
         fork.register(self)
         try:
             self._start(workers)
-            self._wait_for_signal()
+            self._wait_for_cause()
             self._runner.request_stop()
-            return self._stop(stop_timeout)
+            return replace(self._stop(stop_timeout), limit=self._reached)
         finally:
             before, self._before = self._before, {}
             if not self._is_hurried:
@@ -64,21 +70,31 @@ class SignalRun:
                 self._before[number] = signal.signal(number, self._signals)
             if QUIET is not None:
                 self._before[QUIET] = signal.signal(QUIET, self._signals.ask_for_quiet)
-            self._runner.start(workers, migrate=True)
+            self._runner.start(workers, migrate=True, max_jobs=self._limits.max_jobs)
         except _Interrupted:
             pass  # it counts as a signal that came just after the start
         finally:
             self._signals.starting = False
 
-    def _wait_for_signal(self) -> None:
-        while self._runner.engine() is not None:  # until a signal comes, or a handler calls stop()
-            got = self._signals.get(0.5)
+    def _wait_for_cause(self) -> None:
+        """Wait until a signal comes, a limit is reached, or a handler calls stop()."""
+        seconds = 0.5 if self._limits.max_jobs is None else 0.05
+        while (engine := self._runner.engine()) is not None:
+            got = self._signals.get(seconds)
             if got is not None and got is QUIET:
                 call_aside(self._be_quiet, self._log_patience)  # it logs, and a scale() under way may take long
-            elif got is not None:
-                self._runner.request_stop()  # before logging, which blocks if the log is a pipe that nobody reads
-                self._log(logger.info, f"stopping: got {got.name}; a second signal ends the wait for handlers")
-                return
+                continue
+            if got is not None:
+                why = f"got {got.name}"
+            elif engine.running.have_all_run():
+                self._reached, why = "max_jobs", f"max_jobs={self._limits.max_jobs} jobs have run"
+            elif self._limits.max_memory is not None and (has := resident_mib()) >= self._limits.max_memory:
+                self._reached, why = "max_memory", f"{has:.0f} MiB of memory, max_memory={self._limits.max_memory:g}"
+            else:
+                continue
+            self._runner.request_stop()  # before logging, which blocks if the log is a pipe that nobody reads
+            self._log(logger.info, f"stopping: {why}; a second signal ends the wait for handlers")
+            return
 
     def _be_quiet(self) -> None:
         with contextlib.suppress(NotRunning):  # it stops already

@@ -36,7 +36,7 @@ The order of locks: a thread that holds one lock may take only those below it. E
     _Block._sending              one cancel of a handler's statement at a time; held while it is sent
     Turns._counting, RunSignals._changed, ClaimSchedule._expecting, SettleQueue._weighing, Outage._lock,
     Threads._counting, Backpressure._lock, CopyOnWrite._lock, Watchdog._lock, Deadlines._changed, Limit._lock, Window._lock,
-    AttemptLog._changing, Pools._changing, ClaimConnections._lock, LastChance._changing, Neighbours._joining
+    AttemptLog._changing, Pools._changing, ClaimConnections._lock, LastChance._changing, Neighbours._joining, Pauses._changing
                                  held to move data; no other lock is taken under one of these
 """
 
@@ -107,7 +107,7 @@ def register(id: int, settings: Settings, statements: Statements, connections: L
         flaw = f'schema "{settings.schema}" cannot be worked on: {"; ".join(problems)}'
     if flaw:
         raise SchemaError(flaw)
-    return name, registered
+    return name, registered._replace(pauses=claim.call(statements.pauses.find_pauses))
 
 
 def build(
@@ -166,6 +166,8 @@ def build(
     settler = Settler(queue=queue, database=settlement, commits=commits, outage=outage, tuning=tuning)
 
     # claim and work: the pools
+    pauses = engine.pauses
+    pauses.hear(registered.pauses)  # before the first claim
     completions = Completions(
         process=process,
         statements=statements.completion,
@@ -174,7 +176,7 @@ def build(
         workers=lambda: running.workers,
     )
     deadlines = Deadlines(start=lambda run: threads.loop("steve-deadlines", run, daemon=True))
-    running = AllRunning(deadlines=deadlines, completions=completions, records=records)
+    running = AllRunning(deadlines=deadlines, completions=completions, records=records, pauses=pauses)
     neighbours = Neighbours(tuning=tuning)
 
     def on_exit() -> None:
@@ -191,6 +193,7 @@ def build(
         queue=queue,
         events=dispatcher.backpressure,
         running=running,
+        pauses=pauses,
         deadlines=deadlines,
         outage=outage,
         loops=threads,
@@ -212,6 +215,7 @@ def build(
         connection=claim_connections.first,
         process_id=registered.id,
         settings=settings,
+        pauses=pauses,
     )
     duties = PoolDuties(
         pools=pools,
@@ -290,6 +294,10 @@ def build(
         connections.scan.close()
 
     heartbeat = liveness.heartbeat
+
+    pauses.on_paused, pauses.on_resumed = lambda: duties.give_back_if(pauses.cover), lambda: duties.wake(full_scan=True)
+    presence.on_pause = heartbeat.look_soon
+    heartbeat.look_soon()  # so that it listens to what is paused from now on
     components = [  # in the order in which they end
         Component("steve-settler", settler.run, None, daemon=False, vitals=settler.vitals),
         Component("steve-dispatcher", dispatcher.run, None, daemon=False),

@@ -7,6 +7,8 @@ claim.py       what a claim asks for, and what it brings
 claimed.py     a job as it was claimed, and a job whose outcome was written
 terms.py       what is said about a type of jobs when its handler is registered, and its checks
 settings.py    the keywords of JobManager, and their checks
+pauses.py      which jobs a pause holds back
+run_limits.py  after how much work run() ends by itself
 tuning.py      the engine's own numbers, which only tests change
 names.py       which names a schema, a role, a type or a queue may have
 arguments.py   the arguments of a task as a payload, and back; codec.py does so for one value, by its annotation

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from steve._model.claimed import Claimed
+from steve._model.pauses import Paused
 
 Watermark = tuple[datetime, UUID]
 """(run_at, uid): how far this process has looked through the jobs of one priority, which are claimed in this order."""
@@ -34,6 +35,8 @@ class Demand(NamedTuple):
     """After the priorities that have a watermark, look at all lower ones too, each from its beginning."""
     fleet_lock: bool = False
     """Look for jobs only if no other process claims under the fleet's lock at this moment."""
+    paused: Sequence[Paused] = ()
+    """The jobs that are left out."""
 
 
 class ClaimReply(NamedTuple):

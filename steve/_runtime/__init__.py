@@ -5,6 +5,7 @@ capture.py         the handler of the logging module that finds the run a line b
 chance.py          the source of random numbers
 exit.py            the hook that ends engines before the interpreter exits
 fork.py            the hook that resets managers in the child of a fork
+memory.py          how much memory this process has
 copy_on_write.py   tool: a value that many threads read and few replace
 guard.py           tool: a safe call of a function of the user's
 hooks.py           tool: context managers of the user's around such a call

@@ -757,6 +757,41 @@ TEXTS = {
 }
 
 
+PAUSING: dict[str, tuple[Callable[[JobManager], Any], type[Exception], str]] = {
+    **{
+        f"{call}: {what}: {name}": (
+            lambda m, call=call, what=what, value=value: getattr(m, call)(**{what: value}),
+            ValueError if isinstance(value, str) else TypeError,
+            f"{what} {message}",
+        )
+        for call in ("pause", "resume")
+        for what in ("queue", "type")
+        for name, (value, message) in NAMES.items()
+    },
+    "until: seconds": (lambda m: m.pause(until=60), TypeError, "until must be an aware datetime, not int"),
+    "until: a delay": (lambda m: m.pause(until=timedelta(1)), TypeError, "until must be an aware datetime, not timedelta"),
+    "until: naive": (lambda m: m.pause(until=datetime(2030, 1, 1)), ValueError, "until must say its time zone: 2030-01-01"),
+    "until: year 9999": (
+        lambda m: m.pause(until=datetime(9999, 1, 1, tzinfo=UTC)),
+        ValueError,
+        "until must lie before the year 9999, not 9999-01-01",
+    ),
+    "reason: a number": (lambda m: m.pause(reason=5), TypeError, "reason must be a str or None, not int"),
+    "reason: empty": (lambda m: m.pause(reason=""), ValueError, "reason must have 1 to 1000 characters, not 0"),
+    "reason: long": (lambda m: m.pause(reason="a" * 1_001), ValueError, "reason must have 1 to 1000 characters, not 1001"),
+    "reason: a NUL": (lambda m: m.pause(reason="a\x00"), ValueError, "reason contains a NUL character or a lone surrogate"),
+}
+
+
+@pytest.mark.parametrize(("call", "error", "message"), PAUSING.values(), ids=PAUSING)
+def test_a_wrong_pause_is_refused_before_anything_is_sent(
+    call: Callable[[JobManager], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as caught:
+        call(JobManager(NOWHERE))
+    assert str(caught.value).startswith(message)
+
+
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_a_type_a_queue_and_a_payload_are_only_text(
     text: str, make_manager: Callable[..., JobManager], tables: str, count: Callable[[], int]

@@ -254,3 +254,106 @@ def test_only_run_touches_signal_handlers(manager: JobManager) -> None:
         until(lambda: manager.find(job).status == "completed")
         assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
     assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
+
+
+# -- limits ---------------------------------------------------------------------------------------------------------------
+
+COUNTING = """
+runs = 0
+
+@manager.handler("counts")
+def counts(job):
+    say("begun", current_run().stopping)
+    time.sleep(0.05)
+
+report = manager.run(4, max_jobs=5)
+say(report.limit, report.complete, len(report.still_running))
+sys.exit(report.exit_code)
+"""
+
+GROWING = """
+kept = []
+
+@manager.handler("grows")
+def grows(job):
+    kept.append(b"x" * (32 << 20))
+    if len(kept) == 8:
+        say("stopping", current_run().wait(30))
+
+report = manager.run(1, max_memory=220)
+say(report.limit, report.complete)
+sys.exit(report.exit_code)
+"""
+
+
+@pytest.mark.parametrize("repeat", range(3))
+def test_after_max_jobs_exactly_so_many_have_run_and_the_program_exits_with_75(
+    repeat: int, program: Callable[[str], Program], manager: JobManager, conn: psycopg.Connection, schema: str
+) -> None:
+    manager.create_many([("counts", {})] * 40)
+    running = program(COUNTING)
+    code, lines, errors = running.let_end()
+    assert lines == ["begun False"] * 5 + ["max_jobs True 0"], "and none of them was asked to stop"
+    assert (code, errors) == (75, "")
+    jobs = manager.fetch_all()
+    assert sorted(job.attempts for job in jobs) == [0] * 35 + [1] * 5
+    assert processes(conn, schema) == 0
+
+
+def test_after_max_memory_the_program_stops_as_after_a_signal_and_exits_with_75(
+    program: Callable[[str], Program], manager: JobManager
+) -> None:
+    manager.create_many([("grows", {})] * 8)
+    running = program(GROWING)
+    code, lines, errors = running.let_end()
+    assert lines == ["stopping True", "max_memory True"]
+    assert (code, errors) == (75, "")
+
+
+def test_one_job_is_enough_for_a_limit_and_a_signal_comes_before_it(manager: JobManager) -> None:
+    ran: list[Any] = []
+    manager.set_handler("a", ran.append)
+    manager.create_many([("a", {})] * 3)
+    report = manager.run(2, max_jobs=1)
+    assert (report.limit, report.complete, report.exit_code, len(ran)) == ("max_jobs", True, 75, 1)
+    manager.set_handler("a", lambda job: os.kill(os.getpid(), signal.SIGINT))
+    report = manager.run(1, max_jobs=1_000)
+    assert (report.limit, report.complete, report.exit_code) == (None, True, 0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "error", "message"),
+    [
+        ({"max_jobs": 0}, ValueError, "max_jobs must be 1 or more, not 0"),
+        ({"max_jobs": -1}, ValueError, "max_jobs must be 1 or more, not -1"),
+        ({"max_jobs": True}, TypeError, "max_jobs must be an int or None, not bool"),
+        ({"max_jobs": 1.0}, TypeError, "max_jobs must be an int or None, not float"),
+        ({"max_jobs": "5"}, TypeError, "max_jobs must be an int or None, not str"),
+        ({"max_memory": 0}, ValueError, "max_memory must be more than 0 MiB, not 0"),
+        ({"max_memory": -1.5}, ValueError, "max_memory must be more than 0 MiB, not -1.5"),
+        ({"max_memory": float("nan")}, ValueError, "max_memory must be more than 0 MiB, not nan"),
+        ({"max_memory": float("inf")}, ValueError, "max_memory must be more than 0 MiB, not inf"),
+        ({"max_memory": True}, TypeError, "max_memory must be a number of MiB or None, not bool"),
+        ({"max_memory": "1 GiB"}, TypeError, "max_memory must be a number of MiB or None, not str"),
+    ],
+)
+def test_a_wrong_limit_is_refused_before_anything_is_started(
+    limits: dict[str, Any], error: type[Exception], message: str, manager: JobManager
+) -> None:
+    with pytest.raises(error) as caught:
+        manager.run(**limits)
+    assert str(caught.value) == message
+    assert not manager.health().running
+
+
+@pytest.mark.parametrize(
+    ("report", "code"),
+    [
+        (StopReport(True), 0),
+        (StopReport(False), 1),
+        (StopReport(True, limit="max_jobs"), 75),
+        (StopReport(False, limit="max_memory"), 75),
+    ],
+)
+def test_the_exit_code_tells_a_supervisor_whether_to_begin_the_program_anew(report: StopReport, code: int) -> None:
+    assert report.exit_code == code

@@ -29,6 +29,7 @@ from . import (  # noqa: F401 - the import registers their faults
     network,
     notify,
     once,
+    pauses,
     pools,
     rollout,
     schemas,

@@ -15,6 +15,7 @@ from steve._database.statements.claims import ClaimStatements
 from steve._database.statements.script import Script
 from steve._engine.claim.watermarks import BEGINNING, Watermarks
 from steve._model.claim import ClaimReply, Demand, Watermark
+from steve._model.pauses import Paused
 from steve._model.tuning import Tuning
 
 PRIORITIES = (-100, -1, 0, 5, 100)
@@ -303,3 +304,146 @@ def test_the_earliest_and_the_latest_due_time_make_watermarks(
     process.claim(10, a=10)
     conn.execute(sql.SQL("insert into {}.job (type) values ('a')").format(sql.Identifier(schema)))
     assert len(process.claim(10, a=10).jobs) == 1
+
+
+# -- what is paused -------------------------------------------------------------------------------------------------------
+
+
+def paused(wanted: Demand, *pairs: tuple[str | None, str | None]) -> Demand:
+    return wanted._replace(paused=[Paused(*pair) for pair in pairs])
+
+
+PAUSES: dict[str, list[tuple[str | None, str | None]]] = {
+    "one queue": [("queue 1", None)],
+    "two queues": [("queue 1", None), ("queue 3", None)],
+    "one type": [(None, "type 2")],
+    "a type in a queue": [("queue 0", "type 2"), ("queue 4", "type 7")],
+    "most": [(f"queue {n}", None) for n in range(4)],
+    "nothing that is there": [("elsewhere", None)],
+}
+
+
+@pytest.mark.parametrize("n", [1, 7, 37, 500])
+@pytest.mark.parametrize("above", [None, dict.fromkeys(PRIORITIES, BEGINNING)], ids=["full scans", "above watermarks"])
+@pytest.mark.parametrize("pairs", PAUSES.values(), ids=PAUSES)
+def test_beside_a_pause_all_others_come_in_the_order_that_they_have_without_it(
+    pairs: list[Any], above: Any, n: int, claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    chance = random.Random(f"{pairs} {n}")
+    jobs = []
+    rules = [Paused(*pair) for pair in pairs]
+    for number in range(600):
+        priority, age = chance.choice(PRIORITIES), chance.randrange(1, 60)
+        queue, type = f"queue {chance.randrange(5)}", f"type {chance.randrange(8) if number % 2 else 0}"
+        uid = create(type, age, queue=queue, priority=priority)
+        if not any(rule.covers(queue, type) for rule in rules):
+            jobs.append((-priority, -age, uid))
+    create("type 1", -3600.0, priority=100)  # not yet due
+    statements, found = claims(), []
+    while (reply := statements.claim_jobs(conn, 1, 3, paused(demand(n, above, unknown_most=n), *pairs))).jobs:
+        found.append(uids(reply))
+        assert len(reply.jobs) == n or reply.cut_off or sum(map(len, found)) == len(jobs)
+    assert not reply.cut_off
+    assert [uid for some in found for uid in some] == [uid for *_, uid in sorted(jobs)]
+
+
+@pytest.mark.parametrize("n", [1, 10, 100, 500])
+def test_beside_a_pause_the_order_holds_however_unequal_the_lanes_are(
+    n: int, claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    """Of a long lane a claim looks at the first jobs only, and other lanes have jobs that are due after these."""
+    chance = random.Random(n)
+    jobs = [(chance.random() * 100, "long") for _ in range(700)] + [(chance.random() * 100, f"t{k}") for k in range(60)]
+    order = [create(type, age) for age, type in sorted(jobs, reverse=True)]
+    statements, found = claims(), []
+    while some := uids(statements.claim_jobs(conn, 1, 3, paused(demand(n, unknown_most=n), ("elsewhere", None)))):
+        found += some
+    assert found == order
+
+
+def test_beside_a_pause_a_process_takes_only_what_it_serves_and_the_watermarks_move(
+    claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    for age in range(20, 0, -1):
+        create("a", age, queue="paused")
+        create("b", age)
+    served = [create("a", age) for age in range(20, 0, -1)]
+    statements, marks, found = claims("default", "paused"), Watermarks(tuning=TUNING), []
+    for _ in range(8):
+        wanted = paused(demand(7, marks.now(), a=7), ("paused", None))
+        reply = statements.claim_jobs(conn, 1, 3, wanted)
+        marks.claimed(reply, full_scan=wanted.watermarks is None, cut_off=bool(reply.jobs) and reply.cut_off)
+        found += uids(reply)
+    assert found == served
+    assert uids(statements.claim_jobs(conn, 1, 3, demand(50, a=50))) != [], "after the pause a full scan finds the others"
+
+
+def test_beside_a_pause_no_more_jobs_of_a_type_come_than_the_buffer_takes(
+    claims: Claims, create: Create, conn: psycopg.Connection
+) -> None:
+    ages = {type: [create(type, age) for age in (9, 8, 7, 6)] for type in ("a", "b")}
+    reply = claims().claim_jobs(conn, 1, 3, paused(demand(8, a=1, b=3), ("elsewhere", None)))
+    assert set(uids(reply)) == {ages["a"][0], *ages["b"][:3]}
+    assert {place[1] for _, place in reply.left_over} == {*ages["a"][1:], ages["b"][3]}
+
+
+def test_crashed_jobs_of_what_is_paused_are_neither_claimed_nor_announced(
+    claims: Claims, create: Create, conn: psycopg.Connection, schema: str
+) -> None:
+    crashed = [create(queue="q"), create(queue="q")]
+    for uid, crashes in zip(crashed, (1, 2), strict=True):
+        conn.execute(f"update {schema}.job set crashes = %s, attempts = %s where uid = %s", [crashes, crashes, uid])
+    wanted = demand(5, a=5)._replace(crashed=5)
+    reply = claims().claim_jobs(conn, 1, 3, paused(wanted, ("q", None)))
+    assert (reply.jobs, reply.last_chance) == ([], False)
+    assert claims().claim_jobs(conn, 1, 3, paused(wanted._replace(alone=True, n=0), (None, "a"))).jobs == []
+    reply = claims().claim_jobs(conn, 1, 3, wanted)
+    assert (uids(reply), reply.last_chance) == ([crashed[0]], True)
+
+
+def test_where_all_is_paused_a_claim_takes_nothing(claims: Claims, create: Create, conn: psycopg.Connection) -> None:
+    create()
+    wanted = paused(demand(5, a=5, unknown_most=5), (None, None))
+    reply = claims().claim_jobs(conn, 1, 3, wanted)
+    assert (reply.jobs, reply.refused, reply.last_chance) == ([], False, False)
+
+
+def test_beside_a_pause_a_claim_whose_candidates_others_have_locked_comes_again(
+    claims: Claims, create: Create, conn: psycopg.Connection, database_url: str
+) -> None:
+    """It looks at a bounded number of jobs, so it cannot tell that there are none."""
+    jobs = [create(age=100.0 - number / 10) for number in range(100)]
+    statements, wanted = claims(), paused(demand(1, a=1), ("elsewhere", None))
+    with psycopg.connect(database_url, autocommit=True) as other:
+        with conn.transaction():
+            assert len(statements.claim_jobs(conn, 1, 3, demand(90, a=90)).jobs) == 90
+            assert statements.claim_jobs(other, 2, 3, wanted).refused
+        assert uids(statements.claim_jobs(other, 2, 3, wanted)) == [jobs[90]]
+
+
+def test_beside_a_pause_claims_get_past_jobs_that_somebody_has_locked_for_long(
+    claims: Claims, create: Create, conn: psycopg.Connection, database_url: str, schema: str
+) -> None:
+    jobs = [create(age=3_000.0 - number) for number in range(2_000)]
+    statements, wanted, tries = claims(), paused(demand(1, a=1), ("elsewhere", None)), []
+    with psycopg.connect(database_url) as careless:
+        careless.execute(f"select from {schema}.job order by run_at limit 1990 for update")
+        for job in jobs[1990:]:
+            while not (reply := statements.claim_jobs(conn, 1, 3, wanted)).jobs:
+                assert reply.refused
+                tries.append(job)
+            assert uids(reply) == [job]
+        assert len(tries) <= 20
+        assert not statements.claim_jobs(conn, 1, 3, wanted).jobs
+    for _ in range(20):
+        reply = statements.claim_jobs(conn, 1, 3, wanted)
+    assert reply.jobs
+
+
+def test_the_heads_leave_out_what_is_paused(claims: Claims, create: Create, conn: psycopg.Connection) -> None:
+    create(age=30.0, queue="q")
+    head = create(age=20.0)
+    statements = claims()
+    assert statements.find_heads(conn, paused(demand(1, a=1), ("q", None)))[0][1] == head
+    assert statements.find_heads(conn, paused(demand(1, a=1), (None, None))) == {}
+    assert statements.find_heads(conn, demand(1, a=1))[0][1] != head

@@ -5,7 +5,7 @@ The roles are real ones that log in, and the library runs as each of them; schem
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 from uuid import uuid4
 
@@ -200,6 +200,24 @@ def test_a_worker_controls_jobs_and_the_others_do_not(
     assert manager.find(job) is None
     assert len(conn.execute(sql.SQL("select 1 from {}.audit").format(sql.Identifier(schema))).fetchall()) == len(calls) - 1
     assert_denied(granted["worker"], schema, ["update audit set actor = 'bob'", "delete from duty", "truncate audit"])
+
+
+def test_a_worker_pauses_and_resumes_a_reader_sees_what_is_paused_and_a_producer_does_neither(
+    granted: dict[str, Role], make_manager: MakeManager, manager: JobManager, schema: str
+) -> None:
+    worker = make_manager(granted["worker"].url)
+    with worker.acting_as("ada"):
+        paused = worker.pause("q", until=datetime(2100, 1, 1, tzinfo=UTC))
+        worker.pause()
+        assert worker.resume()
+    reader, producer = make_manager(granted["reader"].url), make_manager(granted["producer"].url)
+    assert manager.paused() == worker.paused() == reader.paused() == [paused]
+    for call in (lambda: reader.pause(), lambda: reader.resume("q")):
+        assert_forbidden(call, granted["reader"])
+    for call in (lambda: producer.pause(), lambda: producer.resume("q"), lambda: producer.paused()):
+        assert_forbidden(call, granted["producer"])
+    worker.start()
+    assert worker.stop().complete
 
 
 class TwiceSent:

@@ -37,6 +37,7 @@ from steve._model.claim import Demand
 from steve._model.claimed import Claimed, RunKey
 from steve._model.log_text import Chunk, Cut
 from steve._model.outcome import NotBegun, Verdict, judge
+from steve._model.pauses import Paused
 from steve._model.process import Process
 from steve._model.settings import Settings
 from steve._model.tuning import Tuning
@@ -700,6 +701,91 @@ def test_the_look_for_asked_cancels_reads_its_own_index_alone(
         plans = plans_of(Planned(schema).control.find_cancel_asked, connection, 1)
         assert_by_index(plans, (rows, statistics), bounded=False)
         assert {index for plan in plans for index in indexes(plan)} == {"job_cancel_asked"}
+
+
+PAUSED = [Paused("q", None), Paused(None, "type 9"), Paused("r", "type 1")]
+
+PAUSED_FILL = """
+insert into {}.job (uid, queue, type, priority, run_at)
+select lpad(to_hex(n), 32, '0')::uuid, case when n > %(paused)s then 'default' else 'q' end, 'type ' || n %% 3, n %% 2,
+  now() - interval '1 hour' + n * interval '1 millisecond'
+from generate_series(1, %(rows)s) as n
+order by %(paused)s - n, n
+"""
+
+
+@pytest.mark.parametrize("rows", [1, 300, 50_000])
+def test_beside_a_pause_a_claim_and_a_look_use_indexes(
+    rows: int, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    filled(rows, "pending")
+    planned = Planned(schema)
+    prepare_for_loop(connection, Route())
+    for statistics in ("as empty", "freshly analysed"):
+        if statistics == "freshly analysed":
+            conn.execute(f"analyze {schema}.job")
+        for what, (queues, wanted) in CLAIMS.items():
+            wanted = wanted._replace(paused=PAUSED)
+            plans = plans_of(planned.claims(queues).claim_jobs, connection, 1, 3, wanted)
+            assert_by_index(plans, ("claim", what, statistics), bounded=False)
+            for plan in plans:
+                assert indexes(plan) == {"job_due", "job_ready", "job_suspect"}
+                steps = [str(node.get("Index Cond")) for node in plan if node.get("Index Name") == "job_ready"]
+                # the first lane, the step to the next, and the jobs of one, from its watermark to the first that is not due
+                assert len(steps) == 3, steps
+                assert len([step for step in steps if step.count("ROW(") == 4]) == 1, steps
+                for node in plan:  # the order of the claim is looked at for the priorities and the summary only
+                    if node.get("Index Name") == "job_due":
+                        assert "paused" not in str(node)
+                        assert "crashes" not in str(node)
+            plans = plans_of(planned.claims(queues).find_heads, connection, wanted)
+            assert_by_index(plans, ("heads", what, statistics), bounded=False)
+            assert all(indexes(plan) == {"job_ready"} for plan in plans)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["a plan of the empty table", "a new plan"])
+def test_a_claim_walks_over_no_paused_job_however_many_there_are(
+    kept: bool, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    """100,000 of them, older than all others; and the claim that pauses nothing walks over them."""
+    migrations.migrate(conn, schema)
+    conn.execute(f"alter table {schema}.job set (autovacuum_enabled = off)")
+    conn.execute(f"analyze {schema}.job")
+    prepare_for_loop(connection, Route())
+    place = (datetime(2025, 1, 1, tzinfo=UTC), UUID(int=1))
+    planned = Planned(schema, measured=True, kept=kept, executions=3)
+    claims = planned.claims()
+    for watermarks in (None, dict.fromkeys((1, 0), place)):
+        wanted = Demand(50, {f"type {n}": 50 for n in range(3)}, 0, False, watermarks, crashed=2, paused=PAUSED)
+        plans_of(claims.claim_jobs, connection, 1, 3, wanted)  # prepares it
+    conn.execute(PAUSED_FILL.format(schema), {"rows": 101_000, "paused": 100_000})
+    for statistics in ("as empty", "freshly analysed"):
+        if statistics == "freshly analysed":
+            conn.execute(f"vacuum (analyze) {schema}.job")
+        for watermarks in (None, dict.fromkeys((1, 0), place)):
+            wanted = Demand(50, {f"type {n}": 50 for n in range(3)}, 0, False, watermarks, crashed=2, paused=PAUSED)
+            for plan in plans_of(claims.claim_jobs, connection, 1, 3, wanted):
+                assert pages_read(plan) <= 2_500, (statistics, watermarks)
+                assert rows_read_in_vain(plan) <= 100, (statistics, watermarks)
+            heads = plans_of(planned.claims().find_heads, connection, wanted)
+            assert all(pages_read(plan) <= 200 for plan in heads)
+
+
+def test_where_nothing_is_paused_the_claim_is_the_statement_that_it_is_without_pauses(schema: str) -> None:
+    sent: list[tuple[str, dict[str, Any]]] = []
+
+    class Sent(Script):
+        def rows(self, connection: object, name: str, parameters: dict[str, Any], prepare: bool | None = None) -> Any:
+            sent.append((name, parameters))
+            return [(None,) * 20 + (0.0, 0.0, None, False, None, False, True)]
+
+    script = Sent(schema, Tuning())
+    claims = ClaimStatements(script, None)
+    claims.claim_jobs(None, 1, 3, demand(5))  # type: ignore[arg-type]
+    ((name, parameters),) = sent
+    assert name == "claim_jobs"
+    assert "pause" not in script.text(name)
+    assert not [one for one in parameters if "pause" in one]
 
 
 @pytest.mark.parametrize("status", ["pending", "running", "failed"])

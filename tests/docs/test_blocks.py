@@ -152,6 +152,21 @@ def works_until_sigterm(reader: Reader) -> None:
     assert "INFO:steve:started: 8 workers" in written
 
 
+def test_the_process_that_a_supervisor_begins_anew_works_until_sigterm(reader: Reader) -> None:
+    reader.save(
+        page(TUTORIAL),
+        how_to("deploys"),
+        shop__mail="def send_mail(address, text): print('mail to', address, text)",
+    )
+    reader.open_first_page()
+    reader.manager.migrate()
+    worker = reader.run("leaky_worker.py")
+    try:
+        reader.see(reader.manager.create("welcome", {"email": "ada@example.com"}), "completed")
+    finally:
+        ends_well(worker, signal_number=signal.SIGTERM)
+
+
 # -- the how-to guides -----------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +182,20 @@ def test_jobs_are_created_as_the_page_says(reader: Reader) -> None:
     resized = reader.manager.fetch_all(queue="images")
     assert [job.payload["image"] for job in resized] == list(reversed(range(100)))
     assert {job.max_attempts for job in resized} == {1}
+
+
+def test_what_is_paused_does_not_begin_until_it_is_resumed(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    namespace = reader.type(how_to("pausing"))
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown] == ["mail", "None", "mail"]
+    assert "wrong template" in shown[1]
+    assert reader.manager.paused() == [namespace["pause"]]
+    reader.manager.start(1)
+    job = reader.manager.create("welcome", {"email": "ada@example.com"}, queue="mail")
+    reader.see(reader.manager.create("welcome", {"email": "bob@example.com"}), "completed")
+    assert reader.manager.find(job) == job
+    reader.manager.resume("mail")
+    reader.see(job, "completed")
 
 
 def test_a_payload_that_json_cannot_hold_gets_the_message_of_the_page(reader: Reader) -> None:

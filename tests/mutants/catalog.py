@@ -1392,6 +1392,71 @@ MUTANTS = (
             "        with self._condition:\n            if not super().cancel():\n                return False",
         ),
     ),
+    # -- what is paused ------------------------------------------------------------------------------------------------------
+    Mutant(
+        "PA1",
+        "a worker begins a job that was claimed before its pause was known",
+        "behaviour/test_pauses.py::test_a_worker_that_holds_a_job_does_not_begin_it_once_it_is_paused",
+        Edit("_engine/work/signals.py", "or self._pauses.cover(job)", ""),
+    ),
+    Mutant(
+        "PA2",
+        "claims take what is paused",
+        "database/test_claims.py::test_beside_a_pause_all_others_come_in_the_order_that_they_have_without_it",
+        Edit("_database/statements/claims.py", "unpaused = [*filters, ClaimFilter(UNPAUSED)]", "unpaused = filters"),
+    ),
+    Mutant(
+        "PA3",
+        "claims walk over what is paused",
+        "database/test_statements.py::test_a_claim_walks_over_no_paused_job_however_many_there_are",
+        Edit(
+            "_database/statements/claims.py", 'in_lanes(script.text("claim_jobs"), script.schema)', 'script.text("claim_jobs")'
+        ),
+    ),
+    Mutant(
+        "PA4",
+        "jobs that lie in the buffer when they are paused stay there",
+        "behaviour/test_pauses.py::test_running_jobs_go_on_and_those_in_the_buffer_go_back_without_an_attempt",
+        Edit("_engine/pools/duties.py", "pool.parts.claimer.buffer.give_back_if(is_to_go)", "pass"),
+    ),
+    Mutant(
+        "PA5",
+        "a process that starts does not know what is paused",
+        "behaviour/test_pauses.py::test_a_pause_is_there_before_a_process_starts_and_outlives_the_one_that_made_it",
+        Edit("_engine/wiring.py", "pauses.hear(registered.pauses)", ""),
+        Edit("_engine/wiring.py", "heartbeat.look_soon()  # so", "# so"),
+        note="Both edits are needed, because the heartbeat looks at once, too.",
+    ),
+    Mutant(
+        "PA6",
+        "jobs below the watermarks are not found after a pause",
+        "behaviour/test_pauses.py::test_a_job_below_the_watermarks_is_found_after_the_pause",
+        Edit("_engine/wiring.py", "lambda: duties.wake(full_scan=True)\n", "duties.wake\n"),
+    ),
+    Mutant(
+        "PA7",
+        "a pause does not end by itself",
+        "behaviour/test_pauses.py::test_a_pause_ends_by_itself",
+        Edit("_engine/claim/database.py", "reply._replace(next_due_in=self._pauses.sooner(reply.next_due_in))", "reply"),
+    ),
+    Mutant(
+        "PA8",
+        "a claim beside a pause passes by the first jobs of a lane that it has not looked into far enough",
+        "database/test_claims.py::test_beside_a_pause_the_order_holds_however_unequal_the_lanes_are",
+        Edit("_database/fragments.py", "where number = most", "where false"),
+    ),
+    Mutant(
+        "PA9",
+        "beside a pause, a claim that came too early says that there is no job",
+        "database/test_claims.py::test_beside_a_pause_a_claim_whose_candidates_others_have_locked_comes_again",
+        Edit("_database/statements/claims.py", "refused = is_early or not is_mine", "refused = not is_mine"),
+    ),
+    Mutant(
+        "PA10",
+        "one job more than max_jobs begins",
+        "behaviour/test_run.py::test_after_max_jobs_exactly_so_many_have_run_and_the_program_exits_with_75",
+        Edit("_engine/work/quota.py", "self._most = most", "self._most = most + 1"),
+    ),
     # -- what runs leave behind -----------------------------------------------------------------------------------------------
     Mutant(
         "L1",

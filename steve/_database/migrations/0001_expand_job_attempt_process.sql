@@ -177,7 +177,19 @@ create table {schema}.audit (
   actor  text        not null,
   action text        not null,                                -- the name of the call
   filter jsonb       not null,                                -- the job, or which jobs
-  done   bigint      not null                                 -- how many jobs it changed
+  done   bigint      not null                                 -- how many jobs, or pauses, it changed
+);
+
+-- What no process begins at present: the jobs of a queue, of a type, of a type in a queue, or, where both are null, all jobs. The
+-- processes read it with their looks at each other (beat.sql). A row whose time is over counts as if it were not there.
+create table {schema}.pause (
+  queue  text        collate "C" check (char_length(queue) between 1 and 255),
+  type   text        collate "C" check (char_length(type) between 1 and 255),
+  since  timestamptz not null default clock_timestamp() check (since > '0001-01-02' and since < '9999-01-01'),
+  until  timestamptz check (until > '0001-01-02' and until < '9999-01-01'),   -- null: until somebody resumes
+  reason text,
+  by     text,                                                -- the actor of `manager.acting_as(...)`
+  constraint pause_key unique nulls not distinct (queue, type)
 );
 
 -- A process in which somebody waits for jobs to end. Until then, each statement that ends a job sends a notification.

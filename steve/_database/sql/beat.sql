@@ -15,7 +15,8 @@
 -- silent must not depend on the server's clock, which may be set forward. The other processes' locks are released at the end
 -- of the statement. With a beat, `restricted` tells whether missing rights or row level security may keep jobs from this
 -- role; check_access.sql says which. `awaited`: for how many seconds more somebody waits for jobs to end, in case the notification
--- about that was lost; null or negative: nobody does.
+-- about that was lost; null or negative: nobody does. `pauses`: what is paused, as JSON: the queue, the type, and the seconds that
+-- are left.
 with mine as materialized (
   select case
     when %(locked)s then true
@@ -62,7 +63,12 @@ select
     or pg_catalog.row_security_active(%(attempt)s)
     or not pg_catalog.has_any_column_privilege(%(attempt)s, 'insert')
   end as restricted,
-  (select extract(epoch from pg_catalog.max(until) - pg_catalog.now())::double precision from {schema}.waiter) as awaited
+  (select extract(epoch from pg_catalog.max(until) - pg_catalog.now())::double precision from {schema}.waiter) as awaited,
+  (select pg_catalog.json_agg(pg_catalog.json_build_array(
+     queue, type, extract(epoch from until - pg_catalog.now())::double precision
+   ))::pg_catalog.text
+   from {schema}.pause
+   where until is null or until > pg_catalog.now()) as pauses
 from (
   select id, name, lease, heartbeat_at, suspected_at, locked
   from {schema}.process

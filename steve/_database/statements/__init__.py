@@ -1,9 +1,9 @@
 """steve's statements, in a class for each subject.
 
 jobs.py, unique.py, control.py, bulk.py, audit.py, claims.py, settlement.py, completion.py, processes.py, notifications.py,
-waits.py, records.py and checks.py hold the classes; script.py holds the texts of the files in sql/ and sends them, and rows.py
-turns rows into values. A method takes the connection to use, sends a file of sql/ (usually the one of the same name) and
-returns values. It never ends a transaction that is open on the connection.
+waits.py, pauses.py, records.py and checks.py hold the classes; script.py holds the texts of the files in sql/ and sends them,
+and rows.py turns rows into values. A method takes the connection to use, sends a file of sql/ (usually the one of the same
+name) and returns values. It never ends a transaction that is open on the connection.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from steve._database.statements.completion import CompletionStatements
 from steve._database.statements.control import ControlStatements
 from steve._database.statements.jobs import JobStatements
 from steve._database.statements.notifications import NotificationStatements
+from steve._database.statements.pauses import PauseStatements
 from steve._database.statements.processes import ProcessStatements
 from steve._database.statements.records import RecordStatements
 from steve._database.statements.script import Script
@@ -41,6 +42,7 @@ class Statements(NamedTuple):
     processes: ProcessStatements
     notifications: NotificationStatements
     waits: WaitStatements
+    pauses: PauseStatements
     checks: CheckStatements
     records: RecordStatements
     schema: str
@@ -60,6 +62,7 @@ def statements_for(settings: Settings) -> Statements:
         processes=ProcessStatements(script),
         notifications=NotificationStatements(script),
         waits=WaitStatements(script),
+        pauses=PauseStatements(script),
         checks=CheckStatements(script),
         records=RecordStatements(script),
         schema=settings.schema,

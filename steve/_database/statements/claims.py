@@ -8,18 +8,34 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from steve._database.execute import read_statement
 from steve._database.failures import Connection, Refused
+from steve._database.fragments import IN_LANES
 from steve._database.literals import array, text_array, uuid_array
 from steve._database.statements.rows import claim_order, claimed_row
 from steve._database.statements.script import Script
 from steve._model.claim import ClaimReply, Demand, Watermark
 from steve._model.claimed import Claimed, Settled
 from steve._model.outcome import EXPIRED, Verdict
+from steve._model.pauses import Paused
 from steve._runtime.log import logger
 from steve.job import Status
 
 _ABOVE_ALL_PRIORITIES = 2**15 - 1
 """The greatest smallint, which is no priority."""
+
+
+UNPAUSED = """\
+not exists (
+  select
+  from unnest(%(paused_queues)s::pg_catalog.text[], %(paused_types)s::pg_catalog.text[]) as paused (in_queue, of_type)
+  where (in_queue is null or in_queue = queue) and (of_type is null or of_type = type)
+)"""
+"""Whether a job, or a lane, is not paused. What is paused comes as two arrays of one length; a null stands for all."""
+
+
+REACH, REACH_MOST = 2, 100_000
+"""Beside a pause, a claim looks at this many times as many jobs as it asks for, if there are so many."""
 
 
 class ClaimFilter(NamedTuple):
@@ -38,16 +54,28 @@ def with_filters(text: str, filters: Sequence[ClaimFilter]) -> str:
     return text.replace("{filters}", " and ".join(f"({one.condition}) is true" for one in filters) or "true")
 
 
+def in_lanes(text: str, schema: str) -> str:
+    """claim_jobs.sql, with another way to find the jobs: IN_LANES in place of its `found` and `scanned`."""
+    before, rest = text.split("), found as materialized (")
+    _, after = rest.split("), ranked as (")
+    return f"{before}), {read_statement(IN_LANES, schema)}, ranked as ({after}"
+
+
 class ClaimStatements:
     """Claiming jobs, and finding out what earlier claims took."""
 
     def __init__(self, script: Script, queues: Sequence[str] | None, excluded: Sequence[str] = ()) -> None:
         """`queues`: the queues that are served. None: all but the `excluded` ones."""
-        names = ("claim_jobs", "find_heads", "time_full_scan")
-        self._script = script.with_texts({name: with_filters(script.text(name), _filters(queues, excluded)) for name in names})
+        filters = _filters(queues, excluded)
+        unpaused = [*filters, ClaimFilter(UNPAUSED)]
+        texts = {name: with_filters(script.text(name), filters) for name in ("claim_jobs", "find_heads", "time_full_scan")}
+        texts["claim_unpaused"] = with_filters(in_lanes(script.text("claim_jobs"), script.schema), unpaused)
+        texts["find_unpaused_heads"] = with_filters(script.text("find_heads"), unpaused)
+        self._script = script.with_texts(texts)
         self._unfiltered = script
         self._queues = excluded if queues is None else queues
         self._left_out: set[str] = set()
+        self._reach = REACH
 
     def for_pool(self, queues: Sequence[str] | None, excluded: Sequence[str]) -> ClaimStatements:
         """The same statements, for other queues."""
@@ -100,18 +128,28 @@ class ClaimStatements:
             "max_crashes": max_crashes,
             "fleet_lock": f"steve {self._script.schema} claim" if demand.fleet_lock else None,
         }
-        rows = self._script.rows(connection, "claim_jobs", parameters, prepare=True)
+        if demand.paused:
+            parameters["reach"] = self._reach
+            if any(paused.covers_all() for paused in demand.paused):
+                parameters |= {"n": 0, "crashed": 0}
+        rows = self._script.rows(connection, "claim_unpaused" if demand.paused else "claim_jobs", parameters, prepare=True)
         jobs = [claimed_row(row[:-7]) for row in rows if row[0] is not None]
         jobs.sort(key=claim_order)  # `returning` promises no order
         summary = next(row[-7:] for row in rows if row[0] is None)
         next_due_in, scan_seconds, ends, cut_off, left_over, last_chance, is_mine = summary
+        # In lanes, a claim looks at a bounded number of jobs. If others have locked all of these, it is to come again, and to
+        # look further, in case they are locked for long.
+        is_early = bool(demand.paused) and not jobs and cut_off and parameters["n"] > 0
+        self._reach = min(self._reach * 4, REACH_MOST) if is_early else max(self._reach // 2, REACH)
+        refused = is_early or not is_mine
         return ClaimReply(
-            jobs, next_due_in, scan_seconds, dict(_places(ends)), _places(left_over), cut_off, last_chance, refused=not is_mine
+            jobs, next_due_in, scan_seconds, dict(_places(ends)), _places(left_over), cut_off, last_chance, refused=refused
         )
 
     def find_heads(self, connection: Connection, demand: Demand) -> dict[int, Watermark]:
         """The first pending job of each priority, among those that are served."""
-        rows = self._script.rows(connection, "find_heads", self._served(demand).parameters(), prepare=True)
+        name = "find_unpaused_heads" if demand.paused else "find_heads"
+        rows = self._script.rows(connection, name, self._served(demand).parameters(), prepare=True)
         return {priority: (run_at, uid) for priority, run_at, uid in rows}
 
     def time_full_scan(self, connection: Connection, demand: Demand) -> float:
@@ -123,7 +161,7 @@ class ClaimStatements:
     def _served(self, demand: Demand) -> _Served:
         left_out = self._left_out
         types = [type for type in demand.mosts if type not in left_out] if left_out else list(demand.mosts)
-        return _Served(types, demand.any_type, [queue for queue in self._queues or () if queue not in left_out])
+        return _Served(types, demand.any_type, [queue for queue in self._queues or () if queue not in left_out], demand.paused)
 
     def find_claimed(self, connection: Connection, process_id: int, answered: Sequence[datetime]) -> list[Claimed]:
         """The jobs that this process claimed after the first of these times, except those that it claimed at one of them."""
@@ -159,9 +197,14 @@ class _Served(NamedTuple):
     any_type: bool
     queues: list[str]
     """Those of the filter: the queues that are served, or excluded."""
+    paused: Sequence[Paused]
 
     def parameters(self) -> dict[str, Any]:
-        return {"types": text_array(self.types), "any_type": self.any_type, "queues": text_array(self.queues)}
+        parameters = {"types": text_array(self.types), "any_type": self.any_type, "queues": text_array(self.queues)}
+        if self.paused:
+            parameters["paused_queues"] = text_array(paused.queue for paused in self.paused)
+            parameters["paused_types"] = text_array(paused.type for paused in self.paused)
+        return parameters
 
 
 def _expired(row: tuple[Any, ...]) -> tuple[Verdict, Settled]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 
 from steve._database.execute import Cursor
@@ -22,7 +24,15 @@ class NotificationStatements:
     def listen(self, connection: Connection, *, ended: bool = False) -> bool:
         """Begin to listen, so that `hear` returns notifications. Does nothing and returns False if a pooler is in between.
         `ended`: to those that jobs have ended, instead of all others."""
-        channel = self._script.ended_channel if ended else self._script.channel
+        return self._listen(connection, self._script.ended_channel if ended else self._script.channel)
+
+    def listen_for_pauses(self, connection: Connection, on_pause: Callable[[], None]) -> None:
+        """Begin to listen to those that jobs were paused or resumed. `on_pause()` is called when one arrives during a
+        statement; one that arrives later can be read from the socket. Does nothing if a pooler is in between."""
+        if self._listen(connection, self._script.pause_channel):
+            connection.add_notify_handler(lambda _: on_pause())
+
+    def _listen(self, connection: Connection, channel: str) -> bool:
         parameters = {"channel": channel, "session": connection.info.backend_pid}
         statement = self._script.text("listen") % parameters  # DO takes no parameters; these are our own name and number
         with translated(connection):

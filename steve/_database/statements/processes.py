@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,6 +12,7 @@ from steve._database.literals import array, uuid_array
 from steve._database.statements.script import Script
 from steve._model.claimed import Claimed, ClaimKey, Settled
 from steve._model.outcome import CRASHED, Verdict
+from steve._model.pauses import PauseInForce
 from steve._model.process import Process
 from steve._version import __version__
 from steve.job import AttemptStatus, Status
@@ -26,6 +28,8 @@ class Registered(NamedTuple):
     """By the server's clock, in seconds since its epoch."""
     restricted: bool
     """Whether missing rights or row level security may keep jobs from this role. `check_access` says which."""
+    pauses: Sequence[PauseInForce] = ()
+    """What is paused."""
 
 
 class Look(NamedTuple):
@@ -44,6 +48,8 @@ class Look(NamedTuple):
     """As in Registered. None if this was only a look, without a heartbeat."""
     awaited: float | None = None
     """For how many seconds more somebody waits for jobs to end. None or negative: nobody does."""
+    pauses: Sequence[PauseInForce] | None = None
+    """What is paused. None: unknown."""
 
 
 class Review(NamedTuple):
@@ -93,8 +99,9 @@ class ProcessStatements:
         seen = [Process(*row[:7]) for row in rows]
         own = next((one for one in seen if one.id == id), None)
         # Without rows, neither this process nor any other had one, and there is nothing to judge.
-        seen_at, started, locked, restricted, awaited = rows[0][7:] if rows else (0.0, None, locked, None, None)
-        return Look(own, [one for one in seen if one.id != id], locked, seen_at, started, restricted, awaited)
+        seen_at, started, locked, restricted, awaited, text = rows[0][7:] if rows else (0.0, None, locked, None, None, None)
+        pauses = [PauseInForce(*row) for row in json.loads(text or "[]")] if rows else None
+        return Look(own, [one for one in seen if one.id != id], locked, seen_at, started, restricted, awaited, pauses)
 
     def _identity(self, id: int, name: str, lease: float, session: int) -> dict[str, Any]:
         return {

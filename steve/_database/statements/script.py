@@ -26,6 +26,8 @@ class Script:
         self.channel = channel_of(schema)
         self.ended_channel = self.channel + "_ended"
         """Of the notifications that jobs have ended, for the processes that wait for jobs."""
+        self.pause_channel = self.channel + "_pause"
+        """Of the notifications that jobs were paused or resumed, for the heartbeats."""
         self.channels = {"channel": self.channel, "ended": self.ended_channel}
         self._texts = {name: read_statement(text, schema) for name, text in _texts().items()}
         self._values: dict[str, dict[str, str]] = {}

@@ -7,6 +7,7 @@ schedule.py       when the next claim is due; notifier.py wakes it
 sizer.py          how much a claim asks for
 watermarks.py     where a claim looks; full_scans.py looks beside the claims, when that would take a claim too long
 buffer.py         the jobs that were claimed and have not begun
+pauses.py         what is paused, so that no claim takes it and no worker begins it
 expiry.py         cancels jobs that have not begun in time and that nobody claims
 claim_lock.py     the lock that lets one thread claim at a time
 in_doubt.py       remembers that the reply to a claim was lost; lost_replies.py asks what that claim took

@@ -133,5 +133,18 @@ class JobBuffer:
                 self.returned += count
         return count
 
+    def give_back_if(self, is_to_go: Callable[[Claimed], bool]) -> None:
+        """Give back the jobs of which this is true. The others stay, in their order."""
+        with self._giving_back:
+            for _ in range(len(self._jobs)):  # one after the other goes to the end
+                try:
+                    entry = self._jobs.popleft()
+                except IndexError:  # the workers took the rest meanwhile
+                    break
+                if is_to_go(entry[1]):
+                    self._put_verdict(judge(entry[1], NotBegun(), None))
+                else:
+                    self._jobs.append(entry)
+
     def give_back_old(self) -> None:
         self.give_back(self._tuning.buffer_age)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from steve._database.loop_connection import LoopConnection
 from steve._database.statements.claims import ClaimStatements
+from steve._engine.claim.pauses import Pauses
 from steve._model.claim import ClaimReply, Demand, Watermark
 from steve._model.claimed import Claimed, Settled
 from steve._model.outcome import Verdict
@@ -21,6 +22,7 @@ class DatabaseClaims:
         connection: LoopConnection,
         process_id: int,
         settings: Settings,
+        pauses: Pauses,
         serves: Callable[[str], bool] = lambda queue: True,
     ) -> None:
         """`serves(queue)`: as `ClaimPort`."""
@@ -30,10 +32,13 @@ class DatabaseClaims:
         self._process_id = process_id
         self._max_crashes = settings.max_crashes
         self._notify = settings.notify
+        self._pauses = pauses
 
     def claim(self, demand: Demand) -> ClaimReply:
         claim = self._statements.claim_jobs
-        return self._connection.call(lambda ours: claim(ours, self._process_id, self._max_crashes, demand))
+        reply = self._connection.call(lambda ours: claim(ours, self._process_id, self._max_crashes, demand))
+        # When a pause ends, its jobs are due.
+        return reply._replace(next_due_in=self._pauses.sooner(reply.next_due_in)) if self._pauses.known else reply
 
     def expire(self, connection: LoopConnection) -> Sequence[tuple[Verdict, Settled]]:
         return connection.call(lambda ours: self._statements.expire_jobs(ours, notify=self._notify))

@@ -72,10 +72,12 @@ class FullScans:
         demand = self._claimer.sizer.demand(idle=self._claimer.sizer.workers, buffered=0, watermarks=None)
         began = self._clock()
         heads = self._database.find_heads(demand)
-        if watermarks.looked(heads, self._clock() - began):
+        took = self._clock() - began
+        if watermarks.looked(heads, took):
             self._claimer.wake()
         if self._clock() >= self._measure_at:
-            seconds = self._database.time_full_scan(demand)
+            # While jobs are paused, claims look into lanes as this look did. A measurement would walk over all paused jobs.
+            seconds = took if demand.paused else self._database.time_full_scan(demand)
             watermarks.measured(seconds)
             self._measure_at = self._clock() + max(self._tuning.measure_scan, self._tuning.full_scan_every * seconds)
             if seconds > self._tuning.warn_scan and not self._has_warned:

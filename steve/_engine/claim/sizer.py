@@ -7,12 +7,14 @@ idle worker, and as many more as all workers together begin within `Tuning.claim
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
+from steve._engine.claim.pauses import Pauses
 from steve._engine.work.handlers import Handlers
 from steve._model.claim import Demand, Watermark
 from steve._model.claimed import Claimed
+from steve._model.pauses import Paused
 from steve._model.tuning import Tuning
 
 
@@ -22,8 +24,19 @@ class ClaimSizer:
     All workers update them without a lock: an average that misses a value now and then is good enough.
     """
 
-    def __init__(self, *, handlers: Handlers, workers: int, tuning: Tuning) -> None:
+    def __init__(
+        self,
+        *,
+        handlers: Handlers,
+        workers: int,
+        tuning: Tuning,
+        pauses: Pauses | None = None,
+        serves: Callable[[str], bool] = lambda queue: True,
+    ) -> None:
+        """`pauses`: what is paused; None: nothing. `serves(queue)`: whether the claims are for jobs of this queue."""
         self._handlers = handlers
+        self._serves = serves
+        self._pauses = pauses or Pauses()
         self.workers = workers
         self._tuning = tuning
         self._seconds_by_type: dict[str, float] = {}
@@ -67,4 +80,9 @@ class ClaimSizer:
             any_type=self._handlers.fallback is not None,
             watermarks=watermarks,
             crashed=idle,
+            paused=self._paused(types) if self._pauses.known else (),
         )
+
+    def _paused(self, types: set[str]) -> list[Paused]:
+        served = types if self._handlers.fallback is None else None
+        return [paused for paused in self._pauses.now() if paused.concerns(self._serves, served)]

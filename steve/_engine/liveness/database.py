@@ -32,6 +32,10 @@ class DatabaseLiveness:
         self._lease = settings.lease
         self._max_crashes = settings.max_crashes
         self._notify = settings.notify
+        self._notifications = statements.notifications
+        self._listens: Connection | None = None
+        self.on_pause: Callable[[], None] = lambda: None
+        """Called during a beat, when somebody has paused or resumed jobs."""
 
     # -- the heartbeat --------------------------------------------------------------------------------------------------
 
@@ -39,6 +43,10 @@ class DatabaseLiveness:
         heartbeat = self._connections.heartbeat
 
         def send(connection: Connection) -> tuple[Look, int]:
+            if self._notify and connection is not self._listens and not heartbeat.route.has_pooler:
+                # Before the look, which finds what was paused until then. A later notification ends the wait for the next one.
+                self._notifications.listen_for_pauses(connection, self.on_pause)
+                self._listens = connection
             session = heartbeat.session(connection)
             look = self._statements.beat(
                 connection, self._process_id, self._name, self._lease, session, beat=beat, locked=locked, most=most
@@ -51,6 +59,7 @@ class DatabaseLiveness:
         return self._connections.heartbeat.is_open()
 
     def close(self) -> None:
+        self._listens = None
         self._connections.heartbeat.close()
 
     def met_server(self, started: float) -> None:

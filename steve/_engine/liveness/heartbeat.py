@@ -5,6 +5,8 @@ The session of that connection holds the lock of the process's row (`sql/beat.sq
 the session is gone. So this thread waits for the loss of the connection as well as for the next look, and on a new connection
 it beats at once. What it sees of other processes goes to `rescue.py`. When others may have taken this process for dead,
 `liveness.py` finds out which jobs it has lost.
+
+The session also hears when jobs are paused or resumed, and each look reads what is paused.
 """
 
 from __future__ import annotations
@@ -91,6 +93,10 @@ class Heartbeat:
             self._beating.release()
         self._wait.wake()
 
+    def look_soon(self) -> None:
+        """Look at once, not only when the next look is due. From any thread."""
+        self._wait.wake()
+
     def age(self) -> float:
         """Seconds since the last beat that was answered."""
         return time.monotonic() - self._beat_at
@@ -105,7 +111,10 @@ class Heartbeat:
     def _run(self) -> None:
         if self._locked:
             self._wait.wait(self._descriptor, self._seconds_to_next())
-        while not self._is_ended:
+        while True:
+            self._wait.rearm()
+            if self._is_ended:
+                break
             try:
                 descriptor = self._once()
                 self._outage.worked(LOOP)

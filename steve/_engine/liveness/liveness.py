@@ -13,6 +13,7 @@ from typing import Protocol
 from steve._database.backoff import Backoff
 from steve._database.failures import DatabaseFailure
 from steve._database.statements.processes import Look, Registered, Review
+from steve._engine.claim.pauses import Pauses
 from steve._engine.liveness.heartbeat import BeatPort, Heartbeat
 from steve._engine.liveness.reconcile import Held, Reconcile
 from steve._engine.liveness.rescue import Rescue, RescuePort
@@ -58,6 +59,7 @@ class HoldingPort(Protocol):
     """The name of this process."""
     stopping: bool
     awaited: Awaited
+    pauses: Pauses
 
     def held(self) -> Held: ...
 
@@ -134,6 +136,7 @@ class Liveness:
             self.doubt_everything()
         self._database.met_server(started)
         self._engine.awaited.hear(look.awaited)
+        self._engine.pauses.hear(look.pauses)
         now = time.monotonic()
         if self._server_seen_at is None or started != self._server_started:
             self._server_up, self._server_seen_at = max(look.seen_at - started, 0.0), now

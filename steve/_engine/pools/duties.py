@@ -53,6 +53,12 @@ class PoolDuties:
             if pool.spec.serves(queue):
                 pool.parts.claimer.schedule.expect(seconds)
 
+    def give_back_if(self, is_to_go: Callable[[Claimed], bool]) -> None:
+        """Give back the jobs in the buffers of which this is true."""
+        for pool in self._pools.all:
+            pool.parts.claimer.buffer.give_back_if(is_to_go)
+            pool.parts.claimer.schedule.ring()  # an idle worker may have seen the buffer empty for a moment
+
     def stand_back_seconds(self) -> float:
         """As `Crowd.stand_back_seconds`: the pool that waits the shortest decides."""
         pools = self._pools.live()

@@ -11,6 +11,7 @@ from steve._engine.claim.buffer import JobBuffer
 from steve._engine.claim.claimer import Claimer
 from steve._engine.claim.database import DatabaseClaims, DatabaseScans
 from steve._engine.claim.full_scans import FullScans
+from steve._engine.claim.pauses import Pauses
 from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.pools.pool import Pool, PoolParts
@@ -48,6 +49,7 @@ class Shared(NamedTuple):
     events: Backpressure
     """The dispatcher's."""
     running: AllRunning
+    pauses: Pauses
     deadlines: Deadlines
     outage: Outage
     loops: Threads
@@ -77,11 +79,14 @@ def make_pool(spec: PoolSpec, pools: Pools, shared: Shared) -> Pool:
             connection=connection,
             process_id=shared.process_id,
             settings=settings,
+            pauses=shared.pauses,
             serves=spec.serves,
         ),
         buffer=JobBuffer(put_verdict=shared.queue.put, tuning=tuning),
         schedule=ClaimSchedule(poll_interval=settings.poll_interval, tuning=tuning, processes=shared.processes),
-        sizer=ClaimSizer(handlers=registry.handlers, workers=spec.workers, tuning=tuning),
+        sizer=ClaimSizer(
+            handlers=registry.handlers, workers=spec.workers, tuning=tuning, pauses=shared.pauses, serves=spec.serves
+        ),
         outage=shared.outage,
         neighbours=pools.neighbours,
     )

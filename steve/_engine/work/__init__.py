@@ -6,6 +6,7 @@ worker.py      runs one job, from the buffer to its verdict; run.py calls the ha
 handlers.py    which function runs the jobs of which type
 completions.py run.complete() and run.transaction()
 running.py     the jobs whose handlers have not returned; signals.py tells these handlers that the engine stops
+quota.py       how many jobs may still begin
 
 deadlines.py   the thread that watches all deadlines
 limit.py       the timeout of one run; window.py raises TimeLimit into its handler; interrupts.py cancels its statements

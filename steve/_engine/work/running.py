@@ -13,6 +13,7 @@ from types import FrameType
 from typing import NamedTuple
 from uuid import UUID
 
+from steve._engine.claim.pauses import Pauses
 from steve._engine.records.records import Records
 from steve._engine.work.completions import Completions
 from steve._engine.work.deadlines import Deadlines
@@ -113,12 +114,18 @@ class AllRunning(Runs):
         deadlines: Deadlines | None = None,
         completions: Completions | None = None,
         records: Records | None = None,
+        pauses: Pauses | None = None,
         pools: Collection[RunningJobs] = (),
     ) -> None:
-        self.signals = RunSignals(deadlines=deadlines, completions=completions, records=records)
+        self.signals = RunSignals(deadlines=deadlines, completions=completions, records=records, pauses=pauses)
         self.completing = frozenset() if completions is None else completions.claims
         self.pools = tuple(pools)
         """Replaced as a whole."""
+
+    def have_all_run(self) -> bool:
+        """Whether as many jobs as `signals.limit_jobs` said have begun, and have returned or are stuck."""
+        quota = self.signals.quota
+        return quota is not None and quota.is_used_up and len(self) <= sum(pool.stuck for pool in self.pools)
 
     def __len__(self) -> int:
         return sum(len(pool) for pool in self.pools)

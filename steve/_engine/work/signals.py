@@ -1,5 +1,5 @@
 """What the running handlers of an engine can learn: that it stops, that another process has taken their job, and that somebody
-has asked to cancel it. A worker asks about the last before it begins a job.
+has asked to cancel it. A worker asks about the last before it begins a job, and whether the job is paused.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from contextlib import AbstractContextManager
 from typing import cast
 from uuid import UUID
 
+from steve._engine.claim.pauses import Pauses
 from steve._engine.records.records import Records
 from steve._engine.work.deadlines import Deadlines, own_thread
 from steve._engine.work.interrupts import Interrupts
 from steve._engine.work.limit import Limit
+from steve._engine.work.quota import Quota
 from steve._model.claimed import Claimed, ClaimKey
 from steve.run import CompletionPort, LimitPort, current_signals
 
@@ -45,9 +47,14 @@ class RunSignals:
         deadlines: Deadlines | None = None,
         completions: CompletionPort | None = None,
         records: Records | None = None,
+        pauses: Pauses | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`completions`: for `run.complete()`. `records`: keeps what runs leave behind; None: nothing does."""
+        """`completions`: for `run.complete()`. `records`: keeps what runs leave behind; None: nothing does. `pauses`: which
+        jobs must not begin; None: all may."""
+        self._pauses = pauses or Pauses()
+        self.quota: Quota | None = None
+        """How many jobs may begin. None, as a rule: any number."""
         self.completions = completions
         self.records = records
         # Protects changes of the four below; a thread that only reads them needs no lock. Nothing is called under it.
@@ -94,12 +101,18 @@ class RunSignals:
     def is_cancelled(self, claim: ClaimKey) -> bool:
         return claim in self._cancelled
 
+    def limit_jobs(self, most: int) -> None:
+        """Let so many jobs begin, and no more."""
+        self.quota = Quota(most=most, on_used_up=self._pauses.hold_all)
+
     def must_not_begin(self, job: Claimed) -> bool:
-        """Whether somebody has asked to cancel this job, which has not begun."""
-        if not self._cancelled and not self._unseen:  # the common case, which is asked for every job
+        """Whether this job, which has not begun, is paused, or somebody has asked to cancel it, or enough jobs have begun."""
+        # the common case, which is asked for every job
+        if not self._cancelled and not self._unseen and not self._pauses.known and self.quota is None:
             return False
         heard_at = self._unseen.get(job.uid)
-        return job.key() in self._cancelled or (heard_at is not None and self._clock() - heard_at < UNSEEN_SECONDS)
+        is_cancelled = job.key() in self._cancelled or (heard_at is not None and self._clock() - heard_at < UNSEEN_SECONDS)
+        return is_cancelled or self._pauses.cover(job) or (self.quota is not None and not self.quota.take())
 
     def wait(self, claim: ClaimKey, seconds: float) -> bool:
         """Wait at most `seconds` until the engine stops, or the job is lost or to be cancelled. Returns whether one of these

@@ -207,3 +207,38 @@ def test_a_job_whose_time_to_begin_is_over_is_not_taken(harness: BufferHarness) 
     assert harness.take_all() == [4, 5]
     assert [verdict.job.uid.int for verdict in harness.returned] == [2, 3]
     assert {verdict.status for verdict in harness.returned} == {Status.CANCELLED}
+
+
+# -- what is paused goes back ---------------------------------------------------------------------------------------------
+
+
+def test_some_go_back_and_the_others_stay_in_their_order(harness: BufferHarness) -> None:
+    harness.add(*range(10))
+    harness.clock.now += 0.5
+    harness.buffer.give_back_if(lambda job: job.uid.int % 3 == 0)
+    assert [verdict.job.uid.int for verdict in harness.returned] == [0, 3, 6, 9]
+    assert {verdict.goes_back for verdict in harness.returned} == {True}
+    harness.clock.now += TUNING.buffer_age - 0.4
+    assert harness.buffer.give_back(TUNING.buffer_age) == 6, "their age is that of their claim"
+
+
+def test_while_some_go_back_no_job_is_lost_or_taken_twice() -> None:
+    harness = BufferHarness(time.monotonic)
+    taken: list[int] = []
+    ended = threading.Event()
+
+    def take() -> None:
+        while not ended.is_set() or len(harness.buffer):
+            if job := harness.buffer.take():
+                taken.append(job.uid.int)
+
+    threads = [threading.Thread(target=take) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for number in range(0, 3_000, 30):
+        harness.add(*range(number, number + 30))
+        harness.buffer.give_back_if(lambda job: job.uid.int % 2 == 0)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert sorted([*taken, *(verdict.job.uid.int for verdict in harness.returned)]) == list(range(3_000))

@@ -246,3 +246,25 @@ def test_it_looks_further_past_a_process_that_seems_dead(dead: Process, make_tic
     ticker = make_ticker(look_interval=0.02, look_most=4)
     ticker.others = [dead, Process(3, "host:1", 60.0, NOW, None, False)]
     until(lambda: ticker.mosts[-1] == 6)
+
+
+def test_a_look_that_is_asked_for_comes_at_once_and_each_time(make_ticker: MakeTicker) -> None:
+    ticker = make_ticker(6000.0, look_interval=600.0)
+    for number in range(1, 4):
+        ticker.heartbeat.look_soon()
+        until(lambda number=number: len(ticker.sent) == 1 + number)  # type: ignore[misc]
+    assert len(ticker.beats) == 1, "a look needs no beat"
+
+
+def test_a_look_that_is_asked_for_during_a_look_comes_after_it(make_ticker: MakeTicker) -> None:
+    """What was paused after the statement began is not in its answer."""
+    ticker = make_ticker(6000.0, look_interval=600.0)
+
+    def asked_meanwhile() -> Process:
+        ticker.answer = own
+        ticker.heartbeat.look_soon()
+        return own()
+
+    ticker.answer = asked_meanwhile
+    ticker.heartbeat.look_soon()
+    until(lambda: len(ticker.sent) == 3)

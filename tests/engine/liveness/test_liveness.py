@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from steve._database.statements.processes import Registered, Review
+from steve._engine.claim.pauses import Pauses
 from steve._engine.liveness.liveness import Liveness
 from steve._engine.liveness.reconcile import Held
 from steve._engine.settle.awaited import Awaited
@@ -40,6 +41,7 @@ class Process:
     process = "host:1"
     stopping = False
     awaited = Awaited()
+    pauses = Pauses()
     lost_a_reply = False
 
     def held(self) -> Held:

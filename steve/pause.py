@@ -1,0 +1,23 @@
+"""Pause: what no process begins until it is resumed, as `pause()` made it and `paused()` shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Jobs that are not begun: those of a queue, of a type, of a type in a queue, or all."""
+
+    queue: str | None
+    """None: the jobs of every queue."""
+    type: str | None
+    """None: the jobs of every type."""
+    since: datetime
+    """When they were paused, by the database's clock."""
+    until: datetime | None
+    """When they go on by themselves. None: when somebody resumes them."""
+    reason: str | None
+    by: str | None
+    """Who paused them: the actor of `acting_as()`. None: nobody was acting."""
