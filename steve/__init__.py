@@ -2,8 +2,8 @@
 
 Start reading at manager.py, the front door: it holds JobManager, whose methods call _client/ or _engine/. The other files
 beside this one hold the public values: job.py (Job, Progress, LogLine, Attempt, NewJob), creation.py (Creation), retry.py
-(RetryPolicy), run.py (Run: what a handler sees of its own run), report.py (StopReport, Changed), health.py (Health), errors.py,
-and tasks.py (Task: a function that jobs call).
+(RetryPolicy), run.py (Run: what a handler sees of its own run), report.py (StopReport, Changed), health.py (Health),
+presence.py (Process, Pool, RunningJob: what the fleet is at), errors.py, and tasks.py (Task: a function that jobs call).
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
@@ -50,6 +50,7 @@ from steve.errors import (
 from steve.health import Health
 from steve.job import Attempt, AttemptStatus, Job, LogLine, NewJob, Progress, Status
 from steve.manager import JobManager
+from steve.presence import Pool, Process, RunningJob
 from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run, current_run
@@ -80,10 +81,13 @@ __all__ = [
     "NotPossible",
     "NotRunning",
     "OutcomeUnknown",
+    "Pool",
+    "Process",
     "Progress",
     "Retry",
     "RetryPolicy",
     "Run",
+    "RunningJob",
     "SchemaError",
     "Snooze",
     "Status",

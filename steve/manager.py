@@ -15,6 +15,7 @@ from steve._client.bulk import Bulk, Filters, Options
 from steve._client.calls import Calls
 from steve._client.client import Client
 from steve._client.control import Control
+from steve._client.fleet import Fleet
 from steve._client.logs import Logs
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
@@ -38,6 +39,7 @@ from steve.creation import Creation
 from steve.errors import NotRunning
 from steve.health import Health
 from steve.job import Attempt, Job, LogLine, NewJob, OnConflict, Status
+from steve.presence import Process
 from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run
@@ -137,6 +139,7 @@ class JobManager:
         )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
         calls = Calls(connections=connections, statements=statements, settings=settings)
+        self._fleet = Fleet(calls=calls, statements=statements.fleet)
         self._logs = Logs(calls=calls, statements=statements.records, tuning=_tuning)
         told, audit = ForCallers(runner=self._runner, registry=self._registry), self._audit
         self._control = Control(calls=calls, statements=statements, notify=notify, told=told, audit=audit)
@@ -229,6 +232,16 @@ class JobManager:
         health = Health(ok=True) if engine is None else engine.health()
         flaws = self._client.find_flaws(worker=engine is not None)
         return with_problems(health, [*dict.fromkeys([*health.problems, *flaws])])
+
+    def processes(self) -> list[Process]:
+        """All started managers of the fleet, those of other machines included, in the order of their starts: what each is there
+        for, what it does, and what is wrong with it. This needs no started manager.
+
+        Each writes that with its heartbeats, so it is as old as `heartbeat_age`. A manager that was stopped is gone from the
+        list; one whose process died is there for a few seconds, with `alive=False`. At most 10,000 are returned. Raises
+        SchemaError and Unavailable.
+        """
+        return self._fleet.processes()
 
     def __enter__(self) -> JobManager:
         self.start()

@@ -17,6 +17,7 @@ from steve._database.loop_connection import LoopConnections
 from steve._database.statements import Statements
 from steve._engine.engine import Engine, stop_all
 from steve._engine.health import STOPPED
+from steve._engine.liveness.presence import presence_at_start
 from steve._engine.registry import Registry
 from steve._engine.upkeep.threads import Threads
 from steve._engine.wiring import build, register
@@ -120,7 +121,8 @@ class Runner:
                 on_failure.callback(undo, loops.close)
                 self._prepare(loops, migrate)
                 on_failure.callback(undo, deregister)
-                process, registered = register(process_id, settings, statements, loops)
+                presence = presence_at_start(settings, self._registry.handlers, workers)
+                process, registered = register(process_id, settings, statements, loops, presence)
                 engine = build(
                     settings=settings,
                     statements=statements,

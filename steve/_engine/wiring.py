@@ -56,6 +56,7 @@ from steve._engine.events.on_done import ForgetEndedElsewhere
 from steve._engine.liveness.cancels import AskedCancels
 from steve._engine.liveness.database import DatabaseLiveness
 from steve._engine.liveness.liveness import Liveness
+from steve._engine.liveness.presence import DescribeProcess
 from steve._engine.parts import Component, Parts
 from steve._engine.records.recorder import Recorder
 from steve._engine.records.records import Records
@@ -80,20 +81,24 @@ from steve._engine.work.running import RunningJobs
 from steve._engine.work.stuck import StuckHandlers
 from steve._engine.work.turns import Turns
 from steve._engine.work.worker import Worker
+from steve._model.presence import Presence
 from steve._model.settings import Settings
 from steve.errors import SchemaError
 
 
-def register(id: int, settings: Settings, statements: Statements, connections: LoopConnections) -> tuple[str, Registered]:
-    """Write the row of this process. Returns the name of the process, and what the database said about it. Raises
-    DatabaseFailure and SchemaError; even then the row may have been written."""
+def register(
+    id: int, settings: Settings, statements: Statements, connections: LoopConnections, presence: Presence
+) -> tuple[str, Registered]:
+    """Write the row of this process, which says this `presence` of itself. Returns the name of the process, and what the
+    database said about it. Raises DatabaseFailure and SchemaError; even then the row may have been written."""
     # In ASCII: a database in LATIN1, for example, cannot store every host name.
     host = socket.gethostname().encode("ascii", "backslashreplace").decode()
     name = f"{host}:{os.getpid()}"
     heartbeat, claim = connections.heartbeat, connections.claim
 
     def write(connection: Connection) -> Registered:
-        return statements.processes.register_process(connection, id, name, settings.lease, heartbeat.session(connection))
+        session = heartbeat.session(connection)
+        return statements.processes.register_process(connection, id, name, settings.lease, session, presence)
 
     registered = heartbeat.call(write)
     flaw = ""
@@ -214,8 +219,21 @@ def build(
     )
 
     # liveness and upkeep
+    describe = DescribeProcess(
+        settings=settings,
+        handlers=registry.handlers,
+        running=running,
+        claimer=claimer,
+        engine=engine,
+        ended=lambda: queue.progress()[1],
+    )
     presence = DatabaseLiveness(
-        statements=statements, connections=connections, process_id=registered.id, name=process, settings=settings
+        statements=statements,
+        connections=connections,
+        process_id=registered.id,
+        name=process,
+        settings=settings,
+        describe=describe.now,
     )
     liveness = Liveness(
         database=presence,

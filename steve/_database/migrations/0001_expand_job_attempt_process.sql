@@ -134,7 +134,8 @@ create table {schema}.process (
   heartbeat_at timestamptz not null default clock_timestamp(),
   locked       boolean     not null default false,            -- its session holds this row's lock; a free lock: it is gone
   suspected_at timestamptz,                                   -- when the lock was found free, or its jobs were rescued
-  lease        real        not null default 60                -- seconds
+  lease        real        not null default 60,               -- seconds
+  info         jsonb                                          -- what it says of itself: steve/_model/presence.py; null: nothing yet
 );
 
 -- No other job with this key is made until then, whatever became of the job that opened the window. A duty deletes what is over.

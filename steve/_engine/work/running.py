@@ -24,6 +24,8 @@ class RunningJob(NamedTuple):
     job: Claimed
     thread: int
     """threading.get_ident() of the thread that runs it."""
+    begun: float
+    """By time.monotonic()."""
 
 
 class RunningJobs:
@@ -54,8 +56,11 @@ class RunningJobs:
     def all(self) -> list[RunningJob]:
         return list(self._jobs.values())
 
-    def add(self, job: Claimed) -> None:
-        self._jobs[id(job)] = RunningJob(job, threading.get_ident())
+    def add(self, job: Claimed) -> float:
+        """Returns the time of the beginning, by time.monotonic()."""
+        begun = time.monotonic()
+        self._jobs[id(job)] = RunningJob(job, threading.get_ident(), begun)
+        return begun
 
     def remove(self, job: Claimed) -> None:
         """Does nothing if the job is not here, because something may have interrupted the thread in `add`."""
