@@ -3,7 +3,8 @@
 Start reading at manager.py, the front door: it holds JobManager, whose methods call _client/ or _engine/. The other files
 beside this one hold the public values: job.py (Job, Progress, LogLine, Attempt, NewJob), creation.py (Creation), retry.py
 (RetryPolicy), run.py (Run: what a handler sees of its own run), report.py (StopReport, Changed), health.py (Health),
-presence.py (Process, Pool, RunningJob: what the fleet is at), errors.py, and tasks.py (Task: a function that jobs call).
+presence.py (Process, Pool, RunningJob: what the fleet is at), why.py (Why, Reason), errors.py, and tasks.py (Task: a function
+that jobs call).
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
@@ -55,6 +56,7 @@ from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run, current_run
 from steve.tasks import Task
+from steve.why import Reason, Why
 
 __all__ = [
     "AlreadyExists",
@@ -84,6 +86,7 @@ __all__ = [
     "Pool",
     "Process",
     "Progress",
+    "Reason",
     "Retry",
     "RetryPolicy",
     "Run",
@@ -98,6 +101,7 @@ __all__ = [
     "TimeLimit",
     "TimedOut",
     "Unavailable",
+    "Why",
     "__version__",
     "current_run",
     "grants",

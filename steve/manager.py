@@ -44,6 +44,7 @@ from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run
 from steve.tasks import ErrorTypes, Task, given
+from steve.why import Why
 
 H = TypeVar("H", bound=Handler)
 P = ParamSpec("P")
@@ -139,7 +140,7 @@ class JobManager:
         )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
         calls = Calls(connections=connections, statements=statements, settings=settings)
-        self._fleet = Fleet(calls=calls, statements=statements.fleet)
+        self._fleet = Fleet(calls=calls, statements=statements.fleet, tuning=_tuning)
         self._logs = Logs(calls=calls, statements=statements.records, tuning=_tuning)
         told, audit = ForCallers(runner=self._runner, registry=self._registry), self._audit
         self._control = Control(calls=calls, statements=statements, notify=notify, told=told, audit=audit)
@@ -242,6 +243,16 @@ class JobManager:
         SchemaError and Unavailable.
         """
         return self._fleet.processes()
+
+    def why(self, job: Job | UUID | str) -> Why:
+        """What keeps the job from running now, or what became of it: `reasons`, each with a `code` for programs, a `text` and
+        a `remedy`. `print(manager.why(job))` shows it all; the documentation lists the codes.
+
+        It asks the database and what processes have said with their last heartbeats, so it may be a few seconds behind. It
+        locks nothing, and a look that takes more than two seconds is left out. Raises TypeError and ValueError if `job` is
+        neither a Job nor a uid, SchemaError and Unavailable.
+        """
+        return self._fleet.why(job)
 
     def __enter__(self) -> JobManager:
         self.start()

@@ -221,3 +221,9 @@ class Tuning:
     """How long the audit is kept."""
     audit_check: float = 600.0
     """How often a process asks whether the audit is to be pruned, which one process does once an hour."""
+
+    # Asking why
+    look_patience: float = 2.0
+    """A statement that looks at the fleet for people takes at most so long."""
+    count_most: int = 10_000
+    """`why` counts at most so many jobs before one."""

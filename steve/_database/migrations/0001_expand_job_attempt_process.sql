@@ -164,6 +164,8 @@ create table {schema}.audit (
   filter jsonb       not null,                                -- the job, or which jobs
   done   bigint      not null                                 -- how many jobs it changed
 );
+-- For find_case.sql and prune_audit.sql.
+create index audit_at on {schema}.audit (at);
 
 -- A process in which somebody waits for jobs to end. Until then, each statement that ends a job sends a notification.
 create table {schema}.waiter (
