@@ -29,7 +29,7 @@ class Why:
 
     uid: UUID
     status: Status | str | None
-    """None: there is no such job."""
+    """None: there is no such job, or the database did not say."""
     reasons: tuple[Reason, ...]
     """At least one. What decides comes first."""
     type: str | None = None

@@ -6,7 +6,7 @@ answer to `why` is put together from what has answered in time: `_model/why/`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
@@ -16,7 +16,7 @@ from steve._client.lookup import uid_of
 from steve._database.failures import Connection, Transient
 from steve._database.statements.fleet import FleetStatements, Servers
 from steve._model.tuning import Tuning
-from steve._model.why.facts import Facts
+from steve._model.why.facts import Facts, Pause
 from steve._model.why.rules import why
 from steve.presence import Process
 from steve.why import Why
@@ -30,8 +30,17 @@ TIMED_OUT = ("57014", "55P03")
 
 
 class Fleet:
-    def __init__(self, *, calls: Calls, statements: FleetStatements, tuning: Tuning) -> None:
+    def __init__(
+        self,
+        *,
+        calls: Calls,
+        statements: FleetStatements,
+        tuning: Tuning,
+        find_pauses: Callable[[Connection], Sequence[Pause]] = lambda ours: (),
+    ) -> None:
+        """`find_pauses(connection)` returns what is paused."""
         self._calls = calls
+        self._find_pauses = find_pauses
         self._statements = statements
         self._tuning = tuning
 
@@ -48,10 +57,11 @@ class Fleet:
 
     def _facts(self, ours: Connection, uid: UUID) -> Facts:
         statements, tuning = self._statements, self._tuning
-        with statements.limited(ours, tuning.look_patience):
-            facts = statements.find_case(ours, uid)
-        if facts is None:
-            return Facts(uid, datetime.now(UTC))
+        unknown = Facts(uid, datetime.now(UTC))
+        unanswered = unknown._replace(unanswered=tuning.look_patience)
+        facts = self._look(ours, lambda: statements.find_case(ours, uid) or unknown, unanswered)
+        if facts.job is None:
+            return facts
         facts = facts._replace(suspicion=tuning.suspicion, buffer_age=tuning.buffer_age, slow_scan=tuning.slow_scan)
         job = facts.row
         if job.status not in ("pending", "running"):
@@ -62,6 +72,10 @@ class Fleet:
             kinds=found.kinds,
             locked_by=self._look(ours, lambda: statements.find_lockers(ours, uid), []),
         )
+        if job.status == "pending":
+            facts = facts._replace(pauses=self._look(ours, lambda: self._find_pauses(ours), ()))
+        if job.status == "pending" and not facts.with_handler():
+            facts = facts._replace(served=self._look(ours, lambda: statements.find_served(ours, job.type), None))
         if job.status == "pending" and facts.is_due():
             facts = facts._replace(
                 ahead=self._look(ours, lambda: statements.count_before(ours, uid, job, tuning.count_most), None),

@@ -57,6 +57,7 @@ from steve._engine.liveness.cancels import AskedCancels
 from steve._engine.liveness.database import DatabaseLiveness
 from steve._engine.liveness.liveness import Liveness
 from steve._engine.liveness.presence import DescribeProcess
+from steve._engine.liveness.served import NoteServed
 from steve._engine.parts import Component, Parts
 from steve._engine.records.recorder import Recorder
 from steve._engine.records.records import Records
@@ -273,6 +274,13 @@ def build(
     give_back_old = Duty("give back old jobs", tuning.buffer_age / 4, claimer.buffer.give_back_old)
     periodic = Periodic(duties=[give_back_old, *abandonment.duties(), *replacement.duties()], on_stop=engine.ending.on_stop)
     windows = CleanWindows(statements=statements.unique, connection=connections.scan, tuning=tuning)
+    served = NoteServed(
+        statements=statements.fleet,
+        connection=connections.scan,
+        process=process,
+        types=registry.handlers.types,
+        tuning=tuning,
+    )
     scanner = Periodic(
         duties=[
             *full_scans.duties(),
@@ -281,6 +289,7 @@ def build(
             *on_done.duties(),
             *expiry.duties(),
             *windows.duties(),
+            *served.duties(),
             *pruning.duties(),
             *recorder.duties(),
         ]

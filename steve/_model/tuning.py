@@ -219,6 +219,10 @@ class Tuning:
     """... and how many it looks at."""
     audit_days: int = 90
     """How long the audit is kept."""
+    served_check: float = 2.0
+    """How often a process looks whether it is to be noted which types it has handlers for..."""
+    served_renewal: float = 600.0
+    """... which is noted again after this time."""
     audit_check: float = 600.0
     """How often a process asks whether the audit is to be pruned, which one process does once an hour."""
 

@@ -173,6 +173,13 @@ create table {schema}.waiter (
   until timestamptz not null
 );
 
+-- Which process lately had a handler for a type: its own row is gone when it has stopped.
+create table {schema}.served (
+  type    text        collate "C" primary key,
+  process text        not null,
+  at      timestamptz not null                                -- renewed every ten minutes
+);
+
 -- Duties that one process at a time does. The process that has the turn moves the time forward while it is at work. When it has
 -- not done so for long, another one takes the turn.
 create table {schema}.duty (

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from steve._database.failures import Connection, translated
-from steve._database.literals import uuid_array
+from steve._database.literals import text_array, uuid_array
 from steve._database.statements.rows import in_utc
 from steve._database.statements.script import Script
 from steve._model.presence import ProcessRow, in_ascii, process_of
-from steve._model.why.facts import Ahead, Canceller, Facts, Held, JobFacts, LastAttempt
+from steve._model.why.facts import Ahead, Canceller, Facts, Held, JobFacts, LastAttempt, Served
 from steve.presence import Process
 
 
@@ -30,6 +30,7 @@ class FleetStatements:
 
     def __init__(self, script: Script) -> None:
         self._script = script
+        script.limit_locks("note_served")
 
     @contextmanager
     def limited(self, connection: Connection, seconds: float) -> Iterator[None]:
@@ -77,6 +78,23 @@ class FleetStatements:
         shown = self._shown(connection)
         rows = self._rows(connection, "count_before", parameters)
         return Ahead({(shown(queue), shown(type)): count for queue, type, count in rows}, sum(row[2] for row in rows) >= most)
+
+    def find_served(self, connection: Connection, type: str) -> Served | None:
+        """The process that lately had a handler for the type."""
+        rows = self._rows(connection, "find_served", {"type": type})
+        return Served(rows[0][0], in_utc(rows[0][1])) if rows else None
+
+    def note_served(self, connection: Connection, process: str, types: Sequence[str]) -> None:
+        """For the engine: this process has handlers for these types. It waits only a moment for a lock."""
+        shown, tuning = self._shown(connection), self._script.tuning
+        renewal = timedelta(seconds=tuning.served_renewal / 2)
+        parameters = {"process": process, "types": text_array(map(shown, types)), "renewal": renewal}
+        if connection.prepare_threshold is None:  # behind a pooler, each statement brings the limit along
+            self._script.rows(connection, "note_served", parameters, prepare=True)
+            return
+        with translated(connection), connection.transaction():
+            self._rows(connection, "limit_locks", {"patience": f"{tuning.lock_patience * 1000:.0f}ms"})
+            self._rows(connection, "note_served", parameters)
 
     def find_lockers(self, connection: Connection, uid: UUID) -> list[Held]:
         """The transactions that have locked the job's row."""

@@ -47,9 +47,18 @@ def cancelled(facts: Facts) -> Iterator[Reason]:
 def no_job(facts: Facts) -> Iterator[Reason]:
     yield Reason(
         "no_job",
-        "there is no such job: it was deleted or pruned, the transaction that creates it is open or was rolled back, or it is in "
+        "there is no such job: it was deleted or pruned, its transaction is open or was rolled back, or it is in "
         "another schema or database",
         "Look where create() was called with connection=, and at the setting prune= and calls of prune() and delete().",
+    )
+
+
+def unanswered(facts: Facts) -> Iterator[Reason]:
+    yield Reason(
+        "unanswered",
+        f"PostgreSQL did not say within {duration(facts.unanswered or 0.0)} what the job is: a session has locked a table, as "
+        "ALTER TABLE and VACUUM FULL do, or the server is overloaded. Nothing is claimed meanwhile",
+        "pg_locks and pg_stat_activity show who has locked what; pg_terminate_backend(pid) ends a session.",
     )
 
 

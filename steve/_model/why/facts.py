@@ -92,7 +92,9 @@ class Facts(NamedTuple):
     now: datetime
     """By the database's clock, as all times here."""
     job: JobFacts | None = None
-    """None: there is no such job."""
+    """None: there is no such job, or it is not known."""
+    unanswered: float | None = None
+    """The database did not say within so many seconds whether there is such a job."""
     holder: Process | None = None
     """The process that holds the job by the tables, with all that it says of itself."""
     last: LastAttempt | None = None

@@ -187,12 +187,16 @@ def behind(facts: Facts) -> Iterator[Reason]:
     if not count:
         return
     pace = sum(process.pace or 0.0 for process in takers)
-    more = "more than " if facts.ahead.capped else ""
-    when = f"about {duration(count / pace)}" if pace > 0.01 else "a time that nobody can tell yet, since none has ended lately"
+    capped = facts.ahead.capped
+    if pace > 0.01:
+        time = f"{'more than' if capped else 'about'} {duration(count / pace)}"
+        when = f"at the fleet's pace of {pace:,.1f} jobs a second that takes {time}"
+    else:
+        when = "none has ended lately, so nobody can tell how long that takes"
     yield Reason(
         "behind",
-        f"{more}{times(count, 'job')} that {'is' if count == 1 else 'are'} due before it must be claimed first; "
-        f"at the fleet's pace{f' of {pace:,.1f} jobs a second' if pace > 0.01 else ''} that takes {more}{when}",
+        f"{'more than ' if capped else ''}{times(count, 'job')} that {'is' if count == 1 else 'are'} due before it must be "
+        f"claimed first; {when}",
         "Wait, give it a higher priority with set_priority(job, ...), or start more processes or workers.",
     )
 

@@ -47,7 +47,8 @@ OTHERS: Mapping[str, Sequence[Rule]] = {
 def why(facts: Facts) -> Why:
     job = facts.job
     if job is None:
-        return Why(facts.uid, None, tuple(ended.no_job(facts)))
+        rule = ended.no_job if facts.unanswered is None else ended.unanswered
+        return Why(facts.uid, None, tuple(rule(facts)))
     status: Status | str = job.status
     with suppress(ValueError):
         status = Status(job.status)

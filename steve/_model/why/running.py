@@ -9,8 +9,8 @@ from steve._model.why.text import duration, error, held, listed, names, times
 from steve.presence import Process, RunningJob
 from steve.why import Reason
 
-SILENT_SECONDS = 15.0
-"""A heartbeat that is older than this, or than a third of the lease if that is more, is late."""
+LATE = 0.5
+"""A heartbeat that is older than this part of the lease is late."""
 
 
 def holder(facts: Facts) -> Iterator[Reason]:
@@ -25,7 +25,7 @@ def holder(facts: Facts) -> Iterator[Reason]:
         )
     elif not process.alive:
         yield _lost(facts, process)
-    elif process.heartbeat_age > max(SILENT_SECONDS, process.lease / 3):
+    elif process.heartbeat_age > LATE * process.lease:
         yield Reason(
             "silent",
             f"{process.name}, which has held it for {_claimed(facts)}, has sent no heartbeat for "
