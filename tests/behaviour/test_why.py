@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from steve import Cancel, Job, JobManager, Reason, Snooze, Status, embedded
 from steve._model.tuning import Tuning
@@ -340,13 +341,16 @@ def test_a_session_keeps_the_lock_of_the_claims(manager: JobManager, begin: Begi
     assert "claim one at a time, and a session has held their lock for long: process " in text
 
 
-def test_an_open_snapshot_a_prepared_transaction_and_a_slot_slow_the_claims(make_manager: MakeManager, schema: str) -> None:
+def test_an_open_snapshot_a_prepared_transaction_and_a_slot_slow_the_claims(
+    make_manager: MakeManager, held: Callable[[Job], None], gate: threading.Event
+) -> None:
     with embedded.server(max_prepared_transactions="5", wal_level="logical") as server:
         url = server.conninfo
         asking = make_manager(url, _tuning=Tuning(slow_scan=0.0))
         asking.migrate()
-        worker = make_manager(url, lambda job: None, notify=False, poll_interval=3600, lease=5.0, heartbeat=0.1)
-        worker.start()
+        worker = make_manager(url, held, lease=5.0, heartbeat=0.1)
+        worker.start(1)
+        asking.create("a")
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("select pg_create_logical_replication_slot('forgotten', 'test_decoding')")
             connection.execute("begin")
@@ -360,6 +364,7 @@ def test_an_open_snapshot_a_prepared_transaction_and_a_slot_slow_the_claims(make
         assert "prepared transaction left over, for " in text
         assert "replication slot forgotten" in text
         assert "ROLLBACK PREPARED" in text
+        gate.set()
         worker.stop(60)
         asking.stop()
 
@@ -524,3 +529,36 @@ def test_a_table_is_locked(make_manager: MakeManager, manager: JobManager, datab
         text = reason(asking, job, "unanswered")
     assert "PostgreSQL did not say within 0.1 s what the job is: a session has locked a table" in text
     assert codes(asking, job) == ("no_process",)
+
+
+def test_what_takes_too_long_is_left_out(
+    make_manager: MakeManager, manager: JobManager, database_url: str, schema: str
+) -> None:
+    """Here, who lately had a handler."""
+    make_manager(handlers={"b": lambda job: None}).start()
+    asking = make_manager(_tuning=Tuning(look_patience=0.1))
+    job = manager.create("a")
+    with transaction(database_url, f"lock table {schema}.served in access exclusive mode"):
+        assert "none is known to have had one" in reason(asking, job, "no_handler")
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_in_another_encoding(encoding: str, conn: psycopg.Connection, database_url: str) -> None:
+    """Such a database cannot hold all that a process says of itself as it is."""
+    name = f"test_{uuid4().hex[:12]}"
+    conn.execute(f"create database {name} encoding '{encoding}' locale 'C' template template0")
+    try:
+        manager = JobManager(make_conninfo(database_url, dbname=name), handlers={"caf\xe9": lambda job: None}, queues=["\xe9"])
+        with manager:
+            ended = manager.create("caf\xe9", queue="\xe9")
+            until(lambda: manager.find(ended).status is Status.COMPLETED)
+            assert manager.why(manager.create("caf\xe9", queue="other")).codes == ("no_queue",)
+            assert manager.why(manager.create("caf\xe9", queue="\xe9", delay=60)).codes == ("not_due",)
+            assert manager.why(manager.create("th\xe9")).codes == ("no_handler",)
+            manager.set_handler("\u6771\u4eac", lambda job: None)  # LATIN1 cannot hold it
+            at = manager.processes()[0].heartbeat_at
+            until(lambda: manager.processes()[0].heartbeat_at > at)
+            assert len(manager.processes()[0].types) == 2
+        manager.stop()
+    finally:
+        conn.execute(f"drop database {name} with (force)")
