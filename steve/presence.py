@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 
@@ -65,8 +66,6 @@ class Process:
     """The types that have a handler of their own."""
     any_type: bool = False
     """It has a handler for all other types, too; or it has so many types that not all are named here."""
-    running: tuple[RunningJob, ...] = ()
-    """At most 50: those that began first."""
     not_shown: int = 0
     """How many more run."""
     buffered: int = 0
@@ -83,6 +82,21 @@ class Process:
     """As `health().scan_seconds`."""
     max_crashes: int | None = None
     """After so many deaths of a process that holds it, it fails a job."""
+    _running: list[Any] = field(default_factory=list, repr=False, compare=False)
+    # As the row has it: a fleet runs thousands of jobs, and most callers look at few of them, or at none.
+
+    @property
+    def running(self) -> tuple[RunningJob, ...]:
+        """The jobs that it runs, at most 50: those that began first."""
+        made = []
+        for run in self._running:
+            try:
+                uid, type, seconds = run
+                begun = self.heartbeat_at - timedelta(seconds=seconds)
+                made.append(RunningJob(UUID(int=int(uid, 16)), str(type), begun))
+            except (TypeError, ValueError, OverflowError):
+                pass  # another version of steve, or somebody, wrote something else
+        return tuple(made)
 
     @property
     def host(self) -> str:

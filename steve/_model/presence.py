@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from steve._model.json import readable
-from steve.presence import Pool, Process, RunningJob
+from steve.presence import Pool, Process
 
 T = TypeVar("T")
 
@@ -70,10 +70,10 @@ def text_of(presence: Presence, *, ascii: bool = False) -> str:
         "types": types,
         "any_type": presence.any_type or len(types) < len(presence.types),
         "max_crashes": presence.max_crashes,
-        "running": [[str(run.uid), run.type, round(run.seconds, 3)] for run in first],
+        "running": [[run.uid.hex, run.type, round(run.seconds, 3)] for run in first],
         "not_shown": len(presence.runs) - len(first),
         "buffered": presence.buffered,
-        "stuck": [str(uid) for uid in presence.stuck[:RUNNING_MOST]],
+        "stuck": [uid.hex for uid in presence.stuck[:RUNNING_MOST]],
         "alone": presence.alone,
         "quiet": presence.quiet,
         "stopping": presence.stopping,
@@ -102,13 +102,12 @@ class ProcessRow(NamedTuple):
 
 def process_of(row: ProcessRow) -> Process:
     said = _decoded(row.info)
-    heartbeat_at = row.heartbeat_at.astimezone(UTC)
     return Process(
         row.id,
         row.name,
         row.version,
         row.started_at.astimezone(UTC),
-        heartbeat_at,
+        row.heartbeat_at.astimezone(UTC),
         row.heartbeat_age,
         row.lease,
         alive=not row.suspected and row.heartbeat_age < row.lease,
@@ -117,7 +116,6 @@ def process_of(row: ProcessRow) -> Process:
         pools=tuple(_each(said.get("pools"), _pool)),
         types=tuple(_each(said.get("types"), _text)),
         any_type=said.get("any_type") is True,
-        running=tuple(_each(said.get("running"), lambda run: _run(run, heartbeat_at))),
         not_shown=_count(said.get("not_shown")),
         buffered=_count(said.get("buffered")),
         stuck=tuple(_each(said.get("stuck"), UUID)),
@@ -126,6 +124,7 @@ def process_of(row: ProcessRow) -> Process:
         pace=_number(said.get("pace")),
         scan_seconds=_number(said.get("scan_seconds")),
         max_crashes=_count(said.get("max_crashes")) or None,
+        _running=runs if isinstance(runs := said.get("running"), list) else [],
     )
 
 
@@ -193,8 +192,3 @@ def _pool(pool: dict[str, Any]) -> Pool:
         _count(pool["workers"]),
         _count(pool["busy"]),
     )
-
-
-def _run(run: list[Any], heartbeat_at: datetime) -> RunningJob:
-    uid, type, seconds = run
-    return RunningJob(UUID(uid), _text(type), heartbeat_at - timedelta(seconds=float(seconds)))

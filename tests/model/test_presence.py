@@ -94,3 +94,4 @@ def test_a_process_is_alive_until_its_lease_is_over_or_others_suspect_it(columns
 )  # fmt: skip
 def test_nonsense_is_left_out(info: str | None) -> None:
     assert read(info) == Process(7, "host:1", "1.0", NOON, NOON, 2.0, 60.0, True)
+    assert read(info).running == ()
