@@ -120,5 +120,5 @@ class Process:
 
     def pool_for(self, queue: str) -> Pool | None:
         """The pool that serves the queue: the one that names it, if there is one. None: the process does not serve it."""
-        named = (pool for pool in self.pools if pool.queues is not None and queue in pool.queues)
-        return next(named, None) or next((pool for pool in self.pools if pool.serves(queue)), None)
+        pools = [pool for pool in self.pools if pool.workers and pool.serves(queue)]  # one without workers is about to end
+        return next((pool for pool in pools if pool.queues is not None), pools[0] if pools else None)

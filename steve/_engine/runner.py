@@ -27,6 +27,7 @@ from steve._runtime import fork
 from steve._runtime.log import logger
 from steve.errors import SteveError, Unavailable, shown
 from steve.health import Health
+from steve.presence import Pool
 from steve.report import StopReport
 from steve.run import uninterrupted
 
@@ -121,7 +122,7 @@ class Runner:
                 on_failure.callback(undo, loops.close)
                 self._prepare(loops, migrate)
                 on_failure.callback(undo, deregister)
-                presence = presence_at_start(settings, self._registry.handlers, workers)
+                presence = presence_at_start(settings, self._registry.handlers, [Pool(settings.queues, (), workers, 0)])
                 process, registered = register(process_id, settings, statements, loops, presence)
                 engine = build(
                     settings=settings,

@@ -56,7 +56,7 @@ from steve._engine.events.on_done import ForgetEndedElsewhere
 from steve._engine.liveness.cancels import AskedCancels
 from steve._engine.liveness.database import DatabaseLiveness
 from steve._engine.liveness.liveness import Liveness
-from steve._engine.liveness.presence import DescribeProcess
+from steve._engine.liveness.presence import DescribeProcess, Working
 from steve._engine.liveness.served import NoteServed
 from steve._engine.parts import Component, Parts
 from steve._engine.records.recorder import Recorder
@@ -85,6 +85,7 @@ from steve._engine.work.worker import Worker
 from steve._model.presence import Presence
 from steve._model.settings import Settings
 from steve.errors import SchemaError
+from steve.presence import Pool
 
 
 def register(
@@ -220,12 +221,17 @@ def build(
     )
 
     # liveness and upkeep
+
+    def working() -> Working:
+        pool = Pool(settings.queues, (), running.workers, len(running))
+        return Working([pool], len(claimer.buffer), claimer.last_chance_is_due)
+
     describe = DescribeProcess(
         settings=settings,
         handlers=registry.handlers,
         running=running,
-        claimer=claimer,
         engine=engine,
+        working=working,
         ended=lambda: queue.progress()[1],
     )
     presence = DatabaseLiveness(

@@ -66,6 +66,8 @@ CASES: list[tuple[Facts, tuple[str, ...]]] = [
     (facts(process(pools=(Pool(("other",), (), 2, 0),))), ("no_queue",)),
     (facts(process(pools=(Pool(None, ("mail",), 2, 0),))), ("no_queue",)),
     (facts(process(quiet=True)), ("quiet",)),
+    (facts(process(quiet=True, pools=())), ("quiet",)),
+    (facts(process(pools=(Pool(("mail",), (), 0, 1), Pool(None, (), 2, 0)))), ("ready",)),
     (facts(process(quiet=True), process(stopping=True)), ("quiet",)),
     (facts(process(quiet=True), process()), ("ready",)),
     (facts(process(problems=("no",))), ("unwell",)),

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from steve._engine.claim.claimer import Claimer
 from steve._engine.work.handlers import Handlers
 from steve._engine.work.running import RunningJobs
 from steve._model.presence import Presence, Run
@@ -24,11 +23,21 @@ class EnginePort(Protocol):
     def health(self) -> Health: ...
 
 
-def presence_at_start(settings: Settings, handlers: Handlers, workers: int) -> Presence:
-    """Of a process that is about to start."""
-    return Presence(
-        [Pool(settings.queues, (), workers, 0)], handlers.types(), handlers.fallback is not None, settings.max_crashes
-    )
+class Working(NamedTuple):
+    """What the pools of the process do at present."""
+
+    pools: Sequence[Pool]
+    buffered: int
+    """How many jobs they have claimed that have not begun."""
+    alone: bool
+    """A job on its last chance is due or runs."""
+    quiet: bool = False
+    """They claim no job, and the process is not stopping."""
+
+
+def presence_at_start(settings: Settings, handlers: Handlers, pools: Sequence[Pool]) -> Presence:
+    """Of a process that is about to start with these pools."""
+    return Presence(pools, handlers.types(), handlers.fallback is not None, settings.max_crashes)
 
 
 class Pace:
@@ -59,16 +68,16 @@ class DescribeProcess:
         settings: Settings,
         handlers: Handlers,
         running: RunningJobs,
-        claimer: Claimer,
         engine: EnginePort,
+        working: Callable[[], Working],
         ended: Callable[[], int],
     ) -> None:
-        """`ended`: as for Pace."""
+        """`working()` reads only memory. `ended`: as for Pace."""
         self._settings = settings
         self._handlers = handlers
         self._running = running
-        self._claimer = claimer
         self._engine = engine
+        self._working = working
         self._pace = Pace(ended)
 
     def now(self) -> Presence | None:
@@ -82,19 +91,15 @@ class DescribeProcess:
     def _now(self) -> Presence:
         now = time.monotonic()
         runs = [Run(one.job.uid, one.job.type, now - one.begun) for one in self._running.all()]
-        start = presence_at_start(self._settings, self._handlers, self._running.workers)
-        health = self._engine.health()
-        return start._replace(
-            pools=self._pools(len(runs)),
+        working, health = self._working(), self._engine.health()
+        return presence_at_start(self._settings, self._handlers, working.pools)._replace(
             runs=runs,
-            buffered=len(self._claimer.buffer),
+            buffered=working.buffered,
             stuck=[job.uid for job in health.stuck],
-            alone=self._claimer.last_chance_is_due,
+            alone=working.alone,
+            quiet=working.quiet,
             stopping=self._engine.stopping,
             problems=health.problems,
             pace=self._pace.now(),
             scan_seconds=health.scan_seconds,
         )
-
-    def _pools(self, busy: int) -> Sequence[Pool]:
-        return [Pool(self._settings.queues, (), self._running.workers, busy)]

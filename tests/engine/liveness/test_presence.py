@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from steve._engine.liveness.presence import DescribeProcess, Pace
+from steve._engine.liveness.presence import DescribeProcess, Pace, Working
 from steve._engine.work.handlers import Handlers
 from steve._engine.work.running import RunningJobs
 from steve._model.settings import Settings
@@ -38,8 +38,8 @@ def test_a_process_that_cannot_be_described_beats_all_the_same(caplog: pytest.Lo
         settings=Settings(),
         handlers=Handlers(None, {}),
         running=RunningJobs(workers=2),
-        claimer=None,  # type: ignore[arg-type]  # is not asked any more
         engine=Broken(),
+        working=lambda: Working([], 0, alone=False),
         ended=lambda: 0,
     )
     caplog.set_level(logging.ERROR, "steve")
