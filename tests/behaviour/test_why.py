@@ -526,7 +526,9 @@ def test_a_table_is_locked(make_manager: MakeManager, manager: JobManager, datab
     asking = make_manager(_tuning=Tuning(look_patience=0.1))
     job = manager.create("a")
     with transaction(database_url, f"lock table {schema}.job in access exclusive mode"):
+        began = time.monotonic()
         text = reason(asking, job, "unanswered")
+        assert time.monotonic() - began < 10
     assert "PostgreSQL did not say within 0.1 s what the job is: a session has locked a table" in text
     assert codes(asking, job) == ("no_process",)
 
