@@ -3,7 +3,8 @@
 Start reading at manager.py, the front door: it holds JobManager, whose methods call _client/ or _engine/. The other files
 beside this one hold the public values: job.py (Job, Progress, LogLine, Attempt, NewJob), creation.py (Creation), retry.py
 (RetryPolicy), pause.py (Pause), run.py (Run: what a handler sees of its own run), report.py (StopReport, Changed), health.py
-(Health), errors.py, and tasks.py (Task: a function that jobs call).
+(Health), presence.py (Process, Pool, RunningJob: what the fleet is at), why.py (Why, Reason), errors.py, and tasks.py (Task: a
+function that jobs call).
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
@@ -51,10 +52,12 @@ from steve.health import Health
 from steve.job import Attempt, AttemptStatus, Job, LogLine, NewJob, Progress, Status
 from steve.manager import JobManager
 from steve.pause import Pause
+from steve.presence import Pool, Process, RunningJob
 from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run, current_run
 from steve.tasks import Task
+from steve.why import Reason, Why
 
 __all__ = [
     "AlreadyExists",
@@ -82,10 +85,14 @@ __all__ = [
     "NotRunning",
     "OutcomeUnknown",
     "Pause",
+    "Pool",
+    "Process",
     "Progress",
+    "Reason",
     "Retry",
     "RetryPolicy",
     "Run",
+    "RunningJob",
     "SchemaError",
     "Snooze",
     "Status",
@@ -96,6 +103,7 @@ __all__ = [
     "TimeLimit",
     "TimedOut",
     "Unavailable",
+    "Why",
     "__version__",
     "current_run",
     "grants",

@@ -15,6 +15,7 @@ from steve._client.bulk import Bulk, Filters, Options
 from steve._client.calls import Calls
 from steve._client.client import Client
 from steve._client.control import Control
+from steve._client.fleet import Fleet
 from steve._client.logs import Logs
 from steve._client.pauses import Pausing
 from steve._database.connections import Connections
@@ -43,10 +44,12 @@ from steve.errors import NotRunning
 from steve.health import Health
 from steve.job import Attempt, Job, LogLine, NewJob, OnConflict, Status
 from steve.pause import Pause
+from steve.presence import Process
 from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run
 from steve.tasks import ErrorTypes, Task, given
+from steve.why import Why
 
 H = TypeVar("H", bound=Handler)
 P = ParamSpec("P")
@@ -143,6 +146,7 @@ class JobManager:
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
         self._scaling = Scaling(runner=self._runner, settings=settings)
         calls = Calls(connections=connections, statements=statements, settings=settings)
+        self._fleet = Fleet(calls=calls, statements=statements.fleet, tuning=_tuning, find_pauses=statements.pauses.list_pauses)
         self._logs = Logs(calls=calls, statements=statements.records, tuning=_tuning)
         told, audit = ForCallers(runner=self._runner, registry=self._registry), self._audit
         self._control = Control(calls=calls, statements=statements, notify=notify, told=told, audit=audit)
@@ -273,6 +277,26 @@ class JobManager:
         health = Health(ok=True) if engine is None else engine.health()
         flaws = self._client.find_flaws(worker=engine is not None)
         return with_problems(health, [*dict.fromkeys([*health.problems, *flaws])])
+
+    def processes(self) -> list[Process]:
+        """All started managers of the fleet, those of other machines included, in the order of their starts: what each is there
+        for, what it does, and what is wrong with it. This needs no started manager.
+
+        Each writes that with its heartbeats, so it is as old as `heartbeat_age`. A manager that was stopped is gone from the
+        list; one whose process died is there for a few seconds, with `alive=False`. At most 10,000 are returned. Raises
+        SchemaError and Unavailable.
+        """
+        return self._fleet.processes()
+
+    def why(self, job: Job | UUID | str) -> Why:
+        """What keeps the job from running now, or what became of it: `reasons`, each with a `code` for programs, a `text` and
+        a `remedy`. `print(manager.why(job))` shows it all; the documentation lists the codes.
+
+        It asks the database and what processes have said with their last heartbeats, so it may be a few seconds behind. It
+        locks nothing, and a look that takes more than two seconds is left out. Raises TypeError and ValueError if `job` is
+        neither a Job nor a uid, SchemaError and Unavailable.
+        """
+        return self._fleet.why(job)
 
     def __enter__(self) -> JobManager:
         self.start()

@@ -10,6 +10,7 @@ lookup.py      find, history and fetch_all: checks the arguments
 control.py     cancel, retry, reschedule, set_priority, delete: changes one job, or says why it cannot
 bulk.py        cancel_all, retry_all, delete_all: goes through the table in batches
 audit.py       acting_as: writes who changes what
+fleet.py       processes and why: looks at the fleet, and puts the answer together
 prune.py       prune: checks the age and goes through the table in batches
 calls.py       sends a statement on a connection for callers, and turns failures into the errors that users know
 

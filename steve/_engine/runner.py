@@ -17,6 +17,7 @@ from steve._database.loop_connection import ClaimConnections, LoopConnections
 from steve._database.statements import Statements
 from steve._engine.engine import Engine, stop_all
 from steve._engine.health import STOPPED
+from steve._engine.liveness.presence import presence_at_start
 from steve._engine.registry import Registry
 from steve._engine.upkeep.threads import Threads
 from steve._engine.wiring import build, register
@@ -27,6 +28,7 @@ from steve._runtime import fork
 from steve._runtime.log import logger
 from steve.errors import NotRunning, SteveError, Unavailable, shown
 from steve.health import Health
+from steve.presence import Pool
 from steve.report import StopReport
 from steve.run import uninterrupted
 
@@ -130,7 +132,9 @@ class Runner:
                 self._prepare(loops, migrate)
                 claims.prepare(len(specs))
                 on_failure.callback(undo, deregister)
-                process, registered = register(process_id, settings, statements, loops)
+                pools = [Pool(spec.queues, spec.excluded, spec.workers, 0) for spec in specs]
+                presence = presence_at_start(settings, self._registry.handlers, pools)
+                process, registered = register(process_id, settings, statements, loops, presence)
                 engine = build(
                     settings=settings,
                     statements=statements,

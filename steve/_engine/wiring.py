@@ -61,6 +61,8 @@ from steve._engine.events.on_done import ForgetEndedElsewhere
 from steve._engine.liveness.cancels import AskedCancels
 from steve._engine.liveness.database import DatabaseLiveness
 from steve._engine.liveness.liveness import Liveness
+from steve._engine.liveness.presence import DescribeProcess, Working
+from steve._engine.liveness.served import NoteServed
 from steve._engine.parts import Component, Parts
 from steve._engine.pools.duties import PoolDuties
 from steve._engine.pools.pools import Pools
@@ -84,20 +86,25 @@ from steve._engine.work.completions import Completions
 from steve._engine.work.deadlines import Deadlines
 from steve._engine.work.running import AllRunning
 from steve._model.pools import PoolSpec
+from steve._model.presence import Presence
 from steve._model.settings import Settings
 from steve.errors import SchemaError
+from steve.presence import Pool
 
 
-def register(id: int, settings: Settings, statements: Statements, connections: LoopConnections) -> tuple[str, Registered]:
-    """Write the row of this process. Returns the name of the process, and what the database said about it. Raises
-    DatabaseFailure and SchemaError; even then the row may have been written."""
+def register(
+    id: int, settings: Settings, statements: Statements, connections: LoopConnections, presence: Presence
+) -> tuple[str, Registered]:
+    """Write the row of this process, which says this `presence` of itself. Returns the name of the process, and what the
+    database said about it. Raises DatabaseFailure and SchemaError; even then the row may have been written."""
     # In ASCII: a database in LATIN1, for example, cannot store every host name.
     host = socket.gethostname().encode("ascii", "backslashreplace").decode()
     name = f"{host}:{os.getpid()}"
     heartbeat, claim = connections.heartbeat, connections.claim
 
     def write(connection: Connection) -> Registered:
-        return statements.processes.register_process(connection, id, name, settings.lease, heartbeat.session(connection))
+        session = heartbeat.session(connection)
+        return statements.processes.register_process(connection, id, name, settings.lease, session, presence)
 
     registered = heartbeat.call(write)
     flaw = ""
@@ -228,8 +235,27 @@ def build(
     pools.add(specs)
 
     # liveness and upkeep
+
+    def working() -> Working:
+        states = [Pool(*state) for state in engine.pools()]
+        is_quiet = not pools.live() and not engine.stopping
+        return Working(states, len(duties.buffered()), pools.neighbours.last_chance.is_due, is_quiet)
+
+    describe = DescribeProcess(
+        settings=settings,
+        handlers=registry.handlers,
+        running=running,
+        engine=engine,
+        working=working,
+        ended=lambda: queue.progress()[1],
+    )
     presence = DatabaseLiveness(
-        statements=statements, connections=connections, process_id=registered.id, name=process, settings=settings
+        statements=statements,
+        connections=connections,
+        process_id=registered.id,
+        name=process,
+        settings=settings,
+        describe=describe.now,
     )
     liveness = Liveness(
         database=presence,
@@ -274,6 +300,13 @@ def build(
     )
     periodic = Periodic(duties=[*duties.upkeep(), *abandonment.duties(), *replacement.duties()], on_stop=engine.ending.on_stop)
     windows = CleanWindows(statements=statements.unique, connection=connections.scan, tuning=tuning)
+    served = NoteServed(
+        statements=statements.fleet,
+        connection=connections.scan,
+        process=process,
+        types=registry.handlers.types,
+        tuning=tuning,
+    )
     scanner = Periodic(
         duties=[
             *duties.scans(),
@@ -282,6 +315,7 @@ def build(
             *on_done.duties(),
             *expiry.duties(),
             *windows.duties(),
+            *served.duties(),
             *pruning.duties(),
             *recorder.duties(),
         ]

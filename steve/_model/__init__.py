@@ -3,6 +3,8 @@
 outcome.py     what a handler did (the outcome), and what becomes of the job (the verdict): retry, fail, complete
 process.py     whether another process is alive, suspect (its session is gone), dead (suspect for some seconds, and silent)
                or stalled (silent for its whole lease)
+presence.py    what a process says of itself with each heartbeat, as text and back
+why/           what keeps a job from running
 claim.py       what a claim asks for, and what it brings
 claimed.py     a job as it was claimed, and a job whose outcome was written
 terms.py       what is said about a type of jobs when its handler is registered, and its checks

@@ -219,5 +219,15 @@ class Tuning:
     """... and how many it looks at."""
     audit_days: int = 90
     """How long the audit is kept."""
+    served_check: float = 2.0
+    """How often a process looks whether it is to be noted which types it has handlers for..."""
+    served_renewal: float = 600.0
+    """... which is noted again after this time."""
     audit_check: float = 600.0
     """How often a process asks whether the audit is to be pruned, which one process does once an hour."""
+
+    # Asking why
+    look_patience: float = 2.0
+    """A statement that looks at the fleet for people takes at most so long."""
+    count_most: int = 10_000
+    """`why` counts at most so many jobs before one."""

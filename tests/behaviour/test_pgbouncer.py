@@ -111,6 +111,15 @@ def test_without_a_session_of_its_own_a_heartbeat_holds_no_lock_and_the_lease_co
     assert left_behind(bounced) == [[], []]
 
 
+def test_a_process_is_shown_and_asked_about_through_it(bounced: str, make_manager: Callable[..., JobManager]) -> None:
+    manager = make_manager(bounced, handlers={"a": lambda job: None})
+    manager.start()
+    assert manager.why(manager.create("a", delay=60)).codes == ("not_due",)
+    assert "no_handler" in manager.why(manager.create("b")).codes
+    (process,) = manager.processes()
+    assert (process.alive, process.types) == (True, ("a",))
+
+
 def test_a_process_waits_for_jobs_by_looking(bounced: str, make_manager: Callable[..., JobManager]) -> None:
     worker, waiter = make_manager(bounced, Tally(), poll_interval=0.05), make_manager(bounced)
     worker.start()

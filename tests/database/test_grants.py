@@ -396,6 +396,8 @@ def test_a_reader_looks_and_does_nothing_else(
     assert theirs.history(job) == []
     assert theirs.fetch_all() == [job]
     assert theirs.logs(job) == []
+    assert theirs.why(job).codes == ("no_process",)
+    assert theirs.processes() == []
     for call in (
         lambda: theirs.create("a"),
         lambda: theirs.create_many([("a", None)]),

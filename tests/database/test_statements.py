@@ -26,6 +26,7 @@ from steve._database.statements.bulk import BulkStatements, End, Matching, Span
 from steve._database.statements.claims import ClaimStatements
 from steve._database.statements.completion import CompletionStatements, RunClaim
 from steve._database.statements.control import ControlStatements
+from steve._database.statements.fleet import FleetStatements
 from steve._database.statements.jobs import Insert, JobStatements, Old, Options, Page, Terms
 from steve._database.statements.processes import ProcessStatements
 from steve._database.statements.records import Logged, Place, RecordStatements, Reported
@@ -41,6 +42,7 @@ from steve._model.pauses import Paused
 from steve._model.process import Process
 from steve._model.settings import Settings
 from steve._model.tuning import Tuning
+from steve._model.why.facts import JobFacts
 from steve.job import AttemptStatus, NewJob, Status
 from tests.conftest import until
 
@@ -121,6 +123,7 @@ class Planned:
         self.waits = WaitStatements(script())
         self.processes = ProcessStatements(script())
         self.records = RecordStatements(script())
+        self.fleet = FleetStatements(script())
         self._script = script
         self._claims: dict[tuple[str, ...] | None, ClaimStatements] = {}
 
@@ -642,6 +645,53 @@ def test_a_call_about_one_job_goes_to_it_by_its_key(
                     assert_by_index(plans, (what, status, statistics), bitmap=True)
                     used = {index for plan in plans for index in indexes(plan)}
                     assert used <= {"job_pkey", "attempt_pkey"} | ({"job_unique"} if what == "holder" else set())
+
+
+MANY_LANES = """
+insert into {schema}.job (uid, queue, type, priority, run_at)
+select lpad(to_hex(n), 32, '0')::uuid, 'queue ' || n % 40, 'type ' || n % 50, n % 7 - 3,
+  now() + case when n % 3 = 0 then 1 else -1 end * n * interval '1 ms'
+from generate_series(1, {rows}) as n;
+insert into {schema}.process (id, name, version, info)
+select n, 'host:' || n, '1', jsonb_build_object('types', (select jsonb_agg('type ' || m) from generate_series(0, 49) as m))
+from generate_series(1, 200) as n;
+insert into {schema}.audit (actor, action, filter, done)
+select 'ada', 'cancel', jsonb_build_object('job', n), 1 from generate_series(1, 1000) as n
+"""
+
+
+@pytest.mark.parametrize("rows", [300, 50_000])
+def test_why_reads_few_entries_of_the_indexes(
+    rows: int, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    """It looks at the job itself, and at pending jobs only up to a limit, from the beginning of each priority."""
+    filled(0, "pending")
+    conn.execute(MANY_LANES.format(schema=schema, rows=rows))
+    job = JobFacts("pending", "queue 1", "type 1", -2, CLAIMED_AT + timedelta(3650), *[None] * 13)  # type: ignore[arg-type]
+    limit = statements_for(Settings(schema=schema)).fleet.limited
+    for session in (prepare_for_call, None):  # of the session of a pooler nothing is known
+        if session is not None:
+            session(connection, Route())
+        for statistics in ("as empty", "freshly analysed"):
+            if statistics == "freshly analysed":
+                conn.execute(f"analyze {schema}.job, {schema}.attempt")
+            for measured in (False, True):
+                fleet = Planned(schema, measured=measured, executions=1).fleet
+                with limit(connection, 30.0):
+                    before = plans_of(fleet.count_before, connection, UUID(int=1), job, 100)
+                    case = plans_of(fleet.find_case, connection, UUID(int=1))
+                    lockers = plans_of(fleet.find_lockers, connection, UUID(int=1))
+                what = (rows, statistics, measured)
+                assert_by_index(before, what, bounded=False)
+                assert {index for plan in before for index in indexes(plan)} == {"job_due"}, what
+                for plans in (case, lockers):
+                    assert_by_index(plans, what)
+                    assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}, what
+                (plan,) = case
+                assert {node.get("Index Name") for node in plan if node.get("Relation Name") == "audit"} == {"audit_at"}
+                if measured:
+                    read = sum(node["Actual Rows"] * node["Actual Loops"] for node in before[0] if "Index Name" in node)
+                    assert read <= 7 + 7 + 5 * 100 + 100, "the priorities, and of each no more than the limit"
 
 
 FILL_RECORDS = """

@@ -320,3 +320,10 @@ def test_the_packages_that_frozen_time_must_leave_alone_exist() -> None:
     names = re.findall(r'"(\w+)"', block.text)
     assert names
     assert [name for name in names if importlib.util.find_spec(name) is None] == []
+
+
+def test_the_page_on_why_lists_every_code_and_no_other() -> None:
+    sources = (ROOT / "steve/_model/why").glob("*.py")
+    in_code = {code for file in sources for code in re.findall(r'Reason\(\s*"(\w+)"', file.read_text())}
+    assert len(in_code) > 14
+    assert set(re.findall(r"^\| `(\w+)` \|", page("docs/why.md").text, re.MULTILINE)) == in_code

@@ -1601,4 +1601,22 @@ MUTANTS = (
         "behaviour/test_lost_replies.py::test_what_became_of_a_transaction",
         Edit("_database/statements/checks.py", 'if status == "in progress":', "if False:"),
     ),
+    Mutant(
+        "W1",
+        "a heartbeat is not written if the tables refuse what the process says of itself",
+        "behaviour/test_processes.py::test_a_heartbeat_is_written_even_if_the_tables_refuse_what_the_process_says",
+        Edit("_engine/liveness/database.py", "            if presence is None:\n                raise", "            raise"),
+    ),
+    Mutant(
+        "W2",
+        "a heartbeat is not written if the process cannot describe itself",
+        "engine/liveness/test_presence.py::test_a_process_that_cannot_be_described_beats_all_the_same",
+        Edit("_engine/liveness/presence.py", "        except Exception:\n", "        except ZeroDivisionError:\n"),
+    ),
+    Mutant(
+        "W3",
+        "a look for why() waits for a locked table as long as that is locked",
+        "behaviour/test_why.py::test_a_table_is_locked",
+        Edit("_database/statements/fleet.py", '{"patience": f"{seconds * 1000:.0f}ms"})', '{"patience": "20s"})'),
+    ),
 )

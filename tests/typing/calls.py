@@ -116,3 +116,11 @@ async def wait_for(job: Job) -> Job:
     manager.wait(job, timeout="5")  # wrong
     wrong: str = future.result()  # wrong
     return ended if wrong else done
+
+
+# -- asking why
+code: str = manager.why("x").reasons[0].code
+codes: tuple[str, ...] = manager.why(UUID(int=1)).codes
+manager.why(7)  # wrong
+busy: int = manager.processes()[0].busy
+queues: list[str] = manager.processes()[0].pools[0].queues  # wrong

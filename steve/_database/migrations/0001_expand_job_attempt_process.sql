@@ -4,7 +4,8 @@
 
 -- What a column may hold is said by its type. A check of the table would do the same, but PostgreSQL reads and compiles each
 -- check of a table anew for every statement that writes to it, and keeps those of a domain: with twenty checks a create took
--- twice as long in the server. Python could not read a claim that brings a row with a time beyond the range of its datetime.
+-- twice as long in the server. (A statement that returns an array of such a column casts the column: drivers know no arrays of
+-- domains.) Python could not read a claim that brings a row with a time beyond the range of its datetime.
 create domain {schema}.instant as timestamptz check (value > '0001-01-02' and value < '9999-01-01');
 create domain {schema}.json_object as jsonb check (jsonb_typeof(value) = 'object');
 create domain {schema}.job_name as text collate "C" check (char_length(value) between 1 and 255);
@@ -150,7 +151,8 @@ create table {schema}.process (
   heartbeat_at timestamptz not null default clock_timestamp(),
   locked       boolean     not null default false,            -- its session holds this row's lock; a free lock: it is gone
   suspected_at timestamptz,                                   -- when the lock was found free, or its jobs were rescued
-  lease        real        not null default 60                -- seconds
+  lease        real        not null default 60,               -- seconds
+  info         jsonb                                          -- what it says of itself: steve/_model/presence.py; null: nothing yet
 );
 
 -- No other job with this key is made until then, whatever became of the job that opened the window. A duty deletes what is over.
@@ -191,11 +193,20 @@ create table {schema}.pause (
   by     text,                                                -- the actor of `manager.acting_as(...)`
   constraint pause_key unique nulls not distinct (queue, type)
 );
+-- For find_case.sql and prune_audit.sql.
+create index audit_at on {schema}.audit (at);
 
 -- A process in which somebody waits for jobs to end. Until then, each statement that ends a job sends a notification.
 create table {schema}.waiter (
   id    bigint      primary key,                              -- drawn at random
   until timestamptz not null
+);
+
+-- Which process lately had a handler for a type: its own row is gone when it has stopped.
+create table {schema}.served (
+  type    text        collate "C" primary key,
+  process text        not null,
+  at      timestamptz not null                                -- renewed every ten minutes
 );
 
 -- Duties that one process at a time does. The process that has the turn moves the time forward while it is at work. When it has

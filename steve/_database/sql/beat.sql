@@ -16,7 +16,7 @@
 -- of the statement. With a beat, `restricted` tells whether missing rights or row level security may keep jobs from this
 -- role; check_access.sql says which. `awaited`: for how many seconds more somebody waits for jobs to end, in case the notification
 -- about that was lost; null or negative: nobody does. `pauses`: what is paused, as JSON: the queue, the type, and the seconds that
--- are left.
+-- are left. `info`: what the process says of itself; null: nothing new.
 with mine as materialized (
   select case
     when %(locked)s then true
@@ -30,13 +30,14 @@ with mine as materialized (
   end as locked
 ), beaten as (
   update {schema}.process
-  set heartbeat_at = pg_catalog.now(), suspected_at = null, locked = mine.locked, name = %(name)s, lease = %(lease)s
+  set heartbeat_at = pg_catalog.now(), suspected_at = null, locked = mine.locked, name = %(name)s, lease = %(lease)s,
+    info = coalesce(%(info)s::pg_catalog.jsonb, info)
   from mine
   where %(beat)s and id = %(id)s
   returning id
 ), inserted as (
-  insert into {schema}.process (id, name, version, locked, lease)
-  select %(id)s, %(name)s, %(version)s, mine.locked, %(lease)s
+  insert into {schema}.process (id, name, version, locked, lease, info)
+  select %(id)s, %(name)s, %(version)s, mine.locked, %(lease)s, %(info)s
   from mine
   where %(beat)s and not exists (select from beaten)
   on conflict (id) do nothing

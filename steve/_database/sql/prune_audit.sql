@@ -1,4 +1,4 @@
 -- Delete the rows of the audit that are older than `older_than`.
 delete from {schema}.audit
-where pg_catalog.now() - at >= %(older_than)s
+where at <= pg_catalog.now() - %(older_than)s
 returning uid

@@ -5,8 +5,8 @@
 -- after rows were deleted.
 -- `restricted`: whether missing rights or row level security may keep jobs from this role; check_access.sql says which.
 with registered as (
-  insert into {schema}.process (id, name, version, lease, locked)
-  values (%(id)s, %(name)s, %(version)s, %(lease)s, pg_catalog.pg_backend_pid() = %(session)s)
+  insert into {schema}.process (id, name, version, lease, info, locked)
+  values (%(id)s, %(name)s, %(version)s, %(lease)s, %(info)s::pg_catalog.jsonb, pg_catalog.pg_backend_pid() = %(session)s)
   returning id, locked
 )
 select

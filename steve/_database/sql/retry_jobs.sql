@@ -49,7 +49,7 @@ select
   case when %(dry)s then (select pg_catalog.count(*) from taken) else (select pg_catalog.count(*) from changed) end,
   array(select uid from wanted where uid not in (select uid from locked)),
   (select pg_catalog.count(*) from candidate) - (select pg_catalog.count(*) from taken),
-  case when %(dry)s then array(select unique_key from taken where unique_key is not null) end,
+  case when %(dry)s then array(select unique_key::pg_catalog.text from taken where unique_key is not null) end,
   {next},
   case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
     then (select pg_catalog.pg_notify(%(channel)s, '') from changed limit 1)

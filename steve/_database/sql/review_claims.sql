@@ -42,4 +42,4 @@ with recursive holder as (
 select
   array(select id from adopted),
   array(select uid from own order by uid),
-  array(select lease_no from own order by uid)
+  array(select lease_no::bigint from own order by uid)

@@ -1,9 +1,9 @@
 """steve's statements, in a class for each subject.
 
 jobs.py, unique.py, control.py, bulk.py, audit.py, claims.py, settlement.py, completion.py, processes.py, notifications.py,
-waits.py, pauses.py, records.py and checks.py hold the classes; script.py holds the texts of the files in sql/ and sends them,
-and rows.py turns rows into values. A method takes the connection to use, sends a file of sql/ (usually the one of the same
-name) and returns values. It never ends a transaction that is open on the connection.
+waits.py, pauses.py, records.py, fleet.py and checks.py hold the classes; script.py holds the texts of the files in sql/ and
+sends them, and rows.py turns rows into values. A method takes the connection to use, sends a file of sql/ (usually the one of
+the same name) and returns values. It never ends a transaction that is open on the connection.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from steve._database.statements.checks import CheckStatements
 from steve._database.statements.claims import ClaimStatements
 from steve._database.statements.completion import CompletionStatements
 from steve._database.statements.control import ControlStatements
+from steve._database.statements.fleet import FleetStatements
 from steve._database.statements.jobs import JobStatements
 from steve._database.statements.notifications import NotificationStatements
 from steve._database.statements.pauses import PauseStatements
@@ -45,6 +46,7 @@ class Statements(NamedTuple):
     pauses: PauseStatements
     checks: CheckStatements
     records: RecordStatements
+    fleet: FleetStatements
     schema: str
 
 
@@ -65,5 +67,6 @@ def statements_for(settings: Settings) -> Statements:
         pauses=PauseStatements(script),
         checks=CheckStatements(script),
         records=RecordStatements(script),
+        fleet=FleetStatements(script),
         schema=settings.schema,
     )

@@ -13,6 +13,7 @@ from steve._database.statements.script import Script
 from steve._model.claimed import Claimed, ClaimKey, Settled
 from steve._model.outcome import CRASHED, Verdict
 from steve._model.pauses import PauseInForce
+from steve._model.presence import Presence, text_of
 from steve._model.process import Process
 from steve._version import __version__
 from steve.job import AttemptStatus, Status
@@ -77,24 +78,37 @@ class ProcessStatements:
     def __init__(self, script: Script) -> None:
         self._script = script
 
-    def register_process(self, connection: Connection, id: int, name: str, lease: float, session: int) -> Registered:
+    def register_process(
+        self, connection: Connection, id: int, name: str, lease: float, session: int, presence: Presence | None = None
+    ) -> Registered:
         """`session`: as `LoopConnection.session`."""
-        ((locked, started, restricted),) = self._script.rows(
-            connection, "register_process", self._identity(id, name, lease, session)
-        )
+        parameters = self._identity(id, name, lease, session) | {"info": _info(connection, presence)}
+        ((locked, started, restricted),) = self._script.rows(connection, "register_process", parameters)
         return Registered(id, connection.fileno() if locked else None, started, restricted)
 
     def is_registered(self, connection: Connection, id: int) -> bool:
         return bool(self._script.rows(connection, "find_process", {"id": id}))
 
     def beat(
-        self, connection: Connection, id: int, name: str, lease: float, session: int, *, beat: bool, locked: bool, most: int
+        self,
+        connection: Connection,
+        id: int,
+        name: str,
+        lease: float,
+        session: int,
+        *,
+        beat: bool,
+        locked: bool,
+        most: int,
+        presence: Presence | None = None,
     ) -> Look:
         """Look at the next `most` processes and, if `beat` is true, write the heartbeat of this one.
 
-        `session`: as `LoopConnection.session`. `locked`: whether this session holds the lock already.
+        `session`: as `LoopConnection.session`. `locked`: whether this session holds the lock already. `presence`: what the
+        process says of itself; None: nothing new.
         """
-        parameters = self._identity(id, name, lease, session) | {"beat": beat, "locked": locked, "most": most}
+        more = {"beat": beat, "locked": locked, "most": most, "info": _info(connection, presence)}
+        parameters = self._identity(id, name, lease, session) | more
         rows = self._script.rows(connection, "beat", parameters)
         seen = [Process(*row[:7]) for row in rows]
         own = next((one for one in seen if one.id == id), None)
@@ -190,6 +204,12 @@ class ProcessStatements:
     def _lock(self) -> str:
         """The text that, followed by a process's id, makes the key of that process's lock."""
         return f"steve {self._script.schema} "
+
+
+def _info(connection: Connection, presence: Presence | None) -> str | None:
+    if presence is None:
+        return None
+    return text_of(presence, ascii=connection.info.parameter_status("server_encoding") != "UTF8")
 
 
 def _rescued(row: tuple[Any, ...], reason: str) -> tuple[Verdict, Settled]:

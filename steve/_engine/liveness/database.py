@@ -7,13 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
-from steve._database.failures import Connection
+from steve._database.failures import Connection, Refused, Unexplained
 from steve._database.loop_connection import LoopConnections
 from steve._database.statements import Statements
 from steve._database.statements.processes import Look, Review
 from steve._engine.liveness.reconcile import Held
 from steve._model.claimed import ClaimKey, Settled
 from steve._model.outcome import Verdict
+from steve._model.presence import Presence
 from steve._model.process import Process
 from steve._model.settings import Settings
 
@@ -22,8 +23,16 @@ class DatabaseLiveness:
     """Implements `LivenessPort` with SQL statements."""
 
     def __init__(
-        self, *, statements: Statements, connections: LoopConnections, process_id: int, name: str, settings: Settings
+        self,
+        *,
+        statements: Statements,
+        connections: LoopConnections,
+        process_id: int,
+        name: str,
+        settings: Settings,
+        describe: Callable[[], Presence | None],
     ) -> None:
+        """`describe()` returns what this process says of itself; None: nothing new."""
         self._statements = statements.processes
         self._checks = statements.checks
         self._connections = connections
@@ -36,24 +45,39 @@ class DatabaseLiveness:
         self._listens: Connection | None = None
         self.on_pause: Callable[[], None] = lambda: None
         """Called during a beat, when somebody has paused or resumed jobs."""
+        self._describe = describe
 
     # -- the heartbeat --------------------------------------------------------------------------------------------------
 
     def beat(self, *, beat: bool, locked: bool, most: int) -> tuple[Look, int]:
         heartbeat = self._connections.heartbeat
 
-        def send(connection: Connection) -> tuple[Look, int]:
+        def send(connection: Connection, presence: Presence | None) -> tuple[Look, int]:
             if self._notify and connection is not self._listens and not heartbeat.route.has_pooler:
                 # Before the look, which finds what was paused until then. A later notification ends the wait for the next one.
                 self._notifications.listen_for_pauses(connection, self.on_pause)
                 self._listens = connection
-            session = heartbeat.session(connection)
             look = self._statements.beat(
-                connection, self._process_id, self._name, self._lease, session, beat=beat, locked=locked, most=most
+                connection,
+                self._process_id,
+                self._name,
+                self._lease,
+                heartbeat.session(connection),
+                beat=beat,
+                locked=locked,
+                most=most,
+                presence=presence,
             )
             return look, connection.fileno()
 
-        return heartbeat.call(send)
+        presence = self._describe() if beat else None
+        try:
+            return heartbeat.call(lambda ours: send(ours, presence))
+        except (Refused, Unexplained):
+            if presence is None:
+                raise
+            # The heartbeat shows that this process lives. What the process says of itself must not keep it from being written.
+            return heartbeat.call(lambda ours: send(ours, None))
 
     def is_open(self) -> bool:
         return self._connections.heartbeat.is_open()

@@ -26,6 +26,8 @@ class RunningJob(NamedTuple):
     job: Claimed
     thread: int
     """threading.get_ident() of the thread that runs it."""
+    begun: float
+    """By time.monotonic()."""
 
 
 class Runs(ABC):
@@ -81,8 +83,8 @@ class RunningJobs(Runs):
         # By id() of the claimed job, because two runs may have the same job for a moment: a job that is due again at once may
         # begin before its earlier run is removed here. They may even have the same claim key: a standby that is promoted
         # may give a lease_no out again while the handler of the earlier claim runs. Single operations on a dict are atomic.
-        # The values are (job, thread).
-        self._jobs: dict[int, tuple[Claimed, int]] = {}
+        # The values are as RunningJob.
+        self._jobs: dict[int, tuple[Claimed, int, float]] = {}
         self.freed_at = 0.0
         """time.monotonic() when a worker last became free after all had been busy."""
 
@@ -92,8 +94,11 @@ class RunningJobs(Runs):
     def all(self) -> list[RunningJob]:
         return [RunningJob(*one) for one in list(self._jobs.values())]
 
-    def add(self, job: Claimed) -> None:
-        self._jobs[id(job)] = job, threading.get_ident()
+    def add(self, job: Claimed) -> float:
+        """Returns the time of the beginning, by time.monotonic()."""
+        begun = time.monotonic()
+        self._jobs[id(job)] = job, threading.get_ident(), begun
+        return begun
 
     def remove(self, job: Claimed) -> None:
         """Does nothing if the job is not here, because something may have interrupted the thread in `add`."""

@@ -63,12 +63,12 @@ class Worker:
             return
         finished = None
         try:
-            self.running.add(job)
+            begun = self.running.add(job)
             # Read the flag after `add`. The worker that runs jobs alone reads the running jobs after the flag is set. So either
             # this thread sees the flag, or that thread sees this job. The same holds for a cancel that is heard of now.
             may_begin = alone or not self._last_chance.is_due
             if may_begin and not self.running.signals.must_not_begin(job):
-                finished = self._run(job, handler)
+                finished = self._run(job, handler, begun)
             self._queue.put(judge(job, NotBegun(), None) if finished is None else finished[0])
         finally:  # even after an interruption: `liveness/reconcile.py` frees a job that neither runs nor has a verdict
             self.running.remove(job)
@@ -79,12 +79,10 @@ class Worker:
             finally:
                 del finished  # its error's traceback refers to this frame; the cycle would keep the handler's locals alive
 
-    def _run(self, job: Claimed, handler: Handler) -> FinishedRun:
-        begun = time.monotonic()
+    def _run(self, job: Claimed, handler: Handler, begun: float) -> FinishedRun:
         try:
             if self._registry.listeners.want_begin(job.type):
                 self._queue.announce(Event(job, self._process, None, None))
-            begun = time.monotonic()
             signals, setups, terms_of = self.running.signals, self._setups, self._registry.handlers.terms
             outcome = run(job, handler, signals, setups.max_result_bytes, terms_of, begun, setups.of(job))
         except BaseException as error:  # raised into this thread from outside; the job still needs a verdict

@@ -1,0 +1,124 @@
+"""Process: a started manager of the fleet, as its last heartbeat described it. `JobManager.processes()` returns them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Some workers of a process, and the queues that they serve."""
+
+    queues: tuple[str, ...] | None
+    """None: every queue that no other pool of the process names."""
+    excluded: tuple[str, ...]
+    """The queues that the pool leaves out all the same."""
+    workers: int
+    busy: int
+    """How many of the workers have a job."""
+
+    def serves(self, queue: str) -> bool:
+        return queue not in self.excluded if self.queues is None else queue in self.queues
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJob:
+    """A job whose handler ran at the last heartbeat of its process."""
+
+    uid: UUID
+    type: str
+    begun: datetime
+    """In UTC, by the database's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A started manager. Two of them in one operating system process are two of these.
+
+    The times are in UTC, by the database's clock. What follows `alive` was true at `heartbeat_at`; a process that has just been
+    started, or whose row was made for it by others, may have said nothing of it yet.
+    """
+
+    id: int
+    """Drawn at random at each start."""
+    name: str
+    """host:pid."""
+    version: str
+    """Of steve; "" if the row was made for the process by others."""
+    started_at: datetime
+    heartbeat_at: datetime
+    """The last heartbeat."""
+    heartbeat_age: float
+    """How many seconds ago that was."""
+    lease: float
+    """After so many seconds without a heartbeat, other processes take its jobs."""
+    alive: bool
+    """Others have not found its session gone, and its last heartbeat is younger than its lease."""
+    quiet: bool = False
+    """It runs on and claims no job."""
+    stopping: bool = False
+    """It was asked to stop."""
+    pools: tuple[Pool, ...] = ()
+    types: tuple[str, ...] = ()
+    """The types that have a handler of their own."""
+    any_type: bool = False
+    """It has a handler for all other types, too; or it has so many types that not all are named here."""
+    not_shown: int = 0
+    """How many more run."""
+    buffered: int = 0
+    """How many jobs it has claimed that have not begun."""
+    stuck: tuple[UUID, ...] = ()
+    """The jobs whose handlers have not returned long after their deadline; at most 50."""
+    alone: bool = False
+    """A job that one more crash would fail is to run alone: the process begins no other until that one has ended."""
+    problems: tuple[str, ...] = ()
+    """As `health().problems`."""
+    pace: float | None = None
+    """How many runs a second have ended there lately; None: not known yet."""
+    scan_seconds: float | None = None
+    """As `health().scan_seconds`."""
+    max_crashes: int | None = None
+    """After so many deaths of a process that holds it, it fails a job."""
+    _running: list[Any] = field(default_factory=list, repr=False, compare=False)
+    # As the row has it: a fleet runs thousands of jobs, and most callers look at few of them, or at none.
+
+    @property
+    def running(self) -> tuple[RunningJob, ...]:
+        """The jobs that it runs, at most 50: those that began first."""
+        made = []
+        for run in self._running:
+            try:
+                uid, type, seconds = run
+                begun = self.heartbeat_at - timedelta(seconds=seconds)
+                made.append(RunningJob(UUID(int=int(uid, 16)), str(type), begun))
+            except (TypeError, ValueError, OverflowError):
+                pass  # another version of steve, or somebody, wrote something else
+        return tuple(made)
+
+    @property
+    def host(self) -> str:
+        return self.name.rpartition(":")[0]
+
+    @property
+    def pid(self) -> int | None:
+        pid = self.name.rpartition(":")[2]
+        return int(pid) if pid.isascii() and pid.isdigit() else None
+
+    @property
+    def workers(self) -> int:
+        return sum(pool.workers for pool in self.pools)
+
+    @property
+    def busy(self) -> int:
+        return sum(pool.busy for pool in self.pools)
+
+    def has_handler(self, type: str) -> bool:
+        return self.any_type or type in self.types
+
+    def pool_for(self, queue: str) -> Pool | None:
+        """The pool that serves the queue: the one that names it, if there is one. None: the process does not serve it."""
+        pools = [pool for pool in self.pools if pool.workers and pool.serves(queue)]  # one without workers is about to end
+        return next((pool for pool in pools if pool.queues is not None), pools[0] if pools else None)
