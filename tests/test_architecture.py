@@ -15,12 +15,14 @@ TITLE = ast.parse((STEVE / "__init__.py").read_text())
 # From the bottom up. A part imports only from lower floors, so _client and _engine, which share one, cannot import each other.
 # The values on the first floor may.
 FLOORS = [
-    {"errors", "job", "creation", "retry", "health", "report", "run", "_version"},  # the values that users name
+    {"errors", "job", "creation", "retry", "health", "report", "run", "schedule", "_version"},  # the values that users name
     {"_model"},
     {"_runtime"},
     {"_database"},
+    {"_schedules"},
     {"_client", "_engine"},
     {"tasks", "_waits"},
+    {"_cron"},
     {"manager"},
     {"__init__"},
     {"__main__", "cli", "demo", "embedded"},  # programs, which use only the public names of steve
@@ -34,7 +36,13 @@ FORBIDDEN = {
     "_client": {"concurrent", "socket"},
 }
 # ... and these packages.
-PACKAGES = {"_database": {"psycopg", "psycopg_pool"}, "demo": {"psycopg", "rich"}, "embedded": {"psycopg"}, "cli": {"psycopg"}}
+PACKAGES = {
+    "_database": {"psycopg", "psycopg_pool"},
+    "_schedules": {"cronsim"},
+    "demo": {"psycopg", "rich"},
+    "embedded": {"psycopg"},
+    "cli": {"psycopg"},
+}
 
 MOST_LINES, MOST_METHODS, MOST_ARGUMENTS = 200, 15, 6
 LARGE = {

@@ -84,6 +84,10 @@ class Engine:
         parts = self._parts
         parts.running.cancel(uids, parts.claimer.buffer.jobs())
 
+    def schedules_changed(self) -> None:
+        """From any thread."""
+        self._parts.scheduler.wake()
+
     def ask_to_stop(self) -> None:
         """Returns at once, takes no lock and logs nothing: a signal handler may call it."""
         self.stopping = True
@@ -165,6 +169,15 @@ class Engine:
         in_doubt = self._parts.claimer.in_doubt
         in_doubt.ask_now()
         return in_doubt.exist()
+
+    def is_listening(self) -> bool:
+        return any(component.vitals().get("listening") for component in self._parts.components)
+
+    def is_alone(self) -> bool:
+        return self._parts.liveness.heartbeat.processes == 1
+
+    def jobs_fired(self) -> None:
+        self._parts.claimer.wake()
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
         self._parts.commits.on_rescued(process, verdict, settled)

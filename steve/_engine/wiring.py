@@ -15,6 +15,7 @@ was begun is settled and the listeners are told. The other threads are daemons:
     steve-scanner        the duties that use the database, which may take long; writes what runs leave behind
     steve-watcher        the health watch, whose listeners may be slow
     steve-heartbeat      the heartbeats, which go on while a last handler runs
+    steve-schedules      fires schedules; sleeps where there are none
     steve-maintenance    the duties that never wait for the database
     steve-deadlines      the timeouts; started by the first job that has one
 
@@ -24,6 +25,7 @@ The order of locks: a thread that holds one lock may take only those below it. E
     Claimer._claiming            one claim at a time; held across the statement
     JobBuffer._giving_back       one thread gives back at a time
     Heartbeat._beating           one beat at a time; held across the statement
+    Scheduler._turning           one turn at a time; held across its statements
     LoopConnection: no lock      the locks above and the loops ensure that one thread at a time uses it
     _Block._sending              one cancel of a handler's statement at a time; held while it is sent
     Turns._counting, RunSignals._changed, ClaimSchedule._expecting, SettleQueue._weighing, Outage._lock,
@@ -70,6 +72,7 @@ from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Duty, Periodic
 from steve._engine.upkeep.pruning import Pruning
 from steve._engine.upkeep.replacement import Replacement
+from steve._engine.upkeep.scheduler import Lender, Scheduler
 from steve._engine.upkeep.threads import Threads
 from steve._engine.upkeep.windows import CleanWindows
 from steve._engine.work.completions import Completions
@@ -81,6 +84,8 @@ from steve._engine.work.stuck import StuckHandlers
 from steve._engine.work.turns import Turns
 from steve._engine.work.worker import Worker
 from steve._model.settings import Settings
+from steve._schedules.database import DatabaseSchedules
+from steve._schedules.firing import Firing
 from steve.errors import SchemaError
 
 
@@ -268,6 +273,10 @@ def build(
         ]
     )
     watcher = Periodic(duties=health_watch.duties())
+    lender = Lender(connections=callers)
+    schedules = DatabaseSchedules(connections=lender, statements=statements.schedules, notify=settings.notify)
+    firing = Firing(database=schedules, in_code=registry.schedules.all)
+    scheduler = Scheduler(firing=firing, lender=lender, engine=engine, outage=outage, tuning=tuning)
 
     def scan() -> None:
         scanner.run()
@@ -296,6 +305,7 @@ def build(
     components += [
         Component("steve-scanner", scan, scanner.end, vitals=lambda: {"scan_seconds": claimer.watermarks.scan_seconds}),
         Component("steve-watcher", watcher.run, watcher.end),
+        Component("steve-schedules", scheduler.run, scheduler.end),
         # ends before the row of the process is deleted: a heartbeat would insert it again
         Component("steve-heartbeat", heartbeat.run, heartbeat.end, vitals=lambda: {"heartbeat_age": heartbeat.age()}),
         Component("steve-maintenance", periodic.run, periodic.end),
@@ -318,6 +328,7 @@ def build(
             liveness=liveness,
             periodic=periodic,
             replacement=replacement,
+            scheduler=scheduler,
             abandonment=abandonment,
             outage=outage,
         )

@@ -4,8 +4,8 @@ which holds back the vacuuming of the whole database.
 
 A notification is only a hint: it wakes the claimer, which looks for jobs itself. If a notification is lost, the next poll finds
 the job. A notification `cancel` names jobs that somebody asked to cancel; `liveness/cancels.py` finds them, too. A notification
-`wait` says that somebody waits for jobs to end: `settle/awaited.py`.
-"""
+`wait` says that somebody waits for jobs to end: `settle/awaited.py`. A notification `schedules` says that schedules have
+changed: `upkeep/scheduler.py`."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ class HearingPort(Protocol):
 
     def cancel_asked(self, uids: Collection[UUID]) -> None:
         """Somebody asked to cancel these jobs of any process."""
+
+    def schedules_changed(self) -> None: ...
 
 
 class ClaimerPort(Protocol):
@@ -99,6 +101,7 @@ class Notifier:
                 self._backoff.reset()
                 self._claimer.wake(full_scan=True)  # notifications that were sent before are lost
                 self.is_listening = True
+                self._engine.schedules_changed()
                 self._read(descriptor)
             except DatabaseFailure as error:
                 self.is_listening = False
@@ -125,6 +128,8 @@ class Notifier:
             self._engine.awaited.hear(heard.awaited)
             if heard.cancels:
                 self._engine.cancel_asked(heard.cancels)
+            if heard.schedules:
+                self._engine.schedules_changed()
             if heard.wakes:
                 self._claimer.wake(full_scan="back" in heard.wakes)
 
@@ -138,6 +143,8 @@ class Heard(NamedTuple):
     """The payloads that wake the claimer."""
     awaited: float | None = None
     """For how many seconds somebody waits for jobs to end. None: they say nothing about that."""
+    schedules: bool = False
+    """Whether schedules have changed."""
 
 
 def sorted_payloads(payloads: Sequence[str]) -> Heard:
@@ -145,6 +152,7 @@ def sorted_payloads(payloads: Sequence[str]) -> Heard:
     cancels: list[UUID] = []
     wakes: list[str] = []
     awaited: float | None = None
+    schedules = False
     for payload in payloads:
         word, *more = payload.split(" ")
         if word == "cancel":
@@ -154,9 +162,11 @@ def sorted_payloads(payloads: Sequence[str]) -> Heard:
         elif word == "wait":
             for seconds in filter(str.isdecimal, more[:1]):
                 awaited = max(awaited or 0.0, float(seconds))
+        elif word == "schedules":
+            schedules = True
         else:
             wakes.append(payload)
-    return Heard(cancels, wakes, awaited)
+    return Heard(cancels, wakes, awaited, schedules)
 
 
 class DatabaseListener:

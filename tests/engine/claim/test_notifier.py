@@ -38,6 +38,9 @@ class FakeListener:
             tuning=tuning,
         )
 
+    def schedules_changed(self) -> None:
+        self.schedules.set()
+
     def cancel_asked(self, uids: Collection[UUID]) -> None:
         self.did.append(f"cancel {[uid.int for uid in uids]}")
 

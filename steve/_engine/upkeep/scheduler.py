@@ -1,0 +1,119 @@
+"""The thread that fires schedules. It sleeps until the next tick, looks at the table (`_schedules/firing.py`), fires what is
+due, and wakes the claimer.
+
+It learns of a new schedule by a notification. Where there is no schedule, and notifications come, it looks once and then sends
+nothing. It keeps no connection: it borrows one of those for callers, for each statement.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Protocol, TypeVar
+
+from steve._database.backoff import Backoff
+from steve._database.connections import Connections
+from steve._database.failures import Connection, DatabaseFailure, Transient
+from steve._engine.upkeep.outage import Outage
+from steve._model.tuning import Tuning
+from steve._runtime.chance import chance
+from steve._schedules.firing import Firing
+from steve.errors import SteveError
+
+LOOP = "schedules"
+
+T = TypeVar("T")
+
+
+class EnginePort(Protocol):
+    """The engine, as the scheduler sees it."""
+
+    @property
+    def stopping(self) -> bool: ...
+
+    def is_listening(self) -> bool:
+        """Whether notifications come."""
+
+    def is_alone(self) -> bool:
+        """Whether no other process runs jobs."""
+
+    def jobs_fired(self) -> None:
+        """Jobs were created."""
+
+
+class Lender:
+    """Lends connections for callers until the engine ends. After that, the pool is closed, and a call would open another."""
+
+    def __init__(self, *, connections: Connections) -> None:
+        self._connections = connections
+        self.is_ended = False
+
+    def call(self, statement: Callable[[Connection], T], /) -> T:
+        if self.is_ended:
+            raise Transient("the engine has ended")
+        return self._connections.call(statement)
+
+
+class Scheduler:
+    def __init__(self, *, firing: Firing, lender: Lender, engine: EnginePort, outage: Outage, tuning: Tuning) -> None:
+        self._firing = firing
+        self._lender = lender
+        self._engine = engine
+        self._outage = outage
+        self._tuning = tuning
+        self._backoff = Backoff(tuning)
+        self._pause = 0.0  # after a turn that left ticks to other processes
+        self._turning = threading.Lock()  # held during a turn, so that end() can wait for it
+        self._requests: SimpleQueue[str] = SimpleQueue()
+
+    def wake(self) -> None:
+        """The schedules have changed: look. From any thread."""
+        if self._requests.empty():  # one request that is not taken yet is enough
+            self._requests.put("look")
+
+    def end(self) -> None:
+        self._lender.is_ended = True
+        self._requests.put("end")
+        if self._turning.acquire(timeout=self._tuning.shutdown_grace):
+            self._turning.release()
+
+    def run(self) -> None:
+        while not self._lender.is_ended:
+            begun = time.monotonic()
+            seconds = self._turn()
+            with contextlib.suppress(Empty):
+                self._requests.get(timeout=None if seconds is None else max(0.0, begun + seconds - time.monotonic()))
+
+    def _turn(self) -> float | None:
+        """Returns after how many seconds, from the beginning of this turn on, the next one is due. None: not before
+        `wake()`."""
+        with self._turning:
+            if self._engine.stopping:
+                return None  # until the end: other processes fire
+            try:
+                turn = self._firing.turn(is_wanted=lambda: not self._engine.stopping)
+            except (DatabaseFailure, SteveError) as error:
+                if self._lender.is_ended:
+                    return 0.0
+                self._outage.failed(LOOP, error)
+                return self._backoff.next() + 0.001
+        self._outage.worked(LOOP)
+        self._backoff.reset()
+        if turn.fired:
+            self._engine.jobs_fired()
+        if not turn.schedules:
+            return None if self._engine.is_listening() else self._tuning.schedule_blind
+        most = self._tuning.schedule_check if self._engine.is_listening() else self._tuning.schedule_blind
+        self._pause = (
+            min(2 * self._pause or self._tuning.schedule_pause, self._tuning.schedule_pause_most) if turn.left else 0.0
+        )
+        if turn.left:
+            most = self._pause * chance.uniform(0.5, 1.5)
+        if turn.seconds is None or turn.seconds >= most:
+            return most
+        # Not all processes at the same moment: who comes a little later finds that the work is done.
+        spread = 0.0 if self._engine.is_alone() or not turn.seconds else self._tuning.schedule_spread * chance.random()
+        return turn.seconds + spread
