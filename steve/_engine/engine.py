@@ -18,6 +18,7 @@ from steve._engine.liveness.reconcile import Held
 from steve._engine.parts import Parts
 from steve._engine.settle.awaited import Awaited
 from steve._engine.settle.commits import Commits
+from steve._engine.upkeep.scheduler import ScheduleBell
 from steve._engine.upkeep.threads import call_aside
 from steve._engine.work.running import RunningJobs, log_stacks
 from steve._model import json as _json
@@ -36,6 +37,7 @@ class Engine:
         self.process = process
         self.stopping = False
         self.awaited = Awaited()
+        self.schedules = ScheduleBell()
         self.ending = Ending(process_id=process_id, shutdown_grace=settings.tuning.shutdown_grace)
         self._settings = settings
         self._own_threads = own_threads
@@ -83,10 +85,6 @@ class Engine:
         job in the buffer is given back, and the settlement, which reads the row, makes it `cancelled`. From any thread."""
         parts = self._parts
         parts.running.cancel(uids, parts.claimer.buffer.jobs())
-
-    def schedules_changed(self) -> None:
-        """From any thread."""
-        self._parts.scheduler.wake()
 
     def ask_to_stop(self) -> None:
         """Returns at once, takes no lock and logs nothing: a signal handler may call it."""
@@ -169,15 +167,6 @@ class Engine:
         in_doubt = self._parts.claimer.in_doubt
         in_doubt.ask_now()
         return in_doubt.exist()
-
-    def is_listening(self) -> bool:
-        return any(component.vitals().get("listening") for component in self._parts.components)
-
-    def is_alone(self) -> bool:
-        return self._parts.liveness.heartbeat.processes == 1
-
-    def jobs_fired(self) -> None:
-        self._parts.claimer.wake()
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
         self._parts.commits.on_rescued(process, verdict, settled)

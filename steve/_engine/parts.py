@@ -17,7 +17,6 @@ from steve._engine.upkeep.abandonment import Abandonment
 from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Periodic
 from steve._engine.upkeep.replacement import Replacement
-from steve._engine.upkeep.scheduler import Scheduler
 from steve._engine.upkeep.threads import Threads
 from steve._engine.work.deadlines import Deadlines
 from steve._engine.work.pool import WorkerPool
@@ -57,6 +56,5 @@ class Parts(NamedTuple):
     liveness: Liveness
     periodic: Periodic
     replacement: Replacement
-    scheduler: Scheduler
     abandonment: Abandonment
     outage: Outage

@@ -72,7 +72,7 @@ from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Duty, Periodic
 from steve._engine.upkeep.pruning import Pruning
 from steve._engine.upkeep.replacement import Replacement
-from steve._engine.upkeep.scheduler import Lender, Scheduler
+from steve._engine.upkeep.scheduler import Lender, Links, Scheduler
 from steve._engine.upkeep.threads import Threads
 from steve._engine.upkeep.windows import CleanWindows
 from steve._engine.work.completions import Completions
@@ -276,7 +276,13 @@ def build(
     lender = Lender(connections=callers)
     schedules = DatabaseSchedules(connections=lender, statements=statements.schedules, notify=settings.notify)
     firing = Firing(database=schedules, in_code=registry.schedules.all)
-    scheduler = Scheduler(firing=firing, lender=lender, engine=engine, outage=outage, tuning=tuning)
+    links = Links(
+        is_stopping=lambda: engine.stopping,
+        is_listening=lambda: notifier is not None and notifier.is_listening,
+        is_alone=lambda: liveness.heartbeat.processes == 1,
+        jobs_fired=claimer.wake,
+    )
+    scheduler = Scheduler(firing=firing, lender=lender, bell=engine.schedules, links=links, outage=outage, tuning=tuning)
 
     def scan() -> None:
         scanner.run()
@@ -288,8 +294,9 @@ def build(
         Component("steve-settler", settler.run, None, daemon=False, vitals=settler.vitals),
         Component("steve-dispatcher", dispatcher.run, None, daemon=False),
     ]
+    notifier: Notifier | None = None
     if settings.notify:
-        notifier = Notifier(
+        notifier = hearing = Notifier(
             database=DatabaseListener(connection=connections.listen, statements=statements.notifications),
             claimer=claimer,
             stand_back=schedule.crowd.stand_back_seconds,
@@ -299,7 +306,7 @@ def build(
         )
 
         def listening() -> dict[str, object]:
-            return {"listening": None if connections.listen.route.has_pooler else notifier.is_listening}
+            return {"listening": None if connections.listen.route.has_pooler else hearing.is_listening}
 
         components.append(Component("steve-notifier", notifier.run, notifier.end, vitals=listening))
     components += [
@@ -328,7 +335,6 @@ def build(
             liveness=liveness,
             periodic=periodic,
             replacement=replacement,
-            scheduler=scheduler,
             abandonment=abandonment,
             outage=outage,
         )

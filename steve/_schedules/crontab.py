@@ -36,6 +36,7 @@ def check_crontab(text: object) -> Crontab:
         raise TypeError(f'cron must be a str such as "0 3 * * *", not {type(text).__name__}')
     if len(text) > MOST:
         raise ValueError(f"cron must have at most {MOST} characters, not {len(text)}")
+    _cronsim()  # what was checked before says nothing about this
     return _checked(str.__str__(text))
 
 

@@ -20,6 +20,7 @@ from steve._database.loop_connection import LoopConnection
 from steve._database.statements.notifications import NotificationStatements
 from steve._engine.settle.awaited import Awaited
 from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.scheduler import ScheduleBell
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
 from steve._runtime.socket_wait import SocketWait
@@ -42,11 +43,10 @@ class HearingPort(Protocol):
     """The engine, as the notifier sees it."""
 
     awaited: Awaited
+    schedules: ScheduleBell
 
     def cancel_asked(self, uids: Collection[UUID]) -> None:
         """Somebody asked to cancel these jobs of any process."""
-
-    def schedules_changed(self) -> None: ...
 
 
 class ClaimerPort(Protocol):
@@ -101,7 +101,7 @@ class Notifier:
                 self._backoff.reset()
                 self._claimer.wake(full_scan=True)  # notifications that were sent before are lost
                 self.is_listening = True
-                self._engine.schedules_changed()
+                self._engine.schedules.ring()
                 self._read(descriptor)
             except DatabaseFailure as error:
                 self.is_listening = False
@@ -129,7 +129,7 @@ class Notifier:
             if heard.cancels:
                 self._engine.cancel_asked(heard.cancels)
             if heard.schedules:
-                self._engine.schedules_changed()
+                self._engine.schedules.ring()
             if heard.wakes:
                 self._claimer.wake(full_scan="back" in heard.wakes)
 

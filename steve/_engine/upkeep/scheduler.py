@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 from steve._database.backoff import Backoff
 from steve._database.connections import Connections
@@ -28,20 +28,32 @@ LOOP = "schedules"
 T = TypeVar("T")
 
 
-class EnginePort(Protocol):
-    """The engine, as the scheduler sees it."""
+class ScheduleBell:
+    """Says that the schedules have changed. From any thread."""
 
-    @property
-    def stopping(self) -> bool: ...
+    def __init__(self) -> None:
+        self._rings: SimpleQueue[None] = SimpleQueue()
 
-    def is_listening(self) -> bool:
-        """Whether notifications come."""
+    def ring(self) -> None:
+        if self._rings.empty():  # one ring that nobody has heard yet is enough
+            self._rings.put(None)
 
-    def is_alone(self) -> bool:
-        """Whether no other process runs jobs."""
+    def wait(self, seconds: float | None) -> None:
+        """Wait for it, at most so many seconds."""
+        with contextlib.suppress(Empty):
+            self._rings.get(timeout=seconds)
 
-    def jobs_fired(self) -> None:
-        """Jobs were created."""
+
+class Links(NamedTuple):
+    """What the scheduler asks and tells the rest of the engine."""
+
+    is_stopping: Callable[[], bool]
+    is_listening: Callable[[], bool]
+    """Whether notifications come."""
+    is_alone: Callable[[], bool]
+    """Whether no other process runs jobs."""
+    jobs_fired: Callable[[], None]
+    """Jobs were created."""
 
 
 class Lender:
@@ -58,25 +70,22 @@ class Lender:
 
 
 class Scheduler:
-    def __init__(self, *, firing: Firing, lender: Lender, engine: EnginePort, outage: Outage, tuning: Tuning) -> None:
+    def __init__(
+        self, *, firing: Firing, lender: Lender, bell: ScheduleBell, links: Links, outage: Outage, tuning: Tuning
+    ) -> None:
         self._firing = firing
         self._lender = lender
-        self._engine = engine
+        self._bell = bell
+        self._links = links
         self._outage = outage
         self._tuning = tuning
         self._backoff = Backoff(tuning)
         self._pause = 0.0  # after a turn that left ticks to other processes
         self._turning = threading.Lock()  # held during a turn, so that end() can wait for it
-        self._requests: SimpleQueue[str] = SimpleQueue()
-
-    def wake(self) -> None:
-        """The schedules have changed: look. From any thread."""
-        if self._requests.empty():  # one request that is not taken yet is enough
-            self._requests.put("look")
 
     def end(self) -> None:
         self._lender.is_ended = True
-        self._requests.put("end")
+        self._bell.ring()
         if self._turning.acquire(timeout=self._tuning.shutdown_grace):
             self._turning.release()
 
@@ -84,17 +93,16 @@ class Scheduler:
         while not self._lender.is_ended:
             begun = time.monotonic()
             seconds = self._turn()
-            with contextlib.suppress(Empty):
-                self._requests.get(timeout=None if seconds is None else max(0.0, begun + seconds - time.monotonic()))
+            self._bell.wait(None if seconds is None else max(0.0, begun + seconds - time.monotonic()))
 
     def _turn(self) -> float | None:
         """Returns after how many seconds, from the beginning of this turn on, the next one is due. None: not before
         `wake()`."""
         with self._turning:
-            if self._engine.stopping:
+            if self._links.is_stopping():
                 return None  # until the end: other processes fire
             try:
-                turn = self._firing.turn(is_wanted=lambda: not self._engine.stopping)
+                turn = self._firing.turn(is_wanted=lambda: not self._links.is_stopping())
             except (DatabaseFailure, SteveError) as error:
                 if self._lender.is_ended:
                     return 0.0
@@ -103,10 +111,10 @@ class Scheduler:
         self._outage.worked(LOOP)
         self._backoff.reset()
         if turn.fired:
-            self._engine.jobs_fired()
+            self._links.jobs_fired()
         if not turn.schedules:
-            return None if self._engine.is_listening() else self._tuning.schedule_blind
-        most = self._tuning.schedule_check if self._engine.is_listening() else self._tuning.schedule_blind
+            return None if self._links.is_listening() else self._tuning.schedule_blind
+        most = self._tuning.schedule_check if self._links.is_listening() else self._tuning.schedule_blind
         self._pause = (
             min(2 * self._pause or self._tuning.schedule_pause, self._tuning.schedule_pause_most) if turn.left else 0.0
         )
@@ -115,5 +123,5 @@ class Scheduler:
         if turn.seconds is None or turn.seconds >= most:
             return most
         # Not all processes at the same moment: who comes a little later finds that the work is done.
-        spread = 0.0 if self._engine.is_alone() or not turn.seconds else self._tuning.schedule_spread * chance.random()
+        spread = 0.0 if self._links.is_alone() or not turn.seconds else self._tuning.schedule_spread * chance.random()
         return turn.seconds + spread
