@@ -9,7 +9,6 @@ from typing import Any
 from steve._client.schedules import Schedules, When
 from steve._engine.registry import Registry
 from steve._engine.work.handlers import check_handler
-from steve._schedules.definition import check_options
 from steve.errors import InvalidJob
 from steve.job import NewJob
 from steve.tasks import Task, qualified
@@ -37,7 +36,6 @@ class Cron:
         self._options: Mapping[str, Any] = options
 
     def decorator(self) -> Callable[[Any], Any]:
-        check_options(self._options)
         return self._schedule
 
     def _schedule(self, function: Any) -> Any:

@@ -623,7 +623,14 @@ class JobManager:
         catch_up_latest: bool = False,
         overlap: Overlap | None = None,
         jitter: float | timedelta = 0,
-        **options: Any,
+        queue: str | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        tags: Mapping[str, str | int] | None = None,
+        metadata: dict[str, Any] | None = None,
+        timeout: float | timedelta | None = None,
+        expires_in: float | timedelta | None = None,
     ) -> Callable[[H], H]:
         """Decorator for a handler or a task: a job that runs it is created at each tick of the crontab, or at each multiple of
         `every` since 1970, by one of the processes that have this in their code and run jobs.
@@ -636,12 +643,21 @@ class JobManager:
         first; with `catch_up_latest` only the last. None: up to a minute late.
         `overlap`: "skip": no job is created while the schedule's last one has not ended. "allow": one is. None: "skip", or
         "allow" if all missed ticks are caught up. `jitter`: each job is due up to so many seconds after its tick, at random.
-        `options`: `queue`, `priority`, `max_attempts`, `backoff_strategy`, `tags`, `metadata`, `timeout` and `expires_in` of
-        `create`.
+        The others are those of `create`. A schedule has no `unique`: `overlap` is there for that.
 
         Raises TypeError and ValueError, also for a name or a type that is taken. Raises SteveError if there is no cronsim.
         """
         when = When(cron, every, timezone, catch_up, catch_up_latest, overlap, jitter)
+        options = given(
+            queue=queue,
+            priority=priority,
+            max_attempts=max_attempts,
+            backoff_strategy=backoff_strategy,
+            tags=tags,
+            metadata=metadata,
+            timeout=timeout,
+            expires_in=expires_in,
+        )
         job, registry, schedules = (type, payload), self._registry, self._schedules
         cron_of = Cron(registry=registry, schedules=schedules, when=when, job=job, name=name, options=options)
         return cron_of.decorator()
@@ -659,7 +675,14 @@ class JobManager:
         catch_up_latest: bool = False,
         overlap: Overlap | None = None,
         jitter: float | timedelta = 0,
-        **options: Any,
+        queue: str | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        tags: Mapping[str, str | int] | None = None,
+        metadata: dict[str, Any] | None = None,
+        timeout: float | timedelta | None = None,
+        expires_in: float | timedelta | None = None,
     ) -> Schedule:
         """Store a schedule for the whole fleet, or replace the one of that name; any process that runs jobs fires it. The
         arguments are those of `cron`.
@@ -669,6 +692,16 @@ class JobManager:
         Unavailable and OutcomeUnknown.
         """
         when = When(cron, every, timezone, catch_up, catch_up_latest, overlap, jitter)
+        options = given(
+            queue=queue,
+            priority=priority,
+            max_attempts=max_attempts,
+            backoff_strategy=backoff_strategy,
+            tags=tags,
+            metadata=metadata,
+            timeout=timeout,
+            expires_in=expires_in,
+        )
         return self._schedules.set(name, when, type, payload, options)
 
     def remove_schedule(self, name: str) -> Schedule | None:

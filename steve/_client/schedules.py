@@ -20,7 +20,6 @@ from steve._model.settings import Settings
 from steve._schedules.definition import (
     Definition,
     check_new,
-    check_options,
     check_schedule_name,
     check_timing,
     definition_of,
@@ -81,7 +80,6 @@ class Schedules:
     def set(self, name: object, when: When, type: object, payload: object, options: dict[str, Any]) -> Schedule:
         if type is None:
             raise TypeError("set_schedule needs type=: the type of the jobs to create")
-        check_options(options)
         definition = self.define(name, when, NewJob(type, payload, **options))  # type: ignore[arg-type]  # it is checked there
         said, version, notify = definition.said(), definition.version(), self._settings.notify
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from steve._database.statements.jobs import Insert, Options, Terms
 from steve._database.statements.schedules import Found, Said
@@ -28,17 +27,14 @@ JITTER_MOST = 86_400.0
 SCHEDULE, SCHEDULED_FOR = "_schedule", "_scheduled_for"
 """What the metadata of a job says of its schedule: the name, and the tick as an ISO text in the schedule's zone."""
 
-OPTIONS = frozenset({"max_attempts", "backoff_strategy", "queue", "priority", "tags", "metadata", "expires_in", "timeout"})
-"""The keywords of `create` that a schedule takes."""
 _INSTEAD = {
     "unique": 'overlap="skip" keeps a second job from running',
     "unique_for": 'overlap="skip" keeps a second job from running',
-    "on_conflict": 'overlap="skip" keeps a second job from running',
     "run_at": "the tick says when the job is due",
     "delay": "the tick says when the job is due, and jitter= puts it off a little",
     "expires_at": "expires_in= counts from each tick on",
-    "on_done": "manager.on_done(type) listens to all jobs of a type",
 }
+"""Options that a task's jobs may have, and a schedule's not."""
 
 
 class Timing(NamedTuple):
@@ -137,18 +133,10 @@ def check_schedule_name(name: object) -> str:
     return check_name("a schedule's name", name)
 
 
-def check_options(options: Mapping[str, Any]) -> None:
-    """Raises TypeError for a keyword that a schedule does not take. The values are not checked yet."""
-    for name in options:
-        if name not in OPTIONS:
-            instead = f": {_INSTEAD[name]}" if name in _INSTEAD else ""
-            raise TypeError(f"a schedule takes no {name}={instead}")
-
-
 def check_new(new: NewJob) -> None:
     """Raises InvalidJob for what a schedule does not take: it may come from the options of a task."""
     for name, instead in _INSTEAD.items():
-        if name != "on_conflict" and getattr(new, name, None) is not None:
+        if getattr(new, name) is not None:
             raise InvalidJob(f"a schedule takes no {name}: {instead}")
     if isinstance(new.metadata, dict) and (taken := {SCHEDULE, SCHEDULED_FOR} & new.metadata.keys()):
         raise InvalidJob(f"metadata must not have {min(taken)!r}, which the schedule sets")

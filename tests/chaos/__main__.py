@@ -30,6 +30,7 @@ from . import (  # noqa: F401 - the import registers their faults
     notify,
     once,
     rollout,
+    schedules,
     schemas,
     server,
     skew,
