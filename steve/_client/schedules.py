@@ -123,7 +123,7 @@ class Schedules:
             insert = insert._replace(terms=insert.terms._replace(run_at=None))
 
             def create() -> Job:
-                inserted = self._jobs.insert_job(ours, insert, self._settings.notify)
+                inserted = self._jobs.insert_job_for_caller(ours, insert, self._settings.notify)  # in a transaction
                 if inserted is None:
                     raise InvalidJob("the job was not stored: a trigger on the table job swallowed it")
                 self._statements.note_run(ours, checked, insert.uid, found.at)

@@ -210,7 +210,7 @@ class Runner:
 
     def _schedules_changed(self) -> None:
         for engine in self.engines:
-            engine.schedules.ring()
+            engine.schedules.wake()
 
 
 def check_timeout(name: str, seconds: object) -> None:

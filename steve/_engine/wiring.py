@@ -72,7 +72,7 @@ from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Duty, Periodic
 from steve._engine.upkeep.pruning import Pruning
 from steve._engine.upkeep.replacement import Replacement
-from steve._engine.upkeep.scheduler import Lender, Links, Scheduler
+from steve._engine.upkeep.scheduler import Lender, Links, Scheduler, Scout
 from steve._engine.upkeep.threads import Threads
 from steve._engine.upkeep.windows import CleanWindows
 from steve._engine.work.completions import Completions
@@ -260,6 +260,13 @@ def build(
     give_back_old = Duty("give back old jobs", tuning.buffer_age / 4, claimer.buffer.give_back_old)
     periodic = Periodic(duties=[give_back_old, *abandonment.duties(), *replacement.duties()], on_stop=engine.ending.on_stop)
     windows = CleanWindows(statements=statements.unique, connection=connections.scan, tuning=tuning)
+    scout = Scout(
+        connection=connections.scan,
+        statements=statements.schedules,
+        bell=engine.schedules,
+        is_listening=lambda: notifier is not None and notifier.is_listening,
+        tuning=tuning,
+    )
     scanner = Periodic(
         duties=[
             *full_scans.duties(),
@@ -268,10 +275,12 @@ def build(
             *on_done.duties(),
             *expiry.duties(),
             *windows.duties(),
+            *scout.duties(),
             *pruning.duties(),
             *recorder.duties(),
         ]
     )
+    engine.schedules.send_scout = lambda: scanner.soon(Duty("look for schedules", 0.0, scout.look))
     watcher = Periodic(duties=health_watch.duties())
     lender = Lender(connections=callers)
     schedules = DatabaseSchedules(connections=lender, statements=statements.schedules, notify=settings.notify)

@@ -108,6 +108,10 @@ class Firing:
             fired += self._fire(some, now)
         return Turn(len(seen), fired, len(self._left), self._seconds(seen, now))
 
+    def has_code(self) -> bool:
+        """Whether the code of this process has schedules."""
+        return bool(self._in_code())
+
     # -- what there is --------------------------------------------------------------------------------------------------
 
     def _write_down(self, seen: Sequence[Seen], now: datetime) -> bool:

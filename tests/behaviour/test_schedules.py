@@ -92,11 +92,10 @@ def test_a_schedule_that_is_added_while_the_manager_runs_is_fired(manager: JobMa
         assert ticked.wait(20)
 
 
-def test_where_no_schedule_exists_the_thread_sends_one_statement_and_then_sleeps(
+def test_where_no_schedule_exists_the_scanner_looks_once_and_the_thread_sleeps(
     manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
     looks: list[str] = []
-    scheduler = "steve-schedules"
 
     def look(frame: Any, event: str, argument: Any) -> None:
         if event == "call" and frame.f_code.co_name == "look_at_schedules":
@@ -111,7 +110,7 @@ def test_where_no_schedule_exists_the_thread_sends_one_statement_and_then_sleeps
             assert job.status == "completed"
     finally:
         threading.setprofile(None)
-    assert set(looks) == {scheduler}
+    assert set(looks) == {"steve-scanner"}
     assert len(looks) <= 2  # when it starts, and when it begins to listen
 
 

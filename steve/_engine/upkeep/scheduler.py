@@ -1,9 +1,9 @@
 """The thread that fires schedules. It sleeps until the next tick, looks at the table (`_schedules/firing.py`), fires what is
 due, and wakes the claimer.
 
-It learns of a new schedule by a notification. Where there is no schedule, and notifications come, it looks once and then sends
-nothing. It keeps no connection: it borrows one of those for callers, for each statement.
-"""
+It keeps no connection: it borrows one of those for callers, for each statement. Where there is no schedule it sleeps and
+borrows none. A scout on the scanner's thread looks whether there is one, when the engine starts and when a notification says
+so."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from typing import NamedTuple, TypeVar
 from steve._database.backoff import Backoff
 from steve._database.connections import Connections
 from steve._database.failures import Connection, DatabaseFailure, Transient
+from steve._database.loop_connection import LoopConnection
+from steve._database.statements.schedules import ScheduleStatements
 from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.periodic import Duty
 from steve._model.tuning import Tuning
 from steve._runtime.chance import chance
 from steve._schedules.firing import Firing
@@ -29,19 +32,64 @@ T = TypeVar("T")
 
 
 class ScheduleBell:
-    """Says that the schedules have changed. From any thread."""
+    """Wakes the scheduler. From any thread."""
 
     def __init__(self) -> None:
+        self.is_dormant = True
+        """Whether the scheduler sleeps because there is no schedule."""
+        self.send_scout: Callable[[], object] = lambda: None
         self._rings: SimpleQueue[None] = SimpleQueue()
 
     def ring(self) -> None:
+        """The schedules in the table may have changed."""
+        if self.is_dormant:
+            self.send_scout()
+        else:
+            self.wake()
+
+    def wake(self) -> None:
+        """There are schedules, and they may have changed."""
         if self._rings.empty():  # one ring that nobody has heard yet is enough
             self._rings.put(None)
 
     def wait(self, seconds: float | None) -> None:
-        """Wait for it, at most so many seconds."""
+        """Wait until it rings, at most so many seconds."""
         with contextlib.suppress(Empty):
             self._rings.get(timeout=seconds)
+
+
+class Scout:
+    """Looks whether there are schedules, for a scheduler that sleeps because there was none."""
+
+    def __init__(
+        self,
+        *,
+        connection: LoopConnection,
+        statements: ScheduleStatements,
+        bell: ScheduleBell,
+        is_listening: Callable[[], bool],
+        tuning: Tuning,
+    ) -> None:
+        self._connection = connection
+        self._statements = statements
+        self._bell = bell
+        self._is_listening = is_listening
+        self._tuning = tuning
+        self._is_owed = False
+
+    def duties(self) -> list[Duty]:
+        return [Duty("look for schedules", self._tuning.schedule_blind, self._look_again)]
+
+    def look(self) -> None:
+        self._is_owed = True
+        with contextlib.suppress(DatabaseFailure):  # the duty looks again
+            if self._connection.call(self._statements.look_at_schedules)[1]:
+                self._bell.wake()
+            self._is_owed = False
+
+    def _look_again(self) -> None:
+        if self._bell.is_dormant and (self._is_owed or not self._is_listening()):
+            self.look()
 
 
 class Links(NamedTuple):
@@ -85,11 +133,16 @@ class Scheduler:
 
     def end(self) -> None:
         self._lender.is_ended = True
-        self._bell.ring()
+        self._bell.wake()
         if self._turning.acquire(timeout=self._tuning.shutdown_grace):
             self._turning.release()
 
     def run(self) -> None:
+        if self._firing.has_code():
+            self._bell.is_dormant = False
+        else:
+            self._bell.ring()
+            self._bell.wait(None)
         while not self._lender.is_ended:
             begun = time.monotonic()
             seconds = self._turn()
@@ -98,6 +151,7 @@ class Scheduler:
     def _turn(self) -> float | None:
         """Returns after how many seconds, from the beginning of this turn on, the next one is due. None: not before
         `wake()`."""
+        self._bell.is_dormant = False
         with self._turning:
             if self._links.is_stopping():
                 return None  # until the end: other processes fire
@@ -113,7 +167,8 @@ class Scheduler:
         if turn.fired:
             self._links.jobs_fired()
         if not turn.schedules:
-            return None if self._links.is_listening() else self._tuning.schedule_blind
+            self._bell.is_dormant = True
+            return None
         most = self._tuning.schedule_check if self._links.is_listening() else self._tuning.schedule_blind
         self._pause = (
             min(2 * self._pause or self._tuning.schedule_pause, self._tuning.schedule_pause_most) if turn.left else 0.0
