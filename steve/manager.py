@@ -50,6 +50,7 @@ H = TypeVar("H", bound=Handler)
 P = ParamSpec("P")
 R = TypeVar("R")
 W = TypeVar("W", bound=HealthListener)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class JobManager:
@@ -631,7 +632,7 @@ class JobManager:
         metadata: dict[str, Any] | None = None,
         timeout: float | timedelta | None = None,
         expires_in: float | timedelta | None = None,
-    ) -> Callable[[H], H]:
+    ) -> Callable[[F], F]:
         """Decorator for a handler or a task: a job that runs it is created at each tick of the crontab, or at each multiple of
         `every` since 1970, by one of the processes that have this in their code and run jobs.
 

@@ -1,7 +1,8 @@
 """Changes and lists schedules for callers: set, remove, pause, resume, run now. It works in any process.
 
 The processes that run jobs fire them (`_schedules/firing.py`). A schedule that is in the code of this process and that no
-process has written into the table yet is written there first, so that it can be paused before anything runs."""
+process has written into the table yet is written there first, so that it can be paused before anything runs.
+"""
 
 from __future__ import annotations
 

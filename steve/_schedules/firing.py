@@ -3,7 +3,8 @@
 A look reads the database's time, and of each schedule what decides whether it is due. The ticks are computed here, from that
 time. A process fires the stored schedules, and those that are in its own code: so a schedule that nobody's code has any more
 stops by itself, and during a deploy the old and the new code agree. What the table has stored takes the place of a schedule in
-code with the same name."""
+code with the same name.
+"""
 
 from __future__ import annotations
 

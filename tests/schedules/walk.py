@@ -2,7 +2,8 @@
 
 It is written from the sentence in the documentation and shares nothing with steve: where minute or hour begins with `*`, it is
 real time (times that come twice run twice, times that do not come do not run). Else a time that does not come runs at the
-moment of the jump, and one that comes twice runs once, the first time."""
+moment of the jump, and one that comes twice runs once, the first time.
+"""
 
 import hashlib
 import io

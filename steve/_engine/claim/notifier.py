@@ -5,7 +5,8 @@ which holds back the vacuuming of the whole database.
 A notification is only a hint: it wakes the claimer, which looks for jobs itself. If a notification is lost, the next poll finds
 the job. A notification `cancel` names jobs that somebody asked to cancel; `liveness/cancels.py` finds them, too. A notification
 `wait` says that somebody waits for jobs to end: `settle/awaited.py`. A notification `schedules` says that schedules have
-changed: `upkeep/scheduler.py`."""
+changed: `upkeep/scheduler.py`.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@ due, and wakes the claimer.
 
 It keeps no connection: it borrows one of those for callers, for each statement. Where there is no schedule it sleeps and
 borrows none. A scout on the scanner's thread looks whether there is one, when the engine starts and when a notification says
-so."""
+so.
+"""
 
 from __future__ import annotations
 
