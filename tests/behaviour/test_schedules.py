@@ -11,8 +11,10 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from steve import InvalidJob, Job, JobManager, NotRunning, SteveError, current_run, grants
+from steve._model.tuning import Tuning
 from tests.conftest import until
 
 HOUR = timedelta(hours=1)
@@ -117,8 +119,6 @@ def test_where_no_schedule_exists_the_scanner_looks_once_and_the_thread_sleeps(
 def test_a_manager_that_gets_no_notifications_finds_a_schedule_by_itself(
     make_manager: Callable[..., JobManager], ticked: threading.Event
 ) -> None:
-    from steve._model.tuning import Tuning
-
     worker = make_manager(
         handlers={"report": lambda job: ticked.set()}, notify=False, poll_interval=0.1, _tuning=Tuning(schedule_blind=0.2)
     )
@@ -372,7 +372,7 @@ def test_without_cronsim_a_crontab_is_refused_and_an_interval_works(
 
 
 def test_a_worker_fires_and_changes_schedules_and_a_reader_lists_them(
-    make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
+    make_manager: Callable[..., JobManager], database_url: str, conn: psycopg.Connection, schema: str
 ) -> None:
     worker, reader = (f"{kind}_{schema}" for kind in ("worker", "reader"))
     try:
@@ -381,17 +381,14 @@ def test_a_worker_fires_and_changes_schedules_and_a_reader_lists_them(
             conn.execute(f"create role {role}")
         conn.execute(grants(schema, worker=worker, reader=reader).encode())
         options = {role: f"-c role={role}" for role in (worker, reader)}
-        from psycopg.conninfo import make_conninfo
-
-        url = make_manager()._settings and conn.info.dsn
         ticked = threading.Event()
-        working = make_manager(make_conninfo(url, options=options[worker], password=conn.info.password))
+        working = make_manager(make_conninfo(database_url, options=options[worker]))
         working.set_handler("report", lambda job: ticked.set())
         working.set_schedule("a", "* * * * * *", "report")
         with working:
             assert ticked.wait(20)
             working.pause_schedule("a")
-        reading = make_manager(make_conninfo(url, options=options[reader], password=conn.info.password))
+        reading = make_manager(make_conninfo(database_url, options=options[reader]))
         assert reading.schedules()[0].paused
         with pytest.raises(SteveError, match="does not let the role"):
             reading.resume_schedule("a")

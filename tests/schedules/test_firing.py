@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from steve import JobManager
+from steve._client.enqueue import checked
 from steve._client.schedules import When
 from steve._database.connections import Connections
 from steve._database.failures import InDoubt
@@ -67,9 +68,9 @@ def fleet(manager: JobManager, database_url: str, schema: str, conn: psycopg.Con
     fleet.connections.close()
 
 
-def definition(manager: JobManager, name: str, cron: str = "* * * * *", **options: Any) -> Definition:
+def definition(name: str, cron: str = "* * * * *") -> Definition:
     when = When(cron, None, "UTC", None, False, "allow", 0)
-    insert = manager._client.check(NewJob("report", **options))
+    insert = checked(NewJob("report"), Settings())
     return Definition(name, check_timing(*when), insert.payload, insert.terms)
 
 
@@ -133,7 +134,7 @@ def test_a_new_schedule_fires_nothing_for_the_past(fleet: Fleet) -> None:
     ((last,),) = fleet.conn.execute(f"select last_tick from {fleet.schema}.schedule").fetchall()
     process = fleet.process()
     assert process.turn(last + timedelta(microseconds=1)).fired == 0 or last.second == 59
-    code = {"coded": definition(fleet.manager, "coded")}
+    code = {"coded": definition("coded")}
     coder = fleet.process(code)
     assert coder.turn(START + timedelta(seconds=30)).fired == 360  # of the other one, which is older
     assert fleet.fired("coded") == []
@@ -266,7 +267,7 @@ def test_a_tick_whose_reply_was_lost_is_not_fired_again(fleet: Fleet) -> None:
 
 
 def test_a_schedule_in_code_is_fired_only_by_processes_that_have_it(fleet: Fleet) -> None:
-    code = {"a": definition(fleet.manager, "a")}
+    code = {"a": definition("a")}
     having, other = fleet.process(code), fleet.process()
     having.turn(START)
     assert other.turn(START + MINUTE).fired == 0
@@ -276,8 +277,8 @@ def test_a_schedule_in_code_is_fired_only_by_processes_that_have_it(fleet: Fleet
 
 
 def test_while_old_and_new_code_run_side_by_side_each_tick_is_fired_once(fleet: Fleet, conn: psycopg.Connection) -> None:
-    old = fleet.process({"a": definition(fleet.manager, "a", "*/2 * * * *")})
-    new = fleet.process({"a": definition(fleet.manager, "a", "*/3 * * * *")})
+    old = fleet.process({"a": definition("a", "*/2 * * * *")})
+    new = fleet.process({"a": definition("a", "*/3 * * * *")})
     for number in range(7):
         old.turn(START + number * MINUTE)
         new.turn(START + number * MINUTE)
@@ -286,7 +287,7 @@ def test_while_old_and_new_code_run_side_by_side_each_tick_is_fired_once(fleet: 
 
 
 def test_a_stored_schedule_takes_the_place_of_one_in_code_until_it_is_removed(fleet: Fleet, manager: JobManager) -> None:
-    process = fleet.process({"a": definition(manager, "a")})
+    process = fleet.process({"a": definition("a")})
     process.turn(START)
     manager.set_schedule("a", "*/5 * * * *", "report", overlap="allow")
     assert [process.turn(START + number * MINUTE).fired for number in range(1, 6)] == [0, 0, 0, 0, 1]
@@ -295,7 +296,7 @@ def test_a_stored_schedule_takes_the_place_of_one_in_code_until_it_is_removed(fl
 
 
 def test_a_schedule_that_this_code_gets_while_it_runs_is_fired(fleet: Fleet) -> None:
-    code = {"a": definition(fleet.manager, "a")}
+    code = {"a": definition("a")}
     later: dict[str, Definition] = {}
     fleet.process(code).turn(START)
     process = Firing(database=fleet.database(), in_code=lambda: later)
