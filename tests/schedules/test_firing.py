@@ -18,7 +18,7 @@ from steve._database.statements.schedules import Fired, Tick
 from steve._model.settings import Settings
 from steve._schedules.database import DatabaseSchedules
 from steve._schedules.definition import Definition, check_timing
-from steve._schedules.firing import Firing
+from steve._schedules.firing import Firing, Turn
 from steve.job import NewJob
 
 START = datetime(2040, 1, 1, tzinfo=UTC)
@@ -104,7 +104,7 @@ def test_processes_that_fire_at_the_same_moment_create_one_job_a_tick(fleet: Fle
 
 
 def test_a_tick_is_fired_up_to_a_minute_late_and_not_later(fleet: Fleet) -> None:
-    fleet.set("hourly", "0 * * * *")
+    fleet.set("hourly", "0 * * * *", overlap="allow")
     assert fleet.process().turn(START + HOUR + timedelta(seconds=60)).fired == 1
     assert fleet.process().turn(START + 2 * HOUR + timedelta(seconds=60.1)).fired == 0
     assert fleet.fired() == ["60"]
@@ -230,12 +230,17 @@ def test_a_row_that_another_transaction_has_locked_is_passed_over(fleet: Fleet, 
     fleet.set("a")
     fleet.set("b")
     process = fleet.process()
+    turns: list[Turn] = []
+    thread = threading.Thread(target=lambda: turns.extend(process.turn(START + MINUTE) for _ in range(2)))
     with psycopg.connect(database_url) as other:
         other.execute(f"select from {fleet.schema}.schedule where name = 'a' for update")
-        turn = process.turn(START + MINUTE)
-        assert (turn.fired, turn.left) == (1, 1)
-        assert turn.seconds == 60  # of the other one
-        assert process.turn(START + MINUTE).fired == 0
+        thread.start()
+        thread.join(10)
+        did_wait = thread.is_alive()
+    thread.join()
+    assert not did_wait
+    assert [(turn.fired, turn.left) for turn in turns] == [(1, 1), (0, 1)]
+    assert turns[0].seconds == 60  # of the other one
     assert process.turn(START + MINUTE).fired == 1
     assert sorted(fleet.fired()) == ["1", "1"]
 
