@@ -2,9 +2,9 @@
 
 Start reading at manager.py, the front door: it holds JobManager, whose methods call _client/ or _engine/. The other files
 beside this one hold the public values: job.py (Job, Progress, LogLine, Attempt, NewJob), creation.py (Creation), retry.py
-(RetryPolicy), pause.py (Pause), run.py (Run: what a handler sees of its own run), report.py (StopReport, Changed), health.py
-(Health), presence.py (Process, Pool, RunningJob: what the fleet is at), why.py (Why, Reason), errors.py, and tasks.py (Task: a
-function that jobs call).
+(RetryPolicy), pause.py (Pause), schedule.py (Schedule), run.py (Run: what a handler sees of its own run), report.py
+(StopReport, Changed), health.py (Health), presence.py (Process, Pool, RunningJob: what the fleet is at), why.py (Why, Reason),
+errors.py, and tasks.py (Task: a function that jobs call); _cron.py is the decorator `manager.cron`.
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
@@ -12,6 +12,7 @@ A folder imports only from folders named before it in this list, except that _en
     _runtime/     what exists once in a process, even with several managers: the logger, random numbers, the hooks for exit
                   and fork
     _database/    everything about PostgreSQL: connections, statements, migrations, rights, the meaning of errors
+    _schedules/   what runs on a clock: the ticks of schedules, and how processes fire them
     _client/      what callers ask for: create, find, control, prune, migrate
     _engine/      what works between start() and stop(): wiring.py first, then claim/ work/ settle/ events/
                   records/ liveness/ upkeep/
@@ -56,6 +57,7 @@ from steve.presence import Pool, Process, RunningJob
 from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run, current_run
+from steve.schedule import Schedule
 from steve.tasks import Task
 from steve.why import Reason, Why
 
@@ -93,6 +95,7 @@ __all__ = [
     "RetryPolicy",
     "Run",
     "RunningJob",
+    "Schedule",
     "SchemaError",
     "Snooze",
     "Status",

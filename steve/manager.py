@@ -18,6 +18,8 @@ from steve._client.control import Control
 from steve._client.fleet import Fleet
 from steve._client.logs import Logs
 from steve._client.pauses import Pausing
+from steve._client.schedules import Schedules, When
+from steve._cron import Cron
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
 from steve._engine.events.health_listeners import HealthListener
@@ -48,6 +50,7 @@ from steve.presence import Process
 from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run
+from steve.schedule import Overlap, Schedule
 from steve.tasks import ErrorTypes, Task, given
 from steve.why import Why
 
@@ -55,6 +58,7 @@ H = TypeVar("H", bound=Handler)
 P = ParamSpec("P")
 R = TypeVar("R")
 W = TypeVar("W", bound=HealthListener)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class JobManager:
@@ -150,6 +154,10 @@ class JobManager:
         self._logs = Logs(calls=calls, statements=statements.records, tuning=_tuning)
         told, audit = ForCallers(runner=self._runner, registry=self._registry), self._audit
         self._control = Control(calls=calls, statements=statements, notify=notify, told=told, audit=audit)
+        in_code, check = self._registry.schedules, self._client.check
+        self._schedules = Schedules(
+            calls=calls, statements=statements, settings=settings, audit=audit, in_code=in_code, check=check
+        )
         self._bulk = Bulk(calls=calls, statements=statements, settings=settings, told=told, audit=audit)
         self._pausing = Pausing(calls=calls, statements=statements, notify=notify, audit=audit)
 
@@ -698,6 +706,126 @@ class JobManager:
         in the transaction of the change, and kept for 90 days. `actor`: 1 to 255 characters. Raises TypeError and ValueError.
         """
         return self._audit.acting_as(actor)
+
+    # -- schedules ------------------------------------------------------------------------------------------------------
+
+    def cron(
+        self,
+        cron: str | None = None,
+        type: str | None = None,
+        payload: dict[str, Any] | None = None,
+        *,
+        every: timedelta | None = None,
+        name: str | None = None,
+        timezone: str = "UTC",
+        catch_up: timedelta | None = None,
+        catch_up_latest: bool = False,
+        overlap: Overlap | None = None,
+        jitter: float | timedelta = 0,
+        queue: str | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        tags: Mapping[str, str | int] | None = None,
+        metadata: dict[str, Any] | None = None,
+        timeout: float | timedelta | None = None,
+        expires_in: float | timedelta | None = None,
+    ) -> Callable[[F], F]:
+        """Decorator for a handler or a task: a job that runs it is created at each tick of the crontab, or at each multiple of
+        `every` since 1970, by one of the processes that have this in their code and run jobs.
+
+        `cron`: five fields, or six with the seconds first, in the zone `timezone`. It needs the extra `steve-jobs[cron]`.
+        `every`: a timedelta of a second to 366 days. `type`: of the jobs; None: the task's, or module.qualname. The function
+        becomes the handler of the type, unless it is that already.
+        `payload`: of each job; for a task, its keyword arguments. `name`: of the schedule; None: the type.
+        `catch_up`: how late a tick that was missed still runs, a timedelta up to 366 days. All missed ticks run, the oldest
+        first; with `catch_up_latest` only the last. None: up to a minute late.
+        `overlap`: "skip": no job is created while the schedule's last one has not ended. "allow": one is. None: "skip", or
+        "allow" if all missed ticks are caught up. `jitter`: each job is due up to so many seconds after its tick, at random.
+        The others are those of `create`. A schedule has no `unique`: `overlap` is there for that.
+
+        Raises TypeError and ValueError, also for a name or a type that is taken. Raises SteveError if there is no cronsim.
+        """
+        when = When(cron, every, timezone, catch_up, catch_up_latest, overlap, jitter)
+        options = given(
+            queue=queue,
+            priority=priority,
+            max_attempts=max_attempts,
+            backoff_strategy=backoff_strategy,
+            tags=tags,
+            metadata=metadata,
+            timeout=timeout,
+            expires_in=expires_in,
+        )
+        job, registry, schedules = (type, payload), self._registry, self._schedules
+        cron_of = Cron(registry=registry, schedules=schedules, when=when, job=job, name=name, options=options)
+        return cron_of.decorator()
+
+    def set_schedule(
+        self,
+        name: str,
+        cron: str | None = None,
+        type: str | None = None,
+        payload: dict[str, Any] | None = None,
+        *,
+        every: timedelta | None = None,
+        timezone: str = "UTC",
+        catch_up: timedelta | None = None,
+        catch_up_latest: bool = False,
+        overlap: Overlap | None = None,
+        jitter: float | timedelta = 0,
+        queue: str | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        tags: Mapping[str, str | int] | None = None,
+        metadata: dict[str, Any] | None = None,
+        timeout: float | timedelta | None = None,
+        expires_in: float | timedelta | None = None,
+    ) -> Schedule:
+        """Store a schedule for the whole fleet, or replace the one of that name; any process that runs jobs fires it. The
+        arguments are those of `cron`.
+
+        One that says the same as before changes nothing. One with other ticks begins with its first tick from now on. It takes
+        the place of a schedule in code of the same name. A paused one stays paused. Raises TypeError, ValueError, SchemaError,
+        Unavailable and OutcomeUnknown.
+        """
+        when = When(cron, every, timezone, catch_up, catch_up_latest, overlap, jitter)
+        options = given(
+            queue=queue,
+            priority=priority,
+            max_attempts=max_attempts,
+            backoff_strategy=backoff_strategy,
+            tags=tags,
+            metadata=metadata,
+            timeout=timeout,
+            expires_in=expires_in,
+        )
+        return self._schedules.set(name, when, type, payload, options)
+
+    def remove_schedule(self, name: str) -> Schedule | None:
+        """Remove a stored schedule. Returns it as it was; None: there is none. Jobs that it has created stay. One that is in
+        the code of a process that runs comes back at once, so pause it instead. Raises as `set_schedule`."""
+        return self._schedules.remove(name)
+
+    def pause_schedule(self, name: str) -> Schedule:
+        """Fire nothing of this schedule until `resume_schedule`. What would have run meanwhile does not run later. Raises
+        LookupError if there is no such schedule, and as `set_schedule`."""
+        return self._schedules.pause(name, True)
+
+    def resume_schedule(self, name: str) -> Schedule:
+        """End a pause. Raises as `pause_schedule`."""
+        return self._schedules.pause(name, False)
+
+    def run_now(self, name: str) -> Job:
+        """Create a job of this schedule now, even if it is paused or its last job has not ended. Its `scheduled_for` is the
+        time of this call. Raises as `pause_schedule`."""
+        return self._schedules.run_now(name)
+
+    def schedules(self) -> list[Schedule]:
+        """All schedules, by name: those that are stored, those that processes have in their code, and those of this manager.
+        Raises SchemaError and Unavailable."""
+        return self._schedules.all()
 
     # -- handlers -------------------------------------------------------------------------------------------------------
 

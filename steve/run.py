@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from datetime import datetime
 from math import isfinite
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -103,6 +104,12 @@ class Run:
     def attempt(self) -> int:
         """The number of this attempt, counted from 1: that of the `Attempt` which `history()` will show."""
         return self.job.attempts
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """The tick for which a schedule has created this job, in the schedule's zone. None: no schedule has. A job that begins
+        late, or is tried again, still has the same: use it, and not the time of the run, to say which day or hour is meant."""
+        return _time_of(self.job.metadata.get("_scheduled_for"))
 
     @property
     def stopping(self) -> bool:
@@ -253,6 +260,15 @@ def end(run: Run) -> Completion | None:
 
 def _is_over(run: Run) -> bool:
     return run._is_over
+
+
+def _time_of(text: object) -> datetime | None:
+    """The time that metadata says; None if it says none."""
+    try:
+        at = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return None if at is None or at.utcoffset() is None else at
 
 
 def _finite(what: str, number: object) -> float:

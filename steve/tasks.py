@@ -49,7 +49,7 @@ class Task(Generic[P, R]):
     """
 
     def __init__(self, function: Callable[P, R], type: str | None, manager: TaskPort, options: Mapping[str, Any], /) -> None:
-        self.type = _qualified(function) if type is None else type
+        self.type = qualified(function) if type is None else type
         """The type of its jobs."""
         self._function = function
         self._manager = manager
@@ -169,7 +169,7 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _qualified(function: Callable[..., Any]) -> str:
+def qualified(function: Callable[..., Any]) -> str:
     """module.qualname. In a program that was started with `python -m`, `__main__` stands for the module that other processes
     import by its name."""
     try:

@@ -19,6 +19,7 @@ from steve._model import json as _json
 from steve._model.names import name_flaw
 from steve._model.settings import Settings
 from steve._model.terms import HandlerTerms, no_terms
+from steve._model.uids import ticks_at, uuid7
 from steve.errors import InvalidJob, shown
 from steve.job import Draft, Job, NewJob, Status, sealed
 from steve.retry import MAX_ATTEMPTS, STRATEGIES, RetryPolicy
@@ -34,8 +35,11 @@ TermsOf = Callable[[str], HandlerTerms | None]
 def checked(new: NewJob, settings: Settings, terms_of: TermsOf = no_terms) -> Insert:
     """The job to insert. What `new` leaves open is filled in from `terms_of(type)`, what was said when the handler of the type
     was registered, and then from `retry` of the settings. Raises InvalidJob."""
-    uid = uuid7(ticks_at(time.time_ns()), int.from_bytes(os.urandom(8), "big"))
-    return Insert(uid, _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry, terms_of))
+    return Insert(new_uid(), _payload(new.payload, settings.max_payload_bytes), _terms(new, settings.retry, terms_of))
+
+
+def new_uid() -> int:
+    return uuid7(ticks_at(time.time_ns()), int.from_bytes(os.urandom(8), "big"))
 
 
 def checked_many(
@@ -181,24 +185,6 @@ def as_job(
         None,  # progress
     )
     return sealed(draft)
-
-
-def uuid7(ticks: int, chance: int) -> int:
-    """A UUID version 7 (RFC 9562) as an integer: 48 bits of milliseconds, 12 bits of their fraction, 62 random bits.
-
-    The index of UUIDs in the order of time grows at one end. Random UUIDs would cost two to three times the WAL at a million
-    rows.
-
-    `ticks`: 4,096ths of a millisecond since 1970. `chance`: 64 bits of os.urandom. The default of the column uid makes the same
-    (0001_expand_job_attempt_process.sql), so that jobs made by plain SQL have their place among the others.
-    """
-    head = (ticks >> 12 & 0xFFFF_FFFF_FFFF) << 16 | 7 << 12 | ticks & 0xFFF
-    return head << 64 | 0b10 << 62 | chance >> 2
-
-
-def ticks_at(nanoseconds: int) -> int:
-    """The time in 4,096ths of a millisecond."""
-    return nanoseconds * 4096 // 1_000_000
 
 
 def _uids(clock: Callable[[], int]) -> Iterator[int]:

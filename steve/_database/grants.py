@@ -48,7 +48,7 @@ grant select, insert, update, delete on {schema}.progress to {role};
 grant select, insert, update, delete on {schema}.process to {role};
 grant select, insert, update, delete on {schema}.unique_window, {schema}.replacement to {role};
 grant select, insert, update (kept_at) on {schema}.duty to {role};
-grant select, insert, update, delete on {schema}.served, {schema}.waiter, {schema}.pause to {role};
+grant select, insert, update, delete on {schema}.served, {schema}.waiter, {schema}.pause, {schema}.schedule to {role};
 grant select, insert, update (done), delete on {schema}.audit to {role};
 """
 
@@ -63,7 +63,7 @@ grant select (job_uid, lease_no), insert, delete on {schema}.attempt to {role};
 
 _READ = """\
 grant select on {schema}.job, {schema}.attempt, {schema}.progress, {schema}.log, {schema}.process, {schema}.audit,
-  {schema}.pause, {schema}.served to {role};
+  {schema}.pause, {schema}.served, {schema}.schedule to {role};
 """
 
 

@@ -20,6 +20,7 @@ from steve._engine.parts import Parts
 from steve._engine.pools.pools import Pools
 from steve._engine.settle.awaited import Awaited
 from steve._engine.settle.commits import Commits
+from steve._engine.upkeep.scheduler import ScheduleBell
 from steve._engine.upkeep.threads import call_aside
 from steve._engine.work.running import AllRunning, log_stacks
 from steve._model import json as _json
@@ -40,6 +41,7 @@ class Engine:
         self.stopping = False
         self.awaited = Awaited()
         self.pauses = Pauses()
+        self.schedules = ScheduleBell()
         self.ending = Ending(process_id=process_id, shutdown_grace=settings.tuning.shutdown_grace)
         self._settings = settings
         self._own_threads = own_threads

@@ -1,5 +1,5 @@
-"""What users register with a manager, before it starts or while it runs: handlers, hooks, and listeners for jobs and for
-health."""
+"""What users register with a manager, before it starts or while it runs: handlers, schedules, hooks, and listeners for jobs and
+for health."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from steve._model.names import check_types
 from steve._model.settings import Settings
 from steve._model.terms import HandlerTerms
 from steve._runtime.hooks import Hooks
+from steve._schedules.in_code import SchedulesInCode
 
 H = TypeVar("H", bound=Handler)
 L = TypeVar("L", bound=Listener)
@@ -30,6 +31,7 @@ class Registry:
         self.stuck_listeners = StuckListeners()
         self.around = Hooks()
         self.around_thread = ThreadHooks()
+        self.schedules = SchedulesInCode()
         self._on_change: Callable[[], Callable[[], None] | None] = lambda: None
 
     def when_handlers_change(self, method: Callable[[], None]) -> None:
@@ -47,6 +49,7 @@ class Registry:
         self.stuck_listeners.reset_after_fork()
         self.around.reset_after_fork()
         self.around_thread.reset_after_fork()
+        self.schedules.reset_after_fork()
 
     def handler(self, type: str, terms: HandlerTerms | None = None) -> Callable[[H], H]:
         """As `JobManager.handler`."""

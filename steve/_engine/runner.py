@@ -26,6 +26,7 @@ from steve._model.process import ID_BITS
 from steve._model.settings import Settings
 from steve._runtime import fork
 from steve._runtime.log import logger
+from steve._runtime.weak_call import WeakCall
 from steve.errors import NotRunning, SteveError, Unavailable, shown
 from steve.health import Health
 from steve.presence import Pool
@@ -45,6 +46,7 @@ class Runner:
         """Called at the end of each `stop()` that has waited for the engines."""
         self._reset()
         registry.when_handlers_change(self._wake)
+        registry.schedules.on_change = WeakCall(self._schedules_changed)
         fork.register(self)
 
     def _reset(self) -> None:
@@ -225,6 +227,10 @@ class Runner:
         with uninterrupted():
             for engine in self.engines:
                 engine.wake()
+
+    def _schedules_changed(self) -> None:
+        for engine in self.engines:
+            engine.schedules.wake()
 
 
 def check_timeout(name: str, seconds: object) -> None:

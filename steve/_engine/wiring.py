@@ -18,6 +18,7 @@ was begun is settled and the listeners are told. The other threads are daemons:
     steve-scanner        the duties that use the database, which may take long; writes what runs leave behind
     steve-watcher        the health watch, whose listeners may be slow
     steve-heartbeat      the heartbeats, which go on while a last handler runs
+    steve-schedules      fires schedules; sleeps where there are none
     steve-maintenance    the duties that never wait for the database
     steve-deadlines      the timeouts; started by the first job that has one
 
@@ -31,6 +32,7 @@ The order of locks: a thread that holds one lock may take only those below it. E
                                  another pool only if that is free
     JobBuffer._giving_back       one thread gives back at a time
     Heartbeat._beating           one beat at a time; held across the statement
+    Scheduler._turning           one turn at a time; held across its statements
     LoopConnection: no lock      the locks above and the loops ensure that one thread at a time uses it
     StuckHandlers._fitting       the number of workers changes; held while slots open
     _Block._sending              one cancel of a handler's statement at a time; held while it is sent
@@ -77,9 +79,10 @@ from steve._engine.settle.settler import Settler
 from steve._engine.upkeep.abandonment import Abandonment
 from steve._engine.upkeep.health_watch import HealthWatch
 from steve._engine.upkeep.outage import Outage
-from steve._engine.upkeep.periodic import Periodic
+from steve._engine.upkeep.periodic import Duty, Periodic
 from steve._engine.upkeep.pruning import Pruning
 from steve._engine.upkeep.replacement import Replacement
+from steve._engine.upkeep.scheduler import Lender, Links, Scheduler, Scout
 from steve._engine.upkeep.threads import Threads
 from steve._engine.upkeep.windows import CleanWindows
 from steve._engine.work.completions import Completions
@@ -88,6 +91,8 @@ from steve._engine.work.running import AllRunning
 from steve._model.pools import PoolSpec
 from steve._model.presence import Presence
 from steve._model.settings import Settings
+from steve._schedules.database import DatabaseSchedules
+from steve._schedules.firing import Firing
 from steve.errors import SchemaError
 from steve.presence import Pool
 
@@ -307,6 +312,13 @@ def build(
         types=registry.handlers.types,
         tuning=tuning,
     )
+    scout = Scout(
+        connection=connections.scan,
+        statements=statements.schedules,
+        bell=engine.schedules,
+        is_listening=lambda: notifier is not None and notifier.is_listening,
+        tuning=tuning,
+    )
     scanner = Periodic(
         duties=[
             *duties.scans(),
@@ -316,11 +328,23 @@ def build(
             *expiry.duties(),
             *windows.duties(),
             *served.duties(),
+            *scout.duties(),
             *pruning.duties(),
             *recorder.duties(),
         ]
     )
+    engine.schedules.send_scout = lambda: scanner.soon(Duty("look for schedules", 0.0, scout.look))
     watcher = Periodic(duties=health_watch.duties())
+    lender = Lender(connections=callers)
+    schedules = DatabaseSchedules(connections=lender, statements=statements.schedules, notify=settings.notify)
+    firing = Firing(database=schedules, in_code=registry.schedules.all)
+    links = Links(
+        is_stopping=lambda: engine.stopping,
+        is_listening=lambda: notifier is not None and notifier.is_listening,
+        is_alone=lambda: liveness.heartbeat.processes == 1,
+        jobs_fired=duties.wake,
+    )
+    scheduler = Scheduler(firing=firing, lender=lender, bell=engine.schedules, links=links, outage=outage, tuning=tuning)
 
     def scan() -> None:
         scanner.run()
@@ -336,8 +360,9 @@ def build(
         Component("steve-settler", settler.run, None, daemon=False, vitals=settler.vitals),
         Component("steve-dispatcher", dispatcher.run, None, daemon=False),
     ]
+    notifier: Notifier | None = None
     if settings.notify:
-        notifier = Notifier(
+        notifier = hearing = Notifier(
             database=DatabaseListener(connection=connections.listen, statements=statements.notifications),
             claimer=duties,
             stand_back=duties.stand_back_seconds,
@@ -347,12 +372,13 @@ def build(
         )
 
         def listening() -> dict[str, object]:
-            return {"listening": None if connections.listen.route.has_pooler else notifier.is_listening}
+            return {"listening": None if connections.listen.route.has_pooler else hearing.is_listening}
 
         components.append(Component("steve-notifier", notifier.run, notifier.end, vitals=listening))
     components += [
         Component("steve-scanner", scan, scanner.end, vitals=duties.vitals),
         Component("steve-watcher", watcher.run, watcher.end),
+        Component("steve-schedules", scheduler.run, scheduler.end),
         # ends before the row of the process is deleted: a heartbeat would insert it again
         Component("steve-heartbeat", heartbeat.run, heartbeat.end, vitals=lambda: {"heartbeat_age": heartbeat.age()}),
         Component("steve-maintenance", periodic.run, periodic.end),

@@ -146,6 +146,18 @@ class Tuning:
     wait_stopping: float = 30.0
     """A handler may go on waiting for another job for this long after its manager was asked to stop."""
 
+    # Schedules
+    schedule_check: float = 60.0
+    """While there are schedules, a process looks at them at least this often, in case the database's clock was set..."""
+    schedule_blind: float = 30.0
+    """... and this often if no notification tells it of changes, whether there are schedules or not."""
+    schedule_spread: float = 0.008
+    """Processes look up to so many seconds after a tick, at random. So most of them find that another one has fired it."""
+    schedule_pause: float = 0.01
+    """When another process is firing a tick, this one looks again after this pause, which doubles each time..."""
+    schedule_pause_most: float = 1.0
+    """... up to this length: a transaction of a user's may have locked the row."""
+
     # Threads and health
     restart_pause: float = 0.1
     """A loop that failed begins again after this pause, which doubles with each further failure..."""

@@ -123,7 +123,7 @@ def test_a_job_that_has_not_begun_in_time(make_manager: MakeManager, manager: Jo
 
 def test_a_status_of_another_version(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
     job = manager.create("a")
-    conn.execute(f"alter table {schema}.job drop constraint job_status_check")
+    conn.execute(f"alter domain {schema}.job_status drop constraint job_status_check")
     conn.execute(f"update {schema}.job set status = 'dreaming'")
     assert 'its status "dreaming" is not known' in reason(manager, job, "unknown_status")
     assert manager.why(job).status == "dreaming"

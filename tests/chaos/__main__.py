@@ -32,6 +32,7 @@ from . import (  # noqa: F401 - the import registers their faults
     pauses,
     pools,
     rollout,
+    schedules,
     schemas,
     server,
     skew,

@@ -60,3 +60,16 @@ class CreatorOptions:
 @dataclass(frozen=True)
 class MigratorOptions:
     conninfo: str
+
+
+@dataclass(frozen=True)
+class TickerOptions:
+    conninfo: str
+    schema: str
+    start: str
+    """The time at which the hour begins that the process lives through, as an ISO text..."""
+    begun: float
+    """... when it began by the real clock, in seconds since 1970..."""
+    rate: float
+    """... and how many times as fast it goes by."""
+    minutes: int

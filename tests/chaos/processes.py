@@ -17,9 +17,9 @@ from pathlib import Path
 
 from tests.child import ANSWER_SECONDS, Child
 
-from .options import CreatorOptions, MigratorOptions, WorkerOptions
+from .options import CreatorOptions, MigratorOptions, TickerOptions, WorkerOptions
 
-Options = WorkerOptions | CreatorOptions | MigratorOptions
+Options = WorkerOptions | CreatorOptions | MigratorOptions | TickerOptions
 
 
 class Warden:

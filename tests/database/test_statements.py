@@ -30,6 +30,7 @@ from steve._database.statements.fleet import FleetStatements
 from steve._database.statements.jobs import Insert, JobStatements, Old, Options, Page, Terms
 from steve._database.statements.processes import ProcessStatements
 from steve._database.statements.records import Logged, Place, RecordStatements, Reported
+from steve._database.statements.schedules import Said, ScheduleStatements, Seen, Tick
 from steve._database.statements.script import Script
 from steve._database.statements.settlement import SettlementStatements
 from steve._database.statements.unique import UniqueStatements
@@ -124,6 +125,7 @@ class Planned:
         self.processes = ProcessStatements(script())
         self.records = RecordStatements(script())
         self.fleet = FleetStatements(script())
+        self.schedules = ScheduleStatements(script())
         self._script = script
         self._claims: dict[tuple[str, ...] | None, ClaimStatements] = {}
 
@@ -836,6 +838,44 @@ def test_where_nothing_is_paused_the_claim_is_the_statement_that_it_is_without_p
     assert name == "claim_jobs"
     assert "pause" not in script.text(name)
     assert not [one for one in parameters if "pause" in one]
+
+
+@pytest.mark.parametrize("rows", [1, 50_000])
+def test_the_statements_of_schedules_find_their_last_jobs_by_the_primary_key(
+    rows: int, filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    uids = filled(rows, "completed")
+    prepare_for_call(connection, Route())
+    for number in range(1_000):
+        conn.execute(
+            f"insert into {schema}.schedule (name, stored, version, every, timezone, latest, overlap, jitter, type, payload, "
+            "terms, last_tick, last_job) values (%s, true, '', '1 hour', 'UTC', false, 'skip', 0, 't', '{}', '{}', %s, %s)",
+            [f"s{number}", CLAIMED_AT, uids[number % len(uids)]],
+        )
+    job = Insert(7, "{}", Terms("default", "t", 0, 3, "exp", 2.0, 3600.0, 0.0, None, Options(metadata='{"_schedule": "s0"}')))
+    seen = [Seen(f"s{number}", "", True, CLAIMED_AT, uids[number % len(uids)], False) for number in range(200)]
+    ticks = [Tick(one.name, CLAIMED_AT, one, job._replace(uid_number=number)) for number, one in enumerate(seen)]
+    schedules = Planned(schema).schedules
+    for statistics in ("as empty", "freshly analysed"):
+        if statistics == "freshly analysed":
+            conn.execute(f"analyze {schema}.job, {schema}.schedule")
+        for plans in (
+            plans_of(schedules.find_schedules, connection, None),
+            plans_of(schedules.find_schedules, connection, ["s1"]),
+            plans_of(schedules.fire_schedules, connection, ticks, False),
+            plans_of(schedules.fire_schedules, connection, ticks[:1], False),
+        ):
+            if rows > 1:
+                assert_by_index(plans, statistics, bitmap=True)
+                assert {index for plan in plans for index in indexes(plan)} == {"job_pkey"}
+        said = Said(None, timedelta(hours=1), "UTC", None, False, "skip", 0.0, "t", "{}", "{}")
+        for plans in (
+            plans_of(partial(schedules.put_schedule, stored=True, now=None, notify=False), connection, "s1", said, "v"),
+            plans_of(partial(schedules.pause_schedule, notify=False), connection, "s1", True),
+            plans_of(partial(schedules.remove_schedule, notify=False), connection, "s1"),
+            plans_of(schedules.note_run, connection, "s1", uids[0], CLAIMED_AT),
+        ):
+            assert not [node for plan in plans for node in plan if node.get("Relation Name") in ("job", "attempt")]
 
 
 @pytest.mark.parametrize("status", ["pending", "running", "failed"])

@@ -1619,4 +1619,81 @@ MUTANTS = (
         "behaviour/test_why.py::test_a_table_is_locked",
         Edit("_database/statements/fleet.py", '{"patience": f"{seconds * 1000:.0f}ms"})', '{"patience": "20s"})'),
     ),
+    # -- schedules ----------------------------------------------------------------------------------------------------------
+    Mutant(
+        "Z1",
+        "a tick is fired again by a process that looked before another one has fired it",
+        "schedules/test_firing.py::test_a_schedule_that_changes_between_the_look_and_the_statement_is_left_alone",
+        Edit("_database/sql/fire_schedules.sql", "    and held.last_tick = due.last_tick\n", ""),
+    ),
+    Mutant(
+        "Z2",
+        "processes wait for each other at the full hour",
+        "schedules/test_firing.py::test_a_row_that_another_transaction_has_locked_is_passed_over",
+        Edit("_database/sql/fire_schedules.sql", "for no key update skip locked", "for no key update"),
+    ),
+    Mutant(
+        "Z3",
+        "a schedule is fired although it was paused after the look",
+        "schedules/test_firing.py::test_a_schedule_that_changes_between_the_look_and_the_statement_is_left_alone",
+        Edit("_database/sql/fire_schedules.sql", " and paused_at is null", ""),
+    ),
+    Mutant(
+        "Z4",
+        "a tick of a definition that has changed is fired",
+        "schedules/test_firing.py::test_a_schedule_that_changes_between_the_look_and_the_statement_is_left_alone",
+        Edit("_database/sql/fire_schedules.sql", "    and held.version = due.version\n", ""),
+    ),
+    Mutant(
+        "Z5",
+        "two jobs of a schedule run at once although it says overlap=skip",
+        "schedules/test_firing.py::test_overlapping_ticks_are_skipped_while_the_last_job_has_not_ended",
+        Edit("_database/sql/fire_schedules.sql", "  where not fired.is_running\n", ""),
+    ),
+    Mutant(
+        "Z6",
+        "a job that was run by hand after the look does not count for the overlap",
+        "schedules/test_firing.py::test_a_schedule_that_changes_between_the_look_and_the_statement_is_left_alone",
+        Edit("_database/sql/fire_schedules.sql", "    and held.last_job is not distinct from due.last_job\n", ""),
+    ),
+    Mutant(
+        "Z7",
+        "a schedule with other ticks fires for the past",
+        "schedules/test_firing.py::test_a_schedule_with_other_ticks_begins_anew_and_one_that_says_the_same_goes_on",
+        Edit(
+            "_database/sql/put_schedule.sql",
+            "else greatest(schedule.last_tick, excluded.last_tick)",
+            "else schedule.last_tick - interval '1 hour'",
+        ),
+    ),
+    Mutant(
+        "Z8",
+        "what was missed during a pause runs after it",
+        "schedules/test_firing.py::test_a_paused_schedule_fires_nothing_and_does_not_catch_up_the_pause",
+        Edit("_database/sql/pause_schedule.sql", "when %(paused)s or paused_at is null then", "when true then"),
+    ),
+    Mutant(
+        "Z9",
+        "a time that comes twice is two ticks of a schedule that goes by the clock",
+        "schedules/test_ticks.py::test_the_clocks_change_by_the_rule_of_the_crontab",
+        Edit("_schedules/ticks.py", "if self.crontab.is_real_time else", "if True else"),
+    ),
+    Mutant(
+        "Z10",
+        "ticks are lost when the clocks change",
+        "schedules/test_ticks.py::test_the_ticks_of_all_zones_are_those_of_an_independent_walk",
+        Edit("_schedules/ticks.py", "            return span.begin\n", "            continue\n"),
+    ),
+    Mutant(
+        "Z11",
+        "a tick is fired however late it is",
+        "schedules/test_firing.py::test_a_tick_is_fired_up_to_a_minute_late_and_not_later",
+        Edit("_schedules/definition.py", "return LATE if self.catch_up is None", "return EVERY_MOST if self.catch_up is None"),
+    ),
+    Mutant(
+        "Z12",
+        "during a deploy the old code and the new code write over each other's schedule for ever",
+        "schedules/test_firing.py::test_while_old_and_new_code_run_side_by_side_each_tick_is_fired_once",
+        Edit("_schedules/firing.py", "there.stored or self._written.get(name) == definition", "there.stored"),
+    ),
 )

@@ -215,3 +215,26 @@ create table {schema}.duty (
   name    text        primary key,
   kept_at timestamptz not null
 );
+
+-- What is to run on a clock. The process that moves `last_tick` creates the job of that tick, in the same statement
+-- (fire_schedules.sql).
+create table {schema}.schedule (
+  name         text        collate "C" primary key check (char_length(name) between 1 and 255),
+  stored       boolean     not null,                          -- false: it is in the code of processes, which write it here
+  version      text        not null,                          -- a digest of what stands in the columns from `cron` to `terms`
+  cron         text,
+  every        interval    check (every >= '1 second'),
+  timezone     text        not null,
+  catch_up     interval    check (catch_up > '0'),            -- how late a tick may be; null: a minute
+  latest       boolean     not null,                          -- of several ticks that are due, only the last one is fired
+  overlap      text        not null check (overlap in ('skip', 'allow')),
+  jitter       double precision not null check (jitter >= 0), -- seconds
+  type         text        collate "C" not null check (char_length(type) between 1 and 255),   -- these three: of its jobs
+  payload      jsonb       not null check (jsonb_typeof(payload) = 'object'),
+  terms        jsonb       not null check (jsonb_typeof(terms) = 'object'),
+  last_tick    timestamptz not null,                          -- no tick up to this moment is fired any more
+  last_run_at  timestamptz,                                   -- the tick of last_job
+  last_job     uuid,                                          -- the job that was created last, which may be deleted by now
+  paused_at    timestamptz,
+  check ((cron is null) <> (every is null))
+);

@@ -1,9 +1,9 @@
 """steve's statements, in a class for each subject.
 
 jobs.py, unique.py, control.py, bulk.py, audit.py, claims.py, settlement.py, completion.py, processes.py, notifications.py,
-waits.py, pauses.py, records.py, fleet.py and checks.py hold the classes; script.py holds the texts of the files in sql/ and
-sends them, and rows.py turns rows into values. A method takes the connection to use, sends a file of sql/ (usually the one of
-the same name) and returns values. It never ends a transaction that is open on the connection.
+waits.py, pauses.py, records.py, fleet.py, schedules.py and checks.py hold the classes; script.py holds the texts of the files
+in sql/ and sends them, and rows.py turns rows into values. A method takes the connection to use, sends a file of sql/ (usually
+the one of the same name) and returns values. It never ends a transaction that is open on the connection.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from steve._database.statements.notifications import NotificationStatements
 from steve._database.statements.pauses import PauseStatements
 from steve._database.statements.processes import ProcessStatements
 from steve._database.statements.records import RecordStatements
+from steve._database.statements.schedules import ScheduleStatements
 from steve._database.statements.script import Script
 from steve._database.statements.settlement import SettlementStatements
 from steve._database.statements.unique import UniqueStatements
@@ -47,6 +48,7 @@ class Statements(NamedTuple):
     checks: CheckStatements
     records: RecordStatements
     fleet: FleetStatements
+    schedules: ScheduleStatements
     schema: str
 
 
@@ -68,5 +70,6 @@ def statements_for(settings: Settings) -> Statements:
         checks=CheckStatements(script),
         records=RecordStatements(script),
         fleet=FleetStatements(script),
+        schedules=ScheduleStatements(script),
         schema=settings.schema,
     )

@@ -9,8 +9,7 @@ from steve._database.statements.script import Script
 INDEXES = [
     "job_pkey", "job_due", "job_ready", "job_suspect", "job_claimed", "job_unique", "job_tags", "job_expiry",
     "job_cancel_asked", "attempt_pkey", "progress_pkey", "log_pkey", "process_pkey",
-    "unique_window_pkey", "replacement_pkey", "audit_pkey", "duty_pkey", "waiter_pkey",
-    "pause_key",
+    "unique_window_pkey", "replacement_pkey", "audit_pkey", "duty_pkey", "waiter_pkey", "pause_key", "schedule_pkey",
 ]  # fmt: skip
 
 DEFAULTS = ["status", "attempts", "crashes", "lease_no", "created_at", "updated_at"]

@@ -47,7 +47,7 @@ class UniqueStatements:
         self, connection: Connection, jobs: Sequence[Insert], notify: bool, *, sparing: bool
     ) -> dict[int, Inserted]:
         """Insert the jobs whose keys are free. Returns what the database added to each of those, by the number of its uid."""
-        rows = self._send(connection, "insert_unique_jobs", _arrays(jobs), notify, sparing)
+        rows = self._send(connection, "insert_unique_jobs", arrays(jobs), notify, sparing)
         return {row[0].int: inserted_row(row[1:]) for row in rows}
 
     def replace_jobs(
@@ -58,7 +58,7 @@ class UniqueStatements:
         `keep`: for how many seconds the create may be sent again. Raises Refused with SQLSTATE 23505 if an earlier try has
         changed a job.
         """
-        rows = self._send(connection, "replace_jobs", _arrays(jobs) | {"keep": keep}, notify, sparing)
+        rows = self._send(connection, "replace_jobs", arrays(jobs) | {"keep": keep}, notify, sparing)
         return {row[0].int: Replaced(job_row(row[2:-1], duplicate=row[1]), not row[1]) for row in rows}
 
     def find_holder(self, connection: Connection, key: str) -> Job | None:
@@ -107,8 +107,8 @@ class UniqueStatements:
         return send(notify) if sparing else self._script.with_notification(connection, notify, send)
 
 
-def _arrays(jobs: Sequence[Insert]) -> dict[str, Any]:
-    """The parameters that make the rows of `given` in insert_unique_jobs.sql and replace_jobs.sql."""
+def arrays(jobs: Sequence[Insert]) -> dict[str, Any]:
+    """The parameters that make the rows of `given` in insert_unique_jobs.sql, replace_jobs.sql and fire_schedules.sql."""
     *terms, run_ats, options = zip(*(job.terms for job in jobs), strict=True)
     queues, types, priorities, max_attempts, strategies, bases, maxes, jitters = terms
     all_options = zip(*(one or _NONE for one in options), strict=True)
@@ -124,14 +124,14 @@ def _arrays(jobs: Sequence[Insert]) -> dict[str, Any]:
         "bases": _column(array, bases),
         "maxes": _column(array, maxes),
         "jitters": _column(array, jitters),
-        "run_ats": _column(_times, run_ats),
+        "run_ats": _column(times, run_ats),
         "delays": _column(array, delays),
         "keys": text_array(keys),
         "windows": _column(array, windows),
         "tags": _column(text_array, tags),
         "metadata": _column(text_array, metadata),
         "timeouts": _column(array, timeouts),
-        "expires_ats": _column(_times, expires_ats),
+        "expires_ats": _column(times, expires_ats),
         "expires_ins": _column(array, expires_ins),
     }
 
@@ -148,7 +148,7 @@ def _column(write: Callable[[Sequence[Any]], str], values: Sequence[Any]) -> str
     return "{}" if first is None else "{" + ",".join([write([first])[1:-1]] * len(values)) + "}"
 
 
-def _times(values: Sequence[datetime | None]) -> str:
+def times(values: Sequence[datetime | None]) -> str:
     return text_array([None if value is None else value.isoformat(" ") for value in values])
 
 

@@ -4,7 +4,8 @@ which holds back the vacuuming of the whole database.
 
 A notification is only a hint: it wakes the claimer, which looks for jobs itself. If a notification is lost, the next poll finds
 the job. A notification `cancel` names jobs that somebody asked to cancel; `liveness/cancels.py` finds them, too. A notification
-`wait` says that somebody waits for jobs to end: `settle/awaited.py`.
+`wait` says that somebody waits for jobs to end: `settle/awaited.py`. A notification `schedules` says that schedules have
+changed: `upkeep/scheduler.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from steve._database.loop_connection import LoopConnection
 from steve._database.statements.notifications import NotificationStatements
 from steve._engine.settle.awaited import Awaited
 from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.scheduler import ScheduleBell
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
 from steve._runtime.socket_wait import SocketWait
@@ -42,6 +44,7 @@ class HearingPort(Protocol):
     """The engine, as the notifier sees it."""
 
     awaited: Awaited
+    schedules: ScheduleBell
 
     def cancel_asked(self, uids: Collection[UUID]) -> None:
         """Somebody asked to cancel these jobs of any process."""
@@ -99,6 +102,7 @@ class Notifier:
                 self._backoff.reset()
                 self._claimer.wake(full_scan=True)  # notifications that were sent before are lost
                 self.is_listening = True
+                self._engine.schedules.ring()
                 self._read(descriptor)
             except DatabaseFailure as error:
                 self.is_listening = False
@@ -125,6 +129,8 @@ class Notifier:
             self._engine.awaited.hear(heard.awaited)
             if heard.cancels:
                 self._engine.cancel_asked(heard.cancels)
+            if heard.schedules:
+                self._engine.schedules.ring()
             if heard.wakes:
                 self._claimer.wake(full_scan="back" in heard.wakes)
 
@@ -138,6 +144,8 @@ class Heard(NamedTuple):
     """The payloads that wake the claimer."""
     awaited: float | None = None
     """For how many seconds somebody waits for jobs to end. None: they say nothing about that."""
+    schedules: bool = False
+    """Whether schedules have changed."""
 
 
 def sorted_payloads(payloads: Sequence[str]) -> Heard:
@@ -145,6 +153,7 @@ def sorted_payloads(payloads: Sequence[str]) -> Heard:
     cancels: list[UUID] = []
     wakes: list[str] = []
     awaited: float | None = None
+    schedules = False
     for payload in payloads:
         word, *more = payload.split(" ")
         if word == "cancel":
@@ -154,9 +163,11 @@ def sorted_payloads(payloads: Sequence[str]) -> Heard:
         elif word == "wait":
             for seconds in filter(str.isdecimal, more[:1]):
                 awaited = max(awaited or 0.0, float(seconds))
+        elif word == "schedules":
+            schedules = True
         else:
             wakes.append(payload)
-    return Heard(cancels, wakes, awaited)
+    return Heard(cancels, wakes, awaited, schedules)
 
 
 class DatabaseListener:

@@ -11,6 +11,7 @@ from steve._database.failures import Transient
 from steve._engine.claim.notifier import Notifier, sorted_payloads
 from steve._engine.settle.awaited import Awaited
 from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.scheduler import ScheduleBell
 from steve._model.tuning import Tuning
 from tests.conftest import until
 from tests.engine.claim.harness import TUNING
@@ -22,6 +23,7 @@ class FakeListener:
     def __init__(self, tuning: Tuning = TUNING) -> None:
         self.did: list[str] = []
         self.awaited = Awaited(clock=lambda: 100.0)
+        self.schedules = ScheduleBell()
         self.has_pooler = False
         self.errors: list[Exception] = []
         """What the next reads raise, the last one first."""
@@ -130,7 +132,7 @@ def test_that_somebody_waits_for_jobs_is_handed_on_and_wakes_nobody(listener: Fa
 def test_payloads_are_sorted_and_what_is_no_uid_or_number_is_left_out(
     payloads: list[str], cancels: list[int], wakes: list[str], awaited: float | None
 ) -> None:
-    assert sorted_payloads(payloads) == ([UUID(int=number) for number in cancels], wakes, awaited)
+    assert sorted_payloads(payloads)[:3] == ([UUID(int=number) for number in cancels], wakes, awaited)
 
 
 def test_it_stands_back_before_it_reads_for_as_long_as_the_claimer_says(listener: FakeListener) -> None:
@@ -157,3 +159,8 @@ def test_behind_a_pooler_it_says_so_and_ends(caplog: pytest.LogCaptureFixture) -
     assert "no notification comes through the connection pooler" in caplog.text
     assert not listener.notifier.is_listening
     assert listener.did == ["close"]
+
+
+def test_a_change_of_schedules_rings_their_bell_and_wakes_nobody() -> None:
+    assert sorted_payloads(["schedules", "schedules"]) == ([], [], None, True)
+    assert sorted_payloads(["", "back"]) == ([], ["", "back"], None, False)
