@@ -2,8 +2,8 @@
 
 Start reading at manager.py, the front door: it holds JobManager, whose methods call _client/ or _engine/. The other files
 beside this one hold the public values: job.py (Job, Progress, LogLine, Attempt, NewJob), creation.py (Creation), retry.py
-(RetryPolicy), run.py (Run: what a handler sees of its own run), report.py (StopReport, Changed), health.py (Health), errors.py,
-and tasks.py (Task: a function that jobs call).
+(RetryPolicy), run.py (Run: what a handler sees of its own run), report.py (StopReport, Changed), health.py (Health), stats.py
+(Stats), errors.py, and tasks.py (Task: a function that jobs call).
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
@@ -13,7 +13,7 @@ A folder imports only from folders named before it in this list, except that _en
     _database/    everything about PostgreSQL: connections, statements, migrations, rights, the meaning of errors
     _client/      what callers ask for: create, find, control, prune, migrate
     _engine/      what works between start() and stop(): wiring.py first, then claim/ work/ settle/ events/
-                  records/ liveness/ upkeep/
+                  records/ figures/ liveness/ upkeep/
     _waits/       wait, wait_all and future: one thread that waits for jobs to end
 
 cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other program would.
@@ -53,6 +53,7 @@ from steve.manager import JobManager
 from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run, current_run
+from steve.stats import Count, LaneStats, QueueLatency, Stats, Times
 from steve.tasks import Task
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "Cancel",
     "Cancelled",
     "Changed",
+    "Count",
     "Crashed",
     "Creation",
     "Expired",
@@ -74,6 +76,7 @@ __all__ = [
     "JobFailed",
     "JobGone",
     "JobManager",
+    "LaneStats",
     "LeaseLost",
     "LogLine",
     "NewJob",
@@ -81,11 +84,13 @@ __all__ = [
     "NotRunning",
     "OutcomeUnknown",
     "Progress",
+    "QueueLatency",
     "Retry",
     "RetryPolicy",
     "Run",
     "SchemaError",
     "Snooze",
+    "Stats",
     "Status",
     "SteveError",
     "StopReport",
@@ -93,6 +98,7 @@ __all__ = [
     "Task",
     "TimeLimit",
     "TimedOut",
+    "Times",
     "Unavailable",
     "__version__",
     "current_run",

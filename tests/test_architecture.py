@@ -15,7 +15,7 @@ TITLE = ast.parse((STEVE / "__init__.py").read_text())
 # From the bottom up. A part imports only from lower floors, so _client and _engine, which share one, cannot import each other.
 # The values on the first floor may.
 FLOORS = [
-    {"errors", "job", "creation", "retry", "health", "report", "run", "_version"},  # the values that users name
+    {"errors", "job", "creation", "retry", "health", "report", "run", "stats", "_version"},  # the values that users name
     {"_model"},
     {"_runtime"},
     {"_database"},

@@ -9,6 +9,7 @@ four stages:
 Beside the stages:
 
     records/     keeps and writes what runs leave behind: progress and log lines
+    figures/     counts what became of jobs, for `stats()`
     liveness/    heartbeats, and the rescue of jobs whose process died
     upkeep/      what all the others share: supervised threads, periodic duties, backpressure, outages, the watch over health
 

@@ -28,7 +28,7 @@ The order of locks: a thread that holds one lock may take only those below it. E
     _Block._sending              one cancel of a handler's statement at a time; held while it is sent
     Turns._counting, RunSignals._changed, ClaimSchedule._expecting, SettleQueue._weighing, Outage._lock,
     Threads._counting, Backpressure._lock, CopyOnWrite._lock, Watchdog._lock, Deadlines._changed, Limit._lock, Window._lock,
-    AttemptLog._changing
+    AttemptLog._changing, Figures._counting
                                  held to move data; no other lock is taken under one of these
 """
 
@@ -53,6 +53,10 @@ from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.engine import Engine
 from steve._engine.events.dispatcher import Dispatcher
 from steve._engine.events.on_done import ForgetEndedElsewhere
+from steve._engine.figures.figures import Figures
+from steve._engine.figures.latency import QueueLatencies
+from steve._engine.figures.merging import MergeFigures
+from steve._engine.figures.writer import FigureWriter
 from steve._engine.liveness.cancels import AskedCancels
 from steve._engine.liveness.database import DatabaseLiveness
 from steve._engine.liveness.liveness import Liveness
@@ -60,7 +64,7 @@ from steve._engine.parts import Component, Parts
 from steve._engine.records.recorder import Recorder
 from steve._engine.records.records import Records
 from steve._engine.registry import Registry
-from steve._engine.settle.commits import Commits
+from steve._engine.settle.commits import AfterCommit, Commits
 from steve._engine.settle.database import DatabaseSettlement
 from steve._engine.settle.queue import SettleQueue
 from steve._engine.settle.settler import Settler
@@ -136,6 +140,11 @@ def build(
         tuning=tuning,
     )
 
+    figures = Figures(tuning=tuning)
+    figure_writer = FigureWriter(
+        figures=figures, statements=statements, connection=connections.scan, process_id=registered.id, tuning=tuning
+    )
+
     # events and settle, which claim and work feed
     dispatcher = Dispatcher(
         listeners=registry.listeners,
@@ -152,7 +161,7 @@ def build(
         listeners=registry.listeners,
         dispatcher=dispatcher,
         doubt_tables=lambda: liveness.doubt_tables(),
-        records=records,
+        after=AfterCommit(records, figures),
     )
     queue = SettleQueue(tuning=tuning)
     settlement = DatabaseSettlement(
@@ -253,6 +262,14 @@ def build(
     replacement = Replacement(threads=threads, turns=turns, doubt_everything=liveness.doubt_everything, tuning=tuning)
     abandonment = Abandonment(connections=connections, is_anything_owed=engine.ending.is_anything_owed, tuning=tuning)
     give_back_old = Duty("give back old jobs", tuning.buffer_age / 4, claimer.buffer.give_back_old)
+    merging = MergeFigures(statements=statements, connection=connections.scan, tuning=tuning)
+    latencies = QueueLatencies(
+        listeners=registry.latency_listeners,
+        statements=statements.stats,
+        connection=connections.scan,
+        soon=lambda duty: watcher.soon(duty),
+        tuning=tuning,
+    )
     periodic = Periodic(duties=[give_back_old, *abandonment.duties(), *replacement.duties()], on_stop=engine.ending.on_stop)
     windows = CleanWindows(statements=statements.unique, connection=connections.scan, tuning=tuning)
     scanner = Periodic(
@@ -265,12 +282,16 @@ def build(
             *windows.duties(),
             *pruning.duties(),
             *recorder.duties(),
+            *figure_writer.duties(),
+            *merging.duties(),
+            *latencies.duties(),
         ]
     )
     watcher = Periodic(duties=health_watch.duties())
 
     def scan() -> None:
         scanner.run()
+        figure_writer.write()  # all jobs are settled by now
         recorder.write_logs()  # of runs whose outcomes were dropped, or that these tables have not taken before
         connections.scan.close()
 

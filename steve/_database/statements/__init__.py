@@ -1,8 +1,8 @@
 """steve's statements, in a class for each subject.
 
 jobs.py, unique.py, control.py, bulk.py, audit.py, claims.py, settlement.py, completion.py, processes.py, notifications.py,
-waits.py, records.py and checks.py hold the classes; script.py holds the texts of the files in sql/ and sends them, and rows.py
-turns rows into values. A method takes the connection to use, sends a file of sql/ (usually the one of the same name) and
+waits.py, records.py, stats.py and checks.py hold the classes; script.py holds the texts of the files in sql/ and sends them,
+and rows.py turns rows into values. A method takes the connection to use, sends a file of sql/ (usually the one of the same name) and
 returns values. It never ends a transaction that is open on the connection.
 """
 
@@ -22,6 +22,7 @@ from steve._database.statements.processes import ProcessStatements
 from steve._database.statements.records import RecordStatements
 from steve._database.statements.script import Script
 from steve._database.statements.settlement import SettlementStatements
+from steve._database.statements.stats import StatStatements
 from steve._database.statements.unique import UniqueStatements
 from steve._database.statements.waits import WaitStatements
 from steve._model.settings import Settings
@@ -43,6 +44,7 @@ class Statements(NamedTuple):
     waits: WaitStatements
     checks: CheckStatements
     records: RecordStatements
+    stats: StatStatements
     schema: str
 
 
@@ -62,5 +64,6 @@ def statements_for(settings: Settings) -> Statements:
         waits=WaitStatements(script),
         checks=CheckStatements(script),
         records=RecordStatements(script),
+        stats=StatStatements(script),
         schema=settings.schema,
     )

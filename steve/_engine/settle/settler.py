@@ -84,6 +84,9 @@ class CommitPort(Protocol):
     def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
         """After the commit."""
 
+    def on_group_settled(self, verdicts: Sequence[Verdict]) -> None:
+        """All of a group that `on_settled` was called for. After the commit."""
+
     def on_dropped(self) -> None:
         """A verdict was not written, because this process does not hold the job any more."""
 
@@ -208,10 +211,11 @@ class Settler:
         self._outage.worked(LOOP)
         self._backoff.reset()
         self._refused = 0
+        settled: list[Verdict] = []
         for place, verdict in enumerate(group, 1):
             self._open.popleft()
             if place in landed:
-                self._on_settled(verdict, landed[place])
+                settled.append(self._on_settled(verdict, landed[place]))
             elif place in locked:
                 self.aside.add(self._postponed.entry(verdict, self._open_since, doubtful))
             elif not doubtful or verdict.counts:
@@ -220,12 +224,14 @@ class Settler:
                 self._commits.on_dropped()
             # Otherwise a try whose reply was lost may have written the verdict. Nothing can tell, because an attempt that does
             # not count leaves no row in the log. No listener is told of such an attempt anyway.
+        self._commits.on_group_settled(settled)
 
-    def _on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
+    def _on_settled(self, verdict: Verdict, settled: Settled | None) -> Verdict:
         if settled is not None and settled.cancelled is not None and verdict.status is not Status.CANCELLED:
             verdict = verdict.cancelled(settled.cancelled)
             _log(logging.INFO, "job %s was to be cancelled, and is: attempt %d was its last", verdict)
         self._commits.on_settled(verdict, settled)
+        return verdict
 
     def _look_closer(self, group: Sequence[Verdict], error: Exception, doubtful: bool) -> None:
         """PostgreSQL does not take this group. Halve it until the refused verdict is alone. If an older row of the log is in

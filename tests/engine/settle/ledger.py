@@ -131,6 +131,9 @@ class Ledger:
         self.failing.append(self.outage.now()[0])
         self.told.append(verdict)
 
+    def on_group_settled(self, verdicts: Sequence[Verdict]) -> None:
+        self.counted += verdicts
+
     def on_dropped(self) -> None:
         self.dropped += 1
 
