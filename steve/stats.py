@@ -12,8 +12,8 @@ from typing import NamedTuple, TypedDict
 from steve.job import Status
 
 BOUNDS: tuple[float, ...] = tuple(0.001 * 2 ** (step / 2) for step in range(54))
-"""The bounds of the buckets in which times are counted, in seconds: from a millisecond to a day, each 1.41 times the one before.
-The first bucket is below the first bound, and the last one above the last."""
+"""The bounds of the buckets in which times are counted, in seconds: from a millisecond to a day, each 1.41 times the one
+before. The first bucket is below the first bound, and the last one above the last."""
 
 _FIRST = 0.0005
 """The percentile that lies in the first bucket, in seconds."""
@@ -62,8 +62,11 @@ class Times:
         return self.seconds / self.count if self.count else None
 
     def percentile(self, percent: float) -> float | None:
-        """The time that `percent`, 0 to 100, of the times did not exceed: the middle of its bucket. So from a millisecond to a day
-        it is off by at most 19%. Below a millisecond it is 0.0005. None: there was none. Raises TypeError and ValueError."""
+        """The time that `percent`, 0 to 100, of the times did not exceed: the middle of its bucket.
+
+        So from a millisecond to a day it is off by at most 19%. Below a millisecond it is 0.0005. None: there was none. Raises
+        TypeError and ValueError.
+        """
         if isinstance(percent, bool) or not isinstance(percent, int | float):
             raise TypeError(f"percent must be a number, not {type(percent).__name__}")
         if not 0 <= percent <= 100:

@@ -24,7 +24,7 @@ _ENDS_BELOW = 0.5
 class LatencyWatch:
     """One listener, and whether it was told that jobs wait for too long. Compared by identity: a function may listen twice."""
 
-    def __init__(self, over: float, queue: str | None, callback: LatencyListener) -> None:
+    def __init__(self, *, over: float, queue: str | None, callback: LatencyListener) -> None:
         self.over = over
         self.queue = queue
         self.callback = callback
@@ -50,7 +50,8 @@ class LatencyListeners:
         """Raises TypeError and ValueError."""
         if not callable(callback):
             raise TypeError(f"a listener must be callable, not {type(callback).__name__}")
-        mine = LatencyWatch(*check(over, queue), callback)
+        seconds, name = check(over, queue)
+        mine = LatencyWatch(over=seconds, queue=name, callback=callback)
         self._entries.replace(lambda entries: (*entries, mine))
         return Subscription(
             lambda: self._entries.replace(lambda entries: tuple(entry for entry in entries if entry is not mine))

@@ -1,7 +1,8 @@
 """Writes what the figures have counted. A duty of the scanner's thread, every ten seconds; also when the engine ends.
 
 The statement adds to rows, so it must not be carried out twice. If its reply is lost, the next turn asks whether its
-transaction was committed. Until then nothing more is written, and what is counted meanwhile waits in memory, in no more lanes than ever.
+transaction was committed. Until then nothing more is written, and what is counted meanwhile waits in memory, in no more lanes
+than ever.
 """
 
 from __future__ import annotations

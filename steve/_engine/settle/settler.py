@@ -215,7 +215,9 @@ class Settler:
         for place, verdict in enumerate(group, 1):
             self._open.popleft()
             if place in landed:
-                settled.append(self._on_settled(verdict, landed[place]))
+                written = _as_written(verdict, landed[place])
+                self._commits.on_settled(written, landed[place])
+                settled.append(written)
             elif place in locked:
                 self.aside.add(self._postponed.entry(verdict, self._open_since, doubtful))
             elif not doubtful or verdict.counts:
@@ -225,13 +227,6 @@ class Settler:
             # Otherwise a try whose reply was lost may have written the verdict. Nothing can tell, because an attempt that does
             # not count leaves no row in the log. No listener is told of such an attempt anyway.
         self._commits.on_group_settled(settled)
-
-    def _on_settled(self, verdict: Verdict, settled: Settled | None) -> Verdict:
-        if settled is not None and settled.cancelled is not None and verdict.status is not Status.CANCELLED:
-            verdict = verdict.cancelled(settled.cancelled)
-            _log(logging.INFO, "job %s was to be cancelled, and is: attempt %d was its last", verdict)
-        self._commits.on_settled(verdict, settled)
-        return verdict
 
     def _look_closer(self, group: Sequence[Verdict], error: Exception, doubtful: bool) -> None:
         """PostgreSQL does not take this group. Halve it until the refused verdict is alone. If an older row of the log is in
@@ -297,6 +292,15 @@ class Settler:
 
     def _is_past_deadline(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
+
+
+def _as_written(verdict: Verdict, settled: Settled | None) -> Verdict:
+    """What became of the job: somebody may have asked to cancel it."""
+    if settled is None or settled.cancelled is None or verdict.status is Status.CANCELLED:
+        return verdict
+    verdict = verdict.cancelled(settled.cancelled)
+    _log(logging.INFO, "job %s was to be cancelled, and is: attempt %d was its last", verdict)
+    return verdict
 
 
 def _can_be_written(database: SettlePort, verdict: Verdict) -> bool:
