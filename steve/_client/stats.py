@@ -41,7 +41,8 @@ class StatsReader:
             with atomic(connection):
                 begun = self._statements.begin_stats(connection)
                 until = begun.at if ask.until is None else min(ask.until, begun.at)
-                since = max(until - ask.over if ask.since is None else min(ask.since, until), begun.at - KEPT_LONGEST)
+                since = until - ask.over if ask.since is None else ask.since
+                since = min(max(since, begun.at - KEPT_LONGEST), until)
                 open_lanes, pending = self._read_open(connection, ask, begun)
                 ended = self._statements.sum_stat(connection, ask, since, until, begun.at)
         except Transient as error:

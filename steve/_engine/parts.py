@@ -9,6 +9,7 @@ from steve._database.loop_connection import LoopConnections
 from steve._database.statements.processes import ProcessStatements
 from steve._engine.claim.claimer import Claimer
 from steve._engine.events.dispatcher import Dispatcher
+from steve._engine.figures.writer import FigureWriter
 from steve._engine.liveness.liveness import Liveness
 from steve._engine.settle.commits import Commits
 from steve._engine.settle.queue import SettleQueue
@@ -58,3 +59,4 @@ class Parts(NamedTuple):
     replacement: Replacement
     abandonment: Abandonment
     outage: Outage
+    figure_writer: FigureWriter

@@ -24,6 +24,7 @@ The order of locks: a thread that holds one lock may take only those below it. E
     Claimer._claiming            one claim at a time; held across the statement
     JobBuffer._giving_back       one thread gives back at a time
     Heartbeat._beating           one beat at a time; held across the statement
+    FigureWriter._writing        one write at a time; held across the statement
     LoopConnection: no lock      the locks above and the loops ensure that one thread at a time uses it
     _Block._sending              one cancel of a handler's statement at a time; held while it is sent
     Turns._counting, RunSignals._changed, ClaimSchedule._expecting, SettleQueue._weighing, Outage._lock,
@@ -291,7 +292,6 @@ def build(
 
     def scan() -> None:
         scanner.run()
-        figure_writer.write()  # all jobs are settled by now
         recorder.write_logs()  # of runs whose outcomes were dropped, or that these tables have not taken before
         connections.scan.close()
 
@@ -341,6 +341,7 @@ def build(
             replacement=replacement,
             abandonment=abandonment,
             outage=outage,
+            figure_writer=figure_writer,
         )
     )
     return engine

@@ -58,7 +58,8 @@ def test_each_end_counts_once_and_a_stop_writes_the_rest(make_manager: MakeManag
     }
     assert stats.counts["default", "good", "completed"] == 200
     assert stats.counts["default", "bad", "failed"] == 10
-    assert stats.total(type="good").run.count == stats.total(type="good").wait.count == 200
+    assert stats.total(type="good").run.count == 200
+    assert abs(stats.total(type="good").wait.count - 200) <= 40, "of a large group only some are measured"
     assert stats.throughput == pytest.approx(201 / stats.seconds)
     assert [row["count"] for row in stats.preview()] == [0, 0, 201, 11, 0]
 

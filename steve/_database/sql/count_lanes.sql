@@ -19,7 +19,8 @@ with recursive lane as (
     order by queue, type, priority, run_at, uid
     limit 1
   ) as next
-  where lane.number < %(lanes)s and lane.queue <= coalesce(%(queue)s::pg_catalog.text, lane.queue), share as materialized (
+  where lane.number < %(lanes)s and lane.queue <= coalesce(%(queue)s::pg_catalog.text, lane.queue)
+), share as materialized (
   select greatest(%(most)s / greatest(pg_catalog.count(*), 1), 1) as most
   from lane
 )
@@ -35,6 +36,6 @@ cross join lateral (
     from only {schema}.job
     where status = 'pending' and queue = lane.queue and type = lane.type and priority = lane.priority
     limit share.most
-  ) as some
+  ) as counted
 ) as looked_at
 where lane.queue = coalesce(%(queue)s::pg_catalog.text, lane.queue)

@@ -7,6 +7,7 @@ than ever.
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 from steve._database.execute import atomic
@@ -36,20 +37,26 @@ class FigureWriter:
         self._connection = connection
         self._process_id = process_id
         self._tuning = tuning
+        self._writing = threading.Lock()  # one write at a time, since the end of the engine does not wait for the duty's
         self._in_doubt: _Sent | None = None
         self._has_failed = False
 
     def duties(self) -> list[Duty]:
         return [Duty("write figures", self._tuning.stat_every, self.write)]
 
-    def write(self) -> None:
-        """Write what was counted since the last time. If nothing was, ask the database nothing."""
+    def write(self, connection: LoopConnection | None = None) -> None:
+        """Write what was counted since the last time. If nothing was, ask the database nothing. `connection`: one that the
+        calling thread may use; None: the scanner's."""
+        with self._writing:
+            self._write_on(self._connection if connection is None else connection)
+
+    def _write_on(self, line: LoopConnection) -> None:
         counted: dict[Lane, LaneFigures] = {}
         try:
             if self._in_doubt is not None:
-                self._connection.call(self._settle_doubt)
+                line.call(self._settle_doubt)
             if counted := self._figures.take():
-                self._connection.call(lambda ours: self._write(ours, counted))
+                line.call(lambda ours: self._write(ours, counted))
             self._has_failed = False
         except DatabaseFailure as error:
             if self._in_doubt is None or self._in_doubt.counted is not counted:

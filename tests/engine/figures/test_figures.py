@@ -77,6 +77,17 @@ def test_the_wait_is_from_the_due_time_to_the_begin_of_the_run() -> None:
     assert figures.take()["default", "a"].wait_seconds == pytest.approx(3.0)
 
 
+def test_of_a_large_group_some_stand_for_the_others() -> None:
+    """The runs are counted all the same."""
+    figures = Figures(tuning=Tuning())
+    for _ in range(50):
+        figures.settled([verdict(type=f"t{number % 8}", due_before=1.0) for number in range(400)])
+    lanes = figures.take().values()
+    assert sum(sum(lane.run) for lane in lanes) == sum(sum(lane.wait) for lane in lanes) == 20_000
+    assert sum(lane.wait_seconds for lane in lanes) == pytest.approx(20_000.0)
+    assert len([lane for lane in lanes if sum(lane.wait)]) > 4, "though the jobs come in a rhythm"
+
+
 def test_times_lie_in_their_buckets_and_add_up() -> None:
     figures = Figures(tuning=Tuning())
     figures.settled([verdict(seconds=seconds) for seconds in (0.0, 0.0009, 0.001, 0.0013, 1e9)])
