@@ -4,7 +4,7 @@ Start reading at manager.py, the front door: it holds JobManager, whose methods 
 beside this one hold the public values: job.py (Job, Progress, LogLine, Attempt, NewJob), creation.py (Creation), retry.py
 (RetryPolicy), pause.py (Pause), schedule.py (Schedule), run.py (Run: what a handler sees of its own run), report.py
 (StopReport, Changed), health.py (Health), presence.py (Process, Pool, RunningJob: what the fleet is at), why.py (Why, Reason),
-errors.py, and tasks.py (Task: a function that jobs call); _cron.py is the decorator `manager.cron`.
+stats.py (Stats), errors.py, and tasks.py (Task: a function that jobs call); _cron.py is the decorator `manager.cron`.
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
@@ -15,7 +15,7 @@ A folder imports only from folders named before it in this list, except that _en
     _schedules/   what runs on a clock: the ticks of schedules, and how processes fire them
     _client/      what callers ask for: create, find, control, prune, migrate
     _engine/      what works between start() and stop(): wiring.py first, then claim/ work/ settle/ events/
-                  records/ liveness/ upkeep/
+                  records/ figures/ liveness/ upkeep/
     _waits/       wait, wait_all and future: one thread that waits for jobs to end
 
 cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other program would.
@@ -58,6 +58,7 @@ from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run, current_run
 from steve.schedule import Schedule
+from steve.stats import Count, LaneStats, QueueLatency, Stats, Times
 from steve.tasks import Task
 from steve.why import Reason, Why
 
@@ -68,6 +69,7 @@ __all__ = [
     "Cancel",
     "Cancelled",
     "Changed",
+    "Count",
     "Crashed",
     "Creation",
     "Expired",
@@ -80,6 +82,7 @@ __all__ = [
     "JobFailed",
     "JobGone",
     "JobManager",
+    "LaneStats",
     "LeaseLost",
     "LogLine",
     "NewJob",
@@ -90,6 +93,7 @@ __all__ = [
     "Pool",
     "Process",
     "Progress",
+    "QueueLatency",
     "Reason",
     "Retry",
     "RetryPolicy",
@@ -98,6 +102,7 @@ __all__ = [
     "Schedule",
     "SchemaError",
     "Snooze",
+    "Stats",
     "Status",
     "SteveError",
     "StopReport",
@@ -105,6 +110,7 @@ __all__ = [
     "Task",
     "TimeLimit",
     "TimedOut",
+    "Times",
     "Unavailable",
     "Why",
     "__version__",

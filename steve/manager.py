@@ -19,10 +19,12 @@ from steve._client.fleet import Fleet
 from steve._client.logs import Logs
 from steve._client.pauses import Pausing
 from steve._client.schedules import Schedules, When
+from steve._client.stats import StatsReader
 from steve._cron import Cron
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
 from steve._engine.events.health_listeners import HealthListener
+from steve._engine.events.latency_listeners import LatencyListener
 from steve._engine.events.listeners import Listener
 from steve._engine.events.stuck_listeners import StuckListener
 from steve._engine.for_callers import ForCallers
@@ -51,6 +53,7 @@ from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run
 from steve.schedule import Overlap, Schedule
+from steve.stats import Stats
 from steve.tasks import ErrorTypes, Task, given
 from steve.why import Why
 
@@ -152,6 +155,7 @@ class JobManager:
         calls = Calls(connections=connections, statements=statements, settings=settings)
         self._fleet = Fleet(calls=calls, statements=statements.fleet, tuning=_tuning, find_pauses=statements.pauses.list_pauses)
         self._logs = Logs(calls=calls, statements=statements.records, tuning=_tuning)
+        self._stats = StatsReader(calls=calls, statements=statements.stats, tuning=_tuning)
         told, audit = ForCallers(runner=self._runner, registry=self._registry), self._audit
         self._control = Control(calls=calls, statements=statements, notify=notify, told=told, audit=audit)
         in_code, check = self._registry.schedules, self._client.check
@@ -488,6 +492,27 @@ class JobManager:
         return self._client.fetch_all(
             status, type=type, queue=queue, tags=tags, limit=limit, before=before, connection=connection
         )
+
+    def stats(
+        self,
+        over: float | timedelta | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        queue: str | None = None,
+        type: str | None = None,
+    ) -> Stats:
+        """How many jobs there are of each queue, type and status, how long due jobs have waited, and how the jobs went that
+        ended in a span of time: throughput, failures, retries, run and wait times. It works in any process.
+
+        `over`: how long the span is, in seconds or as a timedelta; None: an hour. `since`: its begin, instead. `until`: its
+        end; None: now. Both are aware datetimes. The span begins at a full minute, ten minutes or hour. Figures are kept for
+        30 days. `queue`, `type`: only of these; None: of all.
+        It counts at most 100,000 pending and 100,000 running jobs; if there are more, a count is the least number: see `Count`.
+        Processes write what they have counted every ten seconds. Raises TypeError, ValueError, SchemaError, and Unavailable,
+        also when a statement takes longer than two seconds.
+        """
+        return self._stats.stats(over, since, until, queue, type)
 
     def prune(
         self,
@@ -1062,6 +1087,18 @@ class JobManager:
         """Call `callback(job)` once for each job whose handler has not returned `stuck_after` seconds past its deadline; see
         `health()`. Returns a function that removes the listener, and that is also a context manager. Raises TypeError."""
         return self._registry.stuck_listeners.add(callback)
+
+    def on_queue_latency(
+        self, over: float | timedelta = 30.0, queue: str | None = None, callback: LatencyListener | None = None
+    ) -> Any:
+        """Call `callback(latency)` when jobs of that queue (None: of any) have been due for longer than `over` seconds, and
+        once more when no job has been due for half as long. See `QueueLatency`.
+
+        Each started manager checks this every five seconds and calls its own listeners, on the thread that calls those of
+        `on_unhealthy`. What a listener raises is logged. Returns a function that removes the listener, and that is also a
+        context manager. Without `callback`, returns a decorator. Raises TypeError and ValueError.
+        """
+        return self._registry.listen_to_latency(over, queue, callback)
 
     def on_healthy(self, callback: W) -> W:
         """Call `callback(health)` once when the manager does its work again. May be used as a decorator."""

@@ -25,6 +25,7 @@ FLOORS = [
         "presence",
         "report",
         "run",
+        "stats",
         "schedule",
         "why",
         "_version",

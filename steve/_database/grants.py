@@ -48,7 +48,8 @@ grant select, insert, update, delete on {schema}.progress to {role};
 grant select, insert, update, delete on {schema}.process to {role};
 grant select, insert, update, delete on {schema}.unique_window, {schema}.replacement to {role};
 grant select, insert, update (kept_at) on {schema}.duty to {role};
-grant select, insert, update, delete on {schema}.served, {schema}.waiter, {schema}.pause, {schema}.schedule to {role};
+grant select, insert, update, delete on {schema}.waiter, {schema}.pause, {schema}.schedule to {role};
+grant select, insert, update, delete on {schema}.served, {schema}.stat to {role};
 grant select, insert, update (done), delete on {schema}.audit to {role};
 """
 
@@ -63,7 +64,7 @@ grant select (job_uid, lease_no), insert, delete on {schema}.attempt to {role};
 
 _READ = """\
 grant select on {schema}.job, {schema}.attempt, {schema}.progress, {schema}.log, {schema}.process, {schema}.audit,
-  {schema}.pause, {schema}.served, {schema}.schedule to {role};
+  {schema}.pause, {schema}.served, {schema}.stat, {schema}.schedule to {role};
 """
 
 
@@ -84,7 +85,7 @@ def grants(
     `producer`: may `create` and `create_many`, but may not read, run, change or delete a job.
     `worker`: may do all that a JobManager does except `migrate`: create, start, find, history, fetch_all, change and delete
     jobs, pause, prune.
-    `reader`: may `find`, `history`, `fetch_all`, `logs`, `tail`, `paused`, `wait`, `why` and `processes`.
+    `reader`: may `find`, `history`, `fetch_all`, `logs`, `tail`, `paused`, `stats`, `wait`, `why` and `processes`.
     `completer`: may be the role of a connection that a handler gives to `run.complete()`. A worker may do that, too.
     `unique`: the producer and the worker may also `create` with `unique`, whatever `on_conflict` says. That takes the right to
     read all jobs and to change those that have not ended. Without it, a worker may not replace jobs, and a producer's `create`

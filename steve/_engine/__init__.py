@@ -10,6 +10,7 @@ Beside the stages:
 
     pools/       claims and workers side by side, each with some of the queues: which there are, and how they change
     records/     keeps and writes what runs leave behind: progress and log lines
+    figures/     counts what became of jobs, for `stats()`
     liveness/    heartbeats, and the rescue of jobs whose process died
     upkeep/      what all the others share: supervised threads, periodic duties, backpressure, outages, the watch over health
 

@@ -50,6 +50,8 @@ class Ending:
             # A process that may still hold jobs leaves its row, so that another process can rescue them. While the
             # database is away, nothing tries to delete the row: the others see that the session is gone.
             is_away = parts.outage.now()[1] >= self._shutdown_grace / 2
+            if not is_away:
+                parts.figure_writer.write(parts.connections.claim)  # all jobs are settled by now
             in_doubt = parts.pools.neighbours.in_doubt.exist()
             if in_doubt:
                 logger.info("the reply to a claim was lost lately: the row of this process stays, for the rescue of its jobs")

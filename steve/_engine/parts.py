@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from steve._database.loop_connection import LoopConnections
 from steve._database.statements.processes import ProcessStatements
 from steve._engine.events.dispatcher import Dispatcher
+from steve._engine.figures.writer import FigureWriter
 from steve._engine.liveness.liveness import Liveness
 from steve._engine.pools.duties import PoolDuties
 from steve._engine.pools.pools import Pools
@@ -56,3 +57,4 @@ class Parts(NamedTuple):
     replacement: Replacement
     abandonment: Abandonment
     outage: Outage
+    figure_writer: FigureWriter

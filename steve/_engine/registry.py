@@ -4,10 +4,12 @@ for health."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Any, TypeVar
 from weakref import WeakMethod
 
 from steve._engine.events.health_listeners import HealthListeners
+from steve._engine.events.latency_listeners import LatencyListener, LatencyListeners, check
 from steve._engine.events.listeners import TYPE, Kind, Listener, Listeners
 from steve._engine.events.stuck_listeners import StuckListeners
 from steve._engine.upkeep.thread_hooks import ThreadHooks
@@ -29,6 +31,7 @@ class Registry:
         self.listeners = Listeners()
         self.health_listeners = HealthListeners()
         self.stuck_listeners = StuckListeners()
+        self.latency_listeners = LatencyListeners()
         self.around = Hooks()
         self.around_thread = ThreadHooks()
         self.schedules = SchedulesInCode()
@@ -47,6 +50,7 @@ class Registry:
         self.listeners.reset_after_fork()
         self.health_listeners.reset_after_fork()
         self.stuck_listeners.reset_after_fork()
+        self.latency_listeners.reset_after_fork()
         self.around.reset_after_fork()
         self.around_thread.reset_after_fork()
         self.schedules.reset_after_fork()
@@ -89,6 +93,18 @@ class Registry:
 
         def register(function: L) -> L:
             self.listeners.add(kind, types, function)
+            return function
+
+        return register
+
+    def listen_to_latency(self, over: float | timedelta, queue: str | None, callback: LatencyListener | None) -> Any:
+        """As `JobManager.on_queue_latency`."""
+        if callback is not None:
+            return self.latency_listeners.add(over, queue, callback)
+        check(over, queue)
+
+        def register(function: LatencyListener) -> LatencyListener:
+            self.latency_listeners.add(over, queue, function)
             return function
 
         return register

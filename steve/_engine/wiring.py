@@ -33,12 +33,14 @@ The order of locks: a thread that holds one lock may take only those below it. E
     JobBuffer._giving_back       one thread gives back at a time
     Heartbeat._beating           one beat at a time; held across the statement
     Scheduler._turning           one turn at a time; held across its statements
+    FigureWriter._writing        one write at a time; held across the statement
     LoopConnection: no lock      the locks above and the loops ensure that one thread at a time uses it
     StuckHandlers._fitting       the number of workers changes; held while slots open
     _Block._sending              one cancel of a handler's statement at a time; held while it is sent
     Turns._counting, RunSignals._changed, ClaimSchedule._expecting, SettleQueue._weighing, Outage._lock,
     Threads._counting, Backpressure._lock, CopyOnWrite._lock, Watchdog._lock, Deadlines._changed, Limit._lock, Window._lock,
-    AttemptLog._changing, Pools._changing, ClaimConnections._lock, LastChance._changing, Neighbours._joining, Pauses._changing
+    AttemptLog._changing, Pools._changing, ClaimConnections._lock, LastChance._changing, Neighbours._joining, Pauses._changing,
+    Figures._counting
                                  held to move data; no other lock is taken under one of these
 """
 
@@ -60,6 +62,10 @@ from steve._engine.claim.notifier import DatabaseListener, Notifier
 from steve._engine.engine import Engine
 from steve._engine.events.dispatcher import Dispatcher
 from steve._engine.events.on_done import ForgetEndedElsewhere
+from steve._engine.figures.figures import Figures
+from steve._engine.figures.latency import QueueLatencies
+from steve._engine.figures.merging import MergeFigures
+from steve._engine.figures.writer import FigureWriter
 from steve._engine.liveness.cancels import AskedCancels
 from steve._engine.liveness.database import DatabaseLiveness
 from steve._engine.liveness.liveness import Liveness
@@ -72,7 +78,7 @@ from steve._engine.pools.wiring import Shared, make_pool
 from steve._engine.records.recorder import Recorder
 from steve._engine.records.records import Records
 from steve._engine.registry import Registry
-from steve._engine.settle.commits import Commits
+from steve._engine.settle.commits import AfterCommit, Commits
 from steve._engine.settle.database import DatabaseSettlement
 from steve._engine.settle.queue import SettleQueue
 from steve._engine.settle.settler import Settler
@@ -150,6 +156,11 @@ def build(
         tuning=tuning,
     )
 
+    figures = Figures(tuning=tuning)
+    figure_writer = FigureWriter(
+        figures=figures, statements=statements, connection=connections.scan, process_id=registered.id, tuning=tuning
+    )
+
     # events and settle, which claim and work feed
     dispatcher = Dispatcher(
         listeners=registry.listeners,
@@ -163,7 +174,7 @@ def build(
         listeners=registry.listeners,
         dispatcher=dispatcher,
         doubt_tables=lambda: liveness.doubt_tables(),
-        records=records,
+        after=AfterCommit(records, figures),
     )
     queue = SettleQueue(tuning=tuning)
     settlement = DatabaseSettlement(
@@ -304,6 +315,14 @@ def build(
         tuning=tuning,
     )
     periodic = Periodic(duties=[*duties.upkeep(), *abandonment.duties(), *replacement.duties()], on_stop=engine.ending.on_stop)
+    merging = MergeFigures(statements=statements, connection=connections.scan, tuning=tuning)
+    latencies = QueueLatencies(
+        listeners=registry.latency_listeners,
+        statements=statements.stats,
+        connection=connections.scan,
+        soon=lambda duty: watcher.soon(duty),
+        tuning=tuning,
+    )
     windows = CleanWindows(statements=statements.unique, connection=connections.scan, tuning=tuning)
     served = NoteServed(
         statements=statements.fleet,
@@ -331,6 +350,9 @@ def build(
             *scout.duties(),
             *pruning.duties(),
             *recorder.duties(),
+            *figure_writer.duties(),
+            *merging.duties(),
+            *latencies.duties(),
         ]
     )
     engine.schedules.send_scout = lambda: scanner.soon(Duty("look for schedules", 0.0, scout.look))
@@ -402,6 +424,7 @@ def build(
             replacement=replacement,
             abandonment=abandonment,
             outage=outage,
+            figure_writer=figure_writer,
         )
     )
     return engine

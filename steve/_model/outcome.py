@@ -78,6 +78,8 @@ class Completing(NamedTuple):
 
 Outcome = Returned | Raised | Unusable | Snoozed | CancelRaised | Overdue | NotBegun | Completing
 
+_COMPLETED, _SUCCESS = Status.COMPLETED, AttemptStatus.SUCCESS  # to read them of the Enum takes long
+
 CANCELLED = "steve.Cancelled"
 EXPIRED = "steve.Expired"
 CRASHED = "steve.Crashed"
@@ -102,6 +104,8 @@ class Verdict(NamedTuple):
     completed: Returned | None = None
     """What `run.complete()` has written, if its transaction was committed: then none of the above counts. None: the handler did
     not call it."""
+    seconds: float | None = None
+    """How long the handler took. None: it did not begin, or nobody measured it."""
 
     @property
     def is_final(self) -> bool:
@@ -135,7 +139,7 @@ class Verdict(NamedTuple):
 
     def completion(self, result: str | None) -> Verdict:
         """What became of the job instead, because the transaction of `run.complete()` was committed."""
-        return Verdict(self.job, self.begun, Status.COMPLETED, AttemptStatus.SUCCESS, result)
+        return Verdict(self.job, self.begun, Status.COMPLETED, AttemptStatus.SUCCESS, result, seconds=self.seconds)
 
     def cancelled(self, error: str) -> Verdict:
         """What became of the job instead, because somebody had asked to cancel it and the handler had not returned: the same as
@@ -150,11 +154,20 @@ class Verdict(NamedTuple):
         )
 
 
-def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0.5) -> Verdict:
-    """The verdict on one run of `job`. `chance`, 0 to 1, places a retry within the policy's jitter."""
+def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0.5, seconds: float | None = None) -> Verdict:
+    """The verdict on one run of `job`. `chance`, 0 to 1, places a retry within the policy's jitter. `seconds`: how long the
+    handler took."""
     if isinstance(outcome, Returned):  # the most frequent outcome; as a case of the match it would take twice as long
-        return Verdict(job, begun, Status.COMPLETED, AttemptStatus.SUCCESS, outcome.result)
+        # by position, which is quicker
+        return Verdict(job, begun, _COMPLETED, _SUCCESS, outcome.result, None, None, 0.0, None, None, seconds)
+    verdict = _judge(job, outcome, begun, chance)
+    return verdict if seconds is None else verdict._replace(seconds=seconds)
+
+
+def _judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float) -> Verdict:
     match outcome:
+        case Returned(result):
+            return Verdict(job, begun, Status.COMPLETED, AttemptStatus.SUCCESS, result)
         case Raised(message, details, _, error_type, is_final, delay):
             failed = Verdict(job, begun, Status.FAILED, AttemptStatus.ERROR, None, message, details, error_type=error_type)
             if is_final or is_last_attempt(job):
@@ -173,8 +186,8 @@ def judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float = 0
         case Overdue():
             text = f"Expired: the job had not begun by {job.more().expires_at}"
             return Verdict(job, None, Status.CANCELLED, AttemptStatus.CANCELLED, error=text, error_type=EXPIRED)
-        case Completing(otherwise, result):
-            return judge(job, otherwise, begun, chance)._replace(completed=Returned(result))
+        case Completing(otherwise, complete_result):
+            return _judge(job, otherwise, begun, chance)._replace(completed=Returned(complete_result))
         case NotBegun():
             return Verdict(job, None, Status.PENDING, None, delay=None)
 

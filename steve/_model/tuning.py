@@ -102,6 +102,24 @@ class Tuning:
     """A stopping manager that has no outcome to write waits this long for the answer to a statement, and for the jobs of a
     claim whose reply was lost. It need not wait longer: other processes see in the tables which jobs it held."""
 
+    # Figures
+    stat_every: float = 10.0
+    """How often a process writes what it has counted..."""
+    stat_lanes: int = 200
+    """... in rows for at most so many lanes, of which the last one is `other`."""
+    stat_merge: float = 60.0
+    """How often the fleet merges these rows..."""
+    stat_merge_most: int = 5_000
+    """... so many in a statement, at most..."""
+    stat_turn: float = 0.05
+    """... and for so long before the scanner does its other duties."""
+    stats_timeout: float = 2.0
+    """PostgreSQL ends a statement of `stats()` after this time."""
+    stats_most: int = 100_000
+    """How many pending jobs, and how many running ones, a call of `stats()` counts at most."""
+    latency_check: float = 5.0
+    """How often it is checked how long jobs have been due, while somebody listens."""
+
     # What runs leave behind
     log_every: float = 1.5
     """How often the lines that runs have logged are written. A line is there two seconds after it was logged, and the rest is

@@ -22,6 +22,7 @@ from steve._database import migrations
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
 from steve._model.settings import Settings
+from steve._model.tuning import Tuning
 from steve.job import NewJob
 from tests.conftest import until
 
@@ -218,6 +219,21 @@ def test_a_worker_pauses_and_resumes_a_reader_sees_what_is_paused_and_a_producer
         assert_forbidden(call, granted["producer"])
     worker.start()
     assert worker.stop().complete
+
+
+def test_a_worker_counts_a_reader_looks_and_a_producer_does_neither(
+    granted: dict[str, Role], make_manager: MakeManager, schema: str
+) -> None:
+    theirs = make_manager(granted["worker"].url, handlers={"a": print}, _tuning=Tuning(stat_merge=0.05))
+    job = theirs.create("a")
+    theirs.start(workers=1)
+    until(lambda: theirs.find(job).status == "completed")  # type: ignore[union-attr]
+    theirs.stop()
+    for kind in ("worker", "reader"):
+        assert make_manager(granted[kind].url).stats().counts["default", "a", "completed"] == 1
+    assert_forbidden(lambda: make_manager(granted["producer"].url).stats(), granted["producer"])
+    for kind in ("reader", "producer"):
+        assert_denied(granted[kind], schema, ["update stat set failed = 0", "delete from stat"])
 
 
 class TwiceSent:

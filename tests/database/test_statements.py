@@ -33,6 +33,7 @@ from steve._database.statements.records import Logged, Place, RecordStatements, 
 from steve._database.statements.schedules import Said, ScheduleStatements, Seen, Tick
 from steve._database.statements.script import Script
 from steve._database.statements.settlement import SettlementStatements
+from steve._database.statements.stats import Ask, StatStatements
 from steve._database.statements.unique import UniqueStatements
 from steve._database.statements.waits import WaitStatements
 from steve._model.claim import Demand
@@ -126,6 +127,7 @@ class Planned:
         self.records = RecordStatements(script())
         self.fleet = FleetStatements(script())
         self.schedules = ScheduleStatements(script())
+        self.stats = StatStatements(script())
         self._script = script
         self._claims: dict[tuple[str, ...] | None, ClaimStatements] = {}
 
@@ -739,6 +741,67 @@ def test_what_runs_leave_is_found_by_the_keys_of_their_jobs(
         for plan in plans if rows > 300 else []:  # a small table may well be read whole
             assert not [node for node in plan if "Seq Scan" in node["Node Type"]], what
             assert {node.get("Index Name") for node in plan if "Index Cond" in node} >= {"log_pkey"}, what
+
+
+FILL_LANES = """
+insert into {schema}.job (queue, type, status, priority, run_at, process_id, claimed_at)
+select 'q' || n % 20, 't' || n % 10, case when n % 20 = 7 then 'running' else 'pending' end, n % 2,
+  now() - n * interval '1 ms', case when n % 20 = 7 then n % 5 end, case when n % 20 = 7 then now() end
+from generate_series(1, {rows}) as n;
+insert into {schema}.job (type, status, completed_at) select 'old', 'completed', now() from generate_series(1, {rows});
+insert into {schema}.stat (minutes, at, process_id, queue, type, completed, run_hist)
+select minutes, date_bin('1 minute', now() - n * interval '1 minute', '2000-01-01Z'), n % 3, 'q', 't', 1, 1000000000001
+from generate_series(1, {rows}) as n, unnest(array[0, 1, 10, 60, 1440]) as minutes
+"""
+
+
+@pytest.mark.parametrize("rows", [300, 20_000])
+def test_figures_are_read_and_written_by_indexes(
+    rows: int, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    migrations.migrate(conn, schema)
+    for table in ("job", "stat"):
+        conn.execute(f"alter table {schema}.{table} set (autovacuum_enabled = off)")
+        conn.execute(f"analyze {schema}.{table}")
+    conn.execute(FILL_LANES.format(schema=schema, rows=rows).encode())
+    stats = Planned(schema).stats
+    now = datetime.now(UTC)
+    ask = Ask(None, None, timedelta(hours=1), None, None)
+    for session in (prepare_for_call, prepare_for_loop):
+        session(connection, Route())
+        for statistics in ("as empty", "freshly analysed"):
+            if statistics == "freshly analysed":
+                conn.execute(f"analyze {schema}.job, {schema}.stat")
+            with connection.transaction():
+                # of the other statements of the transaction, begin_stats.sql says this
+                connection.execute("set local enable_seqscan = off")
+                connection.execute("set local enable_bitmapscan = off")
+                for queue in (None, "q7"):
+                    for what, used, plans in (
+                        ("pending", "job_ready", plans_of(stats.count_pending, connection, queue, 1_000)),
+                        ("lanes", "job_ready", plans_of(stats.count_lanes, connection, queue, 1_000)),
+                        ("running", "job_claimed", plans_of(stats.count_running, connection, 1_000)),
+                    ):
+                        assert_by_index(plans, (what, queue, statistics), bounded=False)
+                        assert {index for plan in plans for index in indexes(plan)} == {used}, (what, queue, statistics)
+                        if what == "lanes":
+                            for plan in plans:
+                                looks = [str(node.get("Index Cond")) for node in plan if node.get("Index Name") == used]
+                                assert len([look for look in looks if "ROW(" in look]) == 1, "the step to the next lane"
+                                assert len([look for look in looks if "priority = " in look]) == 1
+                                assert not [node for node in plan if "Sort" in node["Node Type"]], (what, statistics)
+                for plan in plans_of(stats.sum_stat, connection, ask, now - timedelta(hours=1), now, now):
+                    assert_stat_by_key(plan, statistics)
+    prepare_for_loop(connection, Route())
+    for plan in plans_of(stats.merge_stat, connection, 100) + plans_of(stats.prune_stat, connection, 100):
+        assert_stat_by_key(plan, "duty")
+
+
+def assert_stat_by_key(plan: list[Node], what: str) -> None:
+    scans = [node for node in plan if node.get("Relation Name") == "stat" and "Scan" in node["Node Type"]]
+    assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan", "Tid Scan"}, what
+    for node in scans:
+        assert "minutes" in str(node.get("Index Cond", "")) or "TID Cond" in node, what
 
 
 @pytest.mark.parametrize("rows", [1, 50_000])

@@ -40,6 +40,7 @@ def verdict(status: Status, attempt_status: AttemptStatus | None, **more: Any) -
     """The fields of a verdict except the job."""
     nothing = {
         "begun": BEGUN, "result": None, "error": None, "details": None, "delay": 0.0, "error_type": None, "completed": None,
+        "seconds": None,
     }  # fmt: skip
     return nothing | {"status": status, "attempt_status": attempt_status} | more
 
@@ -157,6 +158,15 @@ def test_the_verdict_follows_from_the_job_and_the_outcome(
     job = claimed(**columns)
     judged = judge(job, outcome, BEGUN)
     assert judged._asdict() == {"job": job} | expected
+
+
+@pytest.mark.parametrize(
+    "outcome", [Returned("1"), ERROR, Snoozed(1.0), Completing(ERROR, "2"), Completing(Returned("1"), None)]
+)
+def test_a_verdict_says_how_long_the_handler_took(outcome: Outcome) -> None:
+    judged = judge(claimed(), outcome, BEGUN, seconds=3.0)
+    assert judged.seconds == judged.completion("1").seconds == judged.cancelled("no").seconds == 3.0
+    assert judged._replace(seconds=None) == judge(claimed(), outcome, BEGUN)
 
 
 @pytest.mark.parametrize(("chance", "delay"), [(0.0, 3.0), (0.25, 3.5), (0.5, 4.0), (1.0, 5.0)])

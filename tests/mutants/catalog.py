@@ -851,7 +851,7 @@ MUTANTS = (
         "M40d",
         "listeners are told what the handler's outcome would have become, not that the job was cancelled",
         "engine/settle/test_settler.py::test_what_was_written_is_told_if_somebody_had_asked_to_cancel_the_job",
-        Edit("_engine/settle/settler.py", "verdict = _as_cancelled(verdict, settled.cancelled)", "pass"),
+        Edit("_engine/settle/settler.py", "verdict = _as_cancelled(verdict, at.cancelled)", "pass"),
     ),
     Mutant(
         "M41",
@@ -1695,5 +1695,78 @@ MUTANTS = (
         "during a deploy the old code and the new code write over each other's schedule for ever",
         "schedules/test_firing.py::test_while_old_and_new_code_run_side_by_side_each_tick_is_fired_once",
         Edit("_schedules/firing.py", "there.stored or self._written.get(name) == definition", "there.stored"),
+    ),
+    # -- figures ------------------------------------------------------------------------------------------------------------
+    Mutant(
+        "F1",
+        "an outcome counts before it is committed",
+        "engine/settle/test_settler.py::test_a_verdict_counts_once_and_only_when_it_is_committed",
+        Edit(
+            "_engine/settle/settler.py",
+            "        groups = in_parts(batch.verdicts)\n",
+            "        groups = in_parts(batch.verdicts)\n        self._commits.on_group_settled(batch.verdicts)\n",
+        ),
+    ),
+    Mutant(
+        "F2",
+        "an outcome that was set aside counts, and again when it is written",
+        "engine/settle/test_settler.py::test_a_verdict_counts_once_and_only_when_it_is_committed",
+        Edit("_engine/settle/settler.py", "self._commits.on_group_settled(settled)", "self._commits.on_group_settled(group)"),
+    ),
+    Mutant(
+        "F3",
+        "figures whose write had no reply are written again though they were committed",
+        "engine/figures/test_writer.py::test_after_a_lost_reply_it_is_asked_what_became_of_it",
+        Edit(
+            "_engine/figures/writer.py",
+            "if not self._statements.checks.is_committed(connection, sent.transaction):",
+            "if True:",
+        ),
+    ),
+    Mutant(
+        "F4",
+        "figures whose write had no reply are lost though they were not committed",
+        "engine/figures/test_writer.py::test_after_a_lost_reply_it_is_asked_what_became_of_it",
+        Edit("_engine/figures/writer.py", "            self._figures.give_back(sent.counted)\n", "            pass\n"),
+    ),
+    Mutant(
+        "F5",
+        "figures that could not be written are lost",
+        "engine/figures/test_writer.py::test_what_is_refused_is_written_later_together_with_the_rest",
+        Edit("_engine/figures/writer.py", "                self._figures.give_back(counted)\n", "                pass\n"),
+    ),
+    Mutant(
+        "F6",
+        "merged figures stay in the rows of their processes, and count twice",
+        "behaviour/test_stats.py::test_figures_of_all_processes_are_merged_once_and_kept",
+        Edit("_database/sql/merge_stat.sql", "delete from {schema}.stat\n", "update {schema}.stat set minutes = 0\n"),
+    ),
+    Mutant(
+        "F7",
+        "merged figures replace those that were merged before",
+        "behaviour/test_stats.py::test_figures_of_all_processes_are_merged_once_and_kept",
+        Edit(
+            "_database/sql/merge_stat.sql",
+            "set completed = stat.completed + excluded.completed",
+            "set completed = excluded.completed",
+        ),
+    ),
+    Mutant(
+        "F8",
+        "what was counted since the last write is lost at the end",
+        "behaviour/test_stats.py::test_each_end_counts_once_and_a_stop_writes_the_rest",
+        Edit("_engine/ending.py", "parts.figure_writer.write(parts.connections.claim)", "pass"),
+    ),
+    Mutant(
+        "F9",
+        "jobs beyond the number of lanes are not counted",
+        "engine/figures/test_figures.py::test_there_are_no_more_lanes_than_may_be_and_nothing_is_lost",
+        Edit("_engine/figures/figures.py", "            lane = OTHER\n", "            return LaneFigures()\n"),
+    ),
+    Mutant(
+        "F10",
+        "a job that a call cancels does not count",
+        "behaviour/test_stats.py::test_jobs_that_a_call_cancels_count_in_any_process",
+        Edit("_database/sql/cancel_job.sql", "  where status = 'cancelled'\n", "  where false\n"),
     ),
 )

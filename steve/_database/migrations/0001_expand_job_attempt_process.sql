@@ -209,6 +209,29 @@ create table {schema}.served (
   at      timestamptz not null                                -- renewed every ten minutes
 );
 
+-- How the jobs of a queue and type went, minute by minute. Each process counts for itself, and adds what it has counted to rows
+-- of its own: `minutes` is 0. A duty moves these, once, into the sums of all processes: a row for each length, so that a long span
+-- is read from few rows. Another duty deletes what is old. See steve/_engine/figures/ and steve/_model/spans.py.
+create table {schema}.stat (
+  minutes    smallint    not null,                            -- how long the row's span is; 0: a minute, of one process
+  at         timestamptz not null,                            -- when it begins
+  process_id bigint      not null,                            -- 0: all processes together
+  queue      text        collate "C" not null,
+  type       text        collate "C" not null,
+  completed  bigint      not null default 0,                  -- jobs that completed,
+  failed     bigint      not null default 0,                  -- that failed for good,
+  cancelled  bigint      not null default 0,                  -- and that were cancelled or had expired
+  retried    bigint      not null default 0,                  -- attempts after which the job is tried again,
+  crashed    bigint      not null default 0,                  -- and that ended with the death of their process
+  run_us     bigint      not null default 0,                  -- how long attempts took, microseconds,
+  wait_us    bigint      not null default 0,                  -- and how long their jobs had been due before
+  -- The same times as histograms, which sum() merges: the last twelve digits count the first bucket, the twelve digits before
+  -- these the second. steve/_model/histogram.py reads them.
+  run_hist   numeric     not null default 0,
+  wait_hist  numeric     not null default 0,
+  primary key (minutes, at, queue, type, process_id)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+
 -- Duties that one process at a time does. The process that has the turn moves the time forward while it is at work. When it has
 -- not done so for long, another one takes the turn.
 create table {schema}.duty (

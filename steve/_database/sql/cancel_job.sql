@@ -8,25 +8,40 @@
 --
 -- This and the other statements that change jobs are part of a transaction, which could not be committed if the server's queue of
 -- notifications were full. So they send none while it is half full: insert_job.sql.
-update {schema}.job
-set status = case when status = 'pending' then 'cancelled' else status end,
-    error = case when status = 'pending' then %(error)s::pg_catalog.text else error end,
-    completed_at = case when status = 'pending' then pg_catalog.statement_timestamp() end,
-    cancel_asked_at = case
-      when status = 'running' then coalesce(cancel_asked_at, pg_catalog.statement_timestamp())
-      else cancel_asked_at
-    end,
-    cancel_reason = case
-      when status = 'running' and cancel_asked_at is null then %(reason)s::pg_catalog.text
-      else cancel_reason
-    end,
-    updated_at = pg_catalog.statement_timestamp()
-where uid = %(uid)s and (status in ('pending', 'running')) is true
-returning
-  {job},
-  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5 then
-    case
-      when status = 'running' then pg_catalog.pg_notify(%(channel)s, 'cancel ' || uid)
-      when exists (select from {schema}.waiter where until > pg_catalog.now()) then pg_catalog.pg_notify(%(ended)s, '')
+--
+-- A job that is cancelled before it ran never reaches a process that would count it, so this statement does.
+with changed as (
+  update {schema}.job
+  set status = case when status = 'pending' then 'cancelled' else status end,
+      error = case when status = 'pending' then %(error)s::pg_catalog.text else error end,
+      completed_at = case when status = 'pending' then pg_catalog.statement_timestamp() end,
+      cancel_asked_at = case
+        when status = 'running' then coalesce(cancel_asked_at, pg_catalog.statement_timestamp())
+        else cancel_asked_at
+      end,
+      cancel_reason = case
+        when status = 'running' and cancel_asked_at is null then %(reason)s::pg_catalog.text
+        else cancel_reason
+      end,
+      updated_at = pg_catalog.statement_timestamp()
+  where uid = %(uid)s and (status in ('pending', 'running')) is true
+  returning
+    {job},
+    case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5 then
+      case
+        when status = 'running' then pg_catalog.pg_notify(%(channel)s, 'cancel ' || uid)
+        when exists (select from {schema}.waiter where until > pg_catalog.now()) then pg_catalog.pg_notify(%(ended)s, '')
+      end
     end
-  end
+), counted as (
+  -- As a process of its own, with an id that no other has, so that nobody waits for the lock of this row: see write_stat.sql.
+  insert into {schema}.stat (minutes, at, process_id, queue, type, cancelled)
+  select
+    0, pg_catalog.date_bin('1 minute', pg_catalog.now(), '2000-01-01 00:00:00+00'),
+    pg_catalog.hashtextextended(pg_catalog.gen_random_uuid()::pg_catalog.text, 0), queue, type, pg_catalog.count(*)
+  from changed
+  where status = 'cancelled'
+  group by queue, type
+)
+select changed.*
+from changed

@@ -1,9 +1,9 @@
 """steve's statements, in a class for each subject.
 
 jobs.py, unique.py, control.py, bulk.py, audit.py, claims.py, settlement.py, completion.py, processes.py, notifications.py,
-waits.py, pauses.py, records.py, fleet.py, schedules.py and checks.py hold the classes; script.py holds the texts of the files
-in sql/ and sends them, and rows.py turns rows into values. A method takes the connection to use, sends a file of sql/ (usually
-the one of the same name) and returns values. It never ends a transaction that is open on the connection.
+waits.py, pauses.py, records.py, fleet.py, schedules.py, stats.py and checks.py hold the classes; script.py holds the texts of
+the files in sql/ and sends them, and rows.py turns rows into values. A method takes the connection to use, sends a file of sql/
+(usually the one of the same name) and returns values. It never ends a transaction that is open on the connection.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from steve._database.statements.records import RecordStatements
 from steve._database.statements.schedules import ScheduleStatements
 from steve._database.statements.script import Script
 from steve._database.statements.settlement import SettlementStatements
+from steve._database.statements.stats import StatStatements
 from steve._database.statements.unique import UniqueStatements
 from steve._database.statements.waits import WaitStatements
 from steve._model.settings import Settings
@@ -49,6 +50,7 @@ class Statements(NamedTuple):
     records: RecordStatements
     fleet: FleetStatements
     schedules: ScheduleStatements
+    stats: StatStatements
     schema: str
 
 
@@ -71,5 +73,6 @@ def statements_for(settings: Settings) -> Statements:
         records=RecordStatements(script),
         fleet=FleetStatements(script),
         schedules=ScheduleStatements(script),
+        stats=StatStatements(script),
         schema=settings.schema,
     )

@@ -67,8 +67,8 @@ class HoldingPort(Protocol):
         """Returns whether the reply to a claim was lost lately. If so, the claimer asks now what that claim took."""
 
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
-        """A job ended because the process with this name died or fell silent while it held the job, or did not know that it
-        held the job. Called after the commit, on the scanner's thread."""
+        """A job was taken away because the process with this name died or fell silent while it held the job, or did not know
+        that it held the job. Called after the commit, on the scanner's thread."""
 
 
 class Liveness:
@@ -208,5 +208,4 @@ class Liveness:
         for verdict, settled in freed:
             if verdict.status is Status.FAILED:
                 logger.error("job %s failed: %s", verdict.job.uid, verdict.error, extra=verdict.job.log_extra())
-            if verdict.is_final:
-                self._engine.on_rescued(name, verdict, settled)
+            self._engine.on_rescued(name, verdict, settled)

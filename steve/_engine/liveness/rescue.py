@@ -88,7 +88,7 @@ class Rescue:
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tell` is called for each rescued job that ends because of this crash, with the name of the process that held it."""
+        """`tell` is called for each rescued job, with the name of the process that held it."""
         self._database = database
         self._tell = tell
         self._tuning = tuning
@@ -120,6 +120,7 @@ class Rescue:
         while rescued := self._database.rescue(process, dead=dead, reason=reason, taken=taken):
             for verdict, settled in rescued:
                 taken.add(verdict.job.uid)
+                self._tell(process.name, verdict, settled)
                 if not verdict.is_final:
                     pending += 1
                     continue
@@ -128,7 +129,6 @@ class Rescue:
                     logger.error("job %s failed: %s", verdict.job.uid, verdict.error, extra=verdict.job.log_extra())
                 else:
                     cancelled += 1
-                self._tell(process.name, verdict, settled)
         logger.log(
             logging.WARNING if dead or pending or failed or cancelled else logging.INFO,
             "process %s %s: of its jobs %d are pending again, %d failed%s", process.name, what, pending, failed,

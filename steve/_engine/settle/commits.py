@@ -1,16 +1,25 @@
-"""What follows a commit: listeners are told, and the claimer learns when a retry is due."""
+"""What follows a commit: listeners are told, the claimer learns when a retry is due, and the figures count."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from steve._engine.events.dispatcher import Dispatcher
 from steve._engine.events.event import Event, cancelled_event
 from steve._engine.events.listeners import Listeners
+from steve._engine.figures.figures import Figures
 from steve._engine.records.records import Records
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict
 from steve.job import Job, Progress
+
+
+class AfterCommit(NamedTuple):
+    """What keeps something about the runs that are settled."""
+
+    records: Records
+    figures: Figures
 
 
 class Commits:
@@ -24,7 +33,7 @@ class Commits:
         listeners: Listeners,
         dispatcher: Dispatcher,
         doubt_tables: Callable[[], None],
-        records: Records,
+        after: AfterCommit,
     ) -> None:
         """`expect(queue, seconds)`: a job of this queue will be due in so many seconds."""
         self._process = process
@@ -32,7 +41,8 @@ class Commits:
         self._listeners = listeners
         self._dispatcher = dispatcher
         self._doubt_tables = doubt_tables
-        self._records = records
+        self._records = after.records
+        self._figures = after.figures
 
     def on_begun(self, event: Event) -> None:
         self._dispatcher.put(event)
@@ -44,12 +54,18 @@ class Commits:
         if settled is not None:  # None: no listener wanted to know when the statement was sent
             self._tell(self._process, verdict, settled, progress)
 
+    def on_group_settled(self, verdicts: Sequence[Verdict]) -> None:
+        self._figures.settled(verdicts)
+
     def on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
-        """`process`: the name of the process that ran the job."""
-        self._tell(process, verdict, settled)
+        """`process`: the name of the process that held the job."""
+        self._figures.crashed(verdict)
+        if verdict.is_final:
+            self._tell(process, verdict, settled)
 
     def on_expired(self, verdict: Verdict, settled: Settled) -> None:
         """The job never began, and this process has cancelled it."""
+        self._figures.settled([verdict])
         self._tell(self._process, verdict, settled)
 
     def on_cancelled(self, job: Job) -> None:

@@ -84,6 +84,9 @@ class CommitPort(Protocol):
     def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
         """After the commit."""
 
+    def on_group_settled(self, verdicts: Sequence[Verdict]) -> None:
+        """All of a group that `on_settled` was called for. After the commit."""
+
     def on_dropped(self) -> None:
         """A verdict was not written, because this process does not hold the job any more."""
 
@@ -208,13 +211,15 @@ class Settler:
         self._outage.worked(LOOP)
         self._backoff.reset()
         self._refused = 0
+        settled: list[Verdict] = []
         for place, verdict in enumerate(group, 1):
             self._open.popleft()
             if place in landed:
-                settled = landed[place]
-                if settled is not None and settled.cancelled is not None:
-                    verdict = _as_cancelled(verdict, settled.cancelled)
-                self._commits.on_settled(verdict, settled)
+                at = landed[place]
+                if at is not None and at.cancelled is not None:
+                    verdict = _as_cancelled(verdict, at.cancelled)
+                settled.append(verdict)
+                self._commits.on_settled(verdict, at)
             elif place in locked:
                 self.aside.add(self._postponed.entry(verdict, self._open_since, doubtful))
             elif not doubtful or verdict.counts:
@@ -223,6 +228,7 @@ class Settler:
                 self._commits.on_dropped()
             # Otherwise a try whose reply was lost may have written the verdict. Nothing can tell, because an attempt that does
             # not count leaves no row in the log. No listener is told of such an attempt anyway.
+        self._commits.on_group_settled(settled)
 
     def _look_closer(self, group: Sequence[Verdict], error: Exception, doubtful: bool) -> None:
         """PostgreSQL does not take this group. Halve it until the refused verdict is alone. If an older row of the log is in

@@ -89,7 +89,7 @@ class Worker:
             outcome = Raised(f"{type(error).__name__}: the run was broken off", "")
         seconds = time.monotonic() - begun
         try:
-            return judge(job, outcome, begun, chance.random()), outcome, seconds
+            return judge(job, outcome, begun, chance.random(), seconds), outcome, seconds
         finally:
             del outcome  # as in work()
 

@@ -132,6 +132,7 @@ class Tables:
         self.asked: list[tuple[int, bool]] = []
         self.taken: set[UUID] = set()
         self.batches = [[verdict(1, Status.PENDING), verdict(2, Status.FAILED)], [verdict(3, Status.PENDING)]]
+        self.counted: list[int] = []
         self.told: list[tuple[str, int]] = []
         self.rescuer = Rescue(database=self, tell=self._tell, tuning=TUNING, clock=clock)
 
@@ -147,7 +148,9 @@ class Tables:
         return self.batches.pop(0) if self.batches else []
 
     def _tell(self, process: str, verdict: Verdict, settled: Settled) -> None:
-        self.told.append((process, verdict.job.uid.int))
+        self.counted.append(verdict.job.uid.int)
+        if verdict.is_final:
+            self.told.append((process, verdict.job.uid.int))
 
 
 @pytest.fixture
@@ -193,6 +196,7 @@ def test_the_jobs_that_fail_by_a_rescue_are_told_and_logged(
     tables.rescuer.work()
     assert tables.asked == [(2, False)] * 3
     assert tables.told == [("host:2", 2)]
+    assert len(tables.counted) == 3, "also those that are pending again"
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.ERROR, f"job {UUID(int=2)} failed: it died"),
         (logging.WARNING, "process host:2 gave no sign of life for 99 s: of its jobs 2 are pending again, 1 failed"),

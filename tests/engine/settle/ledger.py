@@ -62,6 +62,7 @@ class Ledger:
         self.answer: Callable[[Landed], Landed] = lambda landed: landed
         # what is told
         self.told: list[Verdict] = []
+        self.counted: list[Verdict] = []
         self.order: list[str] = []
         self.failing: list[list[str]] = []  # the loops that could not use the database when each verdict was told
         self.dropped = 0
@@ -131,6 +132,9 @@ class Ledger:
         self.failing.append(self.outage.now()[0])
         self.told.append(verdict)
 
+    def on_group_settled(self, verdicts: Sequence[Verdict]) -> None:
+        self.counted += verdicts
+
     def on_dropped(self) -> None:
         self.dropped += 1
 
@@ -154,6 +158,7 @@ class Ledger:
         self.thread.join(60)
         assert not self.thread.is_alive()
         assert self.ended.is_set()
+        assert self.counted == self.told
         return [one.job.uid.int for one in self.told]
 
     def close(self) -> None:

@@ -474,6 +474,23 @@ def test_a_verdict_whose_row_is_locked_is_set_aside_and_the_others_are_written(l
     assert ledger.outage.now()[0] == []
 
 
+def test_a_verdict_counts_once_and_only_when_it_is_committed(ledger: Ledger) -> None:
+    """Also one that was set aside, or whose reply was lost."""
+    ledger.locked = {2}
+    counted_when_written: list[int] = []
+    ledger.on_write = lambda group: counted_when_written.append(len(ledger.counted))
+    ledger.put(verdict(1), verdict(2), verdict(3))
+    ledger.start()
+    until(lambda: [one.job.uid.int for one in ledger.counted] == [1, 3])
+    assert set(counted_when_written[:2]) == {0}
+    ledger.answer = fails(1, InDoubt("no reply"), written=True)
+    ledger.locked = set()
+    until(lambda: len(ledger.counted) == 3)
+    ledger.queue.end()
+    ledger.thread.join(60)
+    assert [one.job.uid.int for one in ledger.counted] == [1, 3, 2]
+
+
 def test_after_a_locked_row_no_settlement_waits_for_another_one(ledger: Ledger) -> None:
     ledger.locked = {2, 5, 8}
     ledger.lock_patience = 0.05

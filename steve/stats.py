@@ -1,0 +1,244 @@
+"""What `stats()` returns: how many jobs there are of each queue, type and status, and how the jobs went that ended lately."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import reduce
+from math import sqrt
+from typing import NamedTuple, TypedDict
+
+from steve.job import Status
+
+BOUNDS: tuple[float, ...] = tuple(0.001 * 2 ** (step / 2) for step in range(54))
+"""The bounds of the buckets in which times are counted, in seconds: from a millisecond to a day, each 1.41 times the one
+before. The first bucket is below the first bound, and the last one above the last."""
+
+_FIRST = 0.0005
+"""The percentile that lies in the first bucket, in seconds."""
+
+
+class Count(int):
+    """A number of jobs. `is_least`: there are at least so many, since a call counts no more; then `str()` ends with `+`."""
+
+    is_least: bool = False
+
+    def __new__(cls, value: int = 0, is_least: bool = False) -> Count:
+        self = super().__new__(cls, value)
+        self.is_least = is_least
+        return self
+
+    def __str__(self) -> str:
+        return f"{int(self)}+" if self.is_least else int.__repr__(self)
+
+    def plus(self, other: Count) -> Count:
+        return Count(self + other, self.is_least or other.is_least)
+
+
+class Counts(dict[tuple[str, str, str], Count]):
+    """By (queue, type, status). What is not there is 0."""
+
+    def __missing__(self, key: object) -> Count:
+        return Count(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long something took, many times. Times are in seconds."""
+
+    seconds: float = 0.0
+    """The sum."""
+    buckets: tuple[int, ...] = ()
+    """How many times lie in each bucket: see `BOUNDS`. Buckets above the longest time may be left out."""
+
+    @property
+    def count(self) -> int:
+        return sum(self.buckets)
+
+    @property
+    def mean(self) -> float | None:
+        """None: there was none."""
+        return self.seconds / self.count if self.count else None
+
+    def percentile(self, percent: float) -> float | None:
+        """The time that `percent`, 0 to 100, of the times did not exceed: the middle of its bucket.
+
+        So from a millisecond to a day it is off by at most 19%. Below a millisecond it is 0.0005. None: there was none. Raises
+        TypeError and ValueError.
+        """
+        if isinstance(percent, bool) or not isinstance(percent, int | float):
+            raise TypeError(f"percent must be a number, not {type(percent).__name__}")
+        if not 0 <= percent <= 100:
+            raise ValueError(f"percent must be 0 to 100, not {percent}")
+        count = self.count
+        before = 0
+        for bucket, times in enumerate(self.buckets):
+            before += times
+            if times and before >= count * percent / 100:
+                return _middle(bucket)
+        return None
+
+    @property
+    def p50(self) -> float | None:
+        return self.percentile(50)
+
+    @property
+    def p95(self) -> float | None:
+        return self.percentile(95)
+
+    @property
+    def p99(self) -> float | None:
+        return self.percentile(99)
+
+    def __add__(self, other: Times) -> Times:
+        """Both together: nothing is lost."""
+        longer, shorter = sorted((self.buckets, other.buckets), key=len, reverse=True)
+        merged = tuple(a + b for a, b in zip(longer, shorter, strict=False)) + longer[len(shorter) :]
+        return Times(self.seconds + other.seconds, merged)
+
+
+def _middle(bucket: int) -> float:
+    if bucket == 0:
+        return _FIRST
+    if bucket >= len(BOUNDS):
+        return BOUNDS[-1]
+    return sqrt(BOUNDS[bucket - 1] * BOUNDS[bucket])
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStats:
+    """The jobs of one queue and type, or of several together: see `Stats.total`."""
+
+    queue: str | None
+    """None: of all."""
+    type: str | None
+    pending: Count = Count()  # noqa: RUF009 - never changed
+    running: Count = Count()  # noqa: RUF009
+    oldest_due: datetime | None = None
+    """Since when the job has been due that has waited for longest. None: no job is due."""
+    latency: float = 0.0
+    """For how many seconds it has waited."""
+    completed: int = 0
+    """This and the following count what happened in the span of the Stats. Jobs that completed,"""
+    failed: int = 0
+    """that failed for good,"""
+    cancelled: int = 0
+    """and that were cancelled or had expired."""
+    retried: int = 0
+    """Attempts after which the job is tried again."""
+    crashed: int = 0
+    """Attempts that ended with the death of their process."""
+    run: Times = Times()
+    """How long attempts ran that count: those that were snoozed are left out."""
+    wait: Times = Times()
+    """How long these jobs had been due before the attempt began."""
+
+    @property
+    def ended(self) -> int:
+        return self.completed + self.failed + self.cancelled
+
+    def plus(self, other: LaneStats) -> LaneStats:
+        """Both together. A queue or a type that differs becomes None."""
+        older = min((one for one in (self, other) if one.oldest_due), key=lambda one: str(one.oldest_due), default=self)
+        return LaneStats(
+            self.queue if self.queue == other.queue else None,
+            self.type if self.type == other.type else None,
+            self.pending.plus(other.pending),
+            self.running.plus(other.running),
+            older.oldest_due,
+            older.latency,
+            self.completed + other.completed,
+            self.failed + other.failed,
+            self.cancelled + other.cancelled,
+            self.retried + other.retried,
+            self.crashed + other.crashed,
+            self.run + other.run,
+            self.wait + other.wait,
+        )
+
+
+class StatusPreview(TypedDict):
+    """A row of `Stats.preview()`."""
+
+    status: str
+    count: int
+    avg_duration_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What `stats()` returns. Times are by the database's clock."""
+
+    at: datetime
+    """When it was asked."""
+    since: datetime
+    """The span begins here: at a full minute, ten minutes or hour, or a full day in UTC, so that it is at least as long as was
+    asked for."""
+    until: datetime
+    """The span ends here."""
+    lanes: Sequence[LaneStats] = ()
+    """One for each queue and type, in this order."""
+    pending: Count = Count()  # noqa: RUF009 - never changed
+    """All pending jobs. If not all were counted, this is about how many there are, by PostgreSQL's statistics."""
+    counts: Mapping[tuple[str, str, str], Count] = field(default_factory=Counts)
+    """By (queue, type, status): pending and running jobs as they are now; completed, failed and cancelled ones that ended in
+    the span. What is not there is 0."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the span is."""
+        return (self.until - self.since).total_seconds()
+
+    @property
+    def throughput(self) -> float:
+        """How many jobs completed in a second."""
+        return self.total().completed / self.seconds if self.seconds > 0 else 0.0
+
+    def total(self, queue: str | None = None, type: str | None = None) -> LaneStats:
+        """The lanes of this queue and type together; None: of all."""
+        chosen = [lane for lane in self.lanes if queue in (None, lane.queue) and type in (None, lane.type)]
+        return reduce(LaneStats.plus, chosen) if chosen else LaneStats(queue, type)
+
+    def preview(self) -> list[StatusPreview]:
+        """For each status how many jobs there are of it, and how long their attempts took, in seconds: known only for jobs that
+        ended, for all kinds of end together. In all it has five rows, of which some may be 0."""
+        total = self.total()
+        numbers = {
+            Status.PENDING: total.pending,
+            Status.RUNNING: total.running,
+            Status.COMPLETED: total.completed,
+            Status.FAILED: total.failed,
+            Status.CANCELLED: total.cancelled,
+        }
+        return [
+            {
+                "status": str(status),
+                "count": number,
+                "avg_duration_seconds": total.run.mean if number and status in (Status.COMPLETED, Status.FAILED) else None,
+            }
+            for status, number in numbers.items()
+        ]
+
+
+def counts_of(lanes: Iterable[LaneStats]) -> Counts:
+    counts = Counts()
+    for lane in lanes:
+        for status in Status:
+            if count := getattr(lane, status, None):
+                counts[str(lane.queue), str(lane.type), status] = count if isinstance(count, Count) else Count(count)
+    return counts
+
+
+class QueueLatency(NamedTuple):
+    """What an `on_queue_latency` listener is told."""
+
+    is_over: bool
+    """True: jobs have been due for longer than `over` seconds. False: not any more."""
+    seconds: float
+    """For how long the job has been due that has waited for longest."""
+    over: float
+    queue: str | None
+    """That the listener is about; None: all queues."""
+    lane: tuple[str, str] | None
+    """The queue and type of that job. None: no job is due."""
