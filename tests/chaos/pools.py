@@ -24,7 +24,7 @@ def _end(site: Site) -> None:
 
 
 @fault(
-    "S1", "processes change their pools at random, become quiet, and are killed", trial="a change", short=100, long=1000,
+    "P1", "processes change their pools at random, become quiet, and are killed", trial="a change", short=100, long=1000,
     expects="no job is lost or runs twice without a crash; no thread and no connection is left",
 )  # fmt: skip
 def scale_and_kill(site: Site) -> None:
@@ -42,7 +42,7 @@ def scale_and_kill(site: Site) -> None:
 
 
 @fault(
-    "S2", "the replies to claims are lost while pools are scaled", trial="a cut", short=20, long=200,
+    "P2", "the replies to claims are lost while pools are scaled", trial="a cut", short=20, long=200,
     expects="the jobs that the claims took are run once, by whatever pool",
 )  # fmt: skip
 def scale_and_cut(site: Site) -> None:
