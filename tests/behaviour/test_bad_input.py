@@ -586,7 +586,7 @@ WORKERS: list[tuple[Any, type[Exception]]] = [
     (2**64, ValueError),
     (True, TypeError),
     (False, TypeError),
-    ("2", TypeError),
+    ("two", ValueError),
     (2.0, TypeError),
     (None, TypeError),
     ([2], TypeError),

@@ -147,6 +147,7 @@ def test_each_pool_beyond_the_first_takes_one_more_connection(manager: JobManage
         return conn.execute(query, [APPLICATION]).fetchone()[0]
 
     manager.start(2)
+    until(lambda: manager.health().listening)  # it opens its connection later
     before = connections()
     manager.scale({"a": 1, "b": 1, "*": 1})
     until(lambda: connections() == before + 2)

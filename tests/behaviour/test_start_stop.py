@@ -161,7 +161,7 @@ def test_a_manager_that_many_threads_start_at_once_starts_once(
         (-1, ValueError),
         (1001, ValueError),
         (True, TypeError),
-        ("2", TypeError),
+        ("two", ValueError),
         (1.0, TypeError),
         (None, TypeError),
     ],
