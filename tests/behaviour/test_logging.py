@@ -240,7 +240,7 @@ def test_the_start_and_what_stops_it_are_logged(manager: JobManager, caplog: pyt
     told = [(record.levelname, record.message) for record in caplog.records if record.levelno >= logging.INFO]
     assert told == [
         ("INFO", f"started: 3 workers, schema {schema!r}"),
-        ("WARNING", "start() was called while the manager runs: nothing changed"),
+        ("WARNING", "start() was called while the manager runs: nothing changed; scale() changes its workers"),
     ]
 
 
