@@ -19,7 +19,8 @@ MakeManager = Callable[..., JobManager]
 BECOME = """
 update {}.job
 set status = %(status)s::text, completed_at = now(), attempts = 1, lease_no = 1, claimed_at = now(), started_at = now(),
-  process = case when %(status)s::text = 'completed' then 'host:1' end, error = case when %(status)s::text = 'failed' then 'E: no' end
+  process = case when %(status)s::text = 'completed' then 'host:1' end,
+  error = case when %(status)s::text = 'failed' then 'E: no' end
 where uid = %(uid)s
 """
 RUNS = (
