@@ -141,20 +141,19 @@ def test_a_retry_wakes_the_pool_that_serves_its_queue(make_manager: Make, manage
     assert attempts == ["a", "a"]
 
 
-def test_each_pool_beyond_the_first_takes_one_more_connection(manager: JobManager, conn: psycopg.Connection) -> None:
-    def connections() -> int:
-        query = "select count(*) from pg_stat_activity where application_name = %s and pid <> pg_backend_pid()"
+def test_each_pool_has_a_connection_for_its_claims(manager: JobManager, conn: psycopg.Connection) -> None:
+    def claiming() -> int:
+        query = "select count(*) from pg_stat_activity where application_name = %s and query like 'with recursive turn %%'"
         return conn.execute(query, [APPLICATION]).fetchone()[0]
 
     manager.start(2)
-    until(lambda: manager.health().listening)  # it opens its connection later
-    before = connections()
+    until(lambda: claiming() == 1)
     manager.scale({"a": 1, "b": 1, "*": 1})
-    until(lambda: connections() == before + 2)
+    until(lambda: claiming() == 3)
     manager.quiet()
-    until(lambda: connections() == before)
+    until(lambda: claiming() == 0)
     manager.scale(2)
-    until(lambda: connections() == before)
+    until(lambda: claiming() == 1)
 
 
 def test_a_pool_of_connections_must_have_one_for_each_pool(make_manager: Make, manager: JobManager, database_url: str) -> None:
