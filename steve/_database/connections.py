@@ -45,6 +45,8 @@ class Connections:
         self._route = Route()
         self._order = HostOrder()
         self._users: UsersPool | None = None
+        self._more_pools = 0
+        """How many pools of workers a started manager has beyond the first."""
         self._conninfo = ""
         self._pool: CallerPool
         if isinstance(db, ConnectionPool):
@@ -125,6 +127,7 @@ class Connections:
         """Raises ValueError if a user's pool is too small for a started manager with so many pools of workers."""
         if self._users is not None:
             self._users.check_size([*self._kept(), *["claim"] * (pools - 1)])
+            self._more_pools = pools - 1
 
     def close(self) -> None:
         """Close our own pool. The next call opens another one."""
@@ -181,7 +184,7 @@ class Connections:
             return _kept_by(self._tuning, opener, route)
         if self._users is not None:
             self._users.check_open()
-            if 0 < self._users.pool.max_size <= len(self._kept()) + 1:
+            if 0 < self._users.pool.max_size <= len(self._kept()) + self._more_pools + 1:
                 return None
         return self._loop(prepare_for_loop)
 

@@ -85,6 +85,8 @@ class Runner:
                 self._start(specs, migrate, max_jobs)
             elif is_quiet:
                 self.scale(engine, specs)
+            if engine is not None and max_jobs is not None:
+                engine.running.signals.limit_jobs(max_jobs)
         # Log only after the lock is released, because a log handler of the application may call this runner.
         if engine is not None and not is_quiet:
             logger.warning("start() was called while the manager runs: nothing changed; scale() changes its workers")

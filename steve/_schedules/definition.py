@@ -90,8 +90,11 @@ class Definition(NamedTuple):
         options = self.terms.options or Options()
         metadata = {} if options.metadata is None else _json.decode(options.metadata)
         metadata |= {SCHEDULE: self.name, SCHEDULED_FOR: ticks.local(tick).isoformat()}
-        due = tick + timedelta(seconds=self.timing.jitter * jitter)
+        late = self.timing.jitter * jitter
+        due = tick + timedelta(seconds=late)
         options = options._replace(metadata=_json.encode(metadata, "metadata"))
+        if options.expires_in is not None:  # it counts from the moment at which the job is stored, before it is due
+            options = options._replace(expires_in=options.expires_in + late)
         return Insert(uid, self.payload, self.terms._replace(run_at=due, options=options))
 
 

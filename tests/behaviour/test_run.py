@@ -321,6 +321,20 @@ def test_one_job_is_enough_for_a_limit_and_a_signal_comes_before_it(manager: Job
     assert (report.limit, report.complete, report.exit_code) == (None, True, 0)
 
 
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_limit_counts_for_a_manager_that_was_started_before(manager: JobManager, quiet: bool) -> None:
+    ran: list[Any] = []
+    manager.set_handler("a", ran.append)
+    manager.start(2)
+    if quiet:
+        manager.quiet()
+        manager.create_many([("a", {})] * 3)
+    else:
+        manager.create("a", delay=0.3)
+    report = manager.run(2, max_jobs=1)
+    assert (report.limit, report.exit_code, len(ran)) == ("max_jobs", 75, 1)
+
+
 @pytest.mark.parametrize(
     ("limits", "error", "message"),
     [

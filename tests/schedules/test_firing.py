@@ -356,6 +356,16 @@ def test_jitter_puts_a_job_off_and_leaves_its_tick_as_it_is(fleet: Fleet) -> Non
     assert set(fleet.fired()) == {"1"}
 
 
+def test_a_job_that_jitter_puts_off_has_its_whole_time_to_begin(fleet: Fleet) -> None:
+    for number in range(50):
+        fleet.set(f"s{number}", jitter=3_000, expires_in=60)
+    fleet.process().turn(START + MINUTE)
+    query = f"select expires_at - created_at, run_at from {fleet.schema}.job"
+    for left, run_at in fleet.conn.execute(query):
+        late = (run_at - START - MINUTE).total_seconds()
+        assert left.total_seconds() == pytest.approx(60 + late, abs=1.0)
+
+
 def test_ticks_of_the_same_moment_have_uids_in_their_order(fleet: Fleet) -> None:
     fleet.set("a", "*/10 * * * * *", overlap="allow")
     seen: list[Tick] = []

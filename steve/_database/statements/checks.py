@@ -10,6 +10,7 @@ INDEXES = [
     "job_pkey", "job_due", "job_ready", "job_suspect", "job_claimed", "job_unique", "job_tags", "job_expiry",
     "job_cancel_asked", "attempt_pkey", "progress_pkey", "log_pkey", "process_pkey",
     "unique_window_pkey", "replacement_pkey", "audit_pkey", "duty_pkey", "waiter_pkey", "pause_key", "schedule_pkey",
+    "served_pkey", "stat_pkey",
 ]  # fmt: skip
 
 DEFAULTS = ["status", "attempts", "crashes", "lease_no", "created_at", "updated_at"]

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from steve._database.failures import DatabaseFailure
 from steve._database.loop_connection import LoopConnection
+from steve._engine.claim.full_scans import LOOP as FULL_SCAN
 from steve._engine.claim.lost_replies import LostReplies
 from steve._engine.claim.port import LOOP, QuestionPort
 from steve._engine.pools.pools import Pools
@@ -84,6 +85,7 @@ class PoolDuties:
         for pool in pools:
             pool.parts.full_scans.look()
         if not pools:
+            self._outage.worked(FULL_SCAN)  # there is none any more
             self._close_scan()
 
     def close_scan(self) -> None:
@@ -116,7 +118,9 @@ class PoolDuties:
             return parts.claimer.between_claims(lambda: call(parts.connection))
         connection = self._pools.connections.take()
         try:
-            return call(connection)
+            result = call(connection)
+            self._outage.worked(LOOP)  # there is no claim that would say so
+            return result
         finally:
             self._pools.connections.give_back(connection)
 
