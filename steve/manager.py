@@ -1101,7 +1101,7 @@ class JobManager:
         self, over: float | timedelta = 30.0, queue: str | None = None, callback: LatencyListener | None = None
     ) -> Any:
         """Call `callback(latency)` when jobs of that queue (None: of any) have been due for longer than `over` seconds, and
-        once more when no job has been due for half as long. See `QueueLatency`.
+        once more when no job has been due for more than half of that. See `QueueLatency`.
 
         Each started manager checks this every five seconds and calls its own listeners, on the thread that calls those of
         `on_unhealthy`. What a listener raises is logged. Returns a function that removes the listener, and that is also a
