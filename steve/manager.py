@@ -196,8 +196,9 @@ class JobManager:
         """Begin to run jobs, `workers` (1 to 1,000) at a time, in threads of this process.
 
         `workers`: a number, or pools side by side: {"mail": 4, "reports,exports": 1, "*": 2}, or the same as text,
-        "mail:4;reports,exports:1;*:2". Each pool has so many threads for its queues, at most 1,000 in all. "*" stands for all
-        queues that no other pool names, "-mail" for those except mail. Each pool beyond the first takes one more connection.
+        "mail:4;reports,exports:1;*:2". Each pool has that many threads for its queues, at most 1,000 in all. "*" stands for
+        all queues that no other pool names, "-mail" for those except mail. Each pool beyond the first takes one more
+        connection.
         `migrate`: bring the tables up to date first. While the manager runs, another call changes nothing and logs a warning,
         unless the manager is quiet: then it does what `scale(workers)` does.
 
@@ -210,19 +211,20 @@ class JobManager:
     def scale(self, workers: Workers) -> None:
         """Change the number of workers, or the pools, while the manager runs. `workers`: as for `start`.
 
-        Handlers that run go on to their end, and jobs that have not begun are given back. A pool of the same queues goes on
-        with its new number. One that is left out or has other queues now ends with its last handler; new ones begin at once.
-        Returns when the new workers are at work. Raises NotRunning before `start()` and after `stop()`, TypeError, ValueError,
-        Unavailable, and RuntimeError when the system starts no more threads.
+        Handlers that run go on to their end, and jobs that have not begun are given back. A pool whose queues stay the same
+        goes on with its new number of workers. A pool whose queues are left out, or grouped otherwise, ends with its last
+        handler, and the new pools begin without waiting for it. Returns when the new workers are at work. Raises NotRunning
+        before `start()` and after `stop()`, TypeError, ValueError, Unavailable, and RuntimeError when the system starts no more
+        threads.
         """
         self._scaling.scale(workers)
 
     def quiet(self) -> None:
-        """Claim no more jobs, give back those that have not begun, and live on: running handlers go on to their end, calls,
-        heartbeats and listeners work as before. For deploys that let old processes finish.
+        """Claim no more jobs, give back those that have not begun, and live on: running handlers go on to their end, and calls,
+        heartbeats, listeners and schedules work as before. Deploys let old processes finish with it.
 
-        `scale(workers)` or `start(workers)` ends it, and `stop()` stops a quiet manager as any other. It returns at once, and
-        may be called twice. Raises NotRunning before `start()` and after `stop()`.
+        After `scale(workers)` or `start(workers)` the manager claims again, and `stop()` stops a quiet manager as any other.
+        This call returns at once, and may be repeated. Raises NotRunning before `start()` and after `stop()`.
         """
         self._scaling.quiet()
 
@@ -256,8 +258,9 @@ class JobManager:
         """Start, wait for SIGINT or SIGTERM, stop within `stop_timeout` seconds (None: however long it takes).
 
         `workers`: as for `start`. SIGTSTP does what `quiet()` does.
-        `max_jobs`: begin so many jobs, 1 or more, and stop when they have ended. `max_memory`: stop when the process has so
-        many MiB of resident memory. Both are for a supervisor that begins the program anew: the report names the `limit`.
+        `max_jobs`: begin that many jobs, 1 or more, and stop when they have ended. `max_memory`: stop when the process has
+        that many MiB of resident memory. Both are for a supervisor that begins the program anew: the report has the `limit`
+        and the `exit_code`.
 
         After a second signal it returns at once, and the report says which jobs still run. A third signal ends the process, as
         if no signal handler were installed, and other processes run those jobs again.
@@ -292,11 +295,11 @@ class JobManager:
 
     def processes(self) -> list[Process]:
         """All started managers of the fleet, those of other machines included, in the order of their starts: what each is there
-        for, what it does, and what is wrong with it. This needs no started manager.
+        for, what it does, and what is wrong with it. It works in any process, whether its manager is started or not.
 
-        Each writes that with its heartbeats, so it is as old as `heartbeat_age`. A manager that was stopped is gone from the
-        list; one whose process died is there for a few seconds, with `alive=False`. At most 10,000 are returned. Raises
-        SchemaError and Unavailable.
+        Each manager writes that with its heartbeats, so what a `Process` says is as old as `heartbeat_age`. A manager that was
+        stopped is gone from the list; one whose process died is there for a few seconds, with `alive=False`. At most 10,000 are
+        returned. Raises SchemaError and Unavailable.
         """
         return self._fleet.processes()
 
@@ -505,12 +508,12 @@ class JobManager:
         """How many jobs there are of each queue, type and status, how long due jobs have waited, and how the jobs went that
         ended in a span of time: throughput, failures, retries, run and wait times. It works in any process.
 
-        `over`: how long the span is, in seconds or as a timedelta; None: an hour. `since`: its begin, instead. `until`: its
-        end; None: now. Both are aware datetimes. The span begins at a full minute, ten minutes or hour. Figures are kept for
-        30 days. `queue`, `type`: only of these; None: of all.
-        It counts at most 100,000 pending and 100,000 running jobs; if there are more, a count is the least number: see `Count`.
-        Processes write what they have counted every ten seconds. Raises TypeError, ValueError, SchemaError, and Unavailable,
-        also when a statement takes longer than two seconds.
+        `over`: how long the span is, in seconds or as a timedelta; None: an hour. `since`: where the span begins, in place of
+        `over`. `until`: where it ends; None: now. Both are aware datetimes. The span begins at a full minute, ten minutes or
+        hour. Figures are kept for 30 days. `queue`, `type`: only the jobs of these; None: of all.
+        It counts at most 100,000 pending and 100,000 running jobs; if there are more, a number is the least that there are: see
+        `Count`. Processes write what they have counted every ten seconds. Raises TypeError, ValueError and SchemaError, and
+        Unavailable, also when a statement takes longer than two seconds.
         """
         return self._stats.stats(over, since, until, queue, type)
 
@@ -704,31 +707,33 @@ class JobManager:
         """Begin no job of this queue, of this type, or of this type in this queue, in any process, until `resume()` is called
         with the same queue and type. Without a queue and a type: no job at all. Running jobs go on. Returns the pause.
 
-        Jobs that a process has claimed and not begun go back, and their attempts do not count. It is in force within a tenth
-        of a second where notifications arrive, and otherwise after the next heartbeat. It outlives all processes. What is
-        paused already gets the new `until` and `reason`, and keeps its `since`.
-        `until`: an aware datetime, from which on the jobs go on by themselves; past: nothing is paused. `reason`: at most 1,000
-        characters, for those who look. Raises TypeError, ValueError, SchemaError, Unavailable and OutcomeUnknown.
+        Jobs that a process has claimed and not begun go back, and their attempts do not count. The pause is in force within a
+        tenth of a second where notifications arrive, and otherwise after the next heartbeat. It outlives all processes. A pause
+        that is there already gets the new `until` and `reason`, and keeps its `since`.
+        `until`: an aware datetime, from which on the jobs go on by themselves; past: nothing is paused. `reason`: 1 to 1,000
+        characters, which `paused()` and `why()` show. Raises TypeError, ValueError, SchemaError, Unavailable and
+        OutcomeUnknown.
         """
         return self._pausing.pause(queue, type, until, reason)
 
     def resume(self, queue: str | None = None, type: str | None = None) -> Pause | None:
         """End the pause that was made with the same queue and type. Returns it as it was; None if there is none.
 
-        Other pauses go on: `resume()` ends that of all jobs, and no pause of a queue or a type. Raises TypeError, ValueError,
-        SchemaError, Unavailable and OutcomeUnknown.
+        Other pauses go on: `resume()` without arguments ends the pause of all jobs, and no pause of a queue or a type. Raises
+        TypeError, ValueError, SchemaError, Unavailable and OutcomeUnknown.
         """
         return self._pausing.resume(queue, type)
 
     def paused(self) -> list[Pause]:
-        """What is paused now, in the order in which it was paused. Raises SchemaError and Unavailable."""
+        """The pauses that are in force now, in the order in which they began. Raises SchemaError and Unavailable."""
         return self._pausing.paused()
 
     def acting_as(self, actor: str) -> AbstractContextManager[None]:
-        """A context manager: each call in its `with` block that changes jobs, or pauses, writes a row into the table `audit`.
+        """A context manager: each call in its `with` block that changes jobs, pauses or schedules writes a row into `audit`.
 
-        The calls are those above and `prune`, of this manager, in the thread or task that entered the block. The row is written
-        in the transaction of the change, and kept for 90 days. `actor`: 1 to 255 characters. Raises TypeError and ValueError.
+        The block holds for this manager, in the thread or task that entered it. `prune` and `run_now` write a row, too, and
+        `create` writes none. The row is written in the transaction of the change, and kept for 90 days. `actor`: 1 to 255
+        characters. Raises TypeError and ValueError.
         """
         return self._audit.acting_as(actor)
 
@@ -760,16 +765,18 @@ class JobManager:
         `every` since 1970, by one of the processes that have this in their code and run jobs.
 
         `cron`: five fields, or six with the seconds first, in the zone `timezone`. It needs the extra `steve-jobs[cron]`.
-        `every`: a timedelta of a second to 366 days. `type`: of the jobs; None: the task's, or module.qualname. The function
-        becomes the handler of the type, unless it is that already.
-        `payload`: of each job; for a task, its keyword arguments. `name`: of the schedule; None: the type.
-        `catch_up`: how late a tick that was missed still runs, a timedelta up to 366 days. All missed ticks run, the oldest
-        first; with `catch_up_latest` only the last. None: up to a minute late.
+        `every`: a timedelta of a second to 366 days. `type`: the type of the jobs; None: the task's, or module.qualname. The
+        function becomes the handler of the type, unless it is that already.
+        `payload`: the payload of each job; for a task, its keyword arguments. `name`: the name of the schedule; None: the type.
+        `catch_up`: how late a tick that was missed is still fired, a timedelta of a second to 366 days. All missed ticks are
+        fired, the oldest first; with `catch_up_latest` only the last. None: up to a minute late.
         `overlap`: "skip": no job is created while the schedule's last one has not ended. "allow": one is. None: "skip", or
-        "allow" if all missed ticks are caught up. `jitter`: each job is due up to so many seconds after its tick, at random.
-        The others are those of `create`. A schedule has no `unique`: `overlap` is there for that.
+        "allow" if all missed ticks are caught up. `jitter`: each job is due at a random time up to this long after its tick,
+        in seconds or as a timedelta, at most a day.
+        The other keywords are those of `create`. A schedule has no `unique`: `overlap` is there for that.
 
-        Raises TypeError and ValueError, also for a name or a type that is taken. Raises SteveError if there is no cronsim.
+        Raises TypeError and ValueError, also for a name or a type that is taken. Raises InvalidJob for what
+        `create` does not take, and SteveError for a crontab if cronsim is not installed.
         """
         when = When(cron, every, timezone, catch_up, catch_up_latest, overlap, jitter)
         options = given(
@@ -809,11 +816,11 @@ class JobManager:
         expires_in: float | timedelta | None = None,
     ) -> Schedule:
         """Store a schedule for the whole fleet, or replace the one of that name; any process that runs jobs fires it. The
-        arguments are those of `cron`.
+        arguments are those of `cron`, but `type` must be given. Returns the schedule.
 
-        One that says the same as before changes nothing. One with other ticks begins with its first tick from now on. It takes
-        the place of a schedule in code of the same name. A paused one stays paused. Raises TypeError, ValueError, SchemaError,
-        Unavailable and OutcomeUnknown.
+        If the stored schedule says the same already, nothing changes. If the new one has other ticks, it begins with its first
+        tick from now on. It takes the place of a schedule in code of the same name. A paused schedule stays paused. Raises what
+        `cron` raises, SchemaError, Unavailable and OutcomeUnknown.
         """
         when = When(cron, every, timezone, catch_up, catch_up_latest, overlap, jitter)
         options = given(
@@ -829,26 +836,28 @@ class JobManager:
         return self._schedules.set(name, when, type, payload, options)
 
     def remove_schedule(self, name: str) -> Schedule | None:
-        """Remove a stored schedule. Returns it as it was; None: there is none. Jobs that it has created stay. One that is in
-        the code of a process that runs comes back at once, so pause it instead. Raises as `set_schedule`."""
+        """Remove a schedule. Returns it as it was; None: there is none. Jobs that it has created stay. If a process that runs
+        has the schedule in its code, it comes back at once: pause it instead. Raises TypeError, ValueError, SchemaError,
+        Unavailable and OutcomeUnknown."""
         return self._schedules.remove(name)
 
     def pause_schedule(self, name: str) -> Schedule:
-        """Fire nothing of this schedule until `resume_schedule`. What would have run meanwhile does not run later. Raises
-        LookupError if there is no such schedule, and as `set_schedule`."""
+        """Fire no tick of this schedule until `resume_schedule`. The ticks of that time are not fired later. Raises LookupError
+        if there is no such schedule, and what `remove_schedule` raises."""
         return self._schedules.pause(name, True)
 
     def resume_schedule(self, name: str) -> Schedule:
-        """End a pause. Raises as `pause_schedule`."""
+        """Fire the ticks of this schedule again, from now on. Raises what `pause_schedule` raises."""
         return self._schedules.pause(name, False)
 
     def run_now(self, name: str) -> Job:
         """Create a job of this schedule now, even if it is paused or its last job has not ended. Its `scheduled_for` is the
-        time of this call. Raises as `pause_schedule`."""
+        time of this call. Raises what `pause_schedule` raises; InvalidJob; SteveError for a crontab if cronsim is not
+        installed."""
         return self._schedules.run_now(name)
 
     def schedules(self) -> list[Schedule]:
-        """All schedules, by name: those that are stored, those that processes have in their code, and those of this manager.
+        """All schedules, by name: those that are stored, and those that processes, this one included, have in their code.
         Raises SchemaError and Unavailable."""
         return self._schedules.all()
 
@@ -1092,7 +1101,7 @@ class JobManager:
         self, over: float | timedelta = 30.0, queue: str | None = None, callback: LatencyListener | None = None
     ) -> Any:
         """Call `callback(latency)` when jobs of that queue (None: of any) have been due for longer than `over` seconds, and
-        once more when no job has been due for half as long. See `QueueLatency`.
+        once more when no job has been due for more than half of that. See `QueueLatency`.
 
         Each started manager checks this every five seconds and calls its own listeners, on the thread that calls those of
         `on_unhealthy`. What a listener raises is logged. Returns a function that removes the listener, and that is also a

@@ -1,4 +1,4 @@
-"""Pause: what no process begins until it is resumed, as `pause()` made it and `paused()` shows it."""
+"""Pause: which jobs no process begins until somebody resumes them. `pause()` makes it, and `paused()` shows it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Jobs that are not begun: those of a queue, of a type, of a type in a queue, or all."""
+    """What keeps jobs from beginning: those of a queue, of a type, of a type in a queue, or all."""
 
     queue: str | None
     """None: the jobs of every queue."""

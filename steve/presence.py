@@ -36,10 +36,10 @@ class RunningJob:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A started manager. Two of them in one operating system process are two of these.
+    """A started manager. Two started managers in one operating system process are two of these.
 
-    The times are in UTC, by the database's clock. What follows `alive` was true at `heartbeat_at`; a process that has just been
-    started, or whose row was made for it by others, may have said nothing of it yet.
+    The times are in UTC, by the database's clock. The fields after `alive` were true at `heartbeat_at`. A process that has just
+    been started, or whose row others have made, may have said nothing of them yet.
     """
 
     id: int
@@ -47,7 +47,7 @@ class Process:
     name: str
     """host:pid."""
     version: str
-    """Of steve; "" if the row was made for the process by others."""
+    """The version of steve; "" if others have made the row for the process."""
     started_at: datetime
     heartbeat_at: datetime
     """The last heartbeat."""
@@ -56,32 +56,32 @@ class Process:
     lease: float
     """After so many seconds without a heartbeat, other processes take its jobs."""
     alive: bool
-    """Others have not found its session gone, and its last heartbeat is younger than its lease."""
+    """Whether its last heartbeat is younger than its lease, and no other process has found its session gone."""
     quiet: bool = False
-    """It runs on and claims no job."""
+    """Whether it claims no more jobs and lives on: see `JobManager.quiet()`."""
     stopping: bool = False
-    """It was asked to stop."""
+    """Whether it was asked to stop."""
     pools: tuple[Pool, ...] = ()
     types: tuple[str, ...] = ()
     """The types that have a handler of their own."""
     any_type: bool = False
-    """It has a handler for all other types, too; or it has so many types that not all are named here."""
+    """Whether it has a handler for all other types, too, or so many types that `types` does not name them all."""
     not_shown: int = 0
-    """How many more run."""
+    """How many jobs it runs beyond those in `running`."""
     buffered: int = 0
     """How many jobs it has claimed that have not begun."""
     stuck: tuple[UUID, ...] = ()
     """The jobs whose handlers have not returned long after their deadline; at most 50."""
     alone: bool = False
-    """A job that one more crash would fail is to run alone: the process begins no other until that one has ended."""
+    """Whether a job that one more crash would fail runs alone there, or is about to: no other begins until it has ended."""
     problems: tuple[str, ...] = ()
-    """As `health().problems`."""
+    """What `health().problems` said there."""
     pace: float | None = None
     """How many runs a second have ended there lately; None: not known yet."""
     scan_seconds: float | None = None
-    """As `health().scan_seconds`."""
+    """What `health().scan_seconds` said there."""
     max_crashes: int | None = None
-    """After so many deaths of a process that holds it, it fails a job."""
+    """Its setting: how many processes may die while they hold a job before it fails."""
     _running: list[Any] = field(default_factory=list, repr=False, compare=False)
     # As the row has it: a fleet runs thousands of jobs, and most callers look at few of them, or at none.
 

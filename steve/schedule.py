@@ -33,21 +33,22 @@ class Schedule:
     every: timedelta | None
     timezone: str
     type: str
-    """Of its jobs, as the payload."""
+    """The type of its jobs."""
     payload: dict[str, Any] = field(hash=False)
+    """The payload of its jobs."""
     catch_up: timedelta | None
-    """How late a missed tick still runs; None: a minute."""
+    """How late a missed tick is still fired; None: a minute."""
     catch_up_latest: bool
     overlap: Overlap
     jitter: float
-    """A job is due up to so many seconds after its tick."""
+    """Each job is due at a random time up to this many seconds after its tick."""
     stored: bool
     """Whether `set_schedule` stored it for all processes. Otherwise processes have it in their code."""
     paused_at: datetime | None
     last_run: datetime | None
-    """The last tick that created a job, or when `run_now` did."""
+    """The last tick that created a job, or the time of the last `run_now`."""
     next_run: datetime | None
-    """The next tick; None while the schedule is paused."""
+    """The next tick. None while the schedule is paused, or if this machine lacks cronsim or does not know the zone."""
     last_job: UUID | None
     """The job that was created last."""
     last_status: Status | str | None

@@ -92,7 +92,7 @@ class Times:
         return self.percentile(99)
 
     def __add__(self, other: Times) -> Times:
-        """Both together: nothing is lost."""
+        """Both together. Their percentiles stay as exact as before."""
         longer, shorter = sorted((self.buckets, other.buckets), key=len, reverse=True)
         merged = tuple(a + b for a, b in zip(longer, shorter, strict=False)) + longer[len(shorter) :]
         return Times(self.seconds + other.seconds, merged)
@@ -111,28 +111,29 @@ class LaneStats:
     """The jobs of one queue and type, or of several together: see `Stats.total`."""
 
     queue: str | None
-    """None: of all."""
+    """None: of several queues together."""
     type: str | None
+    """None: of several types together."""
     pending: Count = Count()  # noqa: RUF009 - never changed
     running: Count = Count()  # noqa: RUF009
     oldest_due: datetime | None = None
-    """Since when the job has been due that has waited for longest. None: no job is due."""
+    """When the job that has waited for longest became due. None: no job is due."""
     latency: float = 0.0
-    """For how many seconds it has waited."""
+    """How many seconds ago that was."""
     completed: int = 0
-    """This and the following count what happened in the span of the Stats. Jobs that completed,"""
+    """Jobs that completed. This field and those below count what happened in the span of the Stats."""
     failed: int = 0
-    """that failed for good,"""
+    """Jobs that failed for good."""
     cancelled: int = 0
-    """and that were cancelled or had expired."""
+    """Jobs that were cancelled, or had expired."""
     retried: int = 0
     """Attempts after which the job is tried again."""
     crashed: int = 0
     """Attempts that ended with the death of their process."""
     run: Times = Times()
-    """How long attempts ran that count: those that were snoozed are left out."""
+    """How long the attempts ran. Snoozed attempts do not count."""
     wait: Times = Times()
-    """How long these jobs had been due before the attempt began."""
+    """How long their jobs had been due when these attempts began."""
 
     @property
     def ended(self) -> int:
@@ -171,10 +172,9 @@ class Stats:
     """What `stats()` returns. Times are by the database's clock."""
 
     at: datetime
-    """When it was asked."""
+    """The time of the call."""
     since: datetime
-    """The span begins here: at a full minute, ten minutes or hour, or a full day in UTC, so that it is at least as long as was
-    asked for."""
+    """The span begins here: at a full minute, ten minutes or hour, so that it is at least as long as was asked for."""
     until: datetime
     """The span ends here."""
     lanes: Sequence[LaneStats] = ()
@@ -196,13 +196,13 @@ class Stats:
         return self.total().completed / self.seconds if self.seconds > 0 else 0.0
 
     def total(self, queue: str | None = None, type: str | None = None) -> LaneStats:
-        """The lanes of this queue and type together; None: of all."""
+        """The lanes of this queue and this type together; None: of all queues, of all types."""
         chosen = [lane for lane in self.lanes if queue in (None, lane.queue) and type in (None, lane.type)]
         return reduce(LaneStats.plus, chosen) if chosen else LaneStats(queue, type)
 
     def preview(self) -> list[StatusPreview]:
-        """For each status how many jobs there are of it, and how long their attempts took, in seconds: known only for jobs that
-        ended, for all kinds of end together. In all it has five rows, of which some may be 0."""
+        """A row for each of the five statuses: how many jobs have it, and `avg_duration_seconds`, the mean duration of all
+        attempts of the span. That stands beside `completed` and `failed` only; elsewhere, and where no job is, it is None."""
         total = self.total()
         numbers = {
             Status.PENDING: total.pending,
@@ -236,9 +236,9 @@ class QueueLatency(NamedTuple):
     is_over: bool
     """True: jobs have been due for longer than `over` seconds. False: not any more."""
     seconds: float
-    """For how long the job has been due that has waited for longest."""
+    """How long the job that has waited for longest has been due."""
     over: float
     queue: str | None
-    """That the listener is about; None: all queues."""
+    """The queue that the listener watches; None: all queues."""
     lane: tuple[str, str] | None
     """The queue and type of that job. None: no job is due."""

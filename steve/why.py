@@ -31,7 +31,7 @@ class Why:
     status: Status | str | None
     """None: there is no such job, or the database did not say."""
     reasons: tuple[Reason, ...]
-    """At least one. What decides comes first."""
+    """At least one. The one that decides comes first."""
     type: str | None = None
     queue: str | None = None
 

@@ -1,4 +1,4 @@
-"""Looks at the fleet, for people: which processes there are, and what keeps a job from running.
+"""Answers questions about the fleet: which processes there are, and what keeps a job from running.
 
 Each look is one statement that goes by an index, counts up to a limit, takes at most `look_patience` and locks nothing. The
 answer to `why` is put together from what has answered in time: `_model/why/`.

@@ -84,8 +84,8 @@ def grants(
 
     `producer`: may `create` and `create_many`, but may not read, run, change or delete a job.
     `worker`: may do all that a JobManager does except `migrate`: create, start, find, history, fetch_all, change and delete
-    jobs, pause, prune.
-    `reader`: may `find`, `history`, `fetch_all`, `logs`, `tail`, `paused`, `stats`, `wait`, `why` and `processes`.
+    jobs, pause, prune, set schedules.
+    `reader`: may `find`, `history`, `fetch_all`, `logs`, `tail`, `paused`, `schedules`, `stats`, `wait`, `why` and `processes`.
     `completer`: may be the role of a connection that a handler gives to `run.complete()`. A worker may do that, too.
     `unique`: the producer and the worker may also `create` with `unique`, whatever `on_conflict` says. That takes the right to
     read all jobs and to change those that have not ended. Without it, a worker may not replace jobs, and a producer's `create`

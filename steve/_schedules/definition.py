@@ -32,7 +32,7 @@ _INSTEAD = {
     "unique_for": 'overlap="skip" keeps a second job from running',
     "run_at": "the tick says when the job is due",
     "delay": "the tick says when the job is due, and jitter= puts it off a little",
-    "expires_at": "expires_in= counts from each tick on",
+    "expires_at": "expires_in= counts from the creation of each job on",
 }
 """Options that a task's jobs may have, and a schedule's not."""
 

@@ -74,7 +74,7 @@ def no_process(facts: Facts) -> Iterator[Reason]:
     yield Reason(
         "no_process",
         f"no process that is alive works on this schema{gone}",
-        'Start one that has a handler for it: manager.start(), or "steve run".',
+        "Start one that has a handler for it, with manager.start() or manager.run().",
     )
 
 
