@@ -35,7 +35,7 @@ def connections(pool: ConnectionPool) -> Connections:
 def test_the_child_of_a_fork_may_not_even_open_the_pool(connections: Connections) -> None:
     connections.reset_after_fork(started=False)
     with pytest.raises(ForkedProcessError, match="make a pool and a manager here"):
-        connections.open()
+        connections.open(1)
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system cannot send a signal to a thread")
