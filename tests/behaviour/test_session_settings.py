@@ -226,7 +226,8 @@ def live(walker: Walker, own_connection: bool = True, create_timeout: float = 20
         found = [manager.find(job) for job in jobs]
         history = [manager.history(job) for job in jobs]
         assert manager.health().ok, manager.health().problems
-        assert manager.check_health().ok, manager.check_health().problems
+        if problems := manager.check_health().problems:
+            raise SteveError("; ".join(problems))
         report = manager.stop(timeout=60)
         assert report.complete, report
         listed = manager.fetch_all(queue=queue)
