@@ -50,8 +50,8 @@ FOR_LOOPS = FOR_CALLS | {
 """The settings of a session that prepares its statements.
 
 The first four keep the plans on the indexes. A plan stays cached while the table grows. If it was made for a small table and
-scans it sequentially, or reads all that is due in order to sort it, the work becomes quadratic. If it was made for a large group
-of jobs, it reads the whole table in order to join it. Generic plans depend on neither size.
+scans it sequentially, or reads all that is due in order to sort it, the work becomes quadratic. If it was made for a large
+group of jobs, it reads the whole table in order to join it. Generic plans depend on neither size.
 
 The others lift a role's time limits, which are meant for requests and must not end the statements and waits of the loops.
 """

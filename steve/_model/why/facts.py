@@ -130,8 +130,8 @@ class Facts(NamedTuple):
         return [process for process in self.alive() if process.has_handler(self.row.type)]
 
     def servers(self) -> list[Process]:
-        """The processes that are alive and would run the job, if they claimed any. Those that are quiet or are stopping may have
-        no pools."""
+        """The processes that are alive and would run the job, if they claimed any. Those that are quiet or stopping may have no
+        pools."""
         queue = self.row.queue
         return [one for one in self.with_handler() if one.quiet or one.stopping or one.pool_for(queue) is not None]
 
