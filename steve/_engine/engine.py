@@ -39,6 +39,8 @@ class Engine:
         """`process`: the name of this process, host:pid; `own_threads`: marks the threads of all engines of the manager."""
         self.process = process
         self.stopping = False
+        self.has_begun = False
+        """Whether start() is done: before that, nobody else may change the pools."""
         self.awaited = Awaited()
         self.pauses = Pauses()
         self.schedules = ScheduleBell()
@@ -70,6 +72,7 @@ class Engine:
         except BaseException:
             self.give_up()
             raise
+        self.has_begun = True
 
     def give_up(self) -> None:
         """End an engine that was started only in part, or not at all."""

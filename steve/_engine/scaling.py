@@ -36,4 +36,6 @@ class Scaling:
         engine = self._runner.engine()
         if engine is None:
             raise NotRunning(f"{name}() was called on a manager that is not running: call start() first")
+        if not engine.has_begun:
+            raise NotRunning(f"{name}() was called while start() was under way: call it again when that has returned")
         return engine

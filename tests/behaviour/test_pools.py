@@ -457,3 +457,16 @@ def test_jobs_of_a_lost_reply_go_back_though_the_manager_has_become_quiet(
     engine.all_pools.neighbours.in_doubt.lose()
     until(lambda: manager.find(job).status is Status.PENDING)
     assert (manager.find(job).crashes, manager.find(job).attempts) == (0, 0)
+
+
+@pytest.mark.parametrize("call", ["scale", "quiet"])
+def test_while_a_start_is_under_way_nobody_changes_its_pools(manager: JobManager, call: str) -> None:
+    """They would be opened after they were ended, and nobody would end their threads."""
+    manager.start(2)
+    engine = manager._runner.engine()
+    assert engine is not None
+    engine.has_begun = False
+    with pytest.raises(NotRunning, match=rf"{call}\(\) was called while start\(\) was under way"):
+        manager.scale(3) if call == "scale" else manager.quiet()
+    engine.has_begun = True
+    manager.scale(3)

@@ -45,5 +45,7 @@ class Ledger:
 
 def read(directory: Path) -> list[Event]:
     """All processes' events, in the order of time."""
-    events = [json.loads(line) for path in directory.glob("*.jsonl") for line in path.read_text().splitlines()]
+    texts = [path.read_text() for path in directory.glob("*.jsonl")]
+    # of a line that is being written, a reader may see the beginning
+    events = [json.loads(line) for text in texts for line in text[: text.rfind("\n") + 1].splitlines()]
     return sorted(events, key=lambda event: event["t"])
