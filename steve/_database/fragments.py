@@ -237,6 +237,31 @@ claim locks no row that it does not take.
 
 The row comparisons, rather than equalities, leave no other index than job_ready: with equalities job_due has the same order."""
 
+SUMS = """\
+completed = stat.completed + excluded.completed,
+failed = stat.failed + excluded.failed,
+cancelled = stat.cancelled + excluded.cancelled,
+retried = stat.retried + excluded.retried,
+crashed = stat.crashed + excluded.crashed,
+run_us = stat.run_us + excluded.run_us,
+wait_us = stat.wait_us + excluded.wait_us,
+run_hist = stat.run_hist + excluded.run_hist,
+wait_hist = stat.wait_hist + excluded.wait_hist"""
+"""Adds the figures of a row of `stat` to those of the row that is there already."""
+
+COUNT_CANCELLED = """\
+counted as (
+  insert into {schema}.stat (minutes, at, process_id, queue, type, cancelled)
+  select
+    0, pg_catalog.date_bin('1 minute', pg_catalog.now(), '2000-01-01 00:00:00+00'),
+    pg_catalog.hashtextextended(pg_catalog.gen_random_uuid()::pg_catalog.text, 0), queue, type, pg_catalog.count(*)
+  from changed
+  where status = 'cancelled'
+  group by queue, type
+)"""
+"""Counts the jobs of `changed` that are cancelled. The rows are those of a process that no other is, so that nobody waits for
+their locks: see write_stat.sql."""
+
 FRAGMENTS = {
     "{batch}": BATCH,
     "{next}": NEXT,
@@ -250,5 +275,7 @@ FRAGMENTS = {
     "{new_expiry}": NEW_EXPIRY,
     "{job}": JOB,
     "{extras}": EXTRAS,
+    "{sums}": SUMS,
+    "{count_cancelled}": COUNT_CANCELLED,
 }
 """In the order in which they are put in: one may hold the tokens of those after it."""

@@ -536,7 +536,7 @@ def test_a_table_is_locked(make_manager: MakeManager, manager: JobManager, datab
 def test_what_takes_too_long_is_left_out(
     make_manager: MakeManager, manager: JobManager, database_url: str, schema: str
 ) -> None:
-    """Here, who lately had a handler."""
+    """Here, which process lately had a handler."""
     make_manager(handlers={"b": lambda job: None}).start()
     asking = make_manager(_tuning=Tuning(look_patience=0.1))
     job = manager.create("a")

@@ -1746,9 +1746,9 @@ MUTANTS = (
         "merged figures replace those that were merged before",
         "behaviour/test_stats.py::test_figures_of_all_processes_are_merged_once_and_kept",
         Edit(
-            "_database/sql/merge_stat.sql",
-            "set completed = stat.completed + excluded.completed",
-            "set completed = excluded.completed",
+            "_database/fragments.py",
+            "completed = stat.completed + excluded.completed,",
+            "completed = excluded.completed,",
         ),
     ),
     Mutant(
@@ -1767,6 +1767,6 @@ MUTANTS = (
         "F10",
         "a job that a call cancels does not count",
         "behaviour/test_stats.py::test_jobs_that_a_call_cancels_count_in_any_process",
-        Edit("_database/sql/cancel_job.sql", "  where status = 'cancelled'\n", "  where false\n"),
+        Edit("_database/fragments.py", "  where status = 'cancelled'\n", "  where false\n"),
     ),
 )

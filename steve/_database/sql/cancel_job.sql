@@ -33,15 +33,6 @@ with changed as (
         when exists (select from {schema}.waiter where until > pg_catalog.now()) then pg_catalog.pg_notify(%(ended)s, '')
       end
     end
-), counted as (
-  -- As a process of its own, with an id that no other has, so that nobody waits for the lock of this row: see write_stat.sql.
-  insert into {schema}.stat (minutes, at, process_id, queue, type, cancelled)
-  select
-    0, pg_catalog.date_bin('1 minute', pg_catalog.now(), '2000-01-01 00:00:00+00'),
-    pg_catalog.hashtextextended(pg_catalog.gen_random_uuid()::pg_catalog.text, 0), queue, type, pg_catalog.count(*)
-  from changed
-  where status = 'cancelled'
-  group by queue, type
-)
+), {count_cancelled}
 select changed.*
 from changed

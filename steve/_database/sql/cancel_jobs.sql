@@ -28,16 +28,7 @@ with {batch}, locked as materialized (
       updated_at = pg_catalog.statement_timestamp()
   where ctid = any(array(select place from locked))
   returning uid, status, queue, type
-), counted as (
-  -- As a process of its own, with an id that no other has, so that nobody waits for the lock of this row: see write_stat.sql.
-  insert into {schema}.stat (minutes, at, process_id, queue, type, cancelled)
-  select
-    0, pg_catalog.date_bin('1 minute', pg_catalog.now(), '2000-01-01 00:00:00+00'),
-    pg_catalog.hashtextextended(pg_catalog.gen_random_uuid()::pg_catalog.text, 0), queue, type, pg_catalog.count(*)
-  from changed
-  where status = 'cancelled'
-  group by queue, type
-), asked as (
+), {count_cancelled}, asked as (
   select 'cancel ' || pg_catalog.string_agg(uid::pg_catalog.text, ' ') as payload
   from (select uid, pg_catalog.row_number() over () / 200 as part from changed where status = 'running') as numbered
   group by part

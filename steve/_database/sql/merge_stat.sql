@@ -30,15 +30,7 @@ with due as materialized (
   group by length.minutes, begins, queue, type
   order by length.minutes, begins, queue, type
   on conflict (minutes, at, queue, type, process_id) do update
-  set completed = stat.completed + excluded.completed,
-      failed = stat.failed + excluded.failed,
-      cancelled = stat.cancelled + excluded.cancelled,
-      retried = stat.retried + excluded.retried,
-      crashed = stat.crashed + excluded.crashed,
-      run_us = stat.run_us + excluded.run_us,
-      wait_us = stat.wait_us + excluded.wait_us,
-      run_hist = stat.run_hist + excluded.run_hist,
-      wait_hist = stat.wait_hist + excluded.wait_hist
+  set {sums}
 )
 select pg_catalog.count(*)
 from moved

@@ -178,6 +178,6 @@ class Scheduler:
             most = self._pause * chance.uniform(0.5, 1.5)
         if turn.seconds is None or turn.seconds >= most:
             return most
-        # Not all processes at the same moment: who comes a little later finds that the work is done.
+        # Not all processes at the same moment: one that comes a little later finds that the work is done.
         spread = 0.0 if self._links.is_alone() or not turn.seconds else self._tuning.schedule_spread * chance.random()
         return turn.seconds + spread
