@@ -17,6 +17,7 @@ class Pool:
     excluded: tuple[str, ...]
     """The queues that the pool leaves out all the same."""
     workers: int
+    """How many jobs it may run at a time. 0: the pool ends when its last handler returns."""
     busy: int
     """How many of the workers have a job."""
 

@@ -26,11 +26,11 @@ from steve._engine.work.running import AllRunning, log_stacks
 from steve._model import json as _json
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict
-from steve._model.pools import PoolState
 from steve._model.settings import Settings
 from steve._runtime.exit import interpreter
 from steve.health import Health
 from steve.job import Status
+from steve.presence import Pool
 from steve.report import StopReport
 
 
@@ -164,7 +164,7 @@ class Engine:
         outages = Outages(failing, seconds, parts.liveness.access)
         return judge_health(health, self._settings, outages, idle or Idle(), sum(pool.spec.workers for pool in pools))
 
-    def pools(self) -> list[PoolState]:
+    def pools(self) -> list[Pool]:
         """What the pools do at present. Reads only memory. From any thread."""
         return self._parts.pools.states()
 

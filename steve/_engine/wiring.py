@@ -100,7 +100,6 @@ from steve._model.settings import Settings
 from steve._schedules.database import DatabaseSchedules
 from steve._schedules.firing import Firing
 from steve.errors import SchemaError
-from steve.presence import Pool
 
 
 def register(
@@ -253,9 +252,8 @@ def build(
     # liveness and upkeep
 
     def working() -> Working:
-        states = [Pool(*state) for state in engine.pools()]
         is_quiet = not pools.live() and not engine.stopping
-        return Working(states, len(duties.buffered()), pools.neighbours.last_chance.is_due, is_quiet)
+        return Working(engine.pools(), len(duties.buffered()), pools.neighbours.last_chance.is_due, is_quiet)
 
     describe = DescribeProcess(
         settings=settings,

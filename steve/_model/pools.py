@@ -37,18 +37,6 @@ class PoolSpec(NamedTuple):
         return None if self.queues is None else frozenset(self.queues), frozenset(self.excluded)
 
 
-class PoolState(NamedTuple):
-    """What a pool of a started manager does at present."""
-
-    queues: tuple[str, ...] | None
-    """None: all but the excluded ones."""
-    excluded: tuple[str, ...]
-    workers: int
-    """How many jobs it may run at a time. 0: the pool ends when its last handler returns."""
-    busy: int
-    """How many it runs."""
-
-
 def parse_pools(workers: object, queues: tuple[str, ...] | None) -> tuple[PoolSpec, ...]:
     """Returns the pools. Raises TypeError and ValueError. `queues`: those of the manager; None: all."""
     if isinstance(workers, str):

@@ -10,8 +10,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from steve import Job, JobManager, NotRunning, Status, Unavailable, current_run
-from steve._model.pools import PoolState
+from steve import Job, JobManager, NotRunning, Pool, Status, Unavailable, current_run
 from tests.behaviour.breaker import Breaker
 from tests.behaviour.proxy import Proxy
 from tests.conftest import APPLICATION, until
@@ -54,7 +53,7 @@ def manager(make_manager: Make, work: Work) -> JobManager:
     return manager
 
 
-def states(manager: JobManager) -> list[PoolState]:
+def states(manager: JobManager) -> list[Pool]:
     engine = manager._runner.engine()
     assert engine is not None
     return engine.pools()
@@ -238,7 +237,7 @@ def test_more_workers_begin_what_waits_at_once(manager: JobManager, work: Work) 
     until(lambda: work.count("default") == 1)
     manager.scale(20)
     until(lambda: work.count("default") == 20)
-    assert states(manager) == [PoolState(None, (), 20, 20)]
+    assert states(manager) == [Pool(None, (), 20, 20)]
 
 
 def test_fewer_workers_let_running_jobs_finish_and_begin_no_more_than_they_are(manager: JobManager, work: Work) -> None:
@@ -247,7 +246,7 @@ def test_fewer_workers_let_running_jobs_finish_and_begin_no_more_than_they_are(m
         manager.create("long")
     until(lambda: work.count("default") == 10)
     manager.scale(2)
-    assert states(manager) == [PoolState(None, (), 2, 10)]
+    assert states(manager) == [Pool(None, (), 2, 10)]
     for _ in range(10):
         manager.create("long", queue="later")
     assert work.count("later") == 0
@@ -279,9 +278,9 @@ def test_a_pool_that_is_left_out_ends_with_its_last_handler(manager: JobManager,
         manager.create("long", queue="a")
     until(lambda: work.count("a") == 2)
     manager.scale({"b": 1})
-    assert states(manager) == [PoolState(("b",), (), 1, 0), PoolState(("a",), (), 0, 2)] or states(manager) == [
-        PoolState(("a",), (), 0, 2),
-        PoolState(("b",), (), 1, 0),
+    assert states(manager) == [Pool(("b",), (), 1, 0), Pool(("a",), (), 0, 2)] or states(manager) == [
+        Pool(("a",), (), 0, 2),
+        Pool(("b",), (), 1, 0),
     ]
     manager.create("short", queue="b")
     until(lambda: work.count("b") == 1)
@@ -341,7 +340,7 @@ def test_scaling_while_the_database_is_away_changes_nothing(
     with pytest.raises(Unavailable):
         worker.scale({"mail": 1, "*": 2})
     proxy.accept()
-    assert states(worker) == [PoolState(None, (), 2, 0)]
+    assert states(worker) == [Pool(None, (), 2, 0)]
     manager.create("short", queue="mail")
     until(lambda: work.count("mail") == 1)
     assert worker.stop(timeout=30).complete  # while there is a proxy
@@ -404,7 +403,7 @@ def test_a_quiet_manager_claims_nothing_and_lives_on(
     manager.quiet()
     manager.quiet()
     until(lambda: running(conn, schema) == 2)
-    assert states(manager) == [PoolState(("a",), (), 0, 2)]
+    assert states(manager) == [Pool(("a",), (), 0, 2)]
     manager.create("short")
     work.gate.set()
     until(lambda: len(told) == 2)
@@ -427,7 +426,7 @@ def test_a_quiet_manager_begins_again(manager: JobManager, work: Work, call: str
     assert manager.find(job) == job
     manager.scale(3) if call == "scale" else manager.start(3)
     until(lambda: work.count("default") == 1)
-    assert states(manager) == [PoolState(None, (), 3, 0)]
+    assert states(manager) == [Pool(None, (), 3, 0)]
     assert "nothing changed" not in caplog.text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from steve import presence
 from steve._database.loop_connection import LoopConnection
 from steve._engine.claim.claimer import Claimer
 from steve._engine.claim.full_scans import FullScans
@@ -13,7 +14,7 @@ from steve._engine.work.pool import WorkerPool
 from steve._engine.work.running import RunningJobs
 from steve._engine.work.stuck import StuckHandlers
 from steve._engine.work.turns import Turns
-from steve._model.pools import PoolSpec, PoolState
+from steve._model.pools import PoolSpec
 
 
 class PoolParts(NamedTuple):
@@ -105,8 +106,8 @@ class Pool:
 
     # -- what the engine asks -------------------------------------------------------------------------------------------
 
-    def state(self) -> PoolState:
-        return PoolState(
+    def state(self) -> presence.Pool:
+        return presence.Pool(
             self.spec.queues, self.spec.excluded, 0 if self.is_ending else self.spec.workers, len(self.parts.running)
         )
 

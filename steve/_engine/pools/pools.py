@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
+from steve import presence
 from steve._database.loop_connection import ClaimConnections
 from steve._engine.claim.neighbours import Neighbours
 from steve._engine.pools.pool import Pool
 from steve._engine.upkeep.threads import Threads
 from steve._engine.work.running import AllRunning
-from steve._model.pools import PoolSpec, PoolState
+from steve._model.pools import PoolSpec
 
 
 class Pools:
@@ -57,7 +58,7 @@ class Pools:
         """Those that begin jobs."""
         return [pool for pool in self.all if not pool.is_ending]
 
-    def states(self) -> list[PoolState]:
+    def states(self) -> list[presence.Pool]:
         """What they do at present. Pools that end are among them while they have handlers that run."""
         return [state for pool in self.all if not pool.is_ending or pool.state().busy for state in [pool.state()]]
 
