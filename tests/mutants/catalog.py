@@ -38,14 +38,21 @@ class Mutant:
         self.edits = edits
         self.note = note
 
-    def apply(self, steve: Path) -> None:
-        """Make the edits in the package in that directory. Raises Misfit."""
+    def edited(self, steve: Path) -> dict[Path, str]:
+        """The files of the package in that directory that it changes, with their new texts. Raises Misfit."""
+        texts: dict[Path, str] = {}
         for edit in self.edits:
             file = steve / edit.file
             try:
-                file.write_text(edit.made_in(file.read_text()))
+                texts[file] = edit.made_in(texts.get(file) or file.read_text())
             except Misfit as misfit:
                 raise Misfit(f"{self.id}: {misfit}") from None
+        return texts
+
+    def apply(self, steve: Path) -> None:
+        """Make the edits in the package in that directory. Raises Misfit."""
+        for file, text in self.edited(steve).items():
+            file.write_text(text)
 
 
 def chosen(ids: list[str]) -> list[Mutant]:
