@@ -27,6 +27,9 @@ T = TypeVar("T")
 APPLICATION = f"steve-tests-{os.getpid()}"
 """Marks the connections of this run in pg_stat_activity, which may show those of other programs too."""
 
+PATIENCE = float(os.environ.get("STEVE_TEST_PATIENCE", "30"))
+"""How many seconds until() waits for what should be so at once."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # A shell ignores Ctrl-C in what it runs in the background, and Python then has no KeyboardInterrupt.
@@ -35,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("the PostgreSQL at STEVE_TEST_DATABASE_URL serves one process: tests look at all that it does")
 
 
-def until(predicate: Callable[[], T], timeout: float = 30.0) -> T:
+def until(predicate: Callable[[], T], timeout: float = PATIENCE) -> T:
     """Wait until `predicate()` is true, and return its value. Fails the test after `timeout` seconds, which no machine needs.
 
     Tests wait with this function or for an event, and never sleep. A handler in a test may sleep, in order to take some time.
@@ -57,8 +60,9 @@ def _source(predicate: Callable[[], object]) -> str:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[embedded.Server]:
-    """The embedded server, for tests that use its programs or that stop it and start it again."""
-    with embedded.server() as server:
+    """The embedded server, for tests that use its programs or that stop it and start it again. No test cuts the power, so it
+    does not wait for the disk."""
+    with embedded.server(fsync="off") as server:
         yield server
 
 

@@ -58,7 +58,7 @@ def sites(count: int, limit: float) -> Iterator[Sites]:
     url = os.environ.get("STEVE_TEST_DATABASE_URL")
     over = threading.Event()
     with ExitStack() as stack:
-        urls = [url] if url else [stack.enter_context(embedded.server()).conninfo for _ in range(count)]
+        urls = [url] if url else [stack.enter_context(embedded.server(fsync="off")).conninfo for _ in range(count)]
         executor = ThreadPoolExecutor(len(urls))
         try:
             yield Sites([Site(url, limit, over) for url in urls], executor)

@@ -27,6 +27,10 @@ CONTROL = "behaviour/test_create_and_find.py::test_a_job_that_ran_shows_its_resu
 ASSERTIONS = ("assert ", "AssertionError", "Failed: ")
 """How a failure begins if the test itself saw something wrong. Any other error may be a mistake of the mutant."""
 
+PATIENCE = "15"
+"""How many seconds a test waits for what does not come, which is how many mutants are noticed. On the unbroken copy the same
+tests pass with the same patience."""
+
 END_SECONDS = 15.0
 """How long a run may take to end when its time is over."""
 
@@ -148,7 +152,7 @@ def _ends(process: subprocess.Popen[bytes], seconds: float, over: threading.Even
 
 def _environ(directory: Path, url: str) -> dict[str, str]:
     """Variables that make Python import the copy and not the installed checkout, also in programs that the tests start."""
-    return os.environ | {"PYTHONPATH": str(directory), "STEVE_TEST_DATABASE_URL": url}
+    return {"STEVE_TEST_PATIENCE": PATIENCE, **os.environ, "PYTHONPATH": str(directory), "STEVE_TEST_DATABASE_URL": url}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
