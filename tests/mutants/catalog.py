@@ -131,7 +131,12 @@ MUTANTS = (
         "database/test_holding.py::test_a_rescue_skips_a_job_whose_outcome_is_being_written",
         Edit("_database/sql/rescue_jobs.sql", "limit %(n)s\n  for no key update skip locked", "limit %(n)s"),
         Edit("_database/sql/rescue_jobs.sql", "and (status = 'running') is true", ""),
-        note="Either of the two is enough: the outcome is lost only without both.",
+        Edit(
+            "_database/migrations/0001_expand_job_attempt_process.sql",
+            "  constraint job_process_check check (process is null or status = 'completed'),\n",
+            "",
+        ),
+        note="Each of the two is enough, and the table would refuse such a rescue: the outcome is lost only without all three.",
     ),
     Mutant(
         "M2b",
