@@ -2,7 +2,7 @@
 
 The PostgreSQL is the one that STEVE_TEST_DATABASE_URL names, otherwise an embedded one. A test must leave no connection behind,
 and no thread that keeps the process alive. Tests may run in any order, and in several processes at a time, each of which has an
-embedded PostgreSQL of its own.
+embedded PostgreSQL of its own. All processes must find the same tests, so parameters come from no random source.
 """
 
 import inspect

@@ -17,7 +17,7 @@ import pytest
 from steve import Attempt, AttemptStatus, InvalidJob, Job, JobManager, NewJob, RetryPolicy, Status
 from tests.conftest import until
 
-NO_JOB = uuid4()
+NO_JOB = UUID(int=1)
 """The uid of no job."""
 
 
