@@ -15,6 +15,9 @@ DOCS_STAMP := $(VENV)/.docs
 DEV_STAMP := $(VENV)/.dev
 RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --editable
+# Every process of the suite starts a PostgreSQL, which is not worth it for the few tests that ARGS names. The processes cannot
+# share a PostgreSQL, because many tests look at all that the server does.
+PARALLEL := $(if $(STEVE_TEST_DATABASE_URL),,--numprocesses=logical --dist=worksteal)
 
 .DEFAULT_GOAL := help
 .PHONY: help check test test-fast demo docs bench bench-peers peers chaos hammer mutants format clean
@@ -29,7 +32,7 @@ check: $(DEV_STAMP) ## check formatting, lint, types, and which layer imports wh
 	$(RUN) pytest --quiet tests/test_architecture.py
 
 test: $(DEV_STAMP) ## the whole suite on a real PostgreSQL, with coverage (STEVE_TEST_DATABASE_URL: on yours)
-	$(RUN) pytest --cov --cov-report=term $(if $(ARGS),--cov-fail-under=0) $(ARGS)
+	$(RUN) pytest --cov --cov-report=term $(if $(ARGS),--cov-fail-under=0,$(PARALLEL)) $(ARGS)
 
 test-fast: $(DEV_STAMP) ## the tests of the pure values only: seconds, no database
 	$(RUN) pytest tests/model $(ARGS)

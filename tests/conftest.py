@@ -1,10 +1,12 @@
 """What all tests may use: a PostgreSQL, a schema of its own for each test, managers that are stopped afterwards, and until().
 
 The PostgreSQL is the one that STEVE_TEST_DATABASE_URL names, otherwise an embedded one. A test must leave no connection behind,
-and no thread that keeps the process alive.
+and no thread that keeps the process alive. Tests may run in any order, and in several processes at a time, each of which has an
+embedded PostgreSQL of its own. All processes must find the same tests, so parameters come from no random source.
 """
 
 import inspect
+import logging
 import os
 import signal
 import threading
@@ -25,13 +27,18 @@ T = TypeVar("T")
 APPLICATION = f"steve-tests-{os.getpid()}"
 """Marks the connections of this run in pg_stat_activity, which may show those of other programs too."""
 
+PATIENCE = float(os.environ.get("STEVE_TEST_PATIENCE", "30"))
+"""How many seconds until() waits for what should be so at once."""
 
-def pytest_configure() -> None:
-    """A shell ignores Ctrl-C in what it runs in the background, and Python then has no KeyboardInterrupt."""
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A shell ignores Ctrl-C in what it runs in the background, and Python then has no KeyboardInterrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.environ.get("STEVE_TEST_DATABASE_URL") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("the PostgreSQL at STEVE_TEST_DATABASE_URL serves one process: tests look at all that it does")
 
 
-def until(predicate: Callable[[], T], timeout: float = 30.0) -> T:
+def until(predicate: Callable[[], T], timeout: float = PATIENCE) -> T:
     """Wait until `predicate()` is true, and return its value. Fails the test after `timeout` seconds, which no machine needs.
 
     Tests wait with this function or for an event, and never sleep. A handler in a test may sleep, in order to take some time.
@@ -53,8 +60,9 @@ def _source(predicate: Callable[[], object]) -> str:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[embedded.Server]:
-    """The embedded server, for tests that use its programs or that stop it and start it again."""
-    with embedded.server() as server:
+    """The embedded server, for tests that use its programs or that stop it and start it again. No test cuts the power, so it
+    does not wait for the disk."""
+    with embedded.server(fsync="off") as server:
         yield server
 
 
@@ -110,8 +118,19 @@ def manager(make_manager: Callable[..., JobManager]) -> JobManager:
     return manager
 
 
+@pytest.fixture
+def loggers_as_before() -> Iterator[None]:
+    """Undoes what a test, or the code of a page, sets up in `logging`."""
+    loggers = [logging.root, *(one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger))]
+    before = [(one, one.level, one.propagate, one.disabled, [*one.handlers], [*one.filters]) for one in loggers]
+    yield
+    for logger, level, propagate, disabled, handlers, filters in before:
+        logger.setLevel(level)
+        logger.propagate, logger.disabled, logger.handlers, logger.filters = propagate, disabled, handlers, filters
+
+
 @pytest.fixture(autouse=True)
-def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+def nothing_left_behind(loggers_as_before: None, request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test that leaves behind a thread that keeps the process alive, or a connection, with which it could leave a lock
     or a transaction."""
     before = set(threading.enumerate())

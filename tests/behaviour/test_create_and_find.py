@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from functools import reduce
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -17,7 +17,7 @@ import pytest
 from steve import Attempt, AttemptStatus, InvalidJob, Job, JobManager, NewJob, RetryPolicy, Status
 from tests.conftest import until
 
-NO_JOB = uuid4()
+NO_JOB = UUID(int=1)
 """The uid of no job."""
 
 

@@ -2,7 +2,8 @@
 `python -m tests.mutants --help`, or `make mutants`.
 
 Where to read: catalog.py says what a mutant is and lists them all. trial.py breaks a copy of steve/ and runs the test on it.
-report.py shows the results. test_catalog.py, which `make test` runs, checks that every mutant still fits the code.
+parallel.py tries several mutants at a time. report.py shows the results. test_catalog.py, which `make test` runs, checks that
+every mutant still fits the code.
 
 A mutant that survives shows a gap in the suite: write the test that kills it, and name that test in the catalog. A new mutant
 is an entry of MUTANTS:

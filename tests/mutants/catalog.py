@@ -38,14 +38,21 @@ class Mutant:
         self.edits = edits
         self.note = note
 
-    def apply(self, steve: Path) -> None:
-        """Make the edits in the package in that directory. Raises Misfit."""
+    def edited(self, steve: Path) -> dict[Path, str]:
+        """The files of the package in that directory that it changes, with their new texts. Raises Misfit."""
+        texts: dict[Path, str] = {}
         for edit in self.edits:
             file = steve / edit.file
             try:
-                file.write_text(edit.made_in(file.read_text()))
+                texts[file] = edit.made_in(texts.get(file) or file.read_text())
             except Misfit as misfit:
                 raise Misfit(f"{self.id}: {misfit}") from None
+        return texts
+
+    def apply(self, steve: Path) -> None:
+        """Make the edits in the package in that directory. Raises Misfit."""
+        for file, text in self.edited(steve).items():
+            file.write_text(text)
 
 
 def chosen(ids: list[str]) -> list[Mutant]:
@@ -124,7 +131,12 @@ MUTANTS = (
         "database/test_holding.py::test_a_rescue_skips_a_job_whose_outcome_is_being_written",
         Edit("_database/sql/rescue_jobs.sql", "limit %(n)s\n  for no key update skip locked", "limit %(n)s"),
         Edit("_database/sql/rescue_jobs.sql", "and (status = 'running') is true", ""),
-        note="Either of the two is enough: the outcome is lost only without both.",
+        Edit(
+            "_database/migrations/0001_expand_job_attempt_process.sql",
+            "  constraint job_process_check check (process is null or status = 'completed'),\n",
+            "",
+        ),
+        note="Each of the two is enough, and the table would refuse such a rescue: the outcome is lost only without all three.",
     ),
     Mutant(
         "M2b",

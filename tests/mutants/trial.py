@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,10 @@ CONTROL = "behaviour/test_create_and_find.py::test_a_job_that_ran_shows_its_resu
 
 ASSERTIONS = ("assert ", "AssertionError", "Failed: ")
 """How a failure begins if the test itself saw something wrong. Any other error may be a mistake of the mutant."""
+
+PATIENCE = "15"
+"""How many seconds a test waits for what does not come, which is how many mutants are noticed. On the unbroken copy the same
+tests pass with the same patience."""
 
 END_SECONDS = 15.0
 """How long a run may take to end when its time is over."""
@@ -62,39 +67,45 @@ class Run:
     text: str
 
 
+@dataclass(frozen=True)
+class Site:
+    """Where tests run: `url` names a PostgreSQL that nothing else uses meanwhile. A test may take `limit` seconds. `over` ends
+    what runs."""
+
+    url: str
+    limit: float
+    over: threading.Event
+
+
 @contextmanager
 def copied() -> Iterator[Path]:
-    """The directory of a copy of what the tests need."""
+    """The directory of a copy of what the tests need. It has Python's caches, too: compiling takes longer than many a test."""
     with tempfile.TemporaryDirectory(prefix="steve-mutant-") as directory:
         for name in ("steve", "tests"):
-            shutil.copytree(ROOT / name, Path(directory, name), ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, Path(directory, name), symlinks=True)
         shutil.copy(ROOT / "pyproject.toml", directory)
         yield Path(directory)
 
 
-def check_sound(mutants: Sequence[Mutant], url: str, limit: float) -> str:
-    """Run the mutants' tests and the control on an unbroken copy. Returns what is wrong, or "". Raises Misfit."""
-    for mutant in mutants:  # so that a misfit shows now, and not after minutes
-        with copied() as directory:
-            mutant.apply(directory / "steve")
+def wrong_with(tests: Sequence[str], site: Site) -> str:
+    """Run these tests on an unbroken copy. Returns what is wrong, or ""."""
     with copied() as directory:
         code = "import steve; print(steve.__file__)"
         found = subprocess.run(
-            [sys.executable, "-c", code], cwd=directory, env=_environ(directory, url), capture_output=True, text=True
+            [sys.executable, "-c", code], cwd=directory, env=_environ(directory, site.url), capture_output=True, text=True
         )
         if not found.stdout.startswith(str(directory)):
             return f"the copy in {directory} is not what Python imports: {found.stdout}{found.stderr}"
-        tests = list(dict.fromkeys([CONTROL, *(mutant.test for mutant in mutants)]))
-        run = _run(directory, tests, url, limit)
+        run = _run(directory, tests, site)
     return "" if run.ended and run.passed and not run.failed and not run.errors else run.text
 
 
-def take(mutant: Mutant, url: str, limit: float) -> Trial:
+def take(mutant: Mutant, site: Site) -> Trial:
     """Try one mutant. Raises Misfit."""
     began = time.monotonic()
     with copied() as directory:
         mutant.apply(directory / "steve")
-        run = _run(directory, [CONTROL, mutant.test], url, limit, "--exitfirst")
+        run = _run(directory, [CONTROL, mutant.test], site, "--exitfirst")
     fate, said = _judge(run)
     return Trial(mutant, fate, time.monotonic() - began, said)
 
@@ -112,30 +123,36 @@ def _judge(run: Run) -> tuple[Fate, str]:
     return (Fate.SURVIVED, "") if run.passed > 1 else (Fate.INVALID, f"no test was run: {run.text[-500:]}")
 
 
-def _run(directory: Path, tests: Sequence[str], url: str, limit: float, *options: str) -> Run:
-    """Run tests in a process group of their own, so that none of them outlives us. pytest ends each test after `limit`
-    seconds, and is itself ended only if a mutant keeps it from that."""
+def _run(directory: Path, tests: Sequence[str], site: Site, *options: str) -> Run:
+    """Run tests in a process group of their own, so that none of them outlives us. pytest ends each test after the limit,
+    and is itself ended only if a mutant keeps it from that."""
     report = directory / "report.xml"
     command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", f"--junitxml={report}", *options]
-    command += [f"--timeout={limit}", *(f"tests/{test}" for test in tests)]
+    command += [f"--timeout={site.limit}", *(f"tests/{test}" for test in tests)]
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            command, cwd=directory, env=_environ(directory, url), stdout=output, stderr=output, start_new_session=True
+            command, cwd=directory, env=_environ(directory, site.url), stdout=output, stderr=output, start_new_session=True
         )
         try:
-            process.wait(limit * len(tests) + END_SECONDS)
-            ended = True
-        except subprocess.TimeoutExpired:
-            ended = False
+            ended = _ends(process, site.limit * len(tests) + END_SECONDS, site.over)
         finally:
             _end(process)
         output.seek(0)
         return _read(report, ended, output.read())
 
 
+def _ends(process: subprocess.Popen[bytes], seconds: float, over: threading.Event) -> bool:
+    """Wait for its end. Returns whether it came in time, and before `over`."""
+    deadline = time.monotonic() + seconds
+    while process.poll() is None:
+        if over.wait(0.02) or time.monotonic() > deadline:
+            return False
+    return True
+
+
 def _environ(directory: Path, url: str) -> dict[str, str]:
     """Variables that make Python import the copy and not the installed checkout, also in programs that the tests start."""
-    return os.environ | {"PYTHONPATH": str(directory), "STEVE_TEST_DATABASE_URL": url}
+    return {"STEVE_TEST_PATIENCE": PATIENCE, **os.environ, "PYTHONPATH": str(directory), "STEVE_TEST_DATABASE_URL": url}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
