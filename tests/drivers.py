@@ -80,6 +80,7 @@ def django_connections(database_url: str, **options: Any) -> Any:
 @contextmanager
 def hold_django(database_url: str, **options: Any) -> Iterator[Held]:
     connection = django_connections(database_url, **options)["default"]
+    connection.inc_thread_sharing()  # handlers may use it, too
     connection.set_autocommit(False)
     try:
         yield Held(connection, connection.commit, connection.rollback, cursor_run(connection))
@@ -161,6 +162,12 @@ def hold_wrapped_psycopg(database_url: str) -> Iterator[Held]:
 
 
 @contextmanager
+def hold_traced_psycopg(database_url: str) -> Iterator[Held]:
+    with hold_psycopg(database_url) as held:
+        yield held._replace(connection=instrument_connection("tests", held.connection, "postgresql"))
+
+
+@contextmanager
 def hold_wrapped_django(database_url: str) -> Iterator[Held]:
     with hold_django(database_url) as held:
         yield held._replace(connection=wrapt.ObjectProxy(held.connection))
@@ -169,6 +176,7 @@ def hold_wrapped_django(database_url: str) -> Iterator[Held]:
 HOLDERS: dict[str, Holder] = {
     "psycopg": hold_psycopg,
     "psycopg-wrapt": hold_wrapped_psycopg,
+    "psycopg-otel": hold_traced_psycopg,
     "psycopg2": hold_psycopg2,
     "psycopg2-wrapt": lambda url: hold_psycopg2(url, wrapt.ObjectProxy),
     "psycopg2-otel": hold_traced_psycopg2,

@@ -329,8 +329,8 @@ def counted(held: Held, sent: list[str]) -> Any:
 
         connection.cursor_factory = Counting
     else:
-        engine = connection.get_bind() if isinstance(connection, Session) else connection.engine
-        sqlalchemy.event.listen(engine, "before_cursor_execute", lambda conn, cursor, sql, *more: sent.append(sql))
+        target = connection.connection() if isinstance(connection, Session) else connection
+        sqlalchemy.event.listen(target, "before_cursor_execute", lambda conn, cursor, sql, *more: sent.append(sql))
     return connection
 
 
@@ -423,16 +423,10 @@ def test_the_cursors_of_psycopg2_may_return_other_rows(factory: Any, manager: Jo
     theirs.close()
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        "set time zone 'Asia/Kathmandu'; set datestyle to 'German'; set intervalstyle to 'sql_standard'",
-        "set client_encoding to latin1",
-    ],
-)
-def test_the_settings_of_the_session_do_not_matter(settings: str, manager: JobManager, other: Held) -> None:
-    other.run(settings)
-    job = manager.create("a", {"Ä": "ö"}, **FULL | {"tags": {"ä": "ü"}, "metadata": {}}, connection=other.connection)
+def test_the_styles_and_the_zone_of_the_session_do_not_matter(manager: JobManager, other: Held) -> None:
+    for setting in ("time zone 'Asia/Kathmandu'", "datestyle to 'German'", "intervalstyle to 'sql_standard'"):
+        other.run(f"set {setting}")
+    job = manager.create("a", {"Ä": "ö"}, **FULL, connection=other.connection)
     assert manager.find(job, connection=other.connection) == job
     at = datetime(2999, 7, 1, tzinfo=UTC)
     assert manager.reschedule(job, run_at=at, connection=other.connection).run_at == at  # type: ignore[union-attr]
@@ -440,9 +434,18 @@ def test_the_settings_of_the_session_do_not_matter(settings: str, manager: JobMa
     assert manager.find(job).payload == {"Ä": "ö"}  # type: ignore[union-attr]
 
 
-def test_django_without_time_zones_and_with_cursors(manager: JobManager, database_url: str) -> None:
+def test_a_session_in_another_encoding_carries_every_payload(manager: JobManager, database_url: str) -> None:
+    theirs = psycopg2.connect(database_url, client_encoding="latin1")
+    job = manager.create("ä", PAYLOAD, tags={"€": "€"}, metadata={"€": "€"}, connection=theirs)
+    (many,) = manager.create_many([NewJob("€", PAYLOAD, unique="€")], connection=theirs)
+    theirs.commit()
+    theirs.close()
+    assert manager.find(job) == job
+    assert manager.find(many) == many
+
+
+def test_a_cursor_of_django_will_do(manager: JobManager, database_url: str) -> None:
     with hold_django(database_url) as held:
-        held.connection.settings_dict["TIME_ZONE"] = "Asia/Kathmandu"
         with held.connection.cursor() as cursor:
             job = manager.create("a", connection=cursor)
         assert manager.find(job, connection=held.connection) == job
