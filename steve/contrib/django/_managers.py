@@ -2,8 +2,8 @@
 name.
 
 Django makes its connections and backends anew in each thread, so what is costly is kept here. A manager opens its own
-connections where Django's database is at that moment (_conninfo.py). Its calls use Django's connection, so that a job is part of
-the transaction that creates it.
+connections where Django's database is at that moment (_conninfo.py). Its calls use Django's connection, so that a job is part
+of the transaction that creates it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def _on_djangos(name: str) -> Any:
 
 
 def _on_djangos_if_atomic(name: str) -> Any:
-    """As `_on_djangos`, but outside `atomic` on a connection of steve's own: there each batch is a transaction, and a batch that
-    failed is sent again."""
+    """As `_on_djangos`, but outside `atomic` on a connection of steve's own: there each batch is a transaction, and is sent
+    again if it failed."""
     method = getattr(JobManager, name)
 
     @functools.wraps(method)

@@ -1,4 +1,4 @@
-"""`manage.py steve worker --processes N`: the same command N times, in processes of their own, which are replaced when they die.
+"""`manage.py steve worker --processes N`: the same command, in N processes, each of which is replaced when it dies.
 
 They are begun anew instead of forked, because a fork copies locks and open connections, and none of the threads.
 """
@@ -74,9 +74,9 @@ class Processes:
                 slot.begin(self._command, now)
             if is_stopping and not slot.is_told:  # it began while the signal came
                 slot.send(signal.SIGTERM)
-        if self._stopping_since is not None and self._stop_timeout is not None:
-            if now > self._stopping_since + self._stop_timeout + PATIENCE:
-                return False
+        since, timeout = self._stopping_since, self._stop_timeout
+        if since is not None and timeout is not None and now > since + timeout + PATIENCE:
+            return False
         return any(slot.process is not None or (slot.is_wanted and not is_stopping) for slot in self._slots)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

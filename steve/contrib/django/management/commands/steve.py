@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import autoreload
 
-from steve import Status, SteveError
+from steve import SchemaError, Status, SteveError
 from steve.contrib.django import manager
 from steve.contrib.django._processes import Processes
 from steve.contrib.django._reload import work_until_reload
@@ -47,6 +47,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             getattr(self, options["command"])(options)
+        except SchemaError as error:
+            raise CommandError(f"{error}; with Django: manage.py migrate") from error
         except (SteveError, TypeError, ValueError) as error:
             raise CommandError(str(error)) from error
 
@@ -94,7 +96,9 @@ def _add_worker(worker: argparse.ArgumentParser) -> None:
         "--workers", metavar="N", help='how many jobs at a time, or pools: "mail:4;*:2"; default: STEVE["workers"], else 2'
     )
     worker.add_argument("--queues", metavar="Q,...", help="only jobs of these queues; -Q: of all but this one")
-    worker.add_argument("--processes", metavar="N", type=int, default=1, help="so many such processes; one that dies is replaced")
+    worker.add_argument(
+        "--processes", metavar="N", type=int, default=1, help="so many such processes; one that dies is replaced"
+    )
     worker.add_argument("--burst", action="store_true", help="end when no job is due")
     worker.add_argument("--max-jobs", metavar="N", type=int, help="end, with the code 75, after so many jobs")
     worker.add_argument("--max-memory", metavar="MIB", type=float, help="end, with the code 75, with so much memory in use")
