@@ -22,12 +22,6 @@ from steve.contrib.django._conninfo import conninfo
 from steve.contrib.django._pool import warn_if_small
 
 
-def _theirs(alias: str) -> Any:
-    connection = connections[alias]
-    connection.ensure_connection()  # for the time being: caller.py will take the wrapper itself
-    return connection.connection
-
-
 def _on_djangos(name: str) -> Any:
     """The method of JobManager with this name, on Django's connection unless the caller says `connection=`."""
     method = getattr(JobManager, name)
@@ -35,7 +29,7 @@ def _on_djangos(name: str) -> Any:
     @functools.wraps(method)
     def call(self: DjangoManager, *args: Any, **options: Any) -> Any:
         if options.get("on_done") is None:  # on_done and a connection do not go together
-            options.setdefault("connection", _theirs(self.alias))
+            options.setdefault("connection", connections[self.alias])
         return method(self, *args, **options)
 
     return call
@@ -49,7 +43,7 @@ def _on_djangos_if_atomic(name: str) -> Any:
     @functools.wraps(method)
     def call(self: DjangoManager, *args: Any, **options: Any) -> Any:
         if connections[self.alias].in_atomic_block:
-            options.setdefault("connection", _theirs(self.alias))
+            options.setdefault("connection", connections[self.alias])
         return method(self, *args, **options)
 
     return call
@@ -150,10 +144,7 @@ def _make(alias: str, schema: str) -> DjangoManager:
     where = partial(conninfo, alias)
     keywords = {**_settings.of_manager(), "schema": schema}
     try:
-        try:
-            manager = DjangoManager(where, **keywords)
-        except TypeError:  # for the time being: db=callable is not here yet
-            manager = DjangoManager(where(), **keywords)
+        manager = DjangoManager(where, **keywords)
     except (TypeError, ValueError) as error:
         raise ImproperlyConfigured(f"STEVE: {error}") from error
     manager.alias = alias
