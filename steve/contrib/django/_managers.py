@@ -10,16 +10,29 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
-from steve import JobManager, StopReport
+from steve import JobManager, SchemaError, StopReport
 from steve.contrib.django import _around, _settings
 from steve.contrib.django._conninfo import conninfo
 from steve.contrib.django._pool import warn_if_small
+
+MIGRATE = "In Django, `python manage.py migrate` makes the tables."
+
+
+@contextmanager
+def _saying_what_to_do() -> Iterator[None]:
+    try:
+        yield
+    except SchemaError as error:
+        error.add_note(MIGRATE)
+        raise
 
 
 def _on_djangos(name: str) -> Any:
@@ -30,7 +43,8 @@ def _on_djangos(name: str) -> Any:
     def call(self: DjangoManager, *args: Any, **options: Any) -> Any:
         if options.get("on_done") is None:  # on_done and a connection do not go together
             options.setdefault("connection", connections[self.alias])
-        return method(self, *args, **options)
+        with _saying_what_to_do():
+            return method(self, *args, **options)
 
     return call
 
@@ -44,7 +58,8 @@ def _on_djangos_if_atomic(name: str) -> Any:
     def call(self: DjangoManager, *args: Any, **options: Any) -> Any:
         if connections[self.alias].in_atomic_block:
             options.setdefault("connection", connections[self.alias])
-        return method(self, *args, **options)
+        with _saying_what_to_do():
+            return method(self, *args, **options)
 
     return call
 
@@ -73,11 +88,13 @@ class DjangoManager(JobManager):
 
     def start(self, workers: Any = None, *, migrate: bool = False) -> None:
         workers = self._workers(workers)
-        super().start(workers, migrate=migrate)
+        with _saying_what_to_do():
+            super().start(workers, migrate=migrate)
 
     def run(self, workers: Any = None, *, migrate: bool = False, **options: Any) -> StopReport:
         workers = self._workers(workers)
-        return super().run(workers, migrate=migrate, **options)
+        with _saying_what_to_do():
+            return super().run(workers, migrate=migrate, **options)
 
     def _workers(self, given: Any) -> Any:
         workers = _settings.read().get("workers", 2) if given is None else given
@@ -86,7 +103,9 @@ class DjangoManager(JobManager):
 
 
 class Lazy:
-    """Stands for `manager_for()`, whatever the settings say when it is used."""
+    """Stands for `manager_for()`, whatever the settings say when it is used. `isinstance` takes it for a JobManager."""
+
+    __class__ = property(lambda self: JobManager)  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what Python and its tools ask of any object

@@ -24,6 +24,15 @@ def test_makemigrations_finds_no_difference_and_migrate_makes_the_tables(databas
         one.manage("migrate", "--verbosity", "0")
 
 
+def test_without_tables_a_call_says_what_to_do(database_url: str) -> None:
+    with project(database_url, migrated=False) as one:
+        create = "from steve.contrib.django import manager; manager.create('nobody', {})"
+        for options in ("", ", connection=None"):
+            output = one.manage("shell", "--command", create.replace(", {}", ", {}" + options), code=1)
+            assert "steve.SchemaError" in output.replace("steve.errors.", "steve.")
+            assert "`python manage.py migrate` makes the tables" in output
+
+
 def test_tables_that_steve_made_itself_stay_as_they_are(database_url: str) -> None:
     with project(database_url, migrated=False) as one:
         manager = JobManager(one.conninfo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import sys
 from datetime import timedelta
@@ -48,11 +49,12 @@ class Command(BaseCommand):
         try:
             getattr(self, options["command"])(options)
         except SchemaError as error:
-            raise CommandError(f"{error}; with Django: manage.py migrate") from error
+            raise CommandError("\n".join([str(error), *getattr(error, "__notes__", ())])) from error
         except (SteveError, TypeError, ValueError) as error:
             raise CommandError(str(error)) from error
 
     def worker(self, options: dict[str, Any]) -> None:
+        _show_log(options["verbosity"])
         workers = _workers(options)
         if options["processes"] > 1:
             if options["reload"]:
@@ -89,6 +91,16 @@ class Command(BaseCommand):
         lines = manager.migrate(contract=options["contract"], dry_run=options["dry_run"])
         for line in lines or ["-- nothing to do"]:
             self.stdout.write(line)
+
+
+def _show_log(verbosity: int) -> None:
+    """Have the worker say what it does, unless the project's LOGGING says where to."""
+    logger = logging.getLogger("steve")
+    if not logger.hasHandlers() and verbosity > 0:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
 
 
 def _add_worker(worker: argparse.ArgumentParser) -> None:

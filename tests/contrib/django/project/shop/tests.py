@@ -32,7 +32,8 @@ def until(predicate, seconds=30.0):
 class JobsOfTestCase(TestCase):
     def test_a_job_is_stored_in_the_test_database(self):
         self.assertTrue(connection.settings_dict["NAME"].startswith("test_"))
-        job = manager.create("ship", {"order": 1})
+        with self.assertNumQueries(1):
+            job = manager.create("ship", {"order": 1})
         self.assertEqual(Job.objects.get().uid, job.uid)
         self.assertEqual(manager.find(job).status, "pending")
         self.assertEqual([one.uid for one in manager.fetch_all()], [job.uid])
