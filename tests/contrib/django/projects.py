@@ -173,7 +173,7 @@ def with_children(pid: int, number: int) -> None:
 
 @contextmanager
 def database(url: str) -> Iterator[str]:
-    """A new database on the server. It is dropped at the end, which PostgreSQL refuses if anybody is connected to it."""
+    """A new database on the server. It is dropped at the end."""
     name = f"dj_{uuid4().hex[:12]}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))

@@ -122,6 +122,13 @@ def test_several_processes_of_which_one_that_dies_is_replaced(shop: Project, tmp
     assert "ended with the code -9" in shop.output(parent)
 
 
+def test_the_processes_of_a_parent_that_was_killed_stop_by_themselves(shop: Project) -> None:
+    parent = shop.begin("manage.py", "steve", "worker", "--processes", "2", "--workers", "1")
+    until(lambda: shop.query("select count(*) from steve.process") == [(2,)])
+    os.kill(parent.pid, signal.SIGKILL)
+    until(lambda: shop.query("select count(*) from steve.process") == [(0,)])
+
+
 def test_processes_end_when_a_burst_is_over_and_when_a_limit_is_reached_another_begins(shop: Project) -> None:
     number = order(shop)
     uids = [create(shop, "ship", {"order": number}) for _ in range(6)]

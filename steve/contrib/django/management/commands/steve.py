@@ -14,7 +14,7 @@ from django.utils import autoreload
 
 from steve import SchemaError, Status, SteveError
 from steve.contrib.django import manager
-from steve.contrib.django._processes import Processes
+from steve.contrib.django._processes import Processes, stop_when_alone
 from steve.contrib.django._reload import work_until_reload
 
 UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
@@ -64,6 +64,7 @@ class Command(BaseCommand):
             autoreload.run_with_reloader(work_until_reload, workers, options["stop_timeout"])
             code = 0
         else:
+            stop_when_alone(manager.request_stop)
             report = manager.run(
                 workers,
                 stop_timeout=options["stop_timeout"],
