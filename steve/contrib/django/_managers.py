@@ -105,7 +105,7 @@ class DjangoManager(JobManager):
 class Lazy:
     """Stands for `manager_for()`, whatever the settings say when it is used. `isinstance` takes it for a JobManager."""
 
-    __class__ = property(lambda self: JobManager)  # type: ignore[assignment]
+    __class__ = property(lambda self: JobManager)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what Python and its tools ask of any object
