@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from steve._engine.claim.port import LOOP
 from steve._engine.ending import Ending
 from steve._engine.health import Idle, Outages, judge_health
 from steve._engine.liveness.reconcile import Held
+from steve._engine.lull import Work, work_of
 from steve._engine.parts import Parts
 from steve._engine.pools.pools import Pools
 from steve._engine.settle.awaited import Awaited
@@ -51,12 +53,15 @@ class Engine:
         self.commits: Commits
         self.running: AllRunning
         self.all_pools: Pools
+        self.work: Callable[[], Work]
+        """How much there is to do."""
 
     def assemble(self, parts: Parts) -> None:
         self._parts = self.ending.parts = parts
         self.commits = parts.commits
         self.running = parts.running
         self.all_pools = parts.pools
+        self.work = partial(work_of, parts)
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 

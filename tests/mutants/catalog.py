@@ -1816,4 +1816,32 @@ MUTANTS = (
             "_database/connections.py", "self._source = source_of(db)", "self._source = source_of(db() if callable(db) else db)"
         ),
     ),
+    Mutant(
+        "J1",
+        "in Django a job is not part of the transaction that creates it",
+        "contrib/django/test_projects_tests.py::test_a_project_s_tests_pass_with_the_runner_of_django[closed after each job]",
+        Edit(
+            "contrib/django/_managers.py",
+            'if options.get("on_done") is None:',
+            'if options.get("on_done") is not None:',
+        ),
+    ),
+    Mutant(
+        "J2",
+        "the end of a test's database finds a manager's connections open",
+        "contrib/django/test_projects_tests.py::test_a_test_database_can_be_dropped_whatever_workers_did_in_it",
+        Edit("contrib/django/_teardown.py", "            manager.stop(STOP_SECONDS)\n", "            pass\n"),
+    ),
+    Mutant(
+        "J3",
+        "a thread of a worker leaves Django's connection open",
+        "contrib/django/test_projects_tests.py::test_a_test_database_can_be_dropped_whatever_workers_did_in_it",
+        Edit("contrib/django/_around.py", "        connections.close_all()", "        pass"),
+    ),
+    Mutant(
+        "J4",
+        "a burst ends although a claim has brought jobs",
+        "behaviour/test_run.py::test_a_lull_has_come_when_a_claim_that_began_after_all_was_settled_found_nothing",
+        Edit("_engine/lull.py", "if work.open or work.brought != self._brought:", "if work.open:"),
+    ),
 )
