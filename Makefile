@@ -15,9 +15,10 @@ DOCS_STAMP := $(VENV)/.docs
 DEV_STAMP := $(VENV)/.dev
 RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --editable
-# Every process of the suite starts a PostgreSQL, which is not worth it for the few tests that ARGS names. The processes cannot
-# share a PostgreSQL, because many tests look at all that the server does.
-PARALLEL := $(if $(STEVE_TEST_DATABASE_URL),,--numprocesses=logical --dist=worksteal)
+# One process more than processors, because tests wait for half of their time. Each starts a PostgreSQL, which is not worth it
+# for the few tests that ARGS names. They cannot share one, because many tests look at all that the server does.
+PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+PARALLEL = $(if $(STEVE_TEST_DATABASE_URL),,--numprocesses=$(PROCESSES) --dist=worksteal)
 
 .DEFAULT_GOAL := help
 .PHONY: help check test test-fast demo docs bench bench-peers peers chaos hammer mutants format clean

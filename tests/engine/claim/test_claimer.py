@@ -237,6 +237,21 @@ def test_after_a_failed_claim_the_next_one_waits_whatever_wakes_it(error: Databa
     assert len(harness.buffer) == 1
 
 
+@pytest.mark.parametrize("quiet", [True, False], ids=["to run it", "to look for it"])
+def test_after_a_failed_claim_of_a_job_on_its_last_chance_the_next_one_waits(quiet: bool) -> None:
+    harness = Harness(tuning=Tuning(backoff_first=0.4))
+    harness.database.answer = raising(Transient("away"))
+    assert harness.claimer.claim_alone(quiet=quiet) is None
+    assert harness.claimer.claim_alone(quiet=quiet) is None
+    assert len(harness.database.demands) == 1
+    assert not harness.claims(), "the outage is one for all claims"
+    harness.database.answer = lambda: reply(1)
+    harness.clock.now += 0.7
+    job = harness.claimer.claim_alone(quiet=True)
+    assert job is not None
+    assert job.uid.int == 1
+
+
 def test_notifications_during_the_back_off_do_not_lead_to_claims() -> None:
     harness = Harness(tuning=Tuning(backoff_first=0.5))
     harness.database.answer = raising(Transient("away"))

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from steve._database.failures import Transient
 from steve._database.statements.processes import Registered, Review
 from steve._engine.claim.pauses import Pauses
 from steve._engine.liveness.liveness import Liveness
@@ -26,6 +27,14 @@ class Tables:
 
     def __init__(self) -> None:
         self.freed: list[set[ClaimKey]] = []
+        self.questions = 0
+
+    def find_held(self, claims: Collection[ClaimKey]) -> set[ClaimKey]:
+        """The first question fails. By the answer, a rescue has taken all of these jobs."""
+        self.questions += 1
+        if self.questions == 1:
+            raise Transient("away")
+        return set()
 
     def review(self, held: Callable[[], Held]) -> tuple[Held, Review]:
         return held(), Review([], {CLAIM})
@@ -52,6 +61,19 @@ class Process:
 
     def on_rescued(self, *_: object) -> None:
         raise AssertionError
+
+
+class Runs:
+    """This process runs the job of CLAIM."""
+
+    def __init__(self) -> None:
+        self.lost: list[Collection[ClaimKey]] = []
+
+    def claims(self) -> list[ClaimKey]:
+        return [CLAIM]
+
+    def lose(self, claims: Collection[ClaimKey]) -> None:
+        self.lost.append(claims)
 
 
 @pytest.fixture
@@ -98,3 +120,24 @@ def test_while_the_reply_to_a_claim_is_lost_nothing_is_freed(
     process.lost_a_reply = False
     work()
     assert tables.freed == [{CLAIM}]
+
+
+def test_a_question_for_lost_jobs_that_the_database_does_not_answer_is_asked_again(tables: Tables, process: Process) -> None:
+    """Otherwise a handler would go on beside the process that has its job now, and never hear of it."""
+    runs = Runs()
+    liveness = Liveness(
+        database=tables,  # type: ignore[arg-type]
+        registered=Registered(1, None, 0.0, restricted=False),
+        running=runs,
+        engine=process,
+        outage=Outage(),
+        settings=Settings(tuning=Tuning(backoff_first=0.0, reconcile_pause=0.0)),
+    )
+    liveness.on_doubt()
+    (duty,) = liveness.duties()
+    duty.work()
+    assert (tables.questions, runs.lost) == (1, [])
+    duty.work()
+    assert (tables.questions, runs.lost) == (2, [{CLAIM}])
+    duty.work()
+    assert tables.questions == 2, "the doubt is over"

@@ -127,3 +127,37 @@ def test_a_turn_under_way_goes_on_while_dead_workers_are_replaced(threads: Threa
     go_on.set()
     assert over.wait(60)
     until(lambda: not busy[0].is_alive())  # its executor is not in use any more
+
+
+def test_dead_workers_are_replaced_later_if_the_system_starts_no_thread_now(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill(workers())
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ran = threading.Event()
+    threads.submit(ran.set)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert threads.replace_dead() == 0
+    assert len(threads.dead()) == 3
+    assert threads.restarted == 0
+    assert threads.replace_dead() == 1, "the turn that waits is to be submitted again"
+    threads.submit(ran.set)
+    assert ran.wait(60)
+
+
+def test_a_turn_is_submitted_to_the_executor_that_took_the_place_of_one_that_was_shut_down(threads: Threads) -> None:
+    class Replaced:
+        """Is shut down. The executor that takes its place is there by then."""
+
+        def submit(self, turn: object) -> None:
+            threads._executor = current
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    current, threads._executor = threads._executor, Replaced()  # type: ignore[assignment]
+    ran = threading.Event()
+    threads.submit(ran.set)
+    assert ran.wait(60)

@@ -235,6 +235,15 @@ def test_turns_that_cannot_be_submitted_again_end_their_chains() -> None:
     assert harness.engine.ends == 1
 
 
+def test_turns_that_cannot_be_given_count_no_chain_as_at_work() -> None:
+    harness = TurnsHarness(workers=3)
+    harness.threads.is_exiting = True
+    harness.turns.give(3)
+    assert harness.turns.at_work() == 0
+    assert harness.engine.is_asked_to_stop.is_set()
+    assert harness.engine.ends == 1
+
+
 # -- slots ----------------------------------------------------------------------------------------------------------------
 
 
@@ -246,8 +255,15 @@ class HeldSlot(Slot):
         self.held: list[Callable[[], None]] = []
         self.is_closed = False
         self.is_stuck = False
+        self.has_died = False
+        self.is_exiting = False
+
+    def is_dead(self) -> bool:
+        return self.has_died
 
     def submit(self, turn: Callable[[], None]) -> None:
+        if self.is_exiting:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         self.held.append(turn)
 
     def run_all(self) -> None:
@@ -348,3 +364,36 @@ def test_if_the_system_starts_no_thread_there_is_no_slot() -> None:
     harness.threads.open_slot = refuse  # type: ignore[method-assign]
     assert not harness.turns.open_slot()
     assert harness.turns.workers == 1
+
+
+@pytest.mark.parametrize("has_turn", [True, False], ids=["during its turn", "parked"])
+def test_a_slot_whose_thread_has_died_is_replaced_and_the_new_one_gets_a_turn(has_turn: bool) -> None:
+    harness = SlotsHarness()
+    harness.turns.open_slot()
+    (dead,) = harness.made
+    if not has_turn:
+        dead.run_all()
+    at_work = harness.turns.at_work()
+    dead.has_died = True
+    harness.turns.replace_dead_slots()
+    _, new = harness.made
+    assert dead.is_closed
+    assert len(new.held) == 1
+    assert harness.turns.workers == 2
+    assert harness.turns.at_work() == at_work + (not has_turn), "the turn of the dead one does not count any more"
+    harness.signals.stop()
+    harness.threads.run_all()
+    new.run_all()
+    assert harness.engine.ends == 1, "nobody waits for the dead one"
+
+
+def test_a_turn_that_a_slot_cannot_take_does_not_count() -> None:
+    harness = SlotsHarness()
+    harness.turns.open_slot()
+    (slot,) = harness.made
+    slot.run_all()
+    slot.is_exiting = True
+    harness.turns.give(5)
+    harness.threads.run_all()
+    assert harness.turns.at_work() == -1, "only the stuck one is left, which has no turn here"
+    assert harness.engine.is_asked_to_stop.is_set()
