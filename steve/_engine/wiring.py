@@ -200,6 +200,7 @@ def build(
     deadlines = Deadlines(start=lambda run: threads.loop("steve-deadlines", run, daemon=True))
     running = AllRunning(deadlines=deadlines, completions=completions, records=records, pauses=pauses)
     neighbours = Neighbours(tuning=tuning)
+    neighbours.is_settled = queue.is_settled
 
     def on_exit() -> None:
         running.signals.stop()

@@ -243,7 +243,7 @@ def test_a_pool_that_ends_while_a_job_on_its_last_chance_runs_there_keeps_the_ot
     assert work.count("b") == 0
     work.gate.set()
     until(lambda: work.count("b") == 1)
-    until(lambda: manager.find(suspect).status is Status.COMPLETED)
+    assert manager.find(suspect).status is Status.COMPLETED, "its outcome was in the database when the next job began"
 
 
 def test_after_a_lost_reply_no_job_of_another_pool_is_taken_for_one_of_the_lost_claim(

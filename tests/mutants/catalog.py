@@ -1581,7 +1581,7 @@ MUTANTS = (
         "P6",
         "the workers of a pool that ends while it owns the last chance leave all others waiting",
         "engine/claim/test_neighbours.py::test_the_last_chance_ends_with_the_claimer_that_has_seen_it",
-        Edit("_engine/claim/neighbours.py", "        self.end_last_chance(claimer)\n\n    def others", "\n    def others"),
+        Edit("_engine/claim/neighbours.py", "        self.end_left_last_chance()\n\n    def others", "\n    def others"),
     ),
     Mutant(
         "P7",

@@ -145,6 +145,7 @@ class PoolDuties:
         return [Duty("give back old jobs", self._tuning.buffer_age / 4, self._give_back_old)]
 
     def _give_back_old(self) -> None:
+        self._pools.neighbours.end_left_last_chance()
         for pool in self._pools.all:
             if pool.is_ending:  # what a claim has brought that was under way
                 pool.parts.claimer.buffer.give_back()
