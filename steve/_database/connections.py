@@ -128,7 +128,7 @@ class Connections:
         many have a connection until those that end have none any more."""
         if self._users is not None:
             ending = max(at_most - pools, 0)
-            self._users.check_size([*self._kept(), *["claim"] * (pools - 1), *["claim, until a pool has ended"] * ending])
+            self._users.check_size([*self._kept(), *["claim"] * (pools - 1), *["claim of a pool that ends"] * ending])
             self._more_pools = pools - 1
 
     def close(self) -> None:
