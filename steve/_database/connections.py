@@ -122,10 +122,12 @@ class Connections:
         self.check_size(pools)
         self._pool.open()
 
-    def check_size(self, pools: int) -> None:
-        """Raises ValueError if a user's pool is too small for a started manager with so many pools of workers."""
+    def check_size(self, pools: int, at_most: int = 0) -> None:
+        """Raises ValueError if a user's pool is too small for a started manager with so many pools of workers. `at_most`: so
+        many have a connection until those that end have none any more."""
         if self._users is not None:
-            self._users.check_size([*self._kept(), *["claim"] * (pools - 1)])
+            ending = max(at_most - pools, 0)
+            self._users.check_size([*self._kept(), *["claim"] * (pools - 1), *["claim of a pool that ends"] * ending])
             self._more_pools = pools - 1
 
     def close(self) -> None:

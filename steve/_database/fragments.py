@@ -168,11 +168,34 @@ coalesce(new_expires_at, pg_catalog.clock_timestamp() + pg_catalog.make_interval
 """When a job of GIVEN expires."""
 
 IN_LANES = """\
-lane as (
+near as materialized (
+  select candidate.*
+  from start
+  cross join lateral (
+    select ctid as place, queue, type, priority, run_at, uid, crashes
+    from only {schema}.job
+    where status = 'pending' and priority = start.priority
+      and (run_at, uid) > (start.run_at, start.uid) and run_at <= pg_catalog.now()
+    order by run_at, uid
+    limit 4 * %(reach)s * (%(n)s + 10)
+  ) candidate
+  where %(n)s > 0
+  limit 4 * %(reach)s * (%(n)s + 10)
+), glance as materialized (
+  select place, priority, run_at, uid
+  from near
+  where crashes < 1 and (%(any_type)s or type in (select type from known)) and {filters}
+  order by priority desc, run_at, uid
+  limit %(reach)s * (%(n)s + 10)
+), look as materialized (
+  select
+    (select pg_catalog.count(*) from near) >= 4 * %(reach)s * (%(n)s + 10) as has_more,
+    exists (select from glance) as is_enough
+), lane as (
   (
     select queue, type, priority
     from only {schema}.job
-    where status = 'pending' and %(n)s > 0 and (select is_mine from turn)
+    where status = 'pending' and %(n)s > 0 and (select has_more and not is_enough from look)
     order by queue, type, priority, run_at, uid
     limit 1
   )
@@ -214,12 +237,21 @@ lane as (
   order by priority desc, run_at, uid
   limit 1
 ), chosen as materialized (
-  select place
-  from candidate
-  where not exists (select from horizon)
-    or (-priority, run_at, uid) <= (select -priority, run_at, uid from horizon)
-  order by priority desc, run_at, uid
-  limit %(reach)s * (%(n)s + 10)
+  (
+    select place
+    from candidate
+    where not exists (select from horizon)
+      or (-priority, run_at, uid) <= (select -priority, run_at, uid from horizon)
+    order by priority desc, run_at, uid
+    limit %(reach)s * (%(n)s + 10)
+  )
+  union all
+  -- There are no candidates where this is enough, and else there is nothing here.
+  (
+    select place
+    from glance
+    order by priority desc, run_at, uid
+  )
 ), found as materialized (
   select locked.*
   from chosen
@@ -233,15 +265,22 @@ lane as (
 ), scanned as (
   select
     case
-      when exists (select from horizon) or (select pg_catalog.count(*) from chosen) = %(reach)s * (%(n)s + 10) then %(n)s
+      when exists (select from horizon) or (select has_more and is_enough from look)
+        or (select pg_catalog.count(*) from chosen) = %(reach)s * (%(n)s + 10) then %(n)s
       else pg_catalog.count(*)
     end as count,
     pg_catalog.clock_timestamp() as at
   from found
 )"""
-"""How a claim finds jobs while some of those that it serves are paused, of which there may be a million. It hops from lane to
-lane, as find_heads.sql does, and looks only into those that it may claim from: at the first due jobs of each, more if
-there are few lanes of that priority.
+"""How a claim finds jobs while some of those that it serves are paused, of which there may be a million.
+
+As a rule only few of them lie where the claim looks. So it first looks, as every claim does, at the first due jobs in the order
+of the claim, but at no more than a few times as many as it asks for. If some of these are not paused, it takes those: `glance`.
+The others cost the next claim nothing, since the watermarks move past them.
+
+If they are all paused or for other processes, the claim hops from lane to lane, as find_heads.sql does, and looks only into
+those that it may claim from: at the first due jobs of each, more if there are few lanes of that priority. That takes as long as
+there are lanes: 80 ms for 2,000.
 
 `horizon` is the first place at which a lane may have further jobs than those that were looked at. What lies beyond is left to
 the next claim, since a job that was not looked at may come before it. The claim then counts as cut off, as if it had found n

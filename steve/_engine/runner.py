@@ -175,9 +175,8 @@ class Runner:
 
     def scale(self, engine: Engine, specs: Sequence[PoolSpec]) -> None:
         """Have these pools in this engine, which runs. Raises NotRunning if it stops."""
-        self._connections.check_size(len(specs))
         try:
-            if not engine.all_pools.scale(specs):
+            if not engine.all_pools.scale(specs, lambda most: self._connections.check_size(len(specs), most)):
                 raise NotRunning("the manager was asked to stop, so its workers are not changed any more")
         except DatabaseFailure as error:
             raise self._explained(error) from error

@@ -52,7 +52,7 @@ from collections.abc import Sequence
 
 from steve._database.connections import Connections
 from steve._database.failures import Connection
-from steve._database.loop_connection import ClaimConnections, LoopConnections
+from steve._database.loop_connection import ClaimConnections, LoopConnection, LoopConnections
 from steve._database.statements import Statements
 from steve._database.statements.processes import Registered
 from steve._engine.claim.database import DatabaseClaims
@@ -200,6 +200,7 @@ def build(
     deadlines = Deadlines(start=lambda run: threads.loop("steve-deadlines", run, daemon=True))
     running = AllRunning(deadlines=deadlines, completions=completions, records=records, pauses=pauses)
     neighbours = Neighbours(tuning=tuning)
+    neighbours.is_settled = queue.is_settled
 
     def on_exit() -> None:
         running.signals.stop()
@@ -232,13 +233,16 @@ def build(
         on_last_worker=engine.ending.on_last_worker,
         on_all_ended=engine.ending.on_pools_ended,
     )
-    claims = DatabaseClaims(
-        statements=statements.claims,
-        connection=claim_connections.first,
-        process_id=registered.id,
-        settings=settings,
-        pauses=pauses,
-    )
+
+    def claims(connection: LoopConnection) -> DatabaseClaims:
+        return DatabaseClaims(
+            statements=statements.claims,
+            connection=connection,
+            process_id=registered.id,
+            settings=settings,
+            pauses=pauses,
+        )
+
     duties = PoolDuties(
         pools=pools,
         database=claims,
@@ -280,10 +284,9 @@ def build(
         settings=settings,
     )
     expiry = Expiry(
-        database=claims,
+        database=claims(claim_connections.first),
         between_claims=lambda call: None if engine.stopping else duties.between_claims(call),
         events=commits,
-        outage=outage,
         tuning=tuning,
     )
     on_done = ForgetEndedElsewhere(
@@ -331,6 +334,7 @@ def build(
     )
     scout = Scout(
         connection=connections.scan,
+        between_claims=lambda call: None if engine.stopping else duties.between_claims(call),
         statements=statements.schedules,
         bell=engine.schedules,
         is_listening=lambda: notifier is not None and notifier.is_listening,

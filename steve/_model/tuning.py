@@ -109,7 +109,7 @@ class Tuning:
     """... in rows for at most so many lanes, of which the last one is `other`."""
     stat_merge: float = 60.0
     """How often the fleet merges these rows..."""
-    stat_merge_most: int = 5_000
+    stat_merge_most: int = 2_000
     """... so many in a statement, at most..."""
     stat_turn: float = 0.05
     """... and for so long before the scanner does its other duties."""
@@ -117,6 +117,8 @@ class Tuning:
     """PostgreSQL ends a statement of `stats()` after this time."""
     stats_most: int = 100_000
     """How many pending jobs, and how many running ones, a call of `stats()` counts at most."""
+    stats_lanes: int = 5_000
+    """If more are pending, it looks at so many lanes at most."""
     latency_check: float = 5.0
     """How often it is checked how long jobs have been due, while somebody listens."""
 

@@ -557,6 +557,9 @@ def test_a_database_in_another_encoding(encoding: str, conn: psycopg.Connection,
             assert manager.why(manager.create("caf\xe9", queue="other")).codes == ("no_queue",)
             assert manager.why(manager.create("caf\xe9", queue="\xe9", delay=60)).codes == ("not_due",)
             assert manager.why(manager.create("th\xe9")).codes == ("no_handler",)
+            manager.pause(type="caf\xe9")
+            assert manager.why(manager.create("caf\xe9", queue="\xe9", delay=60)).codes == ("not_due", "paused")
+            manager.resume(type="caf\xe9")
             manager.set_handler("\u6771\u4eac", lambda job: None)  # LATIN1 cannot hold it
             at = manager.processes()[0].heartbeat_at
             until(lambda: manager.processes()[0].heartbeat_at > at)

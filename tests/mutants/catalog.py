@@ -1593,7 +1593,27 @@ MUTANTS = (
         "P6",
         "the workers of a pool that ends while it owns the last chance leave all others waiting",
         "engine/claim/test_neighbours.py::test_the_last_chance_ends_with_the_claimer_that_has_seen_it",
-        Edit("_engine/claim/neighbours.py", "        self.end_last_chance(claimer)\n\n    def others", "\n    def others"),
+        Edit("_engine/claim/neighbours.py", "        self.end_left_last_chance()\n\n    def others", "\n    def others"),
+    ),
+    Mutant(
+        "P7",
+        "a pool that ends keeps the others waiting for a job on its last chance that it will not run",
+        "behaviour/test_pools.py::test_a_pool_that_ends_before_a_job_on_its_last_chance_began_lets_the_others_go_on",
+        Edit("_engine/pools/pool.py", "        self.parts.workers.leave_last_chance()\n", ""),
+        Edit("_engine/pools/duties.py", "                pool.parts.workers.leave_last_chance()\n", ""),
+    ),
+    Mutant(
+        "P8",
+        "other jobs begin while a job on its last chance runs in a pool that ends",
+        "behaviour/test_pools.py::test_a_pool_that_ends_while_a_job_on_its_last_chance_runs_there_keeps_the_others_waiting",
+        Edit("_engine/work/pool.py", "self._buffer.is_closed and not self._is_alone and", "self._buffer.is_closed and"),
+    ),
+    Mutant(
+        "P9",
+        "a pool that works ends the outage of another pool",
+        "engine/upkeep/test_outage.py::test_a_pool_that_works_ends_no_outage_of_another_pool",
+        Edit("_engine/upkeep/outage.py", "self._outage.failed(loop, error, self)", "self._outage.failed(loop, error)"),
+        Edit("_engine/upkeep/outage.py", "self._outage.worked(loop, self)", "self._outage.worked(loop)"),
     ),
     Mutant(
         "M76",
@@ -1767,7 +1787,7 @@ MUTANTS = (
         "F8",
         "what was counted since the last write is lost at the end",
         "behaviour/test_stats.py::test_each_end_counts_once_and_a_stop_writes_the_rest",
-        Edit("_engine/ending.py", "parts.figure_writer.write(parts.connections.claim)", "pass"),
+        Edit("_engine/ending.py", "parts.figure_writer.write(claim)", "pass"),
     ),
     Mutant(
         "F9",
