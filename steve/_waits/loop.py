@@ -139,9 +139,8 @@ class WaitLoop:
                 self._on_failure(error)
             except SteveError as error:  # the user's pool cannot be used any more
                 self._fail_all(error)
-        now = time.monotonic()
-        seconds = max(0.0, self._seconds(now))
-        self._sleeps_until = now + seconds
+        seconds = max(0.0, self._seconds(time.monotonic()))
+        self._sleeps_until = time.monotonic() + seconds
         self._bell.wait(self.session.descriptor, seconds)
         return False
 
@@ -166,11 +165,11 @@ class WaitLoop:
         self.book.hear(self.session.refresh(now, somebody_waits=self._is_needed()), now)
         if not self.cancels.seconds_to_next(now):
             self.cancels.send(now)
-        self._look_if_due()
+        self._look()
         if self._is_needed() and self.session.is_to_announce(now):
             # After the first look, since it waits for the commits of others that notify.
             self.book.hear(self.session.announce(now), now)
-            self._look_if_due()
+            self._look()
         self._bugs = 0
         self.session.worked()
 
@@ -186,12 +185,11 @@ class WaitLoop:
 
     # -- looking --------------------------------------------------------------------------------------------------------
 
-    def _look_if_due(self) -> None:
+    def _look(self) -> None:
+        """Look if a look is due. Raises DatabaseFailure."""
         now = time.monotonic()  # to connect and to announce may have taken long, which is no part of the look
-        if self.book and (self.book.hints or self.book.next_due() <= now) and not self._pace.seconds_to_next(now):
-            self._look(now)
-
-    def _look(self, now: float) -> None:
+        if not self.book or not (self.book.hints or self.book.next_due() <= now) or self._pace.seconds_to_next(now):
+            return
         self.book.drop_done()
         hints = self.book.take_hints()
         try:
@@ -221,9 +219,8 @@ class WaitLoop:
     def _end_what_cannot_end(self, now: float) -> None:
         """The manager was asked to stop since some waits began, or the engine of a handler that waits stops."""
         manager = self._manager
-        stopped: list[Wait] = []
-        if self.book.least_stops != manager.stops and manager.has_ended():
-            stopped = [wait for wait in self.book.waits() if wait.stops != manager.stops]
+        has_ended = self.book.least_stops != manager.stops and manager.has_ended()
+        stopped = [wait for wait in self.book.waits() if wait.stops != manager.stops] if has_ended else []
         if now - manager.stop_asked_at >= self._tuning.wait_stopping:
             stopped += [wait for wait in self.book.waits() if wait.engine is not None and wait.engine.stopping]
         if stopped:
