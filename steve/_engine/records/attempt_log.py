@@ -121,8 +121,9 @@ class AttemptLog:
                 self._close()
             while self._stored and self._stored_size + self._tail_size > self._tail_most():
                 self._stored_size -= self._stored.pop(0).size
-                rest = [part[0].first for part in (self._stored, self._tail) if part]
-                self._keep_from = max(self._keep_from, min(rest, default=self._open_first))
+                stored = self._stored[0].first if self._stored else self._open_first
+                waiting = self._tail[0].first if self._tail else self._open_first
+                self._keep_from = max(self._keep_from, min(stored, waiting))
             cut = None if self._keep_from <= self._cut_to else Cut(self._head_end or 0, self._keep_from)
             return [*self._head, *self._tail], cut
 
