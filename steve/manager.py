@@ -512,7 +512,7 @@ class JobManager:
         self, job: Job | UUID | str, attempt: int | None = None, *, connection: object = None, bind: object = None
     ) -> list[LogLine]:
         """What the attempts of the job have logged, first to last, or one attempt; see `capture_logs`. Of an attempt that logs
-        more than about 1 MiB, the beginning and the newest lines are kept, and a line of the logger `steve` says how many are
+        more than 1 MiB, the beginning and the newest lines are kept, and a line of the logger `steve` says how many are
         missing in between.
 
         While the job runs, a line is there two seconds after it was logged. When the job has ended, all are.

@@ -134,7 +134,9 @@ class Bulk:
         after: UUID | None = NO_UID
         while after is not None and (limit is None or done < limit):
             span = self._span(end, after, limit if limit is None else limit - done, dry)
+            began = time.monotonic()
             batch = self._send(step, span, theirs, entry)
+            took = time.monotonic() - began
             repeated = keys.intersection(batch.keys)  # in a dry run, an earlier batch has not taken the key
             keys.update(batch.keys)
             done += batch.done - len(repeated)
@@ -142,6 +144,8 @@ class Bulk:
             passed += [] if dry else batch.passed
             after = batch.last
             progress(done)
+            if after is not None and theirs is None:
+                time.sleep(took * self._settings.tuning.bulk_rest)
         if passed:
             room = len(passed) if limit is None else limit - done
             more, left = self._send_singly(step, end, passed, room, theirs, entry)

@@ -52,7 +52,7 @@ class UniqueJobs:
         resent: bool,
     ) -> Job:
         """`insert`: inserts a job that has no window."""
-        if resent and (known := self._known(job, self._unique.find_unique(connection, [job], resent=True))) is not None:
+        if resent and (known := self._known(job, self._find(connection, [job], sparing))) is not None:
             return known
         for _ in range(TRIES):
             if job.window is None:
@@ -73,13 +73,13 @@ class UniqueJobs:
             except Refused as error:
                 if error.sqlstate != "23505" or sparing:
                     raise
-                return self._known(job, self._unique.find_unique(connection, [job], resent=True))
+                return self._known(job, self._find(connection, [job], sparing))
             if job.uid_number in replaced:
                 return replaced[job.uid_number].job
-        elif job.window is None and not resent and (holder := self._unique.find_holder(connection, job.key or "")) is not None:
+        elif job.window is None and not resent and (holder := self._open(connection, job, sparing)) is not None:
             return self._taken(job, holder)
         # If the job is sent again, the one that has the key may be this one: the database may carry out the first try only now.
-        found = self._unique.find_unique(connection, [job], resent=True)
+        found = self._find(connection, [job], sparing)
         if (known := self._known(job, found)) is not None:
             return known
         holder = _holder(job, found)
@@ -146,7 +146,7 @@ class UniqueJobs:
         places, unique = settle_keys(jobs)
         results: dict[int, Job] = {}
         if resent:
-            self._add_known(connection, plain, unique, results)
+            self._add_known(connection, plain, unique, sparing, results)
         plain = [job for job in plain if job.uid_number not in results]
         if plain and copy:
             has_options = any(job.terms.options is not None for job in plain)
@@ -162,12 +162,17 @@ class UniqueJobs:
         return in_order(jobs, places, results)
 
     def _add_known(
-        self, connection: Connection, plain: Sequence[Insert], unique: Sequence[Insert], results: dict[int, Job]
+        self,
+        connection: Connection,
+        plain: Sequence[Insert],
+        unique: Sequence[Insert],
+        sparing: bool,
+        results: dict[int, Job],
     ) -> None:
         """What an earlier try of the call has stored or changed."""
         inserted = self._jobs.find_inserted(connection, [job.uid for job in plain])
         results |= {job.uid_number: as_job(job, *inserted[job.uid]) for job in plain if job.uid in inserted}
-        found = self._unique.find_unique(connection, unique, resent=True)
+        found = self._find(connection, unique, sparing)
         results |= {job.uid_number: known for job in unique if (known := self._known(job, found)) is not None}
 
     def _store(
@@ -184,7 +189,7 @@ class UniqueJobs:
                 left = [job for job in left if job.uid_number not in replaced]
             if not left:
                 return
-            found = self._unique.find_unique(connection, left, resent=resent)
+            found = self._unique.find_unique(connection, left, sparing=sparing, resent=resent)
             if stray := [job for job in left if _is_stray(job, found)]:
                 self._unique.close_windows(connection, stray)
             results |= {job.uid_number: known for job in left if resent and (known := self._known(job, found)) is not None}
@@ -196,6 +201,12 @@ class UniqueJobs:
         raise _never_stored(left[0])
 
     # -- what is there --------------------------------------------------------------------------------------------------
+
+    def _open(self, connection: AnyConnection, job: Insert, sparing: bool) -> Job | None:
+        return self._unique.find_holder(connection, job.key or "", sparing=sparing)
+
+    def _find(self, connection: AnyConnection, jobs: Sequence[Insert], sparing: bool) -> Found:
+        return self._unique.find_unique(connection, jobs, sparing=sparing, resent=True)
 
     @staticmethod
     def _known(job: Insert, found: Found) -> Job | None:

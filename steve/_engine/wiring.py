@@ -196,6 +196,7 @@ def build(
         connections=callers,
         max_result_bytes=settings.max_result_bytes,
         workers=lambda: running.workers,
+        awaited=lambda: settings.notify and engine.awaited.now(),
     )
     deadlines = Deadlines(start=lambda run: threads.loop("steve-deadlines", run, daemon=True))
     running = AllRunning(deadlines=deadlines, completions=completions, records=records, pauses=pauses)

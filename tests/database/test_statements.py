@@ -146,6 +146,19 @@ def plans_of(method: Callable[..., object], *arguments: object) -> list[list[Nod
     return caught.value.plans
 
 
+@pytest.mark.parametrize(("seconds", "prepared"), [(1e9, 1), (1e-7, 0)])
+def test_the_look_for_one_key_keeps_its_plan_for_some_seconds(
+    conn: psycopg.Connection, schema: str, seconds: float, prepared: int
+) -> None:
+    unique = UniqueStatements(Script(schema, Tuning(young_plan=seconds)))
+    migrations.migrate(conn, schema)
+    for _ in range(10):
+        assert unique.find_holder(conn, "a key", sparing=False) is None
+        assert unique.find_holder(conn, "a key", sparing=True) is None
+    texts = conn.execute("select count(*) from pg_prepared_statements where statement like '%%unique_key = %%'").fetchone()
+    assert texts == (prepared,)
+
+
 def postgres_type(value: object) -> str:
     """The type under which psycopg sends it."""
     if isinstance(value, bool):
@@ -469,8 +482,8 @@ def test_no_statement_reads_more_the_longer_the_history(
                 0,
             )
             jobs = [keyed(rows - 20 * number, 60.0) for number in range(20)] + [keyed(20 * number) for number in range(20)]
-            yield ("call", "open key"), plans_of(unique.find_holder, caller, f"key {rows}"), 20, 0
-            yield ("call", "keys"), plans_of(partial(unique.find_unique, resent=True), caller, jobs), 1_000, 0
+            yield ("call", "open key"), plans_of(partial(unique.find_holder, sparing=True), caller, f"key {rows}"), 20, 0
+            yield ("call", "keys"), plans_of(partial(unique.find_unique, sparing=True, resent=True), caller, jobs), 1_000, 0
             insert = plans_of(partial(unique.insert_unique_jobs, sparing=True), caller, jobs, False)
             yield ("call", "insert"), insert, 1_000, 0
             replace = plans_of(partial(unique.replace_jobs, sparing=True, keep=60.0), caller, jobs, False)
@@ -541,12 +554,12 @@ def test_the_statements_for_jobs_with_keys_use_indexes(
             connection.execute("set enable_seqscan = off")  # only whether there is an index for it
         else:
             connection.execute("reset enable_seqscan")
-        plans = plans_of(unique.find_holder, connection, "key 7")
+        plans = plans_of(partial(unique.find_holder, sparing=True), connection, "key 7")
         assert_by_index(plans, ("holder", statistics), bitmap=True)
         assert {index for plan in plans for index in indexes(plan)} <= {"job_unique"}
         for n in (1, 20):
             jobs = [keyed(number, 60.0) for number in range(n)]
-            plans = plans_of(partial(unique.find_unique, resent=True), connection, jobs)
+            plans = plans_of(partial(unique.find_unique, sparing=True, resent=True), connection, jobs)
             assert_by_index(plans, ("unique", n, statistics), bounded=rows > 1_000, bitmap=True)
             plans = plans_of(partial(unique.insert_unique_jobs, sparing=True), connection, jobs, False)
             assert_by_index(plans, ("insert", n, statistics), bounded=rows > 1_000, bitmap=True)
@@ -645,7 +658,11 @@ def test_a_call_about_one_job_goes_to_it_by_its_key(
                 "delete": plans_of(control.delete_job, connection, uid, True),
                 "holder": plans_of(control.find_holder, connection, uid),
                 "complete": plans_of(
-                    planned.completion.complete_job, connection, "host:1", RunClaim(uid, 1, CLAIMED_AT, 0.0), "1"
+                    partial(planned.completion.complete_job, tell=True),
+                    connection,
+                    "host:1",
+                    RunClaim(uid, 1, CLAIMED_AT, 0.0),
+                    "1",
                 ),
                 "lease": plans_of(planned.completion.find_lease, connection, RunClaim(uid, 1, CLAIMED_AT, 0.0)),
                 "lock": plans_of(planned.completion.is_locked, connection, uid),

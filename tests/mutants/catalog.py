@@ -699,8 +699,8 @@ MUTANTS = (
         "behaviour/test_unique.py::test_a_job_that_is_sent_again_after_it_has_ended_is_not_made_twice",
         Edit(
             "_client/unique.py",
-            "if resent and (known := self._known(job, self._unique",
-            "if False and (known := self._known(job, self._unique",
+            "if resent and (known := self._known(job, self._find",
+            "if False and (known := self._known(job, self._find",
         ),
         Edit(
             "_client/unique.py",
@@ -1311,6 +1311,12 @@ MUTANTS = (
         Edit("_database/statements/settlement.py", 'name = "settle_jobs_and_tell" if wanted.tell else', "name ="),
     ),
     Mutant(
+        "M120b",
+        "a completion in the transaction of its handler tells nobody who waits",
+        "behaviour/test_waiting.py::test_a_completion_in_the_transaction_of_its_handler_is_heard_of_at_its_commit",
+        Edit("_engine/wiring.py", "awaited=lambda: settings.notify and engine.awaited.now()", "awaited=lambda: False"),
+    ),
+    Mutant(
         "M121",
         "every settlement sends a notification, whether anybody waits or not",
         "behaviour/test_waiting.py::test_where_nobody_waits_there_is_no_notification_no_row_and_no_thread",
@@ -1344,7 +1350,8 @@ MUTANTS = (
         "M126",
         "after a lost connection the notifications that were missed are not made up for",
         "behaviour/test_waiting.py::test_waits_survive_cut_connections_and_an_outage",
-        Edit("_waits/session.py", "self._database.hear() or is_new", "self._database.hear()"),
+        Edit("_waits/session.py", 'return ["", *heard] if is_new else heard', "return heard"),
+        Edit("_waits/session.py", 'return [""] if is_first else []', "return []"),
     ),
     Mutant(
         "M127",
@@ -1510,20 +1517,22 @@ MUTANTS = (
         "L6",
         "a reply is lost, and the lines are there twice",
         "engine/records/test_attempt_log.py::test_two_threads_may_write_the_same_lines",
-        Edit("_engine/records/attempt_log.py", "and one.first > self._stored_to", ""),
+        Edit("_engine/records/attempt_log.py", " not in self._stored:", " is not None:"),
         Edit("_engine/records/attempt_log.py", "self._head = [one for one in self._head if one.first not in firsts]", "pass"),
     ),
     Mutant(
         "L7",
         "lines that cannot be written take any amount of memory",
         "engine/records/test_attempt_log.py::test_lines_that_cannot_be_written_take_no_more_memory_than_their_share",
-        Edit("_engine/records/attempt_log.py", "self._tail_size > min(TAIL_BYTES, share)", "self._tail_size > (1 << 60)"),
+        Edit(
+            "_engine/records/attempt_log.py", "self._tail_size > min(self._tail_most(), share)", "self._tail_size > (1 << 60)"
+        ),
     ),
     Mutant(
         "L8",
         "an attempt may fill the table with lines",
         "engine/records/test_attempt_log.py::test_of_very_many_the_beginning_and_the_newest_are_kept_whenever_they_are_written",
-        Edit("_engine/records/attempt_log.py", "self._stored_size + self._tail_size > TAIL_BYTES", "False"),
+        Edit("_engine/records/attempt_log.py", "self._stored_size + self._tail_size > self._tail_most()", "False"),
     ),
     Mutant(
         "L9",
@@ -1551,7 +1560,7 @@ MUTANTS = (
         "L12",
         "warnings vanish in a program that has set up no logging",
         "behaviour/test_logs.py::test_a_program_without_any_logging_still_sees_warnings",
-        Edit("_runtime/capture.py", "                resort.handle(record)", "                pass"),
+        Edit("_runtime/capture.py", "resort.handle(record)", "pass"),
     ),
     Mutant(
         "P1",

@@ -37,8 +37,9 @@ class CompletionStatements:
         self._script = script
         self.schema = script.schema
 
-    def complete_job(self, connection: AnyConnection, process: str, claim: RunClaim, result: str | None) -> bool:
-        """Returns whether the job was held under this claim, and so is completed now. `result`: JSON text."""
+    def complete_job(self, connection: AnyConnection, process: str, claim: RunClaim, result: str | None, *, tell: bool) -> bool:
+        """Returns whether the job was held under this claim, and so is completed now. `result`: JSON text. `tell`: tell the
+        processes that wait for jobs to end."""
         parameters = {
             "process": process,
             "uid": claim.uid,
@@ -46,6 +47,8 @@ class CompletionStatements:
             "claimed_at": claim.claimed_at.isoformat(),
             "begun_ago": int((time.monotonic() - claim.begun) * 1e6),
             "result": result,
+            "tell": tell,
+            "ended": self._script.ended_channel,
         }
         return bool(self._script.rows(connection, "complete_job", parameters, prepare=False))
 

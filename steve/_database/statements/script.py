@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from copy import copy
 from functools import cache
@@ -13,7 +14,7 @@ import psycopg
 
 from steve._database.caller import AnyConnection, Caller
 from steve._database.execute import FOR_LOOPS, SET_FOR_LOOPS, execute, quoted, read_statement, settings, with_lock_timeout
-from steve._database.failures import failure_of
+from steve._database.failures import Connection, failure_of
 from steve._database.notify_guard import NotifyGuard
 from steve._database.portable import Portable, portable, with_json_rows
 from steve._model.tuning import Tuning
@@ -77,6 +78,16 @@ class Script:
                     execute(connection, SET_FOR_LOOPS, settings(self._values.get(name, FOR_LOOPS)))
                     return execute(connection, self._texts[name], parameters)
             return execute(connection, self._texts[name], parameters, prepare=prepare)
+        except psycopg.Error as error:
+            raise failure_of(error, connection) from error
+
+    def young_rows(self, connection: Connection, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """As `rows`, on a connection of ours, for a statement that looks for few rows by their keys and takes longer to plan
+        than to run. psycopg prepares what it sends often. But a plan made for a small table might read all of a large one:
+        callers' sessions do not have the settings of the loops. So the text changes every few seconds, and the plan with it."""
+        text = f"{self._texts[name]}\n-- {time.monotonic() // self.tuning.young_plan:.0f}"
+        try:
+            return execute(connection, text, parameters)
         except psycopg.Error as error:
             raise failure_of(error, connection) from error
 

@@ -67,7 +67,11 @@ class Recorder:
 
     def write_logs(self) -> None:
         if self._records.runs:
-            self._write_live(Unwritten(unwritten_logs(self._records.all()), ()))
+            self._records.begin_live()
+            try:
+                self._write_live(Unwritten(unwritten_logs(self._records.all()), ()))
+            finally:
+                self._records.end_live()
             if lost := self._records.tidy():
                 logger.error("what was logged by %d runs cannot be written and is lost", lost)
 

@@ -39,13 +39,16 @@ class Completions:
         connections: Connections,
         max_result_bytes: int,
         workers: Callable[[], int],
+        awaited: Callable[[], bool],
     ) -> None:
-        """`process`: the name of this process, for the log of attempts. `workers()`: how many there are in all pools."""
+        """`process`: the name of this process, for the log of attempts. `workers()`: how many there are in all pools.
+        `awaited()`: whether to tell somebody who waits for jobs to end."""
         self._process = process
         self._statements = statements
         self._connections = connections
         self._most = max_result_bytes
         self._workers = workers
+        self._awaited = awaited
         self._pid = os.getpid()
         self.claims: set[ClaimKey] = set()
         """The claims of running handlers that have called `complete`. The tables may say that such a job is not held any more,
@@ -104,7 +107,7 @@ class Completions:
         try:
             # If this run has completed the job in another transaction, which is open, then this one would wait for ever.
             locked = again and self._statements.is_locked(connection, claim.uid)
-            if not locked and self._statements.complete_job(connection, self._process, claim, result):
+            if not locked and self._statements.complete_job(connection, self._process, claim, result, tell=self._awaited()):
                 return
             error = self._refusal(run, connection, claim, locked)
             self._statements.abort_transaction(connection, str(error))
