@@ -455,10 +455,13 @@ class JobManager:
         """
         return self._client.find(job, connection)
 
-    def history(self, job: Job | UUID | str, *, connection: object = None) -> list[Attempt]:
-        """The job's attempts that have ended, first to last. `connection`: as for `find`. Raises SchemaError and
-        Unavailable."""
-        return self._client.history(job, connection)
+    def history(self, job: Job | UUID | str, *, running: bool = False, connection: object = None) -> list[Attempt]:
+        """The job's attempts that have ended, first to last.
+
+        `running`: also the one that is under way, with the status `running`, no end, and the time of its claim as its start.
+        `connection`: as for `find`. Raises TypeError, SchemaError and Unavailable.
+        """
+        return self._client.history(job, running, connection)
 
     def logs(self, job: Job | UUID | str, attempt: int | None = None, *, connection: object = None) -> list[LogLine]:
         """What the attempts of the job have logged, first to last, or one attempt; see `capture_logs`. Of an attempt that logs
