@@ -1,0 +1,106 @@
+"""Runs tasks: registers a handler for each with the manager, and tells Django's signals what becomes of them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from weakref import WeakSet
+
+from steve import Job, JobManager, Snooze, Status
+from steve.contrib.django.tasks._django import TaskContext, normalize_json, signals
+from steve.contrib.django.tasks.calls import OTHER, Call, as_enqueued, call_of, task_at
+from steve.contrib.django.tasks.errors import FINAL, NotATask, ReturnValueNotStorable, TaskNotFound
+from steve.contrib.django.tasks.results import attempt_here, result_of
+
+PAUSE, PATIENCE = 30.0, 3600.0
+"""How many seconds until a task is looked for again that could not be imported, and for how long in all. During a deploy, old
+processes take jobs that only the new ones can run."""
+
+_installed: WeakSet[JobManager] = WeakSet()
+
+
+def install(manager: JobManager, sender: type, tasks: Mapping[str, Any]) -> None:
+    """Register handlers for these tasks, by path, and for all others. Once for each manager. `sender`: that of the signals."""
+    if manager in _installed:
+        return
+    _installed.add(manager)
+    work = Work(manager, sender)
+    for path, task in tasks.items():
+        if not manager.has_handler(path):  # the program may have one of its own
+            manager.set_handler(path, work.handler(task), give_up_on=FINAL)
+    manager.set_handler(OTHER, work.run_other, give_up_on=FINAL)
+    manager.on_done([*tasks, OTHER], work.tell_finished)
+
+
+class Work:
+    """Of one manager."""
+
+    def __init__(self, manager: JobManager, sender: type) -> None:
+        self._manager = manager
+        self._sender = sender
+
+    def handler(self, declared: Any) -> Callable[[Job], Any]:
+        """The handler of a task that has a type of its own."""
+
+        def run(job: Job) -> Any:
+            return self._run(declared, job, _call(job))
+
+        return run
+
+    def run_other(self, job: Job) -> Any:
+        """The handler of all other tasks."""
+        call = _call(job)
+        try:
+            declared = task_at(call.path)
+        except NotATask:
+            raise
+        except ImportError as error:
+            importlib.invalidate_caches()  # the module may be there at the next look
+            raise postponed(call.path, error, job.started_at, datetime.now(UTC)) from None
+        return self._run(declared, job, call)
+
+    def _run(self, declared: Any, job: Job, call: Call) -> Any:
+        task = as_enqueued(declared, job, call)
+        earlier = self._manager.history(job) if job.attempts > 1 else []
+        result = result_of(job, task, call, [*earlier, attempt_here(job)])
+        signals.task_started.send_robust(sender=self._sender, task_result=result)
+        if task.takes_context:
+            returned = task.call(TaskContext(task_result=result), *result.args, **result.kwargs)
+        else:
+            returned = task.call(*result.args, **result.kwargs)
+        if returned is None:
+            return None
+        try:
+            return normalize_json(returned)
+        except (TypeError, ValueError) as error:
+            raise ReturnValueNotStorable(f"{call.path} returned what JSON cannot hold: {error}") from error
+
+    def tell_finished(self, job: Job) -> None:
+        """The listener of all tasks: the job has ended, and that is committed."""
+        call = call_of(job)
+        if call is None:
+            return
+        try:
+            task = as_enqueued(task_at(call.path), job, call)
+        except ImportError:
+            return  # there is no TaskResult without a task; the manager's log has the failure
+        at_once = job.status == Status.COMPLETED and job.attempts == 1
+        attempts = [attempt_here(job)] if at_once else self._manager.history(job)
+        signals.task_finished.send_robust(sender=self._sender, task_result=result_of(job, task, call, attempts))
+
+
+def _call(job: Job) -> Call:
+    call = call_of(job)
+    if call is None:
+        raise NotATask(f"job {job.uid} of the type {job.type!r} is no call of a task: its payload has no args and kwargs")
+    return call
+
+
+def postponed(path: str, error: ImportError, since: datetime | None, now: datetime) -> BaseException:
+    """What to raise if the task cannot be imported here. `since`: when the job began for the first time; None: just now."""
+    text = f"{path} cannot be imported: {type(error).__name__}: {error}"
+    if since is not None and (now - since).total_seconds() >= PATIENCE:
+        return TaskNotFound(text)
+    return Snooze(PAUSE, text)
