@@ -232,6 +232,8 @@ def test_a_command_on_a_page_exists(command: str) -> None:
                 assert importlib.util.find_spec("venv")
             case ["python", "-m", "pytest", "tests"]:
                 assert has_file("tests/conftest.py")
+            case ["python", "manage.py", "steve", name, *_]:
+                assert f'add_parser("{name}"' in (ROOT / "steve/contrib/django/management/commands/steve.py").read_text()
             case ["python", "manage.py", name]:
                 assert has_file(f"management/commands/{name}.py")
             case ["python" | ".venv/bin/python", file]:

@@ -135,7 +135,8 @@ def _run(directory: Path, tests: Sequence[str], url: str, limit: float, *options
 
 def _environ(directory: Path, url: str) -> dict[str, str]:
     """Variables that make Python import the copy and not the installed checkout, also in programs that the tests start."""
-    return os.environ | {"PYTHONPATH": str(directory), "STEVE_TEST_DATABASE_URL": url}
+    paths = {"PYTHONPATH": str(directory), "STEVE_TEST_ENVIRONMENTS": str(ROOT / ".cache")}
+    return os.environ | paths | {"STEVE_TEST_DATABASE_URL": url}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -157,9 +157,14 @@ def _call(
 _OURS = frozenset(
     {__name__, "steve._engine.work.window", "steve._runtime.hooks", "steve._runtime.guard", "steve.tasks", "contextlib"}
 )
-"""The modules whose frames lie between the worker and the handler or a hook: a traceback begins after them."""
+"""The modules whose frames lie between the worker and the handler or a hook, besides those of steve.contrib: a traceback begins
+after them."""
 _PLAIN = frozenset({dict, list, str, int, float, bool})
 _HOW_TO_WRAP = "lambda job: asyncio.run(function(job))"
+
+
+def _is_ours(module: object) -> bool:
+    return module in _OURS or (isinstance(module, str) and module.startswith("steve.contrib."))
 
 
 def _unawaited(result: object) -> str | None:
@@ -255,7 +260,7 @@ def _details(error: BaseException) -> tuple[str, bool]:
     """The traceback from the user's own frame on, and whether the log may print the error itself."""
     try:
         own = error.__traceback__
-        while own is not None and own.tb_frame.f_globals.get("__name__") in _OURS:
+        while own is not None and _is_ours(own.tb_frame.f_globals.get("__name__")):
             own = own.tb_next
         text = "".join(traceback.format_exception(type(error), error, own))
     except BaseException as failure:

@@ -23,7 +23,6 @@ _checks.register()
 
 if TYPE_CHECKING:
     from steve import JobManager
-
     from steve.contrib.django.tasks.backend import SteveBackend
     from steve.contrib.django.tasks.task import SteveTask
     from steve.contrib.django.tasks.twins import DummyBackend, ImmediateBackend

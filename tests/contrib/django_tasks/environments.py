@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 
 from tests.child import ROOT
 
-HOME = ROOT / ".cache"
+HOME = Path(os.environ.get("STEVE_TEST_ENVIRONMENTS", ROOT / ".cache"))
+"""The mutants' tests, which run on a copy of the checkout, use those of the checkout."""
 
 
 class Version(NamedTuple):

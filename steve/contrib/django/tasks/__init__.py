@@ -1,9 +1,9 @@
 """Django's tasks on steve: `TASKS = {"default": {"BACKEND": "steve.contrib.django.SteveBackend"}}`.
 
 An enqueued task is a job. Where to read: backend.py enqueues tasks and finds their results, and task.py is the task that takes
-steve's keywords. calls.py says how a call of a task is written into a job and read again; results.py makes a TaskResult of a job.
-discovery.py finds the tasks of the apps, and work.py registers handlers for them with the manager and runs them. twins.py has
-the backends for tests, errors.py what is raised. _django.py imports Django's own part, from Django 6 or from the package
+steve's keywords. calls.py says how a call of a task is written into a job and read again; results.py makes a TaskResult of a
+job. discovery.py finds the tasks of the apps, and work.py registers handlers for them with the manager and runs them. twins.py
+has the backends for tests, errors.py what is raised. _django.py imports Django's own part, from Django 6 or from the package
 `django-tasks`.
 
 Whatever is imported by Django before it is set up (settings name the backend, and apps declare tasks) imports no models.

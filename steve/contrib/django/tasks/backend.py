@@ -37,8 +37,8 @@ _importable: WeakSet[Any] = WeakSet()
 
 
 class SteveBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no types
-    """A backend of Django's tasks. `OPTIONS`: `database`, an alias of DATABASES, by default the one that steve uses; `tasks`, the
-    keywords of SteveTask for tasks by their paths.
+    """A backend of Django's tasks. `OPTIONS`: `database`, an alias of DATABASES, by default the one that steve uses; `tasks`,
+    the keywords of SteveTask for tasks by their paths.
 
     Django makes one anew in each thread, and in each asyncio task: what is costly belongs to the manager.
     """

@@ -1,9 +1,9 @@
 """How a call of a task is written into a job, and read again.
 
-A task that the autodiscovery has found has a type of jobs of its own: its path, `shop.tasks.charge`. Each process with the same
-code has found the same tasks, so a process that does not know one does not claim its jobs. All other tasks share the type OTHER,
-and the payload and a tag name the task; whoever claims such a job tries to import it. No handler has to take jobs of types that
-it does not know, which may be those of other programs.
+A task that the autodiscovery has found has a type of jobs of its own: its path, `shop.tasks.charge`. Each process with the
+same code has found the same tasks, so a process that does not know one does not claim its jobs. All other tasks share the type
+OTHER, and the payload and a tag name the task; whoever claims such a job tries to import it. No handler has to take jobs of
+types that it does not know, which may be those of other programs.
 """
 
 from __future__ import annotations

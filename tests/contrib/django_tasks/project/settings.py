@@ -27,7 +27,6 @@ TASKS = {
     },
     "immediate": {"BACKEND": "steve.contrib.django.ImmediateBackend", "QUEUES": []},
     "dummy": {"BACKEND": "steve.contrib.django.DummyBackend", "QUEUES": []},
-    "missing": {"BACKEND": "does.not.exist"},
 }
 STEVE = {"poll_interval": 0.05, "heartbeat": 0.2, "lease": 1.0, "workers": 2}
 LOGGING_CONFIG = None

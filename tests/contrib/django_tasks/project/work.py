@@ -8,7 +8,7 @@ import django
 
 django.setup()
 
-from steve.contrib.django import manager_for
+from steve.contrib.django import manager_for  # noqa: E402
 
 if __name__ == "__main__":
     manager = manager_for()

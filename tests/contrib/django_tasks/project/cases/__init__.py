@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from django.db import connection
 from django.test import TransactionTestCase
-
 from shop.api import task_backends
+
 from steve.contrib.django import manager_for
 
 SECONDS = 60

@@ -11,8 +11,6 @@ from asgiref.sync import async_to_sync
 from django.db import connection, connections, transaction
 from django.test import override_settings
 from django.utils import timezone
-
-from cases import Case, backend
 from shop import odd, tasks
 from shop.api import (
     LOGGER,
@@ -25,6 +23,8 @@ from shop.api import (
     task,
     task_enqueued,
 )
+
+from cases import Case, backend
 from steve import InvalidJob
 from steve.contrib.django import SteveBackend, SteveTask, manager_for
 
@@ -71,8 +71,9 @@ class Declared(Case):
     def test_an_unknown_or_missing_backend_is_named(self):
         with self.assertRaisesMessage(InvalidTaskBackend, "The connection 'unknown' doesn't exist."):
             tasks.nothing.using(backend="unknown")
-        with self.assertRaisesMessage(InvalidTaskBackend, "Could not find backend 'does.not.exist'"):
-            tasks.nothing.using(backend="missing")
+        missing = {"default": {"BACKEND": "does.not.exist"}}
+        with override_settings(TASKS=missing), self.assertRaisesMessage(InvalidTaskBackend, "Could not find backend 'does"):
+            tasks.nothing.using(priority=1)
 
     def test_priorities_are_whole_numbers_within_djangos_bounds(self):
         for priority in (-101, 101, 3.1):
@@ -308,10 +309,9 @@ class Transactions(Case):
         with transaction.atomic():
             tasks.add.enqueue(1, 2)
             transaction.set_rollback(True)
-        with transaction.atomic():
-            with self.assertRaises(Undo), transaction.atomic():
-                tasks.add.enqueue(1, 2)
-                raise Undo
+        with transaction.atomic(), self.assertRaises(Undo), transaction.atomic():
+            tasks.add.enqueue(1, 2)
+            raise Undo
         self.assertEqual(self.seen_by_others(), 0)
 
     def test_async_code_enqueues_on_the_connection_of_its_thread(self):

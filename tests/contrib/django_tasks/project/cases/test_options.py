@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from django.test import override_settings
-
-from cases import Case
 from shop import odd, tasks
 from shop.api import InvalidTask, TaskResultStatus
+
+from cases import Case
 from steve import AlreadyExists, RetryPolicy
 from steve.contrib.django import SteveTask, manager_for
 

@@ -7,9 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cases import SECONDS, Case
 from shop import tasks
 from shop.api import TaskResultStatus
+
+from cases import SECONDS, Case
 from steve.contrib.django import manager_for
 
 PROJECT = Path(__file__).parents[1]

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 from django.db import connection
 
@@ -108,8 +109,7 @@ def sleep(seconds):
 def sleep_once(path, seconds):
     """The first run of all sleeps; the marker file says that there was one."""
     try:
-        with open(path, "x"):
-            pass
+        Path(path).touch(exist_ok=False)
     except FileExistsError:
         return "the second run"
     time.sleep(seconds)
