@@ -149,9 +149,8 @@ class Successful(Case):
         self.worked(*results, workers=4)
         places = {tuple(result.return_value) for result in results}
         self.assertNotIn(threading.get_ident(), [thread for thread, _ in places])
-        self.assertEqual(
-            self.execute("select count(*) from pg_stat_activity where pid = any(%s)", [p for _, p in places]), [(0,)]
-        )
+        pids = [pid for _, pid in places]
+        self.until(lambda: self.execute("select count(*) from pg_stat_activity where pid = any(%s)", pids) == [(0,)])
 
     def test_a_running_task_is_running(self):
         tasks.begun.clear()
