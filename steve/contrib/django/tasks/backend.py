@@ -36,7 +36,7 @@ _importable: WeakSet[Any] = WeakSet()
 """The functions whose tasks workers can import."""
 
 
-class SteveBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no types
+class SteveBackend(BaseTaskBackend):
     """A backend of Django's tasks. `OPTIONS`: `database`, an alias of DATABASES, by default the one that steve uses; `tasks`,
     the keywords of SteveTask for tasks by their paths.
 

@@ -32,7 +32,7 @@ _NAMES = {None: UNKNOWN, f"{ReturnValueNotStorable.__module__}.{ReturnValueNotSt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SteveTaskError(TaskError):  # type: ignore[misc]  # Django has no types
+class SteveTaskError(TaskError):
     """The error of an attempt. A class that this process cannot import counts as Exception."""
 
     @property

@@ -20,7 +20,7 @@ OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SteveTask(Task):  # type: ignore[misc]  # Django has no types
+class SteveTask(Task):
     """A task whose jobs are created with these keywords of `JobManager.create`. None: nothing is said.
 
         @task(max_attempts=5, timeout=60)

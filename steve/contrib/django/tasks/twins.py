@@ -17,9 +17,9 @@ class _Twin:
         check_options(options_of(task, stated.get(task.module_path, {})), task.module_path)
 
 
-class ImmediateBackend(_Twin, DjangoImmediateBackend):  # type: ignore[misc]  # Django has no types
+class ImmediateBackend(_Twin, DjangoImmediateBackend):
     """Runs each task when it is enqueued, in the caller's thread. The keywords of steve are checked and do nothing."""
 
 
-class DummyBackend(_Twin, DjangoDummyBackend):  # type: ignore[misc]
+class DummyBackend(_Twin, DjangoDummyBackend):
     """Runs nothing, and keeps in `results` what was enqueued. The keywords of steve are checked and do nothing."""
