@@ -513,7 +513,6 @@ class JobManager:
         """
         return self._client.history(job, running, bound(connection, bind))
 
-
     def logs(
         self, job: Job | UUID | str, attempt: int | None = None, *, connection: object = None, bind: object = None
     ) -> list[LogLine]:

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import os
 import re
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
@@ -22,8 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from steve import InvalidJob, Job, JobManager, RetryPolicy, Snooze, Status, SteveError, current_run, demo
 from steve.demo.tuning import Tuning
 from tests.conftest import until
-from tests.contrib.django_tasks.environments import VERSIONS, environment
-from tests.docs.pages import PAGES, README, ROOT, all_blocks, how_to, page
+from tests.docs.pages import PAGES, README, all_blocks, how_to, page
 from tests.docs.reader import Reader, ends_well
 from tests.drivers import engine_of
 
@@ -39,6 +36,7 @@ def test_a_page_can_be_typed_from_top_to_bottom(shop: Reader, name: str) -> None
 def test_the_files_of_every_page_are_run_by_a_test() -> None:
     saved = " ".join(re.findall(r"reader\.save\(([^=]*)", Path(__file__).read_text()))
     pages = {block.page for page in PAGES.values() for block in page.files()}
+    pages -= {"docs/how-to/django.md", "docs/how-to/django-tasks.md"}  # test_page.py in tests/contrib/django and django_tasks
     called = {README: "page(README)", TUTORIAL: "page(TUTORIAL)"}
     called |= {name: f'how_to("{Path(name).stem}")' for name in pages if "/how-to/" in name}
     assert [name for name in pages if called[name] not in saved] == []
@@ -493,159 +491,6 @@ def test_the_tests_of_the_testing_page_pass(reader: Reader) -> None:
     reader.save(how_to("testing"), shop__mail="def send_mail(address, text): raise OSError('no mail from a test')")
     written = ends_well(reader.run("-m", "pytest", "-p", "no:cacheprovider", "tests"))
     assert "3 passed" in written
-
-
-SETTINGS = """
-    from django.db.backends.postgresql.psycopg_any import is_psycopg3
-    from psycopg.conninfo import conninfo_to_dict
-
-    assert is_psycopg3
-    parts = conninfo_to_dict("postgresql://localhost/shop")
-    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-    DATABASES = {"default": {
-        "ENGINE": "django.db.backends.postgresql",
-        **{ours: parts.pop(theirs) for theirs, ours in names.items() if theirs in parts},
-        "OPTIONS": parts,
-    }}
-    INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "shop"]
-    DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
-    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
-    ALLOWED_HOSTS = ["*"]
-    ROOT_URLCONF = "shop.urls"
-    SECRET_KEY = "not one"
-    USE_TZ = True
-"""
-
-
-def test_a_django_view_commits_the_user_and_the_job_and_a_command_does_it(
-    reader: Reader, count: Callable[[str], int], conn: psycopg.Connection
-) -> None:
-    reader.save(
-        how_to("django"),
-        shop__settings=SETTINGS,
-        shop__urls="""
-            from django.db import transaction
-            from django.urls import path
-            from shop.jobs import manager
-            from shop.views import signup
-
-            @transaction.atomic
-            def signup_and_fail(request):
-                signup(request)
-                assert manager.fetch_all() == []  # not before the commit
-                raise LookupError
-
-            urlpatterns = [path("signup", signup), path("fail", signup_and_fail)]
-        """,
-        client="""
-            import django
-            django.setup()
-            from django.core.management import call_command
-            from django.test import Client
-            from shop.jobs import manager
-
-            call_command("migrate", verbosity=0)
-            manager.migrate()
-            client = Client(raise_request_exception=False)
-            assert client.post("/fail", {"name": "bob", "email": "bob@example.com"}).status_code == 500
-            answer = client.post("/signup", {"name": "ada", "email": "ada@example.com"})
-            assert answer.status_code == 202, answer.content
-            assert manager.find(answer.json()["job"]).payload
-        """,
-    )
-    ends_well(reader.run("client.py"))
-    assert count("auth_user") == count("job") == 1
-
-    worker = reader.run("-m", "django", "work")
-    status = sql.SQL("select status from {}").format(sql.Identifier(reader.schema, "job"))
-    try:
-        until(lambda: conn.execute(status).fetchone() == ("completed",), timeout=30)
-    finally:
-        written = ends_well(worker, signal_number=signal.SIGTERM)
-    assert "To: ada@example.com" in written
-    assert "Hello ada, good to have you." in written
-    assert "bob" not in written
-
-
-@pytest.mark.timeout(200)
-def test_djangos_tasks_are_enqueued_by_a_view_run_by_a_worker_and_have_results(
-    reader: Reader, database_url: str, conn: psycopg.Connection
-) -> None:
-    python = environment(VERSIONS[0])
-    reader.save(
-        how_to("django-tasks"),
-        manage="""
-            import os, sys
-            from django.core.management import execute_from_command_line
-            os.environ["DJANGO_SETTINGS_MODULE"] = "project"
-            execute_from_command_line(sys.argv)
-        """,
-        project=f"""
-            from psycopg.conninfo import conninfo_to_dict
-            from shop.settings import INSTALLED_APPS, TASKS
-
-            parts = conninfo_to_dict({database_url!r})
-            database = {{"ENGINE": "django.db.backends.postgresql", "NAME": parts.pop("dbname"), "OPTIONS": parts}}
-            DATABASES = {{"default": database}}
-            STEVE = {{"schema": {reader.schema!r}}}
-            ROOT_URLCONF, SECRET_KEY, ALLOWED_HOSTS, USE_TZ = "urls", "not one", ["*"], True
-        """,
-        urls="""
-            from django.urls import path
-            from shop.views import order, state
-            urlpatterns = [path("order", order), path("state/<id>", state)]
-        """,
-        client="""
-            import os, sys
-            os.environ["DJANGO_SETTINGS_MODULE"] = "project"
-            import django
-            django.setup()
-            from django.test import Client
-            from shop import orders, settings_60
-            from steve.contrib.django import manager
-
-            client = Client()
-            if sys.argv[1:] == ["enqueue"]:
-                manager.migrate()
-                id = client.post("/order").json()["id"]
-                assert client.get(f"/state/{id}").json() == {"status": "READY", "value": None, "attempts": 0}
-                paid, exported, again = orders.enqueue(7)
-                assert again.id == exported.id
-                assert [job.type for job in manager.fetch_all()] == [
-                    "django.task", "shop.tasks.charge", "shop.tasks.welcome", "shop.tasks.charge"
-                ]
-                assert len(manager.fetch_all(tags={"task": "shop.orders.export"})) == 1
-                assert settings_60.TASKS["default"]["OPTIONS"]["database"] == "default"
-                print(id, paid.id, exported.id)
-            else:
-                id, paid, exported = sys.argv[1:]
-                manager.wait_all([id, paid, exported], 30)
-                assert client.get(f"/state/{id}").json() == {
-                    "status": "SUCCESSFUL", "value": "order 7 is paid, attempt 2", "attempts": 2
-                }
-                assert orders.export.get_result(exported).return_value == "order 7 is exported"
-                assert manager.find(paid).max_attempts == 2
-        """,
-    )
-
-    def run(*arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [python, *arguments],
-            cwd=reader.folder, env=os.environ | {"PYTHONPATH": f"{reader.folder}:{ROOT}"},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    ids = ends_well(run("client.py", "enqueue")).split()
-    worker = run(*CONSOLE.search(how_to("django-tasks").text).group(1).split()[1:])  # type: ignore[union-attr]
-    try:
-        ends_well(run("client.py", *ids))
-    finally:
-        written = ends_well(worker, signal_number=signal.SIGTERM)
-    assert "mail to ada@example.com: Welcome!" in written
-    ends_well(run("manage.py", "test", "shop"))
-
-
-CONSOLE = re.compile(r"^\$ (.*)$", re.MULTILINE)
 
 
 def test_stopping_is_as_the_page_says(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:

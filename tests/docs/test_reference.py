@@ -13,10 +13,12 @@ from functools import cache
 from typing import Any
 
 import pytest
+from django.core.management import get_commands
 from psycopg.conninfo import conninfo_to_dict
 
 import steve
 from steve import Attempt, AttemptStatus, Health, Job, JobManager, Status, SteveError, StopReport
+from steve.contrib.django.management.commands.steve import Command as DjangoCommand
 from steve.run import Run
 from tests.docs.pages import PAGES, README, ROOT, all_blocks, how_to, page
 
@@ -232,10 +234,15 @@ def test_a_command_on_a_page_exists(command: str) -> None:
                 assert importlib.util.find_spec("venv")
             case ["python", "-m", "pytest", "tests"]:
                 assert has_file("tests/conftest.py")
-            case ["python", "manage.py", "steve", name, *_]:
-                assert f'add_parser("{name}"' in (ROOT / "steve/contrib/django/management/commands/steve.py").read_text()
-            case ["python", "manage.py", name]:
-                assert has_file(f"management/commands/{name}.py")
+            case ["python", "manage.py", "steve", name, *arguments]:
+                parser = DjangoCommand().create_parser("manage.py", "steve")
+                assert parser.parse_args([name, *arguments]).command == name
+            case ["python", "manage.py", name, *_]:  # tests/contrib/django/test_page.py types those that have arguments
+                assert name in get_commands()
+            case ["." | "createdb" | "django-admin", *_]:
+                assert part in [
+                    line.removeprefix("$ ") for block in how_to("django").blocks for line in block.text.splitlines()
+                ]
             case ["python" | ".venv/bin/python", file]:
                 assert has_file(file)
             case ["psql", database]:

@@ -1769,6 +1769,34 @@ MUTANTS = (
         "behaviour/test_stats.py::test_jobs_that_a_call_cancels_count_in_any_process",
         Edit("_database/fragments.py", "  where status = 'cancelled'\n", "  where false\n"),
     ),
+    Mutant(
+        "J1",
+        "in Django a job is not part of the transaction that creates it",
+        "contrib/django/test_projects_tests.py::test_a_project_s_tests_pass_with_the_runner_of_django[closed after each job]",
+        Edit(
+            "contrib/django/_managers.py",
+            'if options.get("on_done") is None:',
+            'if options.get("on_done") is not None:',
+        ),
+    ),
+    Mutant(
+        "J2",
+        "the end of a test's database finds a manager's connections open",
+        "contrib/django/test_projects_tests.py::test_a_test_database_can_be_dropped_whatever_workers_did_in_it",
+        Edit("contrib/django/_teardown.py", "            manager.stop(STOP_SECONDS)\n", "            pass\n"),
+    ),
+    Mutant(
+        "J3",
+        "a thread of a worker leaves Django's connection open",
+        "contrib/django/test_projects_tests.py::test_a_test_database_can_be_dropped_whatever_workers_did_in_it",
+        Edit("contrib/django/_around.py", "        connections.close_all()", "        pass"),
+    ),
+    Mutant(
+        "J4",
+        "a burst ends although a claim has brought jobs",
+        "behaviour/test_run.py::test_a_lull_has_come_when_a_claim_that_began_after_all_was_settled_found_nothing",
+        Edit("_engine/lull.py", "if work.open or work.brought != self._brought:", "if work.open:"),
+    ),
     # -- Django's tasks ------------------------------------------------------------------------------------------------------
     Mutant(
         "DT1",

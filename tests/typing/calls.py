@@ -11,6 +11,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from steve import Creation, Job, JobManager, Run, Task
+from steve.contrib.django import manager as in_django
+from steve.contrib.django import manager_for
 
 manager = JobManager()
 
@@ -124,3 +126,16 @@ codes: tuple[str, ...] = manager.why(UUID(int=1)).codes
 manager.why(7)  # wrong
 busy: int = manager.processes()[0].busy
 queues: list[str] = manager.processes()[0].pools[0].queues  # wrong
+
+
+# -- in Django
+@in_django.task(queue="mail")
+def welcome(user: int) -> str:
+    return str(user)
+
+
+made: Job = welcome.create(1)
+other: JobManager = manager_for("other")
+welcome.create("1")  # wrong
+in_django.create(7)  # wrong
+manager_for(7)  # wrong

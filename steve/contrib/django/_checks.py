@@ -47,10 +47,7 @@ def check_settings(app_configs: object = None, **others: object) -> list[checks.
         found.append(checks.Warning(f"{problem}.", hint=hint, id="steve.W005"))
     if importlib.util.find_spec("psycopg2") is not None:
         text = "psycopg2 is installed, but Django uses psycopg 3 wherever it is installed, and steve brings it."
-        hint = (
-            'See "psycopg 3" in steve\'s page about Django for what differs. Uninstall psycopg2, or silence this check when you '
-            "have read it."
-        )
+        hint = "steve's page about Django says what differs. Uninstall psycopg2, or silence this check when you have read that."
         found.append(checks.Warning(text, hint=hint, id="steve.W006"))
     return found
 
@@ -82,7 +79,7 @@ def _has_many_ended(alias: str) -> bool:
         )
         if cursor.fetchone() != (True,):
             return False
-        cursor.execute(f"select 1 from {table('job')} where status = any(%s) offset %s limit 1", [ended, MANY])  # noqa: S608
+        cursor.execute(f"select 1 from {table('job')} where status = any(%s) offset %s limit 1", [ended, MANY])
         return cursor.fetchone() is not None
 
 

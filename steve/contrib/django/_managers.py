@@ -2,30 +2,37 @@
 name.
 
 Django makes its connections and backends anew in each thread, so what is costly is kept here. A manager opens its own
-connections where Django's database is at that moment (_conninfo.py). Its calls use Django's connection, so that a job is part of
-the transaction that creates it.
+connections where Django's database is at that moment (_conninfo.py). Its calls use Django's connection, so that a job is part
+of the transaction that creates it.
 """
 
 from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
-from steve import JobManager, StopReport
+from steve import JobManager, SchemaError, StopReport
 from steve.contrib.django import _around, _settings
 from steve.contrib.django._conninfo import conninfo
 from steve.contrib.django._pool import warn_if_small
 
+MIGRATE = "In Django, `python manage.py migrate` makes the tables."
 
-def _theirs(alias: str) -> Any:
-    connection = connections[alias]
-    connection.ensure_connection()  # for the time being: caller.py will take the wrapper itself
-    return connection.connection
+
+@contextmanager
+def _saying_what_to_do() -> Iterator[None]:
+    try:
+        yield
+    except SchemaError as error:
+        error.add_note(MIGRATE)
+        raise
 
 
 def _on_djangos(name: str) -> Any:
@@ -35,22 +42,24 @@ def _on_djangos(name: str) -> Any:
     @functools.wraps(method)
     def call(self: DjangoManager, *args: Any, **options: Any) -> Any:
         if options.get("on_done") is None:  # on_done and a connection do not go together
-            options.setdefault("connection", _theirs(self.alias))
-        return method(self, *args, **options)
+            options.setdefault("connection", connections[self.alias])
+        with _saying_what_to_do():
+            return method(self, *args, **options)
 
     return call
 
 
 def _on_djangos_if_atomic(name: str) -> Any:
-    """As `_on_djangos`, but outside `atomic` on a connection of steve's own: there each batch is a transaction, and a batch that
-    failed is sent again."""
+    """As `_on_djangos`, but outside `atomic` on a connection of steve's own: there each batch is a transaction, and is sent
+    again if it failed."""
     method = getattr(JobManager, name)
 
     @functools.wraps(method)
     def call(self: DjangoManager, *args: Any, **options: Any) -> Any:
         if connections[self.alias].in_atomic_block:
-            options.setdefault("connection", _theirs(self.alias))
-        return method(self, *args, **options)
+            options.setdefault("connection", connections[self.alias])
+        with _saying_what_to_do():
+            return method(self, *args, **options)
 
     return call
 
@@ -79,11 +88,13 @@ class DjangoManager(JobManager):
 
     def start(self, workers: Any = None, *, migrate: bool = False) -> None:
         workers = self._workers(workers)
-        super().start(workers, migrate=migrate)
+        with _saying_what_to_do():
+            super().start(workers, migrate=migrate)
 
     def run(self, workers: Any = None, *, migrate: bool = False, **options: Any) -> StopReport:
         workers = self._workers(workers)
-        return super().run(workers, migrate=migrate, **options)
+        with _saying_what_to_do():
+            return super().run(workers, migrate=migrate, **options)
 
     def _workers(self, given: Any) -> Any:
         workers = _settings.read().get("workers", 2) if given is None else given
@@ -92,7 +103,9 @@ class DjangoManager(JobManager):
 
 
 class Lazy:
-    """Stands for `manager_for()`, whatever the settings say when it is used."""
+    """Stands for `manager_for()`, whatever the settings say when it is used. `isinstance` takes it for a JobManager."""
+
+    __class__ = property(lambda self: JobManager)  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what Python and its tools ask of any object
@@ -150,10 +163,7 @@ def _make(alias: str, schema: str) -> DjangoManager:
     where = partial(conninfo, alias)
     keywords = {**_settings.of_manager(), "schema": schema}
     try:
-        try:
-            manager = DjangoManager(where, **keywords)
-        except TypeError:  # for the time being: db=callable is not here yet
-            manager = DjangoManager(where(), **keywords)
+        manager = DjangoManager(where, **keywords)
     except (TypeError, ValueError) as error:
         raise ImproperlyConfigured(f"STEVE: {error}") from error
     manager.alias = alias

@@ -1,4 +1,4 @@
-"""`manage.py steve worker --processes N`: the same command N times, in processes of their own, which are replaced when they die.
+"""`manage.py steve worker --processes N`: the same command, in N processes, each of which is replaced when it dies.
 
 They are begun anew instead of forked, because a fork copies locks and open connections, and none of the threads.
 """
@@ -6,11 +6,13 @@ They are begun anew instead of forked, because a fork copies locks and open conn
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 PAUSE_LEAST, PAUSE_MOST = 0.1, 30.0
@@ -23,6 +25,8 @@ LIMIT = 75
 """The code with which a worker ends that has reached a limit: another one takes its place at once."""
 UNPREPARED = (-signal.SIGTERM, -signal.SIGINT)
 """The codes of a process that got a signal before it had its handlers for them."""
+PARENT = "STEVE_PARENT"
+"""The environment variable that tells a process who its parent is."""
 
 logger = logging.getLogger("steve")
 
@@ -39,6 +43,22 @@ def same_command(arguments: Sequence[str] = sys.argv) -> list[str]:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = ["-m", spec.parent or spec.name] if spec is not None else kept[:1]
     return [sys.executable, *program, *kept[1:]]
+
+
+def stop_when_alone(stop: Callable[[], object]) -> None:
+    """In a process that `Processes` has begun: call `stop()` when its parent has died, again and again, for the first call may
+    come before the start. Elsewhere this does nothing."""
+    parent = os.environ.pop(PARENT, None)  # popped: a child of this process has another parent
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while True:
+            time.sleep(1.0)
+            if os.getppid() != int(parent):
+                stop()
+
+    threading.Thread(target=watch, name="steve-parent", daemon=True).start()
 
 
 class Processes:
@@ -74,9 +94,9 @@ class Processes:
                 slot.begin(self._command, now)
             if is_stopping and not slot.is_told:  # it began while the signal came
                 slot.send(signal.SIGTERM)
-        if self._stopping_since is not None and self._stop_timeout is not None:
-            if now > self._stopping_since + self._stop_timeout + PATIENCE:
-                return False
+        since, timeout = self._stopping_since, self._stop_timeout
+        if since is not None and timeout is not None and now > since + timeout + PATIENCE:
+            return False
         return any(slot.process is not None or (slot.is_wanted and not is_stopping) for slot in self._slots)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -107,7 +127,8 @@ class _Slot:
 
     def begin(self, command: Sequence[str], now: float) -> None:
         self._begun_at, self.is_told = now, False
-        self.process = subprocess.Popen(command, start_new_session=True)
+        environ = {**os.environ, PARENT: str(os.getpid())}
+        self.process = subprocess.Popen(command, start_new_session=True, env=environ)
 
     def look(self, now: float) -> None:
         """Note whether the process has ended."""

@@ -1,8 +1,8 @@
 """`manage.py steve worker --reload`.
 
-Django's reloader calls this on a thread that is not the main one, so `run()`, which needs signals, does not work here. When a file
-changes or a signal comes, the main thread leaves, and steve stops at the interpreter's exit. That would wait for the handlers for
-as long as they take; this thread bounds it.
+Django's reloader calls this on a thread that is not the main one, so `run()`, which needs signals, does not work here. When a
+file changes or a signal comes, the main thread leaves, and steve stops at the interpreter's exit. That would wait for the
+handlers for as long as they take; this thread bounds it.
 """
 
 from __future__ import annotations

@@ -8,10 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-OURS = ("database", "workers", "modules", "autodiscover")
+OURS = ("database", "workers", "modules")
 """What the app itself uses. `database`: an alias of DATABASES. `workers`: as for `JobManager.start`, what `manage.py steve
-worker` uses. `modules`: names of modules to look for in each app, besides jobs and tasks. `autodiscover`: False: look for
-none."""
+worker` uses. `modules`: names of modules to look for in each app, besides jobs and tasks."""
 
 OF_MANAGER = (
     "schema", "queues", "poll_interval", "retry", "lease", "heartbeat", "max_crashes", "notify", "listen_db",

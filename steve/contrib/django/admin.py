@@ -124,7 +124,7 @@ class JobAdmin(admin.ModelAdmin):
             for one in manager.history(job.uid)
         )  # fmt: skip
         row = "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><pre>{}</pre></td></tr>"
-        head = mark_safe("<tr><th>#<th>status<th>process<th>began<th>ended<th>error<th>details</tr>")  # noqa: S308
+        head = mark_safe("<tr><th>#<th>status<th>process<th>began<th>ended<th>error<th>details</tr>")
         return format_html("<table>{}{}</table>", head, format_html_join("", row, rows))
 
     @admin.display(description="log")

@@ -85,9 +85,7 @@ class Attempt(models.Model):
     has all."""
 
     pk = models.CompositePrimaryKey("job", "lease_no")
-    job = models.ForeignKey(
-        Job, models.DO_NOTHING, db_column="job_uid", db_constraint=False, related_name="attempt_set"
-    )
+    job = models.ForeignKey(Job, models.DO_NOTHING, db_column="job_uid", db_constraint=False, related_name="attempt_set")
     lease_no = models.BigIntegerField()
     number = models.IntegerField()
     process = models.TextField()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import sys
 from datetime import timedelta
@@ -11,9 +12,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import autoreload
 
-from steve import Status, SteveError
+from steve import SchemaError, Status, SteveError
 from steve.contrib.django import manager
-from steve.contrib.django._processes import Processes
+from steve.contrib.django._processes import Processes, stop_when_alone
 from steve.contrib.django._reload import work_until_reload
 
 UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
@@ -47,10 +48,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             getattr(self, options["command"])(options)
+        except SchemaError as error:
+            raise CommandError("\n".join([str(error), *getattr(error, "__notes__", ())])) from error
         except (SteveError, TypeError, ValueError) as error:
             raise CommandError(str(error)) from error
 
     def worker(self, options: dict[str, Any]) -> None:
+        _show_log(options["verbosity"])
         workers = _workers(options)
         if options["processes"] > 1:
             if options["reload"]:
@@ -60,6 +64,7 @@ class Command(BaseCommand):
             autoreload.run_with_reloader(work_until_reload, workers, options["stop_timeout"])
             code = 0
         else:
+            stop_when_alone(manager.request_stop)
             report = manager.run(
                 workers,
                 stop_timeout=options["stop_timeout"],
@@ -89,12 +94,24 @@ class Command(BaseCommand):
             self.stdout.write(line)
 
 
+def _show_log(verbosity: int) -> None:
+    """Have the worker say what it does, unless the project's LOGGING says where to."""
+    logger = logging.getLogger("steve")
+    if not logger.hasHandlers() and verbosity > 0:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
+
+
 def _add_worker(worker: argparse.ArgumentParser) -> None:
     worker.add_argument(
         "--workers", metavar="N", help='how many jobs at a time, or pools: "mail:4;*:2"; default: STEVE["workers"], else 2'
     )
     worker.add_argument("--queues", metavar="Q,...", help="only jobs of these queues; -Q: of all but this one")
-    worker.add_argument("--processes", metavar="N", type=int, default=1, help="so many such processes; one that dies is replaced")
+    worker.add_argument(
+        "--processes", metavar="N", type=int, default=1, help="so many such processes; one that dies is replaced"
+    )
     worker.add_argument("--burst", action="store_true", help="end when no job is due")
     worker.add_argument("--max-jobs", metavar="N", type=int, help="end, with the code 75, after so many jobs")
     worker.add_argument("--max-memory", metavar="MIB", type=float, help="end, with the code 75, with so much memory in use")

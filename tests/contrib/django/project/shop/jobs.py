@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 from django.db.models import F
-from shop.models import Order
 
+from shop.models import Order
 from steve.contrib.django import manager
 
 
@@ -35,3 +35,9 @@ def send(order: int, more: int = 0) -> str:
 @manager.handler("fail", max_attempts=1)
 def fail(job):
     raise RuntimeError("no stock")
+
+
+@manager.handler("look")
+def look(job):
+    order = Order.objects.get(pk=job.payload["order"])
+    return order.name

@@ -1,8 +1,8 @@
 from django.db import transaction
 from django.http import JsonResponse
 from django.views.decorators.csrf import csrf_exempt
-from shop.models import Order
 
+from shop.models import Order
 from steve.contrib.django import manager
 
 

@@ -1,7 +1,6 @@
 """Working: what becomes of tasks, and what their results say of it."""
 
 import logging
-import os
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -190,7 +189,7 @@ class Failed(Case):
             self.assertIs(kept.exception_class, error)
             self.assertTrue(kept.traceback.endswith(end), kept.traceback)
             self.assertIn("tasks.py", kept.traceback)
-            self.assertNotIn(os.path.join("steve", ""), kept.traceback.partition("shop")[0])
+            self.assertNotIn("steve/contrib", kept.traceback.partition("shop")[0])
             self.assertLessEqual(result.started_at, result.finished_at)
 
     def test_a_class_that_cannot_be_imported_counts_as_exception(self):
