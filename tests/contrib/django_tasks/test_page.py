@@ -4,11 +4,11 @@ import os
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.contrib.django_tasks.environments import VERSIONS, environment
-from tests.docs.conftest import reader  # noqa: F401 - a fixture
 from tests.docs.pages import ROOT, how_to
 from tests.docs.reader import Reader, ends_well
 
@@ -16,7 +16,10 @@ CONSOLE = re.compile(r"^\$ (.*)$", re.MULTILINE)
 
 
 @pytest.mark.timeout(200)
-def test_djangos_tasks_are_enqueued_by_a_view_run_by_a_worker_and_have_results(reader: Reader, database_url: str) -> None:
+def test_djangos_tasks_are_enqueued_by_a_view_run_by_a_worker_and_have_results(
+    database_url: str, schema: str, tmp_path: Path
+) -> None:
+    reader = Reader(database_url, schema, tmp_path)
     python = environment(VERSIONS[0])
     reader.save(
         how_to("django-tasks"),
