@@ -2,4 +2,4 @@
 select uid, attempts, process.name, claimed_at
 from {schema}.job
 join {schema}.process on process.id = job.process_id
-where uid = %(uid)s and (status = 'running') is true
+where uid = %(uid)s::pg_catalog.uuid and (status = 'running') is true
