@@ -60,10 +60,6 @@ class SteveBackend(BaseTaskBackend):
         work.install(manager, type(self), discovered())
         return manager
 
-    def validate_task(self, task: Any) -> None:
-        super().validate_task(task)
-        check_options(options_of(task, self._stated.get(task.module_path, {})), task.module_path)
-
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
         """Create a job that runs the task, in the transaction that is open on Django's connection. Returns its TaskResult.
 

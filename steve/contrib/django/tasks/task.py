@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.utils.module_loading import import_string
 
-from steve import RetryPolicy
+from steve import JobManager, RetryPolicy
 from steve.contrib.django.tasks._django import InvalidTask, Task
 
+CONFLICTS = ("return", "raise", "replace")
 OPTIONS = (
     "max_attempts", "backoff_strategy", "timeout", "delay", "unique", "on_conflict", "unique_for", "tags", "metadata",
     "expires_at", "expires_in", "notify",
@@ -44,6 +46,10 @@ class SteveTask(Task):
     expires_at: datetime | None = None
     expires_in: float | timedelta | None = None
     notify: bool | None = None
+
+    def __post_init__(self) -> None:
+        Task.__post_init__(self)  # a dataclass with slots is another class than the one that super() would know
+        check_options(options_of(self, {}), self.module_path)
 
     def using(self, **changes: Any) -> SteveTask:
         """The same task with other values: `priority`, `queue_name`, `run_after`, `backend`, and the keywords above. None: as
@@ -84,10 +90,22 @@ def check_options(options: Mapping[str, Any], where: str) -> None:
     """Raises InvalidTask for the first keyword that cannot be. `where`: what begins the message."""
     if wrong := [name for name in options if name not in OPTIONS]:
         raise InvalidTask(f"{where}: {wrong[0]!r} is no keyword of a task: there are {', '.join(OPTIONS)}")
-    given = {name: options[name] for name in ("max_attempts", "backoff_strategy") if options.get(name) is not None}
-    if isinstance(given.get("backoff_strategy"), RetryPolicy):
-        del given["backoff_strategy"]
+    if (conflict := options.get("on_conflict")) not in (None, *CONFLICTS):
+        raise InvalidTask(f"{where}: on_conflict must be one of {', '.join(CONFLICTS)}")
+    if conflict is not None and options.get("unique") is None:
+        raise InvalidTask(f"{where}: on_conflict needs unique")
+    given = {name: value for name, value in options.items() if name != "on_conflict" and value is not None}
+    if callable(given.get("unique")):
+        given["unique"] = "a key"
+    if not given:
+        return
     try:
-        RetryPolicy(**given)
+        _checker().statement("a.task", **given)  # it checks the keywords, and sends nothing
     except (TypeError, ValueError) as error:
-        raise InvalidTask(f"{where}: {str(error).removeprefix('RetryPolicy ')}") from None
+        raise InvalidTask(f"{where}: {error}") from None
+
+
+@cache
+def _checker() -> JobManager:
+    """A manager that is never connected."""
+    return JobManager("")

@@ -1,6 +1,6 @@
 """SteveTask: what jobs of a task are created with."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.test import override_settings
 from shop import odd, tasks
@@ -66,6 +66,18 @@ class Options(Case):
             ({"max_attempts": 0}, "max_attempts"),
             ({"max_attempts": "3"}, "max_attempts"),
             ({"backoff_strategy": "fast"}, "backoff_strategy"),
+            ({"timeout": -1}, "timeout"),
+            ({"delay": "soon"}, "delay"),
+            ({"unique": ""}, "unique"),
+            ({"unique": 7}, "unique"),
+            ({"on_conflict": "wait", "unique": "k"}, "on_conflict"),
+            ({"on_conflict": "raise"}, "on_conflict needs unique"),
+            ({"unique_for": 60}, "unique_for"),
+            ({"tags": {"a": None}}, "tags"),
+            ({"metadata": {"a": {1, 2}}}, "metadata"),
+            ({"expires_at": datetime.now()}, "expires_at"),
+            ({"expires_in": -1}, "expires_in"),
+            ({"notify": "yes"}, "notify"),
         ]:
             with self.subTest(options), self.assertRaisesMessage(InvalidTask, text):
                 tasks.add.using(**options)
