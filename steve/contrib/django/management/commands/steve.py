@@ -108,7 +108,7 @@ def _add_worker(worker: argparse.ArgumentParser) -> None:
     worker.add_argument(
         "--workers", metavar="N", help='how many jobs at a time, or pools: "mail:4;*:2"; default: STEVE["workers"], else 2'
     )
-    worker.add_argument("--queues", metavar="Q,...", help="only jobs of these queues; -Q: of all but this one")
+    worker.add_argument("--queues", metavar="Q,...", help="only jobs of these queues; --queues=-Q: of all but Q")
     worker.add_argument(
         "--processes", metavar="N", type=int, default=1, help="so many such processes; one that dies is replaced"
     )
