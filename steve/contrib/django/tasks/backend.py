@@ -81,6 +81,8 @@ class SteveBackend(BaseTaskBackend):
             priority=int(task.priority),
             **options,
         )
+        if job.duplicate and options.get("on_conflict") != "replace":
+            return self._result(job)  # nothing was enqueued
         result = self._result(job) if job.duplicate else result_of(job, task, call, ())
         signals.task_enqueued.send_robust(type(self), task_result=result)
         return result

@@ -46,7 +46,7 @@ class Call(NamedTuple):
 
 def call_of(job: Job) -> Call | None:
     """None: the job calls no task."""
-    payload = job.payload
+    payload: Any = job.payload
     if not isinstance(payload, dict):  # somebody wrote the row
         return None
     path = payload.get("task") if job.type == OTHER else job.type

@@ -19,7 +19,7 @@ from steve.contrib.django.tasks._django import TaskError, TaskResult, TaskResult
 from steve.contrib.django.tasks.calls import Call
 from steve.contrib.django.tasks.errors import ReturnValueNotStorable
 
-STATUSES = {
+STATUSES: dict[str, Any] = {
     Status.RUNNING: TaskResultStatus.RUNNING,
     Status.COMPLETED: TaskResultStatus.SUCCESSFUL,
     Status.FAILED: TaskResultStatus.FAILED,
@@ -28,7 +28,10 @@ STATUSES = {
 """A job with another status has not ended and does not run: it is READY, also while it waits to be tried again."""
 
 UNKNOWN = "builtins.Exception"
-_NAMES = {None: UNKNOWN, f"{ReturnValueNotStorable.__module__}.{ReturnValueNotStorable.__qualname__}": "builtins.TypeError"}
+_NAMES: dict[str | None, str] = {
+    None: UNKNOWN,
+    f"{ReturnValueNotStorable.__module__}.{ReturnValueNotStorable.__qualname__}": "builtins.TypeError",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ def result_of(job: Job, task: Any, call: Call, attempts: Sequence[Attempt]) -> A
     result = TaskResult(
         task=task,
         id=str(job.uid),
-        status=STATUSES.get(job.status, TaskResultStatus.READY),  # type: ignore[call-overload]
+        status=STATUSES.get(job.status, TaskResultStatus.READY),
         enqueued_at=_shown(job.created_at),
         started_at=_shown(began),
         finished_at=_shown(job.completed_at),
