@@ -67,11 +67,10 @@ def task_at(path: str) -> Any:
 def as_enqueued(declared: Any, job: Job, call: Call) -> Any:
     """The task with the queue, priority and time that it was enqueued with. They are not checked again: a queue that the
     settings have lost since must not keep a job from running."""
-    changes = {
-        "priority": job.priority, "queue_name": job.queue, "backend": call.backend, "run_after": call.run_after,
-    }  # fmt: skip
-    if all(getattr(declared, name) == value for name, value in changes.items()):
+    as_declared = (declared.priority, declared.queue_name, declared.backend, declared.run_after)
+    if as_declared == (job.priority, job.queue, call.backend, call.run_after):
         return declared
+    changes = {"priority": job.priority, "queue_name": job.queue, "backend": call.backend, "run_after": call.run_after}
     task = object.__new__(type(declared))
     for name in type(declared).__dataclass_fields__:
         object.__setattr__(task, name, changes[name] if name in changes else getattr(declared, name))

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from inspect import isclass
 from typing import Any
 
@@ -103,4 +104,9 @@ def _shown(at: datetime | None) -> datetime | None:
 
 def _process() -> str:
     """How steve calls this process in `history()`."""
-    return f"{socket.gethostname().encode('ascii', 'backslashreplace').decode()}:{os.getpid()}"
+    return f"{_host()}:{os.getpid()}"
+
+
+@cache
+def _host() -> str:
+    return socket.gethostname().encode("ascii", "backslashreplace").decode()

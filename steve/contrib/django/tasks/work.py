@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakSet
 
 from steve import Job, JobManager, Snooze, Status
-from steve.contrib.django.tasks._django import TaskContext, normalize_json, signals
+from steve.contrib.django.tasks._django import NAME, TaskContext, normalize_json, signals
 from steve.contrib.django.tasks.calls import OTHER, Call, as_enqueued, call_of, task_at
 from steve.contrib.django.tasks.errors import FINAL, NotATask, ReturnValueNotStorable, TaskNotFound
 from steve.contrib.django.tasks.results import attempt_here, result_of
@@ -18,6 +19,7 @@ PAUSE, PATIENCE = 30.0, 3600.0
 """How many seconds until a task is looked for again that could not be imported, and for how long in all. During a deploy, old
 processes take jobs that only the new ones can run."""
 
+_logger = logging.getLogger(NAME)
 _installed: WeakSet[JobManager] = WeakSet()
 
 
@@ -63,13 +65,14 @@ class Work:
 
     def _run(self, declared: Any, job: Job, call: Call) -> Any:
         task = as_enqueued(declared, job, call)
-        earlier = self._manager.history(job) if job.attempts > 1 else []
-        result = result_of(job, task, call, [*earlier, attempt_here(job)])
-        signals.task_started.send_robust(sender=self._sender, task_result=result)
-        if task.takes_context:
-            returned = task.call(TaskContext(task_result=result), *result.args, **result.kwargs)
-        else:
-            returned = task.call(*result.args, **result.kwargs)
+        leading: tuple[Any, ...] = ()
+        if task.takes_context or is_heard(signals.task_started, logging.INFO):
+            earlier = self._manager.history(job) if job.attempts > 1 else []
+            result = result_of(job, task, call, [*earlier, attempt_here(job)])
+            signals.task_started.send_robust(sender=self._sender, task_result=result)
+            if task.takes_context:
+                leading = (TaskContext(task_result=result),)
+        returned = task.call(*leading, *call.args, **call.kwargs)
         if returned is None:
             return None
         try:
@@ -79,6 +82,9 @@ class Work:
 
     def tell_finished(self, job: Job) -> None:
         """The listener of all tasks: the job has ended, and that is committed."""
+        is_success = job.status == Status.COMPLETED
+        if not is_heard(signals.task_finished, logging.INFO if is_success else logging.ERROR):
+            return
         call = call_of(job)
         if call is None:
             return
@@ -86,9 +92,14 @@ class Work:
             task = as_enqueued(task_at(call.path), job, call)
         except ImportError:
             return  # there is no TaskResult without a task; the manager's log has the failure
-        at_once = job.status == Status.COMPLETED and job.attempts == 1
-        attempts = [attempt_here(job)] if at_once else self._manager.history(job)
+        attempts = [attempt_here(job)] if is_success and job.attempts == 1 else self._manager.history(job)
         signals.task_finished.send_robust(sender=self._sender, task_result=result_of(job, task, call, attempts))
+
+
+def is_heard(signal: Any, level: int) -> bool:
+    """Whether anybody sees what is sent by this signal. Django's own receiver, which is always there, logs at this level. To
+    make a TaskResult takes longer than all else that is done around a task."""
+    return len(signal.receivers) > 1 or _logger.isEnabledFor(level)
 
 
 def _call(job: Job) -> Call:
