@@ -5,6 +5,7 @@ see no difference.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -161,7 +162,10 @@ def test_an_attempt_that_is_written_into_the_log_stays_when_its_job_runs_again(m
     assert run(LOG) == [(1, "success"), (2, "success")]
 
 
-def test_a_reason_to_snooze_is_the_error_until_the_next_attempt_has_ended(make_manager: Callable[..., JobManager]) -> None:
+def test_a_reason_to_snooze_is_the_error_until_the_next_attempt_has_ended(
+    make_manager: Callable[..., JobManager], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "steve")
     words: list[BaseException] = [Snooze(0, "not there yet"), RuntimeError("no"), Snooze(0), Snooze(0, "\x00" + "x" * 20_000)]
     seen: list[str | None] = []
 
@@ -180,6 +184,9 @@ def test_a_reason_to_snooze_is_the_error_until_the_next_attempt_has_ended(make_m
     assert seen[4].startswith("Snoozed: \ufffdxxx")
     assert len(seen[4]) < 10_100
     assert (job.status, job.error, job.attempts) == ("completed", None, 2)
+    levels = [record.levelname for record in caplog.records if f"{job.uid} " in record.getMessage()]
+    assert levels == ["INFO", "WARNING", "INFO", "INFO", "INFO"]
+    assert re.search(r"snoozed \(in 0.0 s\) after \S+ s\nSnoozed: not there yet", caplog.text)
 
 
 def test_the_attempt_under_way_is_in_the_history_if_it_is_asked_for(make_manager: Callable[..., JobManager]) -> None:
