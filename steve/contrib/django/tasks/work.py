@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakSet
@@ -28,20 +29,24 @@ def install(manager: JobManager, sender: type, tasks: Mapping[str, Any]) -> None
     if manager in _installed:
         return
     _installed.add(manager)
-    work = Work(manager, sender)
+    types = [*tasks, OTHER]
+    work = Work(manager, sender, types)
     for path, task in tasks.items():
         if not manager.has_handler(path):  # the program may have one of its own
             manager.set_handler(path, work.handler(task), give_up_on=FINAL)
     manager.set_handler(OTHER, work.run_other, give_up_on=FINAL)
-    manager.on_done([*tasks, OTHER], work.tell_finished)
+    manager.on_failure(types, work.tell_finished)
+    manager.around_thread(work.around_thread)
 
 
 class Work:
     """Of one manager."""
 
-    def __init__(self, manager: JobManager, sender: type) -> None:
+    def __init__(self, manager: JobManager, sender: type, types: Sequence[str]) -> None:
         self._manager = manager
         self._sender = sender
+        # To pop an item is atomic: only the thread that gets it adds the listener.
+        self._unheard = [types]
 
     def handler(self, declared: Any) -> Callable[[Job], Any]:
         """The handler of a task that has a type of its own."""
@@ -63,7 +68,25 @@ class Work:
             raise postponed(call.path, error, job.started_at, datetime.now(UTC)) from None
         return self._run(declared, job, call)
 
+    @contextmanager
+    def around_thread(self) -> Iterator[None]:
+        """The hook around each thread of the manager."""
+        self._listen_if_heard()
+        yield
+
+    def _listen_if_heard(self) -> None:
+        """Have the manager tell of all tasks that end, not only of those that fail, once somebody sees it: to tell of a job
+        takes as long as to run it."""
+        if self._unheard and is_heard(signals.task_finished, logging.INFO):
+            with suppress(IndexError):
+                self._manager.on_done(self._unheard.pop(), self.tell_unless_failed)
+
+    def tell_unless_failed(self, job: Job) -> None:
+        if job.status != Status.FAILED:
+            self.tell_finished(job)
+
     def _run(self, declared: Any, job: Job, call: Call) -> Any:
+        self._listen_if_heard()
         task = as_enqueued(declared, job, call)
         leading: tuple[Any, ...] = ()
         if task.takes_context or is_heard(signals.task_started, logging.INFO):
@@ -81,7 +104,7 @@ class Work:
             raise ReturnValueNotStorable(f"{call.path} returned what JSON cannot hold: {error}") from error
 
     def tell_finished(self, job: Job) -> None:
-        """The listener of all tasks: the job has ended, and that is committed."""
+        """The job of a task has ended, and that is committed."""
         is_success = job.status == Status.COMPLETED
         if not is_heard(signals.task_finished, logging.INFO if is_success else logging.ERROR):
             return
