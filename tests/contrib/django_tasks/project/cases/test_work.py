@@ -436,6 +436,7 @@ class Signals(Case):
         )
         self.assertIn(f"id={done.id} path=shop.tasks.add", django[0].getMessage())
         self.assertIn(failed.id, django[-1].getMessage())
-        with_traceback = [record for record in logs.records if record.exc_info]
+        with_traceback = [record for record in logs.records if record.exc_info and record.exc_info[0]]
         self.assertEqual([record.name for record in with_traceback], ["steve"])
-        self.assertNotIn("NoneType", "".join(logs.output))
+        if LOGGER == "django.tasks":  # the older package logs an exception even where there is none
+            self.assertNotIn("NoneType", "".join(logs.output))
