@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import inf
 from typing import NamedTuple, Protocol
+
+from steve._engine.parts import Parts
 
 
 class Work(NamedTuple):
@@ -18,8 +21,21 @@ class Work(NamedTuple):
     """When the last claim of each pool began that was answered and brought none: the earliest of these."""
 
 
+def work_of(parts: Parts) -> Work:
+    """Reads only memory. From any thread."""
+    schedules = [pool.parts.claimer.schedule for pool in parts.pools.live()]
+    # In the order in which a job moves. So this misses only one that a worker is taking from the buffer at this moment.
+    held = (len(parts.duties.buffered()), len(parts.running), parts.settler.waiting(), parts.dispatcher.waiting())
+    return Work(
+        open=sum(held) + parts.pools.neighbours.last_chance.is_due,
+        brought=sum(schedule.brought for schedule in schedules),
+        found_nothing_at=min((schedule.found_nothing_at for schedule in schedules), default=inf),
+    )
+
+
 class EnginePort(Protocol):
-    def work(self) -> Work: ...
+    @property
+    def work(self) -> Callable[[], Work]: ...
 
     def wake(self) -> None:
         """Claim at once, by full scans."""

@@ -13,15 +13,13 @@ from django.db import connections
 
 from steve import Status
 from steve.contrib.django import _settings
-from steve.contrib.django._managers import alias_of_jobs, manager_for
+from steve.contrib.django._managers import APP, alias_of_jobs, manager_for
 from steve.contrib.django._pool import too_small
 from steve.contrib.django._schema import has_jobs
 from steve.contrib.django._tables import table
 
 MANY = 1_000_000
 """So many ended jobs are worth a warning."""
-
-APP = "steve.contrib.django"
 
 
 def check_settings(app_configs: object = None, **others: object) -> list[checks.CheckMessage]:

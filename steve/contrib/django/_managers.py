@@ -9,12 +9,14 @@ of the transaction that creates it.
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
@@ -23,6 +25,9 @@ from steve.contrib.django import _around, _settings
 from steve.contrib.django._conninfo import conninfo
 from steve.contrib.django._pool import warn_if_small
 
+logger = logging.getLogger("steve")
+
+APP = "steve.contrib.django"
 MIGRATE = "In Django, `python manage.py migrate` makes the tables."
 
 
@@ -105,7 +110,7 @@ class DjangoManager(JobManager):
 class Lazy:
     """Stands for `manager_for()`, whatever the settings say when it is used. `isinstance` takes it for a JobManager."""
 
-    __class__ = property(lambda self: JobManager)  # type: ignore[assignment]
+    __class__ = property(lambda self: JobManager)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what Python and its tools ask of any object
@@ -167,5 +172,7 @@ def _make(alias: str, schema: str) -> DjangoManager:
     except (TypeError, ValueError) as error:
         raise ImproperlyConfigured(f"STEVE: {error}") from error
     manager.alias = alias
+    if apps.ready and not apps.is_installed(APP):  # the system check comes too late if only a view imports us
+        logger.warning("%s is not in INSTALLED_APPS: nobody looks for handlers, and no migration makes the tables", APP)
     _around.install(manager)
     return manager

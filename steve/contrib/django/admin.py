@@ -14,10 +14,11 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
+from django.http import HttpResponseRedirect
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 
-import steve
+from steve import Count, NotPossible, Status, SteveError
 from steve.contrib.django import manager
 from steve.contrib.django.models import Job
 
@@ -33,7 +34,7 @@ class Bounded(Paginator):
     @cached_property
     def count(self) -> int:
         found = len(self.object_list.values_list("pk", flat=True)[: MOST + 1])
-        return steve.Count(min(found, MOST), found > MOST)
+        return Count(min(found, MOST), found > MOST)
 
 
 class LaneFilter(admin.SimpleListFilter):
@@ -42,7 +43,7 @@ class LaneFilter(admin.SimpleListFilter):
     def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
         try:
             lanes = manager.stats(over=timedelta(days=30)).lanes
-        except steve.SteveError:
+        except SteveError:
             lanes = ()
         names = {str(getattr(lane, self.parameter_name)) for lane in lanes}
         if self.value():
@@ -60,7 +61,7 @@ class StatusFilter(admin.SimpleListFilter):
     title = parameter_name = "status"
 
     def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
-        return [(status.value, status.value) for status in steve.Status]
+        return [(status.value, status.value) for status in Status]
 
     def queryset(self, request: Any, queryset: Any) -> Any:
         return queryset.filter(status=self.value()) if self.value() else queryset
@@ -78,73 +79,12 @@ class JobActionForm(ActionForm):
     run_at = forms.DateTimeField(required=False, label="at", help_text="for Reschedule")
 
 
-@admin.register(Job)
-class JobAdmin(admin.ModelAdmin):
-    list_display = ("uid", "type", "queue", "status", "attempts", "priority", "run_at", "created_at", "short_error")
-    list_filter = (StatusFilter, QueueFilter, TypeFilter)
-    search_fields = ("uid",)
-    search_help_text = "the uid of a job, a type, or a tag as name=value"
-    ordering = ("-uid",)
-    sortable_by: ClassVar[Any] = ()  # no other order has an index
-    list_per_page = 50
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    paginator = Bounded
+class JobActions(admin.ModelAdmin):
+    """What the admin changes, by actions on the list and by the buttons of a job's page."""
+
     actions = ("cancel_jobs", "retry_jobs", "reschedule_jobs")
     action_form = JobActionForm
     change_form_template = "admin/steve/job/change_form.html"
-
-    # -- what it shows --------------------------------------------------------------------------------------------------
-
-    def get_queryset(self, request: Any) -> Any:
-        return super().get_queryset(request).defer("payload", "result", "metadata")
-
-    def get_search_results(self, request: Any, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        name, equals, value = term.partition("=")
-        if equals:
-            return queryset.filter(tags__contains={name: value}), False
-        try:
-            return queryset.filter(uid=UUID(term)), False
-        except ValueError:
-            return queryset.filter(type=term), False
-
-    @admin.display(description="error")
-    def short_error(self, job: Job) -> str:
-        text = (job.error or "").split("\n", 1)[0]
-        return text if len(text) <= 80 else f"{text[:79]}…"
-
-    @admin.display(description="attempts that have ended")
-    def attempts_table(self, job: Job) -> str:
-        rows = (
-            (one.number, one.status, one.process, _time(one.started_at), _time(one.completed_at), one.error_type or "",
-             one.error_details or one.error_message or "")
-            for one in manager.history(job.uid)
-        )  # fmt: skip
-        row = "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><pre>{}</pre></td></tr>"
-        head = mark_safe("<tr><th>#<th>status<th>process<th>began<th>ended<th>error<th>details</tr>")
-        return format_html("<table>{}{}</table>", head, format_html_join("", row, rows))
-
-    @admin.display(description="log")
-    def log(self, job: Job) -> str:
-        lines = manager.logs(job.uid)
-        return format_html("<pre>{}</pre>", "\n".join(map(str, lines)) if lines else "no lines are kept: see capture_logs")
-
-    def get_readonly_fields(self, request: Any, obj: Any = None) -> list[str]:
-        return [*(field.name for field in Job._meta.get_fields() if field.concrete), "attempts_table", "log"]
-
-    def get_fields(self, request: Any, obj: Any = None) -> list[str]:
-        return self.get_readonly_fields(request, obj)
-
-    def has_add_permission(self, request: Any) -> bool:
-        return False
-
-    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
-
-    # -- what it changes ------------------------------------------------------------------------------------------------
 
     @admin.action(description="Cancel", permissions=["change"])
     def cancel_jobs(self, request: Any, queryset: Any) -> None:
@@ -171,16 +111,10 @@ class JobAdmin(admin.ModelAdmin):
         for button, (done, change) in changes.items():
             if button in request.POST:
                 self._change(request, [obj.uid], done, change)
-        request.POST = request.POST.copy()
-        request.POST["_continue"] = "1"
-        return super().response_change(request, obj)
+        return HttpResponseRedirect(request.get_full_path())
 
     def save_model(self, request: Any, obj: Any, form: Any, change: bool) -> None:
         """The form has nothing to save: its buttons call the manager."""
-
-    def message_user(self, request: Any, message: Any, level: Any = messages.INFO, **options: Any) -> None:
-        if "changed successfully" not in str(message):  # the buttons say what they did
-            super().message_user(request, message, level, **options)
 
     def _change_all(self, request: Any, queryset: Any, done: str, change: Change) -> None:
         uids = list(queryset.values_list("pk", flat=True)[: MOST + 1])
@@ -197,7 +131,7 @@ class JobAdmin(admin.ModelAdmin):
                         gone += 1
                     else:
                         changed += 1
-                except steve.NotPossible as error:
+                except NotPossible as error:
                     refused.append(str(error))
         if changed:
             self.message_user(request, f"{changed} {_jobs(changed)} {done}.", messages.SUCCESS)
@@ -215,6 +149,68 @@ class JobAdmin(admin.ModelAdmin):
         except ValidationError as error:
             self.message_user(request, " ".join(error.messages), messages.ERROR)
             return None
+
+
+@admin.register(Job)
+class JobAdmin(JobActions):
+    list_display = ("uid", "type", "queue", "status", "attempts", "priority", "run_at", "created_at", "short_error")
+    list_filter = (StatusFilter, QueueFilter, TypeFilter)
+    search_fields = ("uid",)
+    search_help_text = "the uid of a job, a type, or a tag as name=value"
+    ordering = ("-uid",)
+    sortable_by: ClassVar[Any] = ()  # no other order has an index
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = Bounded
+
+    def get_queryset(self, request: Any) -> Any:
+        return super().get_queryset(request).defer("payload", "result", "metadata")
+
+    def get_search_results(self, request: Any, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        name, equals, value = term.partition("=")
+        if equals:
+            return queryset.filter(tags__contains={name: value}), False
+        try:
+            return queryset.filter(uid=UUID(term)), False
+        except ValueError:
+            return queryset.filter(type=term), False
+
+    @admin.display(description="error")
+    def short_error(self, job: Job) -> str:
+        text = (job.error or "").split("\n", 1)[0]
+        return text if len(text) <= 80 else f"{text[:79]}…"
+
+    @admin.display(description="attempts that have ended")
+    def attempts_table(self, job: Job) -> Any:
+        rows = (
+            (one.number, one.status, one.process, _time(one.started_at), _time(one.completed_at), one.error_type or "",
+             one.error_details or one.error_message or "")
+            for one in manager.history(job.uid)
+        )  # fmt: skip
+        row = "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><pre>{}</pre></td></tr>"
+        head = mark_safe("<tr><th>#<th>status<th>process<th>began<th>ended<th>error<th>details</tr>")
+        return format_html("<table>{}{}</table>", head, format_html_join("", row, rows))
+
+    @admin.display(description="log")
+    def log(self, job: Job) -> Any:
+        lines = manager.logs(job.uid)
+        return format_html("<pre>{}</pre>", "\n".join(map(str, lines)) if lines else "no lines are kept: see capture_logs")
+
+    def get_readonly_fields(self, request: Any, obj: Any = None) -> list[str]:
+        return [*(field.name for field in Job._meta.get_fields() if field.concrete), "attempts_table", "log"]
+
+    def get_fields(self, request: Any, obj: Any = None) -> list[str]:
+        return self.get_readonly_fields(request, obj)
+
+    def has_add_permission(self, request: Any) -> bool:
+        return False
+
+    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
 
 
 def _jobs(count: int) -> str:

@@ -31,7 +31,7 @@ class ReadOnly(models.QuerySet):
     delete = _refuse("delete")
 
 
-class JobsManager(models.Manager.from_queryset(ReadOnly)):
+class JobsManager(models.Manager.from_queryset(ReadOnly)):  # type: ignore[misc]
     """Reads where the jobs are, unless `using` says otherwise."""
 
     def get_queryset(self) -> Any:

@@ -85,7 +85,7 @@ def test_a_role_that_django_assumes_is_the_one_that_works(database_url: str, sho
 @pytest.mark.parametrize(
     ("settings", "code", "words"),
     [
-        ({"INSTALLED_APPS": ["shop", "site_"]}, "steve.E001", "INSTALLED_APPS"),
+        ({"INSTALLED_APPS": ["shop", "site_.early"]}, "steve.E001", "INSTALLED_APPS"),
         ({"STEVE": {"database": "nowhere"}}, "steve.E002", "'nowhere'"),
         ({"databases": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}}, "steve.E004", "sqlite"),
         ({"STEVE": {"workers": 8}, "databases": {"default": {"OPTIONS": {"pool": True}}}}, "steve.W005", "4 connections"),
@@ -98,10 +98,15 @@ def test_a_role_that_django_assumes_is_the_one_that_works(database_url: str, sho
     ],
 )
 def test_the_system_checks_say_what_is_wrong(shop: Project, settings: dict[str, Any], code: str, words: str) -> None:
-    settings.setdefault("ROOT_URLCONF", "shop.views")
-    output = shop.manage("check", code=None, **settings)
+    output = shop.manage("check", code=None, ROOT_URLCONF="site_.plain_urls", **settings)
     assert f"({code})" in output
     assert words in output
+
+
+def test_the_log_says_that_the_app_is_missing_if_nobody_imports_it_before_the_checks(shop: Project) -> None:
+    create = "from steve.contrib.django import manager; print(manager.health().ok)"
+    output = shop.manage("shell", "--command", create, INSTALLED_APPS=["shop"], ROOT_URLCONF="site_.plain_urls")
+    assert "steve.contrib.django is not in INSTALLED_APPS" in output
 
 
 @pytest.mark.parametrize(

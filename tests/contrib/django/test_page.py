@@ -70,7 +70,6 @@ def test_the_commands_of_the_page_do_the_first_job_in_an_empty_folder(
     server: embedded.Server, tmp_path: Path, wheel: Path
 ) -> None:
     known = conninfo_to_dict(server.conninfo)
-    (tmp_path / "constraints.txt").write_text(f"steve-jobs @ {wheel.as_uri()}\n")
     folder = tmp_path / "empty"
     folder.mkdir()
     environ = {
@@ -81,7 +80,7 @@ def test_the_commands_of_the_page_do_the_first_job_in_an_empty_folder(
         "PGHOST": str(known["host"]),
         "PGPORT": str(known["port"]),
         "PGUSER": str(known["user"]),
-        "PIP_CONSTRAINT": str(tmp_path / "constraints.txt"),  # until it is published
+        "PIP_FIND_LINKS": f"{wheel.parent} {os.environ.get('PIP_FIND_LINKS', '')}".strip(),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
     typist = Typist(folder, environ)
