@@ -503,10 +503,15 @@ class JobManager:
         """
         return self._client.find(job, bound(connection, bind))
 
-    def history(self, job: Job | UUID | str, *, connection: object = None, bind: object = None) -> list[Attempt]:
-        """The job's attempts that have ended, first to last. `connection`: as for `find`. Raises SchemaError and
-        Unavailable."""
-        return self._client.history(job, bound(connection, bind))
+    def history(
+        self, job: Job | UUID | str, *, running: bool = False, connection: object = None, bind: object = None
+    ) -> list[Attempt]:
+        """The job's attempts that have ended, first to last.
+
+        `running`: also the one that is under way, with the status `running`, no end, and the time of its claim as its start.
+        `connection`, `bind`: as for `find`. Raises TypeError, SchemaError and Unavailable.
+        """
+        return self._client.history(job, running, bound(connection, bind))
 
     def logs(
         self, job: Job | UUID | str, attempt: int | None = None, *, connection: object = None, bind: object = None

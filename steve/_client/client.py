@@ -123,9 +123,14 @@ class Client:
         uid = lookup.uid_of(job)
         return self._calls.call_on(caller_of(connection), lambda ours: self._statements.jobs.find_jobs(ours, [uid]).get(uid))
 
-    def history(self, job: Job | UUID | str, connection: object) -> list[Attempt]:
-        uid = lookup.uid_of(job)
-        return self._calls.call_on(caller_of(connection), lambda ours: self._statements.jobs.list_attempts(ours, uid))
+    def history(self, job: Job | UUID | str, running: object, connection: object) -> list[Attempt]:
+        uid, theirs, jobs = lookup.uid_of(job), caller_of(connection), self._statements.jobs
+        if not isinstance(running, bool):
+            raise TypeError(f"running must be True or False, not {type(running).__name__}")
+        # The other way round, an attempt that ends in between would be in neither answer.
+        under_way = self._calls.call_on(theirs, lambda ours: jobs.find_running(ours, uid)) if running else []
+        ended = self._calls.call_on(theirs, lambda ours: jobs.list_attempts(ours, uid))
+        return ended + [one for one in under_way if one.number not in {other.number for other in ended}]
 
     def fetch_all(
         self, status: object, *, type: object, queue: object, tags: object, limit: object, before: object, connection: object

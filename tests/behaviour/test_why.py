@@ -144,6 +144,8 @@ def test_a_job_that_waits_for_its_next_attempt(make_manager: MakeManager, manage
     def fail(job: Job) -> None:
         if job.type == "snoozes":
             raise Snooze(90)
+        if job.type == "says why":
+            raise Snooze(90, "the shop is closed")
         raise ValueError("no\nroute")
 
     make_manager(handler=fail).start()
@@ -151,6 +153,8 @@ def test_a_job_that_waits_for_its_next_attempt(make_manager: MakeManager, manage
     assert "attempt 1 of 3 failed, and the next is due in " in text
     assert "the error was: ValueError: no route" in text
     assert "its handler has put it off: it is due again in 90 s" in reason(manager, manager.create("snoozes"), "snoozed")
+    text = reason(manager, manager.create("says why"), "snoozed")
+    assert "its handler has put it off, because the shop is closed: it is due again in 90 s" in text
 
 
 # -- nobody takes it --------------------------------------------------------------------------------------------------------

@@ -409,7 +409,7 @@ def test_a_reader_looks_and_does_nothing_else(
     reader = granted["reader"]
     theirs = make_manager(reader.url, handler=lambda job: None)
     assert theirs.find(job) == job
-    assert theirs.history(job) == []
+    assert theirs.history(job, running=True) == []
     assert theirs.fetch_all() == [job]
     assert theirs.logs(job) == []
     assert theirs.why(job).codes == ("no_process",)

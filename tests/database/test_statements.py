@@ -420,6 +420,7 @@ def test_no_statement_reads_more_the_longer_the_history(
             if rows > 1_000:  # a small table may well be read whole
                 for n in (7, 8):  # with a row in the log, and without
                     yield ("log", n), plans_of(call.jobs.list_attempts, caller, UUID(int=n)), 20, 0
+                yield "attempt under way", plans_of(call.jobs.find_running, caller, UUID(int=7)), 20, 1  # it has ended
                 for before in (None, UUID(int=500)):
                     yield ("page", before), plans_of(call.jobs.list_jobs, caller, Page(None, None, None, 100, before)), 30, 0
             for what, (queues, wanted) in CLAIMS.items():

@@ -1873,4 +1873,41 @@ MUTANTS = (
         "behaviour/test_run.py::test_a_lull_has_come_when_a_claim_that_began_after_all_was_settled_found_nothing",
         Edit("_engine/lull.py", "if work.open or work.brought != self._brought:", "if work.open:"),
     ),
+    # -- Django's tasks ------------------------------------------------------------------------------------------------------
+    Mutant(
+        "DT1",
+        "what a handler says when it puts its job off is lost",
+        "behaviour/test_attempts.py::test_a_reason_to_snooze_is_the_error_until_the_next_attempt_has_ended",
+        Edit("_database/sql/settle_jobs.sql", "coalesce(verdict.error, job.error)", "job.error"),
+    ),
+    Mutant(
+        "DT2",
+        "a job that has ended is still under way",
+        "behaviour/test_attempts.py::test_the_attempt_under_way_is_in_the_history_if_it_is_asked_for",
+        Edit("_database/sql/find_running.sql", " and (status = 'running') is true", ""),
+        Edit("_database/sql/find_running.sql", " on process.id = job.process_id", " on true"),
+        note="Both edits are needed, because a job that has ended has no process_id.",
+    ),
+    Mutant(
+        "DT3",
+        "a job calls whatever it names, not only tasks",
+        "contrib/django_tasks/test_on_django.py::test_the_cases_hold[6.1]",
+        Edit("contrib/django/tasks/calls.py", "if not isinstance(task, Task):", "if False:"),
+    ),
+    Mutant(
+        "DT4",
+        "a task is enqueued outside the caller's transaction",
+        "contrib/django_tasks/test_on_django.py::test_the_cases_hold[6.1]",
+        Edit(
+            "contrib/django/tasks/backend.py",
+            "            **options,\n",
+            "            connection=None,\n            **options,\n",
+        ),
+    ),
+    Mutant(
+        "DT5",
+        "a task that cannot be imported during a deploy fails at once",
+        "contrib/django_tasks/test_on_django.py::test_the_cases_hold[6.1]",
+        Edit("contrib/django/tasks/work.py", ">= PATIENCE", ">= 0.0"),
+    ),
 )

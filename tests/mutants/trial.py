@@ -152,7 +152,8 @@ def _ends(process: subprocess.Popen[bytes], seconds: float, over: threading.Even
 
 def _environ(directory: Path, url: str) -> dict[str, str]:
     """Variables that make Python import the copy and not the installed checkout, also in programs that the tests start."""
-    return {"STEVE_TEST_PATIENCE": PATIENCE, **os.environ, "PYTHONPATH": str(directory), "STEVE_TEST_DATABASE_URL": url}
+    paths = {"PYTHONPATH": str(directory), "STEVE_TEST_ENVIRONMENTS": str(ROOT / ".cache")}
+    return {"STEVE_TEST_PATIENCE": PATIENCE, **os.environ, **paths, "STEVE_TEST_DATABASE_URL": url}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

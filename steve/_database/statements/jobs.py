@@ -252,6 +252,11 @@ class JobStatements:
             for row in rows
         ]
 
+    def find_running(self, connection: AnyConnection, uid: UUID) -> list[Attempt]:
+        """The attempt that is under way, if there is one."""
+        rows = self._script.rows(connection, "find_running", {"uid": uid}, prepare=False)
+        return [Attempt(row[0], row[1], row[2], in_utc(row[3]), None, AttemptStatus.RUNNING, None, None) for row in rows]
+
     def prune_jobs(self, connection: Connection, old: Old, after: UUID | None, most: int) -> Pruned:
         """Look at the next `most` jobs above the uid `after`, or at the first ones."""
         parameters = {

@@ -97,7 +97,7 @@ class Worker:
 def _log(verdict: Verdict, outcome: Outcome, seconds: float) -> None:
     """One line for the end of each attempt."""
     level = logging.INFO
-    if verdict.error is not None and verdict.status is not Status.CANCELLED:
+    if verdict.counts and verdict.error is not None and verdict.status is not Status.CANCELLED:
         level = logging.ERROR if verdict.status is Status.FAILED else logging.WARNING
     if not logger.isEnabledFor(level):
         return
@@ -118,4 +118,4 @@ def _log(verdict: Verdict, outcome: Outcome, seconds: float) -> None:
 def _what(verdict: Verdict) -> str:
     if verdict.is_final:
         return str(verdict.status)
-    return f"{'snoozed' if verdict.error is None else 'failed, to be tried again'} (in {verdict.delay:.1f} s)"
+    return f"{'failed, to be tried again' if verdict.counts else 'snoozed'} (in {verdict.delay:.1f} s)"

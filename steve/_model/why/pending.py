@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from steve._model.outcome import SNOOZED
 from steve._model.why.facts import Facts
 from steve._model.why.text import are, duration, error, held, listed, names, times
 from steve.why import Reason
@@ -35,6 +36,9 @@ def not_due(facts: Facts) -> Iterator[Reason]:
         yield Reason("not_due", f"it is due {left}", remedy)
     elif job.error is None:
         yield Reason("snoozed", f"its handler has put it off: it is due again {left}", remedy)
+    elif job.error.startswith(SNOOZED):
+        said = error(job.error.removeprefix(SNOOZED))
+        yield Reason("snoozed", f"its handler has put it off, because {said}: it is due again {left}", remedy)
     else:
         yield Reason(
             "retry",

@@ -13,7 +13,8 @@ jobs, _checks.py warns, _teardown.py ends what is open when a test's database is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from steve.contrib.django import _checks
 from steve.contrib.django._managers import Lazy, manager_for
@@ -22,9 +23,22 @@ _checks.register()
 
 if TYPE_CHECKING:
     from steve import JobManager
+    from steve.contrib.django.tasks.backend import SteveBackend
+    from steve.contrib.django.tasks.task import SteveTask
+    from steve.contrib.django.tasks.twins import DummyBackend, ImmediateBackend
 
     manager: JobManager
 else:
     manager = Lazy()
 
-__all__ = ["manager", "manager_for"]
+_OF_TASKS = {"SteveBackend": "backend", "SteveTask": "task", "ImmediateBackend": "twins", "DummyBackend": "twins"}
+
+
+def __getattr__(name: str) -> Any:
+    """What tasks/ has, which not every Django can import: it is imported when it is asked for."""
+    if name not in _OF_TASKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.tasks.{_OF_TASKS[name]}"), name)
+
+
+__all__ = ["DummyBackend", "ImmediateBackend", "SteveBackend", "SteveTask", "manager", "manager_for"]

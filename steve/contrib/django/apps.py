@@ -7,7 +7,7 @@ from django.db import connections
 from django.db.models.signals import post_migrate
 from django.utils.module_loading import autodiscover_modules
 
-from steve.contrib.django import _settings
+from steve.contrib.django import _settings, tasks
 from steve.contrib.django._schema import create_missing
 from steve.contrib.django._teardown import watch
 
@@ -26,3 +26,4 @@ class SteveConfig(AppConfig):
             if connections[alias].vendor == "postgresql":
                 watch(alias)
         autodiscover_modules("jobs", "tasks", *_settings.read().get("modules", ()))
+        tasks.install()
