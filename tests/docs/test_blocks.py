@@ -715,7 +715,7 @@ def test_the_jobs_of_a_killed_process_are_run_by_others(reader: Reader) -> None:
 
 
 def test_a_function_that_was_a_task_elsewhere_keeps_its_arguments(reader: Reader) -> None:
-    namespace = reader.type(how_to("migrating"))
+    namespace = reader.type(how_to("coming-from"))
     reader.manager.start()
     assert reader.see(namespace["job"], "completed").result == 3
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
-from steve._database.connections import Connections
 from steve._database.conninfo import caller_connection
 from steve._database.execute import database_of, is_alone
 from steve._database.failures import Connection, DatabaseFailure, Misconfigured
@@ -28,6 +27,16 @@ from steve.job import Status
 from steve.run import Completion, Run, claim_of, completion_of, note_completion, uninterrupted
 
 
+class TransactionsPort(Protocol):
+    """Where `run.transaction()` gets its transactions from."""
+
+    def transaction(self, *, at_once: int) -> AbstractContextManager[Connection]:
+        """As `Connections.transaction`."""
+
+    def reason(self, error: DatabaseFailure) -> str:
+        """Why it could not be used."""
+
+
 class Completions:
     """Implements `CompletionPort`. All runs of an engine share one object, and any thread may call it."""
 
@@ -36,7 +45,7 @@ class Completions:
         *,
         process: str,
         statements: CompletionStatements,
-        connections: Connections,
+        connections: TransactionsPort,
         max_result_bytes: int,
         workers: Callable[[], int],
     ) -> None:
