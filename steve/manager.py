@@ -263,10 +263,13 @@ class JobManager:
         stop_timeout: float | None = 30.0,
         max_jobs: int | None = None,
         max_memory: float | None = None,
+        burst: bool = False,
+        migrate: bool = True,
     ) -> StopReport:
         """Start, wait for SIGINT or SIGTERM, stop within `stop_timeout` seconds (None: however long it takes).
 
-        `workers`: as for `start`. SIGTSTP does what `quiet()` does.
+        `workers`, `migrate`: as for `start`. SIGTSTP does what `quiet()` does.
+        `burst`: stop when all jobs that are due have ended, those included that they create. Jobs that are due later stay.
         `max_jobs`: begin that many jobs, 1 or more, and stop when they have ended. `max_memory`: stop when the process has
         that many MiB of resident memory. Both are for a supervisor that begins the program anew: the report has the `limit`
         and the `exit_code`.
@@ -278,9 +281,9 @@ class JobManager:
         came. A child that a job's handler forks gets them back at once. Raises what `start()` and `stop()` raise, and
         ValueError on any thread except the main one.
         """
-        limits, patience = check_run_limits(max_jobs, max_memory), self._settings.tuning.log_patience
+        limits, patience = check_run_limits(max_jobs, max_memory, burst), self._settings.tuning.log_patience
         signal_run = SignalRun(runner=self._runner, scaling=self._scaling, limits=limits, log_patience=patience)
-        return signal_run.run(workers, stop_timeout)
+        return signal_run.run(workers, stop_timeout, migrate=migrate)
 
     def health(self) -> Health:
         """Whether this manager does its work: its threads are alive, the database answers, and outcomes and heartbeats are

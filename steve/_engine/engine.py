@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Sequence
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from steve._engine.claim.port import LOOP
 from steve._engine.ending import Ending
 from steve._engine.health import Idle, Outages, judge_health
 from steve._engine.liveness.reconcile import Held
+from steve._engine.lull import Work
 from steve._engine.parts import Parts
 from steve._engine.pools.pools import Pools
 from steve._engine.settle.awaited import Awaited
@@ -163,6 +165,17 @@ class Engine:
             failing = [loop for loop in failing if loop != LOOP]
         outages = Outages(failing, seconds, parts.liveness.access)
         return judge_health(health, self._settings, outages, idle or Idle(), sum(pool.spec.workers for pool in pools))
+
+    def work(self) -> Work:
+        """How much there is to do. Reads only memory. From any thread."""
+        parts, schedules = self._parts, [pool.parts.claimer.schedule for pool in self._parts.pools.live()]
+        return Work(
+            # In the order in which a job moves, so that none is missed; only one that a worker takes from the buffer may be.
+            open=len(parts.duties.buffered()) + len(parts.running) + parts.settler.waiting() + parts.dispatcher.waiting()
+            + parts.pools.neighbours.last_chance.is_due,
+            brought=sum(schedule.brought for schedule in schedules),
+            found_nothing_at=min((schedule.found_nothing_at for schedule in schedules), default=inf),
+        )
 
     def pools(self) -> list[Pool]:
         """What the pools do at present. Reads only memory. From any thread."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NoReturn
 
 from django.db import models
 
-from steve import Status
+from steve.contrib.django._managers import alias_of_jobs
 from steve.contrib.django._tables import table
 
 
@@ -31,6 +31,13 @@ class ReadOnly(models.QuerySet):
     delete = _refuse("delete")
 
 
+class JobsManager(models.Manager.from_queryset(ReadOnly)):
+    """Reads where the jobs are, unless `using` says otherwise."""
+
+    def get_queryset(self) -> Any:
+        return self._queryset_class(model=self.model, using=self._db or alias_of_jobs(), hints=self._hints)
+
+
 class Job(models.Model):
     """A job, as its row has it. `steve.Job` is what the manager returns."""
 
@@ -41,7 +48,7 @@ class Job(models.Model):
     payload = models.JSONField()
     result = models.JSONField(null=True)
     error = models.TextField(null=True)
-    status = models.CharField(max_length=9, choices=[(status.value, status.value) for status in Status])
+    status = models.CharField(max_length=255)
     attempts = models.IntegerField()
     crashes = models.SmallIntegerField()
     max_attempts = models.IntegerField()
@@ -58,13 +65,14 @@ class Job(models.Model):
     expires_at = models.DateTimeField(null=True)
     cancel_asked_at = models.DateTimeField(null=True)
 
-    objects = ReadOnly.as_manager()
+    objects = JobsManager()
     save = _refuse("save")
     save_base = _refuse("save_base")
     delete = _refuse("delete")
 
     class Meta:
         managed = False
+        base_manager_name = "objects"
         db_table = table("job")
         default_permissions: ClassVar = ("view", "change")  # "change": cancel, retry and reschedule in the admin
 
@@ -90,13 +98,14 @@ class Attempt(models.Model):
     error_message = models.TextField(null=True)
     error_details = models.TextField(null=True)
 
-    objects = ReadOnly.as_manager()
+    objects = JobsManager()
     save = _refuse("save")
     save_base = _refuse("save_base")
     delete = _refuse("delete")
 
     class Meta:
         managed = False
+        base_manager_name = "objects"
         db_table = table("attempt")
         default_permissions: ClassVar = ("view",)
 
