@@ -18,7 +18,8 @@ A folder imports only from folders named before it in this list, except that _en
                   records/ figures/ liveness/ upkeep/
     _waits/       wait, wait_all and future: one thread that waits for jobs to end
 
-cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other program would.
+cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other program would. So does testing/, for the tests of
+such programs; it has one entry into the engine, `_engine/bench/`, through the manager.
 """
 
 from steve._database.grants import grants

@@ -51,7 +51,7 @@ def where(request: pytest.FixtureRequest, database_url: str) -> Iterator[psycopg
         connection.rollback()
 
 
-# -- what becomes of jobs -------------------------------------------------------------------------------------------------
+# -- what becomes of jobs -----------------------------------------------------------------------------------------------
 
 
 def test_jobs_run_on_the_calling_thread_by_priority_and_then_by_age(
@@ -183,7 +183,7 @@ def test_a_result_that_postgresql_refuses_fails_the_job_alone(
     assert "SQLSTATE 23514" in str(ran[1].job.error)
 
 
-# -- in the caller's transaction --------------------------------------------------------------------------------------------
+# -- in the caller's transaction ----------------------------------------------------------------------------------------
 
 
 def test_nothing_is_left_after_a_rollback(manager: JobManager, caller: psycopg.Connection) -> None:
@@ -313,7 +313,7 @@ def test_it_prepares_nothing_in_the_callers_session(manager: JobManager, caller:
     assert caller.execute("select name, statement from pg_prepared_statements").fetchall() == []
 
 
-# -- hooks, listeners, timeouts, records --------------------------------------------------------------------------------------
+# -- hooks, listeners, timeouts, records --------------------------------------------------------------------------------
 
 
 def test_hooks_and_listeners_are_called_before_it_returns(manager: JobManager, where: psycopg.Connection | None) -> None:
@@ -375,7 +375,7 @@ def test_what_a_run_logs_and_reports_is_kept(make_manager: MakeManager, where: p
     assert found.progress.note == "half"
 
 
-# -- which jobs ------------------------------------------------------------------------------------------------------------
+# -- which jobs ---------------------------------------------------------------------------------------------------------
 
 
 def test_only_the_named_types_and_queues_are_drained(manager: JobManager, where: psycopg.Connection | None) -> None:
@@ -423,7 +423,7 @@ def test_a_job_that_has_expired_is_cancelled(manager: JobManager, conn: psycopg.
     assert str(ran.job.error).startswith("Expired")
 
 
-# -- jobs that are not due yet ------------------------------------------------------------------------------------------------
+# -- jobs that are not due yet ------------------------------------------------------------------------------------------
 
 
 def test_a_job_that_is_not_due_waits(manager: JobManager, where: psycopg.Connection | None) -> None:
@@ -488,7 +488,7 @@ def test_as_many_jobs_as_the_limit_are_no_error(manager: JobManager) -> None:
     assert len(drain(manager, max_jobs=5)) == 5
 
 
-# -- beside other processes ---------------------------------------------------------------------------------------------------
+# -- beside other processes ---------------------------------------------------------------------------------------------
 
 
 def test_a_started_manager_leaves_a_drained_job_alone(make_manager: MakeManager) -> None:
@@ -511,8 +511,7 @@ def test_a_job_on_its_last_chance_runs(manager: JobManager, conn: psycopg.Connec
     assert [one.job.result for one in drain(manager)] == [2, 2, 2]
 
 
-# -- bad input
-------------------------------------------------------------------------------------------------------------------
+# -- bad input ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

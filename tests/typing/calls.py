@@ -11,6 +11,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from steve import Creation, Job, JobManager, Run, Task
+from steve.testing import Ran, assert_enqueued, clear, crash_point, drain, enqueued, perform, refute_enqueued
 
 manager = JobManager()
 
@@ -124,3 +125,27 @@ codes: tuple[str, ...] = manager.why(UUID(int=1)).codes
 manager.why(7)  # wrong
 busy: int = manager.processes()[0].busy
 queues: list[str] = manager.processes()[0].pools[0].queues  # wrong
+
+
+# -- tests
+ran: list[Ran] = drain(manager, scheduled=True, raise_errors=False, max_jobs=10)
+drain(manager, object(), queues="mail", types=["a", "b"])
+drain(manager, scheduled="yes")  # wrong
+drain(manager, types=5)  # wrong
+drain()  # wrong
+again: float | None = ran[0].due_in
+ran[0].attempt = 2  # wrong
+ran[0].job.payload["to"]
+perform(manager, "mail", {"to": "ada"}, 2, max_attempts=3, tags={"tenant": "acme"})
+perform(manager, "mail", attempt="2")  # wrong
+waiting: list[Job] = enqueued(manager, "mail", {"to": "ada"}, tags={"tenant": "acme"})
+one: Job = assert_enqueued(manager, "mail", count=2, connection=None)
+assert_enqueued(manager, "mail", count="2")  # wrong
+assert_enqueued(manager, payload=["to"])  # wrong
+refute_enqueued(manager, unique="month")
+nothing: Job = refute_enqueued(manager)  # wrong
+clear(manager)
+with crash_point(manager, "before settle", types="mail"):
+    pass
+with crash_point(manager, "before settling"):  # wrong
+    pass
