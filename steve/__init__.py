@@ -59,6 +59,7 @@ from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run, current_run
 from steve.schedule import Schedule
+from steve.statement import Statement
 from steve.stats import Count, LaneStats, QueueLatency, Stats, Times
 from steve.tasks import Task
 from steve.why import Reason, Why
@@ -103,6 +104,7 @@ __all__ = [
     "Schedule",
     "SchemaError",
     "Snooze",
+    "Statement",
     "Stats",
     "Status",
     "SteveError",

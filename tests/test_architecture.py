@@ -27,6 +27,7 @@ FLOORS = [
         "run",
         "stats",
         "schedule",
+        "statement",
         "why",
         "_version",
     },  # the values that users name

@@ -23,8 +23,8 @@ then pg_catalog.json_build_object(
 """The column `extras` of every statement that returns claimed jobs: see Extras in _model/claimed.py. Null for most jobs."""
 
 MATCHES = """\
-status = any(%(statuses)s)
-and created_at <= %(begun_at)s
+status = any(%(statuses)s::pg_catalog.text[])
+and created_at <= %(begun_at)s::pg_catalog.timestamptz
 and (%(type)s::pg_catalog.text is null or type = %(type)s::pg_catalog.text)
 and (%(queue)s::pg_catalog.text is null or queue = %(queue)s::pg_catalog.text)
 and (%(tags)s::pg_catalog.jsonb is null or tags @> %(tags)s::pg_catalog.jsonb)
@@ -45,7 +45,7 @@ bound as materialized (
       from only {schema}.job
       where uid > %(after)s::pg_catalog.uuid and uid <= %(last)s::pg_catalog.uuid
       order by uid
-      offset %(look)s
+      offset %(look)s::bigint
       limit 1
     ),
     %(last)s::pg_catalog.uuid
@@ -58,7 +58,7 @@ bound as materialized (
       and uid > %(after)s::pg_catalog.uuid and uid <= (select uid from bound)
       and ({matches}) is true
     order by uid
-    limit %(most)s
+    limit %(most)s::bigint
   )
   union all
   select uid, unique_key
@@ -72,7 +72,7 @@ to `upto` or, if that is null, of the next `look` jobs up to `last`. With `uids`
 counting takes as long as the scan."""
 
 NEXT = """\
-case when (select pg_catalog.count(*) from wanted) >= %(most)s
+case when (select pg_catalog.count(*) from wanted) >= %(most)s::bigint
   then (select uid from wanted order by uid desc limit 1)
   else (select uid from bound where uid < %(last)s::pg_catalog.uuid)
 end"""
@@ -109,7 +109,7 @@ expires_at = null,
 cancel_asked_at = null,
 cancel_reason = null,
 forgiven = nullif(attempts - crashes, 0),
-granted = %(attempts)s"""
+granted = %(attempts)s::integer"""
 """What a retry sets. The failures so far are forgiven, so that max_attempts stays what was promised and the backoff begins
 anew. Crashes stay: a job that failed because of them is on its last chance, and runs alone."""
 
@@ -130,6 +130,19 @@ given as materialized (
   ) as given ({new})
 )"""
 """The jobs that a create sends, as rows."""
+
+GIVEN_JSON = """\
+given as materialized (
+  select *
+  from pg_catalog.jsonb_to_recordset(%(jobs)s::pg_catalog.jsonb) as given (
+    new_uid pg_catalog.uuid, new_payload pg_catalog.jsonb, new_queue pg_catalog.text, new_type pg_catalog.text,
+    new_priority smallint, new_max_attempts integer, new_strategy pg_catalog.text, new_base real, new_max real,
+    new_jitter real, new_run_at pg_catalog.timestamptz, new_delay double precision, new_key pg_catalog.text,
+    new_window double precision, new_tags pg_catalog.jsonb, new_metadata pg_catalog.jsonb, new_timeout double precision,
+    new_expires_at pg_catalog.timestamptz, new_expires_in double precision, new_conflict pg_catalog.text
+  )
+)"""
+"""As GIVEN, from one parameter in JSON, with what is to happen if the key is taken."""
 
 INSERT = """\
 insert into {schema}.job (
@@ -269,6 +282,7 @@ FRAGMENTS = {
     "{first_attempt}": FIRST_ATTEMPT,
     "{retried}": RETRIED,
     "{given}": GIVEN,
+    "{given_json}": GIVEN_JSON,
     "{new}": NEW,
     "{insert}": INSERT,
     "{new_run_at}": NEW_RUN_AT,

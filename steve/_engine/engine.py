@@ -171,7 +171,10 @@ class Engine:
         parts, schedules = self._parts, [pool.parts.claimer.schedule for pool in self._parts.pools.live()]
         return Work(
             # In the order in which a job moves, so that none is missed; only one that a worker takes from the buffer may be.
-            open=len(parts.duties.buffered()) + len(parts.running) + parts.settler.waiting() + parts.dispatcher.waiting()
+            open=len(parts.duties.buffered())
+            + len(parts.running)
+            + parts.settler.waiting()
+            + parts.dispatcher.waiting()
             + parts.pools.neighbours.last_chance.is_due,
             brought=sum(schedule.brought for schedule in schedules),
             found_nothing_at=min((schedule.found_nothing_at for schedule in schedules), default=inf),

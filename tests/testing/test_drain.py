@@ -517,7 +517,7 @@ def test_a_job_on_its_last_chance_runs(manager: JobManager, conn: psycopg.Connec
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"connection": 7}, TypeError, "connection must be a connection or cursor of psycopg 3"),
+        ({"connection": 7}, TypeError, "connection must be a Connection or Cursor of psycopg 3"),
         ({"connection": "default"}, TypeError, "not builtins.str"),
         ({"queues": []}, ValueError, "queues is empty"),
         ({"queues": 7}, TypeError, "queues must be a name, a list of names or None"),

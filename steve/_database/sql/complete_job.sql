@@ -16,8 +16,8 @@ with completed as (
       completed_at = pg_catalog.statement_timestamp(),
       process = case when started_at is null then %(process)s::pg_catalog.text end,
       updated_at = pg_catalog.statement_timestamp()
-  where uid = %(uid)s
-    and lease_no = %(lease_no)s
+  where uid = %(uid)s::pg_catalog.uuid
+    and lease_no = %(lease_no)s::bigint
     and (status = 'running') is true
     and claimed_at = %(claimed_at)s::pg_catalog.timestamptz
   returning uid, lease_no, attempts, process, updated_at

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from steve._database.failures import Connection
+from steve._database.caller import AnyConnection, Caller
 from steve._database.literals import array, text_array
-from steve._database.statements.jobs import Insert, Inserted, Options, inserted_row
+from steve._database.portable import Portable, row_of
+from steve._database.statements.jobs import Insert, Inserted, Options, inserted_row, json_array
 from steve._database.statements.rows import job_row
 from steve._database.statements.script import Script
 from steve.job import Job
@@ -34,6 +35,19 @@ class Replaced(NamedTuple):
     """Whether the job was stored beside the one that had the key and runs. Otherwise it is that one, changed."""
 
 
+class Answer(NamedTuple):
+    """What create_unique_jobs.sql says about a job. A job may have several answers: the first one counts."""
+
+    asked: int
+    """The number of the uid of the create."""
+    kind: str
+    """stored, changed, open or window."""
+    held: UUID | None
+    """The job that has the key, or had it."""
+    row: tuple[Any, ...] | None
+    """The columns of Inserted if the job was stored, else those of a job. None: it was deleted."""
+
+
 class UniqueStatements:
     """As JobStatements, these prepare no statement that looks for jobs.
 
@@ -44,14 +58,14 @@ class UniqueStatements:
         self._script = script
 
     def insert_unique_jobs(
-        self, connection: Connection, jobs: Sequence[Insert], notify: bool, *, sparing: bool
+        self, connection: AnyConnection, jobs: Sequence[Insert], notify: bool, *, sparing: bool
     ) -> dict[int, Inserted]:
         """Insert the jobs whose keys are free. Returns what the database added to each of those, by the number of its uid."""
         rows = self._send(connection, "insert_unique_jobs", arrays(jobs), notify, sparing)
         return {row[0].int: inserted_row(row[1:]) for row in rows}
 
     def replace_jobs(
-        self, connection: Connection, jobs: Sequence[Insert], notify: bool, *, sparing: bool, keep: float
+        self, connection: AnyConnection, jobs: Sequence[Insert], notify: bool, *, sparing: bool, keep: float
     ) -> dict[int, Replaced]:
         """Returns what was changed or stored in place of each of these jobs whose key is held by a job that has not ended.
 
@@ -61,12 +75,23 @@ class UniqueStatements:
         rows = self._send(connection, "replace_jobs", arrays(jobs) | {"keep": keep}, notify, sparing)
         return {row[0].int: Replaced(job_row(row[2:-1], duplicate=row[1]), not row[1]) for row in rows}
 
-    def find_holder(self, connection: Connection, key: str) -> Job | None:
+    def insert_statement(self, job: Insert, notify: bool, style: str) -> tuple[Portable, dict[str, Any]]:
+        """As that of JobStatements, for a job with a window."""
+        more = {"notify": notify, "sparing": True, "channel": self._script.channel}
+        return self._script.portable("insert_unique_jobs", style, in_json=False), arrays([job]) | more
+
+    def create_unique_jobs(self, connection: Caller, jobs: Sequence[Insert], notify: bool) -> list[Answer]:
+        """Do in one statement of another driver's what the other methods do for these jobs."""
+        parameters = {"jobs": json_array(jobs), "notify": notify, "channel": self._script.channel}
+        rows = self._script.rows(connection, "create_unique_jobs", parameters)
+        return [Answer(asked.int, kind, held, None if found is None else row_of(found)) for asked, kind, held, found in rows]
+
+    def find_holder(self, connection: AnyConnection, key: str) -> Job | None:
         """The job with this key that has not ended."""
         rows = self._script.rows(connection, "find_holder", {"key": key}, prepare=False)
         return job_row(rows[0], duplicate=True) if rows else None
 
-    def find_unique(self, connection: Connection, jobs: Sequence[Insert], *, resent: bool) -> Found:
+    def find_unique(self, connection: AnyConnection, jobs: Sequence[Insert], *, resent: bool) -> Found:
         """`resent`: an earlier try may have been carried out, so look also for what it has made or changed."""
         parameters = {
             "uids": _uids(jobs) if resent else "{}",
@@ -85,20 +110,20 @@ class UniqueStatements:
                 found.made[asked.int] = Inserted(job.created_at, job.updated_at, job.run_at, job.expires_at)
         return found
 
-    def close_windows(self, connection: Connection, jobs: Sequence[Insert]) -> None:
+    def close_windows(self, connection: AnyConnection, jobs: Sequence[Insert]) -> None:
         """End the windows that these creates have opened without making a job."""
         keys = text_array([job.key for job in jobs])
         parameters = {"keys": keys, "uids": _uids(jobs)}
         self._script.rows(connection, "close_windows", parameters, prepare=False)
 
-    def clean_windows(self, connection: Connection, most: int) -> int:
+    def clean_windows(self, connection: AnyConnection, most: int) -> int:
         """Delete up to `most` windows that are over, and as many old notes about replaced jobs. Returns how many rows of one
         kind were deleted, at most."""
         count: int = self._script.rows(connection, "clean_windows", {"n": most})[0][0]
         return count
 
     def _send(
-        self, connection: Connection, name: str, parameters: dict[str, Any], notify: bool, sparing: bool
+        self, connection: AnyConnection, name: str, parameters: dict[str, Any], notify: bool, sparing: bool
     ) -> list[tuple[Any, ...]]:
         def send(notify: bool) -> list[tuple[Any, ...]]:
             more = {"notify": notify, "sparing": sparing, "channel": self._script.channel}

@@ -55,14 +55,15 @@ class Bench:
         statements = callers_statements(self._settings)
         if queues is not None:
             statements = statements._replace(claims=statements.claims.for_pool(queues, ()))
+        place = self._place(connection)
         drain = Drain(
-            place=self._place(connection),
+            place=place,
             statements=statements,
             registry=self._registry,
             settings=self._settings,
             chosen=Chosen(types, scheduled),
         )
-        with self._errors(connection):
+        with _errors(place):
             yield from drain.run(most)
 
     def perform(self, new: NewJob, attempt: int) -> Any:
@@ -73,8 +74,9 @@ class Bench:
         """Delete all jobs and what is kept beside them. Raises as `drain` does."""
         fork.notice_fork()
         statements = callers_statements(self._settings).bench
-        with self._errors(connection):
-            self._place(connection).call(statements.empty_tables)
+        place = self._place(connection)
+        with _errors(place):
+            place.call(statements.empty_tables)
 
     def around_all(self, wrap: Callable[..., Any], types: Sequence[str] | None) -> Subscription:
         """As `JobManager.around`, but outside the hooks that are there already."""
@@ -83,16 +85,9 @@ class Bench:
     # -------------------------------------------------------------------------------------------------------------------
 
     def _place(self, connection: object) -> Place:
-        return OwnPlace(self._connections) if connection is None else place_of(connection)
-
-    @contextmanager
-    def _errors(self, connection: object) -> Iterator[None]:
-        """On a caller's connection the driver's errors come through."""
-        try:
-            yield
-        except (DatabaseFailure, ConnectionLost) as error:
-            failure = error.failure if isinstance(error, ConnectionLost) else error
-            raise (self._explain(failure) if connection is None else failure.__cause__ or failure) from None
+        if connection is None:
+            return OwnPlace(self._connections, self._explain)
+        return place_of(connection, self._settings.schema)
 
     def _check_handlers(self, types: Sequence[str] | None) -> None:
         handlers = self._registry.handlers
@@ -101,3 +96,13 @@ class Bench:
         for name in types or ():
             if name not in handlers:
                 raise ValueError(f"drain: the manager has no handler for {name!r}: import the module that registers it")
+
+
+@contextmanager
+def _errors(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except DatabaseFailure as failure:
+        place.raise_failure(failure)
+    except ConnectionLost as lost:
+        place.raise_failure(lost.failure)

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
-import psycopg
 from psycopg.pq import TransactionStatus
 
+from steve._database.caller import Caller, caller_of, djangos_wrapper, psycopg_connection, raise_to_caller
 from steve._database.connections import Connections
 from steve._database.execute import atomic, is_alone, savepoint
 from steve._database.failures import Connection, DatabaseFailure, translated
 from steve._engine.work.handlers import Handler
 from steve._runtime.log import logger
+from steve.errors import SteveError
 from steve.job import Job
 
 T = TypeVar("T")
@@ -45,6 +46,9 @@ class Place(Protocol):
 
     def reason(self, error: DatabaseFailure) -> str: ...
 
+    def raise_failure(self, failure: DatabaseFailure) -> NoReturn:
+        """Raise what users are to see."""
+
     def commits(self) -> bool:
         """Whether each statement is committed at once, so that other processes see what is done here."""
 
@@ -58,8 +62,9 @@ class Place(Protocol):
 class OwnPlace:
     """Connections of the callers' pool, a statement each."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, explain: Callable[[DatabaseFailure], SteveError]) -> None:
         self._connections = connections
+        self._explain = explain
         self.failure: DatabaseFailure | None = None
         self.transaction = connections.transaction
         self.reason = connections.reason
@@ -70,6 +75,9 @@ class OwnPlace:
         except DatabaseFailure as failure:
             self.failure = failure
             raise
+
+    def raise_failure(self, failure: DatabaseFailure) -> NoReturn:
+        raise self._explain(failure) from None
 
     def commits(self) -> bool:
         return True
@@ -84,9 +92,10 @@ class OwnPlace:
 class CallersPlace:
     """A psycopg connection."""
 
-    def __init__(self, connection: Callable[[], Connection]) -> None:
-        """`connection()`: the connection, which may be another one after each run."""
+    def __init__(self, connection: Callable[[], Connection], schema: str) -> None:
+        """`connection()`: the connection, which may be another one after each run. `schema`: of the tables."""
         self._connection = connection
+        self._schema = schema
         self.failure: DatabaseFailure | None = None
 
     def call(self, statement: Callable[[Connection], T]) -> T:
@@ -111,6 +120,9 @@ class CallersPlace:
 
     def reason(self, error: DatabaseFailure) -> str:
         return str(error)
+
+    def raise_failure(self, failure: DatabaseFailure) -> NoReturn:
+        raise_to_caller(failure, self._connection(), self._schema)
 
     def commits(self) -> bool:
         return is_alone(self._connection())
@@ -139,12 +151,12 @@ class DjangosPlace(CallersPlace):
     made by it. A test's transaction is never committed, so what a handler has registered with `on_commit` is called when the
     handler returns, as in a worker, where its own transaction is committed by then."""
 
-    def __init__(self, wrapper: Any) -> None:
+    def __init__(self, wrapper: Any, schema: str) -> None:
         def connection() -> Connection:
-            wrapper.ensure_connection()
-            return driver_connection(wrapper.connection, wrapper)
+            return psycopg_connection(wrapper)
 
-        super().__init__(connection)
+        connection()  # raises TypeError
+        super().__init__(connection, schema)
         self._wrapper = wrapper
 
     def within(self, call: Callable[[], T]) -> T:
@@ -188,42 +200,16 @@ class DjangosPlace(CallersPlace):
                 logger.error("what was registered with on_commit(robust=True) raised: %r", function, exc_info=error)
 
 
-def driver_connection(found: object, given: object) -> Connection:
-    """Raises TypeError if the connection that lies under the caller's is not one of psycopg 3."""
-    if isinstance(found, psycopg.Connection):
-        return found
-    raise TypeError(
-        f"connection: jobs are drained on a connection of psycopg 3, and under this {_kind(given)} lies a {_kind(found)}: "
-        "use psycopg 3 for the tests, or leave `connection` out and commit"
-    )
-
-
-def place_of(connection: object) -> CallersPlace:
+def place_of(connection: object, schema: str) -> CallersPlace:
     """Raises TypeError if `connection` is nothing that leads to a connection of psycopg 3."""
-    if isinstance(connection, psycopg.Cursor | psycopg.ServerCursor):
-        connection = connection.connection
-    if isinstance(connection, psycopg.Connection):
-        return CallersPlace(lambda: connection)
-    made_by = {one.__module__.partition(".")[0] for one in connection.__class__.__mro__}
-    given: Any = connection
-    if "django" in made_by and getattr(given, "vendor", None) == "postgresql":
-        return DjangosPlace(given)
-    if "sqlalchemy" in made_by:
-        # A Session and a scoped_session have a method `connection()`, which begins their transaction. Of a Connection it is a
-        # property, the one that lies under it.
-        found = given.connection() if callable(given.connection) else given
-        if not found.in_transaction():
-            found.begin()
-        theirs = driver_connection(found.connection.driver_connection, given)
-        return CallersPlace(lambda: theirs)
-    raise TypeError(
-        "connection must be a connection or cursor of psycopg 3, Django's connection, or a Session or Connection of "
-        f"SQLAlchemy, not {_kind(connection)}"
-    )
-
-
-def _kind(value: object) -> str:
-    return f"{type(value).__module__}.{type(value).__name__}"
+    wrapper = djangos_wrapper(connection)
+    if wrapper is not None:
+        return DjangosPlace(wrapper, schema)
+    theirs = psycopg_connection(connection)
+    caller = caller_of(connection)
+    if isinstance(caller, Caller):
+        caller.send("select 1", {})  # SQLAlchemy begins its transaction with its first statement, and knows of no others
+    return CallersPlace(lambda: theirs, schema)
 
 
 def _warn_of_rollback() -> None:
