@@ -107,9 +107,8 @@ def _alias(manager: JobManager) -> str:
 
 
 def _call_after_commit(connection: Any) -> None:
-    callbacks = connection.run_on_commit
-    while callbacks:
-        _, function, *robust = callbacks.pop(0)
+    while connection.run_on_commit:  # a call may replace the list
+        _, function, *robust = connection.run_on_commit.pop(0)
         try:
             function()
         except Exception:

@@ -15,6 +15,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.docs.pages import how_to
+
 ROOT = Path(__file__).parent.parent.parent
 
 SETTINGS = """
@@ -22,6 +24,8 @@ SETTINGS = """
     INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "steve.contrib.django", "shop"]
     SECRET_KEY = "x"
     USE_TZ = True
+    ROOT_URLCONF = "shop.urls"
+    ALLOWED_HOSTS = ["*"]
     DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 """
 
@@ -32,6 +36,23 @@ MODELS = """
     class Order(models.Model):
         email = models.EmailField(unique=True)
         confirmed = models.BooleanField(default=False)
+"""
+
+URLS = """
+    from django.http import HttpResponse
+    from django.urls import path
+
+    from shop.models import Order
+    from steve.contrib.django import manager
+
+
+    def order(request):
+        Order.objects.create(email=request.POST["email"])
+        manager.create("confirm", {"email": request.POST["email"]})
+        return HttpResponse(status=201)
+
+
+    urlpatterns = [path("orders", order)]
 """
 
 JOBS = """
@@ -247,6 +268,8 @@ def project(tmp_path: Path, database_url: str) -> Path:
         "shop/__init__.py": "",
         "shop/settings.py": SETTINGS % {"database": database, "name": name},
         "shop/models.py": MODELS,
+        "shop/urls.py": URLS,
+        "shop/test_of_the_page.py": next(block.text for block in how_to("testing").blocks if block.file == "shop/tests.py"),
         "shop/jobs.py": JOBS,
         "shop/tests.py": TESTS,
         "shop/test_with_pytest.py": PYTEST_TESTS,
@@ -283,13 +306,13 @@ def databases_named(conn: psycopg.Connection, project: Path) -> int:
 
 
 def test_djangos_test_cases_drain(project: Path, conn: psycopg.Connection) -> None:
-    written = run(project, "manage.py", "test", "shop.tests", "--noinput")
-    assert "Ran 14 tests" in written
+    written = run(project, "manage.py", "test", "shop", "--noinput")
+    assert "Ran 15 tests" in written
     assert "OK" in written
     assert databases_named(conn, project) == 0, "the test database could be dropped"
 
 
 def test_djangos_test_cases_and_functions_drain_under_pytest(project: Path, conn: psycopg.Connection) -> None:
     written = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly")
-    assert "22 passed" in written
+    assert "23 passed" in written
     assert databases_named(conn, project) == 0

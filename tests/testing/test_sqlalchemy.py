@@ -52,7 +52,7 @@ def test_jobs_run_in_the_transaction_of_the_test(manager: JobManager, begun: Ses
         return int(begun.execute(text("select number from orders")).scalar_one())
 
     manager.set_handler("ship", ship)
-    create(manager, "ship", begun)
+    manager.create("ship", connection=begun)
     (ran,) = drain(manager, begun)
     assert ran.job.result == 17
     begun.rollback()
@@ -79,7 +79,7 @@ def test_a_statement_that_fails_is_undone_and_the_test_goes_on(manager: JobManag
 
     manager.set_handler("ship", ship)
     for number in (1, 1, 2):
-        create(manager, "ship", begun, number=number)
+        manager.create("ship", {"number": number}, connection=begun)
     ran = drain(manager, begun, raise_errors=False, types=["ship"])
     assert [str(one.status) for one in ran] == ["completed", "pending", "completed"]
     assert begun.execute(text("select number from orders order by number")).scalars().all() == [1, 2]
@@ -92,10 +92,3 @@ def test_another_driver_is_named(manager: JobManager, database_url: str) -> None
     with Session(engine) as session, pytest.raises(TypeError, match="psycopg 3"):
         drain(manager, session)
     engine.dispose()
-
-
-def create(manager: JobManager, type: str, begun: Session, **payload: int) -> None:
-    """On the driver's connection."""
-    connection = begun.connection() if hasattr(begun, "get_bind") else begun
-    theirs = connection.connection.driver_connection  # type: ignore[union-attr]
-    manager.create(type, payload, connection=theirs)

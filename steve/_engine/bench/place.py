@@ -189,9 +189,9 @@ class DjangosPlace(CallersPlace):
         return call
 
     def _call_after_commit(self, waiting: int) -> None:
-        callbacks = self._wrapper.run_on_commit
-        while len(callbacks) > waiting and not self._wrapper.needs_rollback:
-            _, function, *robust = callbacks.pop(waiting)
+        wrapper = self._wrapper
+        while len(wrapper.run_on_commit) > waiting and not wrapper.needs_rollback:  # a call may replace the list
+            _, function, *robust = wrapper.run_on_commit.pop(waiting)
             try:
                 function()
             except Exception as error:
