@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from steve import Job, JobFailed, JobManager, NotRunning, Retry, Status, SteveError, current_run
@@ -100,24 +101,30 @@ def drain(
         scheduled=scheduled,
         most=max_jobs,
     )
-    for one in drained:
-        if len(ran) == max_jobs:
-            raise DrainLimitExceeded(_over_limit(ran, max_jobs), ran)
-        verdict, error = one.verdict, one.error()
-        ran.append(
-            Ran(
-                job=one.job,
-                attempt=verdict.job.attempts,
-                error=error,
-                due_in=verdict.due_in if one.is_written else None,
-                snoozed=one.is_written and not verdict.counts,
-                dropped=not one.is_written,
+    with closing(drained):  # also if this raises: its row is deleted, its thread ends
+        for one in drained:
+            if len(ran) == max_jobs:
+                raise DrainLimitExceeded(_over_limit(ran, max_jobs), ran)
+            verdict, error = one.verdict, one.error()
+            ran.append(
+                Ran(
+                    job=one.job,
+                    attempt=verdict.job.attempts,
+                    error=error,
+                    due_in=verdict.due_in if one.is_written else None,
+                    snoozed=one.is_written and not verdict.counts,
+                    dropped=not one.is_written,
+                )
             )
-        )
-        if raise_errors and not isinstance(error, Retry) and verdict.error is not None and one.job.status != Status.CANCELLED:
-            _raise(ran[-1], verdict.error)
-        elif raise_errors and one.job.status == Status.FAILED:
-            _raise(ran[-1], one.job.error or "")
+            if (
+                raise_errors
+                and not isinstance(error, Retry)
+                and verdict.error is not None
+                and one.job.status != Status.CANCELLED
+            ):
+                _raise(ran[-1], verdict.error)
+            elif raise_errors and one.job.status == Status.FAILED:
+                _raise(ran[-1], one.job.error or "")
     return ran
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,7 +47,7 @@ class Bench:
         types: Sequence[str] | None,
         scheduled: bool,
         most: int,
-    ) -> Iterator[Drained]:
+    ) -> Generator[Drained, None, None]:
         """As `Drain.run`, on a caller's connection, or, if that is None, on connections of ours. Raises ValueError if there is
         no handler for one of the `types`, or none at all; the errors of the driver, or SchemaError and Unavailable."""
         fork.notice_fork()

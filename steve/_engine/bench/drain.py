@@ -274,6 +274,7 @@ class Drain:
             for other in others:
                 if _is_dead(other):
                     self._take_jobs(other)
+            self._place.within(self._tell)
 
     def _take_jobs(self, process: Process) -> None:
         rescue = self._statements.processes.rescue_jobs
