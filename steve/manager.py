@@ -24,6 +24,7 @@ from steve._cron import Cron
 from steve._database.caller import bound
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
+from steve._engine.bench.bench import Bench
 from steve._engine.events.health_listeners import HealthListener
 from steve._engine.events.latency_listeners import LatencyListener
 from steve._engine.events.listeners import Listener
@@ -155,6 +156,14 @@ class JobManager:
         )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
         self._scaling = Scaling(runner=self._runner, settings=settings)
+        # For `steve.testing` alone, which runs jobs on the calling thread.
+        self._bench = Bench(
+            settings=settings,
+            registry=self._registry,
+            connections=connections,
+            explain=self._runner.explained,
+            check=self._client.check,
+        )
         calls = Calls(connections=connections, statements=statements, settings=settings)
         self._fleet = Fleet(calls=calls, statements=statements.fleet, tuning=_tuning, find_pauses=statements.pauses.list_pauses)
         self._logs = Logs(calls=calls, statements=statements.records, tuning=_tuning)

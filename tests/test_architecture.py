@@ -40,7 +40,7 @@ FLOORS = [
     {"_cron"},
     {"manager", "migrations"},
     {"__init__"},
-    {"__main__", "cli", "contrib", "demo", "embedded"},  # programs, which use only the public names of steve
+    {"__main__", "cli", "contrib", "demo", "embedded", "testing"},  # programs, which use only the public names of steve
 ]
 PROGRAMS = FLOORS[-1]
 PUBLIC = {"migrations"}
@@ -60,6 +60,7 @@ PACKAGES = {
     "embedded": {"psycopg"},
     "cli": {"psycopg"},
     "contrib": {"django", "psycopg"},
+    "testing": {"psycopg", "pytest", "django"},
 }
 
 MOST_LINES, MOST_METHODS, MOST_ARGUMENTS = 200, 15, 6
@@ -147,6 +148,14 @@ def sizes(node: ast.ClassDef) -> tuple[int, int, int]:
         len([one for one in methods if not one.name.startswith("__")]),
         max(arguments, default=0),
     )
+
+
+def test_only_the_manager_knows_what_runs_jobs_for_tests() -> None:
+    """`steve._engine.bench` is the one entry of `steve.testing` into the engine, through the manager's attribute `_bench`."""
+    users = {name_of(file) for file in FILES for name in imports_of(file) if name.startswith("steve._engine.bench")}
+    assert {name for name in users if not name.startswith("_engine.bench")} == {"manager"}
+    reached = {name_of(file) for file in FILES if "._bench" in file.read_text()}
+    assert {part_of(name) for name in reached} == {"manager", "testing"}
 
 
 def test_every_module_has_its_floor() -> None:

@@ -174,6 +174,12 @@ def psycopg_connection(connection: object) -> Connection:
     raise TypeError(f"this takes a connection of psycopg 3, or what leads to one, not {_kind(connection)}")
 
 
+def djangos_wrapper(connection: object) -> Any:
+    """The DatabaseWrapper of Django's, or its proxy, if `connection` is one or leads to one; otherwise None."""
+    caller = caller_of(connection)
+    return caller._connection if isinstance(caller, _Django) else None
+
+
 def raise_to_caller(failure: DatabaseFailure, connection: AnyConnection, schema: str) -> NoReturn:
     """Raise the error of the caller's driver that the failure stands for, as it is. If the tables are missing, raise a
     SchemaError that says so, with the driver's error as its cause."""

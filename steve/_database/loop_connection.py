@@ -20,6 +20,13 @@ from steve._database.watchdog import watchdog
 T = TypeVar("T")
 
 
+class CallPort(Protocol):
+    """A connection to send statements on."""
+
+    def call(self, statement: Callable[[Connection], T]) -> T:
+        """Call `statement` with the connection. Raises DatabaseFailure."""
+
+
 class Opener(Protocol):
     """Opens and closes a loop's connection."""
 

@@ -46,8 +46,6 @@ The order of locks: a thread that holds one lock may take only those below it. E
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Sequence
 
 from steve._database.connections import Connections
@@ -69,7 +67,7 @@ from steve._engine.figures.writer import FigureWriter
 from steve._engine.liveness.cancels import AskedCancels
 from steve._engine.liveness.database import DatabaseLiveness
 from steve._engine.liveness.liveness import Liveness
-from steve._engine.liveness.presence import DescribeProcess, Working
+from steve._engine.liveness.presence import DescribeProcess, Working, process_name
 from steve._engine.liveness.served import NoteServed
 from steve._engine.parts import Component, Parts
 from steve._engine.pools.duties import PoolDuties
@@ -107,9 +105,7 @@ def register(
 ) -> tuple[str, Registered]:
     """Write the row of this process, which says this `presence` of itself. Returns the name of the process, and what the
     database said about it. Raises DatabaseFailure and SchemaError; even then the row may have been written."""
-    # In ASCII: a database in LATIN1, for example, cannot store every host name.
-    host = socket.gethostname().encode("ascii", "backslashreplace").decode()
-    name = f"{host}:{os.getpid()}"
+    name = process_name()
     heartbeat, claim = connections.heartbeat, connections.claim
 
     def write(connection: Connection) -> Registered:

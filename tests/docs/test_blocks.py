@@ -1,6 +1,8 @@
 """Every block of every page runs as it stands, and what the page says of it is true."""
 
 import asyncio
+import contextlib
+import itertools
 import logging
 import re
 import signal
@@ -19,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from steve import InvalidJob, Job, JobManager, RetryPolicy, Snooze, Status, SteveError, current_run, demo
 from steve.demo.tuning import Tuning
+from steve.testing import drain, perform
 from tests.conftest import until
 from tests.docs.pages import PAGES, README, all_blocks, how_to, page
 from tests.docs.reader import Reader, ends_well
@@ -489,8 +492,14 @@ def test_a_fastapi_endpoint_creates_a_job_that_its_process_does(reader: Reader) 
 
 def test_the_tests_of_the_testing_page_pass(reader: Reader) -> None:
     reader.save(how_to("testing"), shop__mail="def send_mail(address, text): raise OSError('no mail from a test')")
-    written = ends_well(reader.run("-m", "pytest", "-p", "no:cacheprovider", "tests"))
-    assert "3 passed" in written
+    command = next(
+        block.text for block in how_to("testing").blocks if "steve_manager=" in block.text and block.language == "console"
+    )
+    arguments = command.removeprefix("$ python ").split()
+    (reader.folder / "pytest.ini").write_text("[pytest]\n")
+    url = {"STEVE_TEST_DATABASE_URL": reader.url}
+    written = ends_well(reader.run(*arguments, "-p", "no:cacheprovider", "-p", "no:django", environment=url))
+    assert "5 passed" in written
 
 
 def test_stopping_is_as_the_page_says(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
@@ -674,9 +683,62 @@ def test_the_jobs_of_a_killed_process_are_run_by_others(reader: Reader) -> None:
 
 
 def test_a_function_that_was_a_task_elsewhere_keeps_its_arguments(reader: Reader) -> None:
-    namespace = reader.type(how_to("migrating"))
+    namespace = reader.type(how_to("coming-from"))
     reader.manager.start()
     assert reader.see(namespace["job"], "completed").result == 3
+
+
+SYSTEMS = ["Celery", "RQ", "huey", "django-tasks", "Procrastinate"]
+WITHOUT_CODE = re.compile(r"not there|always so|threads\b|several processes|a job stays in its table")
+
+
+def cells_of(system: str) -> list[tuple[str, list[str]]]:
+    """The right cells of the system's table, each with the code in it that can be run: not single words and flags."""
+    rows = how_to("coming-from").table(system, system)
+    codes = [re.findall(r"`([^`]+)`", right) for _, right in rows]
+    return [
+        (right, [code for code in found if code.startswith("@") or ("..." not in code and not re.fullmatch(r"[\w.=-]+", code))])
+        for (_, right), found in zip(rows, codes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_cell_of_the_page_on_other_systems_runs_or_says_why_not(shop: Reader, system: str) -> None:
+    namespace = shop.type(how_to("coming-from"))
+    manager = shop.manager
+    drain(manager)
+    namespace["around"] = contextlib.contextmanager(lambda run: (yield))
+    numbers = itertools.count()
+
+    def run(code: str) -> None:
+        if code.startswith("@"):
+            code += f"\ndef of_cell_{next(numbers)}(job=None): ..."
+        if "wait_all" in code:
+            manager.start()
+        if code.startswith("raise "):
+            with pytest.raises(BaseException, match="60"):
+                exec(code, namespace)
+        else:
+            exec(code, namespace)
+
+    def in_a_handler(code: str) -> None:
+        manager.set_handler("cell", lambda job: run(code))
+        perform(manager, "cell")
+
+    with psycopg.connect(shop.url) as connection:
+        namespace["connection"] = connection
+        for cell, codes in cells_of(system):
+            assert codes or WITHOUT_CODE.search(cell), f"no code in: {cell}"
+            for code in codes:
+                try:
+                    in_a_handler(code) if "current_run" in code else run(code)
+                except BaseException as error:
+                    error.add_note(f"in the cell {code!r}")
+                    raise
+                if not manager.stop(timeout=30).complete:
+                    pytest.fail(code)
+                manager.resume(type="add")
+        connection.rollback()
 
 
 def test_the_table_is_read_by_a_dry_run_and_by_a_migration_alike(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:

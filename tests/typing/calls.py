@@ -13,6 +13,7 @@ from uuid import UUID
 from steve import Creation, Job, JobManager, Run, Task
 from steve.contrib.django import manager as in_django
 from steve.contrib.django import manager_for
+from steve.testing import Ran, assert_enqueued, clear, crash_point, drain, enqueued, perform, refute_enqueued
 
 manager = JobManager()
 
@@ -155,3 +156,25 @@ other: JobManager = manager_for("other")
 welcome.create("1")  # wrong
 in_django.create(7)  # wrong
 manager_for(7)  # wrong
+# -- tests
+ran: list[Ran] = drain(manager, scheduled=True, raise_errors=False, max_jobs=10)
+drain(manager, object(), queues="mail", types=["a", "b"])
+drain(manager, scheduled="yes")  # wrong
+drain(manager, types=5)  # wrong
+drain()  # wrong
+again: float | None = ran[0].due_in
+ran[0].attempt = 2  # wrong
+ran[0].job.payload["to"]
+perform(manager, "mail", {"to": "ada"}, 2, max_attempts=3, tags={"tenant": "acme"})
+perform(manager, "mail", attempt="2")  # wrong
+waiting: list[Job] = enqueued(manager, "mail", {"to": "ada"}, tags={"tenant": "acme"})
+one: Job = assert_enqueued(manager, "mail", count=2, connection=None)
+assert_enqueued(manager, "mail", count="2")  # wrong
+assert_enqueued(manager, payload=["to"])  # wrong
+refute_enqueued(manager, unique="month")
+nothing: Job = refute_enqueued(manager)  # wrong
+clear(manager)
+with crash_point(manager, "before settle", types="mail"):
+    pass
+with crash_point(manager, "before settling"):  # wrong
+    pass

@@ -28,7 +28,7 @@ from steve._database.failures import (
     Transient,
     Unexplained,
 )
-from steve._database.loop_connection import LoopConnection
+from steve._database.loop_connection import CallPort
 from steve._database.statements.records import RecordStatements
 from steve._engine.records.records import Records, Unwritten, unwritten_logs, unwritten_reports
 from steve._engine.upkeep.periodic import Duty
@@ -43,8 +43,8 @@ class Recorder:
         *,
         records: Records,
         statements: RecordStatements,
-        scan: LoopConnection,
-        settle: LoopConnection,
+        scan: CallPort,
+        settle: CallPort,
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -12,20 +12,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from steve._database.caller import AnyConnection, Caller, bound, caller_of, place_of, raise_to_caller
-from steve._database.connections import Connections
 from steve._database.execute import is_alone
-from steve._database.failures import DatabaseFailure, Misconfigured
+from steve._database.failures import Connection, DatabaseFailure, Misconfigured
 from steve._database.statements.completion import CompletionStatements, RunClaim
 from steve._model import json as _json
 from steve._model.claimed import ClaimKey
 from steve.errors import ForkedProcessError, LeaseLost, NotPossible, SchemaError, SteveError, Unavailable
 from steve.job import Status
 from steve.run import Completion, Run, claim_of, completion_of, note_completion, uninterrupted
+
+
+class TransactionsPort(Protocol):
+    """Where `run.transaction()` gets its transactions from."""
+
+    def transaction(self, *, at_once: int) -> AbstractContextManager[Connection]:
+        """As `Connections.transaction`."""
+
+    def reason(self, error: DatabaseFailure) -> str:
+        """Why it could not be used."""
 
 
 class Completions:
@@ -36,7 +45,7 @@ class Completions:
         *,
         process: str,
         statements: CompletionStatements,
-        connections: Connections,
+        connections: TransactionsPort,
         max_result_bytes: int,
         workers: Callable[[], int],
         awaited: Callable[[], bool],

@@ -154,9 +154,10 @@ def _call(
     return Returned(text)
 
 
-_OURS = frozenset(
-    {__name__, "steve._engine.work.window", "steve._runtime.hooks", "steve._runtime.guard", "steve.tasks", "contextlib"}
-)
+_OURS = frozenset({
+    __name__, "steve._engine.work.window", "steve._engine.bench.place", "steve._engine.bench.alone", "steve._runtime.hooks",
+    "steve._runtime.guard", "steve.tasks", "contextlib",
+})  # fmt: skip
 """The modules whose frames lie between the worker and the handler or a hook, besides those of steve.contrib: a traceback begins
 after them."""
 _PLAIN = frozenset({dict, list, str, int, float, bool})

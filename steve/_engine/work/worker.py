@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Protocol
 
-from steve._engine.claim.claimer import Claimer
+from steve._engine.claim.neighbours import LastChance
 from steve._engine.events.event import Event
 from steve._engine.registry import Registry
 from steve._engine.work.handlers import Handler
@@ -29,6 +29,21 @@ class VerdictPort(Protocol):
         """A run begins. The event goes through this queue, because the end of the previous attempt may still be in it."""
 
 
+class SizerPort(Protocol):
+    def ran(self, type: str, seconds: float) -> None:
+        """A job of this type took so long."""
+
+
+class ClaimsPort(Protocol):
+    """The claims, as a worker sees them."""
+
+    @property
+    def last_chance(self) -> LastChance: ...
+
+    @property
+    def sizer(self) -> SizerPort: ...
+
+
 FinishedRun = tuple[Verdict, Outcome, float]
 """The last one: how many seconds it took. A plain tuple, because one is made for every run."""
 
@@ -41,7 +56,7 @@ class Worker:
         *,
         process: str,
         registry: Registry,
-        claimer: Claimer,
+        claimer: ClaimsPort,
         queue: VerdictPort,
         running: RunningJobs,
         setups: Setups,

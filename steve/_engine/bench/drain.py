@@ -1,0 +1,416 @@
+"""Claims, runs and settles jobs that are due, one after the other, on the calling thread.
+
+It is an engine without threads: the claims, the worker, the settler and the listeners are those of wiring.py, in one loop. What
+they would hand on through queues goes from one to the next here.
+
+Where statements are committed, other processes see the jobs that run here. So the drain has a row in `process`, without the
+lock of a session, and with a lease that is longer than a test. Then it also takes over the jobs of processes of this machine
+that have died: nobody would rescue them while no manager is started.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import NamedTuple
+from uuid import UUID
+
+from steve._database.failures import Connection, DatabaseFailure
+from steve._database.statements.callers import CallersStatements
+from steve._engine.bench.place import Place
+from steve._engine.claim.database import DatabaseClaims
+from steve._engine.claim.neighbours import LastChance
+from steve._engine.claim.pauses import Pauses
+from steve._engine.claim.sizer import ClaimSizer
+from steve._engine.events.event import Event
+from steve._engine.figures.figures import Figures
+from steve._engine.liveness.presence import process_name
+from steve._engine.records.recorder import Recorder
+from steve._engine.records.records import Records
+from steve._engine.registry import Registry
+from steve._engine.settle.awaited import Awaited
+from steve._engine.settle.commits import AfterCommit, Commits
+from steve._engine.settle.database import DatabaseSettlement
+from steve._engine.settle.queue import SettleQueue
+from steve._engine.settle.settler import Settler
+from steve._engine.upkeep.outage import Outage
+from steve._engine.work.completions import Completions
+from steve._engine.work.deadlines import Deadlines
+from steve._engine.work.handlers import Handler
+from steve._engine.work.limit import Limit, Limits
+from steve._engine.work.running import AllRunning, RunningJobs
+from steve._engine.work.setup import Setups
+from steve._engine.work.worker import FinishedRun, Worker
+from steve._model import json as _json
+from steve._model.claimed import Claimed, Settled
+from steve._model.outcome import Completing, NotBegun, Outcome, Overdue, Raised, Verdict, is_overdue, judge
+from steve._model.process import ID_BITS, Process
+from steve._model.settings import Settings
+from steve._runtime.log import logger
+from steve.errors import SteveError
+from steve.job import Job, Status
+
+MARK = " (drain)"
+"""What the name of a drain's process ends in."""
+LEASE = 3_600.0
+BEAT_EVERY = 30.0
+PROCESSES_MOST = 1_000
+PATIENCE = 10.0
+"""For how many seconds an outcome is tried again that the database does not take, because somebody has locked the row, say."""
+
+
+class Chosen(NamedTuple):
+    """Which jobs to drain."""
+
+    types: Sequence[str] | None
+    """None: all that have a handler."""
+    scheduled: bool
+    """Also jobs that are not due yet, in the order of time."""
+
+
+class Drained(NamedTuple):
+    """What became of one job that was claimed."""
+
+    job: Job
+    """As it is afterwards, or, if the outcome was dropped, as it was claimed."""
+    verdict: Verdict
+    outcome: Outcome | None
+    """None: the job has not begun."""
+    is_written: bool
+    """False: the job was not held any more, so its outcome was dropped."""
+
+    def error(self) -> BaseException | None:
+        """What the handler raised, if it can be printed."""
+        outcome = self.outcome.otherwise if isinstance(self.outcome, Completing) else self.outcome
+        return outcome.error if isinstance(outcome, Raised) else None
+
+
+class Drain:
+    def __init__(
+        self, *, place: Place, statements: CallersStatements, registry: Registry, settings: Settings, chosen: Chosen
+    ) -> None:
+        tuning = replace(settings.tuning, settle_deadline=PATIENCE)
+        self._place = place
+        self._statements = statements
+        self._registry = registry
+        self._settings = settings
+        self._chosen = chosen
+        self._id = secrets.randbits(ID_BITS)
+        self._beaten_at: float | None = None
+        self._tuning = tuning
+        process = process_name()
+
+        self._pauses = Pauses()
+        self._sizer = ClaimSizer(handlers=registry.handlers, workers=1, tuning=tuning, pauses=self._pauses)
+        self._claims = DatabaseClaims(
+            statements=statements.claims,
+            connection=place,
+            process_id=self._id,
+            settings=settings,
+            pauses=self._pauses,
+        )
+
+        self._timers = Timers()
+        records = Records(capture_of=lambda name: registry.capture_of(name, settings), tuning=tuning)
+        recorder = Recorder(records=records, statements=statements.records, scan=place, settle=place, tuning=tuning)
+        completions = Completions(
+            process=process,
+            statements=statements.completion,
+            connections=place,
+            max_result_bytes=settings.max_result_bytes,
+            workers=lambda: 1,
+            awaited=lambda: False,  # an outcome tells nobody here, before the caller's commit
+        )
+        everywhere = AllRunning(deadlines=self._timers.deadlines, completions=completions, records=records, pauses=self._pauses)
+        running = RunningJobs(workers=1, everywhere=everywhere)
+        everywhere.pools = (running,)
+        limits = Limits(handlers=registry.handlers, settings=settings, deadlines=self._timers.deadlines, stuck=NobodyStuck())
+        self._verdicts = Verdicts()
+        self._worker = BenchWorker(
+            process=process,
+            registry=registry,
+            claimer=BenchClaims(LastChance(clock=time.monotonic), self._sizer),
+            queue=self._verdicts,
+            running=running,
+            setups=Setups(registry=registry, limits=limits, records=records, settings=settings),
+        )
+        self._worker.wrap = place.handler
+
+        self._settlement = DatabaseSettlement(
+            connection=place,
+            statements=statements.settlement,
+            process=process,
+            notify=False,
+            are_wanted=lambda verdicts: True,
+            awaited=Awaited(),
+            write_before=recorder.write_ended,
+        )
+        self._events = Events()
+        self._process = process
+        self._commits = NotedCommits(
+            process=process,
+            expect=lambda queue, seconds: None,
+            listeners=registry.listeners,
+            dispatcher=self._events,
+            doubt_tables=lambda: None,
+            after=AfterCommit(records, Figures(tuning=tuning)),
+        )
+
+    def run(self, most: int) -> Iterator[Drained]:
+        """Yields what became of each job, until none is due. Stops after `most` jobs; then the next one is yielded as one that
+        was not begun. Raises DatabaseFailure and, if an outcome cannot be written, SteveError."""
+        try:
+            self._prepare()
+            done = 0
+            while (job := self._next()) is not None:
+                yield self._drain(job, may_begin=done < most)
+                if done == most:
+                    return
+                done += 1
+        finally:
+            self._timers.end()
+            self._leave()
+
+    # -- claiming -------------------------------------------------------------------------------------------------------
+
+    def _next(self) -> Claimed | None:
+        self._beat()
+        while (job := self._claim()) is None:
+            if not self._chosen.scheduled or not self._move_horizon():
+                return None
+        return job
+
+    def _claim(self) -> Claimed | None:
+        demand = self._sizer.demand(idle=1, buffered=0, watermarks=None)._replace(n=1, crashed=0)
+        if self._chosen.types is not None:
+            demand = demand._replace(mosts=dict.fromkeys(self._chosen.types, 1), any_type=False)
+        reply = self._claims.claim(demand)
+        if not reply.jobs:  # those that crashed are claimed apart
+            reply = self._claims.claim(demand._replace(n=0, crashed=1))
+        if not reply.jobs and reply.last_chance:
+            reply = self._claims.claim(demand._replace(n=0, crashed=1, alone=True))
+        return reply.jobs[0] if reply.jobs else None
+
+    def _move_horizon(self) -> bool:
+        """Have the next job be due. Returns False if there is none."""
+        demand = self._sizer.demand(idle=1, buffered=0, watermarks=None)
+        if self._chosen.types is not None:
+            demand = demand._replace(mosts=dict.fromkeys(self._chosen.types, 1), any_type=False)
+        heads = self._place.call(lambda ours: self._statements.claims.find_heads(ours, demand))
+        next_at = min((run_at for run_at, _ in heads.values()), default=None)
+        horizon = self._statements.horizon
+        if next_at is None or (horizon.due_by is not None and next_at <= horizon.due_by):
+            return False  # what is due by the horizon and was not claimed is locked by somebody else
+        horizon.due_by = next_at
+        return True
+
+    # -- one job --------------------------------------------------------------------------------------------------------
+
+    def _drain(self, job: Claimed, *, may_begin: bool) -> Drained:
+        self._worker.outcome = None
+        if not may_begin:
+            self._verdicts.put(judge(job, NotBegun(), None))
+        elif is_overdue(job, 0.0):
+            self._verdicts.put(judge(job, Overdue(), None))
+        else:
+            self._place.within(lambda: self._worker.work(job))
+        verdict, settled = self._settle(*self._verdicts.take())
+        self._place.within(self._tell)
+        if settled is None:
+            return Drained(job.job(_json.decode_or_text, Status.RUNNING), verdict, self._worker.outcome, False)
+        made = Event(job, self._process, verdict, settled).make_job()
+        return Drained(made, verdict, self._worker.outcome, True)
+
+    def _settle(self, begun: Sequence[Event], verdict: Verdict) -> tuple[Verdict, Settled | None]:
+        queue = SettleQueue(tuning=self._tuning)
+        for event in begun:
+            queue.announce(event)
+        queue.put(verdict)
+        queue.end()
+        self._commits.forget()
+        settler = Settler(queue=queue, database=self._settlement, commits=self._commits, outage=Outage(), tuning=self._tuning)
+        settler.set_deadline()
+        settler.run()
+        if self._commits.written is not None:
+            return self._commits.written
+        if not self._commits.was_dropped:
+            raise SteveError(f"the outcome of job {verdict.job.uid} cannot be written: {self._place.failure}")
+        return verdict, None
+
+    def _tell(self) -> None:
+        while self._events.waiting:
+            self._registry.listeners.tell(self._events.waiting.popleft())
+
+    # -- the process ----------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        if self._place.commits():
+            self._beat()
+        else:
+            self._pauses.hear(self._place.call(self._statements.pauses.find_pauses))
+
+    def _beat(self) -> None:
+        """Say that this process lives, if others can see it."""
+        now = time.monotonic()
+        if self._beaten_at is None and not self._place.commits():
+            return
+        if self._beaten_at is not None and now < self._beaten_at + BEAT_EVERY:
+            return
+        is_first, self._beaten_at = self._beaten_at is None, now
+        beat, name = self._statements.processes.beat, self._process + MARK
+
+        def send(ours: Connection) -> Sequence[Process]:
+            look = beat(ours, self._id, name, LEASE, 0, beat=True, locked=False, most=PROCESSES_MOST)
+            self._pauses.hear(look.pauses)
+            return look.others
+
+        others = self._place.call(send)
+        if is_first:
+            for other in others:
+                if _is_dead(other):
+                    self._take_jobs(other)
+            self._place.within(self._tell)
+
+    def _take_jobs(self, process: Process) -> None:
+        rescue = self._statements.processes.rescue_jobs
+        reason = f"ProcessCrashed: process {process.name} died while it held the job"
+        most = self._settings.max_crashes
+        taken: list[UUID] = []
+
+        def take(ours: Connection) -> Sequence[tuple[Verdict, Settled]]:
+            return rescue(ours, process, True, reason, taken, max_crashes=most, notify=False)
+
+        while rescued := self._place.call(take):
+            for verdict, settled in rescued:
+                taken.append(verdict.job.uid)
+                self._commits.on_rescued(process.name, verdict, settled)
+        if taken:
+            logger.warning("process %s died: %d of its jobs are taken over", process.name, len(taken))
+
+    def _leave(self) -> None:
+        if self._beaten_at is not None:
+            with suppress(DatabaseFailure):
+                self._place.call(lambda ours: self._statements.processes.deregister_process(ours, self._id))
+
+
+def _is_dead(process: Process) -> bool:
+    """Whether this process was one of this machine, and is not there any more. Of a manager that was started the session must
+    be gone, too: a process of that number may have been on another machine of that name."""
+    name = process.name.removesuffix(MARK)
+    host, _, number = name.rpartition(":")
+    if host != process_name().rpartition(":")[0] or not number.isdecimal():
+        return False
+    if os.name == "nt" or (not process.lock_is_free and name == process.name):
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class BenchClaims(NamedTuple):
+    """Implements `ClaimsPort`."""
+
+    last_chance: LastChance
+    sizer: ClaimSizer
+
+
+class BenchWorker(Worker):
+    """Keeps the outcome of the last run."""
+
+    outcome: Outcome | None = None
+    wrap: Callable[[Handler], Handler]
+
+    def _run(self, job: Claimed, handler: Handler, begun: float) -> FinishedRun:
+        finished = super()._run(job, self.wrap(handler), begun)
+        self.outcome = finished[1]
+        return finished
+
+
+class Verdicts:
+    """Implements `VerdictPort`: the worker's verdict on one job, and the beginning of its run."""
+
+    def __init__(self) -> None:
+        self._begun: list[Event] = []
+        self._verdicts: list[Verdict] = []
+
+    def put(self, verdict: Verdict) -> None:
+        self._verdicts.append(verdict)
+
+    def announce(self, event: Event) -> None:
+        self._begun.append(event)
+
+    def take(self) -> tuple[list[Event], Verdict]:
+        begun, (verdict,) = self._begun, self._verdicts
+        self._begun, self._verdicts = [], []
+        return begun, verdict
+
+
+class Events:
+    """Implements `EventsPort`: listeners are told after the settlement."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Event] = deque()
+
+    def put(self, event: Event) -> None:
+        self.waiting.append(event)
+
+    def end(self) -> None:
+        pass
+
+    def is_full(self, seconds: float = 0.0) -> bool:
+        return False
+
+
+class NotedCommits(Commits):
+    """Keeps what became of the last verdict."""
+
+    written: tuple[Verdict, Settled | None] | None = None
+    was_dropped = False
+
+    def forget(self) -> None:
+        self.written, self.was_dropped = None, False
+
+    def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
+        self.written = verdict, settled
+        super().on_settled(verdict, settled)
+
+    def on_dropped(self) -> None:
+        self.was_dropped = True
+        super().on_dropped()
+
+
+class Timers:
+    """A thread that watches the timeouts, if there are any."""
+
+    def __init__(self) -> None:
+        self.deadlines = Deadlines(start=self._start)
+        self._thread: threading.Thread | None = None
+
+    def _start(self, run: Callable[[], None]) -> None:
+        self._thread = threading.Thread(target=run, name="steve-deadlines", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        self.deadlines.end()
+        if self._thread is not None:
+            self._thread.join()
+
+
+class NobodyStuck:
+    """Implements `StuckPort`. A handler that does not come back holds up its caller, and nothing runs in its place."""
+
+    def add(self, limit: Limit) -> None:
+        pass
+
+    def remove(self, limit: Limit) -> None:
+        pass
