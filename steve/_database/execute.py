@@ -144,6 +144,17 @@ def is_alone(connection: AnyConnection) -> bool:
     return connection.autocommit and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
 
 
+def is_open(connection: Connection) -> bool:
+    """Whether a transaction is open, be it one that has failed."""
+    status = psycopg.pq.TransactionStatus
+    return connection.info.transaction_status in (status.INTRANS, status.INERROR)
+
+
+def has_failed(connection: Connection) -> bool:
+    """Whether the transaction has failed, and can only be rolled back."""
+    return connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR
+
+
 @lru_cache(maxsize=1_000)
 def _numbered(statement: str) -> tuple[bytes, list[str]]:
     """The statement with $1, $2 and so on in place of %(name)s and %s, and the names in that order.

@@ -3,34 +3,27 @@
 It is an engine without threads: the claims, the worker, the settler and the listeners are those of wiring.py, in one loop. What
 they would hand on through queues goes from one to the next here.
 
-Where statements are committed, other processes see the jobs that run here. So the drain has a row in `process`, without the
-lock of a session, and with a lease that is longer than a test. Then it also takes over the jobs of processes of this machine
-that have died: nobody would rescue them while no manager is started.
+Where statements are committed, other processes see the jobs that run here: see process.py.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
-from uuid import UUID
 
-from steve._database.failures import Connection, DatabaseFailure
 from steve._database.statements.callers import CallersStatements
 from steve._engine.bench.place import Place
+from steve._engine.bench.process import DrainProcess
 from steve._engine.claim.database import DatabaseClaims
 from steve._engine.claim.neighbours import LastChance
 from steve._engine.claim.pauses import Pauses
 from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.events.event import Event
 from steve._engine.figures.figures import Figures
-from steve._engine.liveness.presence import process_name
 from steve._engine.records.recorder import Recorder
 from steve._engine.records.records import Records
 from steve._engine.registry import Registry
@@ -48,19 +41,13 @@ from steve._engine.work.running import AllRunning, RunningJobs
 from steve._engine.work.setup import Setups
 from steve._engine.work.worker import FinishedRun, Worker
 from steve._model import json as _json
+from steve._model.claim import Demand
 from steve._model.claimed import Claimed, Settled
 from steve._model.outcome import Completing, NotBegun, Outcome, Overdue, Raised, Verdict, is_overdue, judge
-from steve._model.process import ID_BITS, Process
 from steve._model.settings import Settings
-from steve._runtime.log import logger
 from steve.errors import SteveError
 from steve.job import Job, Status
 
-MARK = " (drain)"
-"""What the name of a drain's process ends in."""
-LEASE = 3_600.0
-BEAT_EVERY = 30.0
-PROCESSES_MOST = 1_000
 PATIENCE = 10.0
 """For how many seconds an outcome is tried again that the database does not take, because somebody has locked the row, say."""
 
@@ -101,17 +88,18 @@ class Drain:
         self._registry = registry
         self._settings = settings
         self._chosen = chosen
-        self._id = secrets.randbits(ID_BITS)
-        self._beaten_at: float | None = None
         self._tuning = tuning
-        process = process_name()
-
         self._pauses = Pauses()
+        self._process = DrainProcess(
+            place=place, statements=statements.processes, pauses=self._pauses, max_crashes=settings.max_crashes
+        )
+        process = self._process.name
+
         self._sizer = ClaimSizer(handlers=registry.handlers, workers=1, tuning=tuning, pauses=self._pauses)
         self._claims = DatabaseClaims(
             statements=statements.claims,
             connection=place,
-            process_id=self._id,
+            process_id=self._process.id,
             settings=settings,
             pauses=self._pauses,
         )
@@ -152,7 +140,6 @@ class Drain:
             write_before=recorder.write_ended,
         )
         self._events = Events()
-        self._process = process
         self._commits = NotedCommits(
             process=process,
             expect=lambda queue, seconds: None,
@@ -166,7 +153,8 @@ class Drain:
         """Yields what became of each job, until none is due. Stops after `most` jobs; then the next one is yielded as one that
         was not begun. Raises DatabaseFailure and, if an outcome cannot be written, SteveError."""
         try:
-            self._prepare()
+            if not self._place.commits():  # otherwise the heartbeat brings them
+                self._pauses.hear(self._place.call(self._statements.pauses.find_pauses))
             done = 0
             while (job := self._next()) is not None:
                 yield self._drain(job, may_begin=done < most)
@@ -175,21 +163,24 @@ class Drain:
                 done += 1
         finally:
             self._timers.end()
-            self._leave()
+            self._process.leave()
 
     # -- claiming -------------------------------------------------------------------------------------------------------
 
     def _next(self) -> Claimed | None:
-        self._beat()
+        self._process.beat(self._commits, self._tell)
         while (job := self._claim()) is None:
             if not self._chosen.scheduled or not self._move_horizon():
                 return None
         return job
 
-    def _claim(self) -> Claimed | None:
+    def _demand(self) -> Demand:
+        types = self._chosen.types
         demand = self._sizer.demand(idle=1, buffered=0, watermarks=None)._replace(n=1, crashed=0)
-        if self._chosen.types is not None:
-            demand = demand._replace(mosts=dict.fromkeys(self._chosen.types, 1), any_type=False)
+        return demand if types is None else demand._replace(mosts=dict.fromkeys(types, 1), any_type=False)
+
+    def _claim(self) -> Claimed | None:
+        demand = self._demand()
         reply = self._claims.claim(demand)
         if not reply.jobs:  # those that crashed are claimed apart
             reply = self._claims.claim(demand._replace(n=0, crashed=1))
@@ -199,9 +190,7 @@ class Drain:
 
     def _move_horizon(self) -> bool:
         """Have the next job be due. Returns False if there is none."""
-        demand = self._sizer.demand(idle=1, buffered=0, watermarks=None)
-        if self._chosen.types is not None:
-            demand = demand._replace(mosts=dict.fromkeys(self._chosen.types, 1), any_type=False)
+        demand = self._demand()
         heads = self._place.call(lambda ours: self._statements.claims.find_heads(ours, demand))
         next_at = min((run_at for run_at, _ in heads.values()), default=None)
         horizon = self._statements.horizon
@@ -224,7 +213,7 @@ class Drain:
         self._place.within(self._tell)
         if settled is None:
             return Drained(job.job(_json.decode_or_text, Status.RUNNING), verdict, self._worker.outcome, False)
-        made = Event(job, self._process, verdict, settled).make_job()
+        made = Event(job, self._process.name, verdict, settled).make_job()
         return Drained(made, verdict, self._worker.outcome, True)
 
     def _settle(self, begun: Sequence[Event], verdict: Verdict) -> tuple[Verdict, Settled | None]:
@@ -246,75 +235,6 @@ class Drain:
     def _tell(self) -> None:
         while self._events.waiting:
             self._registry.listeners.tell(self._events.waiting.popleft())
-
-    # -- the process ----------------------------------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        if self._place.commits():
-            self._beat()
-        else:
-            self._pauses.hear(self._place.call(self._statements.pauses.find_pauses))
-
-    def _beat(self) -> None:
-        """Say that this process lives, if others can see it."""
-        now = time.monotonic()
-        if self._beaten_at is None and not self._place.commits():
-            return
-        if self._beaten_at is not None and now < self._beaten_at + BEAT_EVERY:
-            return
-        is_first, self._beaten_at = self._beaten_at is None, now
-        beat, name = self._statements.processes.beat, self._process + MARK
-
-        def send(ours: Connection) -> Sequence[Process]:
-            look = beat(ours, self._id, name, LEASE, 0, beat=True, locked=False, most=PROCESSES_MOST)
-            self._pauses.hear(look.pauses)
-            return look.others
-
-        others = self._place.call(send)
-        if is_first:
-            for other in others:
-                if _is_dead(other):
-                    self._take_jobs(other)
-            self._place.within(self._tell)
-
-    def _take_jobs(self, process: Process) -> None:
-        rescue = self._statements.processes.rescue_jobs
-        reason = f"ProcessCrashed: process {process.name} died while it held the job"
-        most = self._settings.max_crashes
-        taken: list[UUID] = []
-
-        def take(ours: Connection) -> Sequence[tuple[Verdict, Settled]]:
-            return rescue(ours, process, True, reason, taken, max_crashes=most, notify=False)
-
-        while rescued := self._place.call(take):
-            for verdict, settled in rescued:
-                taken.append(verdict.job.uid)
-                self._commits.on_rescued(process.name, verdict, settled)
-        if taken:
-            logger.warning("process %s died: %d of its jobs are taken over", process.name, len(taken))
-
-    def _leave(self) -> None:
-        if self._beaten_at is not None:
-            with suppress(DatabaseFailure):
-                self._place.call(lambda ours: self._statements.processes.deregister_process(ours, self._id))
-
-
-def _is_dead(process: Process) -> bool:
-    """Whether this process was one of this machine, and is not there any more. Of a manager that was started the session must
-    be gone, too: a process of that number may have been on another machine of that name."""
-    name = process.name.removesuffix(MARK)
-    host, _, number = name.rpartition(":")
-    if host != process_name().rpartition(":")[0] or not number.isdecimal():
-        return False
-    if os.name == "nt" or (not process.lock_is_free and name == process.name):
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 class BenchClaims(NamedTuple):

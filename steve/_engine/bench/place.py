@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from psycopg.pq import TransactionStatus
-
 from steve._database.caller import Caller, caller_of, djangos_wrapper, psycopg_connection, raise_to_caller
 from steve._database.connections import Connections
-from steve._database.execute import atomic, is_alone, savepoint
+from steve._database.execute import atomic, has_failed, is_alone, is_open, savepoint
 from steve._database.failures import Connection, DatabaseFailure, translated
 from steve._engine.work.handlers import Handler
 from steve._runtime.log import logger
@@ -112,7 +110,7 @@ class CallersPlace:
     @contextmanager
     def transaction(self, *, at_once: int) -> Iterator[Connection]:
         theirs = self._connection()
-        if not theirs.autocommit and theirs.info.transaction_status == TransactionStatus.IDLE:
+        if not theirs.autocommit and not is_open(theirs):
             with translated(theirs), atomic(theirs):
                 pass  # begins the caller's transaction, which psycopg would otherwise commit below
         with theirs.transaction():
@@ -135,11 +133,10 @@ class CallersPlace:
         try:
             return call()
         finally:
-            status = theirs.info.transaction_status
-            if status == TransactionStatus.INERROR:
+            if has_failed(theirs):
                 _warn_of_rollback()
                 theirs.execute("rollback to savepoint steve_run")
-            if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            if is_open(theirs):
                 theirs.execute("release savepoint steve_run")
 
     def handler(self, handler: Handler) -> Handler:
@@ -168,7 +165,7 @@ class DjangosPlace(CallersPlace):
         try:
             return call()
         finally:
-            if wrapper.needs_rollback or self._connection().info.transaction_status == TransactionStatus.INERROR:
+            if wrapper.needs_rollback or has_failed(self._connection()):
                 _warn_of_rollback()
                 wrapper.set_rollback(False)  # before the rollback, which Django would refuse
                 wrapper.savepoint_rollback(name)
