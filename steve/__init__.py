@@ -20,7 +20,7 @@ A folder imports only from folders named before it in this list, except that _en
 
 migrations.py has the migrations as SQL, for other tools. cli.py, demo/, embedded.py (a throw-away PostgreSQL) and contrib/
 (packages for frameworks) use steve as any other program would. So does testing/, for the tests of such programs. It has one
-entry into the engine, `_engine/bench/`, through the manager.
+entry into the engine, `_engine/inline/`, through the manager.
 """
 
 from steve._database.grants import grants

@@ -24,13 +24,13 @@ from steve._cron import Cron
 from steve._database.caller import bound
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
-from steve._engine.bench.bench import Bench
 from steve._engine.events.health_listeners import HealthListener
 from steve._engine.events.latency_listeners import LatencyListener
 from steve._engine.events.listeners import Listener
 from steve._engine.events.stuck_listeners import StuckListener
 from steve._engine.for_callers import ForCallers
 from steve._engine.health import with_problems
+from steve._engine.inline.inline import Inline
 from steve._engine.registry import Registry
 from steve._engine.runner import Runner
 from steve._engine.scaling import Scaling
@@ -157,7 +157,7 @@ class JobManager:
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
         self._scaling = Scaling(runner=self._runner, settings=settings)
         # For `steve.testing` alone, which runs jobs on the calling thread.
-        self._bench = Bench(
+        self._inline = Inline(
             settings=settings,
             registry=self._registry,
             connections=connections,

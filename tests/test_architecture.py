@@ -151,10 +151,10 @@ def sizes(node: ast.ClassDef) -> tuple[int, int, int]:
 
 
 def test_only_the_manager_knows_what_runs_jobs_for_tests() -> None:
-    """`steve._engine.bench` is the one entry of `steve.testing` into the engine, through the manager's attribute `_bench`."""
-    users = {name_of(file) for file in FILES for name in imports_of(file) if name.startswith("steve._engine.bench")}
-    assert {name for name in users if not name.startswith("_engine.bench")} == {"manager"}
-    reached = {name_of(file) for file in FILES if "._bench" in file.read_text()}
+    """`steve._engine.inline` is the one entry of `steve.testing` into the engine, through the manager's attribute `_inline`."""
+    users = {name_of(file) for file in FILES for name in imports_of(file) if name.startswith("steve._engine.inline")}
+    assert {name for name in users if not name.startswith("_engine.inline")} == {"manager"}
+    reached = {name_of(file) for file in FILES if "._inline" in file.read_text()}
     assert {part_of(name) for name in reached} == {"manager", "testing"}
 
 

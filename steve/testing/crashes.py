@@ -37,7 +37,7 @@ def crash_point(manager: JobManager, point: CrashPoint, types: str | Iterable[st
         finally:
             die()
 
-    with manager._bench.around_all(crash, names("types", types)):
+    with manager._inline.around_all(crash, names("types", types)):
         yield
 
 

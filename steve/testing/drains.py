@@ -94,7 +94,7 @@ def drain(
         raise ValueError(f"max_jobs must be 1 or more, not {max_jobs}")
     _check_no_handler_runs()
     ran: list[Ran] = []
-    drained = manager._bench.drain(
+    drained = manager._inline.drain(
         connection=connection_for(manager, connection),
         queues=names("queues", queues),
         types=names("types", types),
@@ -134,7 +134,7 @@ def clear(manager: JobManager, connection: object = DEFAULT) -> None:
 
     `connection`: as for `drain`. Raises TypeError, SchemaError and Unavailable, or the errors of the driver.
     """
-    manager._bench.empty(connection_for(manager, connection))
+    manager._inline.empty(connection_for(manager, connection))
 
 
 def names(what: str, given: str | Iterable[str] | None) -> list[str] | None:

@@ -33,4 +33,4 @@ def perform(
     if not 1 <= attempt <= 10_000:
         raise ValueError(f"attempt must be 1 to 10,000, not {attempt}")
     new = NewJob(type, payload, max_attempts=max_attempts, tags=tags, metadata=metadata)
-    return manager._bench.perform(new, attempt)
+    return manager._inline.perform(new, attempt)

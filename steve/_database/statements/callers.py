@@ -61,7 +61,7 @@ def _in_time(text: str) -> str:
     return text.replace(f"least(run_at, {NOW})", "run_at").replace(NOW, HERE)
 
 
-class BenchStatements:
+class CleanupStatements:
     def __init__(self, script: Script) -> None:
         self._script = script
 
@@ -77,7 +77,7 @@ class CallersStatements(NamedTuple):
     records: RecordStatements
     pauses: PauseStatements
     processes: ProcessStatements
-    bench: BenchStatements
+    cleanup: CleanupStatements
     horizon: Horizon
 
 
@@ -90,6 +90,6 @@ def callers_statements(settings: Settings) -> CallersStatements:
         records=RecordStatements(script),
         pauses=PauseStatements(script),
         processes=ProcessStatements(script),
-        bench=BenchStatements(script),
+        cleanup=CleanupStatements(script),
         horizon=script.horizon,
     )

@@ -155,7 +155,7 @@ def _call(
 
 
 _OURS = frozenset({
-    __name__, "steve._engine.work.window", "steve._engine.bench.place", "steve._engine.bench.alone", "steve._runtime.hooks",
+    __name__, "steve._engine.work.window", "steve._engine.inline.place", "steve._engine.inline.alone", "steve._runtime.hooks",
     "steve._runtime.guard", "steve.tasks", "contextlib",
 })  # fmt: skip
 """The modules whose frames lie between the worker and the handler or a hook, besides those of steve.contrib: a traceback begins

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from steve._database.statements.jobs import Insert
-from steve._engine.bench.drain import NobodyStuck, Timers
+from steve._engine.inline.drain import NobodyStuck, Timers
 from steve._engine.registry import Registry
 from steve._engine.work.limit import Limits
 from steve._engine.work.run import run

@@ -16,14 +16,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from steve._database.statements.callers import CallersStatements
-from steve._engine.bench.place import Place
-from steve._engine.bench.process import DrainProcess
 from steve._engine.claim.database import DatabaseClaims
 from steve._engine.claim.neighbours import LastChance
 from steve._engine.claim.pauses import Pauses
 from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.events.event import Event
 from steve._engine.figures.figures import Figures
+from steve._engine.inline.place import Place
+from steve._engine.inline.process import DrainProcess
 from steve._engine.records.recorder import Recorder
 from steve._engine.records.records import Records
 from steve._engine.registry import Registry
@@ -120,10 +120,10 @@ class Drain:
         everywhere.pools = (running,)
         limits = Limits(handlers=registry.handlers, settings=settings, deadlines=self._timers.deadlines, stuck=NobodyStuck())
         self._verdicts = Verdicts()
-        self._worker = BenchWorker(
+        self._worker = InlineWorker(
             process=process,
             registry=registry,
-            claimer=BenchClaims(LastChance(clock=time.monotonic), self._sizer),
+            claimer=InlineClaims(LastChance(clock=time.monotonic), self._sizer),
             queue=self._verdicts,
             running=running,
             setups=Setups(registry=registry, limits=limits, records=records, settings=settings),
@@ -237,14 +237,14 @@ class Drain:
             self._registry.listeners.tell(self._events.waiting.popleft())
 
 
-class BenchClaims(NamedTuple):
+class InlineClaims(NamedTuple):
     """Implements `ClaimsPort`."""
 
     last_chance: LastChance
     sizer: ClaimSizer
 
 
-class BenchWorker(Worker):
+class InlineWorker(Worker):
     """Keeps the outcome of the last run."""
 
     outcome: Outcome | None = None

@@ -1,4 +1,4 @@
-"""What `steve.testing` asks of a manager. It is the manager's attribute `_bench`, and no part of the public interface."""
+"""What `steve.testing` asks of a manager. It is the manager's attribute `_inline`, and no part of the public interface."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from steve._database.connections import Connections
 from steve._database.failures import DatabaseFailure
 from steve._database.statements.callers import callers_statements
 from steve._database.statements.jobs import Insert
-from steve._engine.bench import alone
-from steve._engine.bench.drain import Chosen, Drain, Drained
-from steve._engine.bench.place import ConnectionLost, OwnPlace, Place, place_of
+from steve._engine.inline import alone
+from steve._engine.inline.drain import Chosen, Drain, Drained
+from steve._engine.inline.place import ConnectionLost, OwnPlace, Place, place_of
 from steve._engine.registry import Registry
 from steve._model.settings import Settings
 from steve._runtime import fork
@@ -21,7 +21,7 @@ from steve.errors import SteveError
 from steve.job import NewJob
 
 
-class Bench:
+class Inline:
     def __init__(
         self,
         *,
@@ -73,7 +73,7 @@ class Bench:
     def empty(self, connection: object) -> None:
         """Delete all jobs and what is kept beside them. Raises as `drain` does."""
         fork.notice_fork()
-        statements = callers_statements(self._settings).bench
+        statements = callers_statements(self._settings).cleanup
         place = self._place(connection)
         with _errors(place):
             place.call(statements.empty_tables)

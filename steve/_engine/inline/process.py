@@ -16,8 +16,8 @@ from uuid import UUID
 
 from steve._database.failures import Connection, DatabaseFailure
 from steve._database.statements.processes import ProcessStatements
-from steve._engine.bench.place import Place
 from steve._engine.claim.pauses import Pauses
+from steve._engine.inline.place import Place
 from steve._engine.liveness.presence import process_name
 from steve._engine.settle.commits import Commits
 from steve._model.claimed import Settled
