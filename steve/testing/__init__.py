@@ -9,8 +9,8 @@
 
 django.py has a mixin for Django's test cases, and plugin.py is the plugin for pytest. Neither is imported from here.
 
-The functions of this package use public names of steve, and one entry that is there for them alone: the attribute `_inline` of a
-manager (steve/_engine/inline/).
+The functions of this package use public names of steve, and one entry that is there for them alone: the attribute `_inline` of
+a manager (steve/_engine/inline/).
 """
 
 from steve.testing.crashes import CrashPoint, crash_point
