@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
+import django
 import psycopg
 import psycopg2
 import sqlalchemy
@@ -63,6 +64,7 @@ def hold_psycopg2(database_url: str, given: Callable[[Any], Any] = lambda connec
 def django_connections(database_url: str, **options: Any) -> Any:
     if not settings.configured:
         settings.configure(USE_TZ=True, DEBUG=False)
+        django.setup()
     parts = conninfo_to_dict(database_url)
     return ConnectionHandler({
         "default": {

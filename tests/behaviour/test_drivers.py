@@ -112,7 +112,7 @@ def test_jobs_are_changed_in_the_transaction(manager: JobManager, held: Held) ->
     assert manager.reschedule(job, run_at=at, connection=theirs).run_at == at  # type: ignore[union-attr]
     assert manager.set_priority(job, 9, connection=theirs).priority == 9  # type: ignore[union-attr]
     cancelled = manager.cancel(late, "wegen Ä", connection=theirs)
-    assert (cancelled.status, cancelled.error) == ("cancelled", "wegen Ä")  # type: ignore[union-attr]
+    assert (cancelled.status, cancelled.error) == ("cancelled", "Cancelled: wegen Ä")  # type: ignore[union-attr]
     manager.cancel(gone, connection=theirs)
     assert manager.delete(gone, connection=theirs).uid == gone.uid  # type: ignore[union-attr]
     assert manager.find(gone, connection=theirs) is None
