@@ -396,8 +396,15 @@ def test_rows_of_processes_that_do_not_wait_any_more_are_deleted(
     waiter: JobManager, worker: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
     conn.execute(f"insert into {schema}.waiter select n, now() - interval '2 minutes' from generate_series(1, 30) as n")
-    waiter.wait(waiter.create("a"), SOON)
+    waiter.future(waiter.create("a", delay=3600))
     until(lambda: conn.execute(f"select count(*) from {schema}.waiter").fetchone() == (1,))
+
+
+def test_a_wait_for_a_job_that_has_ended_announces_nothing(waiter: JobManager, conn: psycopg.Connection, schema: str) -> None:
+    job = waiter.create("a", delay=3600)
+    waiter.cancel(job)
+    assert waiter.wait(job, SOON).status is Status.CANCELLED
+    assert announced(conn, schema) == 0
 
 
 # -- the end of a manager -----------------------------------------------------------------------------------------------
