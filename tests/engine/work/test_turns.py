@@ -238,10 +238,11 @@ def test_turns_that_cannot_be_submitted_again_end_their_chains() -> None:
 def test_turns_that_cannot_be_given_count_no_chain_as_at_work() -> None:
     harness = TurnsHarness(workers=3)
     harness.threads.is_exiting = True
-    harness.turns.give(3)
-    assert harness.turns.at_work() == 0
+    harness.turns.give(2)
+    assert harness.turns.at_work() == 1, "the first chain has its turn since the beginning"
     assert harness.engine.is_asked_to_stop.is_set()
-    assert harness.engine.ends == 1
+    harness.threads.run_all()
+    assert (harness.turns.at_work(), harness.engine.ends) == (0, 1)
 
 
 # -- slots ----------------------------------------------------------------------------------------------------------------
@@ -394,6 +395,7 @@ def test_a_turn_that_a_slot_cannot_take_does_not_count() -> None:
     slot.run_all()
     slot.is_exiting = True
     harness.turns.give(5)
-    harness.threads.run_all()
-    assert harness.turns.at_work() == -1, "only the stuck one is left, which has no turn here"
+    assert harness.turns.at_work() == 0
     assert harness.engine.is_asked_to_stop.is_set()
+    harness.threads.run_all()
+    assert harness.engine.ends == 1
