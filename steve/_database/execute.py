@@ -137,6 +137,16 @@ def savepoint(connection: AnyConnection) -> Iterator[None]:
         yield
 
 
+def is_in_transaction(connection: Connection) -> bool:
+    """Whether a transaction is open, be it that PostgreSQL takes nothing more from it."""
+    return connection.info.transaction_status in (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR)
+
+
+def is_broken(connection: Connection) -> bool:
+    """Whether a statement of the open transaction has failed, so that PostgreSQL takes nothing more from it."""
+    return connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR
+
+
 def is_alone(connection: AnyConnection) -> bool:
     """Whether the next statement is a transaction of its own."""
     if isinstance(connection, Caller):

@@ -140,7 +140,12 @@ def _wanted(
     unique: str | None,
     run_at: datetime | None,
 ) -> str:
-    said = {"payload": payload and dict(payload), "queue": queue, "priority": priority, "tags": tags and dict(tags)}
+    said: dict[str, object] = {
+        "payload": payload and dict(payload),
+        "queue": queue,
+        "priority": priority,
+        "tags": tags and dict(tags),
+    }
     said |= {"unique": unique, "run_at": run_at and run_at.isoformat()}
     parts = [] if type is None else [repr(type)]
     parts += [f"{name}={value!r}" for name, value in said.items() if value is not None]

@@ -230,8 +230,9 @@ def test_a_command_on_a_page_exists(command: str) -> None:
                 check_pip(requirements)
             case ["python3", "-m", "venv", _]:
                 assert importlib.util.find_spec("venv")
-            case ["python", "-m", "pytest", "tests"]:
+            case ["python", "-m", "pytest", *settings, "tests"]:
                 assert has_file("tests/conftest.py")
+                assert all(is_application(one.partition("=")[2]) for one in settings if one != "-o")
             case ["python", "manage.py", name]:
                 assert has_file(f"management/commands/{name}.py")
             case ["python" | ".venv/bin/python", file]:

@@ -2,35 +2,26 @@
 
 It is an engine without threads: the claims, the worker, the settler and the listeners are those of wiring.py, in one loop. What
 they would hand on through queues goes from one to the next here.
-
-Where statements are committed, other processes see the jobs that run here. So the drain has a row in `process`, without the
-lock of a session, and with a lease that is longer than a test. Then it also takes over the jobs of processes of this machine
-that have died: nobody would rescue them while no manager is started.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
-from uuid import UUID
+from typing import Any, NamedTuple
 
-from steve._database.failures import Connection, DatabaseFailure
 from steve._database.statements.callers import CallersStatements
 from steve._engine.bench.place import Place
+from steve._engine.bench.process import BenchProcess
 from steve._engine.claim.database import DatabaseClaims
 from steve._engine.claim.neighbours import LastChance
 from steve._engine.claim.pauses import Pauses
 from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.events.event import Event
 from steve._engine.figures.figures import Figures
-from steve._engine.liveness.presence import process_name
 from steve._engine.records.recorder import Recorder
 from steve._engine.records.records import Records
 from steve._engine.registry import Registry
@@ -50,17 +41,10 @@ from steve._engine.work.worker import FinishedRun, Worker
 from steve._model import json as _json
 from steve._model.claimed import Claimed, Settled
 from steve._model.outcome import Completing, NotBegun, Outcome, Overdue, Raised, Verdict, is_overdue, judge
-from steve._model.process import ID_BITS, Process
 from steve._model.settings import Settings
-from steve._runtime.log import logger
 from steve.errors import SteveError
 from steve.job import Job, Status
 
-MARK = " (drain)"
-"""What the name of a drain's process ends in."""
-LEASE = 3_600.0
-BEAT_EVERY = 30.0
-PROCESSES_MOST = 1_000
 PATIENCE = 10.0
 """For how many seconds an outcome is tried again that the database does not take, because somebody has locked the row, say."""
 
@@ -82,13 +66,17 @@ class Drained(NamedTuple):
     verdict: Verdict
     outcome: Outcome | None
     """None: the job has not begun."""
+    raised: BaseException | None
+    """What the handler raised."""
     is_written: bool
     """False: the job was not held any more, so its outcome was dropped."""
 
     def error(self) -> BaseException | None:
-        """What the handler raised, if it can be printed."""
+        """What made the attempt fail: what the handler raised, or a hook in its place."""
         outcome = self.outcome.otherwise if isinstance(self.outcome, Completing) else self.outcome
-        return outcome.error if isinstance(outcome, Raised) else None
+        if not isinstance(outcome, Raised):
+            return None
+        return self.raised if outcome.error is None else outcome.error
 
 
 class Drain:
@@ -99,21 +87,22 @@ class Drain:
         self._place = place
         self._statements = statements
         self._registry = registry
-        self._settings = settings
         self._chosen = chosen
-        self._id = secrets.randbits(ID_BITS)
-        self._beaten_at: float | None = None
         self._tuning = tuning
-        process = process_name()
+        self._events = Events()
+        pauses = Pauses()
+        self._process = BenchProcess(
+            place=place, statements=statements, settings=settings, pauses=pauses, on_rescued=self._on_rescued
+        )
+        process = self._process.name
 
-        self._pauses = Pauses()
-        self._sizer = ClaimSizer(handlers=registry.handlers, workers=1, tuning=tuning, pauses=self._pauses)
+        self._sizer = ClaimSizer(handlers=registry.handlers, workers=1, tuning=tuning, pauses=pauses)
         self._claims = DatabaseClaims(
             statements=statements.claims,
             connection=place,
-            process_id=self._id,
+            process_id=self._process.id,
             settings=settings,
-            pauses=self._pauses,
+            pauses=pauses,
         )
 
         self._timers = Timers()
@@ -126,7 +115,7 @@ class Drain:
             max_result_bytes=settings.max_result_bytes,
             workers=lambda: 1,
         )
-        everywhere = AllRunning(deadlines=self._timers.deadlines, completions=completions, records=records, pauses=self._pauses)
+        everywhere = AllRunning(deadlines=self._timers.deadlines, completions=completions, records=records, pauses=pauses)
         running = RunningJobs(workers=1, everywhere=everywhere)
         everywhere.pools = (running,)
         limits = Limits(handlers=registry.handlers, settings=settings, deadlines=self._timers.deadlines, stuck=NobodyStuck())
@@ -150,8 +139,6 @@ class Drain:
             awaited=Awaited(),
             write_before=recorder.write_ended,
         )
-        self._events = Events()
-        self._process = process
         self._commits = NotedCommits(
             process=process,
             expect=lambda queue, seconds: None,
@@ -165,7 +152,8 @@ class Drain:
         """Yields what became of each job, until none is due. Stops after `most` jobs; then the next one is yielded as one that
         was not begun. Raises DatabaseFailure and, if an outcome cannot be written, SteveError."""
         try:
-            self._prepare()
+            self._process.enter()
+            self._place.within(self._tell)  # of jobs that were taken over
             done = 0
             while (job := self._next()) is not None:
                 yield self._drain(job, may_begin=done < most)
@@ -174,12 +162,12 @@ class Drain:
                 done += 1
         finally:
             self._timers.end()
-            self._leave()
+            self._process.leave()
 
     # -- claiming -------------------------------------------------------------------------------------------------------
 
     def _next(self) -> Claimed | None:
-        self._beat()
+        self._process.beat()
         while (job := self._claim()) is None:
             if not self._chosen.scheduled or not self._move_horizon():
                 return None
@@ -212,7 +200,7 @@ class Drain:
     # -- one job --------------------------------------------------------------------------------------------------------
 
     def _drain(self, job: Claimed, *, may_begin: bool) -> Drained:
-        self._worker.outcome = None
+        self._worker.outcome = self._worker.raised = None
         if not may_begin:
             self._verdicts.put(judge(job, NotBegun(), None))
         elif is_overdue(job, 0.0):
@@ -222,9 +210,11 @@ class Drain:
         verdict, settled = self._settle(*self._verdicts.take())
         self._place.within(self._tell)
         if settled is None:
-            return Drained(job.job(_json.decode_or_text, Status.RUNNING), verdict, self._worker.outcome, False)
-        made = Event(job, self._process, verdict, settled).make_job()
-        return Drained(made, verdict, self._worker.outcome, True)
+            return Drained(
+                job.job(_json.decode_or_text, Status.RUNNING), verdict, self._worker.outcome, self._worker.raised, False
+            )
+        made = Event(job, self._process.name, verdict, settled).make_job()
+        return Drained(made, verdict, self._worker.outcome, self._worker.raised, True)
 
     def _settle(self, begun: Sequence[Event], verdict: Verdict) -> tuple[Verdict, Settled | None]:
         queue = SettleQueue(tuning=self._tuning)
@@ -242,78 +232,12 @@ class Drain:
             raise SteveError(f"the outcome of job {verdict.job.uid} cannot be written: {self._place.failure}")
         return verdict, None
 
+    def _on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
+        self._commits.on_rescued(process, verdict, settled)
+
     def _tell(self) -> None:
         while self._events.waiting:
             self._registry.listeners.tell(self._events.waiting.popleft())
-
-    # -- the process ----------------------------------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        if self._place.commits():
-            self._beat()
-        else:
-            self._pauses.hear(self._place.call(self._statements.pauses.find_pauses))
-
-    def _beat(self) -> None:
-        """Say that this process lives, if others can see it."""
-        now = time.monotonic()
-        if self._beaten_at is None and not self._place.commits():
-            return
-        if self._beaten_at is not None and now < self._beaten_at + BEAT_EVERY:
-            return
-        is_first, self._beaten_at = self._beaten_at is None, now
-        beat, name = self._statements.processes.beat, self._process + MARK
-
-        def send(ours: Connection) -> Sequence[Process]:
-            look = beat(ours, self._id, name, LEASE, 0, beat=True, locked=False, most=PROCESSES_MOST)
-            self._pauses.hear(look.pauses)
-            return look.others
-
-        others = self._place.call(send)
-        if is_first:
-            for other in others:
-                if _is_dead(other):
-                    self._take_jobs(other)
-            self._place.within(self._tell)
-
-    def _take_jobs(self, process: Process) -> None:
-        rescue = self._statements.processes.rescue_jobs
-        reason = f"ProcessCrashed: process {process.name} died while it held the job"
-        most = self._settings.max_crashes
-        taken: list[UUID] = []
-
-        def take(ours: Connection) -> Sequence[tuple[Verdict, Settled]]:
-            return rescue(ours, process, True, reason, taken, max_crashes=most, notify=False)
-
-        while rescued := self._place.call(take):
-            for verdict, settled in rescued:
-                taken.append(verdict.job.uid)
-                self._commits.on_rescued(process.name, verdict, settled)
-        if taken:
-            logger.warning("process %s died: %d of its jobs are taken over", process.name, len(taken))
-
-    def _leave(self) -> None:
-        if self._beaten_at is not None:
-            with suppress(DatabaseFailure):
-                self._place.call(lambda ours: self._statements.processes.deregister_process(ours, self._id))
-
-
-def _is_dead(process: Process) -> bool:
-    """Whether this process was one of this machine, and is not there any more. Of a manager that was started the session must
-    be gone, too: a process of that number may have been on another machine of that name."""
-    name = process.name.removesuffix(MARK)
-    host, _, number = name.rpartition(":")
-    if host != process_name().rpartition(":")[0] or not number.isdecimal():
-        return False
-    if os.name == "nt" or (not process.lock_is_free and name == process.name):
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 class BenchClaims(NamedTuple):
@@ -324,13 +248,23 @@ class BenchClaims(NamedTuple):
 
 
 class BenchWorker(Worker):
-    """Keeps the outcome of the last run."""
+    """Keeps the outcome of the last run, and what its handler raised."""
 
     outcome: Outcome | None = None
+    raised: BaseException | None = None
     wrap: Callable[[Handler], Handler]
 
     def _run(self, job: Claimed, handler: Handler, begun: float) -> FinishedRun:
-        finished = super()._run(job, self.wrap(handler), begun)
+        call = self.wrap(handler)
+
+        def noted(job: Job) -> Any:
+            try:
+                return call(job)
+            except BaseException as error:
+                self.raised = error
+                raise
+
+        finished = super()._run(job, noted, begun)
         self.outcome = finished[1]
         return finished
 

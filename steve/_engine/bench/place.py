@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from psycopg.pq import TransactionStatus
-
 from steve._database.caller import Caller, caller_of, djangos_wrapper, psycopg_connection, raise_to_caller
 from steve._database.connections import Connections
-from steve._database.execute import atomic, is_alone, savepoint
+from steve._database.execute import atomic, is_alone, is_broken, is_in_transaction, savepoint
 from steve._database.failures import Connection, DatabaseFailure, translated
 from steve._engine.work.handlers import Handler
 from steve._runtime.log import logger
@@ -112,7 +110,7 @@ class CallersPlace:
     @contextmanager
     def transaction(self, *, at_once: int) -> Iterator[Connection]:
         theirs = self._connection()
-        if not theirs.autocommit and theirs.info.transaction_status == TransactionStatus.IDLE:
+        if not is_alone(theirs) and not is_in_transaction(theirs):
             with translated(theirs), atomic(theirs):
                 pass  # begins the caller's transaction, which psycopg would otherwise commit below
         with theirs.transaction():
@@ -131,16 +129,15 @@ class CallersPlace:
         theirs = self._connection()
         if is_alone(theirs):
             return call()
-        theirs.execute("savepoint steve_run")
+        theirs.execute("savepoint steve_run", prepare=False)
         try:
             return call()
         finally:
-            status = theirs.info.transaction_status
-            if status == TransactionStatus.INERROR:
+            if is_broken(theirs):
                 _warn_of_rollback()
-                theirs.execute("rollback to savepoint steve_run")
-            if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
-                theirs.execute("release savepoint steve_run")
+                theirs.execute("rollback to savepoint steve_run", prepare=False)
+            if is_in_transaction(theirs):
+                theirs.execute("release savepoint steve_run", prepare=False)
 
     def handler(self, handler: Handler) -> Handler:
         return handler
@@ -168,7 +165,7 @@ class DjangosPlace(CallersPlace):
         try:
             return call()
         finally:
-            if wrapper.needs_rollback or self._connection().info.transaction_status == TransactionStatus.INERROR:
+            if wrapper.needs_rollback or is_broken(self._connection()):
                 _warn_of_rollback()
                 wrapper.set_rollback(False)  # before the rollback, which Django would refuse
                 wrapper.savepoint_rollback(name)

@@ -145,8 +145,8 @@ def _call(
 
 
 _OURS = frozenset({
-    __name__, "steve._engine.work.window", "steve._engine.bench.place", "steve._engine.bench.alone", "steve._runtime.hooks",
-    "steve._runtime.guard", "steve.tasks", "contextlib",
+    __name__, "steve._engine.work.window", "steve._engine.bench.place", "steve._engine.bench.alone",
+    "steve._engine.bench.drain", "steve._runtime.hooks", "steve._runtime.guard", "steve.tasks", "contextlib",
 })  # fmt: skip
 """The modules whose frames lie between the worker and the handler or a hook: a traceback begins after them."""
 _PLAIN = frozenset({dict, list, str, int, float, bool})
