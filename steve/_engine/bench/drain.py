@@ -222,7 +222,7 @@ class Drain:
             queue.announce(event)
         queue.put(verdict)
         queue.end()
-        self._commits.written, self._commits.was_dropped = None, False
+        self._commits.forget()
         settler = Settler(queue=queue, database=self._settlement, commits=self._commits, outage=Outage(), tuning=self._tuning)
         settler.set_deadline()
         settler.run()
@@ -309,6 +309,9 @@ class NotedCommits(Commits):
 
     written: tuple[Verdict, Settled | None] | None = None
     was_dropped = False
+
+    def forget(self) -> None:
+        self.written, self.was_dropped = None, False
 
     def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
         self.written = verdict, settled
