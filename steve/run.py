@@ -164,8 +164,9 @@ class Run:
         """A context manager: at the deadline, or when the job is cancelled or lost, PostgreSQL is asked to cancel what this
         connection does, which then raises psycopg's QueryCanceled.
 
-        `connection`: a psycopg Connection or Cursor. In the block each statement is cancelled that runs after that moment; the
-        first one after the block is safe. Raises Stopped if that moment has come already, and TypeError.
+        `connection`: a Connection or Cursor of psycopg 3, or Django's or SQLAlchemy's over one. In the block each statement is
+        cancelled that runs after that moment; the first one after the block is safe. Raises Stopped if that moment has come
+        already, and TypeError.
         """
         for reason in STOP_REASONS:
             if reason != "stopping" and getattr(self, reason):

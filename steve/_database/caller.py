@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import psycopg
@@ -122,7 +123,7 @@ class _SQLAlchemy(Caller):
         self._more = more
 
     def _execute(self, sql: str, parameters: dict[str, str | None]) -> list[Any]:
-        result = self._connection.execute(sys.modules["sqlalchemy"].text(sql), parameters, **self._more)
+        result = self._connection.execute(_clause(sql), parameters, **self._more)
         return list(result.fetchall()) if result.returns_rows else []
 
     def is_alone(self) -> bool:
@@ -139,12 +140,15 @@ class _SQLAlchemy(Caller):
 
 AnyConnection = Connection | Caller
 
+_CURSORS = (psycopg.Cursor, psycopg.ServerCursor)
+_PSYCOPG = (psycopg.Connection, *_CURSORS)
+
 
 def caller_of(connection: object) -> AnyConnection | None:
     """What the user's argument `connection` is. None: nothing was passed. Raises TypeError."""
     if connection is None:
         return None
-    if isinstance(connection, psycopg.Connection | psycopg.Cursor | psycopg.ServerCursor):
+    if isinstance(connection, _PSYCOPG):
         return _psycopg(connection)
     bind = None
     if type(connection) is Bound:
@@ -213,7 +217,7 @@ def sqlstate_of(error: BaseException | None) -> str | None:
 
 def _psycopg(connection: Any) -> Connection:
     """The connection itself, out of a cursor and out of proxies: psycopg's C code takes nothing else."""
-    if isinstance(connection, psycopg.Cursor | psycopg.ServerCursor):
+    if isinstance(connection, _CURSORS):
         connection = connection.connection
     while not issubclass(type(connection), psycopg.Connection):
         connection = connection.__wrapped__
@@ -295,6 +299,12 @@ def _unknown(connection: object, classes: set[tuple[str, str]]) -> str:
 def _kind(value: object) -> str:
     kind = value.__class__
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+@lru_cache(maxsize=1_000)
+def _clause(sql: str) -> Any:
+    """The statement as SQLAlchemy takes it. SQLAlchemy is there, since the connection is one of its own."""
+    return sys.modules["sqlalchemy"].text(sql)
 
 
 def _first(row: Any) -> str:

@@ -27,7 +27,7 @@ from steve.statement import ParamStyle
 STYLES: tuple[str, ...] = get_args(ParamStyle)
 """How placeholders are written: %(name)s, :name or $1."""
 
-_ROW = re.compile(r"^(?:select|returning)\b(?P<list>.*?)(?=^from\b|\Z)", re.MULTILINE | re.DOTALL)
+_ROW = re.compile(r"^(?:select|returning)\b(?P<list>.*?)(?=^(?:from|where)\b|\Z)", re.MULTILINE | re.DOTALL)
 _PARAMETER = re.compile(r"%(?:%|\((?P<name>\w+)\)s(?:::(?P<type>(?:pg_catalog\.)?\w+(?: precision)?(?:\[\])?))?)")
 
 _UIDS = {"uid", "asked", "held", "last"}

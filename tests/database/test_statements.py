@@ -475,6 +475,9 @@ def test_no_statement_reads_more_the_longer_the_history(
             yield ("call", "insert"), insert, 1_000, 0
             replace = plans_of(partial(unique.replace_jobs, sparing=True, keep=60.0), caller, jobs, False)
             yield ("call", "replace"), replace, 2_000, 0
+            at_once = plans_of(unique.create_unique_jobs, caller, jobs, False)
+            yield ("call", "create at once"), at_once, 3_000, 0
+            yield ("call", "insert at once"), plans_of(call.jobs.insert_given_jobs, caller, jobs, False), 1_000, 0
 
         assert list(explained(*kept))  # prepares them
         conn.execute(HISTORY.format(schema=schema, rows=rows, running=running, finished=finished).encode())
@@ -550,6 +553,9 @@ def test_the_statements_for_jobs_with_keys_use_indexes(
             plans = plans_of(partial(unique.replace_jobs, sparing=True, keep=60.0), connection, jobs, False)
             assert_by_index(plans, ("replace", n, statistics), bounded=rows > 1_000, bitmap=True)
             assert {index for plan in plans for index in indexes(plan)} == {"job_unique", "job_pkey"}, "not job_claimed"
+            plans = plans_of(unique.create_unique_jobs, connection, jobs, False)
+            assert_by_index(plans, ("at once", n, statistics), bounded=rows > 1_000, bitmap=True)
+            assert {index for plan in plans for index in indexes(plan)} >= {"job_unique", "job_pkey"}
             plans = plans_of(unique.close_windows, connection, jobs)
             assert_by_index(plans, ("close", n, statistics), bounded=rows > 1_000, bitmap=True)
             for plan in plans:

@@ -484,8 +484,8 @@ MUTANTS = (
         "behaviour/test_clock.py::test_a_process_whose_clock_is_a_day_wrong_works_like_any_other",
         Edit(
             "_database/statements/jobs.py",
-            '"insert_job", parameters | job.terms._asdict()',
-            '"insert_job", parameters | job.terms._asdict() | {"run_at": job.terms.run_at or datetime.now().astimezone()}',
+            '"insert_job", parameters)',
+            '"insert_job", parameters | {"run_at": job.terms.run_at or datetime.now().astimezone()})',
         ),
         note="No statement takes a time from the process, except the run_at that a user gives. The mutant's does.",
     ),
@@ -1170,7 +1170,7 @@ MUTANTS = (
         "M150",
         "a lost job is completed all the same: no lease in the fence of complete()",
         "behaviour/test_complete.py::test_a_lost_job_that_runs_under_another_claim_cannot_be_completed",
-        Edit("_database/sql/complete_job.sql", "    and lease_no = %(lease_no)s\n", ""),
+        Edit("_database/sql/complete_job.sql", "    and lease_no = %(lease_no)s::bigint\n", ""),
         Edit("_database/sql/complete_job.sql", "    and claimed_at = %(claimed_at)s::pg_catalog.timestamptz\n", ""),
     ),
     Mutant(
@@ -1768,5 +1768,40 @@ MUTANTS = (
         "a job that a call cancels does not count",
         "behaviour/test_stats.py::test_jobs_that_a_call_cancels_count_in_any_process",
         Edit("_database/fragments.py", "  where status = 'cancelled'\n", "  where false\n"),
+    ),
+    # -- connections of other drivers ---------------------------------------------------------------------------------------
+    Mutant(
+        "D1",
+        "on another driver's autocommit connection, complete() commits the end of the job alone",
+        "behaviour/test_drivers.py::test_complete_outside_a_transaction_is_refused",
+        Edit("_engine/work/completions.py", "if is_alone(theirs):", "if not isinstance(theirs, Caller) and is_alone(theirs):"),
+    ),
+    Mutant(
+        "D2",
+        "jobs of a create_many stay although the key of one must have been free",
+        "behaviour/test_drivers.py::test_many_jobs_with_keys_are_one_thing",
+        Edit("_database/sql/create_unique_jobs.sql", "where new_conflict = 'raise')", "where false)"),
+    ),
+    Mutant(
+        "D3",
+        "of two creates of one key at one moment, the one that comes second is lost",
+        "behaviour/test_drivers.py::test_two_creates_of_one_key_at_one_moment_make_one_job",
+        Edit(
+            "_client/unique.py", "if left := [job for number, job in sent.items() if number not in results]:", "if left := []:"
+        ),
+    ),
+    Mutant(
+        "D4",
+        "the driver's error loses its own cause",
+        "behaviour/test_drivers.py::test_the_drivers_own_errors_come_through_as_they_are",
+        Edit("_database/caller.py", "raise error from error.__cause__", "raise error from None"),
+    ),
+    Mutant(
+        "D5",
+        "a password that has changed is not asked for again",
+        "behaviour/test_db_function.py::test_a_password_may_change_while_the_manager_runs",
+        Edit(
+            "_database/connections.py", "self._source = source_of(db)", "self._source = source_of(db() if callable(db) else db)"
+        ),
     ),
 )

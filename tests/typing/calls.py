@@ -107,6 +107,22 @@ manager.around_listener(around)  # wrong
 manager.around(around, types=5)  # wrong
 
 
+# -- connections of the caller's, and statements
+def db() -> str:
+    return "dbname=shop"
+
+
+JobManager(db, listen_db=db)
+JobManager(listen_db=lambda: 5)  # wrong
+sql, parameters, uid = manager.statement("a", {"n": 1}, paramstyle="numeric_dollar")
+words: list[str] = [sql, str(uid)]
+made: UUID = uid
+manager.statement("a", paramstyle="qmark")  # wrong
+manager.statement("a", connection=object())  # wrong
+manager.create("a", connection=object(), bind=object())
+manager.cancel(made, connection=object(), bind=object())
+
+
 # -- waiting
 async def wait_for(job: Job) -> Job:
     done: Job = manager.wait(job, timeout=5)
