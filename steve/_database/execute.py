@@ -137,22 +137,21 @@ def savepoint(connection: AnyConnection) -> Iterator[None]:
         yield
 
 
+def is_in_transaction(connection: Connection) -> bool:
+    """Whether a transaction is open, be it that PostgreSQL takes nothing more from it."""
+    return connection.info.transaction_status in (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR)
+
+
+def is_broken(connection: Connection) -> bool:
+    """Whether a statement of the open transaction has failed, so that PostgreSQL takes nothing more from it."""
+    return connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR
+
+
 def is_alone(connection: AnyConnection) -> bool:
     """Whether the next statement is a transaction of its own."""
     if isinstance(connection, Caller):
         return connection.is_alone()
     return connection.autocommit and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-
-
-def is_open(connection: Connection) -> bool:
-    """Whether a transaction is open, be it one that has failed."""
-    status = psycopg.pq.TransactionStatus
-    return connection.info.transaction_status in (status.INTRANS, status.INERROR)
-
-
-def has_failed(connection: Connection) -> bool:
-    """Whether the transaction has failed, and can only be rolled back."""
-    return connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR
 
 
 @lru_cache(maxsize=1_000)

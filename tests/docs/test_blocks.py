@@ -689,7 +689,7 @@ def test_a_function_that_was_a_task_elsewhere_keeps_its_arguments(reader: Reader
 
 
 SYSTEMS = ["Celery", "RQ", "huey", "django-tasks", "Procrastinate"]
-WITHOUT_CODE = re.compile(r"not there|always so|threads\b|several processes|a job stays in its table")
+WITHOUT_CODE = re.compile(r"not there|always so|threads\b|several processes|a job stays in its table|supervisor")
 
 
 def cells_of(system: str) -> list[tuple[str, list[str]]]:

@@ -243,7 +243,7 @@ def test_clear_leaves_no_row_of_a_test(manager: JobManager, conn: psycopg.Connec
 
     manager.set_handler("a", fail)
     manager.create("a", unique="once", unique_for=60)
-    manager.set_schedule("nightly", "a", every=3600)
+    manager.set_schedule("nightly", type="a", every=timedelta(hours=1))
     manager.pause(type="b")
     with manager.acting_as("ada"):
         manager.pause(type="c")
@@ -286,7 +286,7 @@ def crash(url: str, schema: str, point: Any, file: Path, started: bool) -> None:
         with file.open("a") as written:
             written.write("left\n")
 
-    manager.around(around)
+    manager.around(around, types=["a"])
     manager.set_handler("a", work)
     manager.set_handler("b", lambda job: None)
     with crash_point(manager, point, types="a"):

@@ -307,8 +307,7 @@ def test_a_connection_that_breaks_raises_the_drivers_error(manager: JobManager, 
 
 def test_it_prepares_nothing_in_the_callers_session(manager: JobManager, caller: psycopg.Connection) -> None:
     manager.set_handler("a", lambda job: None)
-    for _ in range(10):
-        manager.create("a", connection=caller)
+    manager.create_many([("a", None)] * 10, connection=caller)
     assert len(drain(manager, caller)) == 10
     assert caller.execute("select name, statement from pg_prepared_statements").fetchall() == []
 

@@ -194,7 +194,7 @@ def test_the_tables_are_in_the_database_of_pytest_postgresql(pytester: pytest.Py
                 raise LookupError(postgresql.info.dbname)
             assert postgresql.info.dbname == "test_of_the_plugin"
     """)
-    run(pytester, "-p", "pytest_postgresql.plugin").assert_outcomes(passed=1)
+    run(pytester).assert_outcomes(passed=1)
 
 
 def test_the_embedded_server_is_there_without_any_setting(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,6 @@
 
 It is an engine without threads: the claims, the worker, the settler and the listeners are those of wiring.py, in one loop. What
 they would hand on through queues goes from one to the next here.
-
-Where statements are committed, other processes see the jobs that run here: see process.py.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from steve._database.statements.callers import CallersStatements
 from steve._engine.claim.database import DatabaseClaims
@@ -41,7 +39,6 @@ from steve._engine.work.running import AllRunning, RunningJobs
 from steve._engine.work.setup import Setups
 from steve._engine.work.worker import FinishedRun, Worker
 from steve._model import json as _json
-from steve._model.claim import Demand
 from steve._model.claimed import Claimed, Settled
 from steve._model.outcome import Completing, NotBegun, Outcome, Overdue, Raised, Verdict, is_overdue, judge
 from steve._model.settings import Settings
@@ -69,13 +66,17 @@ class Drained(NamedTuple):
     verdict: Verdict
     outcome: Outcome | None
     """None: the job has not begun."""
+    raised: BaseException | None
+    """What the handler raised."""
     is_written: bool
     """False: the job was not held any more, so its outcome was dropped."""
 
     def error(self) -> BaseException | None:
-        """What the handler raised, if it can be printed."""
+        """What made the attempt fail: what the handler raised, or a hook in its place."""
         outcome = self.outcome.otherwise if isinstance(self.outcome, Completing) else self.outcome
-        return outcome.error if isinstance(outcome, Raised) else None
+        if not isinstance(outcome, Raised):
+            return None
+        return self.raised if outcome.error is None else outcome.error
 
 
 class Drain:
@@ -86,22 +87,22 @@ class Drain:
         self._place = place
         self._statements = statements
         self._registry = registry
-        self._settings = settings
         self._chosen = chosen
         self._tuning = tuning
-        self._pauses = Pauses()
+        self._events = Events()
+        pauses = Pauses()
         self._process = DrainProcess(
-            place=place, statements=statements.processes, pauses=self._pauses, max_crashes=settings.max_crashes
+            place=place, statements=statements, settings=settings, pauses=pauses, on_rescued=self._on_rescued
         )
         process = self._process.name
 
-        self._sizer = ClaimSizer(handlers=registry.handlers, workers=1, tuning=tuning, pauses=self._pauses)
+        self._sizer = ClaimSizer(handlers=registry.handlers, workers=1, tuning=tuning, pauses=pauses)
         self._claims = DatabaseClaims(
             statements=statements.claims,
             connection=place,
             process_id=self._process.id,
             settings=settings,
-            pauses=self._pauses,
+            pauses=pauses,
         )
 
         self._timers = Timers()
@@ -115,7 +116,7 @@ class Drain:
             workers=lambda: 1,
             awaited=lambda: False,  # an outcome tells nobody here, before the caller's commit
         )
-        everywhere = AllRunning(deadlines=self._timers.deadlines, completions=completions, records=records, pauses=self._pauses)
+        everywhere = AllRunning(deadlines=self._timers.deadlines, completions=completions, records=records, pauses=pauses)
         running = RunningJobs(workers=1, everywhere=everywhere)
         everywhere.pools = (running,)
         limits = Limits(handlers=registry.handlers, settings=settings, deadlines=self._timers.deadlines, stuck=NobodyStuck())
@@ -139,7 +140,6 @@ class Drain:
             awaited=Awaited(),
             write_before=recorder.write_ended,
         )
-        self._events = Events()
         self._commits = NotedCommits(
             process=process,
             expect=lambda queue, seconds: None,
@@ -153,8 +153,8 @@ class Drain:
         """Yields what became of each job, until none is due. Stops after `most` jobs; then the next one is yielded as one that
         was not begun. Raises DatabaseFailure and, if an outcome cannot be written, SteveError."""
         try:
-            if not self._place.commits():  # otherwise the heartbeat brings them
-                self._pauses.hear(self._place.call(self._statements.pauses.find_pauses))
+            self._process.enter()
+            self._place.within(self._tell)  # of jobs that were taken over
             done = 0
             while (job := self._next()) is not None:
                 yield self._drain(job, may_begin=done < most)
@@ -168,19 +168,16 @@ class Drain:
     # -- claiming -------------------------------------------------------------------------------------------------------
 
     def _next(self) -> Claimed | None:
-        self._process.beat(self._commits, self._tell)
+        self._process.beat()
         while (job := self._claim()) is None:
             if not self._chosen.scheduled or not self._move_horizon():
                 return None
         return job
 
-    def _demand(self) -> Demand:
-        types = self._chosen.types
-        demand = self._sizer.demand(idle=1, buffered=0, watermarks=None)._replace(n=1, crashed=0)
-        return demand if types is None else demand._replace(mosts=dict.fromkeys(types, 1), any_type=False)
-
     def _claim(self) -> Claimed | None:
-        demand = self._demand()
+        demand = self._sizer.demand(idle=1, buffered=0, watermarks=None)._replace(n=1, crashed=0)
+        if self._chosen.types is not None:
+            demand = demand._replace(mosts=dict.fromkeys(self._chosen.types, 1), any_type=False)
         reply = self._claims.claim(demand)
         if not reply.jobs:  # those that crashed are claimed apart
             reply = self._claims.claim(demand._replace(n=0, crashed=1))
@@ -190,7 +187,9 @@ class Drain:
 
     def _move_horizon(self) -> bool:
         """Have the next job be due. Returns False if there is none."""
-        demand = self._demand()
+        demand = self._sizer.demand(idle=1, buffered=0, watermarks=None)
+        if self._chosen.types is not None:
+            demand = demand._replace(mosts=dict.fromkeys(self._chosen.types, 1), any_type=False)
         heads = self._place.call(lambda ours: self._statements.claims.find_heads(ours, demand))
         next_at = min((run_at for run_at, _ in heads.values()), default=None)
         horizon = self._statements.horizon
@@ -202,7 +201,7 @@ class Drain:
     # -- one job --------------------------------------------------------------------------------------------------------
 
     def _drain(self, job: Claimed, *, may_begin: bool) -> Drained:
-        self._worker.outcome = None
+        self._worker.outcome = self._worker.raised = None
         if not may_begin:
             self._verdicts.put(judge(job, NotBegun(), None))
         elif is_overdue(job, 0.0):
@@ -212,9 +211,11 @@ class Drain:
         verdict, settled = self._settle(*self._verdicts.take())
         self._place.within(self._tell)
         if settled is None:
-            return Drained(job.job(_json.decode_or_text, Status.RUNNING), verdict, self._worker.outcome, False)
+            return Drained(
+                job.job(_json.decode_or_text, Status.RUNNING), verdict, self._worker.outcome, self._worker.raised, False
+            )
         made = Event(job, self._process.name, verdict, settled).make_job()
-        return Drained(made, verdict, self._worker.outcome, True)
+        return Drained(made, verdict, self._worker.outcome, self._worker.raised, True)
 
     def _settle(self, begun: Sequence[Event], verdict: Verdict) -> tuple[Verdict, Settled | None]:
         queue = SettleQueue(tuning=self._tuning)
@@ -232,6 +233,9 @@ class Drain:
             raise SteveError(f"the outcome of job {verdict.job.uid} cannot be written: {self._place.failure}")
         return verdict, None
 
+    def _on_rescued(self, process: str, verdict: Verdict, settled: Settled) -> None:
+        self._commits.on_rescued(process, verdict, settled)
+
     def _tell(self) -> None:
         while self._events.waiting:
             self._registry.listeners.tell(self._events.waiting.popleft())
@@ -245,13 +249,23 @@ class InlineClaims(NamedTuple):
 
 
 class InlineWorker(Worker):
-    """Keeps the outcome of the last run."""
+    """Keeps the outcome of the last run, and what its handler raised."""
 
     outcome: Outcome | None = None
+    raised: BaseException | None = None
     wrap: Callable[[Handler], Handler]
 
     def _run(self, job: Claimed, handler: Handler, begun: float) -> FinishedRun:
-        finished = super()._run(job, self.wrap(handler), begun)
+        call = self.wrap(handler)
+
+        def noted(job: Job) -> Any:
+            try:
+                return call(job)
+            except BaseException as error:
+                self.raised = error
+                raise
+
+        finished = super()._run(job, noted, begun)
         self.outcome = finished[1]
         return finished
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 from steve._database.caller import Caller, caller_of, djangos_wrapper, psycopg_connection, raise_to_caller
 from steve._database.connections import Connections
-from steve._database.execute import atomic, has_failed, is_alone, is_open, savepoint
+from steve._database.execute import atomic, is_alone, is_broken, is_in_transaction, savepoint
 from steve._database.failures import Connection, DatabaseFailure, translated
 from steve._engine.work.handlers import Handler
 from steve._runtime.log import logger
@@ -110,7 +110,7 @@ class CallersPlace:
     @contextmanager
     def transaction(self, *, at_once: int) -> Iterator[Connection]:
         theirs = self._connection()
-        if not theirs.autocommit and not is_open(theirs):
+        if not is_alone(theirs) and not is_in_transaction(theirs):
             with translated(theirs), atomic(theirs):
                 pass  # begins the caller's transaction, which psycopg would otherwise commit below
         with theirs.transaction():
@@ -129,15 +129,15 @@ class CallersPlace:
         theirs = self._connection()
         if is_alone(theirs):
             return call()
-        theirs.execute("savepoint steve_run")
+        theirs.execute("savepoint steve_run", prepare=False)
         try:
             return call()
         finally:
-            if has_failed(theirs):
+            if is_broken(theirs):
                 _warn_of_rollback()
-                theirs.execute("rollback to savepoint steve_run")
-            if is_open(theirs):
-                theirs.execute("release savepoint steve_run")
+                theirs.execute("rollback to savepoint steve_run", prepare=False)
+            if is_in_transaction(theirs):
+                theirs.execute("release savepoint steve_run", prepare=False)
 
     def handler(self, handler: Handler) -> Handler:
         return handler
@@ -165,7 +165,7 @@ class DjangosPlace(CallersPlace):
         try:
             return call()
         finally:
-            if wrapper.needs_rollback or has_failed(self._connection()):
+            if wrapper.needs_rollback or is_broken(self._connection()):
                 _warn_of_rollback()
                 wrapper.set_rollback(False)  # before the rollback, which Django would refuse
                 wrapper.savepoint_rollback(name)

@@ -155,8 +155,8 @@ def _call(
 
 
 _OURS = frozenset({
-    __name__, "steve._engine.work.window", "steve._engine.inline.place", "steve._engine.inline.alone", "steve._runtime.hooks",
-    "steve._runtime.guard", "steve.tasks", "contextlib",
+    __name__, "steve._engine.work.window", "steve._engine.inline.place", "steve._engine.inline.alone",
+    "steve._engine.inline.drain", "steve._runtime.hooks", "steve._runtime.guard", "steve.tasks", "contextlib",
 })  # fmt: skip
 """The modules whose frames lie between the worker and the handler or a hook, besides those of steve.contrib: a traceback begins
 after them."""
