@@ -18,7 +18,6 @@ import wrapt
 from django.conf import settings
 from django.db import ConnectionHandler
 from opentelemetry.instrumentation.dbapi import instrument_connection
-from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
@@ -116,19 +115,17 @@ def engine_of(database_url: str, driver: str, **options: Any) -> Any:
     return make(url, poolclass=NullPool, **more, **options)
 
 
-def holding_session(driver: str, *, scoped: bool = False, traced: bool = False) -> Holder:
+def holding_session(driver: str, *, scoped: bool = False, wrapped: bool = False) -> Holder:
     @contextmanager
     def hold(database_url: str) -> Iterator[Held]:
         engine = engine_of(database_url, driver)
-        if traced:
-            SQLAlchemyInstrumentor().instrument(engine=engine)
         session: Any = scoped_session(sessionmaker(engine)) if scoped else Session(engine)
         try:
-            yield Held(session, session.commit, session.rollback, sqlalchemy_run(session))
+            yield Held(
+                wrapt.ObjectProxy(session) if wrapped else session, session.commit, session.rollback, sqlalchemy_run(session)
+            )
         finally:
             session.close()
-            if traced:
-                SQLAlchemyInstrumentor().uninstrument()
 
     return hold
 
@@ -188,7 +185,7 @@ HOLDERS: dict[str, Holder] = {
     "session-psycopg": holding_session("psycopg"),
     "session-psycopg2": holding_session("psycopg2"),
     "session-pg8000": holding_session("pg8000"),
-    "session-psycopg2-otel": holding_session("psycopg2", traced=True),
+    "session-psycopg2-wrapt": holding_session("psycopg2", wrapped=True),
     "scoped-psycopg": holding_session("psycopg", scoped=True),
     "connection-psycopg": holding_connection("psycopg"),
     "connection-psycopg2": holding_connection("psycopg2"),

@@ -196,6 +196,7 @@ def test_a_handler_completes_its_job_in_its_own_transaction(make_manager: MakeMa
 
 def test_complete_outside_a_transaction_is_refused(make_manager: MakeManager, manager: JobManager, database_url: str) -> None:
     django = django_connections(database_url)["default"]
+    django.inc_thread_sharing()
     alone = psycopg2.connect(database_url)
     alone.autocommit = True
     engine = engine_of(database_url, "psycopg2", isolation_level="AUTOCOMMIT")
