@@ -18,7 +18,9 @@ A folder imports only from folders named before it in this list, except that _en
                   records/ figures/ liveness/ upkeep/
     _waits/       wait, wait_all and future: one thread that waits for jobs to end
 
-cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other program would.
+migrations.py has the migrations as SQL, for other tools. cli.py, demo/, embedded.py (a throw-away PostgreSQL) and contrib/
+(packages for frameworks) use steve as any other program would. So does testing/, for the tests of such programs. It has one
+entry into the engine, `_engine/inline/`, through the manager.
 """
 
 from steve._database.grants import grants
@@ -58,6 +60,7 @@ from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run, current_run
 from steve.schedule import Schedule
+from steve.statement import Statement
 from steve.stats import Count, LaneStats, QueueLatency, Stats, Times
 from steve.tasks import Task
 from steve.why import Reason, Why
@@ -102,6 +105,7 @@ __all__ = [
     "Schedule",
     "SchemaError",
     "Snooze",
+    "Statement",
     "Stats",
     "Status",
     "SteveError",

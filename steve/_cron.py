@@ -45,14 +45,18 @@ class Cron:
             check_handler(function)
             made = qualified(function) if self._type is None else self._type
             new = NewJob(made, self._payload, **self._options)  # type: ignore[arg-type]  # it is checked below
-            # Before the handler is registered: if anything is wrong, nothing is left behind.
-            self._define(new)
-            handlers = self._registry.handlers
-            if not (handlers.has(made) and handlers.get(made) is function):
-                self._registry.handler(made)(function)
-        # What was said of the type when its handler was registered holds for the schedule's jobs, too.
-        self._schedules.add(self._define(new))
+        # All that may be wrong shows before the handler is registered, so that nothing is left behind.
+        with self._schedules.reserved(self._define(new)):
+            if not isinstance(function, Task):
+                self._register(made, function)
+            # What was said of the type when its handler was registered holds for the schedule's jobs, too.
+            self._schedules.add(self._define(new))
         return function
+
+    def _register(self, type: str, function: Any) -> None:
+        handlers = self._registry.handlers
+        if not (handlers.has(type) and handlers.get(type) is function):
+            self._registry.handler(type)(function)
 
     def _define(self, new: NewJob) -> Any:
         return self._schedules.define(new.type if self._name is None else self._name, self._when, new)

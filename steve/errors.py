@@ -136,12 +136,14 @@ class Snooze(BaseException):
     """Raise it in a handler to postpone the job: it is pending again, due in `seconds`, and the attempt does not count.
 
     It is a BaseException, so that an `except Exception` in the handler does not catch it.
-    `seconds`: 0 to 31,536,000 (a year). Raises TypeError and ValueError for anything else.
+    `seconds`: 0 to 31,536,000 (a year). `reason`: a text that `job.error` and `why()` show until the next attempt has ended.
+    Raises TypeError and ValueError for anything else.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, reason: str | None = None) -> None:
         self.seconds = check_pause("Snooze(seconds)", seconds)
-        super().__init__(seconds)
+        self.reason = None if reason is None else check_text("Snooze(seconds, reason)", reason)
+        super().__init__(*(seconds,) if reason is None else (seconds, reason))
 
 
 class Retry(BaseException):

@@ -23,7 +23,8 @@ class Health:
     restarted_threads: int = 0
     """How often, since the start, a thread failed and its loop began again or another thread replaced it."""
     answered: Mapping[str, float | None] = field(default_factory=dict)
-    """The time since the database last answered, for each connection: "claim", "settle", "heartbeat", "listen"."""
+    """The time since the database last answered, for each connection: "claim", "settle", "heartbeat", "listen". If there are
+    several pools of workers, "claim" is that of the pool whose last answer is the oldest."""
     listening: bool | None = None
     """Whether the manager receives notifications; checked at least every minute. None: it does not listen, because of
     notify=False or a pooler."""

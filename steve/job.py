@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 
 class AttemptStatus(StrEnum):
-    """How an attempt ended. `running` is for listeners of `on_attempt` only, and is never stored."""
+    """How an attempt ended. `running`, for listeners of `on_attempt` and for `history(job, running=True)`, is never stored."""
 
     RUNNING = "running"
     SUCCESS = "success"
@@ -84,7 +84,7 @@ class Job:
     result: Any = field(hash=False)
     """What the handler returned; None unless completed."""
     error: str | None
-    """The last error's message; None once completed."""
+    """The last error's message, or why the handler has put the job off; None once completed."""
     status: Status | str
     """A Status; or a plain str, if newer code wrote a status that this version does not know."""
     attempts: int
@@ -145,7 +145,7 @@ class Attempt:
     """The process that ran it, as host:pid."""
     started_at: datetime
     completed_at: datetime | None
-    """None while the attempt runs, which only listeners of `on_attempt` see."""
+    """None while the attempt runs."""
     status: AttemptStatus | str
     error_message: str | None
     error_details: str | None

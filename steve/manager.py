@@ -21,6 +21,7 @@ from steve._client.pauses import Pausing
 from steve._client.schedules import Schedules, When
 from steve._client.stats import StatsReader
 from steve._cron import Cron
+from steve._database.caller import bound
 from steve._database.connections import Connections
 from steve._database.statements import statements_for
 from steve._engine.events.health_listeners import HealthListener
@@ -29,6 +30,7 @@ from steve._engine.events.listeners import Listener
 from steve._engine.events.stuck_listeners import StuckListener
 from steve._engine.for_callers import ForCallers
 from steve._engine.health import with_problems
+from steve._engine.inline.inline import Inline
 from steve._engine.registry import Registry
 from steve._engine.runner import Runner
 from steve._engine.scaling import Scaling
@@ -53,6 +55,7 @@ from steve.report import Changed, StopReport
 from steve.retry import RetryPolicy
 from steve.run import Run
 from steve.schedule import Overlap, Schedule
+from steve.statement import ParamStyle, Statement
 from steve.stats import Stats
 from steve.tasks import ErrorTypes, Task, given
 from steve.why import Why
@@ -68,8 +71,9 @@ class JobManager:
     """Creates jobs in PostgreSQL and, once started, runs them in threads of this process.
 
     `db`: a conninfo string; an open `psycopg_pool.ConnectionPool` (used, never closed); an open `psycopg.Connection` (only its
-    conninfo and password are taken); None: the environment variable STEVE_DATABASE_URL, else libpq's PG* variables.
-    `listen_db`: if `db` leads through a pooler, a conninfo that does not. Notifications and heartbeats then use it.
+    conninfo and password are taken); None: the environment variable STEVE_DATABASE_URL, else libpq's PG* variables. A function
+    that returns a conninfo is called for each new connection, from any thread, for passwords that change.
+    `listen_db`: if `db` leads through a pooler, a conninfo or function that does not. Notifications and heartbeats then use it.
     `handler`: the fallback, for the jobs of every type that has no handler of its own. Without it, jobs of those types are not
     claimed.
     `handlers`: a mapping of type to handler.
@@ -111,7 +115,7 @@ class JobManager:
         heartbeat: float = 5.0,
         max_crashes: int = 3,
         notify: bool = True,
-        listen_db: str | None = None,
+        listen_db: str | Callable[[], str] | None = None,
         max_payload_bytes: int = 1 << 20,
         max_result_bytes: int = 1 << 20,
         prune: Mapping[Status | str, timedelta] | None = None,
@@ -152,6 +156,14 @@ class JobManager:
         )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
         self._scaling = Scaling(runner=self._runner, settings=settings)
+        # For `steve.testing` alone, which runs jobs on the calling thread.
+        self._inline = Inline(
+            settings=settings,
+            registry=self._registry,
+            connections=connections,
+            explain=self._runner.explained,
+            check=self._client.check,
+        )
         calls = Calls(connections=connections, statements=statements, settings=settings)
         self._fleet = Fleet(calls=calls, statements=statements.fleet, tuning=_tuning, find_pauses=statements.pauses.list_pauses)
         self._logs = Logs(calls=calls, statements=statements.records, tuning=_tuning)
@@ -254,10 +266,13 @@ class JobManager:
         stop_timeout: float | None = 30.0,
         max_jobs: int | None = None,
         max_memory: float | None = None,
+        burst: bool = False,
+        migrate: bool = True,
     ) -> StopReport:
         """Start, wait for SIGINT or SIGTERM, stop within `stop_timeout` seconds (None: however long it takes).
 
-        `workers`: as for `start`. SIGTSTP does what `quiet()` does.
+        `workers`, `migrate`: as for `start`. SIGTSTP does what `quiet()` does.
+        `burst`: stop when all jobs that are due have ended, those included that they create. Jobs that are due later stay.
         `max_jobs`: begin that many jobs, 1 or more, and stop when they have ended. `max_memory`: stop when the process has
         that many MiB of resident memory. Both are for a supervisor that begins the program anew: the report has the `limit`
         and the `exit_code`.
@@ -269,9 +284,9 @@ class JobManager:
         came. A child that a job's handler forks gets them back at once. Raises what `start()` and `stop()` raise, and
         ValueError on any thread except the main one.
         """
-        limits, patience = check_run_limits(max_jobs, max_memory), self._settings.tuning.log_patience
+        limits, patience = check_run_limits(max_jobs, max_memory, burst), self._settings.tuning.log_patience
         signal_run = SignalRun(runner=self._runner, scaling=self._scaling, limits=limits, log_patience=patience)
-        return signal_run.run(workers, stop_timeout)
+        return signal_run.run(workers, stop_timeout, migrate=migrate)
 
     def health(self) -> Health:
         """Whether this manager does its work: its threads are alive, the database answers, and outcomes and heartbeats are
@@ -344,6 +359,7 @@ class JobManager:
         on_done: Callable[[Job], Any] | None = None,
         notify: bool | None = None,
         connection: object = None,
+        bind: object = None,
     ) -> Job:
         """Store a job. From `run_at` on, a worker of any process that has a handler for `type` runs it.
 
@@ -369,8 +385,9 @@ class JobManager:
         `on_done`: a function that is called with the job when this process has finished it, in the same way as a listener. It
         is not called for a duplicate.
         `notify`: whether to wake waiting processes; None: the manager's `notify`.
-        `connection`: a psycopg Connection or Cursor. The job is stored in its transaction: workers see it after the commit, and
-        after a rollback it never existed. psycopg's errors are raised unchanged.
+        `connection`: a Connection or Cursor of psycopg or psycopg2, Django's connection, or a Session or Connection of
+        SQLAlchemy's. The job is stored in its transaction: workers see it after the commit, and after a rollback it never
+        existed. The driver's errors are raised unchanged. `bind`: for a Session with several binds, the engine to use.
 
         Raises InvalidJob when steve or PostgreSQL cannot store an argument; SchemaError; Unavailable when the database could
         not be reached for `create_timeout` seconds (nothing was stored); OutcomeUnknown when the connection broke while the
@@ -380,6 +397,7 @@ class JobManager:
             type, payload, max_attempts, backoff_strategy, run_at, queue, priority,
             delay, unique, on_conflict, unique_for, tags, metadata, expires_at, expires_in, timeout,
         )  # fmt: skip
+        connection = bound(connection, bind)
         if not self._client.around_create.entries.value:
             return self._create(new, on_done, notify, connection)
         return self._client.within_hooks([new], lambda news: [self._create(news[0], on_done, notify, connection)])[0]
@@ -420,6 +438,7 @@ class JobManager:
         timeout: float | timedelta | None = None,
         notify: bool | None = None,
         connection: object = None,
+        bind: object = None,
     ) -> list[Job]:
         """Store many jobs at once, all or none: by COPY, or in one statement if they have `unique`. Returns them in the order
         given. Of several jobs with one `unique` the first is stored, unless a later one replaces it.
@@ -431,7 +450,45 @@ class JobManager:
             "default", None, max_attempts, backoff_strategy, run_at, queue, priority,
             delay, unique, on_conflict, unique_for, tags, metadata, expires_at, expires_in, timeout,
         )  # fmt: skip
-        return self._client.create_many(jobs, defaults, notify=notify, connection=connection)
+        return self._client.create_many(jobs, defaults, notify=notify, connection=bound(connection, bind))
+
+    def statement(
+        self,
+        type: str,
+        payload: dict[str, Any] | None = None,
+        *,
+        max_attempts: int | None = None,
+        backoff_strategy: str | RetryPolicy | None = None,
+        run_at: datetime | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        delay: float | timedelta | None = None,
+        unique: str | None = None,
+        on_conflict: OnConflict = "return",
+        unique_for: float | timedelta | None = None,
+        tags: Mapping[str, str | int] | None = None,
+        metadata: dict[str, Any] | None = None,
+        expires_at: datetime | None = None,
+        expires_in: float | timedelta | None = None,
+        timeout: float | timedelta | None = None,
+        notify: bool | None = None,
+        paramstyle: ParamStyle = "pyformat",
+    ) -> Statement:
+        """The SQL that stores a job, its parameters and the job's uid, for a driver whose connections `create` does not take,
+        such as asyncpg: `sql, parameters, uid = manager.statement(...)`. It sends nothing.
+
+        Execute it in your own transaction, once, and soon: the uid holds the time of this call. The keywords mean the same as
+        for `create`; hooks of `around_create` are around the making. If there is a job with this `unique`, the statement
+        stores nothing and returns no row, so `on_conflict` must be "return".
+        `paramstyle`: how the placeholders are written. "pyformat": %(name)s; "named": :name, with a backslash before any other
+        colon, as SQLAlchemy's `text()` reads it; both with a dict. "numeric_dollar": $1, with a list. Each parameter is a str
+        or None. Raises InvalidJob, TypeError and ValueError.
+        """
+        new = NewJob(
+            type, payload, max_attempts, backoff_strategy, run_at, queue, priority,
+            delay, unique, on_conflict, unique_for, tags, metadata, expires_at, expires_in, timeout,
+        )  # fmt: skip
+        return self._client.statement(new, notify=notify, paramstyle=paramstyle)
 
     def _check_on_done(self, on_done: object, type: str, connection: object) -> None:
         if not callable(on_done):
@@ -447,28 +504,35 @@ class JobManager:
 
     # -- looking --------------------------------------------------------------------------------------------------------
 
-    def find(self, job: Job | UUID | str, *, connection: object = None) -> Job | None:
+    def find(self, job: Job | UUID | str, *, connection: object = None, bind: object = None) -> Job | None:
         """The job as it is now, or None if there is none. `job`: a Job or its uid.
 
-        `connection`: a psycopg Connection or Cursor. The answer then includes what its transaction has written, and psycopg's
-        errors are raised unchanged. Raises SchemaError and Unavailable.
+        `connection`, `bind`: as for `create`. The answer then includes what its transaction has written. Raises SchemaError and
+        Unavailable.
         """
-        return self._client.find(job, connection)
+        return self._client.find(job, bound(connection, bind))
 
-    def history(self, job: Job | UUID | str, *, connection: object = None) -> list[Attempt]:
-        """The job's attempts that have ended, first to last. `connection`: as for `find`. Raises SchemaError and
-        Unavailable."""
-        return self._client.history(job, connection)
+    def history(
+        self, job: Job | UUID | str, *, running: bool = False, connection: object = None, bind: object = None
+    ) -> list[Attempt]:
+        """The job's attempts that have ended, first to last.
 
-    def logs(self, job: Job | UUID | str, attempt: int | None = None, *, connection: object = None) -> list[LogLine]:
+        `running`: also the one that is under way, with the status `running`, no end, and the time of its claim as its start.
+        `connection`, `bind`: as for `find`. Raises TypeError, SchemaError and Unavailable.
+        """
+        return self._client.history(job, running, bound(connection, bind))
+
+    def logs(
+        self, job: Job | UUID | str, attempt: int | None = None, *, connection: object = None, bind: object = None
+    ) -> list[LogLine]:
         """What the attempts of the job have logged, first to last, or one attempt; see `capture_logs`. Of an attempt that logs
-        more than about 1 MiB, the beginning and the newest lines are kept, and a line of the logger `steve` says how many are
+        more than 1 MiB, the beginning and the newest lines are kept, and a line of the logger `steve` says how many are
         missing in between.
 
         While the job runs, a line is there two seconds after it was logged. When the job has ended, all are.
         `connection`: as for `find`. Raises TypeError, ValueError, SchemaError and Unavailable.
         """
-        return self._logs.logs(job, attempt, connection)
+        return self._logs.logs(job, attempt, bound(connection, bind))
 
     def tail(self, job: Job | UUID | str) -> Iterator[LogLine]:
         """The lines of `logs()`, and then those that come, until the job has ended. It works in any process. If there is no
@@ -485,6 +549,7 @@ class JobManager:
         limit: int = 100,
         before: Job | None = None,
         connection: object = None,
+        bind: object = None,
     ) -> list[Job]:
         """A page of at most `limit` (1 to 10,000) jobs, newest first, of one status, type and queue (None: of all), which have
         all of these `tags`.
@@ -493,7 +558,7 @@ class JobManager:
         Unavailable.
         """
         return self._client.fetch_all(
-            status, type=type, queue=queue, tags=tags, limit=limit, before=before, connection=connection
+            status, type=type, queue=queue, tags=tags, limit=limit, before=before, connection=bound(connection, bind)
         )
 
     def stats(
@@ -564,16 +629,17 @@ class JobManager:
 
     # -- controlling ----------------------------------------------------------------------------------------------------
 
-    def cancel(self, job: Job | UUID | str, reason: str | None = None, *, connection: object = None) -> Job | None:
+    def cancel(
+        self, job: Job | UUID | str, reason: str | None = None, *, connection: object = None, bind: object = None
+    ) -> Job | None:
         """Cancel a pending job, or ask a running one to stop. Returns the job as it is then; None if there is none.
 
         A pending job is `cancelled` at once, and this manager's `on_done` listeners are told if it is started. The handler of a
         running job sees `current_run().cancelled`, and may return all the same. `reason`: at most 1,000 characters.
-        `connection`: a psycopg Connection or Cursor. The change is part of its transaction, and psycopg's errors are raised
-        unchanged. Raises NotPossible if the job has ended; SchemaError, Unavailable and OutcomeUnknown; TypeError and
-        ValueError.
+        `connection`, `bind`: as for `create`. The change is part of its transaction. Raises NotPossible if the job has ended;
+        SchemaError, Unavailable and OutcomeUnknown; TypeError and ValueError.
         """
-        return self._control.cancel(job, reason, connection)
+        return self._control.cancel(job, reason, bound(connection, bind))
 
     def retry(
         self,
@@ -582,6 +648,7 @@ class JobManager:
         completed: bool = False,
         *,
         connection: object = None,
+        bind: object = None,
     ) -> Job | None:
         """Make a job pending again that failed or was cancelled, due now. Returns the job as it is then; None if there is none.
 
@@ -589,7 +656,7 @@ class JobManager:
         `completed`: also run a job again that was completed. `connection`: as for `cancel`. Raises NotPossible if the job has
         another status, or if another job has its unique key now; else as `cancel`.
         """
-        return self._control.retry(job, attempts, completed, connection)
+        return self._control.retry(job, attempts, completed, bound(connection, bind))
 
     def reschedule(
         self,
@@ -598,6 +665,7 @@ class JobManager:
         run_at: datetime | None = None,
         delay: float | timedelta | None = None,
         connection: object = None,
+        bind: object = None,
     ) -> Job | None:
         """Make a pending job due at another time. Returns the job as it is then; None if there is none.
 
@@ -605,18 +673,20 @@ class JobManager:
         One of the two must be given. `connection`: as for `cancel`. Raises NotPossible if the job is not pending; else as
         `cancel`.
         """
-        return self._control.reschedule(job, run_at, delay, connection)
+        return self._control.reschedule(job, run_at, delay, bound(connection, bind))
 
-    def set_priority(self, job: Job | UUID | str, priority: int, *, connection: object = None) -> Job | None:
+    def set_priority(
+        self, job: Job | UUID | str, priority: int, *, connection: object = None, bind: object = None
+    ) -> Job | None:
         """Give a pending job another priority, -100 to 100, higher first. Returns and raises what `reschedule` does."""
-        return self._control.set_priority(job, priority, connection)
+        return self._control.set_priority(job, priority, bound(connection, bind))
 
-    def delete(self, job: Job | UUID | str, *, connection: object = None) -> Job | None:
+    def delete(self, job: Job | UUID | str, *, connection: object = None, bind: object = None) -> Job | None:
         """Delete a job that has ended, with its attempts. Returns the job as it was; None if there is none.
 
         `connection`: as for `cancel`. Raises NotPossible if the job has not ended; else as `cancel`.
         """
-        return self._control.delete(job, connection)
+        return self._control.delete(job, bound(connection, bind))
 
     def cancel_all(
         self,
@@ -635,6 +705,7 @@ class JobManager:
         dry_run: bool = False,
         progress: Callable[[int], Any] | None = None,
         connection: object = None,
+        bind: object = None,
     ) -> Changed:
         """Do for all jobs that match what `cancel` does for one. Returns how many were changed, and how many were skipped.
 
@@ -648,7 +719,7 @@ class JobManager:
         Unavailable and OutcomeUnknown.
         """
         filters = Filters(status, type, queue, tags, error, created_before, created_after, ended_before, ended_after)
-        return self._bulk.cancel_all(filters, Options(limit, dry_run, progress, connection), reason)
+        return self._bulk.cancel_all(filters, Options(limit, dry_run, progress, bound(connection, bind)), reason)
 
     def retry_all(
         self,
@@ -668,13 +739,14 @@ class JobManager:
         dry_run: bool = False,
         progress: Callable[[int], Any] | None = None,
         connection: object = None,
+        bind: object = None,
     ) -> Changed:
         """Do for all jobs that match what `retry` does for one. Arguments, result and errors are those of `cancel_all`.
 
         Of the jobs with one unique key it retries one, and none while another job has the key. The others are skipped.
         """
         filters = Filters(status, type, queue, tags, error, created_before, created_after, ended_before, ended_after)
-        return self._bulk.retry_all(filters, Options(limit, dry_run, progress, connection), attempts, completed)
+        return self._bulk.retry_all(filters, Options(limit, dry_run, progress, bound(connection, bind)), attempts, completed)
 
     def delete_all(
         self,
@@ -692,10 +764,11 @@ class JobManager:
         dry_run: bool = False,
         progress: Callable[[int], Any] | None = None,
         connection: object = None,
+        bind: object = None,
     ) -> Changed:
         """Do for all jobs that match what `delete` does for one. Arguments, result and errors are those of `cancel_all`."""
         filters = Filters(status, type, queue, tags, error, created_before, created_after, ended_before, ended_after)
-        return self._bulk.delete_all(filters, Options(limit, dry_run, progress, connection))
+        return self._bulk.delete_all(filters, Options(limit, dry_run, progress, bound(connection, bind)))
 
     def pause(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -83,14 +85,18 @@ class Process:
     """What `health().scan_seconds` said there."""
     max_crashes: int | None = None
     """Its setting: how many processes may die while they hold a job before it fails."""
-    _running: list[Any] = field(default_factory=list, repr=False, compare=False)
-    # As the row has it: a fleet runs thousands of jobs, and most callers look at few of them, or at none.
+    _running: Any = field(default=None, repr=False, compare=False)
+    # As the row has it, or its JSON text: a fleet runs thousands of jobs, and most callers look at few of them, or at none.
 
     @property
     def running(self) -> tuple[RunningJob, ...]:
         """The jobs that it runs, at most 50: those that began first."""
+        runs = self._running
+        if isinstance(runs, str):
+            with suppress(ValueError, RecursionError):
+                runs = json.loads(runs)
         made = []
-        for run in self._running:
+        for run in runs if isinstance(runs, list) else ():
             try:
                 uid, type, seconds = run
                 begun = self.heartbeat_at - timedelta(seconds=seconds)

@@ -20,7 +20,7 @@ NOTE_MOST = 1_000
 class CompletionPort(Protocol):
     """What `complete` and `transaction` of a run ask the engine."""
 
-    def complete(self, run: Run, result: object, connection: object) -> None: ...
+    def complete(self, run: Run, result: object, connection: object, bind: object) -> None: ...
 
     def transaction(self, run: Run) -> AbstractContextManager[Any]: ...
 
@@ -164,8 +164,9 @@ class Run:
         """A context manager: at the deadline, or when the job is cancelled or lost, PostgreSQL is asked to cancel what this
         connection does, which then raises psycopg's QueryCanceled.
 
-        `connection`: a psycopg Connection or Cursor. In the block each statement is cancelled that runs after that moment; the
-        first one after the block is safe. Raises Stopped if that moment has come already, and TypeError.
+        `connection`: a Connection or Cursor of psycopg 3, or Django's or SQLAlchemy's over one. In the block each statement is
+        cancelled that runs after that moment; the first one after the block is safe. Raises Stopped if that moment has come
+        already, and TypeError.
         """
         for reason in STOP_REASONS:
             if reason != "stopping" and getattr(self, reason):
@@ -195,19 +196,19 @@ class Run:
             if _is_over(self):  # it may have ended before the line above
                 records.over(run)
 
-    def complete(self, result: Any = None, *, connection: object) -> None:
+    def complete(self, result: Any = None, *, connection: object, bind: object = None) -> None:
         """Complete the job as a part of the transaction that is open on `connection`: what you have written there and the
         completion are committed together, or rolled back together.
 
-        `result`: what becomes `job.result`, in place of what the handler returns. `connection`: as in `create`; it must lead to
-        the database of the manager. The job ends when you commit, and whatever the handler does then changes nothing. If you
-        roll back, it is as if this was never called.
+        `result`: what becomes `job.result`, in place of what the handler returns. `connection`, `bind`: as in `create`; it must
+        lead to the database of the manager. The job ends when you commit, and whatever the handler does then changes nothing.
+        If you roll back, it is as if this was never called.
 
         Raises LeaseLost if another process has the job, NotPossible if the job was completed by this run already, and
         SchemaError if the role of the connection lacks a right. After each of these the transaction can only be rolled back.
         Raises ValueError, TypeError and NotRunning before anything is sent, and the errors of the driver as they are.
         """
-        _completions(self).complete(self, result, connection)
+        _completions(self).complete(self, result, connection, bind)
 
     def transaction(self) -> AbstractContextManager[Any]:
         """`with run.transaction() as connection:` opens a transaction on a connection of the manager's pool, and completes the

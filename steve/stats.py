@@ -15,6 +15,9 @@ BOUNDS: tuple[float, ...] = tuple(0.001 * 2 ** (step / 2) for step in range(54))
 """The bounds of the buckets in which times are counted, in seconds: from a millisecond to a day, each 1.41 times the one
 before. The first bucket is below the first bound, and the last one above the last."""
 
+DIGITS = 12
+"""How many digits count one bucket, where the table `stat` has a histogram as a number: `steve/_model/histogram.py`."""
+
 _FIRST = 0.0005
 """The percentile that lies in the first bucket, in seconds."""
 
@@ -26,7 +29,8 @@ class Count(int):
 
     def __new__(cls, value: int = 0, is_least: bool = False) -> Count:
         self = super().__new__(cls, value)
-        self.is_least = is_least
+        if is_least:  # most are not, and need no dict of their own then
+            self.is_least = True
         return self
 
     def __str__(self) -> str:
@@ -43,14 +47,42 @@ class Counts(dict[tuple[str, str, str], Count]):
         return Count(0)
 
 
-@dataclass(frozen=True, slots=True)
 class Times:
     """How long something took, many times. Times are in seconds."""
 
-    seconds: float = 0.0
-    """The sum."""
-    buckets: tuple[int, ...] = ()
-    """How many times lie in each bucket: see `BOUNDS`. Buckets above the longest time may be left out."""
+    __slots__ = ("_buckets", "_seconds")
+
+    def __init__(self, seconds: float = 0.0, buckets: tuple[int, ...] | str = ()) -> None:
+        """`buckets`: as in the table `stat`, they are decoded when they are first read. Most callers read them of few lanes, or
+        of none."""
+        self._seconds = seconds
+        self._buckets = buckets
+
+    @property
+    def seconds(self) -> float:
+        """The sum."""
+        return self._seconds
+
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """How many times lie in each bucket: see `BOUNDS`. Buckets above the longest time may be left out."""
+        buckets = self._buckets
+        if not isinstance(buckets, tuple):
+            padded = "" if buckets == "0" else buckets.rjust(-(-len(buckets) // DIGITS) * DIGITS, "0")
+            buckets = tuple(int(padded[place - DIGITS : place]) for place in range(len(padded), 0, -DIGITS))
+            self._buckets = buckets
+        return buckets
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Times):
+            return NotImplemented
+        return (self.seconds, self.buckets) == (other.seconds, other.buckets)
+
+    def __hash__(self) -> int:
+        return hash((self.seconds, self.buckets))
+
+    def __repr__(self) -> str:
+        return f"Times(seconds={self.seconds!r}, buckets={self.buckets!r})"
 
     @property
     def count(self) -> int:
@@ -93,6 +125,10 @@ class Times:
 
     def __add__(self, other: Times) -> Times:
         """Both together. Their percentiles stay as exact as before."""
+        if other._buckets == ():
+            return self
+        if self._buckets == ():
+            return other
         longer, shorter = sorted((self.buckets, other.buckets), key=len, reverse=True)
         merged = tuple(a + b for a, b in zip(longer, shorter, strict=False)) + longer[len(shorter) :]
         return Times(self.seconds + other.seconds, merged)
@@ -130,9 +166,9 @@ class LaneStats:
     """Attempts after which the job is tried again."""
     crashed: int = 0
     """Attempts that ended with the death of their process."""
-    run: Times = Times()
+    run: Times = Times()  # noqa: RUF009 - never changed
     """How long the attempts ran. Snoozed attempts do not count."""
-    wait: Times = Times()
+    wait: Times = Times()  # noqa: RUF009
     """How long their jobs had been due when these attempts began."""
 
     @property
@@ -223,10 +259,19 @@ class Stats:
 
 def counts_of(lanes: Iterable[LaneStats]) -> Counts:
     counts = Counts()
+    pending, running, completed, failed, cancelled = Status  # to read them of the Enum takes long
     for lane in lanes:
-        for status in Status:
-            if count := getattr(lane, status, None):
-                counts[str(lane.queue), str(lane.type), status] = count if isinstance(count, Count) else Count(count)
+        queue, type = str(lane.queue), str(lane.type)
+        if lane.pending:
+            counts[queue, type, pending] = lane.pending
+        if lane.running:
+            counts[queue, type, running] = lane.running
+        if lane.completed:
+            counts[queue, type, completed] = Count(lane.completed)
+        if lane.failed:
+            counts[queue, type, failed] = Count(lane.failed)
+        if lane.cancelled:
+            counts[queue, type, cancelled] = Count(lane.cancelled)
     return counts
 
 

@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
 
-_OF_CREATE = ("connection", "notify", "on_done")
+_OF_CREATE = ("bind", "connection", "notify", "on_done")
 """Options that `create` takes and a NewJob does not have."""
 
 
@@ -130,6 +130,7 @@ class Task(Generic[P, R]):
         on_done: Callable[[Job], Any] | None = None,
         notify: bool | None = None,
         connection: object = None,
+        bind: object = None,
     ) -> Task[P, R]:
         """The same task, whose jobs are created with these keywords of `JobManager.create`, too. None: as before."""
         more = given(
@@ -150,6 +151,7 @@ class Task(Generic[P, R]):
             on_done=on_done,
             notify=notify,
             connection=connection,
+            bind=bind,
         )
         return Task(self._function, self.type, self._manager, {**self._options, **more})
 

@@ -10,8 +10,8 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from steve._database.caller import AnyConnection
 from steve._database.execute import atomic
-from steve._database.failures import Connection
 from steve._database.statements.audit import AuditStatements, Entry
 from steve._model.names import check_name
 
@@ -40,7 +40,7 @@ class Audit:
         actor = next((actor for audit, actor in reversed(_actors.get()) if audit is self), None)
         return None if actor is None else Entry(uuid4(), actor, action, json.dumps(filter, default=str))
 
-    def write(self, connection: Connection, entry: Entry | None, change: Callable[[], T], done: Callable[[T], int]) -> T:
+    def write(self, connection: AnyConnection, entry: Entry | None, change: Callable[[], T], done: Callable[[T], int]) -> T:
         """Call `change()` and write how many jobs it has changed, in one transaction. Without an entry it needs no transaction
         of its own."""
         if entry is None:

@@ -16,9 +16,9 @@ from steve._client.audit import Audit
 from steve._client.calls import Calls
 from steve._client.control import Told, check_attempts, check_reason
 from steve._client.lookup import check_tags
-from steve._database.conninfo import caller_connection
+from steve._database.caller import AnyConnection, caller_of
 from steve._database.execute import savepoint
-from steve._database.failures import Connection, Refused
+from steve._database.failures import Refused
 from steve._database.statements import Statements
 from steve._database.statements.audit import Entry
 from steve._database.statements.bulk import Batch, End, Matching, Span
@@ -63,7 +63,7 @@ class Step(NamedTuple):
 
     call: str
     matching: Matching
-    send: Callable[[Connection, Span, bool], Batch]
+    send: Callable[[AnyConnection, Span, bool], Batch]
     is_told: bool = False
     """Whether listeners are told of what it does."""
 
@@ -80,7 +80,7 @@ class Bulk:
         matching, why = checked("cancel", filters), check_reason(reason)
         told = options.connection is None and self._told.wants_cancelled()
 
-        def cancel(ours: Connection, span: Span, notify: bool) -> Batch:
+        def cancel(ours: AnyConnection, span: Span, notify: bool) -> Batch:
             return self._statements.bulk.cancel_jobs(ours, matching, span, notify, why, cancelled_error(why), told)
 
         return self._run(Step("cancel", matching, cancel, told), filters, options)
@@ -90,7 +90,7 @@ class Bulk:
             raise TypeError(f"completed must be True or False, not {completed.__class__.__name__}")
         matching, count = checked("retry", filters, completed=completed), check_attempts(attempts)
 
-        def retry(ours: Connection, span: Span, notify: bool) -> Batch:
+        def retry(ours: AnyConnection, span: Span, notify: bool) -> Batch:
             try:
                 with savepoint(ours):  # a transaction goes on if a key is taken
                     return self._statements.bulk.retry_jobs(ours, matching, span, notify, count)
@@ -114,14 +114,14 @@ class Bulk:
     def delete_all(self, filters: Filters, options: Options) -> Changed:
         matching = checked("delete", filters)
 
-        def delete(ours: Connection, span: Span, notify: bool) -> Batch:
+        def delete(ours: AnyConnection, span: Span, notify: bool) -> Batch:
             return self._statements.bulk.delete_jobs(ours, matching, span, notify)
 
         return self._run(Step("delete", matching, delete), filters, options)
 
     def _run(self, step: Step, filters: Filters, options: Options) -> Changed:
         limit, dry, progress = _checked_options(options)
-        theirs = None if options.connection is None else caller_connection(options.connection)
+        theirs = caller_of(options.connection)
         look = self._settings.tuning.bulk_look
         end = self._calls.call_on(theirs, lambda ours: self._statements.bulk.find_end(ours, look))
         if end is None:
@@ -134,7 +134,9 @@ class Bulk:
         after: UUID | None = NO_UID
         while after is not None and (limit is None or done < limit):
             span = self._span(end, after, limit if limit is None else limit - done, dry)
+            began = time.monotonic()
             batch = self._send(step, span, theirs, entry)
+            took = time.monotonic() - began
             repeated = keys.intersection(batch.keys)  # in a dry run, an earlier batch has not taken the key
             keys.update(batch.keys)
             done += batch.done - len(repeated)
@@ -142,6 +144,8 @@ class Bulk:
             passed += [] if dry else batch.passed
             after = batch.last
             progress(done)
+            if after is not None and theirs is None:
+                time.sleep(took * self._settings.tuning.bulk_rest)
         if passed:
             room = len(passed) if limit is None else limit - done
             more, left = self._send_singly(step, end, passed, room, theirs, entry)
@@ -155,7 +159,7 @@ class Bulk:
         return Span(end, after, tuning.bulk_look, most, dry=dry)
 
     def _send_singly(
-        self, step: Step, end: End, uids: list[UUID], room: int, theirs: Connection | None, entry: Entry | None
+        self, step: Step, end: End, uids: list[UUID], room: int, theirs: AnyConnection | None, entry: Entry | None
     ) -> tuple[int, int]:
         """Returns how many of these jobs were changed, and how many were not. On the caller's connection each is tried once,
         because the caller's transaction holds locks that others may wait for."""
@@ -175,12 +179,12 @@ class Bulk:
             uids = left
         return done, skipped + len(uids)
 
-    def _send(self, step: Step, span: Span, theirs: Connection | None, entry: Entry | None) -> Batch:
+    def _send(self, step: Step, span: Span, theirs: AnyConnection | None, entry: Entry | None) -> Batch:
         notify = self._settings.notify
         if step.is_told and not span.dry:
             self._told.wait_for_listeners()  # here, where no connection is held
 
-        def send(ours: Connection) -> Batch:
+        def send(ours: AnyConnection) -> Batch:
             return self._audit.write(ours, entry, lambda: step.send(ours, span, notify), lambda batch: batch.done)
 
         batch = self._calls.change_on(theirs, send)

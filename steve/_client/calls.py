@@ -13,6 +13,7 @@ from uuid import UUID
 
 from steve._database import migrations
 from steve._database.backoff import Backoff
+from steve._database.caller import AnyConnection, raise_to_caller
 from steve._database.connections import Connections
 from steve._database.execute import atomic
 from steve._database.failures import Connection, DatabaseFailure, InDoubt, Misconfigured, NoConnection, Refused, Transient
@@ -101,19 +102,19 @@ class Calls:
             text = f"the connection broke while a change was sent: it may have been carried out ({error})"
             raise OutcomeUnknown(text, uid) from None
 
-    def change_on(self, theirs: Connection | None, statement: Callable[[Connection], T], uid: UUID | None = None) -> T:
+    def change_on(self, theirs: AnyConnection | None, statement: Callable[[AnyConnection], T], uid: UUID | None = None) -> T:
         """As `change`, or as `call_on` with the caller's connection."""
         return self.change(statement, uid) if theirs is None else self.call_on(theirs, statement)
 
-    def call_on(self, theirs: Connection | None, statement: Callable[[Connection], T], *, slow: bool = False) -> T:
-        """Call `statement` with the caller's connection `theirs`, where psycopg's errors come through unchanged. None: as
+    def call_on(self, theirs: AnyConnection | None, statement: Callable[[AnyConnection], T], *, slow: bool = False) -> T:
+        """Call `statement` with the caller's connection `theirs`, where the driver's errors come through unchanged. None: as
         `call`. `slow`: the statement may take any time."""
         if theirs is None:
             return self.call(statement, more_seconds=None if slow else 0.0)
         try:
             return statement(theirs)
         except DatabaseFailure as error:
-            raise (error.__cause__ or error) from None
+            raise_to_caller(error, theirs, self._statements.schema)
 
     def _unavailable(self, error: DatabaseFailure, in_doubt: SentJobs | None) -> SteveError:
         reason = self._connections.reason(error)

@@ -12,9 +12,10 @@ from steve._client import enqueue, lookup, prune
 from steve._client.audit import Audit
 from steve._client.calls import Calls
 from steve._client.create import Creator
+from steve._client.statement import check_style, make_statement
 from steve._database import migrations
+from steve._database.caller import caller_of
 from steve._database.connections import Connections
-from steve._database.conninfo import caller_connection
 from steve._database.failures import Connection, translated
 from steve._database.statements import Statements
 from steve._database.statements.jobs import Insert, Pruned
@@ -26,6 +27,7 @@ from steve.creation import Creation
 from steve.errors import SteveError
 from steve.job import Attempt, Job, NewJob
 from steve.run import uninterrupted
+from steve.statement import Statement
 
 T = TypeVar("T")
 
@@ -75,7 +77,7 @@ class Client:
     def create(self, insert: Insert, *, notify: bool | None, connection: object) -> Job:
         fork.notice_fork()  # before self._creator is read: in a child it must be the new one
         wake = enqueue.notified(notify, self._settings.notify, insert)
-        theirs = _theirs(connection)
+        theirs = caller_of(connection)
         with uninterrupted():
             return self._creator.create(insert, wake, theirs)
 
@@ -99,25 +101,42 @@ class Client:
     def _create_many(self, jobs: object, defaults: NewJob, notify: bool | None, connection: object) -> list[Job]:
         inserts = enqueue.checked_many(jobs, defaults, self._settings, self._terms_of)
         wake = enqueue.notified(notify, self._settings.notify, *inserts)
-        theirs = _theirs(connection)
+        theirs = caller_of(connection)
         with uninterrupted():
             return self._creator.create_many(inserts, wake, theirs) if inserts else []
+
+    def statement(self, new: NewJob, *, notify: bool | None, paramstyle: object) -> Statement:
+        style = check_style(paramstyle, new.on_conflict)
+
+        def make(new: NewJob) -> Statement:
+            insert = self.check(new)
+            return make_statement(self._statements, insert, enqueue.notified(notify, self._settings.notify, insert), style)
+
+        if not self.around_create.entries.value:
+            return make(new)
+        creation = Creation((new,))
+        return within(self.around_create.wraps(), creation, lambda: make(creation.completed()[0]))
 
     # -- looking --------------------------------------------------------------------------------------------------------
 
     def find(self, job: Job | UUID | str, connection: object) -> Job | None:
         uid = lookup.uid_of(job)
-        return self._calls.call_on(_theirs(connection), lambda ours: self._statements.jobs.find_jobs(ours, [uid]).get(uid))
+        return self._calls.call_on(caller_of(connection), lambda ours: self._statements.jobs.find_jobs(ours, [uid]).get(uid))
 
-    def history(self, job: Job | UUID | str, connection: object) -> list[Attempt]:
-        uid = lookup.uid_of(job)
-        return self._calls.call_on(_theirs(connection), lambda ours: self._statements.jobs.list_attempts(ours, uid))
+    def history(self, job: Job | UUID | str, running: object, connection: object) -> list[Attempt]:
+        uid, theirs, jobs = lookup.uid_of(job), caller_of(connection), self._statements.jobs
+        if not isinstance(running, bool):
+            raise TypeError(f"running must be True or False, not {type(running).__name__}")
+        # The other way round, an attempt that ends in between would be in neither answer.
+        under_way = self._calls.call_on(theirs, lambda ours: jobs.find_running(ours, uid)) if running else []
+        ended = self._calls.call_on(theirs, lambda ours: jobs.list_attempts(ours, uid))
+        return ended + [one for one in under_way if one.number not in {other.number for other in ended}]
 
     def fetch_all(
         self, status: object, *, type: object, queue: object, tags: object, limit: object, before: object, connection: object
     ) -> list[Job]:
         page = lookup.page(status, type, queue, tags, limit, before)
-        return self._calls.call_on(_theirs(connection), lambda ours: self._statements.jobs.list_jobs(ours, page), slow=True)
+        return self._calls.call_on(caller_of(connection), lambda ours: self._statements.jobs.list_jobs(ours, page), slow=True)
 
     # -- tables ---------------------------------------------------------------------------------------------------------
 
@@ -171,7 +190,3 @@ class Client:
         with translated(connection):
             migrations.ensure(connection, self._settings.schema, apply=False)
         return []
-
-
-def _theirs(connection: object) -> Connection | None:
-    return None if connection is None else caller_connection(connection)

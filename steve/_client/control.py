@@ -13,9 +13,9 @@ from uuid import UUID
 from steve._client.audit import Audit
 from steve._client.calls import Calls
 from steve._client.lookup import uid_of
-from steve._database.conninfo import caller_connection
+from steve._database.caller import AnyConnection, Caller, caller_of
 from steve._database.execute import savepoint
-from steve._database.failures import Connection, Refused
+from steve._database.failures import Refused
 from steve._database.statements import Statements
 from steve._model.control import cancelled_error, key_refusal, possible, refusal
 from steve._model.times import check_delay, check_time
@@ -50,7 +50,7 @@ class Control:
     def cancel(self, job: object, reason: object, connection: object) -> Job | None:
         uid, why = uid_of(job), check_reason(reason)
 
-        def cancel(ours: Connection) -> Job | None:
+        def cancel(ours: AnyConnection) -> Job | None:
             return self._control.cancel_job(ours, uid, why, cancelled_error(why), self._notify)
 
         cancelled = self._change("cancel", uid, cancel, connection)
@@ -63,7 +63,11 @@ class Control:
         if not isinstance(completed, bool):
             raise TypeError(f"completed must be True or False, not {completed.__class__.__name__}")
 
-        def retry(ours: Connection) -> Job | None:
+        def retry(ours: AnyConnection) -> Job | None:
+            if isinstance(
+                ours, Caller
+            ):  # one statement: if another job takes the key just now, the driver's error comes through
+                return self._control.retry_job(ours, uid, count, completed, self._notify)
             try:
                 with savepoint(ours):  # a transaction goes on if the key is taken
                     return self._control.retry_job(ours, uid, count, completed, self._notify)
@@ -81,7 +85,7 @@ class Control:
         at = None if run_at is None else check_time("run_at", run_at)
         after = None if delay is None else check_delay("delay", delay)
 
-        def reschedule(ours: Connection) -> Job | None:
+        def reschedule(ours: AnyConnection) -> Job | None:
             return self._control.reschedule_job(ours, uid, at, after, self._notify)
 
         return self._change("reschedule", uid, reschedule, connection)
@@ -93,7 +97,7 @@ class Control:
         if not -100 <= priority <= 100:
             raise ValueError(f"priority must be between -100 and 100 (higher first), not {shown(priority)}")
 
-        def set_priority(ours: Connection) -> Job | None:
+        def set_priority(ours: AnyConnection) -> Job | None:
             return self._control.set_priority(ours, uid, priority, self._notify)
 
         return self._change("set_priority", uid, set_priority, connection)
@@ -101,7 +105,7 @@ class Control:
     def delete(self, job: object, connection: object) -> Job | None:
         uid = uid_of(job)
 
-        def delete(ours: Connection) -> Job | None:
+        def delete(ours: AnyConnection) -> Job | None:
             return self._control.delete_job(ours, uid, self._notify)
 
         return self._change("delete", uid, delete, connection)
@@ -110,16 +114,16 @@ class Control:
         self,
         call: str,
         uid: UUID,
-        statement: Callable[[Connection], Job | None],
+        statement: Callable[[AnyConnection], Job | None],
         connection: object,
         *,
         completed: bool = False,
     ) -> Job | None:
-        theirs = None if connection is None else caller_connection(connection)
+        theirs = caller_of(connection)
         entry = self._audit.entry(call, {"job": str(uid)})
         allowed = possible(call, completed=completed)
 
-        def change(ours: Connection) -> Job | None:
+        def change(ours: AnyConnection) -> Job | None:
             tries = TRIES
             while True:
                 changed = self._audit.write(ours, entry, lambda: statement(ours), lambda job: int(job is not None))

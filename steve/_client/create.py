@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import count
+from typing import Any
 
 from steve._client.calls import Calls, SentJobs
 from steve._client.coalescer import NotifyCoalescer
 from steve._client.enqueue import as_job
 from steve._client.unique import UniqueJobs
+from steve._database.caller import AnyConnection, Caller, raise_to_caller
 from steve._database.connections import Connections
 from steve._database.failures import Connection, DatabaseFailure, Refused, Transient, Unexplained, translated
 from steve._database.statements import Statements
-from steve._database.statements.jobs import Insert, Inserted
+from steve._database.statements.jobs import Insert, Inserted, not_all_stored
 from steve._model import json as _json
 from steve._model.settings import Settings
 from steve.errors import AlreadyExists, InvalidJob, SteveError
@@ -32,6 +34,7 @@ class Creator:
         self._jobs = statements.jobs
         keep = 2 * settings.create_timeout + KEEP_SECONDS
         self._unique = UniqueJobs(jobs=statements.jobs, unique=statements.unique, keep=keep)
+        self._schema = statements.schema
         self._notifications = statements.notifications
         self._calls = calls
         self._tuning = tuning
@@ -41,13 +44,13 @@ class Creator:
 
         self._coalescer = NotifyCoalescer(notify=notify, tuning=tuning)
 
-    def create(self, job: Insert, wake: bool, theirs: Connection | None) -> Job:
+    def create(self, job: Insert, wake: bool, theirs: AnyConnection | None) -> Job:
         """`wake`: notify waiting processes. `theirs`: the caller's connection, or None."""
         if theirs is not None:
             try:
-                return self._insert(theirs, _as_sent_by(theirs, job), wake, self._jobs.insert_job_for_caller)
+                return self._insert_for_caller(theirs, job, wake)
             except DatabaseFailure as error:
-                raise (error.__cause__ or error) from None
+                raise_to_caller(error, theirs, self._schema)
         sent = SentJobs(1, job.uid_number)
         tries = count()
 
@@ -66,12 +69,14 @@ class Creator:
         finally:
             self._coalescer.end(carries, stored=stored)
 
-    def create_many(self, jobs: Sequence[Insert], wake: bool, theirs: Connection | None) -> list[Job]:
+    def create_many(self, jobs: Sequence[Insert], wake: bool, theirs: AnyConnection | None) -> list[Job]:
         """Store all or none, and return them in their order."""
         has_options = any(job.terms.options is not None for job in jobs)
         is_unique = has_options and any(job.key is not None for job in jobs)
         if theirs is not None:
             try:
+                if isinstance(theirs, Caller):
+                    return self._insert_at_once(theirs, jobs, wake, is_unique)
                 if is_unique:
                     sent = [_as_sent_by(theirs, job) for job in jobs]
                     created = self._unique.create_many(theirs, sent, sparing=True, resent=False)
@@ -80,7 +85,7 @@ class Creator:
                 if wake and _has_changed(created, jobs):
                     self._notifications.notify(theirs)
             except DatabaseFailure as error:
-                raise (error.__cause__ or error) from None
+                raise_to_caller(error, theirs, self._schema)
             return created
         tries = count()
 
@@ -105,12 +110,25 @@ class Creator:
             if is_owed:
                 self._coalescer.owe()
 
+    def _insert_for_caller(self, theirs: AnyConnection, job: Insert, wake: bool) -> Job:
+        if isinstance(theirs, Caller) and job.key is not None:
+            return self._unique.create_at_once(theirs, [job], wake)[0]
+        return self._insert(theirs, _as_sent_by(theirs, job), wake, self._jobs.insert_job_for_caller)
+
+    def _insert_at_once(self, theirs: Caller, jobs: Sequence[Insert], wake: bool, is_unique: bool) -> list[Job]:
+        if is_unique:
+            return self._unique.create_at_once(theirs, jobs, wake)
+        inserted = self._jobs.insert_given_jobs(theirs, jobs, wake)
+        if len(inserted) < len(jobs):
+            raise not_all_stored(len(jobs), len(inserted))
+        return [as_job(job, *inserted[job.uid_number]) for job in jobs]
+
     def _insert(
         self,
-        connection: Connection,
+        connection: AnyConnection,
         job: Insert,
         notify: bool,
-        insert: Callable[[Connection, Insert, bool], Inserted | None],
+        insert: Callable[[Any, Insert, bool], Inserted | None],
         *,
         resent: bool = False,
     ) -> Job:
@@ -121,7 +139,7 @@ class Creator:
             inserted = insert(connection, job, notify)
         except Unexplained:
             # A limit or no memory: the server may be at fault, and recover, or this payload may, for good. check_payload tells.
-            if is_ours:
+            if is_ours and not isinstance(connection, Caller):
                 self._jobs.check_payload(connection, job.payload)
             raise
         if inserted is None:  # an earlier try has stored it, and its reply was lost
@@ -154,18 +172,25 @@ def _has_changed(created: Sequence[Job], jobs: Sequence[Insert]) -> bool:
     return any(not job.duplicate for job in created) or any(job.on_conflict == "replace" for job in jobs)
 
 
-def _as_sent_by(connection: Connection, job: Insert) -> Insert:
+def _as_sent_by(connection: AnyConnection, job: Insert) -> Insert:
     """The job as the encoding of the caller's session can carry it: the payload in ASCII if need be, which JSON allows. Raises
     InvalidJob for a name that the encoding cannot hold."""
+    if isinstance(connection, Caller):  # the driver raises an error of its own for such a name
+        return in_ascii(job)
     encoding = connection.info.encoding
     if encoding == "utf-8":
         return job
-    options = job.terms.options
     for what, name in (("type", job.terms.type), ("queue", job.terms.queue), ("unique", job.key or "")):
         try:
             name.encode(encoding)
         except UnicodeEncodeError:
             raise InvalidJob(f"{what} {name!r} cannot be sent in the connection's client_encoding, {encoding}") from None
+    return in_ascii(job)
+
+
+def in_ascii(job: Insert) -> Insert:
+    """The job with all its JSON in ASCII, which every encoding of a session can carry."""
+    options = job.terms.options
     if options is not None:
         tags, metadata = (text and _json.in_ascii(text) for text in (options.tags, options.metadata))
         job = job._replace(terms=job.terms._replace(options=options._replace(tags=tags, metadata=metadata)))

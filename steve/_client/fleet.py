@@ -74,7 +74,9 @@ class Fleet:
             locked_by=self._look(ours, lambda: statements.find_lockers(ours, uid), []),
         )
         if job.status == "pending":
-            facts = facts._replace(pauses=self._look(ours, lambda: self._find_pauses(ours), ()))
+            none: Sequence[Pause] = ()
+            pauses = self._look(ours, lambda: self._find_pauses(ours), none)
+            facts = facts._replace(pauses=statements.as_shown(ours, pauses))
         if job.status == "pending" and not facts.with_handler():
             facts = facts._replace(served=self._look(ours, lambda: statements.find_served(ours, job.type), None))
         if job.status == "pending" and facts.is_due():

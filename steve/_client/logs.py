@@ -8,7 +8,7 @@ from uuid import UUID
 
 from steve._client.calls import Calls
 from steve._client.lookup import uid_of
-from steve._database.conninfo import caller_connection
+from steve._database.caller import caller_of
 from steve._database.statements.records import Lines, Place, RecordStatements
 from steve._model.control import ENDED
 from steve._model.log_text import left_out
@@ -29,7 +29,7 @@ class Logs:
             raise TypeError(f"attempt must be an int or None, not {type(attempt).__name__}")
         if attempt is not None and not 1 <= attempt < 1 << 31:
             raise ValueError(f"attempt must be 1 or more, not {shown(attempt)}")
-        theirs = None if connection is None else caller_connection(connection)
+        theirs = caller_of(connection)
         found = self._calls.call_on(theirs, lambda ours: self._statements.list_log(ours, uid, attempt), slow=True)
         return list(joined(found, None))
 

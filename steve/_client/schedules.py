@@ -7,6 +7,7 @@ process has written into the table yet is written there first, so that it can be
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from steve._client import enqueue
@@ -75,8 +76,13 @@ class Schedules:
         return Definition(check_schedule_name(name), check_timing(*when), insert.payload, insert.terms)
 
     def add(self, definition: Definition) -> None:
-        """A schedule in the code of this process. Raises ValueError."""
+        """A schedule in the code of this process, whose name is reserved."""
         self._in_code.add(definition)
+
+    def reserved(self, definition: Definition) -> AbstractContextManager[None]:
+        """During the block nobody else gives a schedule in the code of this process this name. Raises ValueError if one has
+        it."""
+        return self._in_code.reserved(definition.name)
 
     def set(self, name: object, when: When, type: object, payload: object, options: dict[str, Any]) -> Schedule:
         if type is None:

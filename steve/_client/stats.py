@@ -7,14 +7,15 @@ held for long.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from steve._client.calls import Calls
 from steve._database.execute import atomic
 from steve._database.failures import Connection, Transient
-from steve._database.statements.stats import Ask, Begun, StatStatements
+from steve._database.statements.rows import in_utc
+from steve._database.statements.stats import Ask, Begun, PendingJobs, StatStatements, ended_fields
 from steve._model.names import check_name
 from steve._model.spans import KEPT_LONGEST, begin_of
 from steve._model.times import check_delay, check_time
@@ -24,6 +25,9 @@ from steve.stats import Count, LaneStats, Stats, counts_of
 
 _CANCELED = "57014"
 """The SQLSTATE of a statement that took longer than statement_timeout."""
+
+
+_NONE = Count()
 
 
 class StatsReader:
@@ -43,7 +47,8 @@ class StatsReader:
                 until = begun.at if ask.until is None else min(ask.until, begun.at)
                 since = until - ask.over if ask.since is None else ask.since
                 since = min(max(since, begun.at - KEPT_LONGEST), until)
-                open_lanes, pending = self._read_open(connection, ask, begun)
+                waiting, pending = self._read_pending(connection, ask, begun)
+                running = self._statements.count_running(connection, self._tuning.stats_most)
                 ended = self._statements.sum_stat(connection, ask, since, until, begun.at)
         except Transient as error:
             if error.sqlstate != _CANCELED:
@@ -51,40 +56,59 @@ class StatsReader:
             raise Unavailable(
                 f"stats() took longer than {self._tuning.stats_timeout:g} s: ask for one queue, or a shorter span"
             ) from None
-        lanes = _joined([*open_lanes, *ended], ask, begun.at)
+        lanes = _joined(waiting, _counts(running, self._tuning.stats_most), ended, ask, begun.at)
         return Stats(begun.at, begin_of(since, until, begun.at), until, lanes, pending, counts_of(lanes))
 
-    def _read_open(self, connection: Connection, ask: Ask, begun: Begun) -> tuple[list[LaneStats], Count]:
-        """The lanes that have pending or running jobs, and how many jobs are pending."""
+    def _read_pending(self, connection: Connection, ask: Ask, begun: Begun) -> tuple[list[PendingJobs], Count]:
+        """What is pending of each queue and type, and how many jobs in all."""
         most = self._tuning.stats_most
-        lanes: list[LaneStats] = []
+        found: list[PendingJobs] = []
         is_all = begun.pending <= most * 1.2  # by the statistics, which may be a little old
         if is_all:
-            lanes = self._statements.count_pending(connection, ask.queue, most)
-            is_all = sum(lane.pending for lane in lanes) < most
+            found = self._statements.count_pending(connection, ask.queue, most)
+            is_all = sum(row[2] for row in found) < most
+        is_cut_off = False
         if not is_all:
-            lanes = self._statements.count_lanes(connection, ask.queue, most)
-        chosen = [lane for lane in lanes if ask.type in (None, lane.type)]
-        counted = sum(lane.pending for lane in chosen)
-        if any(lane.pending.is_least for lane in chosen):
+            found = self._statements.count_lanes(connection, ask.queue, most)
+            is_cut_off = sum(row[5] for row in found) >= self._tuning.stats_lanes
+        chosen = [row for row in found if ask.type in (None, row[1])]
+        counted = sum(row[2] for row in chosen)
+        if is_cut_off or any(row[3] for row in chosen):
             about = max(counted, begun.pending) if ask.queue is None and ask.type is None else counted
-            pending = Count(about, True)
-        else:
-            pending = Count(counted)
-        return [*chosen, *self._statements.count_running(connection, most)], pending
+            return chosen, Count(about, True)
+        return chosen, Count(counted)
 
 
-def _joined(lanes: Iterable[LaneStats], ask: Ask, at: datetime) -> Sequence[LaneStats]:
-    """One for each queue and type."""
-    found: dict[tuple[str | None, str | None], LaneStats] = {}
-    for lane in lanes:
-        if ask.queue in (None, lane.queue) and ask.type in (None, lane.type):
-            key = lane.queue, lane.type
-            found[key] = found[key].plus(lane) if key in found else lane
-    return tuple(
-        lane if lane.oldest_due is None else replace(lane, latency=max((at - lane.oldest_due).total_seconds(), 0.0))
-        for _, lane in sorted(found.items())
-    )
+def _counts(running: Sequence[tuple[str, str, int]], most: int) -> Mapping[tuple[str, str], Count]:
+    is_least = sum(count for _, _, count in running) >= most
+    return {(queue, type): Count(count, is_least) for queue, type, count in running}
+
+
+def _joined(
+    waiting: Iterable[PendingJobs],
+    running: Mapping[tuple[str, str], Count],
+    ended: Iterable[Sequence[Any]],
+    ask: Ask,
+    at: datetime,
+) -> Sequence[LaneStats]:
+    """One for each queue and type. Each is made once, since there may be thousands."""
+    pending = {row[:2]: row for row in waiting}
+    figures = {(row[0], row[1]): row for row in ended}
+    lanes = []
+    for lane in sorted({*pending, *running, *figures}):
+        queue, type = lane
+        if ask.queue not in (None, queue) or ask.type not in (None, type):
+            continue
+        count, due, latency = _NONE, None, 0.0
+        if lane in pending:
+            _, _, number, is_least, since, _ = pending[lane]
+            count = Count(number, is_least)
+            if since is not None:
+                due = in_utc(since)
+                latency = max((at - due).total_seconds(), 0.0)
+        more = ended_fields(figures[lane]) if lane in figures else ()
+        lanes.append(LaneStats(queue, type, count, running.get(lane, _NONE), due, latency, *more))
+    return tuple(lanes)
 
 
 def _checked(over: object, since: object, until: object, queue: object, type: object) -> Ask:

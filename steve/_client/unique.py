@@ -7,15 +7,19 @@ begins again. So this takes one round trip without a conflict, and two with one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from steve._client.enqueue import as_job
+from steve._database.caller import AnyConnection, Caller
 from steve._database.failures import Connection, Refused, Transient, translated
 from steve._database.statements.jobs import Insert, Inserted, JobStatements
-from steve._database.statements.unique import Found, UniqueStatements
+from steve._database.statements.rows import job_row
+from steve._database.statements.unique import Answer, Found, UniqueStatements
 from steve.errors import AlreadyExists, SteveError
 from steve.job import Job
 
@@ -39,16 +43,16 @@ class UniqueJobs:
 
     def create(
         self,
-        connection: Connection,
+        connection: AnyConnection,
         job: Insert,
         notify: bool,
-        insert: Callable[[Connection, Insert, bool], Inserted | None],
+        insert: Callable[[Any, Insert, bool], Inserted | None],
         *,
         sparing: bool,
         resent: bool,
     ) -> Job:
         """`insert`: inserts a job that has no window."""
-        if resent and (known := self._known(job, self._unique.find_unique(connection, [job], resent=True))) is not None:
+        if resent and (known := self._known(job, self._find(connection, [job], sparing))) is not None:
             return known
         for _ in range(TRIES):
             if job.window is None:
@@ -61,7 +65,7 @@ class UniqueJobs:
                 return there
         raise _never_stored(job)
 
-    def _there(self, connection: Connection, job: Insert, notify: bool, sparing: bool, resent: bool) -> Job | None:
+    def _there(self, connection: AnyConnection, job: Insert, notify: bool, sparing: bool, resent: bool) -> Job | None:
         """The job that has the key, or what has become of it. None: it has ended meanwhile."""
         if job.on_conflict == "replace":
             try:
@@ -69,19 +73,47 @@ class UniqueJobs:
             except Refused as error:
                 if error.sqlstate != "23505" or sparing:
                     raise
-                return self._known(job, self._unique.find_unique(connection, [job], resent=True))
+                return self._known(job, self._find(connection, [job], sparing))
             if job.uid_number in replaced:
                 return replaced[job.uid_number].job
-        elif job.window is None and not resent and (holder := self._unique.find_holder(connection, job.key or "")) is not None:
+        elif job.window is None and not resent and (holder := self._open(connection, job, sparing)) is not None:
             return self._taken(job, holder)
         # If the job is sent again, the one that has the key may be this one: the database may carry out the first try only now.
-        found = self._unique.find_unique(connection, [job], resent=True)
+        found = self._find(connection, [job], sparing)
         if (known := self._known(job, found)) is not None:
             return known
         holder = _holder(job, found)
         if _is_stray(job, found):
             self._unique.close_windows(connection, [job])
         return None if holder is None or (job.on_conflict == "replace" and job.key in found.open) else self._taken(job, holder)
+
+    # -- on a connection of another driver ------------------------------------------------------------------------------
+
+    def create_at_once(self, connection: Caller, jobs: Sequence[Insert], notify: bool) -> list[Job]:
+        """Store all or none in one statement, and return them in their order.
+
+        If another create stores a job with one of the keys at the same moment, further statements follow. If the keys must be
+        free, a savepoint around all of them keeps what was stored before the error from staying.
+        """
+        is_undone = len(jobs) > 1 and any(job.on_conflict == "raise" for job in jobs)
+        with connection.atomic() if is_undone else nullcontext():
+            places, unique = settle_keys(jobs)
+            results: dict[int, Job] = {}
+            sent = {job.uid_number: job for job in [*(job for job in jobs if job.key is None), *unique]}
+            for answer in self._unique.create_unique_jobs(connection, list(sent.values()), notify):
+                if answer.asked not in results:
+                    results[answer.asked] = self._answered(sent[answer.asked], answer)
+            if left := [job for number, job in sent.items() if number not in results]:
+                self._store(connection, left, True, False, results)
+            return in_order(jobs, places, results)
+
+    def _answered(self, job: Insert, answer: Answer) -> Job:
+        if answer.kind == "stored" and answer.row is not None:
+            return as_job(job, *answer.row)
+        if answer.row is None:
+            return self._taken(job, _deleted(job, answer.held or job.uid))
+        there = job_row(answer.row, duplicate=True)
+        return there if answer.kind == "changed" else self._taken(job, there)
 
     # -- many -----------------------------------------------------------------------------------------------------------
 
@@ -114,7 +146,7 @@ class UniqueJobs:
         places, unique = settle_keys(jobs)
         results: dict[int, Job] = {}
         if resent:
-            self._add_known(connection, plain, unique, results)
+            self._add_known(connection, plain, unique, sparing, results)
         plain = [job for job in plain if job.uid_number not in results]
         if plain and copy:
             has_options = any(job.terms.options is not None for job in plain)
@@ -127,22 +159,24 @@ class UniqueJobs:
         unique.sort(key=lambda job: job.key or "")
         for some in _chunks(unique):
             self._store(connection, some, sparing, resent, results)
-        return [
-            results[place] if place == job.uid_number or results[place].duplicate else replace(results[place], duplicate=True)
-            for job, place in zip(jobs, places, strict=True)
-        ]
+        return in_order(jobs, places, results)
 
     def _add_known(
-        self, connection: Connection, plain: Sequence[Insert], unique: Sequence[Insert], results: dict[int, Job]
+        self,
+        connection: Connection,
+        plain: Sequence[Insert],
+        unique: Sequence[Insert],
+        sparing: bool,
+        results: dict[int, Job],
     ) -> None:
         """What an earlier try of the call has stored or changed."""
         inserted = self._jobs.find_inserted(connection, [job.uid for job in plain])
         results |= {job.uid_number: as_job(job, *inserted[job.uid]) for job in plain if job.uid in inserted}
-        found = self._unique.find_unique(connection, unique, resent=True)
+        found = self._find(connection, unique, sparing)
         results |= {job.uid_number: known for job in unique if (known := self._known(job, found)) is not None}
 
     def _store(
-        self, connection: Connection, jobs: Sequence[Insert], sparing: bool, resent: bool, results: dict[int, Job]
+        self, connection: AnyConnection, jobs: Sequence[Insert], sparing: bool, resent: bool, results: dict[int, Job]
     ) -> None:
         left = [job for job in jobs if job.uid_number not in results]
         for _ in range(TRIES):
@@ -155,7 +189,7 @@ class UniqueJobs:
                 left = [job for job in left if job.uid_number not in replaced]
             if not left:
                 return
-            found = self._unique.find_unique(connection, left, resent=resent)
+            found = self._unique.find_unique(connection, left, sparing=sparing, resent=resent)
             if stray := [job for job in left if _is_stray(job, found)]:
                 self._unique.close_windows(connection, stray)
             results |= {job.uid_number: known for job in left if resent and (known := self._known(job, found)) is not None}
@@ -167,6 +201,12 @@ class UniqueJobs:
         raise _never_stored(left[0])
 
     # -- what is there --------------------------------------------------------------------------------------------------
+
+    def _open(self, connection: AnyConnection, job: Insert, sparing: bool) -> Job | None:
+        return self._unique.find_holder(connection, job.key or "", sparing=sparing)
+
+    def _find(self, connection: AnyConnection, jobs: Sequence[Insert], sparing: bool) -> Found:
+        return self._unique.find_unique(connection, jobs, sparing=sparing, resent=True)
 
     @staticmethod
     def _known(job: Insert, found: Found) -> Job | None:
@@ -194,6 +234,14 @@ def settle_keys(jobs: Sequence[Insert]) -> tuple[list[int], list[Insert]]:
             winners[job.key] = job
     places = [job.uid_number if job.key is None else winners[job.key].uid_number for job in jobs]
     return places, list(winners.values())
+
+
+def in_order(jobs: Sequence[Insert], places: Sequence[int], results: Mapping[int, Job]) -> list[Job]:
+    """The result for each job. `places`: those of `settle_keys`."""
+    return [
+        results[place] if place == job.uid_number or results[place].duplicate else replace(results[place], duplicate=True)
+        for job, place in zip(jobs, places, strict=True)
+    ]
 
 
 def _holder(job: Insert, found: Found) -> Job | None:

@@ -5,6 +5,8 @@ pool.py               the connections for callers
 loop_connection.py    the connection of a loop, which is opened again when it breaks
 connection.py         opens a connection and gives its session our settings
 conninfo.py           what `db` may be, and the conninfo made from it
+caller.py             what a caller's own connection may be, and how a statement is sent on it
+portable.py           the statements for other drivers than psycopg 3
 interrupt.py          cancels what runs on a caller's connection
 watchdog.py           breaks connections that do not answer
 backoff.py            how long a loop waits before it tries to connect again

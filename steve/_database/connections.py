@@ -21,7 +21,7 @@ from steve._database.connection import (
     prepare_for_settling,
     use,
 )
-from steve._database.conninfo import conninfo_of, listen_conninfo_of
+from steve._database.conninfo import Source, listen_source_of, source_of
 from steve._database.failures import Connection, DatabaseFailure, InDoubt, NoConnection, Transient, failure_of, translated
 from steve._database.loop_connection import LoopConnection, LoopConnections, Opener
 from steve._database.pool import AnyPool, CallerPool, OwnPool, UsersPool
@@ -47,20 +47,19 @@ class Connections:
         self._users: UsersPool | None = None
         self._more_pools = 0
         """How many pools of workers a started manager has beyond the first."""
-        self._conninfo = ""
         self._pool: CallerPool
         if isinstance(db, ConnectionPool):
             self._pool = self._users = UsersPool(db)
         else:
-            self._conninfo = conninfo_of(db)
+            self._source = source_of(db)
             self._pool = OwnPool(
-                conninfo=self._conninfo,
+                source=self._source,
                 timeout=self._timeout,
                 answer_within=self._tuning.answer_within,
                 route=self._route,
                 order=self._order,
             )
-        self._listen_conninfo = listen_conninfo_of(listen_db)
+        self._listen_source = listen_source_of(listen_db)
 
     # -- for callers ----------------------------------------------------------------------------------------------------
 
@@ -123,10 +122,12 @@ class Connections:
         self.check_size(pools)
         self._pool.open()
 
-    def check_size(self, pools: int) -> None:
-        """Raises ValueError if a user's pool is too small for a started manager with so many pools of workers."""
+    def check_size(self, pools: int, at_most: int = 0) -> None:
+        """Raises ValueError if a user's pool is too small for a started manager with so many pools of workers. `at_most`: so
+        many have a connection until those that end have none any more."""
         if self._users is not None:
-            self._users.check_size([*self._kept(), *["claim"] * (pools - 1)])
+            ending = max(at_most - pools, 0)
+            self._users.check_size([*self._kept(), *["claim"] * (pools - 1), *["claim of a pool that ends"] * ending])
             self._more_pools = pools - 1
 
     def close(self) -> None:
@@ -153,10 +154,10 @@ class Connections:
             listen=self._loop(None),
             scan=self._loop(prepare_for_loop),
         )
-        if self._listen_conninfo is not None:
+        if self._listen_source is not None:
             route = Route()  # a Route of its own: this conninfo bypasses the pooler of the others
             prepare = self._preparing(prepare_for_call, route)
-            direct = _Direct(self._listen_conninfo, HostOrder(), prepare, self._timeout)
+            direct = _Direct(self._listen_source, HostOrder(), prepare, self._timeout)
             loops = loops._replace(
                 heartbeat=_kept_by(self._tuning, direct, route), listen=_kept_by(self._tuning, direct, route)
             )
@@ -176,11 +177,9 @@ class Connections:
     def for_waits(self) -> LoopConnection | None:
         """A connection for the thread that waits for jobs to end, which need not be open in any started manager. None: the
         user's pool is too small for one, so that thread has to borrow one for each statement. Raises SteveError."""
-        if self._listen_conninfo is not None:
+        if self._listen_source is not None:
             route = Route()
-            opener: Opener = _Direct(
-                self._listen_conninfo, HostOrder(), self._preparing(prepare_for_loop, route), self._timeout
-            )
+            opener: Opener = _Direct(self._listen_source, HostOrder(), self._preparing(prepare_for_loop, route), self._timeout)
             return _kept_by(self._tuning, opener, route)
         if self._users is not None:
             self._users.check_open()
@@ -198,7 +197,7 @@ class Connections:
         prepare = self._preparing(prepare_session, self._route)
         if self._users is not None:
             return _kept_by(self._tuning, _OfUsersPool(self._users.pool, prepare, self._timeout), self._route)
-        return _kept_by(self._tuning, _Direct(self._conninfo, self._order, prepare, self._timeout), self._route)
+        return _kept_by(self._tuning, _Direct(self._source, self._order, prepare, self._timeout), self._route)
 
     def _preparing(self, prepare_session: Prepare | None, route: Route) -> Callable[[Connection], None]:
         def prepare(connection: Connection) -> None:
@@ -211,7 +210,7 @@ class Connections:
 
     def _kept(self) -> list[str]:
         """The names of the loops whose connections come from `db` and are always open in a started manager."""
-        if self._listen_conninfo is not None:
+        if self._listen_source is not None:
             return ["claim", "settle"]
         return ["claim", "settle", "heartbeat", *(["listen"] if self._notify else [])]
 
@@ -223,14 +222,14 @@ def _kept_by(tuning: Tuning, opener: Opener, route: Route) -> LoopConnection:
 class _Direct:
     """An `Opener` that makes connections of our own."""
 
-    def __init__(self, conninfo: str, order: HostOrder, prepare: Callable[[Connection], None], timeout: float) -> None:
-        self._conninfo = conninfo
+    def __init__(self, source: Source, order: HostOrder, prepare: Callable[[Connection], None], timeout: float) -> None:
+        self._source = source
         self._order = order
         self._prepare = prepare
         self._timeout = timeout
 
     def open(self) -> Connection:
-        return connect(self._conninfo, self._timeout, self._prepare, self._order)
+        return connect(self._source(), self._timeout, self._prepare, self._order)
 
     def close(self, connection: Connection) -> None:
         connection.close()

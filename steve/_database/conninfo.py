@@ -1,17 +1,16 @@
-"""Checks what users pass as `db`, `listen_db` and `connection`, and makes a conninfo or finds the connection."""
+"""Checks what users pass as `db` and `listen_db`, and makes a conninfo of it. What they pass as `connection`: caller.py."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-from steve._database.failures import Connection
 
 ENVIRONMENT = "STEVE_DATABASE_URL"
 CONNECT_SECONDS = 10
@@ -36,16 +35,59 @@ def conninfo_of(db: object) -> str:
         db = os.environ.get(ENVIRONMENT, "")  # "": libpq reads its PG* variables when it connects
     if not isinstance(db, str):
         raise TypeError(
-            "db must be a conninfo string, an open psycopg_pool.ConnectionPool, an open psycopg.Connection or None, "
+            "db must be a conninfo string, an open psycopg_pool.ConnectionPool, an open psycopg.Connection, a "
+            "function that returns a conninfo, or None, "
             f"not {_kind(db)}: {_psycopg3_or('steve is synchronous and takes no async connection or pool', db)}"
         )
     return _complete(_sound("db", db))
 
 
+Source = Callable[[], str]
+"""Returns the conninfo for the next connection. Raises psycopg.OperationalError."""
+
+
+def source_of(db: object) -> Source:
+    """What a manager asks for the conninfo, from its `db`: a function is called for each connection, everything else is read
+    now. Raises TypeError and ValueError."""
+    if callable(db) and not isinstance(db, psycopg.Connection | type):
+        return _asking("db", db)
+    conninfo = conninfo_of(db)
+    return lambda: conninfo
+
+
+def listen_source_of(listen_db: object) -> Source | None:
+    """As `source_of`. None: notifications and heartbeats use `db`, as everything else does."""
+    if callable(listen_db):
+        return _asking("listen_db", listen_db)
+    conninfo = listen_conninfo_of(listen_db)
+    return None if conninfo is None else lambda: conninfo
+
+
+def _asking(keyword: str, function: Callable[[], object]) -> Source:
+    def ask() -> str:
+        # psycopg's error, because to the code that connects this is one more reason why there is no connection at present
+        try:
+            conninfo = function()
+        except Exception as error:
+            raise psycopg.OperationalError(f"the function given as {keyword} raised {type(error).__name__}") from error
+        if not isinstance(conninfo, str):
+            raise psycopg.OperationalError(
+                f"the function given as {keyword} must return a conninfo string, not {_kind(conninfo)}"
+            )
+        try:
+            return _complete(_sound(f"what {keyword}() returned", conninfo))
+        except ValueError as error:
+            raise psycopg.OperationalError(str(error)) from None
+
+    return ask
+
+
 def listen_conninfo_of(listen_db: object) -> str | None:
     """The conninfo from a string. None: notifications and heartbeats use `db`, as everything else does."""
     if listen_db is not None and not isinstance(listen_db, str):
-        raise TypeError(f"listen_db must be a conninfo string or None, not {type(listen_db).__name__}")
+        raise TypeError(
+            f"listen_db must be a conninfo string, a function that returns one, or None, not {type(listen_db).__name__}"
+        )
     return None if listen_db is None else _complete(_sound("listen_db", listen_db))
 
 
@@ -99,19 +141,6 @@ def _has_stray_at(conninfo: str) -> bool:
     """
     authority, _, rest = conninfo.partition("://")[2].partition("/")
     return authority.count("@") > 1 or "@" in rest.partition("?")[0]
-
-
-def caller_connection(connection: object) -> Connection:
-    """The psycopg connection behind the user's argument `connection`. Raises TypeError."""
-    if isinstance(connection, psycopg.Cursor | psycopg.ServerCursor):
-        return connection.connection
-    if isinstance(connection, psycopg.Connection):
-        return connection
-    places = "in Django pass django.db.connection.connection, in SQLAlchemy connection.connection.driver_connection"
-    raise TypeError(
-        "connection must be a psycopg.Connection or psycopg.Cursor, "
-        f"not {_kind(connection)}: {_psycopg3_or(places, connection)}"
-    )
 
 
 def _kind(value: object) -> str:

@@ -14,6 +14,7 @@ from psycopg.postgres import register_default_adapters, register_default_types
 from psycopg.rows import tuple_row
 from psycopg.types.array import register_all_arrays
 
+from steve._database.caller import AnyConnection, Caller
 from steve._database.failures import Connection, translated
 from steve._database.fragments import FRAGMENTS
 
@@ -116,8 +117,12 @@ def execute(
 
 
 @contextmanager
-def atomic(connection: Connection) -> Iterator[None]:
+def atomic(connection: AnyConnection) -> Iterator[None]:
     """A transaction; within a transaction, a savepoint. It never ends a transaction that a caller would have to end."""
+    if isinstance(connection, Caller):
+        with connection.atomic():
+            yield
+        return
     with translated(connection):
         if not connection.autocommit and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
             connection.execute("select")  # begins the caller's transaction, which psycopg would otherwise commit below
@@ -126,21 +131,27 @@ def atomic(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def savepoint(connection: Connection) -> Iterator[None]:
+def savepoint(connection: AnyConnection) -> Iterator[None]:
     """A savepoint, if a transaction is open or will be. A statement alone needs none."""
     with nullcontext() if is_alone(connection) else atomic(connection):
         yield
 
 
-def is_alone(connection: Connection) -> bool:
+def is_in_transaction(connection: Connection) -> bool:
+    """Whether a transaction is open, be it that PostgreSQL takes nothing more from it."""
+    return connection.info.transaction_status in (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR)
+
+
+def is_broken(connection: Connection) -> bool:
+    """Whether a statement of the open transaction has failed, so that PostgreSQL takes nothing more from it."""
+    return connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR
+
+
+def is_alone(connection: AnyConnection) -> bool:
     """Whether the next statement is a transaction of its own."""
+    if isinstance(connection, Caller):
+        return connection.is_alone()
     return connection.autocommit and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-
-
-def database_of(connection: Connection) -> str:
-    """Where the connection leads, for the message of an error."""
-    info = connection.info
-    return f"database {info.dbname!r} on {info.host or info.hostaddr}:{info.port}"
 
 
 @lru_cache(maxsize=1_000)

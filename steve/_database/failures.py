@@ -79,8 +79,16 @@ def failure_of(error: psycopg.Error, connection: Connection | None = None) -> Da
             return NoConnection(message)
         # Not an error of the server's: psycopg could not turn a value into a parameter, or libpq could not open a connection.
         return Refused(message) if isinstance(error, psycopg.DataError) else Transient(message)
-    kind = _KINDS.get(state) or _KINDS.get(state[:2], Refused)  # Refused: for example, a user's trigger made up the state
-    return kind(message, state)
+    return _kind(state)(message, state)
+
+
+def failure_by_state(state: str) -> DatabaseFailure:
+    """As `failure_of`, for the error of another driver, on a caller's connection."""
+    return _kind(state)(f"SQLSTATE {state}", state)
+
+
+def _kind(state: str) -> type[DatabaseFailure]:
+    return _KINDS.get(state) or _KINDS.get(state[:2], Refused)  # Refused: for example, a user's trigger made up the state
 
 
 LOCK_NOT_AVAILABLE = "55P03"

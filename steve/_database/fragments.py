@@ -23,8 +23,8 @@ then pg_catalog.json_build_object(
 """The column `extras` of every statement that returns claimed jobs: see Extras in _model/claimed.py. Null for most jobs."""
 
 MATCHES = """\
-status = any(%(statuses)s)
-and created_at <= %(begun_at)s
+status = any(%(statuses)s::pg_catalog.text[])
+and created_at <= %(begun_at)s::pg_catalog.timestamptz
 and (%(type)s::pg_catalog.text is null or type = %(type)s::pg_catalog.text)
 and (%(queue)s::pg_catalog.text is null or queue = %(queue)s::pg_catalog.text)
 and (%(tags)s::pg_catalog.jsonb is null or tags @> %(tags)s::pg_catalog.jsonb)
@@ -45,7 +45,7 @@ bound as materialized (
       from only {schema}.job
       where uid > %(after)s::pg_catalog.uuid and uid <= %(last)s::pg_catalog.uuid
       order by uid
-      offset %(look)s
+      offset %(look)s::bigint
       limit 1
     ),
     %(last)s::pg_catalog.uuid
@@ -58,7 +58,7 @@ bound as materialized (
       and uid > %(after)s::pg_catalog.uuid and uid <= (select uid from bound)
       and ({matches}) is true
     order by uid
-    limit %(most)s
+    limit %(most)s::bigint
   )
   union all
   select uid, unique_key
@@ -72,7 +72,7 @@ to `upto` or, if that is null, of the next `look` jobs up to `last`. With `uids`
 counting takes as long as the scan."""
 
 NEXT = """\
-case when (select pg_catalog.count(*) from wanted) >= %(most)s
+case when (select pg_catalog.count(*) from wanted) >= %(most)s::bigint
   then (select uid from wanted order by uid desc limit 1)
   else (select uid from bound where uid < %(last)s::pg_catalog.uuid)
 end"""
@@ -109,7 +109,7 @@ expires_at = null,
 cancel_asked_at = null,
 cancel_reason = null,
 forgiven = nullif(attempts - crashes, 0),
-granted = %(attempts)s"""
+granted = %(attempts)s::integer"""
 """What a retry sets. The failures so far are forgiven, so that max_attempts stays what was promised and the backoff begins
 anew. Crashes stay: a job that failed because of them is on its last chance, and runs alone."""
 
@@ -130,6 +130,33 @@ given as materialized (
   ) as given ({new})
 )"""
 """The jobs that a create sends, as rows."""
+
+GIVEN_JSON = """\
+given as materialized (
+  select *
+  from pg_catalog.jsonb_to_recordset(%(jobs)s::pg_catalog.jsonb) as given (
+    new_uid pg_catalog.uuid, new_payload pg_catalog.jsonb, new_queue pg_catalog.text, new_type pg_catalog.text,
+    new_priority smallint, new_max_attempts integer, new_strategy pg_catalog.text, new_base real, new_max real,
+    new_jitter real, new_run_at pg_catalog.timestamptz, new_delay double precision, new_key pg_catalog.text,
+    new_window double precision, new_tags pg_catalog.jsonb, new_metadata pg_catalog.jsonb, new_timeout double precision,
+    new_expires_at pg_catalog.timestamptz, new_expires_in double precision, new_conflict pg_catalog.text
+  )
+)"""
+"""As GIVEN, from one parameter in JSON, with what is to happen if the key is taken."""
+GIVEN_ONE = """\
+given as materialized (
+  select
+    %(uid)s::pg_catalog.uuid as new_uid, %(payload)s::pg_catalog.text as new_payload, %(queue)s::pg_catalog.text as new_queue,
+    %(type)s::pg_catalog.text as new_type, %(priority)s::smallint as new_priority,
+    %(max_attempts)s::integer as new_max_attempts, %(strategy)s::pg_catalog.text as new_strategy, %(base)s::real as new_base,
+    %(max)s::real as new_max, %(jitter)s::real as new_jitter, %(run_at)s::pg_catalog.timestamptz as new_run_at,
+    %(delay)s::double precision as new_delay, %(key)s::pg_catalog.text as new_key, %(window)s::double precision as new_window,
+    %(tags)s::pg_catalog.text as new_tags, %(metadata)s::pg_catalog.text as new_metadata,
+    %(timeout)s::double precision as new_timeout, %(expires_at)s::pg_catalog.timestamptz as new_expires_at,
+    %(expires_in)s::double precision as new_expires_in
+)"""
+"""GIVEN for a single job. Nineteen arrays of one item take longer to read than the job to store, and PostgreSQL, which does not
+know how long they are, plans such a statement anew each time."""
 
 INSERT = """\
 insert into {schema}.job (
@@ -155,11 +182,34 @@ coalesce(new_expires_at, pg_catalog.clock_timestamp() + pg_catalog.make_interval
 """When a job of GIVEN expires."""
 
 IN_LANES = """\
-lane as (
+near as materialized (
+  select candidate.*
+  from start
+  cross join lateral (
+    select ctid as place, queue, type, priority, run_at, uid, crashes
+    from only {schema}.job
+    where status = 'pending' and priority = start.priority
+      and (run_at, uid) > (start.run_at, start.uid) and run_at <= pg_catalog.now()
+    order by run_at, uid
+    limit 4 * %(reach)s * (%(n)s + 10)
+  ) candidate
+  where %(n)s > 0
+  limit 4 * %(reach)s * (%(n)s + 10)
+), glance as materialized (
+  select place, priority, run_at, uid
+  from near
+  where crashes < 1 and (%(any_type)s or type in (select type from known)) and {filters}
+  order by priority desc, run_at, uid
+  limit %(reach)s * (%(n)s + 10)
+), look as materialized (
+  select
+    (select pg_catalog.count(*) from near) >= 4 * %(reach)s * (%(n)s + 10) as has_more,
+    exists (select from glance) as is_enough
+), lane as (
   (
     select queue, type, priority
     from only {schema}.job
-    where status = 'pending' and %(n)s > 0 and (select is_mine from turn)
+    where status = 'pending' and %(n)s > 0 and (select has_more and not is_enough from look)
     order by queue, type, priority, run_at, uid
     limit 1
   )
@@ -201,12 +251,21 @@ lane as (
   order by priority desc, run_at, uid
   limit 1
 ), chosen as materialized (
-  select place
-  from candidate
-  where not exists (select from horizon)
-    or (-priority, run_at, uid) <= (select -priority, run_at, uid from horizon)
-  order by priority desc, run_at, uid
-  limit %(reach)s * (%(n)s + 10)
+  (
+    select place
+    from candidate
+    where not exists (select from horizon)
+      or (-priority, run_at, uid) <= (select -priority, run_at, uid from horizon)
+    order by priority desc, run_at, uid
+    limit %(reach)s * (%(n)s + 10)
+  )
+  union all
+  -- There are no candidates where this is enough, and else there is nothing here.
+  (
+    select place
+    from glance
+    order by priority desc, run_at, uid
+  )
 ), found as materialized (
   select locked.*
   from chosen
@@ -220,15 +279,22 @@ lane as (
 ), scanned as (
   select
     case
-      when exists (select from horizon) or (select pg_catalog.count(*) from chosen) = %(reach)s * (%(n)s + 10) then %(n)s
+      when exists (select from horizon) or (select has_more and is_enough from look)
+        or (select pg_catalog.count(*) from chosen) = %(reach)s * (%(n)s + 10) then %(n)s
       else pg_catalog.count(*)
     end as count,
     pg_catalog.clock_timestamp() as at
   from found
 )"""
-"""How a claim finds jobs while some of those that it serves are paused, of which there may be a million. It hops from lane to
-lane, as find_heads.sql does, and looks only into those that it may claim from: at the first due jobs of each, more if
-there are few lanes of that priority.
+"""How a claim finds jobs while some of those that it serves are paused, of which there may be a million.
+
+As a rule only few of them lie where the claim looks. So it first looks, as every claim does, at the first due jobs in the order
+of the claim, but at no more than a few times as many as it asks for. If some of these are not paused, it takes those: `glance`.
+The others cost the next claim nothing, since the watermarks move past them.
+
+If they are all paused or for other processes, the claim hops from lane to lane, as find_heads.sql does, and looks only into
+those that it may claim from: at the first due jobs of each, more if there are few lanes of that priority. That takes as long as
+there are lanes: 80 ms for 2,000.
 
 `horizon` is the first place at which a lane may have further jobs than those that were looked at. What lies beyond is left to
 the next claim, since a job that was not looked at may come before it. The claim then counts as cut off, as if it had found n
@@ -269,6 +335,8 @@ FRAGMENTS = {
     "{first_attempt}": FIRST_ATTEMPT,
     "{retried}": RETRIED,
     "{given}": GIVEN,
+    "{given_json}": GIVEN_JSON,
+    "{given_one}": GIVEN_ONE,
     "{new}": NEW,
     "{insert}": INSERT,
     "{new_run_at}": NEW_RUN_AT,

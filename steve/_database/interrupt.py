@@ -1,6 +1,6 @@
 """Asks PostgreSQL to cancel the statement that runs on a connection of the user's, from another thread.
 
-What a user may give as a connection, `caller_connection` in conninfo.py knows. This file knows what to do with it.
+What a user may give as a connection, caller.py knows. This file knows what to do with it.
 """
 
 from __future__ import annotations

@@ -20,6 +20,13 @@ from steve._database.watchdog import watchdog
 T = TypeVar("T")
 
 
+class CallPort(Protocol):
+    """A connection to send statements on."""
+
+    def call(self, statement: Callable[[Connection], T]) -> T:
+        """Call `statement` with the connection. Raises DatabaseFailure."""
+
+
 class Opener(Protocol):
     """Opens and closes a loop's connection."""
 
@@ -118,6 +125,7 @@ class ClaimConnections:
         self._lock = threading.Lock()
         self._taken: tuple[LoopConnection, ...] = ()
         self._spare: list[LoopConnection] = []
+        self._is_closed = False
 
     def prepare(self, connections: int) -> None:
         """Open so many, so that the next calls of `take` need not. Raises DatabaseFailure."""
@@ -138,7 +146,7 @@ class ClaimConnections:
         return connection
 
     def give_back(self, connection: LoopConnection) -> None:
-        if connection is not self.first or len(self._taken) > 1:
+        if connection is not self.first or len(self._taken) > 1 or self._is_closed:
             connection.close()
         with self._lock:
             self._taken = tuple(other for other in self._taken if other is not connection)
@@ -147,7 +155,14 @@ class ClaimConnections:
         """Those that may be open. From any thread."""
         return [self.first, *(other for other in self._taken if other is not self.first), *self._spare]
 
+    def answered_at(self) -> float | None:
+        """When the database last answered on one of those that pools have, by time.monotonic(): the one that has waited for
+        longest. None: one of them had no answer yet."""
+        times = [connection.answered_at for connection in self._taken or (self.first,)]
+        return None if None in times else min(at for at in times if at is not None)
+
     def close(self) -> None:
+        self._is_closed = True  # first: what is given back after this is closed there
         for connection in self.all():
             connection.close()
 
@@ -162,11 +177,12 @@ class LoopConnections(NamedTuple):
     scan: LoopConnection
     """Open only while the scanner needs it: for slow full scans, rescues, and claims in doubt."""
 
-    def answered_before(self, *, listens: bool) -> dict[str, float | None]:
-        """Seconds since the last answer, for each connection that is always open. None: it had no answer yet."""
+    def answered_before(self, *, claims: float | None, listens: bool) -> dict[str, float | None]:
+        """Seconds since the last answer, for each connection that is always open. None: it had no answer yet. `claims`: when
+        those for claims were last answered, by time.monotonic()."""
         now = time.monotonic()
-        names = ["claim", "settle", "heartbeat", *(["listen"] if listens else [])]
-        answered = {name: getattr(self, name).answered_at for name in names}
+        names = ["settle", "heartbeat", *(["listen"] if listens else [])]
+        answered = {"claim": claims} | {name: getattr(self, name).answered_at for name in names}
         return {name: None if at is None else now - at for name, at in answered.items()}
 
     def leave_to_parent(self) -> None:

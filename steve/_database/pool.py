@@ -18,7 +18,7 @@ from psycopg import pq
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from steve._database.connection import HostOrder, Route, end_session, prepare_for_call
-from steve._database.conninfo import connect_arguments
+from steve._database.conninfo import Source, connect_arguments
 from steve._database.execute import execute
 from steve._database.failures import Connection, DatabaseFailure, NoConnection, Transient, failure_of
 from steve._database.watchdog import watchdog
@@ -57,9 +57,9 @@ class CallerPool(Protocol):
 
 
 class OwnPool:
-    def __init__(self, *, conninfo: str, timeout: float, answer_within: float, route: Route, order: HostOrder) -> None:
+    def __init__(self, *, source: Source, timeout: float, answer_within: float, route: Route, order: HostOrder) -> None:
         """`timeout`: seconds after which a caller gives up."""
-        self._conninfo = conninfo
+        self._source = source
         self._timeout = timeout
         self._answer_within = answer_within
         self._route = route
@@ -124,7 +124,7 @@ class OwnPool:
                     watchdog.call(lambda ours: prepare_for_call(ours, route), connection, answer_within)
 
                 pool: AnyPool = ConnectionPool(
-                    kwargs=connect_arguments(self._conninfo, self._timeout),
+                    kwargs={"autocommit": True},
                     connection_class=self._connection_class(),
                     min_size=0,
                     max_size=self._most,
@@ -151,14 +151,15 @@ class OwnPool:
             @classmethod
             def connect(cls, *args: Any, **kwargs: Any) -> Any:
                 own = reference()
+                if own is None:
+                    raise psycopg.OperationalError("nothing refers to the manager of this pool any more")
                 try:
-                    connection = super().connect(*args, **(kwargs if own is None else own._order.apply(kwargs)))
+                    arguments = connect_arguments(own._source(), own._timeout) | kwargs
+                    connection = super().connect(*args, **own._order.apply(arguments))
                 except psycopg.Error as error:
-                    if own is not None:
-                        own.refused = str(error)
+                    own.refused = str(error)
                     raise
-                if own is not None:
-                    own._order.answered(connection)
+                own._order.answered(connection)
                 return connection
 
         return Ours

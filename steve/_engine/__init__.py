@@ -13,9 +13,11 @@ Beside the stages:
     figures/     counts what became of jobs, for `stats()`
     liveness/    heartbeats, and the rescue of jobs whose process died
     upkeep/      what all the others share: supervised threads, periodic duties, backpressure, outages, the watch over health
+    inline/      runs jobs on the calling thread, with the parts of the stages, for `steve.testing` alone
 
-The manager reaches the engine through five modules: runner.py starts and stops engines, scaling.py changes their pools,
-signal_run.py is `run()`, registry.py holds the handlers and listeners, and events/calls.py tells listeners what calls did.
+The manager reaches the engine through six modules: runner.py starts and stops engines, scaling.py changes their pools,
+signal_run.py is `run()`, registry.py holds the handlers and listeners, events/calls.py tells listeners what calls did, and
+inline/inline.py is for tests.
 engine.py is one started engine, ending.py says how it ends, and health.py judges whether it works.
 
 A new kind of verdict is a case in `_model/outcome.py`. A new periodic duty is a class with a method `duties()`, in the folder

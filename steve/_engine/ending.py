@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from steve._database.failures import Connection, InDoubt
+from steve._database.loop_connection import LoopConnection
 from steve._engine.parts import Parts
 from steve._runtime.log import logger
 
@@ -43,6 +44,8 @@ class Ending:
         parts = self.parts
         *others, last = (component.end for component in parts.components if component.end is not None)
         try:
+            # Where there was no pool at last, the scanner may be using the first one.
+            claim = parts.pools.connections.take()
             parts.deadlines.end()
             parts.pools.wait_for_hooks()
             for end in others:
@@ -51,12 +54,12 @@ class Ending:
             # database is away, nothing tries to delete the row: the others see that the session is gone.
             is_away = parts.outage.now()[1] >= self._shutdown_grace / 2
             if not is_away:
-                parts.figure_writer.write(parts.connections.claim)  # all jobs are settled by now
+                parts.figure_writer.write(claim)  # all jobs are settled by now
             in_doubt = parts.pools.neighbours.in_doubt.exist()
             if in_doubt:
                 logger.info("the reply to a claim was lost lately: the row of this process stays, for the rescue of its jobs")
             if not parts.settler.waiting() and not in_doubt and not is_away:
-                self._deregister()
+                self._deregister(claim)
         except Exception as error:  # the engine ends whatever was raised, because threads wait for its end
             logger.warning("this process could not be deregistered: %s", error)
         finally:
@@ -65,12 +68,11 @@ class Ending:
             parts.connections.settle.close()
             self.has_ended.set()
 
-    def _deregister(self) -> None:
+    def _deregister(self, claim: LoopConnection) -> None:
         def deregister(connection: Connection) -> None:
             self.parts.processes.deregister_process(connection, self._process_id)
 
         # Not the settler's connection: it waits for no lock, and a rescue may hold the row for a moment.
-        claim = self.parts.connections.claim
         try:
             claim.call(deregister)
         except InDoubt:  # the connection may have broken long ago, while it was idle: try once more, on a new one

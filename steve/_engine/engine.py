@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from steve._engine.claim.port import LOOP
 from steve._engine.ending import Ending
 from steve._engine.health import Idle, Outages, judge_health
 from steve._engine.liveness.reconcile import Held
+from steve._engine.lull import Work, work_of
 from steve._engine.parts import Parts
 from steve._engine.pools.pools import Pools
 from steve._engine.settle.awaited import Awaited
@@ -51,12 +53,15 @@ class Engine:
         self.commits: Commits
         self.running: AllRunning
         self.all_pools: Pools
+        self.work: Callable[[], Work]
+        """How much there is to do."""
 
     def assemble(self, parts: Parts) -> None:
         self._parts = self.ending.parts = parts
         self.commits = parts.commits
         self.running = parts.running
         self.all_pools = parts.pools
+        self.work = partial(work_of, parts)
 
     # -- what the manager asks ------------------------------------------------------------------------------------------
 
@@ -153,14 +158,16 @@ class Engine:
                 name for threads in (parts.threads, *(pool.parts.threads for pool in pools)) for name in threads.dead()
             ),
             restarted_threads=parts.replacement.broken(),
-            answered=parts.connections.answered_before(listens=self._settings.notify),
+            answered=parts.connections.answered_before(
+                claims=parts.pools.connections.answered_at(), listens=self._settings.notify
+            ),
             stuck=tuple(job for pool in pools for job in pool.parts.stuck.jobs()),
             **vitals,
         )
-        failing, seconds = parts.outage.now()
+        # While all workers of a pool are busy none claims, so an earlier failure says nothing about the present.
+        busy = [(LOOP, pool.parts.outage) for pool in pools if pool.is_busy()]
+        failing, seconds = parts.outage.now(without=busy)
         idle = _idle(parts)
-        if idle is None:  # while all workers are busy none claims, so an earlier failure says nothing about the present
-            failing = [loop for loop in failing if loop != LOOP]
         outages = Outages(failing, seconds, parts.liveness.access)
         return judge_health(health, self._settings, outages, idle or Idle(), sum(pool.spec.workers for pool in pools))
 
@@ -192,9 +199,9 @@ def _idle(parts: Parts) -> Idle | None:
     now, last_chance, is_full = time.monotonic(), parts.pools.neighbours.last_chance, None
     idle: Idle | None = None
     for pool in parts.pools.live():
-        running, freed_at = pool.parts.running, pool.parts.running.freed_at
-        if len(running) >= running.workers:
+        if pool.is_busy():
             continue
+        freed_at = pool.parts.running.freed_at
         is_waiting = last_chance.is_due and last_chance.owner is not pool.parts.claimer  # for another pool
         unclaimed = 0.0 if is_waiting else now - max(pool.parts.claimer.schedule.answered_at, freed_at)
         alone = now - max(last_chance.since, freed_at) if last_chance.is_due else 0.0

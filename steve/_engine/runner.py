@@ -154,11 +154,11 @@ class Runner:
                 running = tuple(earlier for earlier in self.engines if not earlier.wait_for_end(0))
                 self.engines = (*running, engine)
             except DatabaseFailure as error:
-                raise self._explained(error) from error
+                raise self.explained(error) from error
             on_failure.pop_all()
         return engine
 
-    def _explained(self, error: DatabaseFailure) -> SteveError:
+    def explained(self, error: DatabaseFailure) -> SteveError:
         if isinstance(error, Misconfigured):
             with contextlib.suppress(DatabaseFailure):
                 return self._connections.call(lambda ours: migrations.describe_missing(ours, self._settings.schema, error))
@@ -175,12 +175,11 @@ class Runner:
 
     def scale(self, engine: Engine, specs: Sequence[PoolSpec]) -> None:
         """Have these pools in this engine, which runs. Raises NotRunning if it stops."""
-        self._connections.check_size(len(specs))
         try:
-            if not engine.all_pools.scale(specs):
+            if not engine.all_pools.scale(specs, lambda most: self._connections.check_size(len(specs), most)):
                 raise NotRunning("the manager was asked to stop, so its workers are not changed any more")
         except DatabaseFailure as error:
-            raise self._explained(error) from error
+            raise self.explained(error) from error
 
     # -- stopping -------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from steve._engine.lull import Lull
 from steve._engine.runner import Runner, check_timeout
 from steve._engine.scaling import Scaling
 from steve._engine.upkeep.threads import call_aside
@@ -48,14 +49,14 @@ class SignalRun:
         with contextlib.suppress(ValueError):  # the fork was noticed on another thread, where Python refuses this
             _restore(before)
 
-    def run(self, workers: Workers, stop_timeout: float | None) -> StopReport:
+    def run(self, workers: Workers, stop_timeout: float | None, *, migrate: bool) -> StopReport:
         """Raises ValueError on any thread but the main one."""
         if threading.current_thread() is not threading.main_thread():
             raise ValueError("run() waits for signals, which Python delivers to the main thread only: call start() and stop()")
         check_timeout("stop_timeout", stop_timeout)
         fork.register(self)
         try:
-            self._start(workers)
+            self._start(workers, migrate)
             self._wait_for_cause()
             self._runner.request_stop()
             return replace(self._stop(stop_timeout), limit=self._reached)
@@ -64,13 +65,13 @@ class SignalRun:
             if not self._is_hurried:
                 _restore(before)
 
-    def _start(self, workers: Workers) -> None:
+    def _start(self, workers: Workers, migrate: bool) -> None:
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._signals)
             if QUIET is not None:
                 self._before[QUIET] = signal.signal(QUIET, self._signals.ask_for_quiet)
-            self._runner.start(workers, migrate=True, max_jobs=self._limits.max_jobs)
+            self._runner.start(workers, migrate=migrate, max_jobs=self._limits.max_jobs)
         except _Interrupted:
             pass  # it counts as a signal that came just after the start
         finally:
@@ -78,7 +79,8 @@ class SignalRun:
 
     def _wait_for_cause(self) -> None:
         """Wait until a signal comes, a limit is reached, or a handler calls stop()."""
-        seconds = 0.5 if self._limits.max_jobs is None else 0.05
+        limits, lull = self._limits, Lull()
+        seconds = 0.05 if limits.burst or limits.max_jobs is not None else 0.5
         while (engine := self._runner.engine()) is not None:
             got = self._signals.get(seconds)
             if got is not None and got is QUIET:
@@ -90,6 +92,8 @@ class SignalRun:
                 self._reached, why = "max_jobs", f"max_jobs={self._limits.max_jobs} jobs have run"
             elif self._limits.max_memory is not None and (has := resident_mib()) >= self._limits.max_memory:
                 self._reached, why = "max_memory", f"{has:.0f} MiB of memory, max_memory={self._limits.max_memory:g}"
+            elif limits.burst and lull.has_come(engine):
+                why = "no job is due"
             else:
                 continue
             self._runner.request_stop()  # before logging, which blocks if the log is a pipe that nobody reads

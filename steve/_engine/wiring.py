@@ -46,13 +46,11 @@ The order of locks: a thread that holds one lock may take only those below it. E
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Sequence
 
 from steve._database.connections import Connections
 from steve._database.failures import Connection
-from steve._database.loop_connection import ClaimConnections, LoopConnections
+from steve._database.loop_connection import ClaimConnections, LoopConnection, LoopConnections
 from steve._database.statements import Statements
 from steve._database.statements.processes import Registered
 from steve._engine.claim.database import DatabaseClaims
@@ -69,7 +67,7 @@ from steve._engine.figures.writer import FigureWriter
 from steve._engine.liveness.cancels import AskedCancels
 from steve._engine.liveness.database import DatabaseLiveness
 from steve._engine.liveness.liveness import Liveness
-from steve._engine.liveness.presence import DescribeProcess, Working
+from steve._engine.liveness.presence import DescribeProcess, Working, process_name
 from steve._engine.liveness.served import NoteServed
 from steve._engine.parts import Component, Parts
 from steve._engine.pools.duties import PoolDuties
@@ -107,9 +105,7 @@ def register(
 ) -> tuple[str, Registered]:
     """Write the row of this process, which says this `presence` of itself. Returns the name of the process, and what the
     database said about it. Raises DatabaseFailure and SchemaError; even then the row may have been written."""
-    # In ASCII: a database in LATIN1, for example, cannot store every host name.
-    host = socket.gethostname().encode("ascii", "backslashreplace").decode()
-    name = f"{host}:{os.getpid()}"
+    name = process_name()
     heartbeat, claim = connections.heartbeat, connections.claim
 
     def write(connection: Connection) -> Registered:
@@ -196,10 +192,12 @@ def build(
         connections=callers,
         max_result_bytes=settings.max_result_bytes,
         workers=lambda: running.workers,
+        awaited=lambda: settings.notify and engine.awaited.now(),
     )
     deadlines = Deadlines(start=lambda run: threads.loop("steve-deadlines", run, daemon=True))
     running = AllRunning(deadlines=deadlines, completions=completions, records=records, pauses=pauses)
     neighbours = Neighbours(tuning=tuning)
+    neighbours.is_settled = queue.is_settled
 
     def on_exit() -> None:
         running.signals.stop()
@@ -232,13 +230,16 @@ def build(
         on_last_worker=engine.ending.on_last_worker,
         on_all_ended=engine.ending.on_pools_ended,
     )
-    claims = DatabaseClaims(
-        statements=statements.claims,
-        connection=claim_connections.first,
-        process_id=registered.id,
-        settings=settings,
-        pauses=pauses,
-    )
+
+    def claims(connection: LoopConnection) -> DatabaseClaims:
+        return DatabaseClaims(
+            statements=statements.claims,
+            connection=connection,
+            process_id=registered.id,
+            settings=settings,
+            pauses=pauses,
+        )
+
     duties = PoolDuties(
         pools=pools,
         database=claims,
@@ -280,10 +281,9 @@ def build(
         settings=settings,
     )
     expiry = Expiry(
-        database=claims,
+        database=claims(claim_connections.first),
         between_claims=lambda call: None if engine.stopping else duties.between_claims(call),
         events=commits,
-        outage=outage,
         tuning=tuning,
     )
     on_done = ForgetEndedElsewhere(
@@ -331,6 +331,7 @@ def build(
     )
     scout = Scout(
         connection=connections.scan,
+        between_claims=lambda call: None if engine.stopping else duties.between_claims(call),
         statements=statements.schedules,
         bell=engine.schedules,
         is_listening=lambda: notifier is not None and notifier.is_listening,

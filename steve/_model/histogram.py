@@ -9,17 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-DIGITS = 12
+from steve.stats import DIGITS
 
 
 def as_number(counts: Sequence[int]) -> str:
-    """In decimal digits."""
+    """In decimal digits. `Times` reads them."""
     return "".join(f"{count:0{DIGITS}d}" for count in reversed(counts)).lstrip("0") or "0"
-
-
-def from_number(number: str) -> tuple[int, ...]:
-    """The counts, without zeros after the last."""
-    if number == "0":
-        return ()
-    padded = number.rjust(-(-len(number) // DIGITS) * DIGITS, "0")
-    return tuple(int(padded[place - DIGITS : place]) for place in range(len(padded), 0, -DIGITS))

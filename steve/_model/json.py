@@ -63,6 +63,8 @@ def encode(value: Any, place: str, *, clean: bool = False) -> str:
 
     PostgreSQL's text holds neither NUL nor lone surrogates, so they are refused; with `clean` they become U+FFFD.
     """
+    if type(value) is dict and (text := _encode_flat(value)) is not None:
+        return text
     try:
         _check(value, 1, clean)
     except Flaw as flaw:
@@ -73,6 +75,25 @@ def encode(value: Any, place: str, *, clean: bool = False) -> str:
             text = _ESCAPED_NUL.sub("\\1\ufffd", text)
         text = readable(text)
     return text
+
+
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+_SHORT = 3_000
+"""An integer of more than MAX_INT_BITS has more digits than this."""
+
+
+def _encode_flat(value: dict[Any, Any]) -> str | None:
+    """The JSON text of a short dict that holds no other dict or list, as most payloads are. Its text shows whether there may be
+    a flaw, which is cheaper than a look at each value. None: there may be one, or the value is of another kind."""
+    for key, item in value.items():
+        if type(key) is not str or type(item) not in _PLAIN:
+            return None
+    try:
+        text = _encode(value)
+    except ValueError:  # NaN or an infinity
+        return None
+    # The text of a sound string is ASCII only if the string is, and it shows a NUL in this way.
+    return text if len(text) <= _SHORT and text.isascii() and "\\u0000" not in text else None
 
 
 def size(text: str) -> int:

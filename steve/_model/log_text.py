@@ -46,7 +46,11 @@ ROW_SIZE = 100
 
 def encoded(at: float, level: str, logger: str, message: str) -> str:
     """A line as JSON text. `at`: seconds since 1970."""
-    return f"[{int(at * 1e6)},{_quoted_name(level)},{_quoted_name(logger)},{_quoted(message, LINE_MOST)}]"
+    if len(message) <= LINE_MOST and message.isascii() and "\x00" not in message:
+        quoted = encode_basestring_ascii(message)  # nearly all lines
+    else:
+        quoted = _quoted(message, LINE_MOST)
+    return f"[{int(at * 1e6)}{_quoted_names(level, logger)}{quoted}]"
 
 
 def chunk(first: int, lines: list[str]) -> Chunk:
@@ -54,9 +58,9 @@ def chunk(first: int, lines: list[str]) -> Chunk:
 
 
 @lru_cache(maxsize=1_000)
-def _quoted_name(text: str) -> str:
+def _quoted_names(level: str, logger: str) -> str:
     """A program has few levels and loggers, and very many lines."""
-    return _quoted(text, NAME_MOST)
+    return f",{_quoted(level, NAME_MOST)},{_quoted(logger, NAME_MOST)},"
 
 
 def _quoted(text: str, most: int) -> str:

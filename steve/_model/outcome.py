@@ -47,6 +47,8 @@ class Snoozed(NamedTuple):
     """The handler asked to be called again later."""
 
     seconds: float
+    message: str | None = None
+    """Why, for the job's error, which begins with SNOOZED. None: the handler did not say it."""
 
 
 class CancelRaised(NamedTuple):
@@ -79,6 +81,9 @@ class Completing(NamedTuple):
 Outcome = Returned | Raised | Unusable | Snoozed | CancelRaised | Overdue | NotBegun | Completing
 
 _COMPLETED, _SUCCESS = Status.COMPLETED, AttemptStatus.SUCCESS  # to read them of the Enum takes long
+
+SNOOZED = "Snoozed: "
+"""How the error of a job begins whose handler has put it off and said why."""
 
 CANCELLED = "steve.Cancelled"
 EXPIRED = "steve.Expired"
@@ -177,8 +182,8 @@ def _judge(job: Claimed, outcome: Outcome, begun: float | None, chance: float) -
             return failed._replace(status=Status.PENDING, delay=delay)
         case Unusable(message, unusable_details):
             return Verdict(job, begun, Status.FAILED, AttemptStatus.ERROR, error=message, details=unusable_details)
-        case Snoozed(seconds):
-            return Verdict(job, begun, Status.PENDING, None, delay=seconds)
+        case Snoozed(seconds, why):
+            return Verdict(job, begun, Status.PENDING, None, error=why, delay=seconds)
         case CancelRaised(message, cancel_details):
             return Verdict(
                 job, begun, Status.CANCELLED, AttemptStatus.CANCELLED, None, message, cancel_details, error_type=CANCELLED

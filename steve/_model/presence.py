@@ -100,7 +100,8 @@ class ProcessRow(NamedTuple):
     """The JSON text of the column; None: it has none."""
 
 
-def process_of(row: ProcessRow) -> Process:
+def process_of(row: ProcessRow, runs: str | None = None) -> Process:
+    """`runs`: the JSON text of the field `running`, if the column's comes without it."""
     said = _decoded(row.info)
     return Process(
         row.id,
@@ -124,7 +125,7 @@ def process_of(row: ProcessRow) -> Process:
         pace=_number(said.get("pace")),
         scan_seconds=_number(said.get("scan_seconds")),
         max_crashes=_count(said.get("max_crashes")) or None,
-        _running=runs if isinstance(runs := said.get("running"), list) else [],
+        _running=said.get("running") if runs is None else runs,
     )
 
 

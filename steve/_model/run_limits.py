@@ -12,9 +12,11 @@ class RunLimits(NamedTuple):
     """How many jobs begin."""
     max_memory: float | None = None
     """MiB of resident memory."""
+    burst: bool = False
+    """End when no job is due."""
 
 
-def check_run_limits(max_jobs: object, max_memory: object) -> RunLimits:
+def check_run_limits(max_jobs: object, max_memory: object, burst: object = False) -> RunLimits:
     """Raises TypeError and ValueError."""
     if max_jobs is not None:
         if type(max_jobs) is not int:  # not isinstance: True is an int
@@ -26,4 +28,6 @@ def check_run_limits(max_jobs: object, max_memory: object) -> RunLimits:
             raise TypeError(f"max_memory must be a number of MiB or None, not {type(max_memory).__name__}")
         if not 0 < max_memory < float("inf"):
             raise ValueError(f"max_memory must be more than 0 MiB, not {shown(max_memory)}")
-    return RunLimits(max_jobs, max_memory)
+    if not isinstance(burst, bool):
+        raise TypeError(f"burst must be True or False, not {type(burst).__name__}")
+    return RunLimits(max_jobs, max_memory, burst)

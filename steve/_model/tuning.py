@@ -109,7 +109,7 @@ class Tuning:
     """... in rows for at most so many lanes, of which the last one is `other`."""
     stat_merge: float = 60.0
     """How often the fleet merges these rows..."""
-    stat_merge_most: int = 5_000
+    stat_merge_most: int = 2_000
     """... so many in a statement, at most..."""
     stat_turn: float = 0.05
     """... and for so long before the scanner does its other duties."""
@@ -117,6 +117,8 @@ class Tuning:
     """PostgreSQL ends a statement of `stats()` after this time."""
     stats_most: int = 100_000
     """How many pending jobs, and how many running ones, a call of `stats()` counts at most."""
+    stats_lanes: int = 5_000
+    """If more are pending, it looks at so many lanes at most."""
     latency_check: float = 5.0
     """How often it is checked how long jobs have been due, while somebody listens."""
 
@@ -145,8 +147,13 @@ class Tuning:
     wait_first: float = 0.003
     """A wait looks this soon after it began whether the job has ended. A look at once would only compete with the process that
     runs a job which was just created."""
+    wait_new: float = 0.02
+    """Where notifications come, the first look at a job comes when the job is this old, unless it is older already: a look
+    before that would still compete with the process that runs the job."""
     wait_look_first: float = 0.02
     """If no notification comes, it looks again after this time..."""
+    wait_look_told: float = 0.1
+    """... or after this time, if a notification has named other jobs within the last second, so that notifications come..."""
     wait_look_most: float = 0.5
     """... and then less and less often, but at least this often."""
     wait_looks: int = 50
@@ -243,10 +250,15 @@ class Tuning:
     """How often the fleet prunes by `JobManager(prune=...)`."""
     prune_turn: float = 0.05
     """For so long a prune goes on before the scanner does its other duties."""
+    young_plan: float = 10.0
+    """How long the plan of a statement that looks for a unique key is kept, on connections for callers."""
     bulk_most: int = 1_000
     """How many jobs one batch of `cancel_all` and its siblings changes, at most..."""
     bulk_look: int = 20_000
     """... and how many it looks at."""
+    bulk_rest: float = 0.25
+    """After each batch it pauses for this part of the time that the batch took, so that the processes that run jobs get their
+    share of the server."""
     audit_days: int = 90
     """How long the audit is kept."""
     served_check: float = 2.0

@@ -54,12 +54,11 @@ class _Handler(logging.Handler):
                 to.add(record.created, str(record.levelname), str(record.name), text_of(record))
             except Exception:  # whatever a line's arguments do must not fail a job
                 pass
-        if len(logging.root.handlers) == 1 and _is_alone(record.name):
-            # A program that has not set up logging still sees warnings, because logging has a last resort for lines that no
-            # handler takes. This handler takes them all, so it passes them on.
-            resort = logging.lastResort
-            if resort is not None and record.levelno >= resort.level:
-                resort.handle(record)
+        # A program that has not set up logging still sees warnings, because logging has a last resort for lines that no handler
+        # takes. This handler takes them all, so it passes them on. The level is asked first, since most lines are below it.
+        resort = logging.lastResort
+        if resort is not None and record.levelno >= resort.level and len(logging.root.handlers) == 1 and _is_alone(record.name):
+            resort.handle(record)
         return True
 
 

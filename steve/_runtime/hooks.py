@@ -41,14 +41,16 @@ class Hooks:
     def reset_after_fork(self) -> None:
         self.entries.reset_after_fork()
 
-    def add(self, wrap: Callable[..., Any], types: str | Iterable[str] | None = None) -> Subscription:
-        """Raises TypeError or ValueError for what cannot be a hook."""
+    def add(
+        self, wrap: Callable[..., Any], types: str | Iterable[str] | None = None, *, outermost: bool = False
+    ) -> Subscription:
+        """`outermost`: put it before those that are there. Raises TypeError or ValueError for what cannot be a hook."""
         hook = Hook(_checked(wrap), check_types("a hook's type", types))
 
         def remove(hooks: tuple[Hook, ...]) -> tuple[Hook, ...]:
             return tuple(other for other in hooks if other is not hook)  # by identity: the same function may be added twice
 
-        self.entries.replace(lambda hooks: (*hooks, hook))
+        self.entries.replace(lambda hooks: (hook, *hooks) if outermost else (*hooks, hook))
         return Subscription(lambda: self.entries.replace(remove))
 
     def wraps(self, type: str | None = None) -> list[Wrap]:

@@ -10,7 +10,7 @@ cancels.py    cancels the jobs whose futures were given up
 database.py   what the thread asks of the database
 
 A process that runs jobs sends a notification with each settlement that ends jobs, but only while somebody waits: the thread
-announces that (announce_waiter.sql), and settle/awaited.py in the engine hears of it. A notification is only a hint and names
-no job: the thread looks at once which of its jobs have ended, with one statement for all of them. Without a hint it looks from
-time to time, so a lost notification costs half a second at most.
+announces that (announce_waiter.sql), and settle/awaited.py in the engine hears of it. A notification is only a hint: it names
+the jobs that have ended, or none if they are many. The thread looks at once at those of its own, with one statement for all.
+Without a hint it looks from time to time, so a lost notification costs half a second at most.
 """

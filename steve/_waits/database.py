@@ -89,10 +89,10 @@ class DatabaseWaits:
             self.close()
             raise Transient("the server is a standby, where the end of a job is seen late or never")
 
-    def hear(self) -> bool:
-        """Whether a notification has come."""
+    def hear(self) -> list[str]:
+        """The notifications that have come: each names jobs that have ended, or is empty."""
         own = self._own
-        return own is not None and self.listens and bool(own.call(self._statements.notifications.hear))
+        return own.call(self._statements.notifications.hear) if own is not None and self.listens else []
 
     def find_ended(self, uids: Collection[UUID]) -> Ended:
         find, is_own = self._statements.waits.find_ended, self._own is not None

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Protocol
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from steve._database.failures import DatabaseFailure, Misconfigured, Refused
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
 from steve._runtime.socket_wait import SocketWait
-from steve._waits.book import Book, Wait
+from steve._waits.book import EVERYTHING, Book, Wait
 from steve._waits.cancels import Cancel, Cancels, ListenerPort
 from steve._waits.pace import Pace
 from steve._waits.session import Session, WaitPort
@@ -57,8 +58,7 @@ class WaitLoop:
         # a signal handler may give a future up.
         self._gate = threading.RLock()
         self._is_asked_to_end = False
-        self.is_hinted = False
-        """Whether jobs may have ended: look at all."""
+        self._sleeps_until = inf  # by time.monotonic(); inf also while this thread does not sleep
         self._bugs = 0
         self._busy_at = time.monotonic()
 
@@ -70,7 +70,10 @@ class WaitLoop:
             if self._is_asked_to_end:
                 return False
             self.inbox.append(one)
-        self._bell.wake()
+        # A thousand waits that begin together need not wake the thread a thousand times. It takes the inbox after it has set
+        # this to infinity, so it misses nothing.
+        if isinstance(one, Cancel) or self._sleeps_until > time.monotonic() + self._tuning.wait_first:
+            self._bell.wake()
         return True
 
     def ask_to_stop(self) -> None:
@@ -116,6 +119,7 @@ class WaitLoop:
 
     def _turn(self) -> bool:
         """Does what is due, and waits for the next cause. Returns whether the thread has ended."""
+        self._sleeps_until = inf
         self._bell.rearm()
         is_over = self._is_asked_to_end  # read before the inbox, to which nobody adds after that
         self._take_inbox()
@@ -135,7 +139,9 @@ class WaitLoop:
                 self._on_failure(error)
             except SteveError as error:  # the user's pool cannot be used any more
                 self._fail_all(error)
-        self._bell.wait(self.session.descriptor, max(0.0, self._seconds(time.monotonic())))
+        seconds = max(0.0, self._seconds(time.monotonic()))
+        self._sleeps_until = time.monotonic() + seconds
+        self._bell.wait(self.session.descriptor, seconds)
         return False
 
     def _is_needed(self) -> bool:
@@ -149,17 +155,21 @@ class WaitLoop:
             else:
                 if not self.book:
                     self._pace.begin()
-                self.book.add(one, time.monotonic())
+                created_at = (one.uid.int >> 80) / 1000  # if it is a UUIDv7; otherwise that is long ago, or still to come
+                age = time.time() - created_at if created_at > self.session.listens_since else inf
+                self.book.add(one, time.monotonic(), age)
             self.inbox.popleft()  # only now, in case something breaks this thread off
 
     def _work(self, now: float) -> None:
         """Raises DatabaseFailure."""
-        if self.session.refresh(now, somebody_waits=self._is_needed()):
-            self.is_hinted = True
+        self.book.hear(self.session.refresh(now, somebody_waits=self._is_needed()), now)
         if not self.cancels.seconds_to_next(now):
             self.cancels.send(now)
-        if self.book and (self.is_hinted or self.book.next_due() <= now) and not self._pace.seconds_to_next(now):
-            self._look(now)
+        self._look()
+        if self._is_needed() and self.session.is_to_announce(now):
+            # After the first look, since it waits for the commits of others that notify.
+            self.book.hear(self.session.announce(now), now)
+            self._look()
         self._bugs = 0
         self.session.worked()
 
@@ -169,20 +179,23 @@ class WaitLoop:
             return self._busy_at + self._tuning.wait_linger - now
         if now < self.session.retry_at:
             return self.session.retry_at - now
-        due_in = 0.0 if self.is_hinted and self.book else self.book.next_due() - now
+        due_in = 0.0 if self.book.hints and self.book else self.book.next_due() - now
         look_in = max(due_in, self._pace.seconds_to_next(now))
         return min(self.session.seconds_to_renewal(now), self.cancels.seconds_to_next(now), look_in)
 
     # -- looking --------------------------------------------------------------------------------------------------------
 
-    def _look(self, now: float) -> None:
+    def _look(self) -> None:
+        """Look if a look is due. Raises DatabaseFailure."""
+        now = time.monotonic()  # to connect and to announce may have taken long, which is no part of the look
+        if not self.book or not (self.book.hints or self.book.next_due() <= now) or self._pace.seconds_to_next(now):
+            return
         self.book.drop_done()
-        uids = self.book.due(now, all=self.is_hinted)
-        was_hinted, self.is_hinted = self.is_hinted, False
+        hints = self.book.take_hints()
         try:
-            look_at(self._database, self.book, uids)
+            look_at(self._database, self.book, self.book.due(now, hints), is_primary=self.session.is_primary)
         except BaseException:
-            self.is_hinted = was_hinted
+            self.book.hints = hints
             raise
         self._pace.looked(now, time.monotonic())
 
@@ -206,9 +219,8 @@ class WaitLoop:
     def _end_what_cannot_end(self, now: float) -> None:
         """The manager was asked to stop since some waits began, or the engine of a handler that waits stops."""
         manager = self._manager
-        stopped = [wait for wait in self.book.waits() if wait.stops != manager.stops]
-        if stopped and not manager.has_ended():
-            stopped = []
+        has_ended = self.book.least_stops != manager.stops and manager.has_ended()
+        stopped = [wait for wait in self.book.waits() if wait.stops != manager.stops] if has_ended else []
         if now - manager.stop_asked_at >= self._tuning.wait_stopping:
             stopped += [wait for wait in self.book.waits() if wait.engine is not None and wait.engine.stopping]
         if stopped:
@@ -219,7 +231,7 @@ class WaitLoop:
         try:
             if self.session.is_prepared and waits:
                 self.book.drop_done()
-                look_at(self._database, self.book, self.book.due(0.0, all=True))
+                look_at(self._database, self.book, self.book.due(0.0, EVERYTHING), is_primary=self.session.is_primary)
             if self.session.is_prepared and self.cancels.waiting:
                 self.cancels.send(time.monotonic())
         except (DatabaseFailure, SteveError):
@@ -229,9 +241,9 @@ class WaitLoop:
         self.book.drop_done()
 
 
-def look_at(database: WaitPort, book: Book, uids: Sequence[UUID]) -> None:
-    """Look which of these jobs have ended. If the rows of some cannot be read, the waits for these alone fail. Raises
-    DatabaseFailure."""
+def look_at(database: WaitPort, book: Book, uids: Sequence[UUID], *, is_primary: bool) -> None:
+    """Look which of these jobs have ended. If the rows of some cannot be read, the waits for these alone fail. `is_primary`:
+    the server is known to be the primary. Otherwise it is not believed that a job does not exist. Raises DatabaseFailure."""
     try:
         ended = database.find_ended(uids)
     except Refused as error:
@@ -241,11 +253,13 @@ def look_at(database: WaitPort, book: Book, uids: Sequence[UUID]) -> None:
     except Exception as error:
         flaw = error
     else:
+        if not is_primary:
+            uids, ended = [uid for uid in uids if uid not in ended.missing], ended._replace(missing=set())
         book.found(uids, ended, time.monotonic())
         return
     if len(uids) > 1:
-        look_at(database, book, uids[: len(uids) // 2])
-        look_at(database, book, uids[len(uids) // 2 :])
+        look_at(database, book, uids[: len(uids) // 2], is_primary=is_primary)
+        look_at(database, book, uids[len(uids) // 2 :], is_primary=is_primary)
     elif uids:
         text = f"job {uids[0]} cannot be read: {type(flaw).__name__}"
         book.fail(SteveError(text), [wait for wait in book.waits() if wait.uid == uids[0]])

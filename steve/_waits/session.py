@@ -23,7 +23,7 @@ class WaitPort(CancelPort, Protocol):
     def is_connected(self) -> bool: ...
     def listen(self) -> int | None: ...
     def announce(self, *, notify: bool) -> None: ...
-    def hear(self) -> bool: ...
+    def hear(self) -> list[str]: ...
     def find_ended(self, uids: Collection[UUID]) -> Ended: ...
     def explain(self) -> None: ...
     def cut(self) -> None: ...
@@ -41,24 +41,41 @@ class Session:
         self.descriptor: int | None = None
         """The number of the socket on which notifications come. None: they do not."""
         self.is_prepared = False
+        self.is_primary = False
+        """Whether the server is known to be the primary."""
+        self.listens_since = float("inf")
+        """Since when notifications have come without a gap, by time.time(); inf: they do not."""
         self._announced_at = float("-inf")
         self._is_away = False
 
-    def refresh(self, now: float, *, somebody_waits: bool) -> bool:
-        """Connect if need be, announce if that is due, and hear. Returns whether jobs may have ended since the last call.
-        Raises DatabaseFailure."""
+    def refresh(self, now: float, *, somebody_waits: bool) -> list[str]:
+        """Connect if need be, and hear. Returns the notifications that have come since the last call. Raises
+        DatabaseFailure."""
         is_new = not self.is_prepared or not self._database.is_connected()
         if is_new and not somebody_waits:
-            return False
+            return []
         if is_new:
-            self.is_prepared = False
+            self.is_prepared = self.is_primary = False
+            self.listens_since = float("inf")
+            self._announced_at = float("-inf")
             self.descriptor = self._database.listen()
-        if somebody_waits and (is_new or now >= self._announced_at + self._tuning.wait_renewal):
-            # On a new connection, before the first look: what is written shows that the server is the primary.
-            self._database.announce(notify=is_new or now >= self._announced_at + self._tuning.wait_announced)
-            self._announced_at = time.monotonic()
+            if self.descriptor is not None:
+                self.listens_since = time.time()
         self.is_prepared = True
-        return self._database.hear() or is_new  # notifications that were sent before are lost
+        heard = self._database.hear()
+        return ["", *heard] if is_new else heard  # notifications that were sent before are lost
+
+    def is_to_announce(self, now: float) -> bool:
+        return now >= self._announced_at + self._tuning.wait_renewal
+
+    def announce(self, now: float) -> list[str]:
+        """Tell the processes that run jobs that somebody waits. Returns, as `refresh` does, of what they may have told nobody
+        before. Raises DatabaseFailure."""
+        is_first = now >= self._announced_at + self._tuning.wait_announced
+        self._database.announce(notify=is_first)
+        self.is_primary = True  # because something was written there
+        self._announced_at = time.monotonic()
+        return [""] if is_first else []
 
     def seconds_to_renewal(self, now: float) -> float:
         return self._announced_at + self._tuning.wait_renewal - now
@@ -78,6 +95,7 @@ class Session:
     def begin_anew(self) -> None:
         """Connect again, after a pause."""
         self.is_prepared = False
+        self.listens_since = float("inf")
         self.descriptor = None
         self._database.close()
         self.retry_at = time.monotonic() + self._backoff.next()

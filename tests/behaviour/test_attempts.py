@@ -5,6 +5,8 @@ see no difference.
 from __future__ import annotations
 
 import os
+import re
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -158,3 +160,58 @@ def test_an_attempt_that_is_written_into_the_log_stays_when_its_job_runs_again(m
     assert manager.history(job)[0] == first
     assert again.started_at == first.started_at
     assert run(LOG) == [(1, "success"), (2, "success")]
+
+
+def test_a_reason_to_snooze_is_the_error_until_the_next_attempt_has_ended(
+    make_manager: Callable[..., JobManager], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "steve")
+    words: list[BaseException] = [Snooze(0, "not there yet"), RuntimeError("no"), Snooze(0), Snooze(0, "\x00" + "x" * 20_000)]
+    seen: list[str | None] = []
+
+    def handler(job: Job) -> None:
+        found = manager.find(job)
+        assert found is not None
+        seen.append(found.error)
+        if words:
+            raise words.pop(0)
+
+    manager = make_manager(handler=handler)
+    with manager:
+        job = manager.wait(manager.create("a", backoff_strategy="none"), 30)
+    assert seen[:4] == [None, "Snoozed: not there yet", "RuntimeError: no", "RuntimeError: no"]
+    assert seen[4] is not None
+    assert seen[4].startswith("Snoozed: \ufffdxxx")
+    assert len(seen[4]) < 10_100
+    assert (job.status, job.error, job.attempts) == ("completed", None, 2)
+    levels = [record.levelname for record in caplog.records if f"{job.uid} " in record.getMessage()]
+    assert levels == ["INFO", "WARNING", "INFO", "INFO", "INFO"]
+    assert re.search(r"snoozed \(in 0.0 s\) after \S+ s\nSnoozed: not there yet", caplog.text)
+
+
+def test_the_attempt_under_way_is_in_the_history_if_it_is_asked_for(make_manager: Callable[..., JobManager]) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def handler(job: Job) -> None:
+        if job.attempts == 1:
+            raise RuntimeError("no")
+        begun.release()
+        go_on.wait(30)
+
+    manager = make_manager(handler=handler)
+    with manager:
+        later = manager.create("a", delay=3600)
+        assert manager.history(later, running=True) == []
+        job = manager.create("a", backoff_strategy="none")
+        try:
+            assert begun.acquire(timeout=30)
+            (first,) = manager.history(job)
+            found = manager.find(job)
+            assert found is not None
+            assert found.claimed_at is not None
+            running = Attempt(job.uid, 2, first.process, found.claimed_at, None, AttemptStatus.RUNNING, None, None)
+            assert manager.history(job, running=True) == [first, running]
+        finally:
+            go_on.set()
+        manager.wait(job, 30)
+    assert [attempt.status for attempt in manager.history(job, running=True)] == ["error", "success"]

@@ -700,6 +700,7 @@ LOOKING: dict[str, tuple[Callable[[JobManager], Any], type[Exception], str]] = {
     "find: a NUL": (lambda m: m.find("\x00" * 1_000), ValueError, "a job's uid must be a UUID"),
     "find: NewJob": (lambda m: m.find(NewJob("a")), TypeError, "job must be a Job"),
     "history: None": (lambda m: m.history(None), TypeError, "job must be a Job"),
+    "history: running": (lambda m: m.history(UUID(int=1), running="yes"), TypeError, "running must be True or False"),
     "history: text": (lambda m: m.history("seven"), ValueError, "a job's uid must be a UUID"),
     "fetch_all: an unknown status": (lambda m: m.fetch_all("done"), ValueError, "status must be one of pending, running"),
     "fetch_all: status 5": (lambda m: m.fetch_all(5), ValueError, "status must be one of pending, running"),

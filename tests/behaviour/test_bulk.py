@@ -1,7 +1,9 @@
 """cancel_all, retry_all and delete_all: which jobs they change, where they end, what they leave out, and what runs beside
 them."""
 
+import itertools
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -359,3 +361,14 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(
     with pytest.raises(kind) as caught:
         call(make_manager("postgresql://localhost:1/nowhere"))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_between_two_batches_a_call_leaves_the_server_to_others(call: str, make_manager: MakeManager, table: Table) -> None:
+    patient = make_manager(_tuning=Tuning(bulk_most=3, bulk_look=5, bulk_rest=100.0))  # a batch takes a millisecond at least
+    for _ in range(7):
+        table.job(ALLOWED[call][0])
+    times: list[float] = []
+    assert CALLS[call](patient, type="a", progress=lambda done: times.append(time.monotonic())).done == 7
+    assert len(times) >= 3
+    assert all(later - earlier > 0.05 for earlier, later in itertools.pairwise(times))

@@ -167,6 +167,25 @@ def test_a_pool_of_connections_must_have_one_for_each_pool(make_manager: Make, m
         assert users.stop(timeout=30).complete
 
 
+def test_a_pool_of_connections_must_have_one_for_each_pool_that_ends_too(
+    make_manager: Make, manager: JobManager, database_url: str, work: Work
+) -> None:
+    with ConnectionPool(database_url, min_size=1, max_size=6, open=True) as connections:
+        users = make_manager(connections, handlers={"long": work.long, "short": work.short}, create_timeout=30.0)
+        users.start({"a": 1})
+        users.create("long", queue="a")
+        until(lambda: work.count("a") == 1)
+        users.scale({"b": 1})
+        with pytest.raises(ValueError, match=r"keeps 6 connections .*claim of a pool that ends"):
+            users.scale({"c": 1})
+        users.create("short", queue="b")
+        until(lambda: work.count("b") == 1)
+        work.gate.set()
+        until(lambda: len(states(users)) == 1)
+        users.scale({"c": 1})
+        assert users.stop(timeout=30).complete
+
+
 def test_a_job_on_its_last_chance_runs_while_no_pool_runs_another(
     manager: JobManager, work: Work, conn: psycopg.Connection, schema: str
 ) -> None:
@@ -184,6 +203,47 @@ def test_a_job_on_its_last_chance_runs_while_no_pool_runs_another(
     work.gate.set()
     until(lambda: all(manager.find(job).status is Status.COMPLETED for job in (*long, suspect, *later)))
     assert set(work.runs.values()) == {1}
+
+
+def test_a_pool_that_ends_before_a_job_on_its_last_chance_began_lets_the_others_go_on(
+    manager: JobManager, work: Work, conn: psycopg.Connection, schema: str
+) -> None:
+    """It ends when its last handler returns, which may take hours."""
+    manager.start({"a": 2, "b": 1})
+    manager.create("long", queue="a")
+    until(lambda: work.count("a") == 1)
+    suspect = manager.create("short", queue="a", delay=3600)
+    conn.execute(f"update {schema}.job set crashes = 2, attempts = 2, run_at = now() where uid = %s", [suspect.uid])
+    engine = manager._runner.engine()
+    assert engine is not None
+    engine.wake()
+    last_chance = engine.all_pools.neighbours.last_chance
+    until(lambda: last_chance.is_due)
+    manager.scale({"b": 1})
+    manager.create("short", queue="b")
+    until(lambda: work.count("b") == 1)
+    assert (last_chance.is_due, work.count("a")) == (False, 1)
+
+
+def test_a_pool_that_ends_while_a_job_on_its_last_chance_runs_there_keeps_the_others_waiting(
+    manager: JobManager, work: Work, conn: psycopg.Connection, schema: str
+) -> None:
+    manager.start({"a": 2, "b": 1})
+    suspect = manager.create("long", queue="a", delay=3600)
+    conn.execute(f"update {schema}.job set crashes = 2, attempts = 2, run_at = now() where uid = %s", [suspect.uid])
+    engine = manager._runner.engine()
+    assert engine is not None
+    engine.wake()
+    until(lambda: work.count("a") == 1)
+    manager.scale({"b": 1})
+    for pool in engine.all_pools.all:
+        pool.parts.workers.leave_last_chance()
+    assert engine.all_pools.neighbours.last_chance.is_due
+    manager.create("short", queue="b")
+    assert work.count("b") == 0
+    work.gate.set()
+    until(lambda: work.count("b") == 1)
+    assert manager.find(suspect).status is Status.COMPLETED, "its outcome was in the database when the next job began"
 
 
 def test_after_a_lost_reply_no_job_of_another_pool_is_taken_for_one_of_the_lost_claim(

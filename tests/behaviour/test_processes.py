@@ -146,6 +146,7 @@ def test_a_row_that_says_nonsense_is_shown_all_the_same(
         sql.Identifier(schema)
     )
     conn.execute(insert, [info])
+    assert manager.why(manager.create("any")).codes, "and why() reads it, too"
     process = only(manager)
     assert (process.name, process.host, process.pid, process.workers, process.running, process.pace) == (
         "odd",

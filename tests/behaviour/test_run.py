@@ -15,7 +15,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from steve import JobManager, StopReport
+from steve import Job, JobManager, SchemaError, Snooze, StopReport
+from steve._engine.lull import Lull, Work
 from tests.conftest import until
 
 BEGINNING = """
@@ -348,6 +349,7 @@ def test_a_limit_counts_for_a_manager_that_was_started_before(manager: JobManage
         ({"max_memory": float("nan")}, ValueError, "max_memory must be more than 0 MiB, not nan"),
         ({"max_memory": float("inf")}, ValueError, "max_memory must be more than 0 MiB, not inf"),
         ({"max_memory": True}, TypeError, "max_memory must be a number of MiB or None, not bool"),
+        ({"burst": 1}, TypeError, "burst must be True or False, not int"),
         ({"max_memory": "1 GiB"}, TypeError, "max_memory must be a number of MiB or None, not str"),
     ],
 )
@@ -358,6 +360,78 @@ def test_a_wrong_limit_is_refused_before_anything_is_started(
         manager.run(**limits)
     assert str(caught.value) == message
     assert not manager.health().running
+
+
+def test_a_burst_runs_what_is_due_and_what_that_creates_and_leaves_what_is_due_later(manager: JobManager) -> None:
+    def snooze(job: Job) -> None:
+        raise Snooze(3600)
+
+    def chain(job: Job) -> None:
+        if job.payload["more"]:
+            manager.create("chain", {"more": job.payload["more"] - 1})
+
+    manager.set_handler("chain", chain)
+    manager.set_handler("later", lambda job: None)
+    manager.set_handler("snoozes", snooze)
+    told: list[Job] = []
+    manager.on_done(None, told.append)
+    manager.create_many([("chain", {"more": 5})] * 20)
+    late = [manager.create("later", delay=3600), manager.create("snoozes"), manager.create("nobody has a handler for it")]
+    report = manager.run(4, burst=True)
+    assert (report.complete, report.limit, report.exit_code) == (True, None, 0)
+    assert len(told) == len(manager.fetch_all("completed", limit=1_000)) == 120
+    assert [one.status for job in late if (one := manager.find(job))] == ["pending"] * 3
+
+
+def test_a_burst_of_a_manager_that_is_paused_or_has_no_handler_ends_at_once(manager: JobManager) -> None:
+    manager.create("x")
+    assert manager.run(2, burst=True).complete
+    manager.set_handler("x", lambda job: None)
+    manager.pause(type="x")
+    assert manager.run("a:1;*:1", burst=True).complete
+    manager.resume(type="x")
+    assert len(manager.fetch_all("pending")) == 1
+    assert manager.run("a:1;*:1", burst=True).complete
+    assert len(manager.fetch_all("completed")) == 1
+
+
+def test_run_leaves_the_tables_to_others_if_it_is_told_so(make_manager: Callable[..., JobManager]) -> None:
+    with pytest.raises(SchemaError, match="is missing"):
+        make_manager().run(1, burst=True, migrate=False)
+
+
+class Engine:
+    """As `Lull` sees one."""
+
+    def __init__(self) -> None:
+        self.works: list[Work] = []
+        self.wakes = 0
+
+    def work(self) -> Work:
+        return self.works.pop(0)
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+
+@pytest.mark.parametrize(
+    ("works", "answers", "wakes"),
+    [
+        ([Work(0, 0, -1.0), Work(0, 0, 0.5), Work(0, 0, 1.5)], [False, False, True], 1),
+        ([Work(1, 1, 0.2), Work(0, 1, 0.2), Work(0, 1, 0.5), Work(0, 1, 2.5)], [False, False, False, True], 1),
+        ([Work(0, 0, -1.0), Work(0, 3, 1.5), Work(0, 3, 1.5), Work(0, 3, 3.5)], [False, False, False, True], 2),
+        ([Work(0, 0, -1.0), Work(2, 0, 1.5), Work(0, 0, 1.5), Work(0, 0, 1.5)], [False, False, False, False], 2),
+    ],
+    ids=["nothing to do", "something runs at first", "a claim brings jobs meanwhile", "something runs meanwhile"],
+)
+def test_a_lull_has_come_when_a_claim_that_began_after_all_was_settled_found_nothing(
+    works: list[Work], answers: list[bool], wakes: int
+) -> None:
+    seconds = iter(range(1, 10))
+    lull, engine = Lull(clock=lambda: float(next(seconds))), Engine()
+    engine.works = list(works)
+    assert [lull.has_come(engine) for _ in works] == answers
+    assert engine.wakes == wakes
 
 
 @pytest.mark.parametrize(

@@ -337,6 +337,17 @@ def test_two_schedules_in_code_cannot_share_a_name_and_two_handlers_no_type(make
         async def handler(job: Job) -> None: ...
 
 
+def test_a_name_that_is_taken_leaves_nothing_behind(make_manager: Callable[..., JobManager]) -> None:
+    manager = make_manager()
+    manager.cron("0 3 * * *", "a", name="nightly")(lambda job: None)
+    with pytest.raises(ValueError, match="a schedule 'nightly' in this code already"):
+        manager.cron("0 4 * * *", "b", name="nightly")(lambda job: None)
+    manager.handler("b")(lambda job: None)
+    with pytest.raises(ValueError, match="'b' has a handler already"):
+        manager.cron("0 4 * * *", "b", name="weekly")(lambda job: None)
+    manager.cron("0 4 * * *", "c", name="weekly")(lambda job: None)
+
+
 def test_a_task_with_a_schedule_is_called_with_arguments_that_fit(make_manager: Callable[..., JobManager]) -> None:
     manager = make_manager()
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from steve import Fail, Job, JobManager, QueueLatency, RetryPolicy, Snooze, Stats, Unavailable, current_run
+from steve import Fail, Job, JobManager, NewJob, QueueLatency, RetryPolicy, Snooze, Stats, Unavailable, current_run
 from steve._database.statements import statements_for
 from steve._model.settings import Settings
 from steve._model.tuning import Tuning
@@ -104,6 +104,15 @@ def test_more_than_is_counted_is_marked(make_manager: MakeManager, conn: psycopg
     assert str(stats.counts["default", "few", "pending"]) == "3"
     assert str(stats.pending) == "503+"
     assert stats.total().oldest_due is not None
+
+
+def test_where_there_are_more_lanes_than_are_looked_at_the_number_of_jobs_is_marked(make_manager: MakeManager) -> None:
+    manager = make_manager(_tuning=Tuning(stats_most=40, stats_lanes=10))
+    manager.migrate()
+    manager.create_many([NewJob("a", queue=f"queue {number % 50}") for number in range(100)])
+    stats = manager.stats()
+    assert len(stats.lanes) == 10
+    assert stats.pending.is_least
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -191,9 +191,9 @@ class EndsMeanwhile(UniqueStatements):
     tables: Tables
     job: Job
 
-    def find_holder(self, connection: psycopg.Connection, key: str) -> Job | None:
+    def find_holder(self, connection: psycopg.Connection, key: str, **more: Any) -> Job | None:
         self.tables.end(self.job)
-        return super().find_holder(connection, key)
+        return super().find_holder(connection, key, **more)
 
     def find_unique(self, connection: psycopg.Connection, jobs: Any, **more: Any) -> Any:
         if tables := getattr(self, "tables", None):

@@ -53,6 +53,10 @@ def work(job: Job) -> Any:
         case "waits and snoozes":
             current_run().wait(SOON)
             raise Snooze(3600)
+        case "completes and goes on":
+            with current_run().transaction():
+                pass
+            current_run().wait(SOON)
     return job.payload.get("n")
 
 
@@ -259,7 +263,18 @@ def test_the_end_by_a_rescue_is_heard_of(
         [job.uid],
     )
     with pytest.raises(JobFailed, match="ProcessCrashed"):
-        future.result(60)
+        answered(future)
+
+
+def test_a_completion_in_the_transaction_of_its_handler_is_heard_of_at_its_commit(
+    hearing: JobManager, worker: JobManager
+) -> None:
+    job = hearing.create("completes and goes on", delay=3600)
+    future = hearing.future(job)
+    settle_down(hearing, job, worker)
+    hearing.reschedule(job, delay=0)
+    assert answered(future).status is Status.COMPLETED
+    assert worker.health().running == 1  # the handler has not returned
 
 
 def test_a_job_that_is_deleted_after_it_was_seen_is_gone_at_once(
@@ -283,7 +298,7 @@ def settle_down(manager: JobManager, job: Job, worker: JobManager | None = None)
         until(worker._runner.engine().awaited.now)  # type: ignore[union-attr]
     loop = manager._waits._loop
     assert loop is not None
-    until(lambda: (known := loop.book._jobs.get(job.uid)) is not None and known.was_seen and not loop.is_hinted)
+    until(lambda: (known := loop.book._jobs.get(job.uid)) is not None and known.was_seen and not loop.book.hints)
 
 
 # -- notifications ------------------------------------------------------------------------------------------------------
@@ -338,12 +353,58 @@ def test_while_somebody_waits_the_announcement_is_renewed(make_manager: Make, co
     assert manager.wait(manager.cancel(manager.create("a", delay=3600)), SOON).error == "Cancelled"  # type: ignore[arg-type]
 
 
+def test_a_settlement_names_the_jobs_that_have_ended_unless_they_are_too_many(
+    hearing: JobManager, worker: JobManager, conn: psycopg.Connection, schema: str
+) -> None:
+    conn.execute(f"listen {channel_of(schema)}_ended")
+    job = hearing.create("a", delay=3600)
+    hearing.future(job)
+    settle_down(hearing, job, worker)
+    hearing.reschedule(job, delay=0)
+    assert [heard.payload for heard in conn.notifies(timeout=SOON, stop_after=1)] == [str(job.uid)]
+
+
+def test_a_job_that_others_wait_for_causes_no_look_here(hearing: JobManager, worker: JobManager, make_manager: Make) -> None:
+    ours = hearing.create("a", delay=3600)
+    hearing.future(ours)
+    settle_down(hearing, ours, worker)
+    other = make_manager()
+    loop = hearing._waits._loop
+    assert loop is not None
+    seen_at = loop.book._jobs[ours.uid].due_at
+    for n in range(5):
+        assert other.wait(other.create("a", {"n": n}), SOON).result == n
+    assert loop.book._jobs[ours.uid].due_at == seen_at
+    hearing.reschedule(ours, delay=0)
+
+
+def test_only_the_first_of_several_processes_notifies_that_somebody_waits(
+    waiter: JobManager, make_manager: Make, conn: psycopg.Connection, schema: str
+) -> None:
+    conn.execute(f"listen {channel_of(schema)}")
+    first, second = waiter.create_many([("a", None)] * 2, delay=3600)
+    waiter.future(first)
+    settle_down(waiter, first)
+    other = make_manager()
+    other.future(second)
+    settle_down(other, second)
+    assert announced(conn, schema) == 2
+    assert [heard.payload for heard in conn.notifies(timeout=0) if heard.payload] == ["wait 15"]
+
+
 def test_rows_of_processes_that_do_not_wait_any_more_are_deleted(
     waiter: JobManager, worker: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:
     conn.execute(f"insert into {schema}.waiter select n, now() - interval '2 minutes' from generate_series(1, 30) as n")
-    waiter.wait(waiter.create("a"), SOON)
+    waiter.future(waiter.create("a", delay=3600))
     until(lambda: conn.execute(f"select count(*) from {schema}.waiter").fetchone() == (1,))
+
+
+def test_a_wait_for_a_job_that_has_ended_announces_nothing(waiter: JobManager, conn: psycopg.Connection, schema: str) -> None:
+    job = waiter.create("a", delay=3600)
+    waiter.cancel(job)
+    assert waiter.wait(job, SOON).status is Status.CANCELLED
+    assert announced(conn, schema) == 0
 
 
 # -- the end of a manager -----------------------------------------------------------------------------------------------
@@ -376,6 +437,7 @@ def test_what_ended_just_before_the_stop_has_its_answer(waiter: JobManager, conn
     settle_down(waiter, job)
     conn.execute(f"update {schema}.job set status = 'completed', completed_at = now(), result = '7'")
     waiter.stop()
+    assert future.done()
     assert future.result(0).result == 7
 
 

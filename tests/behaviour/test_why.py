@@ -144,6 +144,8 @@ def test_a_job_that_waits_for_its_next_attempt(make_manager: MakeManager, manage
     def fail(job: Job) -> None:
         if job.type == "snoozes":
             raise Snooze(90)
+        if job.type == "says why":
+            raise Snooze(90, "the shop is closed")
         raise ValueError("no\nroute")
 
     make_manager(handler=fail).start()
@@ -151,6 +153,8 @@ def test_a_job_that_waits_for_its_next_attempt(make_manager: MakeManager, manage
     assert "attempt 1 of 3 failed, and the next is due in " in text
     assert "the error was: ValueError: no route" in text
     assert "its handler has put it off: it is due again in 90 s" in reason(manager, manager.create("snoozes"), "snoozed")
+    text = reason(manager, manager.create("says why"), "snoozed")
+    assert "its handler has put it off, because the shop is closed: it is due again in 90 s" in text
 
 
 # -- nobody takes it --------------------------------------------------------------------------------------------------------
@@ -557,6 +561,9 @@ def test_a_database_in_another_encoding(encoding: str, conn: psycopg.Connection,
             assert manager.why(manager.create("caf\xe9", queue="other")).codes == ("no_queue",)
             assert manager.why(manager.create("caf\xe9", queue="\xe9", delay=60)).codes == ("not_due",)
             assert manager.why(manager.create("th\xe9")).codes == ("no_handler",)
+            manager.pause(type="caf\xe9")
+            assert manager.why(manager.create("caf\xe9", queue="\xe9", delay=60)).codes == ("not_due", "paused")
+            manager.resume(type="caf\xe9")
             manager.set_handler("\u6771\u4eac", lambda job: None)  # LATIN1 cannot hold it
             at = manager.processes()[0].heartbeat_at
             until(lambda: manager.processes()[0].heartbeat_at > at)

@@ -32,6 +32,7 @@ SETTINGS = {
     "max_wal_size": "8GB",
     "checkpoint_timeout": "30min",
     "autovacuum_naptime": "10s",
+    "track_commit_timestamp": "on",  # for waits.py
     "pg_stat_statements.track": "none",  # except in the sessions of `Cluster.tracked`
 }
 """Settings of the embedded server. The others are PostgreSQL's defaults: fsync, synchronous_commit and autovacuum are on."""

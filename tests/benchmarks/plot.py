@@ -80,8 +80,9 @@ def _horizon(axes: Axes, results: Results) -> None:
 
 
 def _peers(results: Results) -> dict[str, Ref]:
-    """The peers whose drain was measured."""
-    refs = {peer.name: (f"peer.{peer.name}", "jobs/s") for peer in PEERS}
+    """The peers whose drain was measured. Of those on Django's tasks the reference backend is enough."""
+    peers = [peer for peer in PEERS if not peer.is_backend or peer.name == "django-tasks-db"]
+    refs = {peer.name: (f"peer.{peer.name}", "jobs/s") for peer in peers}
     return {name: ref for name, ref in refs.items() if results.values(ref)}
 
 

@@ -1,7 +1,8 @@
 """A process that waits for jobs: `python -m tests.benchmarks.waiter`. waits.py starts and steers it.
 
 The first line on stdin holds the options, as JSON. With the order `start` it creates its jobs and waits for them, and answers
-how long each answer took, in milliseconds. With `echo` in the options it answers the notifications of another process instead.
+how long each answer took, in milliseconds; or when each job was answered, if it waits for all at once. With `echo` in the
+options it answers the notifications of another process instead.
 """
 
 from __future__ import annotations
@@ -29,30 +30,28 @@ def main() -> None:
     print(json.dumps("ready"), flush=True)
     sys.stdin.readline()
     begun = time.monotonic()
-    took = (one_by_one if options["one_by_one"] else at_once)(manager, options["jobs"])
-    print(json.dumps({"ms": took, "statements": sent, "seconds": time.monotonic() - begun}), flush=True)
+    answer = (one_by_one if options["one_by_one"] else at_once)(manager, options["jobs"])
+    print(json.dumps(answer | {"statements": sent, "seconds": time.monotonic() - begun}), flush=True)
     sys.stdin.readline()
     manager.stop()
 
 
-def one_by_one(manager: JobManager, jobs: int) -> list[float]:
+def one_by_one(manager: JobManager, jobs: int) -> dict[str, Any]:
     """From before `create` to the return of `wait`. The first one, which opens connections, does not count."""
     took = []
     for i in range(jobs):
         begun = time.monotonic()
         manager.wait(manager.create("noop", {"i": i}, notify=True), 60)
         took.append((time.monotonic() - begun) * 1000)
-    return took[1:]
+    return {"ms": took[1:]}
 
 
-def at_once(manager: JobManager, jobs: int) -> list[float]:
-    """From the transaction in which the job ended to the moment at which its future was done. Both clocks are the machine's."""
-    took: list[float] = []
+def at_once(manager: JobManager, jobs: int) -> dict[str, Any]:
+    """When each future was done, by the machine's clock, which is also the server's."""
+    answered: dict[str, float] = {}
 
     def note(future: Future[Job]) -> None:
-        ended = future.result().completed_at
-        assert ended is not None
-        took.append((time.time() - ended.timestamp()) * 1000)
+        answered[str(future.result().uid)] = time.time()
 
     futures = []
     for i in range(jobs):
@@ -60,7 +59,7 @@ def at_once(manager: JobManager, jobs: int) -> list[float]:
         futures[-1].add_done_callback(note)
     for future in futures:
         future.result(60)
-    return took
+    return {"answered": answered}
 
 
 def count_statements() -> list[str]:

@@ -4,6 +4,7 @@ a contract.
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from steve import Job, JobManager, SchemaError, Status
+from steve import migrations as published
 from steve._database import migrations
 from steve._database.execute import quoted
 from steve._database.migrations import Migration
@@ -465,3 +467,47 @@ def test_several_schemas_in_one_database_do_not_see_each_other(
             assert manager.stop().complete
     finally:
         conn.execute(f"drop schema if exists {names[1]} cascade")
+
+
+@pytest.mark.parametrize("name", ["steve_sql", 'O\'Neill $steve$ $$ "x" %s :y'])
+def test_the_migrations_as_sql_make_what_migrate_makes_and_change_nothing_after_it(database_url: str, name: str) -> None:
+    text = published.sql(schema=name)
+    manager = JobManager(database_url, schema=name)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        try:
+            with connection.transaction():  # as a tool that applies migrations has it
+                connection.execute("set local search_path = pg_temp, public")
+                connection.execute(text.encode())
+                assert connection.execute("show search_path").fetchone() == ("pg_temp, public",), "other statements follow"
+            assert manager.migrate() == []
+            manager.create("x")
+            connection.execute(text.encode())
+            assert [job.type for job in manager.fetch_all()] == ["x"]
+            connection.execute(sql.SQL("update {}.migration set checksum = 'other'").format(sql.Identifier(name)))
+            with pytest.raises(psycopg.errors.RaiseException, match="applied with another text"):
+                connection.execute(text.encode())
+        finally:
+            manager.stop()
+            connection.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(name)))
+
+
+def test_the_migrations_as_sql_are_named_and_one_can_be_had_alone() -> None:
+    first, *_ = published.names()
+    assert published.sql(first, schema="x") in published.sql(schema="x") or len(published.names()) > 1
+    assert published.names(contract=True)[: len(published.names())] == published.names()
+    # SQLAlchemy, and so Alembic, takes a word after a colon for a parameter.
+    assert re.findall(r"(?<![:\w\\]):(\w+)(?!:)", published.sql()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"name": "0000_nothing"}, ValueError, "0001_expand"),
+        ({"schema": "pg_x"}, ValueError, "pg_"),
+        ({"schema": ""}, ValueError, "schema"),
+        ({"schema": 7}, TypeError, "schema"),
+    ],
+)
+def test_the_migrations_as_sql_refuse_what_cannot_be(arguments: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        published.sql(**arguments)

@@ -24,6 +24,12 @@ class Block(NamedTuple):
     """Of the page, counted from 0."""
 
     @property
+    def end_of(self) -> str | None:
+        """The name of the file at whose end it stands, if its first line is a comment that says so."""
+        match = re.match(r"# (\S+\.py): at its end\n", self.text)
+        return match.group(1) if match and self.language == "python" else None
+
+    @property
     def file(self) -> str | None:
         """The name of the file that it is, if its first line is a comment with one."""
         match = re.match(r"# (\S+\.py)\n", self.text)
@@ -85,7 +91,7 @@ class Page:
         return [
             block
             for block in self.blocks
-            if block.language == "python" and block.file is None and section in (None, block.section)
+            if block.language == "python" and not (block.file or block.end_of) and section in (None, block.section)
         ]
 
     def files(self) -> list[Block]:

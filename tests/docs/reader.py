@@ -41,6 +41,7 @@ class Reader:
         self.namespace: dict[str, Any] = {
             "__name__": "page",
             "send_mail": lambda address, text: self.mails.append((address, text)),
+            "new_token": lambda: "a token",
             "page_somebody": self.pages.append,
             "fetch_rows": lambda url: self.fetched,
             "store_row": lambda uid, number, row: self.rows.append((uid, number, row)),
@@ -95,12 +96,14 @@ class Reader:
             manager = rf'JobManager(\1, schema="{self.schema}"'
             file.write_text(re.sub(r'JobManager\(("postgresql:[^"]*")', manager, self.adapted(text)))
 
-    def run(self, *arguments: str) -> subprocess.Popen[str]:
-        """Starts Python in a process of its own, in the folder of the files."""
+    def run(self, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Starts Python in a process of its own, in the folder of the files. `environment`: variables to add."""
         return subprocess.Popen(
             [sys.executable, *arguments],
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": f"{self.folder}:{ROOT}", "DJANGO_SETTINGS_MODULE": "shop.settings"},
+            env=os.environ
+            | {"PYTHONPATH": f"{self.folder}:{ROOT}", "DJANGO_SETTINGS_MODULE": "shop.settings"}
+            | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,5 +1,8 @@
 """Every block of every page runs as it stands, and what the page says of it is true."""
 
+import asyncio
+import contextlib
+import itertools
 import logging
 import re
 import signal
@@ -10,15 +13,19 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from rich.console import Console
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from steve import InvalidJob, Job, JobManager, RetryPolicy, Snooze, Status, SteveError, current_run, demo
 from steve.demo.tuning import Tuning
+from steve.testing import drain, perform
 from tests.conftest import until
 from tests.docs.pages import PAGES, README, all_blocks, how_to, page
 from tests.docs.reader import Reader, ends_well
+from tests.drivers import engine_of
 
 TUTORIAL = "docs/tutorial.md"
 TYPED = sorted({block.page for page in PAGES.values() for block in page.typed()} - {README, TUTORIAL})
@@ -32,6 +39,7 @@ def test_a_page_can_be_typed_from_top_to_bottom(shop: Reader, name: str) -> None
 def test_the_files_of_every_page_are_run_by_a_test() -> None:
     saved = " ".join(re.findall(r"reader\.save\(([^=]*)", Path(__file__).read_text()))
     pages = {block.page for page in PAGES.values() for block in page.files()}
+    pages -= {"docs/how-to/django.md", "docs/how-to/django-tasks.md"}  # test_page.py in tests/contrib/django and django_tasks
     called = {README: "page(README)", TUTORIAL: "page(TUTORIAL)"}
     called |= {name: f'how_to("{Path(name).stem}")' for name in pages if "/how-to/" in name}
     assert [name for name in pages if called[name] not in saved] == []
@@ -237,14 +245,40 @@ def test_hooks_do_what_their_page_says(shop: Reader, capsys: pytest.CaptureFixtu
 
 
 def test_an_order_and_its_job_are_committed_together(shop: Reader, count: Callable[[str], int]) -> None:
+    """By psycopg, psycopg2 and asyncpg."""
     shop.type(how_to("transactions"))
-    assert count("orders") == count("job") == 1
+    assert count("orders") == count("job") == 3
 
 
 def test_an_order_and_its_job_are_committed_by_sqlalchemy(shop: Reader, count: Callable[[str], int]) -> None:
-    count_orders = shop.type(how_to("sqlalchemy"))["count_orders"]
-    assert (count("orders"), count("job")) == (1, 2)  # the other is of engine.begin()
-    assert count_orders(shop.manager.create("count-orders")) == 1
+    names = shop.type(how_to("sqlalchemy"))
+    assert (count("orders"), count("job")) == (1, 3)  # the others are of engine.begin() and of the session with several binds
+    assert names["count_orders"](shop.manager.create("count-orders")) == 1
+
+
+def test_an_async_session_commits_an_order_and_its_job(
+    shop: Reader, count: Callable[[str], int], database_url: str, schema: str
+) -> None:
+    order = shop.type(how_to("sqlalchemy"))["order"]
+    before = count("job")
+
+    async def main() -> None:
+        engine = engine_of(database_url, "asyncpg")
+        async with AsyncSession(engine) as session:
+            await session.execute(sqlalchemy.text(f'set search_path to "{schema}"'))
+            await order(session, "ada@example.com")
+        await engine.dispose()
+
+    asyncio.run(main())
+    assert (count("orders"), count("job")) == (2, before + 1)
+
+
+def test_a_manager_asks_for_its_password(reader: Reader) -> None:
+    reader.open_first_page()
+    (block,) = page("docs/operations.md").typed()
+    reader.type_block(block)
+    reader.manager.migrate()
+    assert reader.manager.find(reader.manager.create("welcome")) is not None
 
 
 @pytest.mark.parametrize(
@@ -266,17 +300,17 @@ def test_if_anything_raises_neither_the_order_nor_its_job_ever_existed(
     assert count("orders") == count("job") == 0
 
 
-@pytest.mark.parametrize(("begin", "stored"), [("begin", 1), ("connect", 0)])
-def test_sqlalchemy_must_know_of_the_transaction(reader: Reader, count: Callable[[str], int], begin: str, stored: int) -> None:
+@pytest.mark.parametrize("begin", ["begin", "connect"])
+def test_sqlalchemy_begins_the_transaction(reader: Reader, count: Callable[[str], int], begin: str) -> None:
     reader.open_first_page()
     reader.manager.migrate()
     engine = how_to("sqlalchemy").typed()[0].text.partition("with ")[0]
     reader.execute(
         f"{engine}with engine.{begin}() as connection:\n"
-        "    manager.create('welcome', connection=connection.connection.driver_connection)\n"
+        "    manager.create('welcome', connection=connection)\n"
         "    connection.commit()\n"
     )
-    assert count("job") == stored
+    assert count("job") == 1
 
 
 def test_a_handler_does_its_rows_and_is_put_off_while_there_are_none(reader: Reader) -> None:
@@ -458,80 +492,14 @@ def test_a_fastapi_endpoint_creates_a_job_that_its_process_does(reader: Reader) 
 
 def test_the_tests_of_the_testing_page_pass(reader: Reader) -> None:
     reader.save(how_to("testing"), shop__mail="def send_mail(address, text): raise OSError('no mail from a test')")
-    written = ends_well(reader.run("-m", "pytest", "-p", "no:cacheprovider", "tests"))
-    assert "3 passed" in written
-
-
-SETTINGS = """
-    from django.db.backends.postgresql.psycopg_any import is_psycopg3
-    from psycopg.conninfo import conninfo_to_dict
-
-    assert is_psycopg3
-    parts = conninfo_to_dict("postgresql://localhost/shop")
-    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-    DATABASES = {"default": {
-        "ENGINE": "django.db.backends.postgresql",
-        **{ours: parts.pop(theirs) for theirs, ours in names.items() if theirs in parts},
-        "OPTIONS": parts,
-    }}
-    INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "shop"]
-    DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
-    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
-    ALLOWED_HOSTS = ["*"]
-    ROOT_URLCONF = "shop.urls"
-    SECRET_KEY = "not one"
-    USE_TZ = True
-"""
-
-
-def test_a_django_view_commits_the_user_and_the_job_and_a_command_does_it(
-    reader: Reader, count: Callable[[str], int], conn: psycopg.Connection
-) -> None:
-    reader.save(
-        how_to("django"),
-        shop__settings=SETTINGS,
-        shop__urls="""
-            from django.db import transaction
-            from django.urls import path
-            from shop.jobs import manager
-            from shop.views import signup
-
-            @transaction.atomic
-            def signup_and_fail(request):
-                signup(request)
-                assert manager.fetch_all() == []  # not before the commit
-                raise LookupError
-
-            urlpatterns = [path("signup", signup), path("fail", signup_and_fail)]
-        """,
-        client="""
-            import django
-            django.setup()
-            from django.core.management import call_command
-            from django.test import Client
-            from shop.jobs import manager
-
-            call_command("migrate", verbosity=0)
-            manager.migrate()
-            client = Client(raise_request_exception=False)
-            assert client.post("/fail", {"name": "bob", "email": "bob@example.com"}).status_code == 500
-            answer = client.post("/signup", {"name": "ada", "email": "ada@example.com"})
-            assert answer.status_code == 202, answer.content
-            assert manager.find(answer.json()["job"]).payload
-        """,
+    command = next(
+        block.text for block in how_to("testing").blocks if "steve_manager=" in block.text and block.language == "console"
     )
-    ends_well(reader.run("client.py"))
-    assert count("auth_user") == count("job") == 1
-
-    worker = reader.run("-m", "django", "work")
-    status = sql.SQL("select status from {}").format(sql.Identifier(reader.schema, "job"))
-    try:
-        until(lambda: conn.execute(status).fetchone() == ("completed",), timeout=30)
-    finally:
-        written = ends_well(worker, signal_number=signal.SIGTERM)
-    assert "To: ada@example.com" in written
-    assert "Hello ada, good to have you." in written
-    assert "bob" not in written
+    arguments = command.removeprefix("$ python ").split()
+    (reader.folder / "pytest.ini").write_text("[pytest]\n")
+    url = {"STEVE_TEST_DATABASE_URL": reader.url}
+    written = ends_well(reader.run(*arguments, "-p", "no:cacheprovider", "-p", "no:django", environment=url))
+    assert "5 passed" in written
 
 
 def test_stopping_is_as_the_page_says(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
@@ -715,9 +683,62 @@ def test_the_jobs_of_a_killed_process_are_run_by_others(reader: Reader) -> None:
 
 
 def test_a_function_that_was_a_task_elsewhere_keeps_its_arguments(reader: Reader) -> None:
-    namespace = reader.type(how_to("migrating"))
+    namespace = reader.type(how_to("coming-from"))
     reader.manager.start()
     assert reader.see(namespace["job"], "completed").result == 3
+
+
+SYSTEMS = ["Celery", "RQ", "huey", "django-tasks", "Procrastinate"]
+WITHOUT_CODE = re.compile(r"not there|always so|threads\b|several processes|a job stays in its table|supervisor")
+
+
+def cells_of(system: str) -> list[tuple[str, list[str]]]:
+    """The right cells of the system's table, each with the code in it that can be run: not single words and flags."""
+    rows = how_to("coming-from").table(system, system)
+    codes = [re.findall(r"`([^`]+)`", right) for _, right in rows]
+    return [
+        (right, [code for code in found if code.startswith("@") or ("..." not in code and not re.fullmatch(r"[\w.=-]+", code))])
+        for (_, right), found in zip(rows, codes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_cell_of_the_page_on_other_systems_runs_or_says_why_not(shop: Reader, system: str) -> None:
+    namespace = shop.type(how_to("coming-from"))
+    manager = shop.manager
+    drain(manager)
+    namespace["around"] = contextlib.contextmanager(lambda run: (yield))
+    numbers = itertools.count()
+
+    def run(code: str) -> None:
+        if code.startswith("@"):
+            code += f"\ndef of_cell_{next(numbers)}(job=None): ..."
+        if "wait_all" in code:
+            manager.start()
+        if code.startswith("raise "):
+            with pytest.raises(BaseException, match="60"):
+                exec(code, namespace)
+        else:
+            exec(code, namespace)
+
+    def in_a_handler(code: str) -> None:
+        manager.set_handler("cell", lambda job: run(code))
+        perform(manager, "cell")
+
+    with psycopg.connect(shop.url) as connection:
+        namespace["connection"] = connection
+        for cell, codes in cells_of(system):
+            assert codes or WITHOUT_CODE.search(cell), f"no code in: {cell}"
+            for code in codes:
+                try:
+                    in_a_handler(code) if "current_run" in code else run(code)
+                except BaseException as error:
+                    error.add_note(f"in the cell {code!r}")
+                    raise
+                if not manager.stop(timeout=30).complete:
+                    pytest.fail(code)
+                manager.resume(type="add")
+        connection.rollback()
 
 
 def test_the_table_is_read_by_a_dry_run_and_by_a_migration_alike(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:

@@ -301,3 +301,13 @@ def test_what_python_can_hold_is_decoded_by_both_alike(text: str) -> None:
 def test_each_empty_payload_is_a_dict_of_its_own() -> None:
     decode("{}")["a"] = 1
     assert decode("{}") == {}
+
+
+@pytest.mark.parametrize("flat", [{"a": "\x00"}, {"a": "\ud800"}, {"\x00": 1}, {"a": 1 << 10_001}, {"a": float("nan")}, {1: 2}])
+def test_a_flaw_in_a_short_flat_dict_is_found_as_in_any_other(flat: dict[Any, Any]) -> None:
+    deep = {"deep": flat}
+    with pytest.raises(NotStorable) as in_flat:
+        encode(flat, 'payload["deep"]')
+    with pytest.raises(NotStorable) as in_deep:
+        encode(deep, "payload")
+    assert str(in_flat.value) == str(in_deep.value)

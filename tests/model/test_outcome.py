@@ -112,6 +112,7 @@ RULES: dict[str, tuple[dict[str, Any], Outcome, dict[str, Any]]] = {
         ),
     ),
     "it snoozed": ({}, Snoozed(90.0), verdict(Status.PENDING, None, delay=90.0)),
+    "it snoozed, and said why": ({}, Snoozed(9.0, "why"), verdict(Status.PENDING, None, error="why", delay=9.0)),
     "it snoozed for no time": ({}, Snoozed(0.0), verdict(Status.PENDING, None, delay=0.0)),
     "it snoozed at the last attempt": ({"attempts": 3}, Snoozed(5.0), verdict(Status.PENDING, None, delay=5.0)),
     "it snoozed beyond the last attempt": ({"attempts": 9}, Snoozed(5.0), verdict(Status.PENDING, None, delay=5.0)),

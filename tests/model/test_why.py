@@ -88,6 +88,12 @@ CASES: list[tuple[Facts, tuple[str, ...]]] = [
     (facts(ahead=Ahead({("mail", "welcome"): 5}, capped=False)), ("behind",)),
     (facts(ahead=Ahead({("mail", "other"): 5}, capped=False), kinds={1: frozenset({"welcome"})}), ("ready",)),
     (facts(ahead=Ahead({("mail", "other"): 5}, capped=False), kinds={1: frozenset({"other"})}), ("behind",)),
+    (
+        facts(ahead=Ahead({("mail", "other"): 5}, False), kinds={1: frozenset({"other"})}, pauses=[pause(type="other")]),
+        ("ready",),
+    ),
+    (facts(ahead=Ahead({("slow", "welcome"): 5, ("mail", "welcome"): 1}, False), pauses=[pause("slow")]), ("behind",)),
+    (facts(ahead=Ahead({("slow", "welcome"): 5}, capped=True), pauses=[pause("slow")]), ("behind",)),
     (facts(job=job(run_at=NOON + timedelta(1)), locked_by=[Held("a session", 3.0)]), ("not_due",)),
     (facts(process(types=()), job=job(run_at=NOON + timedelta(1))), ("not_due", "no_handler")),
     (facts(job=job(expires_at=ago(1))), ("expired",)),
@@ -119,6 +125,15 @@ def test_how_many_come_first_and_how_long_that_takes(pace: float | None, capped:
     ahead = Ahead({("mail", "welcome"): 12_000}, capped)
     (reason,) = why(facts(process(pace=pace), ahead=ahead, kinds={1: frozenset({"welcome"})})).reasons
     assert text in reason.text
+
+
+def test_paused_jobs_do_not_count_as_jobs_that_come_first() -> None:
+    ahead = Ahead({("slow", "welcome"): 5, ("mail", "welcome"): 1}, capped=False)
+    (reason,) = why(facts(ahead=ahead, kinds={1: frozenset({"welcome"})}, pauses=[pause("slow")])).reasons
+    assert reason.text.startswith("1 job that is due before it must be claimed first")
+    ahead = Ahead({("slow", "welcome"): 10_000}, capped=True)
+    (reason,) = why(facts(ahead=ahead, kinds={1: frozenset({"welcome"})}, pauses=[pause("slow")])).reasons
+    assert reason.text.startswith("the first 10,000 jobs that are due before it are paused or for other processes")
 
 
 @pytest.mark.parametrize(

@@ -496,8 +496,8 @@ MUTANTS = (
         "behaviour/test_clock.py::test_a_process_whose_clock_is_a_day_wrong_works_like_any_other",
         Edit(
             "_database/statements/jobs.py",
-            '"insert_job", parameters | job.terms._asdict()',
-            '"insert_job", parameters | job.terms._asdict() | {"run_at": job.terms.run_at or datetime.now().astimezone()}',
+            '"insert_job", parameters)',
+            '"insert_job", parameters | {"run_at": job.terms.run_at or datetime.now().astimezone()})',
         ),
         note="No statement takes a time from the process, except the run_at that a user gives. The mutant's does.",
     ),
@@ -699,8 +699,8 @@ MUTANTS = (
         "behaviour/test_unique.py::test_a_job_that_is_sent_again_after_it_has_ended_is_not_made_twice",
         Edit(
             "_client/unique.py",
-            "if resent and (known := self._known(job, self._unique",
-            "if False and (known := self._known(job, self._unique",
+            "if resent and (known := self._known(job, self._find",
+            "if False and (known := self._known(job, self._find",
         ),
         Edit(
             "_client/unique.py",
@@ -1182,7 +1182,7 @@ MUTANTS = (
         "M150",
         "a lost job is completed all the same: no lease in the fence of complete()",
         "behaviour/test_complete.py::test_a_lost_job_that_runs_under_another_claim_cannot_be_completed",
-        Edit("_database/sql/complete_job.sql", "    and lease_no = %(lease_no)s\n", ""),
+        Edit("_database/sql/complete_job.sql", "    and lease_no = %(lease_no)s::bigint\n", ""),
         Edit("_database/sql/complete_job.sql", "    and claimed_at = %(claimed_at)s::pg_catalog.timestamptz\n", ""),
     ),
     Mutant(
@@ -1311,6 +1311,12 @@ MUTANTS = (
         Edit("_database/statements/settlement.py", 'name = "settle_jobs_and_tell" if wanted.tell else', "name ="),
     ),
     Mutant(
+        "M120b",
+        "a completion in the transaction of its handler tells nobody who waits",
+        "behaviour/test_waiting.py::test_a_completion_in_the_transaction_of_its_handler_is_heard_of_at_its_commit",
+        Edit("_engine/wiring.py", "awaited=lambda: settings.notify and engine.awaited.now()", "awaited=lambda: False"),
+    ),
+    Mutant(
         "M121",
         "every settlement sends a notification, whether anybody waits or not",
         "behaviour/test_waiting.py::test_where_nobody_waits_there_is_no_notification_no_row_and_no_thread",
@@ -1344,7 +1350,8 @@ MUTANTS = (
         "M126",
         "after a lost connection the notifications that were missed are not made up for",
         "behaviour/test_waiting.py::test_waits_survive_cut_connections_and_an_outage",
-        Edit("_waits/session.py", "self._database.hear() or is_new", "self._database.hear()"),
+        Edit("_waits/session.py", 'return ["", *heard] if is_new else heard', "return heard"),
+        Edit("_waits/session.py", 'return [""] if is_first else []', "return []"),
     ),
     Mutant(
         "M127",
@@ -1510,20 +1517,22 @@ MUTANTS = (
         "L6",
         "a reply is lost, and the lines are there twice",
         "engine/records/test_attempt_log.py::test_two_threads_may_write_the_same_lines",
-        Edit("_engine/records/attempt_log.py", "and one.first > self._stored_to", ""),
+        Edit("_engine/records/attempt_log.py", " not in self._stored:", " is not None:"),
         Edit("_engine/records/attempt_log.py", "self._head = [one for one in self._head if one.first not in firsts]", "pass"),
     ),
     Mutant(
         "L7",
         "lines that cannot be written take any amount of memory",
         "engine/records/test_attempt_log.py::test_lines_that_cannot_be_written_take_no_more_memory_than_their_share",
-        Edit("_engine/records/attempt_log.py", "self._tail_size > min(TAIL_BYTES, share)", "self._tail_size > (1 << 60)"),
+        Edit(
+            "_engine/records/attempt_log.py", "self._tail_size > min(self._tail_most(), share)", "self._tail_size > (1 << 60)"
+        ),
     ),
     Mutant(
         "L8",
         "an attempt may fill the table with lines",
         "engine/records/test_attempt_log.py::test_of_very_many_the_beginning_and_the_newest_are_kept_whenever_they_are_written",
-        Edit("_engine/records/attempt_log.py", "self._stored_size + self._tail_size > TAIL_BYTES", "False"),
+        Edit("_engine/records/attempt_log.py", "self._stored_size + self._tail_size > self._tail_most()", "False"),
     ),
     Mutant(
         "L9",
@@ -1551,7 +1560,7 @@ MUTANTS = (
         "L12",
         "warnings vanish in a program that has set up no logging",
         "behaviour/test_logs.py::test_a_program_without_any_logging_still_sees_warnings",
-        Edit("_runtime/capture.py", "                resort.handle(record)", "                pass"),
+        Edit("_runtime/capture.py", "resort.handle(record)", "pass"),
     ),
     Mutant(
         "P1",
@@ -1593,7 +1602,27 @@ MUTANTS = (
         "P6",
         "the workers of a pool that ends while it owns the last chance leave all others waiting",
         "engine/claim/test_neighbours.py::test_the_last_chance_ends_with_the_claimer_that_has_seen_it",
-        Edit("_engine/claim/neighbours.py", "        self.end_last_chance(claimer)\n\n    def others", "\n    def others"),
+        Edit("_engine/claim/neighbours.py", "        self.end_left_last_chance()\n\n    def others", "\n    def others"),
+    ),
+    Mutant(
+        "P7",
+        "a pool that ends keeps the others waiting for a job on its last chance that it will not run",
+        "behaviour/test_pools.py::test_a_pool_that_ends_before_a_job_on_its_last_chance_began_lets_the_others_go_on",
+        Edit("_engine/pools/pool.py", "        self.parts.workers.leave_last_chance()\n", ""),
+        Edit("_engine/pools/duties.py", "                pool.parts.workers.leave_last_chance()\n", ""),
+    ),
+    Mutant(
+        "P8",
+        "other jobs begin while a job on its last chance runs in a pool that ends",
+        "behaviour/test_pools.py::test_a_pool_that_ends_while_a_job_on_its_last_chance_runs_there_keeps_the_others_waiting",
+        Edit("_engine/work/pool.py", "self._buffer.is_closed and not self._is_alone and", "self._buffer.is_closed and"),
+    ),
+    Mutant(
+        "P9",
+        "a pool that works ends the outage of another pool",
+        "engine/upkeep/test_outage.py::test_a_pool_that_works_ends_no_outage_of_another_pool",
+        Edit("_engine/upkeep/outage.py", "self._outage.failed(loop, error, self)", "self._outage.failed(loop, error)"),
+        Edit("_engine/upkeep/outage.py", "self._outage.worked(loop, self)", "self._outage.worked(loop)"),
     ),
     Mutant(
         "M76",
@@ -1767,7 +1796,7 @@ MUTANTS = (
         "F8",
         "what was counted since the last write is lost at the end",
         "behaviour/test_stats.py::test_each_end_counts_once_and_a_stop_writes_the_rest",
-        Edit("_engine/ending.py", "parts.figure_writer.write(parts.connections.claim)", "pass"),
+        Edit("_engine/ending.py", "parts.figure_writer.write(claim)", "pass"),
     ),
     Mutant(
         "F9",
@@ -1829,5 +1858,105 @@ MUTANTS = (
         "dead workers are not replaced any more after one moment without threads",
         "engine/upkeep/test_threads.py::test_dead_workers_are_replaced_later_if_the_system_starts_no_thread_now",
         Edit("_engine/upkeep/threads.py", 'if "shutdown" in str(error):', "if error:"),
+    ),
+    # -- connections of other drivers ---------------------------------------------------------------------------------------
+    Mutant(
+        "D1",
+        "on another driver's autocommit connection, complete() commits the end of the job alone",
+        "behaviour/test_drivers.py::test_complete_outside_a_transaction_is_refused",
+        Edit("_engine/work/completions.py", "if is_alone(theirs):", "if not isinstance(theirs, Caller) and is_alone(theirs):"),
+    ),
+    Mutant(
+        "D2",
+        "jobs of a create_many stay although the key of one must have been free",
+        "behaviour/test_drivers.py::test_many_jobs_with_keys_are_one_thing",
+        Edit("_database/sql/create_unique_jobs.sql", "where new_conflict = 'raise')", "where false)"),
+    ),
+    Mutant(
+        "D3",
+        "of two creates of one key at one moment, the one that comes second is lost",
+        "behaviour/test_drivers.py::test_two_creates_of_one_key_at_one_moment_make_one_job",
+        Edit(
+            "_client/unique.py", "if left := [job for number, job in sent.items() if number not in results]:", "if left := []:"
+        ),
+    ),
+    Mutant(
+        "D4",
+        "the driver's error loses its own cause",
+        "behaviour/test_drivers.py::test_the_drivers_own_errors_come_through_as_they_are",
+        Edit("_database/caller.py", "raise error from error.__cause__", "raise error from None"),
+    ),
+    Mutant(
+        "D5",
+        "a password that has changed is not asked for again",
+        "behaviour/test_db_function.py::test_a_password_may_change_while_the_manager_runs",
+        Edit(
+            "_database/connections.py", "self._source = source_of(db)", "self._source = source_of(db() if callable(db) else db)"
+        ),
+    ),
+    Mutant(
+        "J1",
+        "in Django a job is not part of the transaction that creates it",
+        "contrib/django/test_projects_tests.py::test_a_project_s_tests_pass_with_the_runner_of_django[closed after each job]",
+        Edit(
+            "contrib/django/_managers.py",
+            'if options.get("on_done") is None:',
+            'if options.get("on_done") is not None:',
+        ),
+    ),
+    Mutant(
+        "J2",
+        "the end of a test's database finds a manager's connections open",
+        "contrib/django/test_projects_tests.py::test_a_test_database_can_be_dropped_whatever_workers_did_in_it",
+        Edit("contrib/django/_teardown.py", "            manager.stop(STOP_SECONDS)\n", "            pass\n"),
+    ),
+    Mutant(
+        "J3",
+        "a thread of a worker leaves Django's connection open",
+        "contrib/django/test_projects_tests.py::test_a_test_database_can_be_dropped_whatever_workers_did_in_it",
+        Edit("contrib/django/_around.py", "        connections.close_all()", "        pass"),
+    ),
+    Mutant(
+        "J4",
+        "a burst ends although a claim has brought jobs",
+        "behaviour/test_run.py::test_a_lull_has_come_when_a_claim_that_began_after_all_was_settled_found_nothing",
+        Edit("_engine/lull.py", "if work.open or work.brought != self._brought:", "if work.open:"),
+    ),
+    # -- Django's tasks ------------------------------------------------------------------------------------------------------
+    Mutant(
+        "DT1",
+        "what a handler says when it puts its job off is lost",
+        "behaviour/test_attempts.py::test_a_reason_to_snooze_is_the_error_until_the_next_attempt_has_ended",
+        Edit("_database/sql/settle_jobs.sql", "coalesce(verdict.error, job.error)", "job.error"),
+    ),
+    Mutant(
+        "DT2",
+        "a job that has ended is still under way",
+        "behaviour/test_attempts.py::test_the_attempt_under_way_is_in_the_history_if_it_is_asked_for",
+        Edit("_database/sql/find_running.sql", " and (status = 'running') is true", ""),
+        Edit("_database/sql/find_running.sql", " on process.id = job.process_id", " on true"),
+        note="Both edits are needed, because a job that has ended has no process_id.",
+    ),
+    Mutant(
+        "DT3",
+        "a job calls whatever it names, not only tasks",
+        "contrib/django_tasks/test_on_django.py::test_the_cases_hold[6.1]",
+        Edit("contrib/django/tasks/calls.py", "if not isinstance(task, Task):", "if False:"),
+    ),
+    Mutant(
+        "DT4",
+        "a task is enqueued outside the caller's transaction",
+        "contrib/django_tasks/test_on_django.py::test_the_cases_hold[6.1]",
+        Edit(
+            "contrib/django/tasks/backend.py",
+            "            **options,\n",
+            "            connection=None,\n            **options,\n",
+        ),
+    ),
+    Mutant(
+        "DT5",
+        "a task that cannot be imported during a deploy fails at once",
+        "contrib/django_tasks/test_on_django.py::test_the_cases_hold[6.1]",
+        Edit("contrib/django/tasks/work.py", ">= PATIENCE", ">= 0.0"),
     ),
 )

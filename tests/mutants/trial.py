@@ -82,7 +82,8 @@ def copied() -> Iterator[Path]:
     """The directory of a copy of what the tests need. It has Python's caches, too: compiling takes longer than many a test."""
     with tempfile.TemporaryDirectory(prefix="steve-mutant-") as directory:
         for name in ("steve", "tests"):
-            shutil.copytree(ROOT / name, Path(directory, name), symlinks=True)
+            unfinished = shutil.ignore_patterns("*.pyc.*")  # which another program may be writing at this moment
+            shutil.copytree(ROOT / name, Path(directory, name), symlinks=True, ignore=unfinished)
         shutil.copy(ROOT / "pyproject.toml", directory)
         yield Path(directory)
 
@@ -152,7 +153,8 @@ def _ends(process: subprocess.Popen[bytes], seconds: float, over: threading.Even
 
 def _environ(directory: Path, url: str) -> dict[str, str]:
     """Variables that make Python import the copy and not the installed checkout, also in programs that the tests start."""
-    return {"STEVE_TEST_PATIENCE": PATIENCE, **os.environ, "PYTHONPATH": str(directory), "STEVE_TEST_DATABASE_URL": url}
+    paths = {"PYTHONPATH": str(directory), "STEVE_TEST_ENVIRONMENTS": str(ROOT / ".cache")}
+    return {"STEVE_TEST_PATIENCE": PATIENCE, **os.environ, **paths, "STEVE_TEST_DATABASE_URL": url}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

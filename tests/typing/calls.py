@@ -11,6 +11,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from steve import Creation, Job, JobManager, Run, Task
+from steve.contrib.django import manager as in_django
+from steve.contrib.django import manager_for
+from steve.testing import Ran, assert_enqueued, clear, crash_point, drain, enqueued, perform, refute_enqueued
 
 manager = JobManager()
 
@@ -106,6 +109,22 @@ manager.around_listener(around)  # wrong
 manager.around(around, types=5)  # wrong
 
 
+# -- connections of the caller's, and statements
+def db() -> str:
+    return "dbname=shop"
+
+
+JobManager(db, listen_db=db)
+JobManager(listen_db=lambda: 5)  # wrong
+sql, parameters, uid = manager.statement("a", {"n": 1}, paramstyle="numeric_dollar")
+words: list[str] = [sql, str(uid)]
+made: UUID = uid
+manager.statement("a", paramstyle="qmark")  # wrong
+manager.statement("a", connection=object())  # wrong
+manager.create("a", connection=object(), bind=object())
+manager.cancel(made, connection=object(), bind=object())
+
+
 # -- waiting
 async def wait_for(job: Job) -> Job:
     done: Job = manager.wait(job, timeout=5)
@@ -124,3 +143,38 @@ codes: tuple[str, ...] = manager.why(UUID(int=1)).codes
 manager.why(7)  # wrong
 busy: int = manager.processes()[0].busy
 queues: list[str] = manager.processes()[0].pools[0].queues  # wrong
+
+
+# -- in Django
+@in_django.task(queue="mail")
+def welcome(user: int) -> str:
+    return str(user)
+
+
+made: Job = welcome.create(1)
+other: JobManager = manager_for("other")
+welcome.create("1")  # wrong
+in_django.create(7)  # wrong
+manager_for(7)  # wrong
+# -- tests
+ran: list[Ran] = drain(manager, scheduled=True, raise_errors=False, max_jobs=10)
+drain(manager, object(), queues="mail", types=["a", "b"])
+drain(manager, scheduled="yes")  # wrong
+drain(manager, types=5)  # wrong
+drain()  # wrong
+again: float | None = ran[0].due_in
+ran[0].attempt = 2  # wrong
+ran[0].job.payload["to"]
+perform(manager, "mail", {"to": "ada"}, 2, max_attempts=3, tags={"tenant": "acme"})
+perform(manager, "mail", attempt="2")  # wrong
+waiting: list[Job] = enqueued(manager, "mail", {"to": "ada"}, tags={"tenant": "acme"})
+one: Job = assert_enqueued(manager, "mail", count=2, connection=None)
+assert_enqueued(manager, "mail", count="2")  # wrong
+assert_enqueued(manager, payload=["to"])  # wrong
+refute_enqueued(manager, unique="month")
+nothing: Job = refute_enqueued(manager)  # wrong
+clear(manager)
+with crash_point(manager, "before settle", types="mail"):
+    pass
+with crash_point(manager, "before settling"):  # wrong
+    pass

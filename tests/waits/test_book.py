@@ -10,7 +10,7 @@ import pytest
 from steve import Job, JobCancelled, JobFailed, JobGone, Status
 from steve._database.statements.waits import Ended
 from steve._model.tuning import Tuning
-from steve._waits.book import Book, Wait
+from steve._waits.book import EVERYTHING, Book, Wait
 from steve._waits.futures import JobFuture
 
 TUNING = Tuning(wait_first=0.003, wait_look_first=0.02, wait_look_most=0.5, wait_unseen=10.0)
@@ -40,7 +40,7 @@ def test_a_new_wait_is_looked_at_soon_and_then_less_and_less_often() -> None:
     book = book_with(wait(A))
     now, pauses = 0.0, []
     while now < 5.0:
-        assert book.due(book.next_due(), all=False) == [A]
+        assert book.due(book.next_due()) == [A]
         pauses.append(book.next_due() - now)
         now = book.next_due()
         book.found([A], NOTHING, now)
@@ -69,10 +69,80 @@ def test_a_look_that_is_due_takes_those_along_that_are_due_soon_and_a_hint_takes
     book.add(wait(C), 4.1)
     book.found([C], NOTHING, 4.1)
     book.found([C], NOTHING, 4.3)  # due at 4.35
-    assert set(book.due(4.35, all=False)) == {A, B, C}
+    assert set(book.due(4.35)) == {A, B, C}
     book.found([A, B, C], NOTHING, 4.35)
-    assert book.due(4.355, all=False) == []
-    assert set(book.due(4.355, all=True)) == {A, B, C}
+    assert book.due(4.355) == []
+    assert set(book.due(4.355, EVERYTHING)) == {A, B, C}
+
+
+def test_a_function_of_the_users_may_give_up_other_futures_of_the_same_look() -> None:
+    waits = [wait(A), wait(B), wait(C)]
+    book = book_with(*waits)
+    book.found([A, B, C], NOTHING, 1.0)  # all are there
+    for one in waits:
+        one.future.add_done_callback(lambda _: [other.future.cancel() for other in waits])
+    book.found([A, B, C], Ended([], {A, B, C}), 2.0)  # all are gone
+    assert len(book) == 0
+    assert sum(one.future.cancelled() for one in waits) == 2
+    book.found([A, B, C], Ended([job(A)], {B}), 3.0)  # the reply of a look that began before
+
+
+def test_a_notification_is_about_the_jobs_that_it_names_and_about_all_if_it_is_empty() -> None:
+    book = book_with(wait(A), wait(B))
+    book.found([A, B], NOTHING, 1.0)
+    book.hear([f"{C} {A}", "no uid"], 1.0)
+    assert book.hints
+    hints = book.take_hints()
+    assert book.due(1.0, hints) == [A]
+    assert not book.hints
+    book.hear([str(C), "wait 15"], 1.0)
+    assert not book.hints
+    book.hear([str(B), ""], 1.0)
+    assert book.due(1.0, book.take_hints()) == [A, B]
+
+
+def test_a_job_that_nobody_waits_for_any_more_is_not_looked_at_though_it_was_named() -> None:
+    book = book_with(wait(A), wait(B))
+    book.found([A, B], NOTHING, 1.0)
+    book.hear([str(A)], 1.0)
+    book.found([A], Ended([job(A)], set()), 1.0)
+    book.hear([str(A)], 1.0)
+    assert book.due(1.0, book.take_hints()) == []
+
+
+def test_while_notifications_name_jobs_others_are_looked_at_less_often() -> None:
+    book = book_with(wait(A))
+    book.hear([str(B)], 0.0)
+    book.found([A], NOTHING, 0.003)
+    assert book.next_due() == pytest.approx(0.103)
+    book.found([A], NOTHING, 1.1)  # none has come for a second
+    assert book.next_due() == pytest.approx(1.1 + 1.1 / 4)
+    second = book_with(wait(B))
+    second.found([B], NOTHING, 0.003)
+    assert second.next_due() == pytest.approx(0.023)
+
+
+def test_a_job_that_was_just_created_is_first_looked_at_when_it_is_a_little_older() -> None:
+    book = Book(TUNING)
+    book.add(wait(B), 0.0, 0.005)
+    assert book.next_due() == pytest.approx(0.015)
+    book.add(wait(C), 0.0, 3.0)  # it is older already
+    assert book.next_due() == pytest.approx(0.003)
+
+
+@pytest.mark.parametrize(("said", "due_at"), [(str(B), 1.0), (f"{C} {B}", 1.0), ("", 1.003), (str(C), 1.015)])
+def test_the_end_of_a_new_job_may_have_been_told_before_somebody_waits_for_it(said: str, due_at: float) -> None:
+    book = Book(TUNING)
+    book.hear([said], 0.99)
+    book.add(wait(B), 1.0, 0.005)
+    assert book.next_due() == pytest.approx(due_at)
+
+
+def test_of_very_many_notifications_some_may_have_been_forgotten() -> None:
+    book = Book(TUNING)
+    book.hear([str(C)] * 100, 0.99)
+    book.add(wait(B), 1.0, 0.005)
+    assert book.next_due() == pytest.approx(1.003)
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,62 @@ def plan(
     return steps
 
 
+def as_one_statement(migrations: Sequence[Migration], schema: str) -> str:
+    """A statement that does what `migrate` does for these migrations, for whatever connection it is sent on."""
+    name = quoted(schema)
+    steps = "".join(
+        _ONE_STEP.format(
+            schema=name,
+            number=one.number,
+            name=one.name,
+            kind=one.kind,
+            checksum=one.checksum,
+            sql=one.sql.replace("{schema}", name),
+        )
+        for one in migrations
+    )
+    text = _ONE_STATEMENT.format(
+        schema=name, text=_literal(name), key=_literal(f"steve:migrate:{schema}"), table=_MIGRATION_TABLE % name, steps=steps
+    )
+    tag = "$steve$"
+    while tag in text:  # a schema may be called so
+        tag = f"{tag[:-1]}_$"
+    return f"do {tag}\n{text}{tag};\n"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+_ONE_STATEMENT = """\
+declare
+  path constant text := pg_catalog.current_setting('search_path');
+begin
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended({key}, 0));
+  -- Functions and types in a migration are PostgreSQL's own.
+  perform pg_catalog.set_config('search_path', 'pg_catalog', true);
+  if pg_catalog.to_regnamespace({text}) is null then
+    create schema {schema};
+  end if;
+  if pg_catalog.to_regclass({text} || '.migration') is null then
+    {table}  end if;
+{steps}  perform pg_catalog.set_config('search_path', path, true);
+end
+"""
+"""The path is put back, because other statements may follow in the same transaction."""
+
+_ONE_STEP = """\
+  if exists (select from {schema}.migration where number = {number} and checksum <> '{checksum}') then
+    raise exception 'migration {name} was applied with another text than this version of steve has';
+  end if;
+  if not exists (select from {schema}.migration where number = {number}) then
+{sql}
+    insert into {schema}.migration (number, name, kind, checksum)
+    values ({number}, '{name}', '{kind}', '{checksum}');
+  end if;
+"""
+
+
 def migrate(
     connection: Connection,
     schema: str,

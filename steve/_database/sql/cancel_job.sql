@@ -24,10 +24,10 @@ with changed as (
         else cancel_reason
       end,
       updated_at = pg_catalog.statement_timestamp()
-  where uid = %(uid)s and (status in ('pending', 'running')) is true
+  where uid = %(uid)s::pg_catalog.uuid and (status in ('pending', 'running')) is true
   returning
     {job},
-    case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5 then
+    case when %(notify)s::boolean and pg_catalog.pg_notification_queue_usage() < 0.5 then
       case
         when status = 'running' then pg_catalog.pg_notify(%(channel)s, 'cancel ' || uid)
         when exists (select from {schema}.waiter where until > pg_catalog.now()) then pg_catalog.pg_notify(%(ended)s, '')

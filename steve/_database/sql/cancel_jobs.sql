@@ -13,7 +13,7 @@
 with {batch}, locked as materialized (
   select ctid as place, uid
   from only {schema}.job
-  where uid = any(array(select uid from wanted)) and ({matches}) is true and not %(dry)s
+  where uid = any(array(select uid from wanted)) and ({matches}) is true and not %(dry)s::boolean
   for no key update skip locked
 ), changed as (
   update only {schema}.job
@@ -34,14 +34,14 @@ with {batch}, locked as materialized (
   group by part
 )
 select
-  case when %(dry)s then (select pg_catalog.count(*) from wanted) else (select pg_catalog.count(*) from changed) end,
-  array(select uid from wanted where uid not in (select uid from changed)),
-  case when %(told)s then array(select uid from changed where status = 'cancelled') end,
-  {next},
-  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
+  case when %(dry)s::boolean then (select pg_catalog.count(*) from wanted) else (select pg_catalog.count(*) from changed) end as done,
+  array(select uid from wanted where uid not in (select uid from changed)) as passed,
+  case when %(told)s::boolean then array(select uid from changed where status = 'cancelled') end as cancelled,
+  {next} as last,
+  case when %(notify)s::boolean and pg_catalog.pg_notification_queue_usage() < 0.5
     then (select pg_catalog.count(case when pg_catalog.pg_notify(%(channel)s, payload) is null then 1 end) from asked)
   end,
-  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
+  case when %(notify)s::boolean and pg_catalog.pg_notification_queue_usage() < 0.5
       and exists (select from changed where status = 'cancelled')
       and exists (select from {schema}.waiter where until > pg_catalog.now())
     then pg_catalog.pg_notify(%(ended)s, '')

@@ -4,6 +4,9 @@
 --
 -- Returns a row if the job was held under this claim. The fence is that of settle_jobs.sql.
 --
+-- With `tell`, since somebody waits for jobs to end, the commit sends a notification that names this one, unless the server's
+-- queue of notifications is at least half full: the commit of a handler must not fail because of it.
+--
 -- A row in the log under the same lease was left from another life of the job (forget_attempt.sql), and is deleted. The count
 -- makes the insertion wait for that.
 with completed as (
@@ -16,8 +19,8 @@ with completed as (
       completed_at = pg_catalog.statement_timestamp(),
       process = case when started_at is null then %(process)s::pg_catalog.text end,
       updated_at = pg_catalog.statement_timestamp()
-  where uid = %(uid)s
-    and lease_no = %(lease_no)s
+  where uid = %(uid)s::pg_catalog.uuid
+    and lease_no = %(lease_no)s::bigint
     and (status = 'running') is true
     and claimed_at = %(claimed_at)s::pg_catalog.timestamptz
   returning uid, lease_no, attempts, process, updated_at
@@ -34,5 +37,9 @@ with completed as (
   from completed
   where process is null and (select pg_catalog.count(*) from left_over) >= 0
 )
-select uid
+select
+  uid,
+  case when %(tell)s and pg_catalog.pg_notification_queue_usage() < 0.5
+    then pg_catalog.pg_notify(%(ended)s, uid::pg_catalog.text)
+  end
 from completed

@@ -1,6 +1,7 @@
 -- As count_pending.sql, where more jobs are pending than are counted: it hops from lane to lane, the jobs of one queue, type and
--- priority, at most `lanes` times, and counts about `most` jobs in all, an equal share in each lane. Returns for each lane also
--- whether it may have more. coalesce(): also a plan that is made for any queue goes to the queue by the index.
+-- priority, at most `lanes` times, and counts about `most` jobs in all, an equal share in each lane. Returns for each queue and type
+-- also whether there may be more, and how many lanes it has. coalesce(): also a plan that is made for any queue goes to the queue
+-- by the index.
 with recursive lane as (
   (
     select queue, type, priority, run_at, 1 as number
@@ -25,8 +26,8 @@ with recursive lane as (
   from lane
 )
 select
-  lane.queue, lane.type, looked_at.count, looked_at.count >= share.most,
-  case when lane.run_at <= pg_catalog.now() then lane.run_at end
+  lane.queue, lane.type, pg_catalog.sum(looked_at.count)::bigint, pg_catalog.bool_or(looked_at.count >= share.most),
+  pg_catalog.min(lane.run_at) filter (where lane.run_at <= pg_catalog.now()), pg_catalog.count(*)
 from share
 cross join lane
 cross join lateral (
@@ -39,3 +40,4 @@ cross join lateral (
   ) as counted
 ) as looked_at
 where lane.queue = coalesce(%(queue)s::pg_catalog.text, lane.queue)
+group by lane.queue, lane.type

@@ -2,7 +2,7 @@
 -- if there is none. If somebody waits for jobs, the channel of the waits gets a notification.
 with deleted as (
   delete from {schema}.job
-  where uid = %(uid)s and (status in ('completed', 'failed', 'cancelled')) is true
+  where uid = %(uid)s::pg_catalog.uuid and (status in ('completed', 'failed', 'cancelled')) is true
   returning
     {job}
 ), forgotten as (
@@ -17,7 +17,7 @@ with deleted as (
 )
 select
   deleted.*,
-  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
+  case when %(notify)s::boolean and pg_catalog.pg_notification_queue_usage() < 0.5
       and exists (select from {schema}.waiter where until > pg_catalog.now())
     then pg_catalog.pg_notify(%(ended)s, '')
   end

@@ -4,7 +4,7 @@
 with {batch}, locked as materialized (
   select ctid as place, uid
   from only {schema}.job
-  where uid = any(array(select uid from wanted)) and ({matches}) is true and not %(dry)s
+  where uid = any(array(select uid from wanted)) and ({matches}) is true and not %(dry)s::boolean
   for update skip locked
 ), changed as (
   delete from only {schema}.job
@@ -21,10 +21,10 @@ with {batch}, locked as materialized (
   where job_uid = any(array(select uid from changed))
 )
 select
-  case when %(dry)s then (select pg_catalog.count(*) from wanted) else (select pg_catalog.count(*) from changed) end,
-  array(select uid from wanted where uid not in (select uid from changed)),
-  {next},
-  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
+  case when %(dry)s::boolean then (select pg_catalog.count(*) from wanted) else (select pg_catalog.count(*) from changed) end as done,
+  array(select uid from wanted where uid not in (select uid from changed)) as passed,
+  {next} as last,
+  case when %(notify)s::boolean and pg_catalog.pg_notification_queue_usage() < 0.5
       and exists (select from changed)
       and exists (select from {schema}.waiter where until > pg_catalog.now())
     then pg_catalog.pg_notify(%(ended)s, '')

@@ -2,4 +2,4 @@
 -- one that is asked about.
 select status, lease_no, (claimed_at = %(claimed_at)s::pg_catalog.timestamptz) is true as is_same
 from {schema}.job
-where uid = %(uid)s
+where uid = %(uid)s::pg_catalog.uuid

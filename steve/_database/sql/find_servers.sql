@@ -6,7 +6,7 @@
 with said as materialized (
   select
     id, name, version, started_at, heartbeat_at, lease, suspected_at,
-    info - array['running', 'types', 'stuck'] as rest,
+    case pg_catalog.jsonb_typeof(info) when 'object' then info - array['running', 'types', 'stuck'] end as rest,
     info -> 'types' as types,
     info #> array['running', '0'] as first
   from {schema}.process

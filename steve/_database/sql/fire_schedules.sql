@@ -3,8 +3,12 @@
 -- Many processes send this for the same ticks at the same moment. A row that another one has locked is passed over: without
 -- `skip locked` they would queue behind each other at each full hour, only to find that there is nothing left to do. A row that
 -- another one has changed since this process looked at it is left alone, and the process looks again: version, last_tick and
--- last_job in `due` are what it found there. So no tick is fired twice, none is fired that was computed from a definition that has
--- changed, and none after somebody has paused the schedule.
+-- last_job in `due` are what it found there. So no tick is fired twice, none is fired that was computed from a stored definition
+-- that has changed, and none after somebody has paused the schedule.
+--
+-- Of a schedule in code, each process fires the ticks of its own code, whatever version the row has. So while old and new code run
+-- side by side, the ticks of both are fired, each once. If only the version in the row counted, a new process that is withdrawn
+-- again would stop the schedule, because the old ones do not write theirs a second time.
 --
 -- A schedule with overlap = 'skip' creates no job while its last one has not ended, and moves on to the next tick. The status is
 -- that of this statement's snapshot. The job is the last one, since a newer one would have changed last_job. (It is not asked

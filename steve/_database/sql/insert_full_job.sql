@@ -7,14 +7,14 @@ insert into {schema}.job (
   unique_key, tags, metadata, timeout, expires_at
 )
 values (
-  %(uid)s, %(queue)s, %(type)s, %(priority)s, %(payload)s::pg_catalog.jsonb, %(max_attempts)s,
-  %(backoff_strategy)s, %(backoff_base)s, %(backoff_max)s, %(backoff_jitter)s,
+  %(uid)s::pg_catalog.uuid, %(queue)s, %(type)s, %(priority)s::smallint, %(payload)s::pg_catalog.jsonb, %(max_attempts)s::integer,
+  %(backoff_strategy)s, %(backoff_base)s::real, %(backoff_max)s::real, %(backoff_jitter)s::real,
   greatest(
     %(run_at)s::pg_catalog.timestamptz,
     pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => %(delay)s::double precision),
     pg_catalog.clock_timestamp()
   ),
-  %(unique)s, %(tags)s::pg_catalog.jsonb, %(metadata)s::pg_catalog.jsonb, %(timeout)s,
+  %(unique)s, %(tags)s::pg_catalog.jsonb, %(metadata)s::pg_catalog.jsonb, %(timeout)s::double precision,
   coalesce(
     %(expires_at)s::pg_catalog.timestamptz,
     pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => %(expires_in)s::double precision)
@@ -23,6 +23,6 @@ values (
 on conflict do nothing
 returning
   created_at, updated_at, run_at, expires_at,
-  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+  case when %(notify)s::boolean and (not %(sparing)s::boolean or pg_catalog.pg_notification_queue_usage() < 0.5)
     then pg_catalog.pg_notify(%(channel)s, '')
   end

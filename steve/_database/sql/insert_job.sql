@@ -6,13 +6,13 @@
 insert into {schema}.job
   (uid, queue, type, priority, payload, max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter, run_at)
 values (
-  %(uid)s, %(queue)s, %(type)s, %(priority)s, %(payload)s::pg_catalog.jsonb, %(max_attempts)s,
-  %(backoff_strategy)s, %(backoff_base)s, %(backoff_max)s, %(backoff_jitter)s,
+  %(uid)s::pg_catalog.uuid, %(queue)s, %(type)s, %(priority)s::smallint, %(payload)s::pg_catalog.jsonb, %(max_attempts)s::integer,
+  %(backoff_strategy)s, %(backoff_base)s::real, %(backoff_max)s::real, %(backoff_jitter)s::real,
   greatest(%(run_at)s::pg_catalog.timestamptz, pg_catalog.clock_timestamp())
 )
 on conflict (uid) do nothing
 returning
   created_at, updated_at, run_at,
-  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+  case when %(notify)s::boolean and (not %(sparing)s::boolean or pg_catalog.pg_notification_queue_usage() < 0.5)
     then pg_catalog.pg_notify(%(channel)s, '')
   end

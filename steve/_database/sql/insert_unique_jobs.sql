@@ -29,6 +29,6 @@ order by new_key collate "C"
 on conflict do nothing
 returning
   uid, created_at, updated_at, run_at, expires_at,
-  case when %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+  case when %(notify)s::boolean and (not %(sparing)s::boolean or pg_catalog.pg_notification_queue_usage() < 0.5)
     then pg_catalog.pg_notify(%(channel)s, '')
   end

@@ -10,5 +10,5 @@ cross join lateral (
   select job.lease_no, job.attempts, job.process, job.started_at, job.completed_at, 'success', null, null, null
   where job.process is not null
 ) as ended
-where job.uid = %(uid)s
+where job.uid = %(uid)s::pg_catalog.uuid
 order by ended.lease_no

@@ -9,4 +9,4 @@ where (%(before)s::pg_catalog.uuid is null or uid < %(before)s::pg_catalog.uuid)
   and (%(queue)s::pg_catalog.text is null or queue = %(queue)s::pg_catalog.text)
   and (%(tags)s::pg_catalog.jsonb is null or tags @> %(tags)s::pg_catalog.jsonb)
 order by uid desc
-limit %(limit)s
+limit %(limit)s::bigint

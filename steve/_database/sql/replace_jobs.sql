@@ -63,7 +63,7 @@ with {given}, held as materialized (
 )
 select
   asked, is_there, {job},
-  case when is_earlier and %(notify)s and (not %(sparing)s or pg_catalog.pg_notification_queue_usage() < 0.5)
+  case when is_earlier and %(notify)s::boolean and (not %(sparing)s::boolean or pg_catalog.pg_notification_queue_usage() < 0.5)
     then pg_catalog.pg_notify(%(channel)s, '')
   end
 from stored as job

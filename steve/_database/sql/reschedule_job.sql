@@ -6,9 +6,9 @@ set run_at = greatest(
       pg_catalog.statement_timestamp()
     ),
     updated_at = pg_catalog.statement_timestamp()
-where uid = %(uid)s and (status = 'pending') is true
+where uid = %(uid)s::pg_catalog.uuid and (status = 'pending') is true
 returning
   {job},
-  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
+  case when %(notify)s::boolean and pg_catalog.pg_notification_queue_usage() < 0.5
     then pg_catalog.pg_notify(%(channel)s, '')
   end

@@ -7,7 +7,7 @@
 with {batch}, locked as materialized (
   select uid, unique_key, lease_no, attempts, process, started_at, completed_at
   from only {schema}.job
-  where uid = any(array(select uid from wanted)) and ({matches}) is true and not %(dry)s
+  where uid = any(array(select uid from wanted)) and ({matches}) is true and not %(dry)s::boolean
   for no key update skip locked
 ), candidate as (
   select uid, unique_key
@@ -15,7 +15,7 @@ with {batch}, locked as materialized (
   union all
   select uid, unique_key
   from wanted
-  where %(dry)s
+  where %(dry)s::boolean
 ), taken as materialized (
   select uid, unique_key
   from candidate
@@ -42,15 +42,15 @@ with {batch}, locked as materialized (
 ), {first_attempt}, changed as (
   update only {schema}.job
   set {retried}
-  where uid = any(array(select uid from taken where not %(dry)s))
+  where uid = any(array(select uid from taken where not %(dry)s::boolean))
   returning uid
 )
 select
-  case when %(dry)s then (select pg_catalog.count(*) from taken) else (select pg_catalog.count(*) from changed) end,
-  array(select uid from wanted where uid not in (select uid from locked)),
+  case when %(dry)s::boolean then (select pg_catalog.count(*) from taken) else (select pg_catalog.count(*) from changed) end as done,
+  array(select uid from wanted where uid not in (select uid from locked)) as passed,
   (select pg_catalog.count(*) from candidate) - (select pg_catalog.count(*) from taken),
-  case when %(dry)s then array(select unique_key::pg_catalog.text from taken where unique_key is not null) end,
-  {next},
-  case when %(notify)s and pg_catalog.pg_notification_queue_usage() < 0.5
+  case when %(dry)s::boolean then array(select unique_key::pg_catalog.text from taken where unique_key is not null) end,
+  {next} as last,
+  case when %(notify)s::boolean and pg_catalog.pg_notification_queue_usage() < 0.5
     then (select pg_catalog.pg_notify(%(channel)s, '') from changed limit 1)
   end

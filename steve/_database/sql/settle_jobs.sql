@@ -17,9 +17,10 @@
 -- snooze and a crash set it; to give a job back that was not begun does not.
 --
 -- An attempt that does not count (attempt_status is null) is subtracted from `attempts` and leaves no row in the log. It
--- raises lease_no instead, because `attempts`, which falls, is no fence. A snoozed job is due after its delay. A job that was
--- not begun and is given back (delay is null) is due as before, and the notification `back` tells every process to look for
--- it. An empty notification says that a retry or a snoozed job is due at once.
+-- raises lease_no instead, because `attempts`, which falls, is no fence. A snoozed job is due after its delay. If its handler
+-- said why, that is its error; otherwise the error stays as it is. A job that was not begun and is given back (delay is null)
+-- is due as before, and the notification `back` tells every process to look for it. An empty notification says that a retry
+-- or a snoozed job is due at once.
 --
 -- Somebody may have asked to cancel the job since it was claimed: then cancel_asked_at is set in the row. A job that completed
 -- all the same has completed. Every other outcome becomes `cancelled`, with a row in the log, also if the job was snoozed or
@@ -49,7 +50,7 @@ with verdict as materialized (
       error = case
         when job.cancel_asked_at is not null and verdict.status in ('pending', 'failed')
         then pg_catalog.concat_ws(': ', 'Cancelled', job.cancel_reason)
-        when verdict.attempt_status is null then job.error
+        when verdict.attempt_status is null then coalesce(verdict.error, job.error)
         else verdict.error
       end,
       attempts = job.attempts - (verdict.attempt_status is null and job.cancel_asked_at is null)::integer,

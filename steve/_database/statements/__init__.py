@@ -2,8 +2,9 @@
 
 jobs.py, unique.py, control.py, bulk.py, audit.py, claims.py, settlement.py, completion.py, processes.py, notifications.py,
 waits.py, pauses.py, records.py, fleet.py, schedules.py, stats.py and checks.py hold the classes; script.py holds the texts of
-the files in sql/ and sends them, and rows.py turns rows into values. A method takes the connection to use, sends a file of sql/
-(usually the one of the same name) and returns values. It never ends a transaction that is open on the connection.
+the files in sql/ and sends them, callers.py has them for a caller's transaction, and rows.py turns rows into values. A method
+takes the connection to use, sends a file of sql/ (usually the one of the same name) and returns values. It never ends a
+transaction that is open on the connection.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from steve._database.failures import Connection
+from steve._database.caller import AnyConnection
 from steve._database.statements.script import Script
 
 
@@ -26,15 +26,17 @@ class AuditStatements:
     def __init__(self, script: Script) -> None:
         self._script = script
 
-    def write_audit(self, connection: Connection, entry: Entry, done: int) -> None:
+    def write_audit(self, connection: AnyConnection, entry: Entry, done: int) -> None:
         """`done`: how many jobs this transaction has changed."""
 
         self._script.rows(connection, "write_audit", entry._asdict() | {"done": done}, prepare=False)
 
-    def prune_audit(self, connection: Connection, older_than: timedelta) -> None:
+    def prune_audit(self, connection: AnyConnection, older_than: timedelta) -> None:
         self._script.rows(connection, "prune_audit", {"older_than": older_than}, prepare=False)
 
-    def take_turn(self, connection: Connection, name: str, every: timedelta, mine: datetime | None = None) -> datetime | None:
+    def take_turn(
+        self, connection: AnyConnection, name: str, every: timedelta, mine: datetime | None = None
+    ) -> datetime | None:
         """Take the turn in a duty, unless another process has kept it within `every`. Returns since when it is kept. None:
         another process has it. `mine`: what the last call returned, to keep the turn."""
         rows = self._script.rows(connection, "take_turn", {"name": name, "every": every, "mine": mine}, prepare=False)

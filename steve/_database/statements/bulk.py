@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from steve._database.failures import Connection
+from steve._database.caller import AnyConnection
 from steve._database.literals import uuid_array
 from steve._database.statements.rows import in_utc
 from steve._database.statements.script import Script
@@ -83,7 +83,7 @@ class BulkStatements:
     def __init__(self, script: Script) -> None:
         self._script = script
 
-    def find_end(self, connection: Connection, look: int) -> End | None:
+    def find_end(self, connection: AnyConnection, look: int) -> End | None:
         """Returns None if there are no jobs. `look`: how many jobs a part should have, at least."""
         parameters = {"schema": self._script.schema, "job": self._script.table("job")}
         ((last, now, parts, jobs),) = self._script.rows(connection, "find_newest", parameters, prepare=False)
@@ -93,26 +93,28 @@ class BulkStatements:
         return End(last, in_utc(now), (parts or ())[step - 1 :: step])
 
     def cancel_jobs(
-        self, connection: Connection, matching: Matching, span: Span, notify: bool, reason: str | None, text: str, told: bool
+        self, connection: AnyConnection, matching: Matching, span: Span, notify: bool, reason: str | None, text: str, told: bool
     ) -> Batch:
         """`text`: the error of the pending jobs. `told`: return which of these were cancelled."""
         more = {"reason": reason, "text": text, "told": told}
         done, passed, cancelled, last, *_ = self._send(connection, "cancel_jobs", matching, span, notify, more)
         return Batch(done, passed, last, cancelled=cancelled or ())
 
-    def retry_jobs(self, connection: Connection, matching: Matching, span: Span, notify: bool, attempts: int | None) -> Batch:
+    def retry_jobs(
+        self, connection: AnyConnection, matching: Matching, span: Span, notify: bool, attempts: int | None
+    ) -> Batch:
         """Raises Refused with SQLSTATE 23505 if a job was created meanwhile with the unique key of one of these."""
         done, passed, skipped, keys, last, _ = self._send(
             connection, "retry_jobs", matching, span, notify, {"attempts": attempts}
         )
         return Batch(done, passed, last, skipped, keys=keys or ())
 
-    def delete_jobs(self, connection: Connection, matching: Matching, span: Span, notify: bool) -> Batch:
+    def delete_jobs(self, connection: AnyConnection, matching: Matching, span: Span, notify: bool) -> Batch:
         done, passed, last, _ = self._send(connection, "delete_jobs", matching, span, notify, {})
         return Batch(done, passed, last)
 
     def _send(
-        self, connection: Connection, name: str, matching: Matching, span: Span, notify: bool, more: dict[str, Any]
+        self, connection: AnyConnection, name: str, matching: Matching, span: Span, notify: bool, more: dict[str, Any]
     ) -> tuple[Any, ...]:
         parameters = (
             matching._asdict()

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from steve._database.failures import Connection, DatabaseFailure
+from steve._database.caller import AnyConnection
+from steve._database.failures import DatabaseFailure
 from steve._database.literals import uuid_array
 from steve._database.statements.script import Script
 
@@ -36,8 +37,9 @@ class CompletionStatements:
         self._script = script
         self.schema = script.schema
 
-    def complete_job(self, connection: Connection, process: str, claim: RunClaim, result: str | None) -> bool:
-        """Returns whether the job was held under this claim, and so is completed now. `result`: JSON text."""
+    def complete_job(self, connection: AnyConnection, process: str, claim: RunClaim, result: str | None, *, tell: bool) -> bool:
+        """Returns whether the job was held under this claim, and so is completed now. `result`: JSON text. `tell`: tell the
+        processes that wait for jobs to end."""
         parameters = {
             "process": process,
             "uid": claim.uid,
@@ -45,20 +47,22 @@ class CompletionStatements:
             "claimed_at": claim.claimed_at.isoformat(),
             "begun_ago": int((time.monotonic() - claim.begun) * 1e6),
             "result": result,
+            "tell": tell,
+            "ended": self._script.ended_channel,
         }
         return bool(self._script.rows(connection, "complete_job", parameters, prepare=False))
 
-    def is_locked(self, connection: Connection, uid: UUID) -> bool:
+    def is_locked(self, connection: AnyConnection, uid: UUID) -> bool:
         """Whether another transaction has locked the row of the job. If none has, this one has locked it then."""
         return not self._script.rows(connection, "find_unlocked", {"uids": uuid_array([uid])}, prepare=False)
 
-    def find_lease(self, connection: Connection, claim: RunClaim) -> Lease | None:
+    def find_lease(self, connection: AnyConnection, claim: RunClaim) -> Lease | None:
         """None: there is no such job in this database, as far as this transaction sees."""
         parameters = {"uid": claim.uid, "claimed_at": claim.claimed_at.isoformat()}
         rows = self._script.rows(connection, "find_lease", parameters, prepare=False)
         return Lease(*rows[0]) if rows else None
 
-    def abort_transaction(self, connection: Connection, reason: str) -> None:
+    def abort_transaction(self, connection: AnyConnection, reason: str) -> None:
         """From now on the transaction can only be rolled back. `reason`: for the server's log."""
         try:
             self._script.rows(connection, "abort_transaction", {"reason": reason}, prepare=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,6 +16,7 @@ from steve._database.statements.rows import in_utc
 from steve._database.statements.script import Script
 from steve._model.presence import ProcessRow, in_ascii, process_of
 from steve._model.why.facts import Ahead, Canceller, Facts, Held, JobFacts, LastAttempt, Served
+from steve.pause import Pause
 from steve.presence import Process
 
 
@@ -41,7 +43,7 @@ class FleetStatements:
 
     def list_processes(self, connection: Connection, most: int) -> list[Process]:
         """All that have a row, in the order of their starts, at most so many."""
-        return [process_of(ProcessRow(*row)) for row in self._rows(connection, "list_processes", {"most": most})]
+        return [process_of(ProcessRow(*row[:-1]), row[-1]) for row in self._rows(connection, "list_processes", {"most": most})]
 
     def find_case(self, connection: Connection, uid: UUID) -> Facts | None:
         """The job, the process that holds it, its last attempt, and who cancelled it. None: there is no such job."""
@@ -108,6 +110,11 @@ class FleetStatements:
     def find_horizon(self, connection: Connection) -> list[Held]:
         """What keeps PostgreSQL from removing dead rows."""
         return [Held(*row) for row in self._rows(connection, "find_horizon", {})]
+
+    def as_shown(self, connection: Connection, pauses: Sequence[Pause]) -> list[Pause]:
+        """The pauses with their names as processes write them: see `_shown`."""
+        shown = self._shown(connection)
+        return [replace(one, queue=one.queue and shown(one.queue), type=one.type and shown(one.type)) for one in pauses]
 
     def _shown(self, connection: Connection) -> Callable[[str], str]:
         """How processes write a name into their rows: see `text_of`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -9,11 +10,14 @@ from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from steve._database.caller import AnyConnection, Caller
 from steve._database.execute import Cursor
 from steve._database.failures import Connection, Refused, Unexplained, translated
 from steve._database.literals import copied, uuid_array
+from steve._database.portable import Portable
 from steve._database.statements.rows import in_utc, job_row, known
 from steve._database.statements.script import Script
+from steve._model import json as _json
 from steve.errors import SteveError
 from steve.job import Attempt, AttemptStatus, Job
 
@@ -143,24 +147,35 @@ class JobStatements:
 
         return self._script.with_notification(connection, notify, insert)
 
-    def insert_job_for_caller(self, connection: Connection, job: Insert, notify: bool) -> Inserted | None:
+    def insert_job_for_caller(self, connection: AnyConnection, job: Insert, notify: bool) -> Inserted | None:
         """As `insert_job`, in the caller's transaction, whose commit must not fail because of a notification."""
         return self._insert_job(connection, job, notify, sparing=True)
 
-    def _insert_job(self, connection: Connection, job: Insert, notify: bool, *, sparing: bool) -> Inserted | None:
-        parameters: dict[str, Any] = {
+    def insert_statement(self, job: Insert, notify: bool, style: str) -> tuple[Portable, dict[str, Any]]:
+        """The statement that stores a job, for a driver of the caller's, and its parameters. It returns a row if the job is
+        stored, and none if a job with its `unique` has not ended. A job with a window is not for it."""
+        name = "insert_job" if job.terms.options is None else "insert_full_job"
+        return self._script.portable(name, style, in_json=False), self._parameters(job, notify, sparing=True)
+
+    def _insert_job(self, connection: AnyConnection, job: Insert, notify: bool, *, sparing: bool) -> Inserted | None:
+        parameters = self._parameters(job, notify, sparing=sparing)
+        if job.terms.options is None:
+            rows = self._script.rows(connection, "insert_job", parameters)
+            return Inserted(*map(in_utc, rows[0][:3])) if rows else None
+        rows = self._script.rows(connection, "insert_full_job", parameters)
+        return inserted_row(rows[0]) if rows else None
+
+    def _parameters(self, job: Insert, notify: bool, *, sparing: bool) -> dict[str, Any]:
+        parameters = {
             "uid": job.uid,
             "payload": job.payload,
             "notify": notify,
             "sparing": sparing,
             "channel": self._script.channel,
+            **job.terms._asdict(),
         }
         options = job.terms.options
-        if options is None:
-            rows = self._script.rows(connection, "insert_job", parameters | job.terms._asdict())
-            return Inserted(*map(in_utc, rows[0][:3])) if rows else None
-        rows = self._script.rows(connection, "insert_full_job", parameters | job.terms._asdict() | options._asdict())
-        return inserted_row(rows[0]) if rows else None
+        return parameters if options is None else parameters | options._asdict()
 
     def insert_jobs(
         self,
@@ -194,11 +209,15 @@ class JobStatements:
                 copy.write("".join(lines).encode())
                 results += map(made, some, repeat(at), repeat(at), run_ats, expiries)  # meanwhile PostgreSQL reads the lines
         if cursor.rowcount != len(jobs):
-            raise SteveError(
-                f"of {len(jobs)} jobs {cursor.rowcount} were stored: a trigger on the table job swallowed the others; "
-                "find(uid) tells which, or roll back where they are part of your transaction"
-            )
+            raise not_all_stored(len(jobs), cursor.rowcount)
         return results
+
+    def insert_given_jobs(self, connection: Caller, jobs: Sequence[Insert], notify: bool) -> dict[int, Inserted]:
+        """As `insert_jobs`, in one statement of another driver's. Returns what the database added to each job, by the number of
+        its uid."""
+        parameters = {"jobs": json_array(jobs), "notify": notify, "channel": self._script.channel}
+        rows = self._script.rows(connection, "insert_given_jobs", parameters)
+        return {row[0].int: inserted_row(row[1:]) for row in rows}
 
     def check_payload(self, connection: Connection, payload: str) -> None:
         """Raises Refused if PostgreSQL cannot hold this payload. No limit on writing can be the cause, because nothing is
@@ -208,11 +227,11 @@ class JobStatements:
         except Unexplained as error:
             raise Refused(str(error), error.sqlstate) from error
 
-    def find_jobs(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Job]:
+    def find_jobs(self, connection: AnyConnection, uids: Sequence[UUID]) -> dict[UUID, Job]:
         rows = self._script.rows(connection, "find_jobs", {"uids": uuid_array(uids)}, prepare=False)
         return {row[0]: job_row(row) for row in rows}
 
-    def find_inserted(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, Inserted]:
+    def find_inserted(self, connection: AnyConnection, uids: Sequence[UUID]) -> dict[UUID, Inserted]:
         """What the database added to each of these jobs, if it exists."""
         rows = self._script.rows(connection, "find_inserted", {"uids": uuid_array(uids)}, prepare=False)
         return {row[0]: inserted_row(row[1:]) for row in rows}
@@ -221,10 +240,10 @@ class JobStatements:
         """Which of these jobs have not ended."""
         return {row[0] for row in self._script.rows(connection, "find_open", {"uids": uuid_array(uids)}, prepare=False)}
 
-    def list_jobs(self, connection: Connection, page: Page) -> list[Job]:
+    def list_jobs(self, connection: AnyConnection, page: Page) -> list[Job]:
         return [job_row(row) for row in self._script.rows(connection, "list_jobs", page._asdict(), prepare=False)]
 
-    def list_attempts(self, connection: Connection, uid: UUID) -> list[Attempt]:
+    def list_attempts(self, connection: AnyConnection, uid: UUID) -> list[Attempt]:
         rows = self._script.rows(connection, "list_attempts", {"uid": uid}, prepare=False)
         return [
             Attempt(
@@ -232,6 +251,11 @@ class JobStatements:
             )
             for row in rows
         ]
+
+    def find_running(self, connection: AnyConnection, uid: UUID) -> list[Attempt]:
+        """The attempt that is under way, if there is one."""
+        rows = self._script.rows(connection, "find_running", {"uid": uid}, prepare=False)
+        return [Attempt(row[0], row[1], row[2], in_utc(row[3]), None, AttemptStatus.RUNNING, None, None) for row in rows]
 
     def prune_jobs(self, connection: Connection, old: Old, after: UUID | None, most: int) -> Pruned:
         """Look at the next `most` jobs above the uid `after`, or at the first ones."""
@@ -271,6 +295,47 @@ def _full_lines(
         yield f"{line[:-1]}\t{more}\n"
 
 
+def json_array(jobs: Sequence[Insert]) -> str:
+    """The jobs as the parameter of GIVEN_JSON, in ASCII, which every encoding of a session can carry."""
+    return "[" + ",".join(map(_json_object, jobs)) + "]"
+
+
+def _json_object(job: Insert) -> str:
+    payload, terms = _json.in_ascii(job.payload), _json_terms(job.terms)
+    return f'{{"new_uid":"{job.uid_number:032x}","new_payload":{payload},{terms}}}'
+
+
+@lru_cache(maxsize=100)
+def _json_terms(terms: Terms) -> str:
+    options = terms.options or Options()
+    texts = {"new_tags": options.tags, "new_metadata": options.metadata}
+    values = {
+        "new_queue": terms.queue,
+        "new_type": terms.type,
+        "new_priority": terms.priority,
+        "new_max_attempts": terms.max_attempts,
+        "new_strategy": terms.backoff_strategy,
+        "new_base": terms.backoff_base,
+        "new_max": terms.backoff_max,
+        "new_jitter": terms.backoff_jitter,
+        "new_run_at": _iso(terms.run_at),
+        "new_delay": options.delay,
+        "new_key": options.unique,
+        "new_window": options.unique_for,
+        "new_timeout": options.timeout,
+        "new_expires_at": _iso(options.expires_at),
+        "new_expires_in": options.expires_in,
+        "new_conflict": options.on_conflict,
+    }
+    given = [f'"{name}":{json.dumps(value)}' for name, value in values.items() if value is not None]
+    given += [f'"{name}":{_json.in_ascii(text)}' for name, text in texts.items() if text is not None]
+    return ",".join(given)
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
 def _due(terms: Terms, at: datetime) -> datetime:
     if terms.options is not None and terms.options.delay is not None:
         return at + timedelta(seconds=terms.options.delay)
@@ -288,6 +353,13 @@ def _copy_terms(terms: Terms) -> str:
     """The columns of the terms, except run_at and the options. They are the same for most jobs of a call, or for those of a
     type."""
     return "\t".join(copied(str(value)) for value in terms[:-2])
+
+
+def not_all_stored(jobs: int, stored: int) -> SteveError:
+    return SteveError(
+        f"of {jobs} jobs {stored} were stored: a trigger on the table job swallowed the others; "
+        "find(uid) tells which, or roll back where they are part of your transaction"
+    )
 
 
 def inserted_row(row: tuple[Any, ...]) -> Inserted:

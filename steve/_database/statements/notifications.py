@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import psycopg
 
+from steve._database.caller import AnyConnection
 from steve._database.execute import Cursor
 from steve._database.failures import Connection, translated
 from steve._database.statements.script import Script
@@ -17,7 +18,7 @@ class NotificationStatements:
     def __init__(self, script: Script) -> None:
         self._script = script
 
-    def notify(self, connection: Connection) -> None:
+    def notify(self, connection: AnyConnection) -> None:
         """Wake the processes that listen. Sends nothing while the server's queue of notifications is at least half full."""
         self._script.rows(connection, "notify", {"channel": self._script.channel})
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from steve._database.caller import AnyConnection
 from steve._database.failures import Connection, translated
 from steve._database.literals import array, text_array, uuid_array
 from steve._database.statements.rows import in_utc
@@ -112,7 +113,7 @@ class RecordStatements:
         at: datetime = rows[0][0]
         return at.timestamp()
 
-    def list_log(self, connection: Connection, uid: UUID, attempt: int | None) -> list[Lines]:
+    def list_log(self, connection: AnyConnection, uid: UUID, attempt: int | None) -> list[Lines]:
         rows = self._script.rows(connection, "list_log", {"uid": uid, "attempt": attempt}, prepare=False)
         return [_lines(row) for row in rows]
 

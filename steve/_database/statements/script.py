@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from copy import copy
 from functools import cache
@@ -11,9 +12,11 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from steve._database.caller import AnyConnection, Caller
 from steve._database.execute import FOR_LOOPS, SET_FOR_LOOPS, execute, quoted, read_statement, settings, with_lock_timeout
 from steve._database.failures import Connection, failure_of
 from steve._database.notify_guard import NotifyGuard
+from steve._database.portable import Portable, portable, with_json_rows
 from steve._model.tuning import Tuning
 
 T = TypeVar("T")
@@ -30,11 +33,20 @@ class Script:
         """Of the notifications that jobs were paused or resumed, for the heartbeats."""
         self.channels = {"channel": self.channel, "ended": self.ended_channel}
         self._texts = {name: read_statement(text, schema) for name, text in _texts().items()}
+        self._portables: dict[tuple[str, str, bool], Portable] = {}  # made when they are sent for the first time
         self._values: dict[str, dict[str, str]] = {}
         self._guard = NotifyGuard(tuning)
 
     def text(self, name: str) -> str:
         return self._texts[name]
+
+    def portable(self, name: str, style: str, *, in_json: bool = True) -> Portable:
+        """The statement for other drivers than psycopg 3. `in_json`: each row is one text."""
+        key = name, style, in_json
+        if key not in self._portables:
+            text = with_json_rows(_texts()[name]) if in_json else _texts()[name]
+            self._portables[key] = portable(read_statement(text, self.schema), style)
+        return self._portables[key]
 
     def set_text(self, name: str, text: str) -> None:
         """Replace a text. Call it before the statement is sent for the first time."""
@@ -55,9 +67,11 @@ class Script:
         self._values[name] = with_lock_timeout(FOR_LOOPS, self.tuning.lock_patience)
 
     def rows(
-        self, connection: Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
+        self, connection: AnyConnection, name: str, parameters: dict[str, Any], prepare: bool | None = None
     ) -> list[tuple[Any, ...]]:
         """Send the statement of that name. Raises DatabaseFailure."""
+        if isinstance(connection, Caller):
+            return connection.rows(self.portable(name, connection.style), parameters)
         try:  # not `translated`, which would take a hundredth of each create's time
             if prepare and connection.prepare_threshold is None:  # behind a pooler, settings last for one transaction
                 with connection.transaction():
@@ -67,7 +81,17 @@ class Script:
         except psycopg.Error as error:
             raise failure_of(error, connection) from error
 
-    def with_notification(self, connection: Connection, notify: bool, statement: Callable[[bool], T]) -> T:
+    def young_rows(self, connection: Connection, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """As `rows`, on a connection of ours, for a statement that looks for few rows by their keys and takes longer to plan
+        than to run. psycopg prepares what it sends often. But a plan made for a small table might read all of a large one:
+        callers' sessions do not have the settings of the loops. So the text changes every few seconds, and the plan with it."""
+        text = f"{self._texts[name]}\n-- {time.monotonic() // self.tuning.young_plan:.0f}"
+        try:
+            return execute(connection, text, parameters)
+        except psycopg.Error as error:
+            raise failure_of(error, connection) from error
+
+    def with_notification(self, connection: AnyConnection, notify: bool, statement: Callable[[bool], T]) -> T:
         """Call `statement(notify)`, or `statement(False)` while PostgreSQL refuses notifications."""
         return self._guard.call(notify, statement, lambda: self.rows(connection, "clean_notifications", {}))
 

@@ -17,8 +17,18 @@ from steve._database.statements.script import Script
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict, notification
 
-TELL = ", (select pg_catalog.pg_notify(%(ended)s, ''))"
-"""{tell} in settle_jobs.sql, where somebody waits for jobs to end."""
+TELL = """\
+, (
+  select pg_catalog.pg_notify(
+    %(ended)s,
+    case when pg_catalog.count(*) <= 200 then pg_catalog.string_agg(uid::pg_catalog.text, ' ') end
+  )
+  from settled
+  where completed_at is not null
+  having pg_catalog.count(*) > 0
+)"""
+"""{tell} in settle_jobs.sql, where somebody waits for jobs to end: names these, unless they are too many for one notification,
+which may have 8,000 bytes. Then it is empty."""
 
 
 class Notifications(NamedTuple):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from steve._database.failures import Connection, translated
 from steve._database.literals import array, text_array
 from steve._database.statements.rows import in_utc
 from steve._database.statements.script import Script
 from steve._model.figures import Lane, LaneFigures
-from steve._model.histogram import as_number, from_number
+from steve._model.histogram import as_number
 from steve._model.spans import KEPT, LENGTHS, pieces
-from steve.stats import Count, LaneStats, Times
-
-LANES_MOST = 5_000
-"""How many lanes are looked at one by one, at most."""
+from steve.stats import LaneStats, Times
 
 
 class Ask(NamedTuple):
@@ -29,6 +26,11 @@ class Ask(NamedTuple):
     over: timedelta
     queue: str | None
     type: str | None
+
+
+PendingJobs = tuple[str, str, int, bool, datetime | None, int]
+"""Queue, type, how many jobs are pending, whether there may be more, since when the oldest that is due has been due, and how
+many lanes there are of this queue and type."""
 
 
 class Begun(NamedTuple):
@@ -84,33 +86,37 @@ class StatStatements:
         row = self._script.rows(connection, "begin_stats", parameters, prepare=False)[0]
         return Begun(in_utc(row[0]), row[1])
 
-    def count_pending(self, connection: Connection, queue: str | None, most: int) -> list[LaneStats]:
+    def count_pending(self, connection: Connection, queue: str | None, most: int) -> list[PendingJobs]:
         """Of the first `most` jobs. If these were not all, the sum of the counts is `most`."""
-        parameters = {"queue": queue, "most": most}
-        rows = self._script.rows(connection, "count_pending", parameters, prepare=False)
-        return [_pending(*row) for row in rows]
+        rows = self._script.rows(connection, "count_pending", {"queue": queue, "most": most}, prepare=False)
+        return [(queue, type, count, False, oldest, 0) for queue, type, count, oldest in rows]
 
-    def count_lanes(self, connection: Connection, queue: str | None, most: int) -> list[LaneStats]:
-        """Of about `most` jobs, an equal share for each lane. A queue and type may have several of these."""
-        parameters = {"queue": queue, "most": most, "lanes": LANES_MOST}
-        rows = self._script.rows(connection, "count_lanes", parameters, prepare=False)
-        return [_pending(queue, type, count, oldest, is_least) for queue, type, count, is_least, oldest in rows]
+    def count_lanes(self, connection: Connection, queue: str | None, most: int) -> list[PendingJobs]:
+        """Of about `most` jobs, an equal share for each lane."""
+        parameters = {"queue": queue, "most": most, "lanes": self._script.tuning.stats_lanes}
+        return self._script.rows(connection, "count_lanes", parameters, prepare=False)
 
-    def count_running(self, connection: Connection, most: int) -> list[LaneStats]:
-        rows = self._script.rows(connection, "count_running", {"most": most}, prepare=False)
-        is_least = sum(row[2] for row in rows) >= most
-        return [LaneStats(queue, type, running=Count(count, is_least)) for queue, type, count in rows]
+    def count_running(self, connection: Connection, most: int) -> list[tuple[str, str, int]]:
+        """By queue and type. If these were not all, the sum of the counts is `most`."""
+        return self._script.rows(connection, "count_running", {"most": most}, prepare=False)
 
-    def sum_stat(self, connection: Connection, ask: Ask, since: datetime, until: datetime, now: datetime) -> list[LaneStats]:
+    def sum_stat(
+        self, connection: Connection, ask: Ask, since: datetime, until: datetime, now: datetime
+    ) -> list[tuple[Any, ...]]:
+        """A row for each queue and type: see `ended_fields`."""
         spans = pieces(since, until, now)
-        rows = self._script.rows(connection, "sum_stat", {
+        return self._script.rows(connection, "sum_stat", {
             "minutes": array(piece.minutes for piece in spans),
             "sinces": text_array(piece.since.isoformat() for piece in spans),
             "untils": text_array(piece.until.isoformat() for piece in spans),
             "queue": ask.queue,
             "type": ask.type,
         }, prepare=False)  # fmt: skip
-        return [_ended(*row) for row in rows]
+
+    def find_oldest(self, connection: Connection) -> list[tuple[datetime, str, str]]:
+        """The job that has been due for longest: since when, its queue and its type. An empty list: none is due."""
+        rows = self._script.rows(connection, "find_oldest", {}, prepare=False)
+        return [(since, queue, type) for queue, type, since in rows]
 
     def oldest_due(
         self, connection: Connection, queues: Iterable[str | None]
@@ -118,24 +124,24 @@ class StatStatements:
         """For each of these queues (None: all together) the lane of the job that has been due for longest, and the time."""
         with translated(connection), connection.transaction():
             at = self.begin_stats(connection).at
-            found = {}
+            found: dict[str | None, tuple[LaneStats | None, datetime]] = {}
             for queue in queues:
-                due = [lane for lane in self.count_lanes(connection, queue, 0) if lane.oldest_due is not None]
-                found[queue] = (min(due, key=lambda lane: str(lane.oldest_due), default=None), at)
+                if queue is None:
+                    due = self.find_oldest(connection)
+                else:
+                    lanes = self.count_lanes(connection, queue, 0)
+                    due = [(since, queue, type) for queue, type, _, _, since, _ in lanes if since is not None]
+                oldest = min(due, default=None)
+                lane = None if oldest is None else LaneStats(oldest[1], oldest[2], oldest_due=in_utc(oldest[0]))
+                found[queue] = lane, at
             return found
 
 
-def _pending(queue: str, type: str, count: int, oldest: datetime | None, is_least: bool = False) -> LaneStats:
-    return LaneStats(queue, type, pending=Count(count, is_least), oldest_due=None if oldest is None else in_utc(oldest))
+def ended_fields(row: Sequence[Any]) -> tuple[int, int, int, int, int, Times, Times]:
+    """What a row of `sum_stat` says: the last fields of LaneStats."""
+    _, _, completed, failed, cancelled, retried, crashed, run_us, wait_us, run_hist, wait_hist = row
+    return completed, failed, cancelled, retried, crashed, _times(run_us, run_hist), _times(wait_us, wait_hist)
 
 
-def _ended(
-    queue: str, type: str, completed: int, failed: int, cancelled: int, retried: int, crashed: int, run_us: int, wait_us: int,
-    run_hist: str, wait_hist: str,
-) -> LaneStats:  # fmt: skip
-    return LaneStats(
-        queue, type,
-        completed=completed, failed=failed, cancelled=cancelled, retried=retried, crashed=crashed,
-        run=Times(run_us / 1e6, from_number(run_hist)),
-        wait=Times(wait_us / 1e6, from_number(wait_hist)),
-    )  # fmt: skip
+def _times(microseconds: int, histogram: str) -> Times:
+    return Times() if histogram == "0" else Times(microseconds / 1e6, histogram)

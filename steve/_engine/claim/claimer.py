@@ -18,7 +18,7 @@ from steve._engine.claim.port import LOOP, ClaimPort
 from steve._engine.claim.schedule import ClaimSchedule
 from steve._engine.claim.sizer import ClaimSizer
 from steve._engine.claim.watermarks import Watermarks
-from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.outage import OutagePort
 from steve._model.claim import ClaimReply, Demand
 from steve._model.claimed import Claimed
 from steve._runtime.log import logger
@@ -34,7 +34,7 @@ class Claimer:
         buffer: JobBuffer,
         schedule: ClaimSchedule,
         sizer: ClaimSizer,
-        outage: Outage,
+        outage: OutagePort,
         neighbours: Neighbours,
     ) -> None:
         """`neighbours`: it joins them here."""

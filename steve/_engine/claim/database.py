@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from steve._database.loop_connection import LoopConnection
+from steve._database.loop_connection import CallPort
 from steve._database.statements.claims import ClaimStatements
 from steve._engine.claim.pauses import Pauses
 from steve._model.claim import ClaimReply, Demand, Watermark
@@ -19,7 +19,7 @@ class DatabaseClaims:
         self,
         *,
         statements: ClaimStatements,
-        connection: LoopConnection,
+        connection: CallPort,
         process_id: int,
         settings: Settings,
         pauses: Pauses,
@@ -40,7 +40,7 @@ class DatabaseClaims:
         # When a pause ends, its jobs are due.
         return reply._replace(next_due_in=self._pauses.sooner(reply.next_due_in)) if self._pauses.known else reply
 
-    def expire(self, connection: LoopConnection) -> Sequence[tuple[Verdict, Settled]]:
+    def expire(self, connection: CallPort) -> Sequence[tuple[Verdict, Settled]]:
         return connection.call(lambda ours: self._statements.expire_jobs(ours, notify=self._notify))
 
     def find_claimed(self, answered: Sequence[datetime]) -> list[Claimed]:
@@ -51,7 +51,7 @@ class DatabaseClaims:
 class DatabaseScans:
     """On the scanner's connection, so that no claim waits."""
 
-    def __init__(self, *, statements: ClaimStatements, connection: LoopConnection, close: Callable[[], None]) -> None:
+    def __init__(self, *, statements: ClaimStatements, connection: CallPort, close: Callable[[], None]) -> None:
         """`close()`: closes the connection unless somebody else needs it."""
         self._statements = statements
         self._connection = connection

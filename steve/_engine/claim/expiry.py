@@ -13,8 +13,6 @@ from typing import Protocol
 
 from steve._database.failures import DatabaseFailure
 from steve._database.loop_connection import LoopConnection
-from steve._engine.claim.port import LOOP
-from steve._engine.upkeep.outage import Outage
 from steve._engine.upkeep.periodic import Duty
 from steve._model.claimed import Settled
 from steve._model.outcome import Verdict
@@ -47,16 +45,15 @@ class Expiry:
         database: ExpiryPort,
         between_claims: BetweenClaims,
         events: ExpiryEvents,
-        outage: Outage,
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`between_claims(call)` calls this with the connection of a claimer that makes no claim. It returns None at once if a
-        claim is under way, and if the engine stops: that may end before it tells the listeners, so it leaves this to others."""
+        claim is under way, and if the engine stops: that may end before it tells the listeners, so it leaves this to others. It
+        reports an outage itself."""
         self._database = database
         self._between_claims = between_claims
         self._events = events
-        self._outage = outage
         self._tuning = tuning
         self._clock = clock
         self._due_at = clock() + tuning.expiry_check
@@ -72,9 +69,8 @@ class Expiry:
             return
         try:
             expired = self._between_claims(self._database.expire)
-        except DatabaseFailure as error:
+        except DatabaseFailure:
             self._due_at = self._clock() + self._tuning.expiry_check
-            self._outage.failed(LOOP, error)
             return
         if expired is None:
             return

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from steve._database.failures import DatabaseFailure
 from steve._engine.claim.claimer import Claimer
-from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.outage import OutagePort
 from steve._model.claim import Demand, Watermark
 from steve._model.tuning import Tuning
 from steve._runtime.log import logger
@@ -40,7 +40,7 @@ class FullScans:
         *,
         database: ScanPort,
         claimer: Claimer,
-        outage: Outage,
+        outage: OutagePort,
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from steve._database.failures import DatabaseFailure, InDoubt, Misconfigured, Transient
 from steve._engine.claim.neighbours import NeighbourPort, Neighbours
 from steve._engine.claim.port import LOOP, QuestionPort
-from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.outage import OutagePort
 from steve._model.claimed import Claimed
 from steve._runtime.log import logger
 
@@ -56,7 +56,7 @@ class LostReplies:
             logger.warning("the reply to a claim was lost; the %d jobs that it took are taken up", len(jobs))
         return len(jobs)
 
-    def ask_at_last(self, outage: Outage, pause: Callable[[], float]) -> None:
+    def ask_at_last(self, outage: OutagePort, pause: Callable[[], float]) -> None:
         """Ask for the last time, when no claim can follow. Gives up if the database stays away for `shutdown_grace`. `pause()`
         returns the seconds until the next try."""
         deadline = self._clock() + self._grace

@@ -74,6 +74,8 @@ class Neighbours:
         self.last_chance = LastChance(clock=clock)
         self.in_doubt = InDoubtClaims(tuning=tuning, clock=clock, claiming_since=self._claiming_since)
         self._joining = threading.Lock()  # protects changes of `claimers`; nothing is called under it
+        self.is_settled: Callable[[], bool] = lambda: True
+        """Whether all outcomes are in the database."""
         self.claimers: tuple[NeighbourPort, ...] = ()
         """All that may claim, and those that end. Replaced as a whole."""
 
@@ -87,10 +89,17 @@ class Neighbours:
         with self._joining:
             self.claimers = tuple(other for other in self.claimers if other is not claimer)
             self.in_doubt.is_shared = True  # a later one must know of the claims of this one, whose jobs may still run
-        self.end_last_chance(claimer)
+        self.end_left_last_chance()
 
     def others(self, claimer: NeighbourPort) -> list[NeighbourPort]:
         return [other for other in self.claimers if other is not claimer]
+
+    def end_left_last_chance(self) -> None:
+        """If the pool that had a job on its last chance has ended, all may claim again as soon as the outcome of that job is in
+        the database."""
+        owner = self.last_chance.owner
+        if owner is not None and not any(owner is one for one in self.claimers) and self.is_settled():
+            self.end_last_chance(owner)
 
     def end_last_chance(self, claimer: NeighbourPort) -> None:
         """If this claimer's pool had a job on its last chance, all may claim again."""

@@ -46,6 +46,11 @@ class ClaimSchedule:
         self._bell: SimpleQueue[None] = SimpleQueue()
         self.answered_at = clock()
         """When a claim was last answered, whether it brought jobs or not."""
+        self.brought = 0
+        """How many jobs the claims have brought."""
+        self.found_nothing_at = -inf
+        """When the last claim began that was answered and brought none."""
+        self._begun_at = -inf
 
     # -- from any thread ------------------------------------------------------------------------------------------------
 
@@ -101,6 +106,7 @@ class ClaimSchedule:
         does not see. Jobs that were expected before this are in the database already, so the claim sees them.
         """
         is_woken, self._is_woken = self._is_woken, False
+        self._begun_at = self.clock()
         with self._expecting:
             self._expected = inf
         return is_woken
@@ -108,6 +114,9 @@ class ClaimSchedule:
     def answered(self, *, woken: bool, jobs: int, is_more_due: bool) -> None:
         self._backoff.reset()
         self.answered_at = self.clock()
+        self.brought += jobs
+        if not jobs:
+            self.found_nothing_at = self._begun_at
         self.crowd.answered(woken=woken, jobs=jobs, is_more_due=is_more_due)
 
     def refused(self, *, woken: bool) -> None:
@@ -144,7 +153,7 @@ class ClaimSchedule:
 
     def nothing_to_claim(self) -> None:
         """No type has a handler yet."""
-        self.answered_at = self.clock()
+        self.answered_at = self.found_nothing_at = self.clock()
         self.next_after_poll()
 
     def pause(self) -> float:

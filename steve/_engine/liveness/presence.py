@@ -4,6 +4,8 @@ heartbeat. So it takes no statement of its own, and a job costs nothing for it.
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -15,6 +17,12 @@ from steve._model.settings import Settings
 from steve._runtime.log import logger
 from steve.health import Health
 from steve.presence import Pool
+
+
+def process_name() -> str:
+    """host:pid. In ASCII: a database in LATIN1, for example, cannot store every host name."""
+    host = socket.gethostname().encode("ascii", "backslashreplace").decode()
+    return f"{host}:{os.getpid()}"
 
 
 class EnginePort(Protocol):

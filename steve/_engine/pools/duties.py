@@ -4,6 +4,7 @@ thread."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from steve._database.failures import DatabaseFailure
@@ -26,20 +27,20 @@ class PoolDuties:
         self,
         *,
         pools: Pools,
-        database: QuestionPort,
+        database: Callable[[LoopConnection], QuestionPort],
         put_verdict: Callable[[Verdict], None],
         outage: Outage,
         close_scan: Callable[[], None],
         tuning: Tuning,
     ) -> None:
-        """`database`: asked about lost replies, on the first connection for claims. `put_verdict()`: as for JobBuffer.
+        """`database(connection)`: asked about lost replies, on this connection. `put_verdict()`: as for JobBuffer.
         `close_scan()`: closes the scanner's connection."""
         self._pools = pools
         self._put_verdict = put_verdict
         self._outage = outage
         self._close_scan = close_scan
         self._tuning = tuning
-        self._lost_replies = LostReplies(database=database, take_up=self._give_back, neighbours=pools.neighbours, claimer=None)
+        self._database = database
 
     # -- from any thread ------------------------------------------------------------------------------------------------
 
@@ -98,11 +99,14 @@ class PoolDuties:
         if pools:
             pools[0].parts.workers.take_up_lost()
         elif self._pools.neighbours.in_doubt.is_due():
-            try:
-                first = self._pools.connections.first
-                self.between_claims(lambda connection: self._lost_replies.ask() if connection is first else 0)
-            except DatabaseFailure as error:
-                self._outage.failed(LOOP, error)
+            with suppress(DatabaseFailure):  # the question stays due
+                self.between_claims(self._ask)
+
+    def _ask(self, connection: LoopConnection) -> int:
+        lost_replies = LostReplies(
+            database=self._database(connection), take_up=self._give_back, neighbours=self._pools.neighbours, claimer=None
+        )
+        return lost_replies.ask()
 
     def _give_back(self, jobs: list[Claimed]) -> None:
         """No pool runs these jobs, which a claim took whose reply was lost."""
@@ -112,15 +116,26 @@ class PoolDuties:
                 self._put_verdict(judge(job, NotBegun(), None))
 
     def between_claims(self, call: Callable[[LoopConnection], T]) -> T | None:
-        """Call this with a connection for claims. Returns None at once if a claim is under way there."""
+        """Call this with a connection for claims. Returns None at once if a claim is under way there. Raises DatabaseFailure,
+        and reports it."""
         if pools := self._pools.live():
             parts = pools[0].parts
-            return parts.claimer.between_claims(lambda: call(parts.connection))
+            try:
+                answer = parts.claimer.between_claims(lambda: call(parts.connection))
+            except DatabaseFailure as error:
+                parts.outage.failed(LOOP, error)  # until the next claim of this pool
+                raise
+            if answer is not None:
+                self._outage.worked(LOOP)  # it may have failed while there was no pool
+            return answer
         connection = self._pools.connections.take()
         try:
             result = call(connection)
             self._outage.worked(LOOP)  # there is no claim that would say so
             return result
+        except DatabaseFailure as error:
+            self._outage.failed(LOOP, error)
+            raise
         finally:
             self._pools.connections.give_back(connection)
 
@@ -130,8 +145,10 @@ class PoolDuties:
         return [Duty("give back old jobs", self._tuning.buffer_age / 4, self._give_back_old)]
 
     def _give_back_old(self) -> None:
+        self._pools.neighbours.end_left_last_chance()
         for pool in self._pools.all:
             if pool.is_ending:  # what a claim has brought that was under way
                 pool.parts.claimer.buffer.give_back()
+                pool.parts.workers.leave_last_chance()
             else:
                 pool.parts.claimer.buffer.give_back_old()

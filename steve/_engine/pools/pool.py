@@ -9,6 +9,7 @@ from steve import presence
 from steve._database.loop_connection import LoopConnection
 from steve._engine.claim.claimer import Claimer
 from steve._engine.claim.full_scans import FullScans
+from steve._engine.upkeep.outage import OutagePart
 from steve._engine.upkeep.threads import Threads
 from steve._engine.work.pool import WorkerPool
 from steve._engine.work.running import RunningJobs
@@ -27,6 +28,7 @@ class PoolParts(NamedTuple):
     stuck: StuckHandlers
     workers: WorkerPool
     full_scans: FullScans
+    outage: OutagePart
 
 
 class Pool:
@@ -86,6 +88,7 @@ class Pool:
         self.is_ending = True
         self.parts.workers.stop()
         self.parts.claimer.buffer.give_back()
+        self.parts.workers.leave_last_chance()
 
     def end(self, *, is_last: bool) -> None:
         """After `on_last_worker()`. `is_last`: as for the claimer."""
@@ -110,6 +113,10 @@ class Pool:
         return presence.Pool(
             self.spec.queues, self.spec.excluded, 0 if self.is_ending else self.spec.workers, len(self.parts.running)
         )
+
+    def is_busy(self) -> bool:
+        """Whether it makes no claim, because all workers have a job or because it ends."""
+        return self.is_ending or len(self.parts.running) >= self.parts.running.workers
 
     def replace_dead(self) -> None:
         self.parts.turns.resubmit(self.parts.threads.replace_dead())

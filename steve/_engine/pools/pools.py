@@ -80,15 +80,19 @@ class Pools:
 
     # -- changing -------------------------------------------------------------------------------------------------------
 
-    def scale(self, specs: Sequence[PoolSpec]) -> bool:
+    def scale(self, specs: Sequence[PoolSpec], check: Callable[[int], None] = lambda connections: None) -> bool:
         """Have these pools and no others. Handlers that run go on, and jobs that have not begun are given back. Returns False
-        if the engine stops. Raises what `open` raises; then the queues are served by the same pools as before."""
+        if the engine stops. Raises what `open` raises; then the queues are served by the same pools as before. `check` is
+        called with the number of pools that have a connection while the change goes on, and may raise anything."""
         with self._scaling:
             if self._is_stopping:
                 return False
             live = self.live()
             kept = [(pool, spec) for pool in live for spec in specs if pool.spec.is_same(spec)]
-            new = self._opened([spec for spec in specs if not any(spec is one for _, one in kept)])
+            others = [spec for spec in specs if not any(spec is one for _, one in kept)]
+            # A pool that ends gives its connection back when its last handler has returned.
+            check(sum(not pool.is_ending or bool(pool.state().busy) for pool in self.all) + len(others))
+            new = self._opened(others)
             try:
                 for pool, spec in kept:
                     pool.resize(spec.workers)
@@ -162,6 +166,8 @@ class Pools:
             self._on_last_worker()  # first, because the next line may wait for the database
         with self._ending:
             pool.end(is_last=self._is_stopping and len(self.all) == 1)
+            if not self._is_stopping:  # a stop must know whether the database is away
+                pool.parts.outage.end()
             self.on_ended(pool)
             with self._changing:
                 self.all = tuple(other for other in self.all if other is not pool)

@@ -19,7 +19,7 @@ from steve._engine.pools.pools import Pools
 from steve._engine.registry import Registry
 from steve._engine.settle.queue import SettleQueue
 from steve._engine.upkeep.backpressure import Backpressure
-from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.outage import Outage, OutagePart
 from steve._engine.upkeep.periodic import Duty
 from steve._engine.upkeep.threads import Threads
 from steve._engine.work.deadlines import Deadlines
@@ -70,6 +70,7 @@ def make_pool(spec: PoolSpec, pools: Pools, shared: Shared) -> Pool:
     statements = shared.statements
     if not spec.is_same(PoolSpec(1, settings.queues)):
         statements = statements.for_pool(spec.queues, spec.excluded)
+    outage = OutagePart(outage=shared.outage)
     pool = Pool(spec=spec, on_last_worker=pools.end, on_exit=shared.on_exit)
     connection = pools.connections.take()
     threads = Threads(workers=spec.workers, own_threads=shared.loops.own_threads, tuning=tuning, hooks=registry.around_thread)
@@ -87,7 +88,7 @@ def make_pool(spec: PoolSpec, pools: Pools, shared: Shared) -> Pool:
         sizer=ClaimSizer(
             handlers=registry.handlers, workers=spec.workers, tuning=tuning, pauses=shared.pauses, serves=spec.serves
         ),
-        outage=shared.outage,
+        outage=outage,
         neighbours=pools.neighbours,
     )
     running = RunningJobs(workers=spec.workers, everywhere=shared.running)
@@ -108,8 +109,8 @@ def make_pool(spec: PoolSpec, pools: Pools, shared: Shared) -> Pool:
     full_scans = FullScans(
         database=DatabaseScans(statements=statements, connection=shared.connections.scan, close=shared.close_scan),
         claimer=claimer,
-        outage=shared.outage,
+        outage=outage,
         tuning=tuning,
     )
-    pool.assemble(PoolParts(connection, threads, claimer, turns, running, stuck, workers, full_scans))
+    pool.assemble(PoolParts(connection, threads, claimer, turns, running, stuck, workers, full_scans, outage))
     return pool

@@ -28,7 +28,7 @@ from steve._database.failures import (
     Transient,
     Unexplained,
 )
-from steve._database.loop_connection import LoopConnection
+from steve._database.loop_connection import CallPort
 from steve._database.statements.records import RecordStatements
 from steve._engine.records.records import Records, Unwritten, unwritten_logs, unwritten_reports
 from steve._engine.upkeep.periodic import Duty
@@ -43,8 +43,8 @@ class Recorder:
         *,
         records: Records,
         statements: RecordStatements,
-        scan: LoopConnection,
-        settle: LoopConnection,
+        scan: CallPort,
+        settle: CallPort,
         tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -67,7 +67,11 @@ class Recorder:
 
     def write_logs(self) -> None:
         if self._records.runs:
-            self._write_live(Unwritten(unwritten_logs(self._records.all()), ()))
+            self._records.begin_live()
+            try:
+                self._write_live(Unwritten(unwritten_logs(self._records.all()), ()))
+            finally:
+                self._records.end_live()
             if lost := self._records.tidy():
                 logger.error("what was logged by %d runs cannot be written and is lost", lost)
 

@@ -38,7 +38,7 @@ class Unwritten(NamedTuple):
 class RunRecord:
     """What one run has left."""
 
-    __slots__ = ("attempt", "key", "log", "over_at", "report", "written_report")
+    __slots__ = ("attempt", "is_settled", "key", "log", "over_at", "report", "written_report")
 
     def __init__(self, key: RunKey, *, attempt: int = 0, log: AttemptLog | None = None) -> None:
         self.key = key
@@ -48,6 +48,7 @@ class RunRecord:
         self.written_report = -1
         self.over_at: float | None = None
         """When the handler returned; None: it has not."""
+        self.is_settled = False
 
     def is_written(self) -> bool:
         return (self.log is None or self.log.is_written()) and not self.has_news()
@@ -73,6 +74,7 @@ class Records:
         self.runs: dict[RunKey, RunRecord] = {}
         """Empty in most managers."""
         self._numbers = count()
+        self._are_live_written = False
         self.shift: float | None = None
         """How many seconds the database's clock is ahead of this process's; None: not known yet."""
 
@@ -110,7 +112,9 @@ class Records:
         run = self.runs.get(job.run_key())
         if run is None:
             return None
-        if run.is_written():
+        run.is_settled = True
+        # What the scanner is writing may have to be cut afterwards: end_live().
+        if run.is_written() and not self._are_live_written:
             self._forget(run)
         if (last := run.report) is None:
             return None
@@ -124,6 +128,17 @@ class Records:
 
     def all(self) -> list[RunRecord]:
         return list(self.runs.values())
+
+    def begin_live(self) -> None:
+        """The scanner begins to write."""
+        self._are_live_written = True
+
+    def end_live(self) -> None:
+        """It has written, or failed."""
+        self._are_live_written = False
+        for run in self.all():
+            if run.is_settled and run.is_written():
+                self._forget(run)
 
     def written(self, unwritten: Unwritten) -> None:
         for logged in unwritten.logged:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from steve._engine.events.dispatcher import Dispatcher
 from steve._engine.events.event import Event, cancelled_event
 from steve._engine.events.listeners import Listeners
 from steve._engine.figures.figures import Figures
@@ -22,6 +21,18 @@ class AfterCommit(NamedTuple):
     figures: Figures
 
 
+class EventsPort(Protocol):
+    """The dispatcher, as the settler's thread sees it."""
+
+    def put(self, event: Event) -> None: ...
+
+    def end(self) -> None:
+        """No event comes after this."""
+
+    def is_full(self, seconds: float = 0.0) -> bool:
+        """Whether too many events wait, after a wait of so many seconds at most."""
+
+
 class Commits:
     """Implements `CommitPort`. It also tells the listeners of jobs that ended in a rescue, or that have expired."""
 
@@ -31,7 +42,7 @@ class Commits:
         process: str,
         expect: Callable[[str, float], None],
         listeners: Listeners,
-        dispatcher: Dispatcher,
+        dispatcher: EventsPort,
         doubt_tables: Callable[[], None],
         after: AfterCommit,
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
-from steve._database.loop_connection import LoopConnection
+from steve._database.loop_connection import CallPort
 from steve._database.statements.settlement import SettlementStatements
 from steve._engine.settle.awaited import Awaited
 from steve._engine.settle.settler import Landed
@@ -17,7 +17,7 @@ class DatabaseSettlement:
     def __init__(
         self,
         *,
-        connection: LoopConnection,
+        connection: CallPort,
         statements: SettlementStatements,
         process: str,
         notify: bool,

@@ -3,7 +3,7 @@ due, and wakes the claimer.
 
 It keeps no connection: it borrows one of those for callers, for each statement. Where there is no schedule it sleeps and
 borrows none. A scout on the scanner's thread looks whether there is one, when the engine starts and when a notification says
-so.
+so. Now and then the scout also looks by itself, since a notification may be lost, and a caller may send none.
 """
 
 from __future__ import annotations
@@ -66,11 +66,15 @@ class Scout:
         self,
         *,
         connection: LoopConnection,
+        between_claims: Callable[[Callable[[LoopConnection], bool]], bool | None],
         statements: ScheduleStatements,
         bell: ScheduleBell,
         is_listening: Callable[[], bool],
         tuning: Tuning,
     ) -> None:
+        """`connection`: the scanner's. `between_claims(call)` calls this with a connection that is open anyway, and returns
+        None at once if there is none at this moment."""
+        self._between_claims = between_claims
         self._connection = connection
         self._statements = statements
         self._bell = bell
@@ -79,18 +83,30 @@ class Scout:
         self._is_owed = False
 
     def duties(self) -> list[Duty]:
-        return [Duty("look for schedules", self._tuning.schedule_blind, self._look_again)]
+        return [
+            Duty("look for schedules", self._tuning.schedule_blind, self._look_again),
+            Duty("look for schedules that nobody has told of", self._tuning.schedule_check, self._look_anyway),
+        ]
 
     def look(self) -> None:
         self._is_owed = True
         with contextlib.suppress(DatabaseFailure):  # the duty looks again
-            if self._connection.call(self._statements.look_at_schedules)[1]:
+            if self._find_any(self._connection):
                 self._bell.wake()
             self._is_owed = False
 
     def _look_again(self) -> None:
         if self._bell.is_dormant and (self._is_owed or not self._is_listening()):
             self.look()
+
+    def _look_anyway(self) -> None:
+        # Not on the scanner's connection, which would have to be opened each time.
+        with contextlib.suppress(DatabaseFailure):
+            if self._bell.is_dormant and self._between_claims(self._find_any):
+                self._bell.wake()
+
+    def _find_any(self, connection: LoopConnection) -> bool:
+        return bool(connection.call(self._statements.look_at_schedules)[1])
 
 
 class Links(NamedTuple):

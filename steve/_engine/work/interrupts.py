@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from math import inf
 
-from steve._database.conninfo import caller_connection
+from steve._database.caller import psycopg_connection
 from steve._database.failures import Connection
 from steve._database.interrupt import cancel_statement, is_active
 from steve._engine.work.deadlines import Deadlines
@@ -92,7 +92,7 @@ class Interrupts:
         """Raises TypeError if `connection` is none."""
         block = _Block(
             claim=claim,
-            connection=caller_connection(connection),
+            connection=psycopg_connection(connection),
             limit=limit,
             must_end=lambda: (limit is not None and time.monotonic() >= limit.deadline) or self._must_end(claim),
         )

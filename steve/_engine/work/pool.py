@@ -47,6 +47,7 @@ class WorkerPool:
         self._outcomes = outcomes
         self._events = events
         self._tuning = tuning
+        self._is_alone = False  # one chain claims or runs a job on its last chance
 
     def start(self) -> None:
         self._turns.begin(self._walk, self._look_after_parking)
@@ -60,6 +61,13 @@ class WorkerPool:
 
     def is_stopping(self) -> bool:
         return self._signals.is_stopping()
+
+    def leave_last_chance(self) -> None:
+        """After `stop`, perhaps more than once: this pool runs no job on its last chance any more, so another one may. If it
+        runs one now, nothing happens before the outcome of that job is in the database."""
+        # No such job is claimed after the buffer was closed, and a chain that claims one or runs it has set the flag before.
+        if self._buffer.is_closed and not self._is_alone and self._outcomes.is_settled():
+            self._claimer.neighbours.end_last_chance(self._claimer)
 
     # -- for the scanner ------------------------------------------------------------------------------------------------
 
@@ -131,10 +139,12 @@ class WorkerPool:
             return False
         try:
             if is_owner:
+                self._is_alone = True
                 self._run_alone()
             else:
                 self._stand_aside()
         finally:
+            self._is_alone = False
             self._turns.leave_idle()
         return True
 

@@ -20,7 +20,17 @@ from steve._engine.work.signals import RunSignals
 from steve._model import json as _json
 from steve._model.arguments import NotDecodable
 from steve._model.claimed import Claimed
-from steve._model.outcome import CancelRaised, Completing, Outcome, Raised, Returned, Snoozed, Unusable, is_last_attempt
+from steve._model.outcome import (
+    SNOOZED,
+    CancelRaised,
+    Completing,
+    Outcome,
+    Raised,
+    Returned,
+    Snoozed,
+    Unusable,
+    is_last_attempt,
+)
 from steve._model.terms import HandlerTerms, no_terms
 from steve._runtime.exit import is_refused
 from steve._runtime.fork import end_child
@@ -144,12 +154,18 @@ def _call(
     return Returned(text)
 
 
-_OURS = frozenset(
-    {__name__, "steve._engine.work.window", "steve._runtime.hooks", "steve._runtime.guard", "steve.tasks", "contextlib"}
-)
-"""The modules whose frames lie between the worker and the handler or a hook: a traceback begins after them."""
+_OURS = frozenset({
+    __name__, "steve._engine.work.window", "steve._engine.inline.place", "steve._engine.inline.alone",
+    "steve._engine.inline.drain", "steve._runtime.hooks", "steve._runtime.guard", "steve.tasks", "contextlib",
+})  # fmt: skip
+"""The modules whose frames lie between the worker and the handler or a hook, besides those of steve.contrib: a traceback begins
+after them."""
 _PLAIN = frozenset({dict, list, str, int, float, bool})
 _HOW_TO_WRAP = "lambda job: asyncio.run(function(job))"
+
+
+def _is_ours(module: object) -> bool:
+    return module in _OURS or (isinstance(module, str) and module.startswith("steve.contrib."))
 
 
 def _unawaited(result: object) -> str | None:
@@ -166,9 +182,10 @@ def _unawaited(result: object) -> str | None:
 def _said(word: Snooze | Retry | Fail | Cancel) -> Done:
     """What a handler's word means. It is checked again, because the handler may have set its attributes. The traceback is kept
     only if there is an error: the one that was being handled when the word was raised."""
-    if isinstance(word, Snooze):
-        return Snoozed(check_pause("Snooze(seconds)", word.seconds))
     reason = None if word.reason is None else check_text("the reason", word.reason)
+    if isinstance(word, Snooze):
+        why = _bounded(f"{SNOOZED}{reason}", MESSAGE_BYTES) if reason else None
+        return Snoozed(check_pause("Snooze(seconds)", word.seconds), why)
     name = "Cancelled" if isinstance(word, Cancel) else type(word).__name__
     message = _bounded(f"{name}: {reason}" if reason else name, MESSAGE_BYTES)
     has_error = word.__cause__ is not None or (word.__context__ is not None and not word.__suppress_context__)
@@ -244,7 +261,7 @@ def _details(error: BaseException) -> tuple[str, bool]:
     """The traceback from the user's own frame on, and whether the log may print the error itself."""
     try:
         own = error.__traceback__
-        while own is not None and own.tb_frame.f_globals.get("__name__") in _OURS:
+        while own is not None and _is_ours(own.tb_frame.f_globals.get("__name__")):
             own = own.tb_next
         text = "".join(traceback.format_exception(type(error), error, own))
     except BaseException as failure:

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Protocol
 
-from steve._engine.claim.claimer import Claimer
+from steve._engine.claim.neighbours import LastChance
 from steve._engine.events.event import Event
 from steve._engine.registry import Registry
 from steve._engine.work.handlers import Handler
@@ -29,6 +29,21 @@ class VerdictPort(Protocol):
         """A run begins. The event goes through this queue, because the end of the previous attempt may still be in it."""
 
 
+class SizerPort(Protocol):
+    def ran(self, type: str, seconds: float) -> None:
+        """A job of this type took so long."""
+
+
+class ClaimsPort(Protocol):
+    """The claims, as a worker sees them."""
+
+    @property
+    def last_chance(self) -> LastChance: ...
+
+    @property
+    def sizer(self) -> SizerPort: ...
+
+
 FinishedRun = tuple[Verdict, Outcome, float]
 """The last one: how many seconds it took. A plain tuple, because one is made for every run."""
 
@@ -41,7 +56,7 @@ class Worker:
         *,
         process: str,
         registry: Registry,
-        claimer: Claimer,
+        claimer: ClaimsPort,
         queue: VerdictPort,
         running: RunningJobs,
         setups: Setups,
@@ -97,7 +112,7 @@ class Worker:
 def _log(verdict: Verdict, outcome: Outcome, seconds: float) -> None:
     """One line for the end of each attempt."""
     level = logging.INFO
-    if verdict.error is not None and verdict.status is not Status.CANCELLED:
+    if verdict.counts and verdict.error is not None and verdict.status is not Status.CANCELLED:
         level = logging.ERROR if verdict.status is Status.FAILED else logging.WARNING
     if not logger.isEnabledFor(level):
         return
@@ -118,4 +133,4 @@ def _log(verdict: Verdict, outcome: Outcome, seconds: float) -> None:
 def _what(verdict: Verdict) -> str:
     if verdict.is_final:
         return str(verdict.status)
-    return f"{'snoozed' if verdict.error is None else 'failed, to be tried again'} (in {verdict.delay:.1f} s)"
+    return f"{'failed, to be tried again' if verdict.counts else 'snoozed'} (in {verdict.delay:.1f} s)"

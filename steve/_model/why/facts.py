@@ -120,6 +120,14 @@ class Facts(NamedTuple):
     def is_due(self) -> bool:
         return self.row.run_at <= self.now
 
+    def pauses_of(self, queue: str, type: str) -> list[Pause]:
+        """What holds back jobs of this queue and type at present."""
+        return [
+            pause
+            for pause in self.pauses
+            if pause.queue in (None, queue) and pause.type in (None, type) and (pause.until is None or pause.until > self.now)
+        ]
+
     # -- the fleet ------------------------------------------------------------------------------------------------------
 
     def alive(self) -> list[Process]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from steve._model.outcome import SNOOZED
 from steve._model.why.facts import Facts
 from steve._model.why.text import are, duration, error, held, listed, names, times
 from steve.why import Reason
@@ -35,6 +36,9 @@ def not_due(facts: Facts) -> Iterator[Reason]:
         yield Reason("not_due", f"it is due {left}", remedy)
     elif job.error is None:
         yield Reason("snoozed", f"its handler has put it off: it is due again {left}", remedy)
+    elif job.error.startswith(SNOOZED):
+        said = error(job.error.removeprefix(SNOOZED))
+        yield Reason("snoozed", f"its handler has put it off, because {said}: it is due again {left}", remedy)
     else:
         yield Reason(
             "retry",
@@ -46,11 +50,7 @@ def not_due(facts: Facts) -> Iterator[Reason]:
 
 def paused(facts: Facts) -> Iterator[Reason]:
     job = facts.row
-    for pause in facts.pauses:
-        if pause.queue not in (None, job.queue) or pause.type not in (None, job.type):
-            continue
-        if pause.until is not None and pause.until <= facts.now:
-            continue
+    for pause in facts.pauses_of(job.queue, job.type):
         parts = [
             f'queue "{pause.queue}"' if pause.queue is not None else "",
             f'type "{pause.type}"' if pause.type is not None else "",
@@ -179,12 +179,23 @@ def behind(facts: Facts) -> Iterator[Reason]:
         return
     takers = facts.takers()
     kinds = {(frozenset(facts.kinds.get(one.id, ())), one.any_type, one.pools): one for one in takers}
-    count = sum(
-        number
-        for (queue, type), number in facts.ahead.lanes.items()
-        if any((any_type or type in types) and one.pool_for(queue) is not None for (types, any_type, _), one in kinds.items())
-    )
+
+    def comes_first(queue: str, type: str) -> bool:
+        """Whether some process claims such jobs and would run this one, too."""
+        is_served = any(
+            (any_type or type in types) and one.pool_for(queue) is not None for (types, any_type, _), one in kinds.items()
+        )
+        return is_served and not facts.pauses_of(queue, type)
+
+    count = sum(number for lane, number in facts.ahead.lanes.items() if comes_first(*lane))
     if not count:
+        if facts.ahead.capped:
+            yield Reason(
+                "behind",
+                f"the first {times(sum(facts.ahead.lanes.values()), 'job')} that are due before it are paused or for other "
+                "processes, and nobody has counted how many come after these and before it",
+                "Wait, or give it a higher priority with set_priority(job, ...).",
+            )
         return
     pace = sum(process.pace or 0.0 for process in takers)
     capped = facts.ahead.capped

@@ -26,6 +26,8 @@ class Peer(NamedTuple):
     """SQL: how many jobs are not yet done for good. A job that failed is not done."""
     python: tuple[int, int] | None = (3, 11)
     """The oldest Python that it runs on; None: it runs on Node."""
+    is_backend: bool = False
+    """Whether it is driven as a backend of Django's tasks. The figures of these are for each other, and not in the picture."""
 
     @property
     def home(self) -> Path:
@@ -133,5 +135,42 @@ PEERS = (
         2_500,
         "select count(*) from django_tasks_database_dbtaskresult where status <> 'SUCCESSFUL'",
         python=(3, 12),
+        is_backend=True,
+    ),
+    Peer(
+        "django-ox",
+        ("django-ox==1.9.1", "django>=6.1", "psycopg[binary,pool]"),
+        "4 at a time",
+        6_000,
+        "select count(*) from django_ox_oxtask where status <> 'SUCCESSFUL'",
+        python=(3, 12),
+        is_backend=True,
+    ),
+    Peer(
+        "django-huey",
+        ("huey==3.5.4", "django>=6.1", "psycopg[binary,pool]"),
+        "through django.tasks, 10 threads, at most once: the row is deleted first",
+        6_000,
+        "select count(*) from huey_task",
+        python=(3, 12),
+        is_backend=True,
+    ),
+    Peer(
+        "django-chancy",
+        ("chancy==0.26.0", "django>=6.1", "psycopg[binary]"),
+        "through django.tasks, 10 threads, eager polling",
+        6_000,
+        "select count(*) from chancy_jobs where state <> 'succeeded'",
+        python=(3, 12),
+        is_backend=True,
+    ),
+    Peer(
+        "django-steve",
+        ("django>=6.1", "psycopg[binary,pool]"),
+        "this steve through django.tasks, 10 threads",
+        50_000,
+        "select count(*) from steve.job where status <> 'completed'",
+        python=(3, 12),
+        is_backend=True,
     ),
 )

@@ -174,3 +174,17 @@ def test_the_last_chance_ends_with_the_claimer_that_has_seen_it(pools: Pools) ->
     pools.claimers[0].end(is_last=False)
     assert not pools.neighbours.last_chance.is_due
     assert pools.claimers[1].schedule.is_due()
+
+
+def test_the_last_chance_of_a_pool_that_has_ended_lasts_until_all_outcomes_are_written(pools: Pools) -> None:
+    is_settled = False
+    pools.neighbours.is_settled = lambda: is_settled
+    pools.neighbours.last_chance.begin(pools.claimers[0])
+    pools.neighbours.end_left_last_chance()
+    pools.claimers[0].end(is_last=False)
+    pools.neighbours.end_left_last_chance()
+    assert pools.neighbours.last_chance.is_due
+    is_settled = True
+    pools.neighbours.end_left_last_chance()
+    assert not pools.neighbours.last_chance.is_due
+    assert pools.claimers[1].schedule.is_due()

@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 
-from steve._engine.records.attempt_log import CHUNK_BYTES, HEAD_BYTES, TAIL_BYTES, AttemptLog
+from steve._engine.records.attempt_log import CHUNK_BYTES, HEAD_BYTES, LOG_BYTES, AttemptLog
 from steve._model.capture import Capture
 from steve._model.log_text import Chunk
 
@@ -72,8 +72,20 @@ def test_of_very_many_the_beginning_and_the_newest_are_kept_whenever_they_are_wr
         assert (numbers[0], numbers[-1]) == (0, 4_999), pause
         assert len(gaps) == 1, (pause, gaps)
         assert gaps[0][0] * len(MESSAGE) >= HEAD_BYTES - 2 * CHUNK_BYTES, pause
-        assert (5_000 - gaps[0][1]) * len(MESSAGE) >= TAIL_BYTES - 2 * CHUNK_BYTES - 100_000, pause
-        assert table.size() <= HEAD_BYTES + TAIL_BYTES + 2 * CHUNK_BYTES, pause
+        assert (5_000 - gaps[0][1]) * len(MESSAGE) >= LOG_BYTES - HEAD_BYTES - 3 * CHUNK_BYTES - 100_000, pause
+        assert table.size() <= LOG_BYTES, pause
+
+
+def test_lines_of_any_length_take_no_more_than_they_may() -> None:
+    for message in ("x" * 31_000, "\x01" * 31_000, "x" * 50_000, "\u20ac" * 40_000, "x"):
+        one = log()
+        table = Table(one)
+        for first in range(0, 3_000, 100):
+            for number in range(first, first + 100):
+                one.add(0.0, "INFO", "a", f"{number} {message}")
+            table.write()
+            assert table.size() <= LOG_BYTES, message[:1]
+        assert table.numbers()[-1] == 2_999
 
 
 def test_what_was_sent_and_not_acknowledged_is_sent_again_as_it_was() -> None:
@@ -87,7 +99,7 @@ def test_what_was_sent_and_not_acknowledged_is_sent_again_as_it_was() -> None:
     numbers = table.numbers()
     assert numbers == sorted(set(numbers))
     assert (numbers[0], numbers[-1]) == (0, 2_999)
-    assert table.size() <= HEAD_BYTES + TAIL_BYTES + 2 * CHUNK_BYTES
+    assert table.size() <= LOG_BYTES
     assert one.is_written()
 
 
@@ -151,3 +163,27 @@ def test_lines_of_many_threads_are_all_there() -> None:
         table.write()
     table.write()
     assert sorted(table.numbers()) == list(range(800))
+
+
+def test_what_the_other_thread_was_writing_at_the_end_is_cut_afterwards() -> None:
+    one = log()
+    table = Table(one)
+    fill(one, range(1_200))
+    table.write()
+    fill(one, range(1_200, 1_900))
+    scanner = one.unwritten()
+    fill(one, range(1_900, 4_000))  # what the scanner is writing is left out meanwhile
+    one.end()
+    table.write()
+    assert one.is_written()
+    for chunk in scanner[0]:  # only now it is committed
+        table.rows.setdefault(chunk.first, chunk)
+    one.written(*scanner)
+    assert table.size() > LOG_BYTES
+    assert not one.is_written()
+    table.write()
+    assert one.is_written()
+    assert table.size() <= LOG_BYTES
+    numbers = table.numbers()
+    assert (numbers[0], numbers[-1]) == (0, 3_999)
+    assert sum(later != earlier + 1 for earlier, later in itertools.pairwise(numbers)) == 1

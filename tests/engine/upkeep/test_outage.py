@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from steve._database.failures import InDoubt, Misconfigured, Transient
-from steve._engine.upkeep.outage import Outage
+from steve._engine.upkeep.outage import Outage, OutagePart
 from tests.clock import Clock
 
 
@@ -44,6 +44,35 @@ def test_the_first_failure_is_logged_at_once_and_the_end_once(
     assert logged() == ["the database is back after 12.3 s"]
     outage.worked("claiming")
     assert logged() == []
+
+
+def test_a_pool_that_works_ends_no_outage_of_another_pool(
+    outage: Outage, clock: Clock, logged: Callable[[], list[str]]
+) -> None:
+    one, other = OutagePart(outage=outage), OutagePart(outage=outage)
+    one.failed("claiming", Transient("connection refused"))
+    clock.now += 5.0
+    other.worked("claiming")
+    assert outage.now() == (["claiming"], 5.0)
+    other.failed("claiming", Transient("connection refused"))
+    clock.now += 5.0
+    assert outage.now() == (["claiming"], 10.0)
+    assert outage.now(without=[("claiming", one)]) == (["claiming"], 5.0)
+    assert outage.now(without=[("claiming", one), ("claiming", other)]) == ([], 0.0)
+    one.worked("claiming")
+    assert outage.now() == (["claiming"], 5.0)
+    other.worked("claiming")
+    assert logged()[-1] == "the database is back after 10.0 s"
+
+
+def test_a_pool_that_has_ended_fails_no_more(outage: Outage) -> None:
+    one, other = OutagePart(outage=outage), OutagePart(outage=outage)
+    for part in (one, other):
+        part.failed("claiming", Transient("connection refused"))
+    one.end()
+    assert outage.now()[0] == ["claiming"]
+    other.worked("claiming")
+    assert outage.now() == ([], 0.0)
 
 
 def test_a_loop_that_works_logs_nothing(outage: Outage, logged: Callable[[], list[str]]) -> None:
