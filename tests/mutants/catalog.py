@@ -1810,6 +1810,55 @@ MUTANTS = (
         "behaviour/test_stats.py::test_jobs_that_a_call_cancels_count_in_any_process",
         Edit("_database/fragments.py", "  where status = 'cancelled'\n", "  where false\n"),
     ),
+    # -- when something fails in between --------------------------------------------------------------------------------------
+    Mutant(
+        "R1",
+        "a doubt about lost jobs is forgotten if the database does not answer it",
+        "engine/liveness/test_liveness.py::test_a_question_for_lost_jobs_that_the_database_does_not_answer_is_asked_again",
+        Edit(
+            "_engine/liveness/liveness.py",
+            "            except BaseException:\n                self._may_have_lost = True\n                raise",
+            "            except BaseException:\n                raise",
+        ),
+    ),
+    Mutant(
+        "R2",
+        "after a moment without a thread for it, no cancel of a statement is sent any more",
+        "engine/work/test_interrupts.py::test_a_cancel_for_which_there_is_no_thread_now_is_sent_later",
+        Edit(
+            "_engine/work/interrupts.py",
+            "at present\n                self._sending.release()",
+            "at present\n                pass",
+        ),
+    ),
+    Mutant(
+        "R3",
+        "the turn of a slot whose thread has died counts for ever, and the stop waits for it",
+        "engine/work/test_turns.py::test_a_slot_whose_thread_has_died_is_replaced_and_the_new_one_gets_a_turn",
+        Edit("_engine/work/turns.py", "self._park(slot) if slot.has_turn else slot.close()", "slot.close()"),
+    ),
+    Mutant(
+        "R4",
+        "turns that cannot be given count for ever, and the stop waits for them",
+        "engine/work/test_turns.py::test_turns_that_cannot_be_given_count_no_chain_as_at_work",
+        Edit("_engine/work/turns.py", "self._active -= turns - submitted", "pass"),
+    ),
+    Mutant(
+        "R5",
+        "a failed claim of a job on its last chance is made again at once",
+        "engine/claim/test_claimer.py::test_after_a_failed_claim_of_a_job_on_its_last_chance_the_next_one_waits",
+        Edit(
+            "_engine/claim/claimer.py",
+            "                return jobs[0]\n        except DatabaseFailure as error:\n            schedule.failed()",
+            "                return jobs[0]\n        except DatabaseFailure as error:\n            pass",
+        ),
+    ),
+    Mutant(
+        "R6",
+        "dead workers are not replaced any more after one moment without threads",
+        "engine/upkeep/test_threads.py::test_dead_workers_are_replaced_later_if_the_system_starts_no_thread_now",
+        Edit("_engine/upkeep/threads.py", 'if "shutdown" in str(error):', "if error:"),
+    ),
     # -- connections of other drivers ---------------------------------------------------------------------------------------
     Mutant(
         "D1",

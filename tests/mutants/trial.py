@@ -82,7 +82,8 @@ def copied() -> Iterator[Path]:
     """The directory of a copy of what the tests need. It has Python's caches, too: compiling takes longer than many a test."""
     with tempfile.TemporaryDirectory(prefix="steve-mutant-") as directory:
         for name in ("steve", "tests"):
-            shutil.copytree(ROOT / name, Path(directory, name), symlinks=True)
+            unfinished = shutil.ignore_patterns("*.pyc.*")  # which another program may be writing at this moment
+            shutil.copytree(ROOT / name, Path(directory, name), symlinks=True, ignore=unfinished)
         shutil.copy(ROOT / "pyproject.toml", directory)
         yield Path(directory)
 
