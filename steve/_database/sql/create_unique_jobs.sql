@@ -7,12 +7,14 @@
 -- the key is taken, nothing at all is stored. A job for which no row comes back met another one that was created at this very
 -- moment: the caller looks again.
 --
--- `is true` keeps the planner from the partial indexes of pending and running jobs.
+-- Each `= any(array(...))` keeps a plan that was made while the table was small from reading all of a large one, and `is true` keeps
+-- the planner from the partial indexes of pending and running jobs.
 with {given_json}, taken as materialized (
   select new_uid as asked, 'open' as kind, job.uid as held
   from given
-  join {schema}.job on unique_key = new_key and status not in ('completed', 'failed', 'cancelled')
-  where new_conflict <> 'replace'
+  join {schema}.job on unique_key = new_key
+  where unique_key = any(array(select new_key from given)) and status not in ('completed', 'failed', 'cancelled')
+    and new_conflict <> 'replace'
   union all
   select new_uid, 'window', unique_window.uid
   from given
@@ -25,8 +27,9 @@ with {given_json}, taken as materialized (
 ), held as materialized (
   select job.uid as held_uid, status as held_status, run_at as held_run_at, wanted.*
   from wanted
-  join {schema}.job on unique_key = new_key and status not in ('completed', 'failed', 'cancelled')
-  where new_conflict = 'replace'
+  join {schema}.job on unique_key = new_key
+  where unique_key = any(array(select new_key from wanted)) and status not in ('completed', 'failed', 'cancelled')
+    and new_conflict = 'replace'
   order by unique_key
   for no key update of job
 ), changed as (
@@ -48,7 +51,7 @@ with {given_json}, taken as materialized (
       replaced_by = new_uid,
       updated_at = pg_catalog.clock_timestamp()
   from held
-  where uid = held_uid and held_status = 'pending' and (status = 'pending') is true
+  where uid = any(array(select held_uid from held)) and uid = held_uid and held_status = 'pending' and (status = 'pending') is true
   returning
     new_uid as asked,
     run_at < held_run_at as is_earlier,
@@ -57,7 +60,7 @@ with {given_json}, taken as materialized (
   update {schema}.job
   set unique_key = null
   from held
-  where uid = held_uid and held_status = 'running' and (status = 'running') is true
+  where uid = any(array(select held_uid from held)) and uid = held_uid and held_status = 'running' and (status = 'running') is true
   returning {new}
 ), moved as (
   insert into {schema}.unique_window (key, until, uid)
@@ -106,11 +109,8 @@ with {given_json}, taken as materialized (
   union all
   select
     asked, kind, held, false,
-    case when job.uid is not null then
-      (select pg_catalog.row_to_json(answer)::pg_catalog.text from (select {job}) as answer)
-    end
+    (select pg_catalog.row_to_json(answer)::pg_catalog.text from (select {job} from {schema}.job where uid = held) as answer)
   from taken
-  left join {schema}.job on job.uid = held
   where asked not in (select uid from stored) and asked not in (select asked from changed)
 ), notified as materialized (
   select pg_catalog.pg_notify(%(channel)s, '')
