@@ -162,7 +162,10 @@ def caller_of(connection: object) -> AnyConnection | None:
 
 def psycopg_connection(connection: object) -> Connection:
     """The connection of psycopg 3 that lies under the user's argument `connection`. Raises TypeError."""
-    caller = caller_of(connection)
+    try:
+        caller = caller_of(connection)
+    except TypeError:
+        caller = None
     under: Any = caller
     if isinstance(caller, _Django):
         caller._connection.ensure_connection()
@@ -171,7 +174,10 @@ def psycopg_connection(connection: object) -> Connection:
         under = caller._on().connection.driver_connection
     if isinstance(under, psycopg.Connection):
         return _psycopg(under)
-    raise TypeError(f"this takes a connection of psycopg 3, or what leads to one, not {_kind(connection)}")
+    raise TypeError(
+        "connection must be a Connection or Cursor of psycopg 3, or Django's connection or a Session or Connection of "
+        f"SQLAlchemy's over one, not {_kind(connection)}"
+    )
 
 
 def raise_to_caller(failure: DatabaseFailure, connection: AnyConnection, schema: str) -> NoReturn:
