@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
@@ -162,10 +162,11 @@ def caller_of(connection: object) -> AnyConnection | None:
 
 def psycopg_connection(connection: object) -> Connection:
     """The connection of psycopg 3 that lies under the user's argument `connection`. Raises TypeError."""
-    caller: Any = None
-    with suppress(TypeError):  # its advice is for statements of ours
+    try:
         caller = caller_of(connection)
-    under = caller
+    except TypeError:
+        caller = None
+    under: Any = caller
     if isinstance(caller, _Django):
         caller._connection.ensure_connection()
         under = caller._connection.connection
@@ -173,7 +174,10 @@ def psycopg_connection(connection: object) -> Connection:
         under = caller._on().connection.driver_connection
     if isinstance(under, psycopg.Connection):
         return _psycopg(under)
-    raise TypeError(f"this takes a connection of psycopg 3, or what leads to one, not {_kind(connection)}")
+    raise TypeError(
+        "connection must be a Connection or Cursor of psycopg 3, or Django's connection or a Session or Connection of "
+        f"SQLAlchemy's over one, not {_kind(connection)}"
+    )
 
 
 def djangos_wrapper(connection: object) -> Any:

@@ -107,7 +107,10 @@ def test_the_psycopg_connection_under_what_is_given(database_url: str) -> None:
     with engine_of(database_url, "psycopg").connect() as connection:
         assert type(caller_of(connection.connection)) is psycopg.Connection
     for name in ("psycopg2", "session-psycopg2", "session-pg8000"):
-        with HOLDERS[name](database_url) as held, pytest.raises(TypeError, match="a connection of psycopg 3"):
+        with (
+            HOLDERS[name](database_url) as held,
+            pytest.raises(TypeError, match="connection must be a Connection or Cursor of psycopg 3, or Django"),
+        ):
             psycopg_connection(held.connection)
     with pytest.raises(TypeError, match="NoneType"):
         psycopg_connection(None)
