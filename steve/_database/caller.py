@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
@@ -162,8 +162,10 @@ def caller_of(connection: object) -> AnyConnection | None:
 
 def psycopg_connection(connection: object) -> Connection:
     """The connection of psycopg 3 that lies under the user's argument `connection`. Raises TypeError."""
-    caller = caller_of(connection)
-    under: Any = caller
+    caller: Any = None
+    with suppress(TypeError):  # its advice is for statements of ours
+        caller = caller_of(connection)
+    under = caller
     if isinstance(caller, _Django):
         caller._connection.ensure_connection()
         under = caller._connection.connection

@@ -350,7 +350,7 @@ WRONG: list[tuple[Callable[[JobManager], object], type[Exception], str]] = [
     (lambda m: m.cancel_all(type="a", reason=7), TypeError, "reason must be a str or None, not int"),
     (lambda m: m.retry_all(type="a", attempts=0), ValueError, "attempts must be between 1 and 10000"),
     (lambda m: m.retry_all(type="a", completed=1), TypeError, "completed must be True or False, not int"),
-    (lambda m: m.delete_all(type="a", connection=7), TypeError, "connection must be a psycopg.Connection"),
+    (lambda m: m.delete_all(type="a", connection=7), TypeError, "connection must be a Connection or Cursor of psycopg 3"),
 ]
 
 

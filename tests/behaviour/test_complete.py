@@ -569,8 +569,8 @@ def test_a_snapshot_from_before_the_claim_is_not_called_a_lost_job(shop: Shop) -
 
 
 BAD: dict[str, tuple[Any, str]] = {
-    "no connection": (None, "connection must be a psycopg.Connection or psycopg.Cursor, not builtins.NoneType"),
-    "a conninfo": ("host=x", "connection must be a psycopg.Connection or psycopg.Cursor, not builtins.str"),
+    "no connection": (None, "complete: connection must be the one on which your transaction is open, not None"),
+    "a conninfo": ("host=x", "connection must be a Connection or Cursor of psycopg 3"),
 }
 
 

@@ -552,7 +552,7 @@ WRONG: list[tuple[Callable[[JobManager, Job], object], type[Exception], str]] = 
     (lambda m, job: m.cancel(job, "x" * 1001), ValueError, "reason must have 1 to 1000 characters, not 1001"),
     (lambda m, job: m.cancel(job, "a\x00"), ValueError, "reason contains a NUL character or a lone surrogate"),
     (lambda m, job: m.cancel(job, "a\ud800"), ValueError, "reason contains a NUL character or a lone surrogate"),
-    (lambda m, job: m.cancel(job, connection="x"), TypeError, "connection must be a psycopg.Connection"),
+    (lambda m, job: m.cancel(job, connection="x"), TypeError, "connection must be a Connection or Cursor of psycopg 3"),
     (lambda m, job: m.retry(job, "1"), TypeError, "attempts must be an int or None, not str"),
     (lambda m, job: m.retry(job, True), TypeError, "attempts must be an int or None, not bool"),
     (lambda m, job: m.retry(job, 0), ValueError, "attempts must be between 1 and 10000, not 0"),

@@ -537,4 +537,4 @@ def test_what_is_no_connection_is_refused(connection: Any) -> None:
 
     run(claimed(), handler, RunSignals(), 100)
     assert isinstance(raised[0], TypeError)
-    assert str(raised[0]).startswith("connection must be a psycopg.Connection or psycopg.Cursor, not ")
+    assert str(raised[0]).startswith("this takes a connection of psycopg 3, or what leads to one, not ")

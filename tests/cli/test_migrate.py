@@ -1,6 +1,6 @@
 """`python -m steve migrate`, and what every command has in common."""
 
-import runpy
+import subprocess
 import sys
 from functools import partial
 
@@ -75,12 +75,9 @@ def test_an_error_is_one_line_on_stderr_without_a_password(
     assert "sesame" not in printed.err
 
 
-def test_python_dash_m_steve_is_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["steve", "--version"])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module("steve", run_name="__main__")
-    assert ended.value.code == 0
-    assert capsys.readouterr().out == f"steve {__version__}\n"
+def test_python_dash_m_steve_is_the_command_line() -> None:
+    ended = subprocess.run([sys.executable, "-m", "steve", "--version"], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"steve {__version__}\n", "")
 
 
 def test_without_a_command_it_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:

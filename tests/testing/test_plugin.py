@@ -27,6 +27,7 @@ def database(conn: psycopg.Connection, database_url: str, monkeypatch: pytest.Mo
     url = make_conninfo(database_url, dbname=name)
     monkeypatch.setenv("STEVE_TEST_DATABASE_URL", url)
     monkeypatch.delenv("STEVE_DATABASE_URL", raising=False)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # or pytest-postgresql takes the run for a part of this one
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
     yield url
     conn.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

@@ -39,7 +39,7 @@ with completed as (
 )
 select
   uid,
-  case when %(tell)s and pg_catalog.pg_notification_queue_usage() < 0.5
-    then pg_catalog.pg_notify(%(ended)s, uid::pg_catalog.text)
+  case when %(tell)s::boolean and pg_catalog.pg_notification_queue_usage() < 0.5
+    then pg_catalog.pg_notify(%(ended)s::pg_catalog.text, uid::pg_catalog.text)
   end
 from completed

@@ -161,9 +161,9 @@ class Completions:
         text = f"complete: job {run.job.uid} cannot be completed on this connection: "
         schema = self._statements.schema
         if failure.sqlstate == "42501":
-            role = "its role" if isinstance(connection, Caller) else f"its role {connection.info.user!r}"
+            role = "" if isinstance(connection, Caller) else f" {connection.info.user!r}"
             return SchemaError(
-                f"{text}{failure}; steve.grants(schema={schema!r}, completer=...) prints the rights that {role} needs"
+                f"{text}{failure}; steve.grants(schema={schema!r}, completer=...) prints the rights that its role{role} needs"
             )
         return SchemaError(
             f"{text}{failure}; it leads to {place_of(connection)}, and the tables of the manager are in schema {schema!r} "
