@@ -672,9 +672,7 @@ def test_a_call_about_one_job_goes_to_it_by_its_key(
                 if rows > 1:  # a table of one row may well be read whole
                     assert_by_index(plans, (what, status, statistics), bitmap=True)
                     used = {index for plan in plans for index in indexes(plan)}
-                    assert used <= {"job_pkey", "attempt_pkey"} | ({"job_unique"} if what in ("holder", "retry") else set()), (
-                        what
-                    )
+                    assert used <= {"job_pkey", "attempt_pkey"} | ({"job_unique"} if what in ("holder", "retry") else set())
 
 
 MANY_LANES = """
