@@ -254,7 +254,6 @@ def test_an_order_and_its_job_are_committed_together(shop: Reader, count: Callab
 def test_an_order_and_its_job_are_committed_by_sqlalchemy(shop: Reader, count: Callable[[str], int]) -> None:
     names = shop.type(how_to("sqlalchemy"))
     assert (count("orders"), count("job")) == (1, 3)  # the others are of engine.begin() and of the session with several binds
-    shop.manager.delete_all(type="welcome")
     job = shop.manager.create("add-order", {"email": "ada@example.com"})
     failing = shop.manager.create("add-order", {"mail": "nobody@example.com"}, max_attempts=1)
     assert [ran.job.status for ran in drain(shop.manager, types=["add-order"], raise_errors=False)] == ["completed", "failed"]

@@ -21,16 +21,17 @@ def why_not_here() -> str | None:
     # With --no-reload the app is in debug mode, and there is only one process: click knows, and nothing else does.
     reload = context.params.get("reload")
     return why_not(
-        "run" if context.command.name == "run" and "reload" in context.params else context.command_path,
+        str(context.find_root().info_name),
+        serves=context.command.name == "run" and "reload" in context.params,
         reloads=get_debug_flag() if reload is None else bool(reload),
         is_child=os.environ.get("WERKZEUG_RUN_MAIN") == "true",
     )
 
 
-def why_not(command: str, *, reloads: bool, is_child: bool) -> str | None:
-    """`command`: "run", or what was typed for another command."""
-    if command != "run":
-        return f"steve.start(app) starts nothing under `{command}`; if it should, call steve.manager(app).start()"
+def why_not(program: str, *, serves: bool, reloads: bool, is_child: bool) -> str | None:
+    """`program`: what was typed for `flask`. `serves`: whether its command is `run`."""
+    if not serves:
+        return f"steve: only `{program} run` and `{program} steve worker` run jobs, unless one calls steve.manager(app).start()"
     if reloads and not is_child:
         return "steve: the reloader runs no jobs; the process that serves runs them"
     return None

@@ -67,8 +67,9 @@ def type_page(typist: Typist, page: Page, section: str, until_command: str = "")
 
 def _type(typist: Typist, command: str) -> str:
     """`activate` is there from the beginning, as the folder of the environment is: the first command comes before it."""
-    if command == "python3 -m venv .venv" and not (typist.folder / ".venv" / "bin").exists():
-        subprocess.run(["bash", "-c", command], cwd=typist.folder, check=True, timeout=110)
+    if command == "python3 -m venv .venv":
+        if not (typist.folder / ".venv" / "bin").exists():
+            subprocess.run(["bash", "-c", command], cwd=typist.folder, check=True, timeout=110)
         return ""
     return typist.type(command)
 

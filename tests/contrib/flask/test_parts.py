@@ -108,20 +108,20 @@ def test_an_age_is_a_number_and_a_unit(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "reloads", "is_child", "words"),
+    ("serves", "reloads", "is_child", "words"),
     [
-        ("run", False, False, None),  # flask run, flask run --debug --no-reload
-        ("run", True, True, None),
-        ("run", False, True, None),
-        ("run", True, False, "the reloader runs no jobs"),
-        ("flask routes", False, False, "under `flask routes`"),
-        ("flask routes", True, True, "under `flask routes`"),
+        (True, False, False, None),  # flask run, flask run --debug --no-reload
+        (True, True, True, None),
+        (True, False, True, None),
+        (True, True, False, "the reloader runs no jobs"),
+        (False, False, False, "only `flask run` and `flask steve worker` run jobs"),
+        (False, True, True, "only `flask run` and `flask steve worker` run jobs"),
     ],
 )
 def test_nothing_is_started_in_the_parent_of_a_reloader_and_in_other_commands(
-    command: str, reloads: bool, is_child: bool, words: str | None
+    serves: bool, reloads: bool, is_child: bool, words: str | None
 ) -> None:
-    why = why_not(command, reloads=reloads, is_child=is_child)
+    why = why_not("flask", serves=serves, reloads=reloads, is_child=is_child)
     assert why is None if words is None else words in str(why)
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -82,10 +83,9 @@ def test_gunicorn_with_preload_runs_jobs_in_its_children_and_lets_them_end(shop:
     uid = create(shop, "hold", {"begun": str(begun), "until_gone": str(until_gone)})
     holder = int(until(lambda: begun.exists() and begun.read_text()))
     assert holder != web.pid
-    while not (said := shop.output(web)).count("Autorestarting worker") >= 2:
+    while f"[{holder}] [INFO] Autorestarting worker" not in shop.output(web):
         get(f"{base}/jobs/{uid}")
-    # gunicorn would kill the process after 2 s, and again after 1 s more.
-    until(lambda: ("Booting worker" in shop.output(web)[len(said) :] and holder in pids(web.pid)) or said)
+    time.sleep(4)  # gunicorn would kill the process after 2 s, and again after 1 s more
     web.send_signal(signal.SIGTERM)
     until(lambda: "Handling signal: term" in shop.output(web))
     assert status(shop, uid) == "running"
@@ -142,7 +142,7 @@ def test_without_the_reloader_the_one_process_runs_jobs_in_debug_mode_too(shop: 
 def test_other_commands_run_no_jobs_and_workers_do(shop: FlaskProject) -> None:
     uid = create(shop, "who", {})
     said = shop.run(*FLASK, "routes")
-    assert "steve.start(app) starts nothing under `" in said
+    assert "steve: only `" in said
     assert "/jobs/<uuid:uid>" in said
     assert status(shop, uid) == "pending"
     worker = shop.begin(*FLASK, "steve", "worker", "--processes", "2", **QUICK)
