@@ -26,19 +26,19 @@ ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 @pytest.fixture
 def make_app(database_url: str, schema: str) -> Iterator[MakeApp]:
     """`make_app(steve)`: an app whose jobs are in the test's schema, unless the config names another."""
-    apps: list[weakref.ref[Flask]] = []
+    managers: list[weakref.ref[FlaskManager]] = []  # an app may be collected before its manager
 
     def make(steve: Steve, name: str = "shop", **config: Any) -> Flask:
         app = Flask(name)
         app.config.update({"STEVE_DATABASE_URI": database_url, "STEVE_SCHEMA": schema, **config})
         steve.init_app(app)
-        apps.append(weakref.ref(app))
+        managers.append(weakref.ref(steve.manager(app)))
         return app
 
     yield make
-    for reference in apps:
-        if (app := reference()) is not None:
-            assert app.extensions["steve"].stop(timeout=30).complete
+    for reference in managers:
+        if (manager := reference()) is not None:
+            assert manager.stop(timeout=30).complete
 
 
 def ends(manager: JobManager, job: Job) -> Job:
