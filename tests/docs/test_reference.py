@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 import steve
 from steve import Attempt, AttemptStatus, Health, Job, JobManager, Status, SteveError, StopReport
 from steve.contrib.django.management.commands.steve import Command as DjangoCommand
+from steve.contrib.flask._commands import commands as flask_commands
 from steve.run import Run
 from tests.docs.pages import PAGES, README, ROOT, all_blocks, how_to, page
 
@@ -216,6 +217,10 @@ def has_file(name: str) -> bool:
     return any(block.file and block.file.endswith(name) for block in all_blocks("python"))
 
 
+def typed_by(*names: str) -> list[str]:
+    return [line.removeprefix("$ ") for name in names for block in how_to(name).blocks for line in block.text.splitlines()]
+
+
 @pytest.mark.parametrize("command", commands())
 def test_a_command_on_a_page_exists(command: str) -> None:
     for part in command.split(" | "):
@@ -240,9 +245,7 @@ def test_a_command_on_a_page_exists(command: str) -> None:
             case ["python", "manage.py", name, *_]:  # tests/contrib/django/test_page.py types those that have arguments
                 assert name in {*get_commands(), "createsuperuser"}
             case ["." | "createdb" | "django-admin", *_]:
-                assert part in [
-                    line.removeprefix("$ ") for block in how_to("django").blocks for line in block.text.splitlines()
-                ]
+                assert part in typed_by("django")
             case ["python" | ".venv/bin/python", file]:
                 assert has_file(file)
             case ["psql", database]:
@@ -253,6 +256,12 @@ def test_a_command_on_a_page_exists(command: str) -> None:
             case ["gunicorn", "--workers", _, application]:
                 assert is_application(application)
                 assert "--workers" in help_of("gunicorn")
+            case ["gunicorn", "--workers", _, "--preload", "shop:create_app()"]:
+                assert "--preload" in help_of("gunicorn")
+            case ["flask", "--app", "shop", "steve", name, *arguments]:
+                flask_commands.commands[name].make_context(name, list(arguments))
+            case ["alembic" | "python", *_]:
+                assert part in typed_by("flask", "alembic")  # tests/contrib/flask/test_pages.py
             case ["uvicorn", application]:
                 assert is_application(application)
                 assert importlib.util.find_spec("uvicorn")

@@ -26,10 +26,15 @@ __all__ = ["wheel"]
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are for a shell")
 
 
+MAKE = "python3 -m venv .venv"
+
+
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that each page's `python3 -m venv .venv` makes: one for all, so that packages are installed once."""
-    return tmp_path_factory.mktemp("environment")
+    """What each page's first command makes: one for all, so that packages are installed once."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run(["bash", "-c", MAKE], cwd=folder, check=True, timeout=110)
+    return folder / ".venv"
 
 
 @pytest.fixture
@@ -56,22 +61,13 @@ def type_page(typist: Typist, page: Page, section: str, until_command: str = "")
     written = ""
     for block in page.blocks:
         if block.section == section and block.language == "console":
-            typed = [command for command in commands(block) if not (until_command and command.startswith(until_command))]
-            written = "".join(_type(typist, command) for command in typed)
+            typed = [one for one in commands(block) if one != MAKE and not (until_command and one.startswith(until_command))]
+            written = "".join(typist.type(command) for command in typed)
         elif block.section == section:
             if block.file:
                 (typist.folder / block.file).parent.mkdir(parents=True, exist_ok=True)
             typist.save(block)
     return written
-
-
-def _type(typist: Typist, command: str) -> str:
-    """`activate` is there from the beginning, as the folder of the environment is: the first command comes before it."""
-    if command == "python3 -m venv .venv":
-        if not (typist.folder / ".venv" / "bin").exists():
-            subprocess.run(["bash", "-c", command], cwd=typist.folder, check=True, timeout=110)
-        return ""
-    return typist.type(command)
 
 
 def test_the_page_of_flask_does_the_first_job(typist: Typist) -> None:
