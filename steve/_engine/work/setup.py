@@ -83,7 +83,7 @@ class Setups:
         self._context = registry.around_thread.context if context is None else context
         self._limits = limits
         self._records = records
-        self._is_for_all = settings.timeout is not None or settings.captures
+        self._is_for_all = settings.timeout is not None or settings.captures or context is not None
 
     def of(self, job: Claimed) -> Setup | None:
         """None: there is nothing to set up. This is asked for every run, so it is cheap."""
