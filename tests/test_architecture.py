@@ -59,7 +59,7 @@ PACKAGES = {
     "demo": {"psycopg", "rich"},
     "embedded": {"psycopg"},
     "cli": {"psycopg"},
-    "contrib": {"django", "psycopg"},
+    "contrib": {"click", "django", "flask", "psycopg"},
     "testing": {"psycopg", "pytest", "django"},
 }
 

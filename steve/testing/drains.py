@@ -68,7 +68,8 @@ def drain(
     in the order in which they ran. Jobs that these create, and that are due, run as well.
 
     Everything is as in a worker: which job comes first, hooks, timeouts, what an exception means, the row in the log. Listeners
-    are told before this returns. The manager need not be started; if it is, its workers may take jobs, too.
+    are told before this returns. Each handler runs in a copy of the caller's context, with the caller's context variables.
+    The manager need not be started; if it is, its workers may take jobs, too.
 
     `connection`: a Connection or Cursor of psycopg 3, Django's connection, or a Session or Connection of SQLAlchemy on psycopg
     3. The jobs run in the transaction that is open there, so jobs are seen that are not committed, and all is undone with it.

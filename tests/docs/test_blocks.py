@@ -40,6 +40,7 @@ def test_the_files_of_every_page_are_run_by_a_test() -> None:
     saved = " ".join(re.findall(r"reader\.save\(([^=]*)", Path(__file__).read_text()))
     pages = {block.page for page in PAGES.values() for block in page.files()}
     pages -= {"docs/how-to/django.md", "docs/how-to/django-tasks.md"}  # test_page.py in tests/contrib/django and django_tasks
+    pages -= {"docs/how-to/flask.md", "docs/how-to/alembic.md"}  # test_pages.py in tests/contrib/flask
     called = {README: "page(README)", TUTORIAL: "page(TUTORIAL)"}
     called |= {name: f'how_to("{Path(name).stem}")' for name in pages if "/how-to/" in name}
     assert [name for name in pages if called[name] not in saved] == []
@@ -253,7 +254,11 @@ def test_an_order_and_its_job_are_committed_together(shop: Reader, count: Callab
 def test_an_order_and_its_job_are_committed_by_sqlalchemy(shop: Reader, count: Callable[[str], int]) -> None:
     names = shop.type(how_to("sqlalchemy"))
     assert (count("orders"), count("job")) == (1, 3)  # the others are of engine.begin() and of the session with several binds
-    assert names["count_orders"](shop.manager.create("count-orders")) == 1
+    job = shop.manager.create("add-order", {"email": "ada@example.com"})
+    failing = shop.manager.create("add-order", {"mail": "nobody@example.com"}, max_attempts=1)
+    assert [ran.job.status for ran in drain(shop.manager, types=["add-order"], raise_errors=False)] == ["completed", "failed"]
+    assert (shop.manager.find(job).result, count("orders"), names["current_session"].get(None)) == (2, 2, None)  # type: ignore[union-attr]
+    assert "mail" in str(shop.manager.find(failing).error)  # type: ignore[union-attr]
 
 
 def test_an_async_session_commits_an_order_and_its_job(
@@ -409,37 +414,23 @@ def test_a_manager_works_on_its_queue_by_priority(reader: Reader) -> None:
     assert reader.see(elsewhere, "pending")
 
 
-def test_a_flask_view_creates_a_job_that_its_process_does_after_a_fork(reader: Reader) -> None:
-    reader.save(
-        how_to("flask"),
-        shop__mail="def send_mail(address, text): print('mail to', address, text)",
-        server="""
-            # What gunicorn --preload does: load the application, fork, call the hook in the child, which serves requests.
-            import os, runpy, sys, threading
-            from shop.app import app
+JOBS = """
+    from shop.mail import send_mail
+    from steve import Job, JobManager
 
-            child = os.fork()
-            if child:
-                sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    manager = JobManager("postgresql://localhost/shop")
 
-            from shop.jobs import manager
-            done = threading.Event()
-            manager.on_success("welcome", lambda job: done.set())
-            runpy.run_path("gunicorn.conf.py")["post_worker_init"](None)
-            answer = app.test_client().post("/signup", data={"email": "ada@example.com"})
-            assert answer.status_code == 202, answer
-            assert done.wait(30)
-            assert manager.find(answer.json["job"]).status == "completed"
-            # and no stop(): it ends by itself
-        """,
-    )
-    assert "mail to ada@example.com Welcome!" in ends_well(reader.run("server.py"))
+
+    @manager.handler("welcome")
+    def welcome(job: Job) -> None:
+        send_mail(job.payload["email"], "Welcome!")
+"""
 
 
 def test_a_flask_view_waits_for_a_job_and_gives_up_in_time(reader: Reader) -> None:
     reader.save(
         how_to("waiting"),
-        how_to("flask"),
+        shop__jobs=JOBS,
         shop__mail="def send_mail(address, text): pass",
         client="""
             import shop.quotes
@@ -465,18 +456,18 @@ def test_a_flask_view_waits_for_a_job_and_gives_up_in_time(reader: Reader) -> No
 
 def test_the_dedicated_process_works_until_sigterm(reader: Reader) -> None:
     reader.save(
-        how_to("processes"), how_to("flask"), shop__mail="def send_mail(address, text): print('mail to', address, text)"
+        how_to("processes"), shop__jobs=JOBS, shop__mail="def send_mail(address, text): print('mail to', address, text)"
     )
     works_until_sigterm(reader)
 
 
-def test_a_fastapi_endpoint_creates_a_job_that_its_process_does(reader: Reader) -> None:
+def test_a_fastapi_endpoint_creates_a_job_that_its_process_does_and_another_awaits_one(reader: Reader) -> None:
     reader.save(
         how_to("fastapi"),
-        shop__mail="def send_mail(address, text): print('mail to', address, text)",
         client="""
             from fastapi.testclient import TestClient
-            from shop.api import app
+            from api import app
+            from jobs import manager
             from tests.conftest import until
 
             with TestClient(app) as client:
@@ -485,9 +476,13 @@ def test_a_fastapi_endpoint_creates_a_job_that_its_process_does(reader: Reader) 
                 job = "/jobs/" + answer.json()["job"]
                 until(lambda: client.get(job).json() == {"status": "completed"})
                 assert client.get("/jobs/00000000-0000-0000-0000-000000000000").json() == {"status": None}
+                assert client.post("/quotes/ada").json() == {"price": 21}
+                manager.set_handler("quote", lambda job: 1 / 0, max_attempts=1)
+                assert "ZeroDivisionError" in client.post("/quotes/ada").json()["error"]
+            assert not manager.health().running
         """,
     )
-    assert "mail to ada@example.com Welcome!" in ends_well(reader.run("client.py"))
+    assert "mail to ada@example.com" in ends_well(reader.run("client.py"))
 
 
 def test_the_tests_of_the_testing_page_pass(reader: Reader) -> None:

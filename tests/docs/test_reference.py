@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 import steve
 from steve import Attempt, AttemptStatus, Health, Job, JobManager, Status, SteveError, StopReport
 from steve.contrib.django.management.commands.steve import Command as DjangoCommand
+from steve.contrib.flask._commands import commands as flask_commands
 from steve.run import Run
 from tests.docs.pages import PAGES, README, ROOT, all_blocks, how_to, page
 
@@ -91,7 +92,7 @@ def test_every_public_name_is_explained_on_some_page() -> None:
 def test_the_api_page_documents_every_public_name() -> None:
     text = page("docs/reference/api.md").text
     documented = re.findall(r"^\.\. \w+:: steve\.(\w+)", text, re.MULTILINE)
-    assert sorted({*documented} - {"embedded", "testing"}) == sorted(steve.__all__)
+    assert sorted({*documented} - {"contrib", "embedded", "migrations", "testing"}) == sorted(steve.__all__)
 
 
 OF_OTHERS = "docs/how-to/coming-from.md"
@@ -201,7 +202,8 @@ def check_make(target: str, assignments: list[str]) -> None:
 def check_pip(requirements: list[str]) -> None:
     for requirement in requirements:
         name, extra = re.fullmatch(r"([\w.-]+)(?:\[(\w+)\])?", requirement).groups()
-        assert name in (".", PYPROJECT["name"], "pytest")
+        tested = [re.split(r"[\[><=;]", one)[0] for one in PYPROJECT["optional-dependencies"]["dev"]]
+        assert name in (".", PYPROJECT["name"], *tested)
         assert extra is None or extra in PYPROJECT["optional-dependencies"]
 
 
@@ -214,6 +216,10 @@ def is_application(name: str) -> bool:
 
 def has_file(name: str) -> bool:
     return any(block.file and block.file.endswith(name) for block in all_blocks("python"))
+
+
+def typed_by(*names: str) -> list[str]:
+    return [line.removeprefix("$ ") for name in names for block in how_to(name).blocks for line in block.text.splitlines()]
 
 
 @pytest.mark.parametrize("command", commands())
@@ -241,9 +247,7 @@ def test_a_command_on_a_page_exists(command: str) -> None:
             case ["python", "manage.py", name, *_]:  # tests/contrib/django/test_page.py types those that have arguments
                 assert name in {*get_commands(), "createsuperuser"}
             case ["." | "createdb" | "django-admin", *_]:
-                assert part in [
-                    line.removeprefix("$ ") for block in how_to("django").blocks for line in block.text.splitlines()
-                ]
+                assert part in typed_by("django")
             case ["python" | ".venv/bin/python", file]:
                 assert has_file(file)
             case ["psql", database]:
@@ -254,6 +258,12 @@ def test_a_command_on_a_page_exists(command: str) -> None:
             case ["gunicorn", "--workers", _, application]:
                 assert is_application(application)
                 assert "--workers" in help_of("gunicorn")
+            case ["gunicorn", "--workers", _, "--preload", "shop:create_app()"]:
+                assert "--preload" in help_of("gunicorn")
+            case ["flask", "--app", "shop", "steve", name, *arguments]:
+                flask_commands.commands[name].make_context(name, list(arguments))
+            case ["alembic", *_] | ["python", "-c", _]:
+                assert part in typed_by("flask", "alembic")  # tests/contrib/flask/test_pages.py
             case ["uvicorn", application]:
                 assert is_application(application)
                 assert importlib.util.find_spec("uvicorn")

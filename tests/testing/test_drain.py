@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
 
@@ -570,3 +571,19 @@ def test_what_ran_reads_as_a_sentence(manager: JobManager) -> None:
     job = manager.create("a")
     (ran,) = drain(manager)
     assert str(ran) == f"'a' {job.uid}, attempt 1: snoozed, due again in 2 s"
+
+
+def test_a_handler_sees_the_callers_context_variables_and_changes_a_copy(manager: JobManager) -> None:
+    tenant: ContextVar[str] = ContextVar("tenant")
+    tenant.set("acme")
+
+    def look(job: Job) -> str:
+        seen = tenant.get()
+        tenant.set("another")
+        return seen
+
+    manager.set_handler("a", look)
+    for _ in range(2):
+        manager.create("a")
+    assert [ran.job.result for ran in drain(manager)] == ["acme", "acme"]
+    assert tenant.get() == "acme"

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -127,7 +128,8 @@ class Drain:
             claimer=InlineClaims(LastChance(clock=time.monotonic), self._sizer),
             queue=self._verdicts,
             running=running,
-            setups=Setups(registry=registry, limits=limits, records=records, settings=settings),
+            # On the caller's thread, the handlers and hooks see what the caller has set, such as Flask's current app.
+            setups=Setups(registry=registry, limits=limits, records=records, settings=settings, context=copy_context),
         )
         self._worker.wrap = place.handler
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import partial
 
@@ -66,14 +66,24 @@ class Setup:
 class Setups:
     """Decides which runs have one. All workers share one object."""
 
-    def __init__(self, *, registry: Registry, limits: Limits, records: Records | None, settings: Settings) -> None:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        limits: Limits,
+        records: Records | None,
+        settings: Settings,
+        context: Callable[[], Context] | None = None,
+    ) -> None:
+        """`context`: makes that of each handler; None: what the hooks around the thread have left."""
         self.max_result_bytes = settings.max_result_bytes
         self._handlers = registry.handlers
         self._around = registry.around
         self._around_thread = registry.around_thread
+        self._context = registry.around_thread.context if context is None else context
         self._limits = limits
         self._records = records
-        self._is_for_all = settings.timeout is not None or settings.captures
+        self._is_for_all = settings.timeout is not None or settings.captures or context is not None
 
     def of(self, job: Claimed) -> Setup | None:
         """None: there is nothing to set up. This is asked for every run, so it is cheap."""
@@ -86,5 +96,5 @@ class Setups:
             and not self._is_for_all
         ):
             return None
-        wraps, context = self._around.wraps(job.type), self._around_thread.context()
+        wraps, context = self._around.wraps(job.type), self._context()
         return Setup(wraps=wraps, context=context, limits=self._limits, records=self._records)

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from django.conf import settings
 
+from steve.contrib._processes import Processes, same_command
 from steve.contrib.django._conninfo import of_libpq
 from steve.contrib.django._pool import count
-from steve.contrib.django._processes import Processes, same_command
 from steve.contrib.django.management.commands.steve import _age
 from tests.conftest import until
 

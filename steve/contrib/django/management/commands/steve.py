@@ -13,8 +13,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import autoreload
 
 from steve import SchemaError, Status, SteveError
+from steve.contrib._processes import Processes, stop_when_alone
 from steve.contrib.django import manager
-from steve.contrib.django._processes import Processes, stop_when_alone
 from steve.contrib.django._reload import work_until_reload
 
 UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}

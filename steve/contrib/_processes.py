@@ -1,4 +1,5 @@
-"""`manage.py steve worker --processes N`: the same command, in N processes, each of which is replaced when it dies.
+"""`manage.py steve worker --processes N`, and the same with `flask`: the command in N processes, each of which is replaced when
+it dies.
 
 They are begun anew instead of forked, because a fork copies locks and open connections, and none of the threads.
 """
