@@ -59,7 +59,7 @@ PACKAGES = {
     "demo": {"psycopg", "rich"},
     "embedded": {"psycopg"},
     "cli": {"psycopg"},
-    "contrib": {"django", "psycopg"},
+    "contrib": {"django", "psycopg", "opentelemetry", "prometheus_client", "sentry_sdk", "structlog"},
     "testing": {"psycopg", "pytest", "django"},
 }
 
