@@ -103,7 +103,6 @@ class _Reporter:
             return
         job = run.job
         with sentry_sdk.isolation_scope() as scope:
-            scope.clear_breadcrumbs()
             _describe(scope, job)
             headers = job.metadata.get(KEY)
             known = {name: text for name, text in headers.items() if isinstance(text, str)} if isinstance(headers, dict) else {}

@@ -35,7 +35,7 @@ def _bound(job: Job) -> Iterator[None]:
     try:
         yield
     finally:
-        reset_contextvars(**tokens)  # the dispatcher's thread calls one listener after the other in one context
+        reset_contextvars(**tokens)  # listeners are called in one context: the thread's, or that of the caller of `drain`
 
 
 def _around(run: Run) -> AbstractContextManager[None]:

@@ -178,6 +178,7 @@ def test_arguments_that_cannot_be(keywords: dict[str, object], error: type[Excep
 
 APP = """
 import os
+import time
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -185,7 +186,14 @@ from steve import JobManager
 from steve.contrib.prometheus import DatabaseCollector, exposition, instrument
 
 manager = JobManager({database!r}, schema={schema!r})
-manager.set_handler("welcome", lambda job: os.getpid())
+
+
+def welcome(job):
+    time.sleep(0.05)  # so that the other process has its turn, too
+    return os.getpid()
+
+
+manager.set_handler("welcome", welcome)
 instrument(manager)
 database = DatabaseCollector(manager, cache=0)
 
@@ -215,6 +223,7 @@ def site(database_url: str, schema: str, tmp_path: Path) -> Iterator[Gunicorn]:
 
 
 def test_any_worker_of_gunicorn_shows_the_attempts_of_all(manager: JobManager, site: Gunicorn) -> None:
+    until(lambda: len(manager.processes()) == 2)
     jobs = [manager.create("welcome") for _ in range(40)]
     ended = manager.wait_all(jobs, timeout=60)
     assert len({job.result for job in ended}) == 2, "one process has run them all"

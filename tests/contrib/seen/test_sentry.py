@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
+from sentry_sdk.integrations.dedupe import DedupeIntegration
+from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.transport import Transport
 
 from steve import Cancel, Fail, Job, JobManager, Retry, Snooze, current_run
@@ -45,7 +47,14 @@ def init() -> Iterator[Callable[..., Kept]]:
 
     def init(**options: Any) -> Kept:
         transport = Kept()
-        sentry_sdk.init("https://public@sentry.invalid/1", transport=transport, **options)
+        integrations = [LoggingIntegration(), DedupeIntegration()]  # the others patch Python for all tests
+        sentry_sdk.init(
+            "https://public@sentry.invalid/1",
+            transport=transport,
+            default_integrations=False,
+            integrations=integrations,
+            **options,
+        )
         return transport
 
     yield init
@@ -215,6 +224,10 @@ def test_tags_and_breadcrumbs_of_one_job_are_not_in_the_event_of_another(
 ) -> None:
     kept = init()
 
+    def with_a_scope() -> Iterator[None]:
+        sentry_sdk.get_isolation_scope()  # handlers run in copies of this context, which would share the scope
+        yield
+
     def handler(job: Job) -> None:
         if "tag" in job.payload:
             sentry_sdk.set_tag("tenant", job.payload["tag"])
@@ -223,10 +236,14 @@ def test_tags_and_breadcrumbs_of_one_job_are_not_in_the_event_of_another(
             raise ValueError("no")
 
     manager.set_handler("welcome", handler)
+    manager.around_thread(with_a_scope)
     instrument(manager)
-    with manager:
+    manager.start(workers=1)
+    try:
         manager.wait(manager.create("welcome", {"tag": "acme"}), 60)
         manager.wait(manager.create("welcome", max_attempts=1), 60)
+    finally:
+        manager.stop()
     (event,) = kept.events
     assert "tenant" not in event["tags"]
     assert "was here" not in str(event.get("breadcrumbs"))

@@ -49,6 +49,7 @@ def test_each_line_of_a_handler_and_of_a_listener_says_which_job_it_is_about(man
 def test_the_callers_own_variables_are_there_again_after_a_drain(manager: JobManager, lines: list[Any]) -> None:
     structlog.contextvars.bind_contextvars(job_type="mine", request="7")
     manager.set_handler("welcome", lambda job: None)
+    manager.on_success("welcome", lambda job: None)
     remove = instrument(manager)
     manager.create("welcome")
     drain(manager)
