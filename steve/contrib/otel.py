@@ -111,17 +111,21 @@ class _Telemetry:
     def _end_create(self, span: Span, creation: Creation, seconds: float, error: BaseException | None) -> None:
         created = creation.created or creation.jobs  # `statement` stores nothing itself
         queue, kind = _lane_of(created)
-        if queue:
+        if queue and not _lane_of(creation.jobs)[0]:  # it was not known before
             span.set_attribute("messaging.destination.name", queue)
         if len(creation.created) == 1:
             span.set_attribute("messaging.message.id", str(creation.created[0].uid))
         span.end()
-        failed = {} if error is None else {"error.type": name_of(error)}
-        self._create_seconds.record(seconds, _attributes("create", "send", queue, kind) | failed)
+        shared = _attributes("create", "send", queue, kind)
         if error is not None:
+            self._create_seconds.record(seconds, {**shared, "error.type": name_of(error)})
             return
-        lanes = Counter(_lane(job) for job in created if not (isinstance(job, Job) and job.duplicate))
-        for lane, number in lanes.items():
+        self._create_seconds.record(seconds, shared)
+        if len(created) == 1:
+            if not _is_duplicate(created[0]):
+                self._sent.add(1, shared)
+            return
+        for lane, number in Counter(_lane(job) for job in created if not _is_duplicate(job)).items():
             self._sent.add(number, _attributes("create", "send", *lane))
 
     @contextmanager
@@ -168,6 +172,10 @@ class _Telemetry:
             return origin, []
         here = trace.get_current_span()  # none, unless a hook further out, or around the thread, has made one
         return trace.set_span_in_context(here, origin), [Link(creation)]
+
+
+def _is_duplicate(job: NewJob | Job) -> bool:
+    return isinstance(job, Job) and job.duplicate
 
 
 def _lane(job: NewJob | Job) -> tuple[str | None, str | None]:

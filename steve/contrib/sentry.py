@@ -26,7 +26,7 @@ from sentry_sdk.scope import Scope, use_isolation_scope, use_scope
 from sentry_sdk.utils import event_from_exception
 
 from steve import Creation, Fail, Job, JobManager, Run
-from steve.contrib._ending import ending_of
+from steve.contrib._ending import Ending, ending_of
 
 KEY = "_sentry"
 """Where the metadata of a job has the headers of its creation."""
@@ -77,8 +77,17 @@ def _around_create(creation: Creation) -> Iterator[None]:
             span.set_data("messaging.destination.name", creation.created[0].queue)
         if len(creation.created) == 1:
             span.set_data("messaging.message.id", str(creation.created[0].uid))
-        else:
+        elif len(creation.jobs) > 1:
             span.set_data("messaging.batch.message_count", len(creation.jobs))
+
+
+_STATUS: dict[Ending, str] = {
+    "success": "ok",
+    "snoozed": "ok",
+    "cancelled": "cancelled",  # which Sentry does not count as a failure
+    "lost": "aborted",
+    "error": "internal_error",
+}
 
 
 class _Withheld(NamedTuple):
@@ -107,17 +116,20 @@ class _Reporter:
             headers = job.metadata.get(KEY)
             known = {name: text for name, text in headers.items() if isinstance(text, str)} if isinstance(headers, dict) else {}
             transaction = sentry_sdk.continue_trace(known, op="queue.process", name=job.type, source="task", origin=ORIGIN)
-            with sentry_sdk.start_transaction(transaction) as span:
+            span = sentry_sdk.start_transaction(transaction).__enter__()
+            ending: Ending = "success"
+            try:
                 if span.sampled:
                     _measure(span, run)
-                try:
-                    yield
-                except BaseException as error:
-                    if ending_of(run, error) == "error":
-                        span.set_status("internal_error")
-                        self._report(run, error)
-                    raise
-                span.set_status("ok")
+                yield
+            except BaseException as error:
+                ending = ending_of(run, error)
+                if ending == "error":
+                    self._report(run, error)
+                raise
+            finally:
+                span.set_status(_STATUS[ending])
+                span.__exit__(None, None, None)  # with the exception, a Snooze would be an error
 
     def _report(self, run: Run, error: BaseException) -> None:
         event, hint = event_from_exception(
@@ -163,10 +175,16 @@ def _light(error: BaseException) -> dict[str, Any]:
 
 
 def _describe(scope: Scope, job: Job) -> None:
-    """Says in all events of this scope which job it is about; never its payload."""
-    scope.set_tag("steve.type", job.type)
-    scope.set_tag("steve.queue", job.queue)
-    scope.set_context("steve", {"uid": str(job.uid), "type": job.type, "queue": job.queue, "attempt": job.attempts})
+    """Says in all events of this scope which job it is about; never its payload. Most attempts have no event, so this is done
+    when there is one."""
+
+    def describe(event: Any, hint: Any) -> Any:
+        event["tags"] = {"steve.type": job.type, "steve.queue": job.queue, **(event.get("tags") or {})}
+        about = {"uid": str(job.uid), "type": job.type, "queue": job.queue, "attempt": job.attempts}
+        event["contexts"] = {"steve": about, **(event.get("contexts") or {})}
+        return event
+
+    scope.add_event_processor(describe)
 
 
 def _measure(span: Any, run: Run) -> None:

@@ -119,11 +119,19 @@ def test_a_job_that_succeeds_in_the_end_is_no_event(manager: JobManager, init: C
     assert kept.events == []
 
 
-@pytest.mark.parametrize(("word", "events"), [(Snooze(60), 0), (Cancel("no"), 0), (Retry(60), 0), (Fail("broken"), 1)])
+@pytest.mark.parametrize(
+    ("word", "events", "status"),
+    [
+        (Snooze(60), 0, "ok"),
+        (Cancel("no"), 0, "cancelled"),
+        (Retry(60), 0, "internal_error"),
+        (Fail("broken"), 1, "internal_error"),
+    ],
+)
 def test_a_handlers_word_is_an_event_only_if_the_job_fails(
-    manager: JobManager, init: Callable[..., Kept], word: BaseException, events: int
+    manager: JobManager, init: Callable[..., Kept], word: BaseException, events: int, status: str
 ) -> None:
-    kept = init()
+    kept = init(traces_sample_rate=1.0)
 
     def handler(job: Job) -> None:
         raise word
@@ -133,6 +141,8 @@ def test_a_handlers_word_is_an_event_only_if_the_job_fails(
     manager.create("welcome", max_attempts=5)
     drain(manager, raise_errors=False)
     assert len(kept.events) == events
+    (process,) = kept.transactions
+    assert process["contexts"]["trace"]["status"] == status
 
 
 def test_an_error_that_the_handler_gives_up_on_is_an_event_although_attempts_are_left(
