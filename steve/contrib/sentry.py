@@ -128,7 +128,8 @@ class _Reporter:
                     self._report(run, error)
                 raise
             finally:
-                span.set_status(_STATUS[ending])
+                if span.sampled:
+                    span.set_status(_STATUS[ending])
                 span.__exit__(None, None, None)  # with the exception, a Snooze would be an error
 
     def _report(self, run: Run, error: BaseException) -> None:
@@ -179,9 +180,9 @@ def _describe(scope: Scope, job: Job) -> None:
     when there is one."""
 
     def describe(event: Any, hint: Any) -> Any:
-        event["tags"] = {"steve.type": job.type, "steve.queue": job.queue, **(event.get("tags") or {})}
+        event["tags"] = {**(event.get("tags") or {}), "steve.type": job.type, "steve.queue": job.queue}
         about = {"uid": str(job.uid), "type": job.type, "queue": job.queue, "attempt": job.attempts}
-        event["contexts"] = {"steve": about, **(event.get("contexts") or {})}
+        event["contexts"] = {**(event.get("contexts") or {}), "steve": about}
         return event
 
     scope.add_event_processor(describe)
