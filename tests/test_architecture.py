@@ -59,7 +59,7 @@ PACKAGES = {
     "demo": {"psycopg", "rich"},
     "embedded": {"psycopg"},
     "cli": {"psycopg"},
-    "contrib": {"click", "django", "flask", "psycopg"},
+    "contrib": {"click", "django", "flask", "opentelemetry", "prometheus_client", "psycopg", "sentry_sdk", "structlog"},
     "testing": {"psycopg", "pytest", "django"},
 }
 

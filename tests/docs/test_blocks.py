@@ -461,6 +461,39 @@ def test_the_dedicated_process_works_until_sigterm(reader: Reader) -> None:
     works_until_sigterm(reader)
 
 
+SHOP_JOBS = """
+    from steve import JobManager
+
+    manager = JobManager("postgresql://localhost/shop")
+
+    @manager.handler("welcome")
+    def welcome(job):
+        print("welcome", flush=True)
+"""
+
+
+def run_worker(reader: Reader, **environment: str) -> str:
+    """Runs the page's shop/worker.py until it has done a job. Returns what it wrote."""
+    reader.open_first_page()
+    reader.manager.migrate()
+    worker = reader.run("-m", "shop.worker", environment=environment)
+    try:
+        reader.see(reader.manager.create("welcome", {"email": "ada@example.com"}), "completed")
+    finally:
+        written = ends_well(worker, signal_number=signal.SIGTERM)
+    return written
+
+
+def test_the_worker_of_the_page_about_opentelemetry_prints_the_span_of_its_job(reader: Reader) -> None:
+    reader.save(how_to("opentelemetry"), shop__jobs=SHOP_JOBS)
+    assert '"name": "process welcome"' in run_worker(reader)
+
+
+def test_the_worker_of_the_page_about_sentry_does_its_job(reader: Reader) -> None:
+    reader.save(how_to("sentry"), shop__jobs=SHOP_JOBS)
+    assert "welcome" in run_worker(reader, SENTRY_DSN="")
+
+
 def test_a_fastapi_endpoint_creates_a_job_that_its_process_does_and_another_awaits_one(reader: Reader) -> None:
     reader.save(
         how_to("fastapi"),

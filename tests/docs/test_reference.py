@@ -297,7 +297,7 @@ def test_every_block_is_in_a_language_that_a_test_checks() -> None:
     blocks = [block for name in PAGES for block in page(name).blocks]
     assert {block.language for block in blocks} <= {"python", "console", "sql", "plpgsql", "text"}
     texts = {block.page for block in blocks if block.language == "text"}
-    checked = {f"docs/how-to/{name}.md" for name in ("creating-jobs", "failover", "tasks", "testing")}
+    checked = {f"docs/how-to/{name}.md" for name in ("creating-jobs", "failover", "probes", "tasks", "testing")}
     checked |= {"docs/reference/errors.md", README}
     assert texts - {"docs/internals.md"} == checked, "a picture of threads is all that is not checked"
 
