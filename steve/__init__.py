@@ -18,7 +18,8 @@ A folder imports only from folders named before it in this list, except that _en
                   records/ figures/ liveness/ upkeep/
     _waits/       wait, wait_all and future: one thread that waits for jobs to end
 
-cli.py, demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other program would.
+cli/, supervisor.py (keeps worker processes alive), demo/ and embedded.py (a throw-away PostgreSQL) use steve as any other
+program would.
 """
 
 from steve._database.grants import grants

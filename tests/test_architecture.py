@@ -40,7 +40,7 @@ FLOORS = [
     {"_cron"},
     {"manager"},
     {"__init__"},
-    {"__main__", "cli", "demo", "embedded"},  # programs, which use only the public names of steve
+    {"__main__", "cli", "demo", "embedded", "supervisor"},  # programs, which use only the public names of steve
 ]
 PROGRAMS = FLOORS[-1]
 

@@ -128,9 +128,18 @@ class Client:
         return self._calls.call_on(caller_of(connection), lambda ours: self._statements.jobs.list_attempts(ours, uid))
 
     def fetch_all(
-        self, status: object, *, type: object, queue: object, tags: object, limit: object, before: object, connection: object
+        self,
+        status: object,
+        *,
+        type: object,
+        queue: object,
+        tags: object,
+        limit: object,
+        before: object,
+        more: lookup.Listed,
+        connection: object,
     ) -> list[Job]:
-        page = lookup.page(status, type, queue, tags, limit, before)
+        page = lookup.page(status, type, queue, tags, limit, before, more)
         return self._calls.call_on(caller_of(connection), lambda ours: self._statements.jobs.list_jobs(ours, page), slow=True)
 
     # -- tables ---------------------------------------------------------------------------------------------------------
