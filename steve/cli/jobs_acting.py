@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -248,7 +248,7 @@ def _run_all_now(
 
 
 def _due_later(manager: JobManager, filters: dict[str, Any]) -> Iterator[Job]:
-    now = datetime.now(UTC) - timedelta(seconds=1)
+    now = datetime.now(UTC)
     found = pages(manager, {**filters, "status": Status.PENDING}, sys.maxsize)
     return (job for job in found if job.run_at > now)
 

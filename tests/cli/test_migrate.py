@@ -58,7 +58,7 @@ def test_the_database_comes_from_the_environment(
         (["migrate", "--schema", "pg_mine"], "pg_"),
         (["migrate", "--schema", ""], "schema"),
         (["migrate", "--database-url", "postgresql://ada:sesame@[::1"], "conninfo"),
-        (["migrate", "--database-url", "host=127.0.0.1 port=1 user=ada password=sesame"], "127.0.0.1"),
+        (["migrate", "--database-url", "host=127.0.0.1 port=1 user=ada"], "127.0.0.1"),
         (["demo", "/no/such/folder"], "/no/such/folder"),
     ],
 )

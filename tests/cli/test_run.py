@@ -14,7 +14,7 @@ import pytest
 
 from steve import JobManager
 from steve.cli.running import JsonFormatter
-from steve.supervisor import FileWatch
+from steve.supervisor import FileWatch, Slot
 from tests.conftest import until
 from tests.docs.pages import ROOT
 
@@ -219,3 +219,23 @@ def test_the_watch_sees_new_changed_and_deleted_files_and_passes_others_by(tmp_p
     file.unlink()
     assert has_changed()
     assert not has_changed()
+
+
+def test_the_pause_before_a_replacement_doubles_and_is_short_again_after_a_long_life() -> None:
+    slot = Slot()
+
+    def pause_after(seconds: float, *command: str) -> float:
+        slot.begin(command, 100.0)
+        assert slot.process is not None
+        slot.process.wait()
+        slot.look(100.0 + seconds)
+        return slot.not_before - (100.0 + seconds)
+
+    assert [pause_after(1.0, "false") for _ in range(4)] == pytest.approx([0.2, 0.4, 0.8, 1.6])
+    assert [pause_after(1.0, "false") for _ in range(6)][-1] == pytest.approx(30.0)
+    assert pause_after(60.0, "false") == pytest.approx(0.1)
+    assert pause_after(1.0, "sh", "-c", "exit 75") == 0.0
+    assert slot.code == 0
+    assert slot.is_wanted
+    pause_after(1.0, "true")
+    assert not slot.is_wanted
