@@ -150,6 +150,7 @@ class Bulk:
         done = skipped = 0
         after: UUID | None = NO_UID
         while after is not None and (limit is None or done < limit):
+            pace.wait(done)
             span = self._span(end, after, limit if limit is None else limit - done, dry, pace.most)
             batch = self._send(step, span, theirs, entry)
             repeated = keys.intersection(batch.keys)  # in a dry run, an earlier batch has not taken the key
@@ -159,7 +160,6 @@ class Bulk:
             passed += [] if dry else batch.passed
             after = batch.last
             progress(done)
-            pace.wait(done if after is not None else 0)
         if passed:
             room = len(passed) if limit is None else limit - done
             more, left = self._send_singly(step, end, passed, room, theirs, entry)
