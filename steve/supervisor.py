@@ -98,7 +98,8 @@ class Supervisor:
             for slot in self._slots:
                 slot.renew(now, self._patience)
         for slot in self._slots:
-            slot.look(now)
+            if slot.look(now) and self._has_changed is not None:
+                slot.not_before = float("inf")  # the next change makes it another one
             if slot.code == HOPELESS and slot.process is None and self._has_changed is None:
                 self._give_up(now)
             is_stopping = self._stopping_since is not None
@@ -106,8 +107,6 @@ class Supervisor:
                 slot.begin(self._command, now)
             if is_stopping and not slot.is_told:  # it began while the signal came
                 slot.send(signal.SIGTERM)
-            if slot.process is None and self._has_changed is not None and slot.not_before <= now:
-                slot.not_before = float("inf")  # until the next change
         since, patience = self._stopping_since, self._patience
         if since is not None and patience is not None and now > since + patience:
             return False
@@ -162,14 +161,14 @@ class Slot:
             self._is_renewed, self._kill_at = True, None if patience is None else now + patience
             self.process.send_signal(signal.SIGTERM)
 
-    def look(self, now: float) -> None:
-        """Note whether the process has ended."""
+    def look(self, now: float) -> bool:
+        """Note whether the process has ended. Returns whether it has died, and nobody wanted that."""
         if self.process is None:
-            return
+            return False
         if self._kill_at is not None and now > self._kill_at:
             self.process.kill()
         if (code := self.process.poll()) is None:
-            return
+            return False
         pid, self.process, self.code = self.process.pid, None, code
         if self._is_renewed or code == LIMIT:
             self.code, self.not_before = 0, now
@@ -179,6 +178,8 @@ class Slot:
             self._pause = PAUSE_LEAST if now - self._begun_at >= OLD_ENOUGH else min(self._pause * 2, PAUSE_MOST)
             self.not_before = now + self._pause
             logger.warning("worker process %d ended with the code %d", pid, code)
+            return True
+        return False
 
     def send(self, number: int) -> None:
         if self.process is not None:
