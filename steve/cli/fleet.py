@@ -24,10 +24,10 @@ LANE_COLUMNS = [
     Column("completed", is_number=True),
     Column("failed", is_number=True),
     Column("cancelled", is_number=True, in_table=False),
-    Column("retried", is_number=True),
+    Column("retried", is_number=True, in_table=False),
     Column("crashed", is_number=True, in_table=False),
-    Column("run_p50", duration, is_number=True),
     Column("run_p95", duration, is_number=True),
+    Column("run_p50", duration, is_number=True),
     Column("wait_p95", duration, is_number=True, in_table=False),
 ]
 STATUS_COLUMNS = [

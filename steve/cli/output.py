@@ -185,6 +185,8 @@ class Output:
         ]
         if room:
             widths = fitted(widths, [column.is_number or column.is_whole for column in shown], room)
+            while len(shown) > 2 and sum(widths) + len(GAP) * (len(widths) - 1) > room:
+                shown, widths, cells = shown[:-1], widths[:-1], [row[:-1] for row in cells]
         head = self._joined(shown, [column.name for column in shown], widths, room)
         return [self.bold(head), *(self._coloured_row(self._joined(shown, cell, widths, room)) for cell in cells)]
 
