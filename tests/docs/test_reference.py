@@ -226,7 +226,7 @@ def test_a_command_on_a_page_exists(command: str) -> None:
             case ["export", _]:
                 pass
             case ["steve", *arguments] | ["python", "-m", "steve", *arguments]:
-                deep = 2 if arguments[0] in ("jobs", "queues", "schedules") and len(arguments) > 1 else 1
+                deep = 2 if arguments[:1] in (["jobs"], ["queues"], ["schedules"]) else 1
                 command_names = arguments[:deep] if arguments and not arguments[0].startswith("--") else []
                 assert options_of(part) <= options_of(help_of("steve", *command_names))
             case ["pip" | ".venv/bin/pip", "install", *requirements]:
