@@ -18,9 +18,9 @@ A folder imports only from folders named before it in this list, except that _en
                   records/ figures/ liveness/ upkeep/
     _waits/       wait, wait_all and future: one thread that waits for jobs to end
 
-migrations.py has the migrations as SQL, for other tools. cli.py, demo/, embedded.py (a throw-away PostgreSQL) and contrib/
-(packages for frameworks) use steve as any other program would. So does testing/, for the tests of such programs. It has one
-entry into the engine, `_engine/inline/`, through the manager.
+migrations.py has the migrations as SQL, for other tools. cli/, supervisor.py (keeps worker processes alive), demo/, embedded.py
+(a throw-away PostgreSQL) and contrib/ (packages for frameworks) use steve as any other program would. So does testing/, for the
+tests of such programs. It has one entry into the engine, `_engine/inline/`, through the manager.
 """
 
 from steve._database.grants import grants

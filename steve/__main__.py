@@ -1,4 +1,4 @@
-"""`python -m steve`: the command line, see `cli`."""
+"""`python -m steve`: the command line, see `cli/`."""
 
 import sys
 

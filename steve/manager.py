@@ -17,6 +17,7 @@ from steve._client.client import Client
 from steve._client.control import Control
 from steve._client.fleet import Fleet
 from steve._client.logs import Logs
+from steve._client.lookup import Listed
 from steve._client.pauses import Pausing
 from steve._client.schedules import Schedules, When
 from steve._client.stats import StatsReader
@@ -546,19 +547,25 @@ class JobManager:
         type: str | None = None,
         queue: str | None = None,
         tags: Mapping[str, str | int] | None = None,
+        error: str | None = None,
+        created_before: datetime | None = None,
+        created_after: datetime | None = None,
+        ended_before: datetime | None = None,
+        ended_after: datetime | None = None,
         limit: int = 100,
         before: Job | None = None,
         connection: object = None,
         bind: object = None,
     ) -> list[Job]:
         """A page of at most `limit` (1 to 10,000) jobs, newest first, of one status, type and queue (None: of all), which have
-        all of these `tags`.
+        all of these `tags`, an error that contains this text, and were created and have ended between these times.
 
         `before`: the last job of the previous page. `connection`: as for `find`. Raises TypeError, ValueError, SchemaError and
         Unavailable.
         """
+        more, held = Listed(error, created_before, created_after, ended_before, ended_after), bound(connection, bind)
         return self._client.fetch_all(
-            status, type=type, queue=queue, tags=tags, limit=limit, before=before, connection=bound(connection, bind)
+            status, type=type, queue=queue, tags=tags, limit=limit, before=before, more=more, connection=held
         )
 
     def stats(
@@ -702,6 +709,7 @@ class JobManager:
         ended_after: datetime | None = None,
         reason: str | None = None,
         limit: int | None = None,
+        rate: float | None = None,
         dry_run: bool = False,
         progress: Callable[[int], Any] | None = None,
         connection: object = None,
@@ -712,14 +720,15 @@ class JobManager:
         A job matches if it has this status, type and queue, these tags, an error that contains this text, and if it was created
         and has ended between these times. At least one of these must be given. A job that is created after the call has begun
         is never touched.
-        `limit`: change at most so many. `dry_run`: change nothing, and return how many would be changed. `progress`: called
-        with the number of jobs changed so far, after each batch of up to 1,000.
+        `limit`: change at most so many. `rate`: not more than so many a second, 0.01 to 1,000,000,000.
+        `dry_run`: change nothing, and return how many would be changed. `progress`: called with the number of jobs changed so
+        far, after each batch of up to 1,000.
         `connection`: as for `cancel`; then all is one transaction. Otherwise each batch is one: what is changed stays changed
         if a later batch fails. If many events wait for slow listeners, it waits too. Raises TypeError, ValueError, SchemaError,
         Unavailable and OutcomeUnknown.
         """
         filters = Filters(status, type, queue, tags, error, created_before, created_after, ended_before, ended_after)
-        return self._bulk.cancel_all(filters, Options(limit, dry_run, progress, bound(connection, bind)), reason)
+        return self._bulk.cancel_all(filters, Options(limit, dry_run, progress, bound(connection, bind), rate), reason)
 
     def retry_all(
         self,
@@ -736,6 +745,7 @@ class JobManager:
         attempts: int | None = None,
         completed: bool = False,
         limit: int | None = None,
+        rate: float | None = None,
         dry_run: bool = False,
         progress: Callable[[int], Any] | None = None,
         connection: object = None,
@@ -746,7 +756,9 @@ class JobManager:
         Of the jobs with one unique key it retries one, and none while another job has the key. The others are skipped.
         """
         filters = Filters(status, type, queue, tags, error, created_before, created_after, ended_before, ended_after)
-        return self._bulk.retry_all(filters, Options(limit, dry_run, progress, bound(connection, bind)), attempts, completed)
+        return self._bulk.retry_all(
+            filters, Options(limit, dry_run, progress, bound(connection, bind), rate), attempts, completed
+        )
 
     def delete_all(
         self,
@@ -761,6 +773,7 @@ class JobManager:
         ended_before: datetime | None = None,
         ended_after: datetime | None = None,
         limit: int | None = None,
+        rate: float | None = None,
         dry_run: bool = False,
         progress: Callable[[int], Any] | None = None,
         connection: object = None,
@@ -768,7 +781,7 @@ class JobManager:
     ) -> Changed:
         """Do for all jobs that match what `delete` does for one. Arguments, result and errors are those of `cancel_all`."""
         filters = Filters(status, type, queue, tags, error, created_before, created_after, ended_before, ended_after)
-        return self._bulk.delete_all(filters, Options(limit, dry_run, progress, bound(connection, bind)))
+        return self._bulk.delete_all(filters, Options(limit, dry_run, progress, bound(connection, bind), rate))
 
     def pause(
         self,
@@ -1013,6 +1026,10 @@ class JobManager:
     def has_handler(self, type: str) -> bool:
         """Whether the type has a handler of its own."""
         return self._registry.handlers.has(type)
+
+    def types(self) -> list[str]:
+        """The types that have a handler of their own, sorted."""
+        return sorted(self._registry.handlers.types())
 
     def reset_handlers(self) -> None:
         """Take all handlers away, except the fallback given to the constructor."""

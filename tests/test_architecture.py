@@ -40,7 +40,8 @@ FLOORS = [
     {"_cron"},
     {"manager", "migrations"},
     {"__init__"},
-    {"__main__", "cli", "contrib", "demo", "embedded", "testing"},  # programs, which use only the public names of steve
+    # programs, which use only the public names of steve
+    {"__main__", "cli", "contrib", "demo", "embedded", "supervisor", "testing"},
 ]
 PROGRAMS = FLOORS[-1]
 PUBLIC = {"migrations"}

@@ -15,7 +15,7 @@ from uuid import UUID
 from steve._client.audit import Audit
 from steve._client.calls import Calls
 from steve._client.control import Told, check_attempts, check_reason
-from steve._client.lookup import check_tags
+from steve._client.lookup import check_error, check_tags
 from steve._database.caller import AnyConnection, caller_of
 from steve._database.execute import savepoint
 from steve._database.failures import Refused
@@ -56,6 +56,7 @@ class Options(NamedTuple):
     dry_run: object
     progress: object
     connection: object
+    rate: object = None
 
 
 class Step(NamedTuple):
@@ -66,6 +67,21 @@ class Step(NamedTuple):
     send: Callable[[AnyConnection, Span, bool], Batch]
     is_told: bool = False
     """Whether listeners are told of what it does."""
+
+
+class Pace:
+    """Keeps a call to so many jobs a second."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._began = time.monotonic()
+        self.most = None if rate is None else max(1, int(rate / 4))
+        """How many jobs a batch may take, so that there are four in a second; None: any number."""
+
+    def wait(self, done: int) -> None:
+        """Wait until that many jobs may be done."""
+        if self._rate is not None:
+            time.sleep(max(0.0, self._began + done / self._rate - time.monotonic()))
 
 
 class Bulk:
@@ -121,6 +137,7 @@ class Bulk:
 
     def _run(self, step: Step, filters: Filters, options: Options) -> Changed:
         limit, dry, progress = _checked_options(options)
+        pace = Pace(None if dry else _checked_rate(options.rate))
         theirs = caller_of(options.connection)
         look = self._settings.tuning.bulk_look
         end = self._calls.call_on(theirs, lambda ours: self._statements.bulk.find_end(ours, look))
@@ -133,7 +150,8 @@ class Bulk:
         done = skipped = 0
         after: UUID | None = NO_UID
         while after is not None and (limit is None or done < limit):
-            span = self._span(end, after, limit if limit is None else limit - done, dry)
+            pace.wait(done)
+            span = self._span(end, after, limit if limit is None else limit - done, dry, pace.most)
             began = time.monotonic()
             batch = self._send(step, span, theirs, entry)
             took = time.monotonic() - began
@@ -153,9 +171,9 @@ class Bulk:
             progress(done)
         return Changed(done, skipped)
 
-    def _span(self, end: End, after: UUID, left: int | None, dry: bool) -> Span:
+    def _span(self, end: End, after: UUID, left: int | None, dry: bool, most: int | None) -> Span:
         tuning = self._settings.tuning
-        most = tuning.bulk_most if left is None else min(tuning.bulk_most, left)
+        most = min(one for one in (tuning.bulk_most, left, most) if one is not None)
         return Span(end, after, tuning.bulk_look, most, dry=dry)
 
     def _send_singly(
@@ -211,7 +229,7 @@ def checked(call: str, filters: Filters, *, completed: bool = False) -> Matching
         None if filters.type is None else check_name("type", filters.type),
         None if filters.queue is None else check_name("queue", filters.queue),
         None if filters.tags is None else _tags(filters.tags),
-        None if filters.error is None else _error(filters.error),
+        None if filters.error is None else check_error(filters.error),
         **times,
     )
 
@@ -221,14 +239,6 @@ def _tags(tags: object) -> str:
     if text is None:  # it would match every job
         raise ValueError("tags is empty: name at least one")
     return text
-
-
-def _error(error: object) -> str:
-    if not isinstance(error, str):
-        raise TypeError(f"error must be a str, not {error.__class__.__name__}")
-    if not error or "\x00" in error or any("\ud800" <= c <= "\udfff" for c in error):
-        raise ValueError(f"error must be text without NUL characters and lone surrogates, not {shown(error)}")
-    return str.__str__(error)
 
 
 def _checked_options(options: Options) -> tuple[int | None, bool, Callable[[int], Any]]:
@@ -245,3 +255,13 @@ def _checked_options(options: Options) -> tuple[int | None, bool, Callable[[int]
     if not callable(progress):
         raise TypeError(f"progress must be callable or None, not {progress.__class__.__name__}")
     return limit, dry_run, progress
+
+
+def _checked_rate(rate: object) -> float | None:
+    if rate is None:
+        return None
+    if isinstance(rate, bool) or not isinstance(rate, int | float):
+        raise TypeError(f"rate must be a number of jobs a second or None, not {rate.__class__.__name__}")
+    if not 0.01 <= rate <= 1e9:
+        raise ValueError(f"rate must be 0.01 to 1,000,000,000 jobs a second, not {shown(rate)}")
+    return float(rate)

@@ -133,9 +133,18 @@ class Client:
         return ended + [one for one in under_way if one.number not in {other.number for other in ended}]
 
     def fetch_all(
-        self, status: object, *, type: object, queue: object, tags: object, limit: object, before: object, connection: object
+        self,
+        status: object,
+        *,
+        type: object,
+        queue: object,
+        tags: object,
+        limit: object,
+        before: object,
+        more: lookup.Listed,
+        connection: object,
     ) -> list[Job]:
-        page = lookup.page(status, type, queue, tags, limit, before)
+        page = lookup.page(status, type, queue, tags, limit, before, more)
         return self._calls.call_on(caller_of(connection), lambda ours: self._statements.jobs.list_jobs(ours, page), slow=True)
 
     # -- tables ---------------------------------------------------------------------------------------------------------

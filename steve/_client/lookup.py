@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 from uuid import UUID
 
 from steve._client.options import tags_text
 from steve._database.statements.jobs import Page
 from steve._model.names import check_name
+from steve._model.times import check_time
 from steve.errors import InvalidJob, shown
 from steve.job import Job, Status
 
@@ -28,7 +30,17 @@ def uid_of(job: object) -> UUID:
     raise TypeError(f"job must be a Job, its uid or that as a str, not {type(job).__name__}")
 
 
-def page(status: object, type: object, queue: object, tags: object, limit: object, before: object) -> Page:
+class Listed(NamedTuple):
+    """What else is true of the jobs to list, as the caller gave it."""
+
+    error: object = None
+    created_before: object = None
+    created_after: object = None
+    ended_before: object = None
+    ended_after: object = None
+
+
+def page(status: object, type: object, queue: object, tags: object, limit: object, before: object, more: Listed) -> Page:
     """The page to list. Raises TypeError or ValueError for the first argument that is wrong."""
     if status is not None and status not in list(Status):
         raise ValueError(f"status must be one of {', '.join(Status)} or None, not {shown(status)}")
@@ -45,7 +57,18 @@ def page(status: object, type: object, queue: object, tags: object, limit: objec
         limit,
         None if before is None else before.uid,
         check_tags(tags),
+        None if more.error is None else check_error(more.error),
+        *(None if at is None else check_time(name, at) for name, at in zip(more._fields[1:], more[1:], strict=True)),
     )
+
+
+def check_error(error: object) -> str:
+    """A text that a job's error contains. Raises TypeError or ValueError."""
+    if not isinstance(error, str):
+        raise TypeError(f"error must be a str, not {error.__class__.__name__}")
+    if not error or "\x00" in error or any("\ud800" <= c <= "\udfff" for c in error):
+        raise ValueError(f"error must be text without NUL characters and lone surrogates, not {shown(error)}")
+    return str.__str__(error)
 
 
 def check_tags(tags: object) -> str | None:

@@ -438,6 +438,26 @@ def test_a_page_that_makes_no_sense_is_refused(manager: JobManager, arguments: d
         manager.fetch_all(**arguments)
 
 
+def test_a_page_can_be_of_an_error_and_of_times(manager: JobManager, conn: psycopg.Connection, schema: str) -> None:
+    jobs = manager.create_many([("a", None)] * 3)
+    noon = datetime(2025, 1, 1, 12, tzinfo=UTC)
+    for number, job in enumerate(jobs[:2]):
+        update = f"update {schema}.job set status = 'failed', completed_at = %s, created_at = %s, error = %s where uid = %s"
+        conn.execute(update.encode(), [noon + timedelta(hours=number), noon, f"100% lost_{number}", job.uid])
+
+    def page(**filters: Any) -> list[int]:
+        return [jobs.index(next(one for one in jobs if one.uid == job.uid)) for job in manager.fetch_all(**filters)]
+
+    assert page(error="lost") == [1, 0]
+    assert page(error="0% lost_0") == [0]
+    assert page(error="lost%") == [], "it is no pattern"
+    assert page(ended_after=noon) == [1, 0]
+    assert page(ended_before=noon + timedelta(hours=1)) == [0]
+    assert page(created_after=noon) == [2, 1, 0]
+    assert page(created_before=noon) == []
+    assert page(created_before=noon + timedelta(hours=1), ended_after=noon + timedelta(hours=1), error="lost") == [1]
+
+
 # -- the values -----------------------------------------------------------------------------------------------------------
 
 

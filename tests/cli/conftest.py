@@ -1,16 +1,20 @@
 """For the tests of the command line and the embedded server: a directory for temporary files that must be empty at the end."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
 
+from steve.cli import main
 from tests.conftest import until
 
 
@@ -49,3 +53,48 @@ def python(*arguments: str, to_be_interrupted: bool = False) -> subprocess.Popen
         start_new_session=True,
         env=environment | {"PYTHONUNBUFFERED": "1"},
     )
+
+
+HOSTILE = "\x1b[31m<b>[bold]\u202eevil\u2066\n=cmd\r\x07\u2028"
+"""Sets a colour, turns the direction of the text, rings the bell, and has several lines."""
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def steve(
+    database_url: str, schema: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
+    """`steve("jobs", "list")` runs a command in this process, without a terminal."""
+    monkeypatch.setenv("STEVE_DATABASE_URL", database_url)
+    monkeypatch.setattr("sys.stdin", StringIO())
+
+    def run(*arguments: object) -> Ran:
+        capsys.readouterr()
+        words = list(map(str, arguments))
+        try:
+            code = main([*words, "--schema", schema])
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return Ran(code, *capsys.readouterr())
+
+    return run
+
+
+class Terminal(StringIO):
+    """What says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True

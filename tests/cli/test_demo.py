@@ -277,16 +277,17 @@ def test_a_schema_that_is_there_is_left_alone(
 
 
 @pytest.mark.parametrize(
-    ("url", "message"),
+    ("url", "code", "message"),
     [
-        ("host=127.0.0.1 port=1 user=ada password=sesame", "cannot connect to the database: .*127.0.0.1"),
-        ("postgresql://ada:sesame@[::1", "neither a URL nor a connection string"),
+        ("host=127.0.0.1 port=1 user=ada password=sesame", 2, "which every user of this machine can read"),
+        ("host=127.0.0.1 port=1 user=ada", 1, "cannot connect to the database: .*127.0.0.1"),
+        ("postgresql://ada:sesame@[::1", 1, "neither a URL nor a connection string"),
     ],
 )
 def test_a_database_that_is_not_there_is_reported_without_the_password(
-    folder: Path, url: str, message: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, url: str, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["demo", str(folder), "--database-url", url]) == 1
+    assert cli.main(["demo", str(folder), "--database-url", url]) == code
     error = capsys.readouterr().err
     assert re.search(message, error)
     assert "sesame" not in error

@@ -58,14 +58,14 @@ def test_the_database_comes_from_the_environment(
         (["migrate", "--schema", "pg_mine"], "pg_"),
         (["migrate", "--schema", ""], "schema"),
         (["migrate", "--database-url", "postgresql://ada:sesame@[::1"], "conninfo"),
-        (["migrate", "--database-url", "host=127.0.0.1 port=1 user=ada password=sesame"], "127.0.0.1"),
+        (["migrate", "--database-url", "host=127.0.0.1 port=1 user=ada"], "127.0.0.1"),
         (["demo", "/no/such/folder"], "/no/such/folder"),
     ],
 )
 def test_an_error_is_one_line_on_stderr_without_a_password(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steve.cli.JobManager", partial(JobManager, create_timeout=0.5))
+    monkeypatch.setattr("steve.cli.command.JobManager", partial(JobManager, create_timeout=0.5))
     assert main(arguments) == 1
     printed = capsys.readouterr()
     assert printed.out == ""

@@ -106,6 +106,12 @@ class Page(NamedTuple):
     """List only jobs whose uids are below this one. None: any."""
     tags: str | None = None
     """JSON text: list only jobs that have all of these tags."""
+    error: str | None = None
+    """List only jobs whose error contains this text."""
+    created_before: datetime | None = None
+    created_after: datetime | None = None
+    ended_before: datetime | None = None
+    ended_after: datetime | None = None
 
 
 class Old(NamedTuple):
