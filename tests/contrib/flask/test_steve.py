@@ -142,6 +142,8 @@ def test_what_is_registered_holds_for_apps_before_and_after_until_it_is_removed(
         steve.create("look")
         drain(steve)
     assert [one.status.value for one in heard] == ["completed"]
+    for app in (early, late):  # or garbage would hold connections until it is collected
+        steve.manager(app).stop()
 
 
 def test_what_cannot_be_registered_raises_at_the_decorator(make_app: MakeApp) -> None:
