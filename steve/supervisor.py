@@ -1,4 +1,4 @@
-"""Keeps N worker processes alive: `steve run --processes N` and `manage.py steve worker --processes N` use it.
+"""Keeps N worker processes alive: `--processes N` of `steve run`, `manage.py steve worker` and `flask steve worker`.
 
 The processes are begun anew instead of forked, because a fork copies locks and open connections, and none of the threads.
 Signals go on to them. One that dies is replaced: the pause before that doubles while each one dies young. One that ends because
@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,20 @@ PARENT = "STEVE_PARENT"
 LOOK_EVERY = 0.05
 
 logger = logging.getLogger("steve")
+
+
+def same_command(arguments: Sequence[str] = sys.argv) -> list[str]:
+    """The command line of one worker process: this one's without --processes."""
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--processes":
+            next(words, None)
+        elif not word.startswith("--processes="):
+            kept.append(word)
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    program = ["-m", spec.parent or spec.name] if spec is not None else kept[:1]
+    return [sys.executable, *program, *kept[1:]]
 
 
 def stop_when_alone(stop: Callable[[], object]) -> None:

@@ -14,9 +14,9 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from steve import Status, SteveError
-from steve.contrib._processes import Processes, stop_when_alone
 from steve.contrib.flask import _settings
 from steve.contrib.flask._manager import FlaskManager
+from steve.supervisor import Supervisor, same_command, stop_when_alone
 
 commands = AppGroup("steve", help="Background jobs: run them, delete old ones, ask how they are, and make the tables.")
 
@@ -54,7 +54,7 @@ def worker(workers: str | None, queues: str | None, processes: int, **options: A
     with _manager() as manager:
         chosen = _workers(workers, queues)
         if processes > 1:
-            code = Processes(number=processes, stop_timeout=options["stop_timeout"]).run()
+            code = Supervisor(same_command(), number=processes, stop_timeout=options["stop_timeout"]).run()
         else:
             stop_when_alone(manager.request_stop)
             code = manager.run(chosen, **options).exit_code

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from steve.contrib._processes import Processes, same_command
 from steve.contrib.django._conninfo import of_libpq
 from steve.contrib.django._pool import count
 from steve.contrib.django.management.commands.steve import _age
+from steve.supervisor import Supervisor, same_command
 from tests.conftest import until
 
 
@@ -87,13 +87,13 @@ def test_a_process_of_several_runs_the_same_command_alone(words: list[str]) -> N
 
 def test_processes_that_die_young_are_replaced_ever_later_and_one_that_does_not_stop_is_killed() -> None:
     """The second program ignores SIGTERM."""
-    dying = Processes(number=1, stop_timeout=1.0, command=[sys.executable, "-c", "import sys; sys.exit(3)"])
+    dying = Supervisor([sys.executable, "-c", "import sys; sys.exit(3)"], number=1, stop_timeout=1.0)
     slot = dying._slots[0]
     until(lambda: dying._step() and slot.code == 3 and slot._pause >= 0.4)
     assert slot.process is None or slot.process.wait() == 3
 
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
-    stubborn = Processes(number=1, stop_timeout=-4.9, command=[sys.executable, "-c", deaf])  # with 5 s of patience
+    stubborn = Supervisor([sys.executable, "-c", deaf], number=1, stop_timeout=-4.9)  # with 5 s of patience
     assert stubborn._step()
     stubborn._on_signal(signal.SIGTERM, None)
     until(lambda: not stubborn._step())

@@ -13,9 +13,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import autoreload
 
 from steve import SchemaError, Status, SteveError
-from steve.contrib._processes import Processes, stop_when_alone
 from steve.contrib.django import manager
 from steve.contrib.django._reload import work_until_reload
+from steve.supervisor import Supervisor, same_command, stop_when_alone
 
 UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         if options["processes"] > 1:
             if options["reload"]:
                 raise CommandError("--reload is for development, with a single process: leave out --processes")
-            code = Processes(number=options["processes"], stop_timeout=options["stop_timeout"]).run()
+            code = Supervisor(same_command(), number=options["processes"], stop_timeout=options["stop_timeout"]).run()
         elif options["reload"]:
             autoreload.run_with_reloader(work_until_reload, workers, options["stop_timeout"])
             code = 0
