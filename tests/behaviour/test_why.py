@@ -400,7 +400,7 @@ def test_it_runs(make_manager: MakeManager, manager: JobManager, held: Callable[
 def test_it_was_claimed_after_the_last_heartbeat(
     make_manager: MakeManager, manager: JobManager, held: Callable[[Job], None]
 ) -> None:
-    make_manager(handler=held, heartbeat=20.0, _tuning=Tuning(look_interval=3600.0)).start(1)
+    make_manager(handler=held, heartbeat=600.0, lease=3600.0, _tuning=Tuning(look_interval=3600.0)).start(1)
     job = manager.create("a")
     until(lambda: manager.find(job).status is Status.RUNNING)
     assert " claimed it 0." in reason(manager, job, "running")

@@ -151,7 +151,7 @@ def welcome(user: int) -> str:
     return str(user)
 
 
-made: Job = welcome.create(1)
+welcomed: Job = welcome.create(1)
 other: JobManager = manager_for("other")
 welcome.create("1")  # wrong
 in_django.create(7)  # wrong
