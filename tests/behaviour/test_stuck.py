@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -167,6 +168,31 @@ def test_a_stuck_job_on_its_last_chance_holds_up_no_others(
     assert ended(manager, job).status == "completed"
     assert ended(manager, manager.create("quick")).status == "completed"
     assert manager.stop(30).complete
+
+
+def test_others_begin_when_a_slot_that_ran_a_job_on_its_last_chance_is_closed(
+    manager: JobManager, gate: threading.Event, conn: psycopg.Connection[Any], schema: str
+) -> None:
+    """The slot closes while it runs that job, and the worker whose handler was stuck has found nothing to do meanwhile."""
+    begun, done = threading.Event(), threading.Event()
+
+    def slow(job: Job) -> None:
+        begun.set()
+        done.wait(60)
+
+    manager.set_handler("slow", slow)
+    manager.start(1)
+    job = manager.create("hangs")
+    until(lambda: manager.health().stuck)
+    last = manager.create("slow", run_at=datetime.now(UTC) + timedelta(days=1))
+    conn.execute(f"update {schema}.job set crashes = 2, attempts = 2, run_at = now() where uid = %s".encode(), [last.uid])
+    assert begun.wait(60)
+    gate.set()
+    assert ended(manager, job).status == "completed"
+    until(lambda: not manager.health().stuck)
+    done.set()
+    assert ended(manager, last).status == "completed"
+    assert ended(manager, manager.create("quick")).status == "completed"
 
 
 def test_a_slot_has_the_hooks_of_a_worker_thread(manager: JobManager, gate: threading.Event) -> None:

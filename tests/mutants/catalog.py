@@ -1959,4 +1959,10 @@ MUTANTS = (
         "contrib/django_tasks/test_on_django.py::test_the_cases_hold[6.1]",
         Edit("contrib/django/tasks/work.py", ">= PATIENCE", ">= 0.0"),
     ),
+    Mutant(
+        "R7",
+        "after the slot is closed that ran a job on its last chance, no worker goes on",
+        "behaviour/test_stuck.py::test_others_begin_when_a_slot_that_ran_a_job_on_its_last_chance_is_closed",
+        Edit("_engine/work/pool.py", "                self._turns.give(1)\n", "                pass\n"),
+    ),
 )

@@ -187,5 +187,9 @@ class WorkerPool:
     def _look_after_parking(self) -> None:
         # Before this chain was parked, a thread that brought jobs, or an idle chain that ended its wait, may have counted it as
         # one that works. So look once more whether another chain is needed.
-        if not self._buffer.is_enough_for(self._turns.at_work()) or not self._turns.has_idle():
+        if self._last_chance.is_due:
+            # If this chain has run that job and was closed, because it had a slot, no other would go on.
+            if not self._turns.has_idle():
+                self._turns.give(1)
+        elif not self._buffer.is_enough_for(self._turns.at_work()) or not self._turns.has_idle():
             self._rouse(1)
