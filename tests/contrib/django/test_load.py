@@ -5,8 +5,11 @@ import time
 
 import psutil
 import pytest
+from psycopg.conninfo import make_conninfo
 
+from steve import embedded
 from tests.contrib.django.projects import Project, project
+from tests.pair import free_port
 
 JOBS = int(os.environ.get("STEVE_DJANGO_JOBS", "600"))
 WORKERS = 8
@@ -25,23 +28,30 @@ def insert_jobs(shop: Project) -> None:
     )
 
 
+def connections_of(process: psutil.Process, port: int) -> int:
+    """How many this process has to the server, by its sockets: the server counts one that is closed until its backend has
+    ended, which takes a while on a busy machine."""
+    sockets = process.net_connections("tcp")
+    return sum(bool(one.raddr) and one.raddr.port == port and one.status == psutil.CONN_ESTABLISHED for one in sockets)
+
+
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("database", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
-def test_a_worker_under_load_has_few_connections_and_does_not_grow(database_url: str, database: dict[str, object]) -> None:
-    with project(database_url, settings={"databases": {"default": database}}) as shop:
+def test_a_worker_under_load_has_few_connections_and_does_not_grow(database: dict[str, object]) -> None:
+    port = free_port()
+    with (
+        embedded.server(port=str(port), listen_addresses="127.0.0.1") as server,
+        project(make_conninfo(server.conninfo, host="127.0.0.1"), settings={"databases": {"default": database}}) as shop,
+    ):
         insert_jobs(shop)
         began = time.monotonic()
         worker = shop.begin("manage.py", "steve", "worker", "--burst", "--workers", str(WORKERS))
         process = psutil.Process(worker.pid)
         most, memory = 0, []
         while worker.poll() is None:
-            ((connections, done),) = shop.query(
-                "select (select count(*) from pg_catalog.pg_stat_activity where datname = current_database() "
-                " and backend_type = 'client backend' and pid <> pg_backend_pid()),"
-                " (select count(*) from steve.job where status = 'completed')"
-            )
-            most = max(most, connections)
+            ((done,),) = shop.query("select count(*) from steve.job where status = 'completed'")
             try:
+                most = max(most, connections_of(process, port))
                 memory.append((done / JOBS, process.memory_info().rss / 2**20))
             except psutil.NoSuchProcess:
                 break
@@ -50,7 +60,7 @@ def test_a_worker_under_load_has_few_connections_and_does_not_grow(database_url:
         assert worker.wait(30) == 0, shop.output(worker)
         output = shop.output(worker)
         assert shop.query("select count(*) from steve.job where status = 'completed' and attempts = 1") == [(JOBS,)], output
-        assert most <= WORKERS + 6
+        assert 0 < most <= WORKERS + 6
         assert "already closed" not in output
         assert "Traceback" not in output
         early = [mib for share, mib in memory if 0.1 < share < 0.5] or [memory[-1][1]]
