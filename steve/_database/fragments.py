@@ -44,6 +44,7 @@ bound as materialized (
       select uid
       from only {schema}.job
       where uid > %(after)s::pg_catalog.uuid and uid <= %(last)s::pg_catalog.uuid
+        and (not %(unsuccessful)s::boolean or status in ('failed', 'cancelled'))
       order by uid
       offset %(look)s::bigint
       limit 1
@@ -56,6 +57,7 @@ bound as materialized (
     from only {schema}.job
     where %(uids)s::pg_catalog.uuid[] is null
       and uid > %(after)s::pg_catalog.uuid and uid <= (select uid from bound)
+      and (not %(unsuccessful)s::boolean or status in ('failed', 'cancelled'))
       and ({matches}) is true
     order by uid
     limit %(most)s::bigint
@@ -69,7 +71,10 @@ bound as materialized (
 to `upto` or, if that is null, of the next `look` jobs up to `last`. With `uids` they are those of `uids` that match.
 
 `bound` ends the scan, which would otherwise go through the whole table if few jobs match. With `upto` it need not count jobs:
-counting takes as long as the scan."""
+counting takes as long as the scan.
+
+With `unsuccessful` it looks only at jobs that failed or were cancelled, which job_failed has in this order: retry_all would
+otherwise read all that succeeded."""
 
 NEXT = """\
 case when (select pg_catalog.count(*) from wanted) >= %(most)s::bigint

@@ -994,7 +994,30 @@ def test_a_call_for_many_walks_the_primary_key(
                 assert_by_index(plans, (status, statistics, span.dry, span.uids), bitmap=True)
                 used = {index for plan in plans for index in indexes(plan)}
                 assert "job_pkey" in used
-                assert used <= {"job_pkey", "attempt_pkey", "job_unique"}
+                assert used <= {"job_pkey", "attempt_pkey", "job_unique", "job_failed"}
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_failed_and_cancelled_jobs_are_found_among_any_number_that_succeeded(
+    filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str, status: str
+) -> None:
+    completed = filled(50_000, "completed")
+    conn.execute(f"update {schema}.job set status = '{status}', process = null where uid = any(%s)", [completed[::100]])
+    conn.execute(f"vacuum analyze {schema}.job")
+    prepare_for_call(connection, Route())
+    planned = Planned(schema, measured=True)
+    ((at,),) = conn.execute("select clock_timestamp()").fetchall()
+    matching = Matching([status], *[None] * 8)
+    span = Span(End(max(completed), at, sorted(completed)[::100]), UUID(int=0), 20_000, 1_000)
+    for plans in (
+        plans_of(planned.jobs.list_jobs, connection, Page(status, None, None, 100, None)),
+        plans_of(planned.bulk.retry_jobs, connection, matching, span, False, None),
+        plans_of(planned.bulk.delete_jobs, connection, matching, span, False),
+    ):
+        for plan in plans:
+            assert "job_failed" in indexes(plan)
+            assert rows_read_in_vain(plan) == 0
+            assert pages_read(plan) <= 400
 
 
 def test_a_page_far_down_reads_few_rows_whatever_was_listed_before(

@@ -96,6 +96,9 @@ create index job_claimed on {schema}.job (process_id) with (deduplicate_items = 
 -- No two jobs that have not ended share a unique_key. So rescue, release and retry by the policy can never violate it.
 create unique index job_unique on {schema}.job (unique_key)
   where unique_key is not null and status not in ('completed', 'failed', 'cancelled');
+-- What failed or was cancelled, for list_jobs.sql and for calls that change many jobs (BATCH in fragments.py): both go by uid, and
+-- would otherwise read all that succeeded.
+create index job_failed on {schema}.job (uid) where status in ('failed', 'cancelled');
 -- For list_tagged_jobs.sql. Jobs without tags have no entry.
 create index job_tags on {schema}.job using gin (tags jsonb_path_ops) where tags is not null;
 

@@ -13,6 +13,9 @@ from steve._database.literals import uuid_array
 from steve._database.statements.rows import in_utc
 from steve._database.statements.script import Script
 
+UNSUCCESSFUL = frozenset({"failed", "cancelled"})
+"""The statuses in the index job_failed."""
+
 
 class Matching(NamedTuple):
     """Which jobs a call changes. None: any."""
@@ -116,14 +119,16 @@ class BulkStatements:
     def _send(
         self, connection: AnyConnection, name: str, matching: Matching, span: Span, notify: bool, more: dict[str, Any]
     ) -> tuple[Any, ...]:
+        unsuccessful = UNSUCCESSFUL.issuperset(matching.statuses)
         parameters = (
             matching._asdict()
             | more
             | {
+                "unsuccessful": unsuccessful,
                 "begun_at": span.end.begun_at,
                 "last": span.end.last,
                 "after": span.after,
-                "upto": span.end.upto(span.after),
+                "upto": None if unsuccessful else span.end.upto(span.after),  # these are parts of all jobs
                 "look": span.look,
                 "most": span.most,
                 "uids": None if span.uids is None else uuid_array(span.uids),

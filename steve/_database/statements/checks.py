@@ -7,7 +7,7 @@ from steve._database.failures import Connection, Refused, Transient
 from steve._database.statements.script import Script
 
 INDEXES = [
-    "job_pkey", "job_due", "job_ready", "job_suspect", "job_claimed", "job_unique", "job_tags", "job_expiry",
+    "job_pkey", "job_due", "job_ready", "job_suspect", "job_claimed", "job_unique", "job_tags", "job_expiry", "job_failed",
     "job_cancel_asked", "attempt_pkey", "progress_pkey", "log_pkey", "process_pkey",
     "unique_window_pkey", "replacement_pkey", "audit_pkey", "duty_pkey", "waiter_pkey", "pause_key", "schedule_pkey",
     "served_pkey", "stat_pkey",
