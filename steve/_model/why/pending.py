@@ -178,13 +178,12 @@ def behind(facts: Facts) -> Iterator[Reason]:
     if facts.ahead is None or not facts.takers():
         return
     takers = facts.takers()
-    kinds = {(frozenset(facts.kinds.get(one.id, ())), one.any_type, one.pools): one for one in takers}
+    pools = {(frozenset(facts.kinds.get(one.id, ())), one.any_type, one.pools): (one, facts.pool(one)) for one in takers}
 
     def comes_first(queue: str, type: str) -> bool:
         """Whether some pool claims such jobs and would run this one, too."""
         is_served = any(
-            (any_type or type in types) and one.pool_for(queue) is facts.pool(one)
-            for (types, any_type, _), one in kinds.items()
+            (any_type or type in types) and one.pool_for(queue) is pool for (types, any_type, _), (one, pool) in pools.items()
         )
         return is_served and not facts.pauses_of(queue, type)
 
