@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
+from functools import cached_property, reduce
 from math import sqrt
 from typing import NamedTuple, TypedDict
 
@@ -203,7 +203,7 @@ class StatusPreview(TypedDict):
     avg_duration_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stats:
     """What `stats()` returns. Times are by the database's clock."""
 
@@ -217,9 +217,12 @@ class Stats:
     """One for each queue and type, in this order."""
     pending: Count = Count()  # noqa: RUF009 - never changed
     """All pending jobs. If not all were counted, this is about how many there are, by PostgreSQL's statistics."""
-    counts: Mapping[tuple[str, str, str], Count] = field(default_factory=Counts)
-    """By (queue, type, status): pending and running jobs as they are now; completed, failed and cancelled ones that ended in
-    the span. What is not there is 0."""
+
+    @cached_property
+    def counts(self) -> Mapping[tuple[str, str, str], Count]:
+        """By (queue, type, status): pending and running jobs as they are now; completed, failed and cancelled ones that ended
+        in the span. What is not there is 0."""
+        return counts_of(self.lanes)
 
     @property
     def seconds(self) -> float:

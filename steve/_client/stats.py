@@ -21,7 +21,7 @@ from steve._model.spans import KEPT_LONGEST, begin_of
 from steve._model.times import check_delay, check_time
 from steve._model.tuning import Tuning
 from steve.errors import Unavailable, shown
-from steve.stats import Count, LaneStats, Stats, counts_of
+from steve.stats import Count, LaneStats, Stats
 
 _CANCELED = "57014"
 """The SQLSTATE of a statement that took longer than statement_timeout."""
@@ -57,7 +57,7 @@ class StatsReader:
                 f"stats() took longer than {self._tuning.stats_timeout:g} s: ask for one queue, or a shorter span"
             ) from None
         lanes = _joined(waiting, _counts(running, self._tuning.stats_most), ended, ask, begun.at)
-        return Stats(begun.at, begin_of(since, until, begun.at), until, lanes, pending, counts_of(lanes))
+        return Stats(begun.at, begin_of(since, until, begun.at), until, lanes, pending)
 
     def _read_pending(self, connection: Connection, ask: Ask, begun: Begun) -> tuple[list[PendingJobs], Count]:
         """What is pending of each queue and type, and how many jobs in all."""
@@ -87,15 +87,15 @@ def _counts(running: Sequence[tuple[str, str, int]], most: int) -> Mapping[tuple
 def _joined(
     waiting: Iterable[PendingJobs],
     running: Mapping[tuple[str, str], Count],
-    ended: Iterable[Sequence[Any]],
+    ended: Iterable[tuple[Any, ...]],
     ask: Ask,
     at: datetime,
 ) -> Sequence[LaneStats]:
     """One for each queue and type. Each is made once, since there may be thousands."""
     pending = {row[:2]: row for row in waiting}
-    figures = {(row[0], row[1]): row for row in ended}
+    figures = {row[:2]: row for row in ended}
     lanes = []
-    for lane in sorted({*pending, *running, *figures}):
+    for lane in sorted({**pending, **running, **figures}):
         queue, type = lane
         if ask.queue not in (None, queue) or ask.type not in (None, type):
             continue

@@ -118,7 +118,11 @@ class Tuning:
     stats_most: int = 100_000
     """How many pending jobs, and how many running ones, a call of `stats()` counts at most."""
     stats_lanes: int = 5_000
-    """If more are pending, it looks at so many lanes at most."""
+    """If more are pending, it looks at so many lanes at most..."""
+    stats_least: int = 10
+    """... and counts at least so many jobs of each before it says that there may be more..."""
+    stats_lane_cost: int = 40
+    """... and as many more as fit into `stats_most`, where to look at a lane costs as much as to count so many jobs."""
     latency_check: float = 5.0
     """How often it is checked how long jobs have been due, while somebody listens."""
 

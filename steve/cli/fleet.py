@@ -188,13 +188,14 @@ def _show(command: Command, row: dict[str, Any]) -> None:
 
 def _lines(command: Command, row: dict[str, Any], room: int | None) -> list[str]:
     span = duration(row["at"] - row["since"])
+    processes = "1 process" if row["processes"] == 1 else f"{row['processes']} processes"
     late = f"oldest due {duration(row['lag'])} ago" if row["lag"] else "none is due"
     lines = [
         f"{row['pending']!s} pending, {row['running']!s} running, {late}",
         "in {}: {:,} completed ({:g} a minute), {:,} failed, {:,} cancelled, {:,} retried".format(
             span, *(row[name] for name in ("completed", "per_minute", "failed", "cancelled", "retried"))
         ),
-        f"{row['processes']} processes, {row['busy']} of {row['workers']} workers busy, {row['dead_processes']} dead",
+        f"{processes}, {row['busy']} of {row['workers']} workers busy, {row['dead_processes']} dead",
         *(f"paused: {_what(pause)}" for pause in row["pauses"]),
         *(f"problem: {problem}" for problem in row["problems"]),
     ]

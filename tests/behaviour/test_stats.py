@@ -93,15 +93,25 @@ def test_pending_and_running_jobs_are_counted_as_they_are_now(make_manager: Make
         go_on.set()
 
 
-def test_more_than_is_counted_is_marked(make_manager: MakeManager, conn: psycopg.Connection, schema: str) -> None:
-    manager = make_manager(_tuning=Tuning(stats_most=40))
+@pytest.mark.parametrize(
+    ("tuning", "many", "few"),
+    [
+        (Tuning(stats_most=40, stats_least=5, stats_lane_cost=2), "18+", "3"),
+        (Tuning(stats_most=40, stats_least=2, stats_lane_cost=40), "2+", "2+"),
+    ],
+    ids=["few lanes", "many lanes"],
+)
+def test_more_than_is_counted_is_marked(
+    tuning: Tuning, many: str, few: str, make_manager: MakeManager, conn: psycopg.Connection, schema: str
+) -> None:
+    manager = make_manager(_tuning=tuning)
     manager.migrate()
     manager.create_many([("many", {})] * 500)
     manager.create_many([("few", {})] * 3)
     conn.execute(f"analyze {schema}.job")
     stats = manager.stats()
-    assert str(stats.counts["default", "many", "pending"]) == "20+"
-    assert str(stats.counts["default", "few", "pending"]) == "3"
+    assert str(stats.counts["default", "many", "pending"]) == many
+    assert str(stats.counts["default", "few", "pending"]) == few
     assert str(stats.pending) == "503+"
     assert stats.total().oldest_due is not None
 

@@ -176,7 +176,7 @@ def test_no_process_has_a_handler(make_manager: MakeManager, manager: JobManager
     job = manager.create("a")
     (process,) = manager.processes()
     text = reason(manager, job, "no_handler")
-    assert f'no process that is alive has a handler for "a", and none is known to have had one; alive is {process.name}' in text
+    assert f'no process that is alive has a handler for "a", and none is known to have had one; {process.name} is alive' in text
     assert '@manager.handler("a")' in text
 
 

@@ -34,7 +34,7 @@ def test_the_status_counts_jobs_workers_and_dead_processes(
     assert [lane["type"] for lane in row["lanes"] if lane["pending"]] == ["nobody"]
     text = steve("status").out
     assert "1 pending, 0 running, oldest due" in text
-    assert "1 processes, 0 of 3 workers busy, 1 dead" in text
+    assert "1 process, 0 of 3 workers busy, 1 dead" in text
     manager.stop()  # writes what it has counted
     assert steve("status", "-o", "json").data["completed"] == 3
     assert steve("queues", "-o", "json").data[1]["completed"] == 3

@@ -8,7 +8,7 @@ import pytest
 from steve import Count, LaneStats, Stats, Times
 from steve._model.figures import LaneFigures
 from steve._model.histogram import as_number
-from steve.stats import BOUNDS, counts_of
+from steve.stats import BOUNDS
 from tests.engine.figures.figures import AT
 
 
@@ -90,11 +90,10 @@ def test_what_is_not_counted_is_none_and_a_total_is_of_all_lanes() -> None:
         LaneStats("a", "y", running=Count(4), cancelled=5, oldest_due=AT, latency=3.0),
         LaneStats("b", "x", completed=7, run=Times(7.0, (0, 7))),
     )
-    counts = counts_of(lanes)
-    assert counts["a", "x", "completed"] == 2
-    assert counts["a", "y", "running"] == 4
-    assert counts["no", "such", "pending"] == 0
-    stats = Stats(AT, AT, AT, lanes, Count(1), counts)
+    stats = Stats(AT, AT, AT, lanes, Count(1))
+    assert stats.counts["a", "x", "completed"] == 2
+    assert stats.counts["a", "y", "running"] == 4
+    assert stats.counts["no", "such", "pending"] == 0
     total = stats.total()
     assert (total.queue, total.type, total.completed, total.failed, total.cancelled) == (None, None, 9, 1, 5)
     assert (total.ended, total.run, total.oldest_due, total.latency) == (15, Times(10.0, (0, 10)), AT, 3.0)

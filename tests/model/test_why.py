@@ -40,14 +40,14 @@ def pause(queue: str | None = None, type: str | None = None, **fields: Any) -> P
 @pytest.mark.parametrize(
     ("one", "text", "remedy"),
     [
-        (pause("mail"), 'queue "mail" is paused, since 2 h', "resume(queue='mail') lets it run."),
-        (pause(type="welcome"), 'type "welcome" is paused, since 2 h', "resume(type='welcome') lets it run."),
+        (pause("mail"), 'queue "mail" was paused 2 h ago', "resume(queue='mail') lets it run."),
+        (pause(type="welcome"), 'type "welcome" was paused 2 h ago', "resume(type='welcome') lets it run."),
         (
             pause("mail", "welcome", by="ada", reason="the provider is down", until=NOON + timedelta(hours=1)),
-            'queue "mail" and type "welcome" is paused by ada, since 2 h until 2026-01-01 13:00:00 UTC: the provider is down',
+            'type "welcome" in queue "mail" was paused by ada 2 h ago, until 2026-01-01 13:00:00 UTC: the provider is down',
             "resume(queue='mail', type='welcome') lets it run.",
         ),
-        (pause(), "everything is paused, since 2 h", "resume() lets it run."),
+        (pause(), "everything was paused 2 h ago", "resume() lets it run."),
     ],
 )
 def test_a_paused_queue_or_type(one: Pause, text: str, remedy: str) -> None:
@@ -59,6 +59,8 @@ def test_a_paused_queue_or_type(one: Pause, text: str, remedy: str) -> None:
 def test_a_pause_of_others_and_one_that_is_over_keep_nothing(one: Pause) -> None:
     assert why(facts(pauses=[one])).codes == ("ready",)
 
+
+TWO_POOLS = process(pools=(Pool(("mail",), (), 2, 0), Pool(None, ("mail",), 2, 2)))
 
 CASES: list[tuple[Facts, tuple[str, ...]]] = [
     (facts(process(alive=False)), ("no_process",)),
@@ -94,6 +96,8 @@ CASES: list[tuple[Facts, tuple[str, ...]]] = [
     ),
     (facts(ahead=Ahead({("slow", "welcome"): 5, ("mail", "welcome"): 1}, False), pauses=[pause("slow")]), ("behind",)),
     (facts(ahead=Ahead({("slow", "welcome"): 5}, capped=True), pauses=[pause("slow")]), ("behind",)),
+    (facts(TWO_POOLS, ahead=Ahead({("other", "welcome"): 5}, capped=False)), ("ready",)),
+    (facts(TWO_POOLS, process(), ahead=Ahead({("other", "welcome"): 5}, capped=False)), ("behind",)),
     (facts(job=job(run_at=NOON + timedelta(1)), locked_by=[Held("a session", 3.0)]), ("not_due",)),
     (facts(process(types=()), job=job(run_at=NOON + timedelta(1))), ("not_due", "no_handler")),
     (facts(job=job(expires_at=ago(1))), ("expired",)),
@@ -133,7 +137,7 @@ def test_paused_jobs_do_not_count_as_jobs_that_come_first() -> None:
     assert reason.text.startswith("1 job that is due before it must be claimed first")
     ahead = Ahead({("slow", "welcome"): 10_000}, capped=True)
     (reason,) = why(facts(ahead=ahead, kinds={1: frozenset({"welcome"})}, pauses=[pause("slow")])).reasons
-    assert reason.text.startswith("the first 10,000 jobs that are due before it are paused or for other processes")
+    assert reason.text.startswith("the first 10,000 jobs that are due before it are paused or for other workers")
 
 
 @pytest.mark.parametrize(

@@ -1660,6 +1660,12 @@ MUTANTS = (
         "behaviour/test_why.py::test_a_table_is_locked",
         Edit("_database/statements/fleet.py", '{"patience": f"{seconds * 1000:.0f}ms"})', '{"patience": "20s"})'),
     ),
+    Mutant(
+        "W4",
+        "why() says that a job must wait for those of another pool of the same process",
+        "model/test_why.py::test_what_keeps_a_pending_job",
+        Edit("_model/why/pending.py", "one.pool_for(queue) is pool for", "one.pool_for(queue) is not None for"),
+    ),
     # -- schedules ----------------------------------------------------------------------------------------------------------
     Mutant(
         "Z1",
@@ -1809,6 +1815,18 @@ MUTANTS = (
         "a job that a call cancels does not count",
         "behaviour/test_stats.py::test_jobs_that_a_call_cancels_count_in_any_process",
         Edit("_database/fragments.py", "  where status = 'cancelled'\n", "  where false\n"),
+    ),
+    Mutant(
+        "F11",
+        "a number of pending jobs looks exact although there are more",
+        "behaviour/test_stats.py::test_more_than_is_counted_is_marked",
+        Edit("_database/sql/count_lanes.sql", "bool_or(count >= most)", "bool_or(count > most)"),
+    ),
+    Mutant(
+        "F12",
+        "of a lane only as many jobs are counted as are read when it is found",
+        "behaviour/test_stats.py::test_more_than_is_counted_is_marked",
+        Edit("_database/sql/count_lanes.sql", "or share.most = %(least)s then", "or share.most >= %(least)s then"),
     ),
     # -- when something fails in between --------------------------------------------------------------------------------------
     Mutant(

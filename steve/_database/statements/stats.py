@@ -92,9 +92,15 @@ class StatStatements:
         return [(queue, type, count, False, oldest, 0) for queue, type, count, oldest in rows]
 
     def count_lanes(self, connection: Connection, queue: str | None, most: int) -> list[PendingJobs]:
-        """Of about `most` jobs, an equal share for each lane."""
-        parameters = {"queue": queue, "most": most, "lanes": self._script.tuning.stats_lanes}
-        return self._script.rows(connection, "count_lanes", parameters, prepare=False)
+        """Up to the same number in each lane: about `most` jobs in all, less what it costs to look at the lanes."""
+        tuning = self._script.tuning
+        return self._script.rows(connection, "count_lanes", {
+            "queue": queue,
+            "most": most,
+            "lanes": tuning.stats_lanes,
+            "least": tuning.stats_least,
+            "lane_cost": tuning.stats_lane_cost,
+        }, prepare=False)  # fmt: skip
 
     def count_running(self, connection: Connection, most: int) -> list[tuple[str, str, int]]:
         """By queue and type. If these were not all, the sum of the counts is `most`."""

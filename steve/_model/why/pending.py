@@ -52,17 +52,17 @@ def paused(facts: Facts) -> Iterator[Reason]:
     job = facts.row
     for pause in facts.pauses_of(job.queue, job.type):
         parts = [
-            f'queue "{pause.queue}"' if pause.queue is not None else "",
             f'type "{pause.type}"' if pause.type is not None else "",
+            f'queue "{pause.queue}"' if pause.queue is not None else "",
         ]
-        what = " and ".join(filter(None, parts)) or "everything"
+        what = " in ".join(filter(None, parts)) or "everything"
         by = f" by {pause.by}" if pause.by else ""
-        until = f" until {pause.until:%Y-%m-%d %H:%M:%S} UTC" if pause.until is not None else ""
+        until = f", until {pause.until:%Y-%m-%d %H:%M:%S} UTC" if pause.until is not None else ""
         why = f": {error(pause.reason)}" if pause.reason else ""
         arguments = [f"{name}={value!r}" for name, value in (("queue", pause.queue), ("type", pause.type)) if value is not None]
         yield Reason(
             "paused",
-            f"{what} is paused{by}, since {duration(facts.ago(pause.since))}{until}{why}",
+            f"{what} was paused{by} {duration(facts.ago(pause.since))} ago{until}{why}",
             f"resume({', '.join(arguments)}) lets it run.",
         )
 
@@ -95,7 +95,7 @@ def no_handler(facts: Facts) -> Iterator[Reason]:
         lately = ", and none is known to have had one"
     yield Reason(
         "no_handler",
-        f'no process that is alive has a handler for "{type}"{lately}; alive {are(alive)} {names(alive)}',
+        f'no process that is alive has a handler for "{type}"{lately}; {names(alive)} {are(alive)} alive',
         f'Start a process that registers one, with @manager.handler("{type}"), or correct the type. '
         "A handler that was set a moment ago counts from the next heartbeat of its process on.",
     )
@@ -178,12 +178,12 @@ def behind(facts: Facts) -> Iterator[Reason]:
     if facts.ahead is None or not facts.takers():
         return
     takers = facts.takers()
-    kinds = {(frozenset(facts.kinds.get(one.id, ())), one.any_type, one.pools): one for one in takers}
+    pools = {(frozenset(facts.kinds.get(one.id, ())), one.any_type, one.pools): (one, facts.pool(one)) for one in takers}
 
     def comes_first(queue: str, type: str) -> bool:
-        """Whether some process claims such jobs and would run this one, too."""
+        """Whether some pool claims such jobs and would run this one, too."""
         is_served = any(
-            (any_type or type in types) and one.pool_for(queue) is not None for (types, any_type, _), one in kinds.items()
+            (any_type or type in types) and one.pool_for(queue) is pool for (types, any_type, _), (one, pool) in pools.items()
         )
         return is_served and not facts.pauses_of(queue, type)
 
@@ -193,7 +193,7 @@ def behind(facts: Facts) -> Iterator[Reason]:
             yield Reason(
                 "behind",
                 f"the first {times(sum(facts.ahead.lanes.values()), 'job')} that are due before it are paused or for other "
-                "processes, and nobody has counted how many come after these and before it",
+                "workers, and nobody has counted how many come after these and before it",
                 "Wait, or give it a higher priority with set_priority(job, ...).",
             )
         return
