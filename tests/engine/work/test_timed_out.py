@@ -108,6 +108,13 @@ def test_a_type_whose_handler_is_taken_away_has_no_timeout_any_more(runs: Runs) 
     assert runs.setup(claimed()) is None
 
 
+def test_what_one_type_asks_for_sets_up_nothing_for_the_others(runs: Runs) -> None:
+    runs.handlers.set("b", print, HandlerTerms(timeout=1.0))
+    runs.handlers.set("c", print, HandlerTerms(capture_logs="INFO"))  # type: ignore[arg-type]
+    assert runs.setup(claimed()) is None
+    assert runs.setup(claimed(type="c")) is not None
+
+
 # -- what counts as TimedOut ----------------------------------------------------------------------------------------------
 
 
