@@ -276,10 +276,12 @@ def test_check_names_the_most_pressing_reason(runs: Runs) -> None:
         except Stopped as stopped:
             said.append(stopped.reason)
 
-    def handler(given: Job) -> None:
+    def has_no_timeout(given: Job) -> None:
         say()
         runs.signals.stop()
         say()
+
+    def handler(given: Job) -> None:
         until(lambda: current_run().timed_out)
         say()
         runs.signals.cancel([job.uid], [job.key()])
@@ -287,6 +289,7 @@ def test_check_names_the_most_pressing_reason(runs: Runs) -> None:
         runs.signals.lose([job.key()], [job.key()])
         say()
 
+    runs.outcome_of(has_no_timeout, timeout=None)
     runs.outcome_of(handler)
     assert said == ["stopping", "timed_out", "cancelled", "lost"]
 
