@@ -40,6 +40,11 @@ class HandlerTerms:
     None: what the manager says."""
     capture_print: bool | None = None
 
+    @property
+    def need_setup(self) -> bool:
+        """Whether there is more to do for a run than to call the handler."""
+        return not (self.timeout is None and self.capture_logs is None and self.capture_print is None)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "capture_logs", check_level(self.capture_logs))
         check_prints(self.capture_print)

@@ -1563,6 +1563,22 @@ MUTANTS = (
         Edit("_runtime/capture.py", "resort.handle(record)", "pass"),
     ),
     Mutant(
+        "L13",
+        "plain jobs beside a run whose log is kept are looked for among what runs leave",
+        "engine/records/test_records.py::test_an_outcome_is_not_looked_for_among_the_runs_that_go_on",
+        Edit(
+            "_engine/records/records.py",
+            "self.runs[key] = RunRecord(key, attempt=job.attempts, log=log)",
+            "self.runs[key] = self.ended[key] = RunRecord(key, attempt=job.attempts, log=log)",
+        ),
+    ),
+    Mutant(
+        "L14",
+        "what one handler asks for is set up for the jobs of all others",
+        "engine/work/test_timed_out.py::test_what_one_type_asks_for_sets_up_nothing_for_the_others",
+        Edit("_engine/work/setup.py", "job.type not in self._handlers.with_setup", "not self._handlers.with_setup"),
+    ),
+    Mutant(
         "P1",
         "the pool for the rest also claims the queues that other pools name",
         "behaviour/test_pools.py::test_the_rest_is_for_all_queues_that_no_other_pool_names",

@@ -93,7 +93,7 @@ class Recorder:
     def write_ended(self, verdicts: Sequence[Verdict]) -> None:
         """Write what is left of these runs, before their outcomes are written. Raises DatabaseFailure if nothing can be
         written at present: then the outcomes cannot be written either."""
-        if not self._records.runs or self._clock() < self._not_before:
+        if not self._records.ended or self._clock() < self._not_before:
             return
         try:
             runs = self._records.of(verdict.job for verdict in verdicts)

@@ -61,7 +61,7 @@ class Commits:
     def on_settled(self, verdict: Verdict, settled: Settled | None) -> None:
         if verdict.due_in is not None:
             self._expect(verdict.job.queue, verdict.due_in)
-        progress = self._records.settled(verdict.job) if self._records.runs else None
+        progress = self._records.settled(verdict.job) if self._records.ended else None
         if settled is not None:  # None: no listener wanted to know when the statement was sent
             self._tell(self._process, verdict, settled, progress)
 

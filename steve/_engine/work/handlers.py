@@ -33,10 +33,8 @@ class Handlers:
         self._by_type: CopyOnWrite[Mapping[str, Handler]] = CopyOnWrite(MappingProxyType(dict(handlers or {})))
         # Apart from the handlers: most types have none, and a worker asks for them only after an error.
         self._terms: CopyOnWrite[Mapping[str, HandlerTerms]] = CopyOnWrite(MappingProxyType({}))
-        self.have_timeouts = False
-        """Whether any type has a timeout."""
-        self.captures = False
-        """Whether some handler says itself what is kept of its runs."""
+        self.with_setup: frozenset[str] = frozenset()
+        """The types whose handlers have a timeout, or say what is kept of their runs."""
 
     def reset_after_fork(self) -> None:
         self._by_type.reset_after_fork()
@@ -88,21 +86,19 @@ class Handlers:
     def clear(self) -> None:
         self._by_type.replace(lambda by_type: MappingProxyType({}))
         self._terms.replace(lambda terms: MappingProxyType({}))
-        self.have_timeouts = False
-        self.captures = False
+        self.with_setup = frozenset()
 
     def _set_terms(self, type: str, new: HandlerTerms | None) -> None:
         def set(terms: Mapping[str, HandlerTerms]) -> Mapping[str, HandlerTerms]:
             others = {name: other for name, other in terms.items() if name != type}
             left = others if new is None else {**others, type: new}
-            self.captures = any(one.capture_logs is not None or one.capture_print is not None for one in left.values())
+            self.with_setup = frozenset(name for name, one in left.items() if one.need_setup)
             return MappingProxyType(left)
 
         if new == HandlerTerms():
             new = None  # nothing was said
         if new is not None or type in self._terms.value:
             self._terms.replace(set)
-            self.have_timeouts = any(terms.timeout is not None for terms in self._terms.value.values())
 
 
 def check_type(name: object) -> None:

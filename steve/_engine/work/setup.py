@@ -91,8 +91,7 @@ class Setups:
             job.extras is None
             and not self._around.entries.value
             and not self._around_thread.were_entered
-            and not self._handlers.have_timeouts
-            and not self._handlers.captures
+            and job.type not in self._handlers.with_setup
             and not self._is_for_all
         ):
             return None

@@ -10,6 +10,7 @@ from steve._database.statements.records import Logged, Reported
 from steve._engine.records.recorder import Recorder
 from steve._engine.records.records import OVER_SECONDS, Records
 from steve._model.capture import Capture
+from steve._model.outcome import Verdict
 from steve._model.tuning import Tuning
 from tests.engine.settle.ledger import verdict
 
@@ -60,9 +61,15 @@ class Scene:
         )
 
     def log(self, number: int) -> None:
+        """A run has begun, and logs a line."""
         log = self.records.begin(verdict(number).job)
         assert log is not None
         log.add(0.0, "INFO", "a", "b")
+
+    def end(self, number: int) -> Verdict:
+        """The run has ended."""
+        self.records.over(verdict(number).job.run_key())
+        return verdict(number)
 
 
 @pytest.fixture
@@ -101,8 +108,9 @@ def test_the_settler_writes_only_what_is_left_of_the_runs_of_its_group(scene: Sc
     for number in range(3):
         scene.log(number)
     scene.records.progress(verdict(1).job.run_key(), 5.0, None, None)
-    scene.recorder.write_ended([verdict(1), verdict(2), verdict(7)])
-    scene.recorder.write_ended([verdict(1), verdict(2), verdict(7)])
+    group = [scene.end(1), scene.end(2), scene.end(7)]
+    scene.recorder.write_ended(group)
+    scene.recorder.write_ended(group)
     assert (scene.database.logs, scene.database.reports) == ([[1, 2]], [[5.0]])
     assert all(scene.database.limited)
     scene.recorder.write_logs()
@@ -112,12 +120,21 @@ def test_the_settler_writes_only_what_is_left_of_the_runs_of_its_group(scene: Sc
 def test_a_settled_run_is_forgotten_and_its_progress_told(scene: Scene) -> None:
     scene.log(1)
     scene.records.progress(verdict(1).job.run_key(), 5.0, 9.0, "a\0b\udfff")
-    scene.recorder.write_ended([verdict(1)])
+    scene.recorder.write_ended([scene.end(1)])
     progress = scene.records.settled(verdict(1).job)
     assert progress is not None
     assert (progress.done, progress.total, progress.note) == (5.0, 9.0, "a\ufffdb\ufffd")
     assert not scene.records.runs
     assert scene.records.settled(verdict(1).job) is None
+
+
+def test_an_outcome_is_not_looked_for_among_the_runs_that_go_on(scene: Scene) -> None:
+    scene.log(1)
+    assert not scene.records.ended, "the settler asks no further"
+    scene.end(1)
+    scene.recorder.write_ended([verdict(1)])
+    scene.records.settled(verdict(1).job)
+    assert not scene.records.ended
 
 
 @pytest.mark.parametrize(
@@ -127,7 +144,7 @@ def test_tables_that_take_nothing_hold_up_no_outcome(scene: Scene, error: Databa
     scene.log(1)
     scene.database.errors = [error]
     try:
-        scene.recorder.write_ended([verdict(1)])
+        scene.recorder.write_ended([scene.end(1)])
     except DatabaseFailure:
         pytest.fail("the outcome waits for the log")
     scene.recorder.write_ended([verdict(1)])  # it does not wait for the lock again
@@ -142,7 +159,7 @@ def test_while_the_database_is_away_the_outcome_waits_with_the_lines(scene: Scen
     scene.log(1)
     scene.database.errors = [error]
     with pytest.raises(type(error)):
-        scene.recorder.write_ended([verdict(1)])
+        scene.recorder.write_ended([scene.end(1)])
     scene.recorder.write_ended([verdict(1)])
     assert scene.database.logs == [[1]]
 
@@ -159,7 +176,7 @@ def test_a_note_that_the_database_cannot_hold_keeps_no_other_from_being_written(
 def test_a_defect_keeps_no_outcome_from_being_written(scene: Scene) -> None:
     scene.log(1)
     scene.database.errors = [MemoryError()]
-    scene.recorder.write_ended([verdict(1)])
+    scene.recorder.write_ended([scene.end(1)])
     scene.recorder.write_logs()
     assert scene.database.logs == [[1]]
 
@@ -176,7 +193,7 @@ def test_an_outage_is_logged_once(scene: Scene, caplog: pytest.LogCaptureFixture
 
 def test_a_run_whose_outcome_is_dropped_is_forgotten_when_it_is_written(scene: Scene) -> None:
     scene.log(1)
-    scene.records.over(verdict(1).job.run_key())
+    scene.end(1)
     scene.now += OVER_SECONDS + 1
     scene.recorder.write_logs()
     assert scene.database.logs == [[1]]
@@ -187,7 +204,7 @@ def test_what_can_never_be_written_takes_no_more_and_more_memory(caplog: pytest.
     scene = Scene(records_most=5)
     for number in range(20):
         scene.log(number)
-        scene.records.over(verdict(number).job.run_key())
+        scene.end(number)
     scene.now += OVER_SECONDS + 1
     scene.database.errors = [Refused("no")]
     scene.recorder.write_logs()

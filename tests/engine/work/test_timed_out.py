@@ -108,6 +108,13 @@ def test_a_type_whose_handler_is_taken_away_has_no_timeout_any_more(runs: Runs) 
     assert runs.setup(claimed()) is None
 
 
+def test_what_one_type_asks_for_sets_up_nothing_for_the_others(runs: Runs) -> None:
+    runs.handlers.set("b", print, HandlerTerms(timeout=1.0))
+    runs.handlers.set("c", print, HandlerTerms(capture_logs="INFO"))  # type: ignore[arg-type]
+    assert runs.setup(claimed()) is None
+    assert runs.setup(claimed(type="c")) is not None
+
+
 # -- what counts as TimedOut ----------------------------------------------------------------------------------------------
 
 
@@ -269,10 +276,12 @@ def test_check_names_the_most_pressing_reason(runs: Runs) -> None:
         except Stopped as stopped:
             said.append(stopped.reason)
 
-    def handler(given: Job) -> None:
+    def has_no_timeout(given: Job) -> None:
         say()
         runs.signals.stop()
         say()
+
+    def handler(given: Job) -> None:
         until(lambda: current_run().timed_out)
         say()
         runs.signals.cancel([job.uid], [job.key()])
@@ -280,6 +289,7 @@ def test_check_names_the_most_pressing_reason(runs: Runs) -> None:
         runs.signals.lose([job.key()], [job.key()])
         say()
 
+    runs.outcome_of(has_no_timeout, timeout=None)
     runs.outcome_of(handler)
     assert said == ["stopping", "timed_out", "cancelled", "lost"]
 
