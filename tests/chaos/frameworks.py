@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from tests.contrib.django_tasks.environments import VERSIONS, environment
@@ -58,19 +60,25 @@ def _runs(site: Site, worker: Process) -> bool:
     expects="each job whose transaction was committed is stored once, and no other",
 )  # fmt: skip
 def cut_commits_of_other_drivers(site: Site) -> None:
+    """Each driver has a proxy of its own, and is cut in turn."""
     hows: list[How] = ["answered", "at once", "late"]
-    with Proxy(site.cluster.port) as proxy:
-        site.work(2)
-        for driver in FEW:
+    site.work(2)
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(Proxy(site.cluster.port)) for _ in FEW]
+        for driver, proxy in zip(FEW, proxies, strict=True):
             site.create(threads=1, port=proxy.port, every=0.03, many=0, own=1, driver=driver)
+        site.expect(site.until(lambda: len(_creating(site)) == len(FEW), WAIT_SECONDS), "a driver creates nothing")
         for number in site.each_trial():
-            site.pause(0.02, 0.1)
-            how = hows[number % len(hows)]
-            with site.broken(f"commit {how}"):
+            proxy, how = proxies[number % len(FEW)], hows[number // len(FEW) % len(hows)]
+            with site.broken(f"{FEW[number % len(FEW)]}: commit {how}"):
                 proxy.arm("commit", how, site.chance.uniform(0.0, 0.5))
                 site.expect(site.until(proxy.cut.is_set, WAIT_SECONDS), "no COMMIT came to be cut")
-        proxy.disarm()
         answers = site.stop_creators()
-    site.notes["cut, by driver"] = {driver: answer.get("enq_unknown", 0) for driver, answer in zip(FEW, answers, strict=True)}
-    unknown = sum(site.notes["cut, by driver"].values())
-    site.expect(unknown == site.done, f"{site.done} transactions were cut, and {unknown} ended unknown")
+    unknown = [answer.get("enq_unknown", 0) for answer in answers]
+    site.expect(sum(unknown) == site.done, f"{site.done} transactions were cut, and these ended unknown: {unknown}")
+    site.notes["cut, by driver"] = unknown
+
+
+def _creating(site: Site) -> set[str]:
+    """The names of the creators that have created a job."""
+    return {event["k"].partition("-")[0] for event in site.events() if event["ev"] == "enq_ok"}
