@@ -211,8 +211,6 @@ class Creator:
 
 
 def main() -> None:
-    # The drivers of tests/drivers.py do not take these from the conninfo, and the proxy knows no encryption.
-    os.environ |= {"PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
     creator = Creator(CreatorOptions(**json.loads(sys.stdin.readline())))
     threads = [threading.Thread(target=creator.run, args=(number,)) for number in range(creator.options.threads)]
 
