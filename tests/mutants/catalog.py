@@ -1873,7 +1873,7 @@ MUTANTS = (
     Mutant(
         "H2",
         "a rescue that fails each time seems to work again in between",
-        "contrib/seen/test_ready.py::test_ready_turns_and_turns_back[rescues_refused]",
+        "engine/liveness/test_rescue.py::test_a_finding_stays_until_it_could_be_acted_on",
         Edit("_engine/liveness/rescue.py", "findings = self._findings\n", "findings, self._findings = self._findings, []\n"),
     ),
     Mutant(
