@@ -38,13 +38,13 @@ logger = logging.getLogger("steve")
 
 
 def same_command(arguments: Sequence[str] = sys.argv) -> list[str]:
-    """The command line of one worker process: this one's without --processes."""
+    """The command line of one worker process: this one's without --processes and --reload."""
     kept: list[str] = []
     words = iter(arguments)
     for word in words:
         if word == "--processes":
             next(words, None)
-        elif not word.startswith("--processes="):
+        elif word != "--reload" and not word.startswith("--processes="):
             kept.append(word)
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = ["-m", spec.parent or spec.name] if spec is not None else kept[:1]

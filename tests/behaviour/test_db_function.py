@@ -53,8 +53,10 @@ def test_a_password_may_change_while_the_manager_runs(
         current[0] = names[1]
         conn.execute(sql.SQL("alter role {} nologin").format(sql.Identifier(names[0])))
         conn.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", [names[0]])
-        worker.create("b")
+        manager.create("b")
         until(lambda: done == ["a", "b"])
+        worker.create("c")
+        until(lambda: done == ["a", "b", "c"])
         rows = conn.execute("select distinct usename from pg_stat_activity where usename = any(%s)", [names]).fetchall()
         assert rows == [(names[1],)]
     finally:

@@ -3,8 +3,8 @@
 
 Where to read: faults.py says what a fault is, and starts, harms and ends the processes. Each group of faults is a file:
 server.py, failover.py, auto_failover.py, deaths.py, cuts.py, network.py, limits.py, notify.py, schemas.py, rollout.py,
-skew.py, forks.py, clocks.py, control.py, states.py, tables.py, soak.py, unique.py, pauses.py, misuse.py, bad.py
-(with misdeeds.py).
+skew.py, forks.py, clocks.py, control.py, states.py, tables.py, soak.py, unique.py, pauses.py, frameworks.py (with
+the project in shop/), misuse.py, bad.py (with misdeeds.py).
 
 Real processes work, create and migrate: worker.py, creator.py and migrator.py. processes.py starts and steers them, and
 warden.py ends what is left of them if the driver dies. They use a PostgreSQL of their own (cluster.py), some through a proxy

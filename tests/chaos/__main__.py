@@ -23,6 +23,7 @@ from . import (  # noqa: F401 - the import registers their faults
     deaths,
     failover,
     forks,
+    frameworks,
     limits,
     logs,
     misuse,

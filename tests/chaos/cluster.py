@@ -32,16 +32,20 @@ OBSERVER = (
 """Options of the observer's sessions, so that settings that a fault changes for all sessions do not apply to them."""
 
 
+NAME = "coalesce(payload->>'k', payload->'kwargs'->>'k')"
+"""Of a job, or of a task of Django's."""
+
+
 def ended(schema: str) -> str:
     """For a FROM: the attempts that have ended, those in the log and those for which a job's own row stands. An attempt that is
     written down twice is there twice."""
     return f"""(
-      select uid, payload->>'k' as k, type, run_at, attempt.lease_no, number, attempt.process, attempt.started_at,
+      select uid, {NAME} as k, type, run_at, attempt.lease_no, number, attempt.process, attempt.started_at,
         attempt.completed_at, attempt.status
       from {schema}.attempt
       join {schema}.job on uid = job_uid
       union all
-      select uid, payload->>'k', type, run_at, lease_no, attempts, process, started_at, completed_at, 'success'
+      select uid, {NAME}, type, run_at, lease_no, attempts, process, started_at, completed_at, 'success'
       from {schema}.job
       where process is not null
     ) as ended"""
@@ -145,7 +149,7 @@ class Cluster:
             return cursor.fetchall() if cursor.description else []
 
     def jobs(self, schema: str) -> list[JobRow]:
-        rows = self.ask(f"select payload->>'k', status, crashes, result->>'by' from {schema}.job")
+        rows = self.ask(f"select {NAME}, status, crashes, result->>'by' from {schema}.job")
         return [JobRow(*row) for row in rows]
 
     def attempts(self, schema: str) -> list[AttemptRow]:

@@ -30,6 +30,9 @@ from steve.job import OnConflict
 from .ledger import Ledger
 from .options import CreatorOptions
 
+ROLLED_BACK = 0.1
+"""The share of the transactions on other drivers' connections that are rolled back."""
+
 FUTURES_SECONDS = 60.0
 """How long the futures may take to be done after the last job was created."""
 
@@ -91,6 +94,9 @@ class Creator:
     def _create_in_transaction(self, chance: random.Random) -> None:
         """Until the COMMIT is sent, nothing can be stored. After that, an error leaves the outcome unknown."""
         job = self._job(chance)
+        if self.options.driver != "psycopg":
+            self._note([job], lambda: self._create_with_driver(job, is_kept=chance.random() > ROLLED_BACK))
+            return
 
         def create() -> list[Job]:
             try:
@@ -110,6 +116,28 @@ class Creator:
                 return [made]
 
         self._note([job], create)
+
+    def _create_with_driver(self, job: NewJob, *, is_kept: bool) -> list[Job]:
+        """The same on a connection of another driver, each of which has errors of its own. `is_kept`: it is not rolled back."""
+        from tests.drivers import HOLDERS  # takes a second, and most creators need none of it
+
+        made: list[Job] = []
+        is_sent = is_stored = False
+        try:
+            with HOLDERS[self.options.driver](self.options.conninfo) as held:
+                made = [self._send(job, held.connection)]
+                if is_kept:
+                    is_sent = True
+                    held.commit()
+                    is_stored = True
+                else:
+                    held.rollback()
+        except Exception as error:
+            if not is_stored:
+                raise OutcomeUnknown(str(error)) if is_sent else SteveError("rolled back") from error
+        if not is_kept:
+            raise SteveError("rolled back")
+        return made
 
     def _note(self, jobs: list[NewJob], create: Callable[[], list[Job]]) -> None:
         begun = time.monotonic()

@@ -40,7 +40,7 @@ def kill_some(site: Site) -> None:
         site.kill(worker)
         site.respawn(worker).answer()
         site.note("healed")
-    _expect_rescued(site, NOTICED_SECONDS)
+    expect_rescued(site, NOTICED_SECONDS)
 
 
 @fault(
@@ -59,10 +59,10 @@ def kill_all(site: Site) -> None:
         for worker in workers:
             site.respawn(worker).answer()
         site.note("healed")
-    _expect_rescued(site, ALONE_SECONDS)
+    expect_rescued(site, ALONE_SECONDS)
 
 
-def _expect_rescued(site: Site, seconds: float) -> None:
+def expect_rescued(site: Site, seconds: float) -> None:
     """Measure how long after each run that was cut short the next run of its job began."""
     site.stop_creators()
     site.drain()

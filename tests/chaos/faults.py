@@ -156,7 +156,7 @@ class Site:
             self._named += 1
             name = str(self._named)
             one = CreatorOptions(self.conninfo(port), self.schema, str(self.directory), name, f"{self._seed}:{name}", **options)
-            new.append(Process("creator", one, self.warden, within))
+            new.append(Process(one.module, one, self.warden, within, one.python))
         self.creators += new
         return new
 
@@ -199,7 +199,7 @@ class Site:
         return report
 
     def _start_worker(self, options: Any, within: Sequence[str] = ()) -> Process:
-        return Process("worker", options, self.warden, within)
+        return Process(options.module, options, self.warden, within, options.python)
 
     def conninfo(self, port: int | None = None) -> str:
         """`port`: of a proxy."""

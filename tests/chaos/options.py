@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,10 @@ class WorkerOptions:
     """Give the manager a ConnectionPool of so many connections; 0: give it the conninfo."""
     manager: dict[str, Any] = field(default_factory=dict)
     """Further keywords of JobManager."""
+    module: str = "worker"
+    """The program: a module of this folder."""
+    python: str = sys.executable
+    """The Python that runs it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,12 @@ class CreatorOptions:
     """Whether it forks children while it waits."""
     do: str | None = None
     """What else the handlers of its jobs do: see worker.py."""
+    driver: str = "psycopg"
+    """That of the caller's own connection: see tests/drivers.py."""
+    module: str = "creator"
+    """The program: a module of this folder."""
+    python: str = sys.executable
+    """The Python that runs it."""
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,11 @@ class Warden:
 class Process(Child):
     """A process that runs a module of this folder, and gets its options in the first line."""
 
-    def __init__(self, module: str, options: Options, warden: Warden, within: Sequence[str] = ()) -> None:
+    def __init__(
+        self, module: str, options: Options, warden: Warden, within: Sequence[str] = (), python: str = sys.executable
+    ) -> None:
         """`within`: a command that runs the process, such as `env`."""
-        super().__init__(module, [*within, sys.executable, "-m", f"tests.chaos.{module}"])
+        super().__init__(module, [*within, python, "-m", f"tests.chaos.{module}"])
         self.options = options
         self._warden = warden
         warden.watch(self.pid)

@@ -37,6 +37,9 @@ MARKS = {
 }
 """For each kind of statement a part of its text, in lower case, by which the proxy recognises it."""
 
+ENCRYPTION_REQUESTS = {struct.pack("!i", number) for number in (80877103, 80877104)}
+"""What a client sends that would like TLS, or GSSAPI."""
+
 LATE_SECONDS = 0.5
 """How late a late statement is, at most."""
 
@@ -244,7 +247,14 @@ class _Messages:
 
 
 def _startup(client: socket.socket) -> bytes:
-    """The first message of a connection, which has no letter. A cancel request has the same form."""
+    """The first message of a connection. Before it, requests for encryption are refused, as by a server that has none."""
+    while (message := _without_letter(client))[4:] in ENCRYPTION_REQUESTS:
+        client.sendall(b"N")
+    return message
+
+
+def _without_letter(client: socket.socket) -> bytes:
+    """A message of the form that the first one has, and a cancel request."""
     data = b""
     while len(data) < 4 or len(data) < int.from_bytes(data[:4]):
         more = client.recv(1 << 16)

@@ -24,6 +24,7 @@ from steve._database.statements import statements_for
 from steve._model.settings import Settings
 from steve._model.tuning import Tuning
 from steve.job import NewJob
+from steve.testing import clear
 from tests.conftest import until
 
 MakeManager = Callable[..., JobManager]
@@ -236,6 +237,24 @@ def test_a_worker_counts_a_reader_looks_and_a_producer_does_neither(
     assert_forbidden(lambda: make_manager(granted["producer"].url).stats(), granted["producer"])
     for kind in ("reader", "producer"):
         assert_denied(granted[kind], schema, ["update stat set failed = 0", "delete from stat"])
+
+
+def test_a_worker_clears_the_tables_between_tests_and_a_reader_and_a_producer_do_not(
+    granted: dict[str, Role], make_manager: MakeManager, manager: JobManager, conn: psycopg.Connection, schema: str
+) -> None:
+    theirs = make_manager(granted["worker"].url)
+    with theirs.acting_as("ada"):
+        job = theirs.create("a", unique="k", unique_for=60)
+        theirs.cancel(job)
+        theirs.pause("q")
+    for kind in ("reader", "producer"):
+        other = make_manager(granted[kind].url)
+        assert_forbidden(lambda other=other: clear(other), granted[kind])  # type: ignore[misc]
+    assert manager.find(job) is not None
+    clear(theirs)
+    for table in ("job", "unique_window", "audit", "pause"):
+        query = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, table))
+        assert conn.execute(query).fetchall() == [(0,)], table
 
 
 class TwiceSent:

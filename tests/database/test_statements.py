@@ -23,6 +23,7 @@ from steve._database.connection import Route, prepare_for_call, prepare_for_loop
 from steve._database.statements import statements_for
 from steve._database.statements.audit import AuditStatements
 from steve._database.statements.bulk import BulkStatements, End, Matching, Span
+from steve._database.statements.callers import CallersScript
 from steve._database.statements.claims import ClaimStatements
 from steve._database.statements.completion import CompletionStatements, RunClaim
 from steve._database.statements.control import ControlStatements
@@ -505,6 +506,48 @@ def test_no_statement_reads_more_the_longer_the_history(
                     assert_by_index(plans, (what, statistics, since), bounded=False, bitmap="log" in what or "call" in what)
                     assert pages_read(plans[-1]) <= pages, (what, statistics, since)
                     assert rows_read_in_vain(plans[-1]) <= in_vain, (what, statistics, since)
+
+
+class PlannedForCaller(CallersScript):
+    """A script for a transaction of a caller's, whose statements are explained. Nothing is prepared there."""
+
+    def rows(
+        self, connection: psycopg.Connection, name: str, parameters: dict[str, Any], prepare: bool | None = None
+    ) -> list[tuple[Any, ...]]:
+        text = f"explain (format json, analyze, buffers, timing off) {self.text(name)}"
+        values = parameters | {"due_by": self.horizon.due_by}
+        with connection.transaction(force_rollback=True):
+            raise Explained([nodes(connection.execute(text.encode(), values, prepare=False).fetchone()[0][0]["Plan"])])
+
+
+DRAINS = {
+    "a job": demand(1),
+    "a job of any type": demand(1, any_type=True),
+    "a job beside a pause": demand(1)._replace(paused=[Paused("mail", None)]),
+    "a job that crashed": demand(0)._replace(crashed=1),
+    "a job on its last chance": demand(0)._replace(crashed=1, alone=True),
+}
+"""What a drain looks for, one after the other."""
+
+
+@pytest.mark.parametrize("days", [None, 1, 20], ids=["due now", "due tomorrow", "all due"])
+def test_the_claims_of_a_drain_are_bounded_whatever_its_horizon(
+    days: int | None, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    """In the session of a caller, which has no settings of ours. Half of the pending jobs are due in ten days."""
+    migrations.migrate(conn, schema)
+    conn.execute(HISTORY.format(schema=schema, rows=50_000, running=500, finished=44_500).encode())
+    conn.execute(f"vacuum (analyze) {schema}.job, {schema}.attempt")
+    script = PlannedForCaller(Settings(schema=schema))
+    script.horizon.due_by = None if days is None else datetime.now(UTC) + timedelta(days)
+    for queues in (None, ["default", "other"]):
+        claims = ClaimStatements(script, queues)
+        for what, wanted in DRAINS.items():
+            plans = plans_of(claims.claim_jobs, connection, 1, 3, wanted)
+            plans += plans_of(claims.find_heads, connection, wanted)
+            assert_by_index(plans, (what, queues), bounded=False)
+            assert max(map(pages_read, plans)) <= 500, (what, queues)
+            assert max(map(rows_read_in_vain, plans)) <= 100, (what, queues)
 
 
 def pages_read(plan: list[Node]) -> int:

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from steve import Attempt, AttemptStatus, Health, Job, JobManager, Status, Steve
 from steve.contrib.django.management.commands.steve import Command as DjangoCommand
 from steve.contrib.flask._commands import commands as flask_commands
 from steve.run import Run
+from tests.contrib.django_tasks.environments import VERSIONS
 from tests.docs.pages import PAGES, README, ROOT, all_blocks, how_to, page
 
 SETTINGS = page("docs/reference/settings.md")
@@ -202,7 +204,8 @@ def check_make(target: str, assignments: list[str]) -> None:
 def check_pip(requirements: list[str]) -> None:
     for requirement in requirements:
         name, extra = re.fullmatch(r"([\w.-]+)(?:\[(\w+)\])?", requirement).groups()
-        tested = [re.split(r"[\[><=;]", one)[0] for one in PYPROJECT["optional-dependencies"]["dev"]]
+        installed = [*PYPROJECT["optional-dependencies"]["dev"], *chain(*(version.packages for version in VERSIONS))]
+        tested = [re.split(r"[\[><=;]", one)[0] for one in installed]
         assert name in (".", PYPROJECT["name"], *tested)
         assert extra is None or extra in PYPROJECT["optional-dependencies"]
 

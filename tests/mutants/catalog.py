@@ -1893,6 +1893,35 @@ MUTANTS = (
         "engine/upkeep/test_threads.py::test_dead_workers_are_replaced_later_if_the_system_starts_no_thread_now",
         Edit("_engine/upkeep/threads.py", 'if "shutdown" in str(error):', "if error:"),
     ),
+    # -- whether a manager is ready ------------------------------------------------------------------------------------------
+    Mutant(
+        "H1",
+        "a failure between the claims of a pool without handlers never ends",
+        "engine/pools/test_duties.py::test_a_failure_between_the_claims_of_a_pool_is_over_with_the_next_call_that_works",
+        Edit(
+            "_engine/pools/duties.py",
+            "            self._outage.failed(LOOP, error)  #",
+            "            self._pools.live()[0].parts.outage.failed(LOOP, error)  #",
+        ),
+    ),
+    Mutant(
+        "H2",
+        "a rescue that fails each time seems to work again in between",
+        "engine/liveness/test_rescue.py::test_a_finding_stays_until_it_could_be_acted_on",
+        Edit("_engine/liveness/rescue.py", "findings = self._findings\n", "findings, self._findings = self._findings, []\n"),
+    ),
+    Mutant(
+        "H3",
+        "a heartbeat may be missing for half a lease before anybody is told",
+        "contrib/seen/test_ready.py::test_ready_turns_and_turns_back[process_row_locked]",
+        Edit("_engine/health.py", "min(settings.lease / 2, most)", "settings.lease / 2"),
+    ),
+    Mutant(
+        "H4",
+        "claims that failed are a problem although there is nothing to claim any more",
+        "engine/claim/test_claimer.py::test_without_a_handler_no_claim_fails_any_more",
+        Edit("_engine/claim/claimer.py", "            self._outage.worked(LOOP)  # no later claim would say so\n", ""),
+    ),
     # -- connections of other drivers ---------------------------------------------------------------------------------------
     Mutant(
         "D1",
@@ -1904,7 +1933,7 @@ MUTANTS = (
         "D2",
         "jobs of a create_many stay although the key of one must have been free",
         "behaviour/test_drivers.py::test_many_jobs_with_keys_are_one_thing",
-        Edit("_database/sql/create_unique_jobs.sql", "where new_conflict = 'raise')", "where false)"),
+        Edit("_client/unique.py", "with connection.atomic() if is_undone else nullcontext():", "with nullcontext():"),
     ),
     Mutant(
         "D3",

@@ -4,8 +4,8 @@
 --
 -- `kind`: `stored`, a new job; `changed`, the job that had the key and has become the new one; `open`, the job that has the key
 -- and has not ended; `window`, the job whose window is not over, or its uid if it was deleted. If `on_conflict` is `raise` and
--- the key is taken, nothing at all is stored. A job for which no row comes back met another one that was created at this very
--- moment: the caller looks again.
+-- the key is taken, the caller undoes what is stored. A job for which no row comes back met another one that was created at this
+-- very moment: the caller looks again.
 --
 -- Each `= any(array(...))` keeps a plan that was made while the table was small from reading all of a large one, and `is true` keeps
 -- the planner from the partial indexes of pending and running jobs.
@@ -20,15 +20,11 @@ with {given_json}, taken as materialized (
   from given
   join {schema}.unique_window on key = new_key and until > pg_catalog.clock_timestamp()
   where new_window is not null
-), wanted as materialized (
-  select *
-  from given
-  where not exists (select from given join taken on asked = new_uid where new_conflict = 'raise')
 ), held as materialized (
-  select job.uid as held_uid, status as held_status, run_at as held_run_at, wanted.*
-  from wanted
+  select job.uid as held_uid, status as held_status, run_at as held_run_at, given.*
+  from given
   join {schema}.job on unique_key = new_key
-  where unique_key = any(array(select new_key from wanted)) and status not in ('completed', 'failed', 'cancelled')
+  where unique_key = any(array(select new_key from given)) and status not in ('completed', 'failed', 'cancelled')
     and new_conflict = 'replace'
   order by unique_key
   for no key update of job
@@ -76,7 +72,7 @@ with {given_json}, taken as materialized (
 ), opened as (
   insert into {schema}.unique_window as opened (key, until, uid)
   select new_key, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => new_window), new_uid
-  from wanted
+  from given
   where new_window is not null
     and new_uid not in (select new_uid from held)
     and new_uid not in (select asked from taken)
@@ -87,7 +83,7 @@ with {given_json}, taken as materialized (
   returning key
 ), inserted as (
   {insert}
-  from wanted
+  from given
   where new_uid not in (select new_uid from held) and (new_window is null or new_key in (select key from opened))
   order by new_key collate "C"
   on conflict do nothing

@@ -1,6 +1,6 @@
--- Delete all jobs and all that is kept beside them, between two tests. The rows of `process` stay, since a manager may be at work.
--- Deleting, rather than TRUNCATE: a few rows are gone sooner, it waits for no reader, and it needs no more than a worker's rights
--- and those of an administrator.
+-- Delete all jobs and all that is kept beside them, between two tests. The rows of `process` stay, since a manager may be at work,
+-- and so do those of `duty`, which only say when the fleet last did what it does now and then. Deleting, rather than TRUNCATE: a
+-- few rows are gone sooner, it waits for no reader, and a worker's rights suffice.
 with jobs as (
   delete from {schema}.job
 ), attempts as (
@@ -21,8 +21,6 @@ with jobs as (
   delete from {schema}.stat
 ), schedules as (
   delete from {schema}.schedule
-), types as (
-  delete from {schema}.served
 )
-delete from {schema}.duty
+delete from {schema}.served
 returning 1

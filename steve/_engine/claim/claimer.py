@@ -102,6 +102,7 @@ class Claimer:
         demand = demand._replace(lower_too=not self.watermarks.is_slow, fleet_lock=schedule.crowd.needs_lock())
         if not demand.mosts and not demand.any_type:
             schedule.nothing_to_claim()
+            self._outage.worked(LOOP)  # no later claim would say so
             return 0
         found = 0
         try:

@@ -103,12 +103,14 @@ class Rescue:
 
     def work(self) -> bool:
         """On the scanner's thread. Returns whether there was anything to do. Raises DatabaseFailure."""
-        findings, self._findings = self._findings, []
+        findings = self._findings
         for seen, state in findings:
             if state is not ProcessState.SUSPECT:
                 self._take_jobs(seen, dead=state is ProcessState.DEAD)
             elif (suspected_at := self._database.suspect(seen.process)) is not None:
                 self._observations.suspected(seen.process.id, suspected_at)
+        if self._findings is findings:  # after an error they stay: without any, the next call would seem to have worked
+            self._findings = []
         return bool(findings)
 
     def _take_jobs(self, seen: Observation, *, dead: bool) -> None:

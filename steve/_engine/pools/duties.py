@@ -118,26 +118,23 @@ class PoolDuties:
     def between_claims(self, call: Callable[[LoopConnection], T]) -> T | None:
         """Call this with a connection for claims. Returns None at once if a claim is under way there. Raises DatabaseFailure,
         and reports it."""
-        if pools := self._pools.live():
-            parts = pools[0].parts
-            try:
-                answer = parts.claimer.between_claims(lambda: call(parts.connection))
-            except DatabaseFailure as error:
-                parts.outage.failed(LOOP, error)  # until the next claim of this pool
-                raise
-            if answer is not None:
-                self._outage.worked(LOOP)  # it may have failed while there was no pool
-            return answer
-        connection = self._pools.connections.take()
+        pools = self._pools.live()
         try:
-            result = call(connection)
-            self._outage.worked(LOOP)  # there is no claim that would say so
-            return result
+            if pools:
+                parts = pools[0].parts
+                answer = parts.claimer.between_claims(lambda: call(parts.connection))
+            else:
+                connection = self._pools.connections.take()
+                try:
+                    answer = call(connection)
+                finally:
+                    self._pools.connections.give_back(connection)
         except DatabaseFailure as error:
-            self._outage.failed(LOOP, error)
+            self._outage.failed(LOOP, error)  # not as a failure of the pool: one that has no handlers makes no claim to end it
             raise
-        finally:
-            self._pools.connections.give_back(connection)
+        if answer is not None:
+            self._outage.worked(LOOP)
+        return answer
 
     # -- on the maintenance thread --------------------------------------------------------------------------------------
 

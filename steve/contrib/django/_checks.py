@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from typing import Any
 
+import django
 from django.apps import apps
+from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from steve import Status
-from steve.contrib.django import _settings
+from steve.contrib.django import _settings, tasks
 from steve.contrib.django._managers import APP, alias_of_jobs, manager_for
 from steve.contrib.django._pool import too_small
 from steve.contrib.django._schema import has_jobs
@@ -43,6 +44,10 @@ def check_settings(app_configs: object = None, **others: object) -> list[checks.
     if problem := too_small(alias, workers):
         hint = 'Raise its "max_size", or lower STEVE["workers"].'
         found.append(checks.Warning(f"{problem}.", hint=hint, id="steve.W005"))
+    if not tasks.are_there() and any(APP in str(one) for one in getattr(settings, "TASKS", {}).values()):
+        text = f"TASKS names a backend of steve, but Django {django.__version__} has no tasks, so nothing reads this setting."
+        hint = "`pip install django-tasks`, or use Django 6 or newer."
+        found.append(checks.Error(text, hint=hint, id="steve.E008"))
     if importlib.util.find_spec("psycopg2") is not None:
         text = "psycopg2 is installed, but Django uses psycopg 3 wherever it is installed, and steve brings it."
         hint = "steve's page about Django says what differs. Uninstall psycopg2, or silence this check when you have read that."
@@ -54,8 +59,7 @@ def check_ended_jobs(
     app_configs: object = None, databases: Sequence[str] | None = None, **others: object
 ) -> list[checks.CheckMessage]:
     """For `manage.py check --database`, and before each `migrate`."""
-    settings: dict[str, Any] = _settings.read()
-    if settings.get("prune"):
+    if _settings.read().get("prune"):
         return []
     return [
         checks.Warning(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +17,7 @@ from flask.cli import AppGroup
 from steve import Status, SteveError
 from steve.contrib.flask import _settings
 from steve.contrib.flask._manager import FlaskManager
-from steve.supervisor import Supervisor, same_command, stop_when_alone
+from steve.supervisor import FileWatch, Supervisor, same_command, stop_when_alone
 
 commands = AppGroup("steve", help="Background jobs: run them, delete old ones, ask how they are, and make the tables.")
 
@@ -46,15 +47,18 @@ def _manager() -> Iterator[FlaskManager]:
 @click.option("--burst", is_flag=True, help="End when no job is due.")
 @click.option("--max-jobs", metavar="N", type=int, help="End, with the code 75, after so many jobs.")
 @click.option("--max-memory", metavar="MIB", type=float, help="End, with the code 75, with so much memory in use.")
+@click.option("--reload", is_flag=True, help="For development: begin anew when a Python file under this folder changes.")
 @click.option(
     "--stop-timeout", metavar="SECONDS", type=float, default=30.0, show_default=True, help="How long to wait for handlers."
 )
-def worker(workers: str | None, queues: str | None, processes: int, **options: Any) -> None:
+def worker(workers: str | None, queues: str | None, processes: int, reload: bool, **options: Any) -> None:
     _show_log()
     with _manager() as manager:
         chosen = _workers(workers, queues)
-        if processes > 1:
-            code = Supervisor(same_command(), number=processes, stop_timeout=options["stop_timeout"]).run()
+        if processes > 1 or reload:
+            watch = FileWatch(Path.cwd()) if reload else None
+            timeout = options["stop_timeout"]
+            code = Supervisor(same_command(), number=processes, stop_timeout=timeout, has_changed=watch).run()
         else:
             stop_when_alone(manager.request_stop)
             code = manager.run(chosen, **options).exit_code

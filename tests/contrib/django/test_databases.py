@@ -6,6 +6,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from steve import JobManager, grants
+from steve.contrib.django import tasks
 from tests.contrib.django.projects import Project, database, project
 
 ROUTED = {"DATABASE_ROUTERS": ["shop.routers.JobsRouter"]}
@@ -95,6 +96,12 @@ def test_a_role_that_django_assumes_is_the_one_that_works(database_url: str, sho
             "6 connections",
         ),
         ({"SILENCED_SYSTEM_CHECKS": []}, "steve.W006", "psycopg 3"),
+        pytest.param(
+            {"TASKS": {"default": {"BACKEND": "steve.contrib.django.SteveBackend"}}},
+            "steve.E008",
+            "pip install django-tasks",
+            marks=pytest.mark.skipif(tasks.are_there(), reason="Django has tasks"),
+        ),
     ],
 )
 def test_the_system_checks_say_what_is_wrong(shop: Project, settings: dict[str, Any], code: str, words: str) -> None:

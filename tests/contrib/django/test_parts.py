@@ -9,7 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 from django.conf import settings
+from django.utils.module_loading import import_string
 
+from steve.contrib.django import tasks
 from steve.contrib.django._conninfo import of_libpq
 from steve.contrib.django._pool import count
 from steve.contrib.django.management.commands.steve import _age
@@ -77,6 +79,7 @@ def test_an_age_is_a_number_and_a_unit(text: str, age: timedelta | None) -> None
     [
         ["manage.py", "steve", "worker", "--processes", "3", "--burst"],
         ["manage.py", "steve", "worker", "--processes=3", "--burst"],
+        ["flask", "steve", "worker", "--reload", "--burst"],
     ],
 )
 def test_a_process_of_several_runs_the_same_command_alone(words: list[str]) -> None:
@@ -108,3 +111,9 @@ def test_the_app_can_be_imported_before_django_is_set_up() -> None:
     assert not settings.configured
     assert isinstance(manager, JobManager)
     assert "steve.contrib.django" in repr(manager)
+
+
+@pytest.mark.skipif(tasks.are_there(), reason="Django has tasks")
+def test_where_django_has_no_tasks_the_backend_says_what_to_install() -> None:
+    with pytest.raises(ImportError, match="has no tasks: pip install django-tasks, or use Django 6"):
+        import_string("steve.contrib.django.SteveBackend")

@@ -109,6 +109,14 @@ def copied(shop: FlaskProject, tmp_path: Path) -> Iterator[FlaskProject]:
     shop.home = home
 
 
+def change(copied: FlaskProject) -> None:
+    """From now on `who` returns its number as a negative one."""
+    file = copied.home / "shop.py"
+    file.write_text(
+        file.read_text().replace("return os.getpid()\n\n\ndef create_app", "return -os.getpid()\n\n\ndef create_app")
+    )
+
+
 def test_the_reloader_s_parent_runs_nothing_and_its_child_runs_jobs_until_the_code_changes(copied: FlaskProject) -> None:
     port = free_port()
     base = f"http://127.0.0.1:{port}"
@@ -119,10 +127,7 @@ def test_the_reloader_s_parent_runs_nothing_and_its_child_runs_jobs_until_the_co
     assert first in pids(web.pid)
     assert copied.query("select count(*) from steve.process") == [(1,)]
     assert copied.output(web).count("steve: the reloader runs no jobs") == 1
-    file = copied.home / "shop.py"
-    file.write_text(
-        file.read_text().replace("return os.getpid()\n\n\ndef create_app", "return -os.getpid()\n\n\ndef create_app")
-    )
+    change(copied)
     until(lambda: first not in pids(web.pid), timeout=60)
     second = -result(copied, create(copied, "who", {}))
     assert second in pids(web.pid), "the child with the new code"
@@ -150,6 +155,45 @@ def test_other_commands_run_no_jobs_and_workers_do(shop: FlaskProject) -> None:
     assert result(shop, uid) not in (worker.pid, os.getpid())
     shop.ends(worker)
     assert "Traceback" not in shop.output(worker)
+
+
+def test_a_worker_begins_anew_with_the_new_code_when_its_running_job_has_ended(copied: FlaskProject, tmp_path: Path) -> None:
+    begun, until_gone = tmp_path / "begun", tmp_path / "hold"
+    until_gone.touch()
+    uid = create(copied, "hold", {"begun": str(begun), "until_gone": str(until_gone)})
+    worker = copied.begin(*FLASK, "steve", "worker", "--reload", **QUICK)
+    first = int(until(lambda: begun.exists() and begun.read_text()))
+    change(copied)
+    until(lambda: "the code has changed" in copied.output(worker))
+    late = create(copied, "who", {})
+    assert (status(copied, uid), status(copied, late)) == ("running", "pending")
+    until_gone.unlink()
+    assert result(copied, uid) == first
+    assert result(copied, late) < 0, "the new code"
+    assert copied.query("select attempts, crashes from steve.job") == [(1, 0)] * 2
+    copied.ends(worker)
+
+
+def test_a_job_that_outlives_the_stop_timeout_of_a_reload_runs_again_with_the_new_code(
+    copied: FlaskProject, tmp_path: Path
+) -> None:
+    """Also if the code cannot be imported in between."""
+    begun, until_gone = tmp_path / "begun", tmp_path / "hold"
+    until_gone.touch()
+    uid = create(copied, "hold", {"begun": str(begun), "until_gone": str(until_gone)})
+    worker = copied.begin(*FLASK, "steve", "worker", "--reload", "--stop-timeout", "0.2", **QUICK)
+    first = int(until(lambda: begun.exists() and begun.read_text()))
+    file = copied.home / "shop.py"
+    right = file.read_text()
+    file.write_text("this is no Python")
+    until(lambda: "ended with the code" in copied.output(worker))
+    begun.unlink()
+    file.write_text(right)
+    second = int(until(lambda: begun.exists() and begun.read_text()))
+    assert second != first
+    until_gone.unlink()
+    assert result(copied, uid) == second
+    copied.ends(worker)
 
 
 def test_a_task_creates_its_successor_in_its_own_app(shop: FlaskProject) -> None:

@@ -121,13 +121,15 @@ class Harness:
         self.database = FakeDatabase()
         self.returned: list[Verdict] = []
         self.buffer = JobBuffer(put_verdict=self.returned.append, tuning=tuning, clock=clock)
-        self.sizer = ClaimSizer(handlers=Handlers(None, {"a": print} if handler else None), workers=workers, tuning=tuning)
+        self.handlers = Handlers(None, {"a": print} if handler else None)
+        self.sizer = ClaimSizer(handlers=self.handlers, workers=workers, tuning=tuning)
+        self.outage = Outage()
         self.claimer = Claimer(
             database=self.database,
             buffer=self.buffer,
             schedule=schedule,
             sizer=self.sizer,
-            outage=Outage(),
+            outage=self.outage,
             neighbours=Neighbours(tuning=tuning, clock=clock),
         )
 

@@ -124,6 +124,17 @@ def test_without_a_handler_the_database_is_not_asked() -> None:
     assert not harness.claimer.wait(0.01)
 
 
+def test_without_a_handler_no_claim_fails_any_more() -> None:
+    harness = Harness()
+    harness.database.answer = raising(Transient("away"))
+    harness.claimer.refill(2)
+    assert harness.outage.now()[0] == ["claiming"]
+    harness.handlers.clear()
+    harness.clock.now += FAR
+    harness.claimer.refill(2)
+    assert harness.outage.now() == ([], 0.0)
+
+
 def test_a_claim_that_is_refused_is_made_again_and_counts_as_no_look(harness: Harness) -> None:
     harness.settle_down()
     harness.claimer.wake(full_scan=True)

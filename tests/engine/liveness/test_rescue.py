@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from steve._database.failures import DatabaseFailure, Transient
 from steve._engine.liveness.heartbeat import how_many
 from steve._engine.liveness.rescue import FORGET_SECONDS, Observations, Rescue
 from steve._model.claimed import Claimed, Settled
@@ -128,6 +129,7 @@ class Tables:
     """`RescuePort`: a dead process's jobs, in batches; and what the rescue asked and told."""
 
     def __init__(self, clock: Clock) -> None:
+        self.failure: DatabaseFailure | None = None
         self.suspected: list[Process] = []
         self.asked: list[tuple[int, bool]] = []
         self.taken: set[UUID] = set()
@@ -137,6 +139,8 @@ class Tables:
         self.rescuer = Rescue(database=self, tell=self._tell, tuning=TUNING, clock=clock)
 
     def suspect(self, process: Process) -> float | None:
+        if self.failure is not None:
+            raise self.failure
         self.suspected.append(process)
         return BEATEN + 1
 
@@ -168,6 +172,19 @@ def test_each_finding_is_acted_on_once(tables: Tables, clock: Clock) -> None:
     assert tables.asked == [(4, True)] * 3, "until there is nothing more"
     taken = {uid.int for uid in tables.taken}
     assert taken == {1, 2, 3}, "a job that it claims again meanwhile is not taken twice for one judgment"
+    assert not tables.rescuer.work()
+
+
+def test_a_finding_stays_until_it_could_be_acted_on(tables: Tables) -> None:
+    """Otherwise there would be nothing to do until the next look, which would count as if the rescue worked again."""
+    tables.rescuer.look([process(free=True)], WELL)
+    tables.failure = Transient("away", None)
+    for _ in range(2):
+        with pytest.raises(Transient):
+            tables.rescuer.work()
+    tables.failure = None
+    assert tables.rescuer.work()
+    assert [one.id for one in tables.suspected] == [2]
     assert not tables.rescuer.work()
 
 

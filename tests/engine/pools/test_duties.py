@@ -83,10 +83,12 @@ def test_while_there_is_no_pool_a_lost_reply_is_asked_about_on_the_connection_th
     assert not neighbours.in_doubt.is_due()
 
 
-def test_a_failure_between_the_claims_of_a_pool_is_over_with_its_next_claim() -> None:
+def test_a_failure_between_the_claims_of_a_pool_is_over_with_the_next_call_that_works() -> None:
+    """A pool without handlers makes no claim that would end it. Where claims fail, such a call says nothing about them."""
     outage = Outage()
     part = OutagePart(outage=outage)
-    parts = SimpleNamespace(outage=part, connection="a connection", claimer=SimpleNamespace(between_claims=lambda call: call()))
+    claimer = SimpleNamespace(between_claims=lambda call: call())
+    parts = SimpleNamespace(outage=part, connection="a connection", claimer=claimer)
     pools: Any = SimpleNamespace(live=lambda: [SimpleNamespace(parts=parts)], neighbours=Neighbours(tuning=Tuning()))
     database: Any = None
     duties = PoolDuties(
@@ -108,5 +110,13 @@ def test_a_failure_between_the_claims_of_a_pool_is_over_with_its_next_claim() ->
     with pytest.raises(Transient):
         duties.between_claims(fails)
     assert outage.now()[0] == [LOOP]
-    part.worked(LOOP)
+    claimer.between_claims = lambda call: None  # a claim is under way
+    duties.between_claims(lambda connection: True)
+    assert outage.now()[0] == [LOOP]
+    claimer.between_claims = lambda call: call()
+    duties.between_claims(lambda connection: True)
     assert outage.now()[0] == []
+
+    part.failed(LOOP, Transient("away", None))
+    duties.between_claims(lambda connection: True)
+    assert outage.now()[0] == [LOOP]

@@ -14,11 +14,15 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 
+def are_there() -> bool:
+    """Whether Django has tasks, or `django-tasks` is installed."""
+    return find_spec("django.tasks") is not None or find_spec("django_tasks") is not None
+
+
 def install() -> None:
     """Register handlers for the tasks of the apps with the managers of all backends in TASKS. The app calls it when it is
-    ready. Does nothing where neither Django nor `django-tasks` has tasks."""
-    if find_spec("django.tasks") is None and find_spec("django_tasks") is None:
-        return
-    from steve.contrib.django.tasks.backend import install_all
+    ready. Does nothing where there are no tasks."""
+    if are_there():
+        from steve.contrib.django.tasks.backend import install_all
 
-    install_all()
+        install_all()

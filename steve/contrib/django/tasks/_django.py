@@ -6,12 +6,14 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import django
+
 if find_spec("django.tasks") is not None:
     NAME = "django.tasks"
 elif find_spec("django_tasks") is not None:
     NAME = "django_tasks"
 else:
-    raise ImportError("SteveBackend needs Django 6 or newer, or the package django-tasks on Django 5.2")
+    raise ImportError(f"Django {django.__version__} has no tasks: pip install django-tasks, or use Django 6 or newer")
 
 _tasks: Any = import_module(NAME)
 _base: Any = import_module(f"{NAME}.base")
