@@ -9,18 +9,15 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from steve._database import migrations
 from steve._database.connections import Connections
 from steve._database.failures import Connection, DatabaseFailure, Misconfigured, translated
 from steve._database.loop_connection import ClaimConnections, LoopConnections
 from steve._database.statements import Statements
-from steve._engine.engine import Engine, stop_all
 from steve._engine.health import STOPPED
-from steve._engine.liveness.presence import presence_at_start
 from steve._engine.registry import Registry
-from steve._engine.upkeep.threads import Threads
-from steve._engine.wiring import build, register
 from steve._model.pools import PoolSpec, parse_pools
 from steve._model.process import ID_BITS
 from steve._model.settings import Settings
@@ -32,6 +29,9 @@ from steve.health import Health
 from steve.presence import Pool
 from steve.report import StopReport
 from steve.run import uninterrupted
+
+if TYPE_CHECKING:
+    from steve._engine.engine import Engine
 
 
 class Runner:
@@ -115,6 +115,11 @@ class Runner:
     def _build(self, specs: Sequence[PoolSpec], migrate: bool) -> Engine:
         """Builds an engine without starting it, and adds it to _engines. If this fails, nothing of it is left, not even in the
         tables."""
+        with fork.importing:  # not at the head of this file: a program that runs no jobs needs no engine, and starts sooner
+            from steve._engine.liveness.presence import presence_at_start
+            from steve._engine.upkeep.threads import Threads
+            from steve._engine.wiring import build, register
+
         statements, settings = self._statements, self._settings
         process_id = secrets.randbits(ID_BITS)
         engine: Engine | None = None
@@ -232,6 +237,25 @@ class Runner:
     def _schedules_changed(self) -> None:
         for engine in self.engines:
             engine.schedules.wake()
+
+
+def stop_all(engines: Sequence[Engine], timeout: float | None) -> StopReport:
+    """Stop these engines of one manager, within `timeout` seconds for all. Returns one report of all of them."""
+    if not engines:
+        return StopReport(complete=True)
+    began = time.monotonic()
+    reports = []
+    for engine in engines:
+        left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
+        reports.append(engine.stop(left))
+    return StopReport(
+        complete=all(report.complete for report in reports),
+        still_running=tuple(job for report in reports for job in report.still_running),
+        returned=sum(report.returned for report in reports),
+        unsettled=sum(report.unsettled for report in reports),
+        untold=sum(report.untold for report in reports),
+        seconds=time.monotonic() - began,
+    )
 
 
 def check_timeout(name: str, seconds: object) -> None:
