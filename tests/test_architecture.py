@@ -100,8 +100,8 @@ def imports_of(file: Path) -> Iterator[str]:
 
 
 def public_names() -> set[str]:
-    names = {alias.asname or alias.name for node in ast.walk(TITLE) if isinstance(node, ast.ImportFrom) for alias in node.names}
-    return names | {"__version__"}
+    imports = [node for node in ast.walk(TITLE) if isinstance(node, ast.ImportFrom) and str(node.module).startswith("steve.")]
+    return {alias.asname or alias.name for node in imports for alias in node.names} | {"__version__"}
 
 
 def faults(file: Path) -> Iterator[str]:

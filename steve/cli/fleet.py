@@ -7,13 +7,16 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steve import JobManager, LaneStats, Pause, Process, Stats
+from steve import LaneStats, Pause, Process, Stats
 from steve.cli.arguments import age, moment, natural
 from steve.cli.command import DONE, NOT_MET, Command, UsageError, add_parser
 from steve.cli.output import Column, dumped
 from steve.cli.text import cut, duration, escaped, time_text
+
+if TYPE_CHECKING:
+    from steve import JobManager
 
 LANE_COLUMNS = [
     Column("queue"),

@@ -6,15 +6,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steve import Job, JobGone, JobManager, LogLine, Status
+from steve import Job, JobGone, LogLine, Status
 from steve.cli.arguments import count, moment, positive, tag, uid
 from steve.cli.command import DONE, NOT_MET, NOTHING_FOUND, Command, add_parser
 from steve.cli.filters import add_filters, filters_of
 from steve.cli.output import Column
 from steve.cli.redact import redacted
 from steve.cli.text import duration, escaped, time_text
+
+if TYPE_CHECKING:
+    from steve import JobManager
 
 UID = Column("uid", is_whole=True)
 JOB_COLUMNS = [

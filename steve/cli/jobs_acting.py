@@ -6,10 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from steve import Changed, Job, JobManager, NotPossible, Status
+from steve import Changed, Job, NotPossible, Status
 from steve.cli.arguments import age, count, moment, payload, positive, tag, uid
 from steve.cli.command import (
     DONE,
@@ -25,6 +25,9 @@ from steve.cli.command import (
 from steve.cli.filters import add_filters, filters_of
 from steve.cli.jobs import JOB_COLUMNS, UID, pages, row_of
 from steve.cli.output import Column
+
+if TYPE_CHECKING:
+    from steve import JobManager
 
 CHANGED_COLUMNS = [Column("done", is_number=True), Column("skipped", is_number=True), Column("dry_run")]
 ACTED_COLUMNS = [UID, Column("did"), Column("status", is_whole=True), Column("type"), Column("note")]

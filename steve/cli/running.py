@@ -10,13 +10,16 @@ import os
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steve import JobManager, __version__
+from steve import __version__
 from steve.cli.arguments import count, positive
 from steve.cli.command import ERROR, Command, UsageError
 from steve.cli.text import escaped
 from steve.supervisor import FileWatch, Supervisor, stop_when_alone
+
+if TYPE_CHECKING:
+    from steve import JobManager
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -86,6 +89,8 @@ def worker_command(options: argparse.Namespace) -> list[str]:
 
 def load(target: str, imports: list[str]) -> JobManager:
     """The manager that MODULE:NAME names. Raises UsageError if there is none; what the modules raise comes through."""
+    from steve import JobManager  # imported here: neither --help nor the parent of several processes needs it
+
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)
