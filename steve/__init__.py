@@ -4,7 +4,8 @@ Start reading at manager.py, the front door: it holds JobManager, whose methods 
 beside this one hold the public values: job.py (Job, Progress, LogLine, Attempt, NewJob), creation.py (Creation), retry.py
 (RetryPolicy), pause.py (Pause), schedule.py (Schedule), run.py (Run: what a handler sees of its own run), report.py
 (StopReport, Changed), health.py (Health), presence.py (Process, Pool, RunningJob: what the fleet is at), why.py (Why, Reason),
-stats.py (Stats), errors.py, and tasks.py (Task: a function that jobs call); _cron.py is the decorator `manager.cron`.
+stats.py (Stats), failures.py (Failures), errors.py, and tasks.py (Task: a function that jobs call); _cron.py is the decorator
+`manager.cron`.
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
@@ -52,6 +53,7 @@ from steve.errors import (
     TimeLimit,
     Unavailable,
 )
+from steve.failures import Failures
 from steve.health import Health
 from steve.job import Attempt, AttemptStatus, Job, LogLine, NewJob, Progress, Status
 from steve.pause import Pause
@@ -81,6 +83,7 @@ __all__ = [
     "Creation",
     "Expired",
     "Fail",
+    "Failures",
     "ForkedProcessError",
     "Health",
     "InvalidJob",

@@ -46,6 +46,7 @@ from steve._waits.database import DatabaseWaits
 from steve._waits.waits import Waits
 from steve.creation import Creation
 from steve.errors import NotRunning
+from steve.failures import Failures
 from steve.health import Health
 from steve.job import Attempt, Job, LogLine, NewJob, OnConflict, Status
 from steve.pause import Pause
@@ -563,6 +564,23 @@ class JobManager:
         return self._client.fetch_all(
             status, type=type, queue=queue, tags=tags, limit=limit, before=before, more=more, connection=held
         )
+
+    def failures(
+        self,
+        since: datetime | None = None,
+        *,
+        type: str | None = None,
+        queue: str | None = None,
+        tags: Mapping[str, str | int] | None = None,
+        limit: int = 10_000,
+    ) -> list[Failures]:
+        """The newest failed jobs, at most `limit` (1 to 10,000), grouped by type and error, the largest groups first. Numbers,
+        uuids and quoted texts in errors count as equal.
+
+        `since`: only jobs that failed since then. `type`, `queue`, `tags`: as for `fetch_all`. It reads neither payloads nor
+        results. Raises TypeError, ValueError, SchemaError and Unavailable.
+        """
+        return self._stats.failures(since, type, queue, tags, limit)
 
     def stats(
         self,

@@ -17,6 +17,7 @@ TITLE = ast.parse((STEVE / "__init__.py").read_text())
 FLOORS = [
     {
         "errors",
+        "failures",
         "job",
         "creation",
         "retry",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from steve import Job, JobGone, LogLine, Status
@@ -234,48 +231,14 @@ def _why(command: Command) -> int:
     return NOTHING_FOUND if why.status is None else DONE
 
 
-@dataclass
-class _Group:
-    jobs: int
-    error: str
-    first: datetime | None
-    last: datetime | None
-    sample: Any
-
-
-def pattern_of(error: str) -> str:
-    """The error without what differs from job to job: quoted texts, uuids, numbers."""
-    text = re.sub(r"'[^'\n]*'|\"[^\"\n]*\"", "'…'", error[:2_000])
-    text = re.sub(r"\b[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "…", text)
-    return re.sub(r"0x[0-9a-fA-F]+|\d+(\.\d+)?", "…", text)
-
-
 def _failures(command: Command) -> int:
-    filters = filters_of(command.options) | {"status": Status.FAILED}
-    if command.options.since is not None:
-        filters["ended_after"] = command.options.since
-    groups: dict[tuple[str, str], _Group] = {}
-    number = 0
+    options = command.options
+    filters = filters_of(options)
     with command.manager() as manager:
-        for number, job in enumerate(pages(manager, filters, FAILURES_MOST), 1):  # noqa: B007
-            error = job.error or ""
-            ended = job.completed_at or job.updated_at
-            group = groups.setdefault((job.type, pattern_of(error)), _Group(0, error, ended, ended, job.uid))
-            group.jobs += 1
-            group.first, group.last = min(group.first or ended, ended), max(group.last or ended, ended)
-    rows = [
-        {
-            "jobs": group.jobs,
-            "type": type,
-            "error": group.error,
-            "first": group.first,
-            "last": group.last,
-            "sample": group.sample,
-        }
-        for (type, _), group in sorted(groups.items(), key=lambda item: -item[1].jobs)
-    ]
+        groups = manager.failures(options.since, **filters, limit=FAILURES_MOST)
+    rows = [{column.name: getattr(group, column.name) for column in FAILURE_COLUMNS} for group in groups]
     code = command.found(FAILURE_COLUMNS, rows, "no job has failed")
-    if number == FAILURES_MOST:
+    if sum(group.jobs for group in groups) == FAILURES_MOST:
         command.output.say(f"only the newest {FAILURES_MOST:,} were looked at: name a --type, a --queue or --since")
     elif rows:
         command.output.say(
