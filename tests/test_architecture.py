@@ -157,7 +157,7 @@ def test_only_the_manager_knows_what_runs_jobs_for_tests() -> None:
     users = {name_of(file) for file in FILES for name in imports_of(file) if name.startswith("steve._engine.inline")}
     assert {name for name in users if not name.startswith("_engine.inline")} == {"manager"}
     reached = {name_of(file) for file in FILES if "._inline" in file.read_text()}
-    assert {part_of(name) for name in reached} == {"manager", "testing"}
+    assert {part_of(name) for name in reached} == {"testing"}
 
 
 def test_every_module_has_its_floor() -> None:

@@ -138,7 +138,7 @@ class Runner:
                 on_failure.callback(undo, loops.close)
                 claims = ClaimConnections(first=loops.claim, make=self._connections.for_claims)
                 on_failure.callback(undo, claims.close)
-                self._prepare(loops, migrate)
+                _prepare(loops, settings, migrate)
                 claims.prepare(len(specs))
                 on_failure.callback(undo, deregister)
                 pools = [Pool(spec.queues, spec.excluded, spec.workers, 0) for spec in specs]
@@ -168,15 +168,6 @@ class Runner:
             with contextlib.suppress(DatabaseFailure):
                 return self._connections.call(lambda ours: migrations.describe_missing(ours, self._settings.schema, error))
         return Unavailable(f"the database cannot be used: {error}")
-
-    def _prepare(self, loops: LoopConnections, migrate: bool) -> None:
-        connection = loops.claim.connection()
-        with translated(connection):  # not by loops.claim.call(), which limits the time: a migration may take long
-            patience = self._settings.tuning.migrate_patience
-            migrations.ensure(connection, self._settings.schema, apply=migrate, patience=patience)
-        loops.settle.connection()  # opened now: a process that cannot settle must not claim
-        if loops.claim.route.has_pooler:
-            loops.claim.call(_try_transaction)
 
     def scale(self, engine: Engine, specs: Sequence[PoolSpec]) -> None:
         """Have these pools in this engine, which runs. Raises NotRunning if it stops."""
@@ -266,6 +257,15 @@ def check_timeout(name: str, seconds: object) -> None:
         raise TypeError(f"{name} must be a number of seconds or None, not {type(seconds).__name__}")
     if not 0 <= seconds <= threading.TIMEOUT_MAX:
         raise ValueError(f"{name} must be 0 or more seconds, not {shown(seconds)}")
+
+
+def _prepare(loops: LoopConnections, settings: Settings, migrate: bool) -> None:
+    connection = loops.claim.connection()
+    with translated(connection):  # not by loops.claim.call(), which limits the time: a migration may take long
+        migrations.ensure(connection, settings.schema, apply=migrate, patience=settings.tuning.migrate_patience)
+    loops.settle.connection()  # opened now: a process that cannot settle must not claim
+    if loops.claim.route.has_pooler:
+        loops.claim.call(_try_transaction)
 
 
 def _try_transaction(connection: Connection) -> None:

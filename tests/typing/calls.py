@@ -17,7 +17,7 @@ from steve.contrib.django import manager_for
 from steve.testing import Ran, assert_enqueued, clear, crash_point, drain, enqueued, perform, refute_enqueued
 
 manager = JobManager()
-again: JobManager = steve.JobManager(schema=steve.__version__)
+by_its_module: JobManager = steve.JobManager(schema=steve.__version__)
 steve.Manager()  # wrong
 
 
