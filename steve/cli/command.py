@@ -139,7 +139,8 @@ def add_schema(parser: argparse.ArgumentParser) -> None:
 
 def add_parser(commands: Any, name: str, help: str, description: str | None = None) -> argparse.ArgumentParser:
     """A command that prints data and asks the database."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description or help)
+    text = description or f"{help[0].upper()}{help[1:]}."
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=text)
     add_output(parser)
     add_database(parser)
     return parser

@@ -59,6 +59,15 @@ FAILURE_COLUMNS = [
     Column("last", is_whole=True),
     Column("sample", is_whole=True),
 ]
+REMEDIES = {
+    "not_due": "jobs run-now {uid}",
+    "snoozed": "jobs run-now {uid}",
+    "retry": "jobs run-now {uid}",
+    "paused": "queues resume, with what `steve queues paused` shows",
+    "failed": "jobs retry {uid}",
+    "cancelled": "jobs retry {uid}",
+}
+"""By the code of a reason or the status of the job: the command that does what the remedy says."""
 WAIT_COLUMNS = [UID, Column("status", is_whole=True), Column("type"), Column("error")]
 FAILURES_MOST = 10_000
 PAGE = 1_000
@@ -66,7 +75,11 @@ PAGE = 1_000
 
 def add(commands: Any) -> Any:
     """Returns where the other commands of `jobs` are added."""
-    group = commands.add_parser("jobs", help="list, show, create, retry, cancel, delete jobs", description="Jobs.")
+    group = commands.add_parser(
+        "jobs",
+        help="list, show, create, retry, cancel, delete jobs",
+        description="Lists and shows jobs. Changes those with the UIDs that you give, or with --all all that match filters.",
+    )
     jobs = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     listed = add_parser(jobs, "list", "list jobs, newest first")
@@ -93,7 +106,7 @@ def add(commands: Any) -> Any:
 
 def add_why(commands: Any) -> None:
     why = add_parser(commands, "why", "say what keeps a job from running, or what became of it, and what to do")
-    why.add_argument("uid", metavar="UID", type=uid)
+    why.add_argument("uid", metavar="UID", type=uid, help="of the job: `steve jobs list` shows it")
     why.set_defaults(run=_why)
 
 
@@ -103,12 +116,13 @@ def add_failures(commands: Any) -> None:
         "failures",
         "group failed jobs by their error",
         f"Groups the newest {FAILURES_MOST:,} failed jobs that match by type and error. Numbers, uuids and quoted texts in "
-        "errors count as equal.",
+        "errors count as equal. To run those of one error again, name its type, a part of its text and the span: "
+        "steve jobs retry --all --status failed --type TYPE --error TEXT --ended-after 24h",
     )
     failures.add_argument("--since", metavar="TIME", type=moment, help="only jobs that failed since then: 24h, or a time")
     failures.add_argument("--type")
     failures.add_argument("--queue")
-    failures.add_argument("--tag", metavar="NAME=VALUE", type=tag, action="append", dest="tags")
+    failures.add_argument("--tag", metavar="NAME=VALUE", type=tag, action="append", dest="tags", help="may be repeated")
     failures.set_defaults(run=_failures)
 
 
@@ -225,6 +239,9 @@ def _why(command: Command) -> int:
     if command.output.form == "table":
         for line in str(why).splitlines():
             command.output.line(escaped(line))
+        for code, words in REMEDIES.items():
+            if code in (why.status, *(reason.code for reason in why.reasons)):
+                command.output.say(f"on the command line: steve {words.format(uid=why.uid)}")
     else:
         rows = [{"code": one.code, "text": one.text, "remedy": one.remedy} for one in why.reasons]
         command.output.rows(REASON_COLUMNS, rows)
@@ -242,7 +259,8 @@ def _failures(command: Command) -> int:
         command.output.say(f"only the newest {FAILURES_MOST:,} were looked at: name a --type, a --queue or --since")
     elif rows:
         command.output.say(
-            "`steve jobs show SAMPLE` shows one of them; `steve jobs retry --all --type ... --error ...` retries"
+            "`steve jobs show SAMPLE` shows one of them; "
+            "`steve jobs retry --all --status failed --type TYPE --error TEXT`, with a part of the error, runs them again"
         )
     return code
 

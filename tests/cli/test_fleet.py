@@ -34,7 +34,7 @@ def test_the_status_counts_jobs_workers_and_dead_processes(
     assert [lane["type"] for lane in row["lanes"] if lane["pending"]] == ["nobody"]
     text = steve("status").out
     assert "1 pending, 0 running, oldest due" in text
-    assert "1 processes, 0 of 3 workers busy, 1 dead" in text
+    assert "1 process, 0 of 3 workers busy, 1 dead" in text
     manager.stop()  # writes what it has counted
     assert steve("status", "-o", "json").data["completed"] == 3
     assert steve("queues", "-o", "json").data[1]["completed"] == 3
@@ -63,7 +63,7 @@ def test_a_pause_is_made_shown_and_ended(steve: Callable[..., Ran], manager: Job
     [
         (("--max-lag", "1h"), 0, "ok"),
         (("--max-lag", "0s"), 4, "a job has been due for"),
-        (("--min-processes", "1"), 4, "0 processes are well, fewer than 1"),
+        (("--min-processes", "1"), 4, "processes that are well: 0, fewer than 1"),
         (("--min-processes", "0"), 0, "ok"),
         (("--unserved",), 4, "no process serves type mail in queue default, with 1 jobs pending"),
         (("--unserved", "--queue", "other"), 0, "ok"),
