@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from steve._database.caller import AnyConnection
 from steve._database.failures import Connection, translated
 from steve._database.literals import array, text_array
 from steve._database.statements.rows import in_utc
@@ -122,7 +121,7 @@ class StatStatements:
 
     def list_failures(
         self,
-        connection: AnyConnection,
+        connection: Connection,
         since: datetime | None,
         type: str | None,
         queue: str | None,
