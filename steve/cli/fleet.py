@@ -96,7 +96,7 @@ def add(commands: Any) -> None:
     listed.set_defaults(run=_queues)
     paused = add_parser(of_queues, "paused", "list what is paused")
     paused.set_defaults(run=_paused)
-    pause = add_parser(of_queues, "pause", "begin no more jobs of a queue, of a type, or none at all")
+    pause = add_parser(of_queues, "pause", "begin no more jobs of a queue or of a type, or, with --all, none")
     resume = add_parser(of_queues, "resume", "end such a pause")
     for parser in (pause, resume):
         parser.add_argument("queue", metavar="QUEUE", nargs="?")
@@ -122,7 +122,7 @@ def add(commands: Any) -> None:
 
 
 def _add_span(parser: Any) -> None:
-    parser.add_argument("--over", metavar="AGE", type=age, default=HOUR, help="the span of the figures; default: 1h")
+    parser.add_argument("--over", metavar="AGE", type=age, default=HOUR, help="the span of the figures: 24h; default: 1h")
 
 
 # -- status ------------------------------------------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ REMEDIES = {
 }
 """By the code of a reason or the status of the job: the command that does what the remedy says."""
 WAIT_COLUMNS = [UID, Column("status", is_whole=True), Column("type"), Column("error")]
+OF_THE_JOB = "of the job: `steve jobs list` shows it"
 FAILURES_MOST = 10_000
 PAGE = 1_000
 
@@ -89,24 +90,24 @@ def add(commands: Any) -> Any:
     listed.set_defaults(run=_list)
 
     show = add_parser(jobs, "show", "show all of a job, and its attempts")
-    show.add_argument("uid", metavar="UID", type=uid)
+    show.add_argument("uid", metavar="UID", type=uid, help=OF_THE_JOB)
     show.add_argument("--reveal", action="store_true", help="also passwords, tokens and the like")
     show.set_defaults(run=_show)
 
     logs = add_parser(jobs, "logs", "print what the attempts of a job have logged")
-    logs.add_argument("uid", metavar="UID", type=uid)
+    logs.add_argument("uid", metavar="UID", type=uid, help=OF_THE_JOB)
     logs.add_argument("--attempt", metavar="N", type=count, help="only of this attempt")
     logs.set_defaults(run=_logs)
 
     tail = add_parser(jobs, "tail", "print what a job logs, until it has ended")
-    tail.add_argument("uid", metavar="UID", type=uid)
+    tail.add_argument("uid", metavar="UID", type=uid, help=OF_THE_JOB)
     tail.set_defaults(run=_tail)
     return jobs
 
 
 def add_why(commands: Any) -> None:
     why = add_parser(commands, "why", "say what keeps a job from running, or what became of it, and what to do")
-    why.add_argument("uid", metavar="UID", type=uid, help="of the job: `steve jobs list` shows it")
+    why.add_argument("uid", metavar="UID", type=uid, help=OF_THE_JOB)
     why.set_defaults(run=_why)
 
 
@@ -127,8 +128,13 @@ def add_failures(commands: Any) -> None:
 
 
 def add_wait(commands: Any) -> None:
-    wait = add_parser(commands, "wait", "wait until jobs have ended", "Waits. The exit code is 0 if all of them completed.")
-    wait.add_argument("uids", metavar="UID", type=uid, nargs="+")
+    wait = add_parser(
+        commands,
+        "wait",
+        "wait until jobs have ended",
+        "Waits until these jobs have ended, and prints how. The exit code is 0 if all of them completed, else 4.",
+    )
+    wait.add_argument("uids", metavar="UID", type=uid, nargs="+", help="of jobs: `steve jobs list` shows them")
     wait.add_argument("--timeout", metavar="SECONDS", type=positive, help="then end with the code 4")
     wait.set_defaults(run=_wait)
 
