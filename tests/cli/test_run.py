@@ -16,8 +16,8 @@ import pytest
 from steve import JobManager
 from steve.cli.running import JsonFormatter
 from steve.supervisor import FileWatch, Slot
+from tests.child import ROOT
 from tests.conftest import until
-from tests.docs.pages import ROOT
 
 Start = Callable[..., subprocess.Popen[str]]
 
