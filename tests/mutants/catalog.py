@@ -2044,18 +2044,12 @@ MUTANTS = (
     ),
     Mutant(
         "SV5",
-        "worker processes outlive their parent",
-        "cli/test_run.py::test_children_end_when_their_parent_is_killed",
-        Edit("supervisor.py", "if os.getppid() != int(parent):", "if False:"),
-    ),
-    Mutant(
-        "SV6",
         "a process that was killed is not replaced",
         "cli/test_run.py::test_a_process_that_the_kernel_kills_for_its_memory_is_replaced_and_loses_no_job",
         Edit("supervisor.py", "            self.not_before = now + self._pause\n", "            self.is_wanted = False\n"),
     ),
     Mutant(
-        "SV7",
+        "SV6",
         "a child hangs that was forked while another thread imported the engine",
         "behaviour/test_fork.py::test_a_child_may_start_a_manager_although_it_was_forked_while_another_thread_imported_the_engine",
         Edit("_engine/runner.py", "with fork.importing:", "with contextlib.nullcontext():"),
