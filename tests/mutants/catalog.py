@@ -2032,9 +2032,9 @@ MUTANTS = (
     ),
     Mutant(
         "SV3",
-        "a process that can never start is begun for ever",
+        "the exit code does not tell that a process can never start",
         "cli/test_run.py::test_processes_that_can_never_start_end_all",
-        Edit("supervisor.py", "if slot.code == HOPELESS and", "if False and"),
+        Edit("supervisor.py", "self._stopping_since = HOPELESS, now", "self._stopping_since = 0, now"),
     ),
     Mutant(
         "SV4",
