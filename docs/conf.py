@@ -40,7 +40,9 @@ def collect_attribute_docs() -> None:
     """Put the docstrings of fields where autodoc looks for them: in `steve`, the module that public classes say they are of."""
     title = ModuleAnalyzer.for_module("steve")
     title.analyze()
-    for name in [name for name in sys.modules if name.startswith("steve.")]:  # `import steve` has imported what is public
+    for name in steve.__all__:
+        getattr(steve, name)  # imports what is imported when it is used first
+    for name in [name for name in sys.modules if name.startswith("steve.")]:
         module = ModuleAnalyzer.for_module(name)
         module.analyze()
         for (scope, attribute), lines in module.attr_docs.items():

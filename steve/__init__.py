@@ -4,7 +4,8 @@ Start reading at manager.py, the front door: it holds JobManager, whose methods 
 beside this one hold the public values: job.py (Job, Progress, LogLine, Attempt, NewJob), creation.py (Creation), retry.py
 (RetryPolicy), pause.py (Pause), schedule.py (Schedule), run.py (Run: what a handler sees of its own run), report.py
 (StopReport, Changed), health.py (Health), presence.py (Process, Pool, RunningJob: what the fleet is at), why.py (Why, Reason),
-stats.py (Stats), errors.py, and tasks.py (Task: a function that jobs call); _cron.py is the decorator `manager.cron`.
+stats.py (Stats), failures.py (Failures), errors.py, and tasks.py (Task: a function that jobs call); _cron.py is the decorator
+`manager.cron`.
 
 A folder imports only from folders named before it in this list, except that _engine/ does not import from _client/:
 
@@ -23,7 +24,8 @@ migrations.py has the migrations as SQL, for other tools. cli/, supervisor.py (k
 tests of such programs. It has one entry into the engine, `_engine/inline/`, through the manager.
 """
 
-from steve._database.grants import grants
+from typing import TYPE_CHECKING, Any
+
 from steve._version import __version__
 from steve.creation import Creation
 from steve.errors import (
@@ -51,9 +53,9 @@ from steve.errors import (
     TimeLimit,
     Unavailable,
 )
+from steve.failures import Failures
 from steve.health import Health
 from steve.job import Attempt, AttemptStatus, Job, LogLine, NewJob, Progress, Status
-from steve.manager import JobManager
 from steve.pause import Pause
 from steve.presence import Pool, Process, RunningJob
 from steve.report import Changed, StopReport
@@ -62,8 +64,12 @@ from steve.run import Run, current_run
 from steve.schedule import Schedule
 from steve.statement import Statement
 from steve.stats import Count, LaneStats, QueueLatency, Stats, Times
-from steve.tasks import Task
 from steve.why import Reason, Why
+
+if TYPE_CHECKING:
+    from steve._database.grants import grants
+    from steve.manager import JobManager
+    from steve.tasks import Task
 
 __all__ = [
     "AlreadyExists",
@@ -77,6 +83,7 @@ __all__ = [
     "Creation",
     "Expired",
     "Fail",
+    "Failures",
     "ForkedProcessError",
     "Health",
     "InvalidJob",
@@ -122,6 +129,27 @@ __all__ = [
     "grants",
 ]
 
+_LATER = ("JobManager", "Task", "grants")
+"""The names that need psycopg. They are imported when one of them is used first, so that `steve --help` starts at once."""
+
 for _name in __all__:
-    if _name != "__version__":
+    if _name != "__version__" and _name not in _LATER:
         globals()[_name].__module__ = "steve"  # so a traceback says steve.InvalidJob, the name that users import
+
+if not TYPE_CHECKING:  # type checkers would take a function of this name to say that any name is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module 'steve' has no attribute {name!r}", name=name)
+        from steve._database.grants import grants
+        from steve.manager import JobManager
+        from steve.tasks import Task
+
+        for one in (grants, JobManager, Task):
+            one.__module__ = "steve"
+            globals()[one.__name__] = one
+        return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from uuid import UUID
 
 from steve._client.audit import Audit
@@ -31,11 +31,9 @@ from steve._engine.events.listeners import Listener
 from steve._engine.events.stuck_listeners import StuckListener
 from steve._engine.for_callers import ForCallers
 from steve._engine.health import with_problems
-from steve._engine.inline.inline import Inline
 from steve._engine.registry import Registry
 from steve._engine.runner import Runner
 from steve._engine.scaling import Scaling
-from steve._engine.signal_run import SignalRun
 from steve._engine.work.handlers import Handler, check_handler
 from steve._model.pools import Workers
 from steve._model.run_limits import check_run_limits
@@ -48,6 +46,7 @@ from steve._waits.database import DatabaseWaits
 from steve._waits.waits import Waits
 from steve.creation import Creation
 from steve.errors import NotRunning
+from steve.failures import Failures
 from steve.health import Health
 from steve.job import Attempt, Job, LogLine, NewJob, OnConflict, Status
 from steve.pause import Pause
@@ -60,6 +59,9 @@ from steve.statement import ParamStyle, Statement
 from steve.stats import Stats
 from steve.tasks import ErrorTypes, Task, given
 from steve.why import Why
+
+if TYPE_CHECKING:
+    from steve._engine.inline.inline import Inline
 
 H = TypeVar("H", bound=Handler)
 P = ParamSpec("P")
@@ -149,6 +151,7 @@ class JobManager:
         statements = statements_for(settings)
         connections = Connections(db=db, listen_db=listen_db, settings=settings)
         self._settings = settings
+        self._connections = connections
         self._registry = Registry(fallback=handler, handlers=handlers)
         self._audit = Audit(statements.audit)
         terms_of = self._registry.handlers.terms
@@ -157,14 +160,6 @@ class JobManager:
         )
         self._runner = Runner(settings=settings, statements=statements, connections=connections, registry=self._registry)
         self._scaling = Scaling(runner=self._runner, settings=settings)
-        # For `steve.testing` alone, which runs jobs on the calling thread.
-        self._inline = Inline(
-            settings=settings,
-            registry=self._registry,
-            connections=connections,
-            explain=self._runner.explained,
-            check=self._client.check,
-        )
         calls = Calls(connections=connections, statements=statements, settings=settings)
         self._fleet = Fleet(calls=calls, statements=statements.fleet, tuning=_tuning, find_pauses=statements.pauses.list_pauses)
         self._logs = Logs(calls=calls, statements=statements.records, tuning=_tuning)
@@ -286,6 +281,8 @@ class JobManager:
         ValueError on any thread except the main one.
         """
         limits, patience = check_run_limits(max_jobs, max_memory, burst), self._settings.tuning.log_patience
+        from steve._engine.signal_run import SignalRun  # here, as the engine in Runner.start(): few programs need it
+
         signal_run = SignalRun(runner=self._runner, scaling=self._scaling, limits=limits, log_patience=patience)
         return signal_run.run(workers, stop_timeout, migrate=migrate)
 
@@ -567,6 +564,23 @@ class JobManager:
         return self._client.fetch_all(
             status, type=type, queue=queue, tags=tags, limit=limit, before=before, more=more, connection=held
         )
+
+    def failures(
+        self,
+        since: datetime | None = None,
+        *,
+        type: str | None = None,
+        queue: str | None = None,
+        tags: Mapping[str, str | int] | None = None,
+        limit: int = 10_000,
+    ) -> list[Failures]:
+        """The newest failed jobs, at most `limit` (1 to 10,000), grouped by type and error, the largest groups first. Numbers,
+        uuids and quoted texts in errors count as equal.
+
+        `since`: only jobs that failed since then. `type`, `queue`, `tags`: as for `fetch_all`. It reads neither payloads nor
+        results. Raises TypeError, ValueError, SchemaError and Unavailable.
+        """
+        return self._stats.failures(since, type, queue, tags, limit)
 
     def stats(
         self,
@@ -1203,6 +1217,19 @@ class JobManager:
         """Call `callback(health)` once when the manager does its work again. May be used as a decorator."""
         self._registry.health_listeners.add(True, callback)
         return callback
+
+    @property
+    def _inline(self) -> Inline:
+        """For `steve.testing` alone, which runs jobs on the calling thread."""
+        from steve._engine.inline.inline import Inline
+
+        return Inline(
+            settings=self._settings,
+            registry=self._registry,
+            connections=self._connections,
+            explain=self._runner.explained,
+            check=self._client.check,
+        )
 
 
 def _terms(

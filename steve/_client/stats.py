@@ -2,7 +2,7 @@
 `stat`.
 
 The statements are one transaction, which limits their time. But at READ COMMITTED each has a snapshot of its own, so none is
-held for long.
+held for long. `failures()` is read here, too: from the jobs themselves.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from datetime import datetime
 from typing import Any
 
 from steve._client.calls import Calls
+from steve._client.lookup import Listed, page
 from steve._database.execute import atomic
 from steve._database.failures import Connection, Transient
 from steve._database.statements.rows import in_utc
 from steve._database.statements.stats import Ask, Begun, PendingJobs, StatStatements, ended_fields
+from steve._model.failures import Failed, grouped
 from steve._model.names import check_name
 from steve._model.spans import KEPT_LONGEST, begin_of
 from steve._model.times import check_delay, check_time
 from steve._model.tuning import Tuning
 from steve.errors import Unavailable, shown
+from steve.failures import Failures
 from steve.stats import Count, LaneStats, Stats
 
 _CANCELED = "57014"
@@ -39,6 +42,15 @@ class StatsReader:
     def stats(self, over: object, since: object, until: object, queue: object, type: object) -> Stats:
         ask = _checked(over, since, until, queue, type)
         return self._calls.call(lambda ours: self._read(ours, ask))
+
+    def failures(self, since: object, type: object, queue: object, tags: object, limit: object) -> list[Failures]:
+        asked = page(None, type, queue, tags, limit, None, Listed())
+        at = None if since is None else check_time("since", since)
+
+        def look(ours: Connection) -> list[Failed]:
+            return self._statements.list_failures(ours, at, asked.type, asked.queue, asked.tags, asked.limit)
+
+        return grouped(self._calls.call(look, more_seconds=None))  # it may take any time, as fetch_all() may
 
     def _read(self, connection: Connection, ask: Ask) -> Stats:
         try:

@@ -19,6 +19,7 @@ The manager reaches the engine through six modules: runner.py starts and stops e
 signal_run.py is `run()`, registry.py holds the handlers and listeners, events/calls.py tells listeners what calls did, and
 inline/inline.py is for tests.
 engine.py is one started engine, ending.py says how it ends, and health.py judges whether it works.
+runner.py imports the engine when a manager starts, so that programs that only create jobs or ask for them begin sooner.
 
 A new kind of verdict is a case in `_model/outcome.py`. A new periodic duty is a class with a method `duties()`, in the folder
 that it serves, or in upkeep/ if it serves none. wiring.py connects it: to the scanner, the thread for duties that ask the

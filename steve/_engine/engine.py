@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -209,22 +209,3 @@ def _idle(parts: Parts) -> Idle | None:
         one = Idle(unclaimed, alone, unclaimed if is_full else 0.0)
         idle = one if idle is None else Idle(*map(max, idle, one))
     return idle
-
-
-def stop_all(engines: Sequence[Engine], timeout: float | None) -> StopReport:
-    """Stop these engines of one manager, within `timeout` seconds for all. Returns one report of all of them."""
-    if not engines:
-        return StopReport(complete=True)
-    began = time.monotonic()
-    reports = []
-    for engine in engines:
-        left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
-        reports.append(engine.stop(left))
-    return StopReport(
-        complete=all(report.complete for report in reports),
-        still_running=tuple(job for report in reports for job in report.still_running),
-        returned=sum(report.returned for report in reports),
-        unsettled=sum(report.unsettled for report in reports),
-        untold=sum(report.untold for report in reports),
-        seconds=time.monotonic() - began,
-    )

@@ -3,10 +3,14 @@ the manager is from its end. From any thread."""
 
 from __future__ import annotations
 
-from steve._engine.engine import Engine
+from typing import TYPE_CHECKING
+
 from steve._engine.events.calls import CallEvents
 from steve._engine.registry import Registry
 from steve._engine.runner import Runner
+
+if TYPE_CHECKING:
+    from steve._engine.engine import Engine
 
 
 class ForCallers(CallEvents):

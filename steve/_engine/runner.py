@@ -9,18 +9,15 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from steve._database import migrations
 from steve._database.connections import Connections
 from steve._database.failures import Connection, DatabaseFailure, Misconfigured, translated
 from steve._database.loop_connection import ClaimConnections, LoopConnections
 from steve._database.statements import Statements
-from steve._engine.engine import Engine, stop_all
 from steve._engine.health import STOPPED
-from steve._engine.liveness.presence import presence_at_start
 from steve._engine.registry import Registry
-from steve._engine.upkeep.threads import Threads
-from steve._engine.wiring import build, register
 from steve._model.pools import PoolSpec, parse_pools
 from steve._model.process import ID_BITS
 from steve._model.settings import Settings
@@ -32,6 +29,9 @@ from steve.health import Health
 from steve.presence import Pool
 from steve.report import StopReport
 from steve.run import uninterrupted
+
+if TYPE_CHECKING:
+    from steve._engine.engine import Engine
 
 
 class Runner:
@@ -115,6 +115,11 @@ class Runner:
     def _build(self, specs: Sequence[PoolSpec], migrate: bool) -> Engine:
         """Builds an engine without starting it, and adds it to _engines. If this fails, nothing of it is left, not even in the
         tables."""
+        with fork.importing:  # not at the head of this file: a program that runs no jobs needs no engine, and starts sooner
+            from steve._engine.liveness.presence import presence_at_start
+            from steve._engine.upkeep.threads import Threads
+            from steve._engine.wiring import build, register
+
         statements, settings = self._statements, self._settings
         process_id = secrets.randbits(ID_BITS)
         engine: Engine | None = None
@@ -133,7 +138,7 @@ class Runner:
                 on_failure.callback(undo, loops.close)
                 claims = ClaimConnections(first=loops.claim, make=self._connections.for_claims)
                 on_failure.callback(undo, claims.close)
-                self._prepare(loops, migrate)
+                _prepare(loops, settings, migrate)
                 claims.prepare(len(specs))
                 on_failure.callback(undo, deregister)
                 pools = [Pool(spec.queues, spec.excluded, spec.workers, 0) for spec in specs]
@@ -163,15 +168,6 @@ class Runner:
             with contextlib.suppress(DatabaseFailure):
                 return self._connections.call(lambda ours: migrations.describe_missing(ours, self._settings.schema, error))
         return Unavailable(f"the database cannot be used: {error}")
-
-    def _prepare(self, loops: LoopConnections, migrate: bool) -> None:
-        connection = loops.claim.connection()
-        with translated(connection):  # not by loops.claim.call(), which limits the time: a migration may take long
-            patience = self._settings.tuning.migrate_patience
-            migrations.ensure(connection, self._settings.schema, apply=migrate, patience=patience)
-        loops.settle.connection()  # opened now: a process that cannot settle must not claim
-        if loops.claim.route.has_pooler:
-            loops.claim.call(_try_transaction)
 
     def scale(self, engine: Engine, specs: Sequence[PoolSpec]) -> None:
         """Have these pools in this engine, which runs. Raises NotRunning if it stops."""
@@ -234,6 +230,25 @@ class Runner:
             engine.schedules.wake()
 
 
+def stop_all(engines: Sequence[Engine], timeout: float | None) -> StopReport:
+    """Stop these engines of one manager, within `timeout` seconds for all. Returns one report of all of them."""
+    if not engines:
+        return StopReport(complete=True)
+    began = time.monotonic()
+    reports = []
+    for engine in engines:
+        left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
+        reports.append(engine.stop(left))
+    return StopReport(
+        complete=all(report.complete for report in reports),
+        still_running=tuple(job for report in reports for job in report.still_running),
+        returned=sum(report.returned for report in reports),
+        unsettled=sum(report.unsettled for report in reports),
+        untold=sum(report.untold for report in reports),
+        seconds=time.monotonic() - began,
+    )
+
+
 def check_timeout(name: str, seconds: object) -> None:
     """Raises TypeError or ValueError unless `seconds` is None or a time that a thread can wait."""
     if seconds is None:
@@ -242,6 +257,15 @@ def check_timeout(name: str, seconds: object) -> None:
         raise TypeError(f"{name} must be a number of seconds or None, not {type(seconds).__name__}")
     if not 0 <= seconds <= threading.TIMEOUT_MAX:
         raise ValueError(f"{name} must be 0 or more seconds, not {shown(seconds)}")
+
+
+def _prepare(loops: LoopConnections, settings: Settings, migrate: bool) -> None:
+    connection = loops.claim.connection()
+    with translated(connection):  # not by loops.claim.call(), which limits the time: a migration may take long
+        migrations.ensure(connection, settings.schema, apply=migrate, patience=settings.tuning.migrate_patience)
+    loops.settle.connection()  # opened now: a process that cannot settle must not claim
+    if loops.claim.route.has_pooler:
+        loops.claim.call(_try_transaction)
 
 
 def _try_transaction(connection: Connection) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from steve._engine.engine import Engine
+from typing import TYPE_CHECKING
+
 from steve._engine.runner import Runner
 from steve._model.pools import parse_pools
 from steve._model.settings import Settings
 from steve._runtime.log import logger
 from steve.errors import NotRunning
 from steve.run import uninterrupted
+
+if TYPE_CHECKING:
+    from steve._engine.engine import Engine
 
 
 class Scaling:

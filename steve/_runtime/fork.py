@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Protocol
 from weakref import WeakSet
 
@@ -33,6 +34,10 @@ def leave_alone(*parents: object) -> None:
     _left_alone.extend(parents)
 
 
+importing = threading.RLock()
+"""Held while one thread imports what a child may import, too, and while any thread forks. Otherwise a child that was forked
+in the middle of an import would wait for ever for the lock of that module, whose thread it does not have."""
+
 _pid = os.getpid()
 
 
@@ -55,6 +60,7 @@ def _in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(before=importing.acquire, after_in_parent=importing.release, after_in_child=importing.release)
     os.register_at_fork(after_in_child=_in_child)
 
 

@@ -11,11 +11,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steve import JobManager
 from steve.cli.output import FORMS, Column, Output
 from steve.cli.text import escaped
+
+if TYPE_CHECKING:
+    from steve import JobManager
 
 DONE, ERROR, USAGE, NOTHING_FOUND, NOT_MET, PARTLY, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 BROKEN_PIPE = 141
@@ -38,6 +40,8 @@ class Command:
     @contextmanager
     def manager(self) -> Iterator[JobManager]:
         """A manager that is not started. What it changes stands in `audit` under the name of this user."""
+        from steve import JobManager  # imported here, as psycopg below: --help needs neither
+
         options = self.options
         url = getattr(options, "database_url", None)
         refuse_password(url)
@@ -76,11 +80,13 @@ def actor() -> str:
 
 def refuse_password(url: str | None) -> None:
     """Raises UsageError if the conninfo, which was an argument, has a password."""
-    from psycopg import ProgrammingError  # imported here: --help does not need it
+    if url is None:
+        return
+    from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
     try:
-        parts = conninfo_to_dict(url or "")
+        parts = conninfo_to_dict(url)
     except (ProgrammingError, ValueError):
         return  # JobManager says what is wrong with it
     if "password" in parts or "sslpassword" in parts:
@@ -133,7 +139,8 @@ def add_schema(parser: argparse.ArgumentParser) -> None:
 
 def add_parser(commands: Any, name: str, help: str, description: str | None = None) -> argparse.ArgumentParser:
     """A command that prints data and asks the database."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description or help)
+    text = description or f"{help[0].upper()}{help[1:]}."
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=text)
     add_output(parser)
     add_database(parser)
     return parser

@@ -19,7 +19,7 @@ def add_filters(parser: argparse.ArgumentParser, statuses: list[str] | None = No
     group.add_argument("--type")
     group.add_argument("--queue")
     group.add_argument("--tag", metavar="NAME=VALUE", type=tag, action="append", dest="tags", help="may be repeated")
-    group.add_argument("--error", metavar="TEXT", help="the last error contains it")
+    group.add_argument("--error", metavar="TEXT", help="the last error contains it, in the same case")
     group.add_argument("--created-before", metavar="TIME", type=moment)
     group.add_argument("--created-after", metavar="TIME", type=moment)
     group.add_argument("--ended-before", metavar="TIME", type=moment)

@@ -7,13 +7,16 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steve import JobManager, LaneStats, Pause, Process, Stats
+from steve import LaneStats, Pause, Process, Stats
 from steve.cli.arguments import age, moment, natural
 from steve.cli.command import DONE, NOT_MET, Command, UsageError, add_parser
-from steve.cli.output import Column, dumped
+from steve.cli.output import Column, dumped, plain
 from steve.cli.text import cut, duration, escaped, time_text
+
+if TYPE_CHECKING:
+    from steve import JobManager
 
 LANE_COLUMNS = [
     Column("queue"),
@@ -93,7 +96,7 @@ def add(commands: Any) -> None:
     listed.set_defaults(run=_queues)
     paused = add_parser(of_queues, "paused", "list what is paused")
     paused.set_defaults(run=_paused)
-    pause = add_parser(of_queues, "pause", "begin no more jobs of a queue, of a type, or none at all")
+    pause = add_parser(of_queues, "pause", "begin no more jobs of a queue or of a type, or, with --all, none")
     resume = add_parser(of_queues, "resume", "end such a pause")
     for parser in (pause, resume):
         parser.add_argument("queue", metavar="QUEUE", nargs="?")
@@ -119,7 +122,7 @@ def add(commands: Any) -> None:
 
 
 def _add_span(parser: Any) -> None:
-    parser.add_argument("--over", metavar="AGE", type=age, default=HOUR, help="the span of the figures; default: 1h")
+    parser.add_argument("--over", metavar="AGE", type=age, default=HOUR, help="the span of the figures: 24h; default: 1h")
 
 
 # -- status ------------------------------------------------------------------------------------------------------------------
@@ -158,7 +161,7 @@ def _read(manager: JobManager, over: timedelta) -> dict[str, Any]:
         "processes": len(alive),
         "dead_processes": len(processes) - len(alive),
         "workers": sum(process.workers for process in alive),
-        "busy": sum(process.busy for process in alive),
+        "busy": sum(process.busy - len(process.stuck) for process in alive),  # others work in the place of those that are stuck
         "problems": [f"{process.name}: {problem}" for process in processes for problem in problems_of(process)],
         "pauses": [_pause_row(pause) for pause in pauses],
         "lanes": [lane_row(lane) for lane in stats.lanes],
@@ -191,7 +194,7 @@ def _lines(command: Command, row: dict[str, Any], room: int | None) -> list[str]
     processes = "1 process" if row["processes"] == 1 else f"{row['processes']} processes"
     late = f"oldest due {duration(row['lag'])} ago" if row["lag"] else "none is due"
     lines = [
-        f"{row['pending']!s} pending, {row['running']!s} running, {late}",
+        f"{plain(row['pending'])} pending, {plain(row['running'])} running, {late}",
         "in {}: {:,} completed ({:g} a minute), {:,} failed, {:,} cancelled, {:,} retried".format(
             span, *(row[name] for name in ("completed", "per_minute", "failed", "cancelled", "retried"))
         ),
@@ -353,7 +356,7 @@ def _flaws(stats: Stats, alive: list[Process], options: Any) -> Iterable[str]:
         yield f"{total.failed:,} jobs failed in {duration(stats.seconds)}, more than {options.max_failed:,}"
     well = [process for process in alive if not problems_of(process)]
     if options.min_processes is not None and len(well) < options.min_processes:
-        yield f"{len(well)} processes are well, fewer than {options.min_processes}"
+        yield f"processes that are well: {len(well)}, fewer than {options.min_processes}"
     if options.unserved:
         for lane in stats.lanes:
             if lane.pending and not _is_served(lane, alive):

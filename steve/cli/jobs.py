@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steve import Job, JobGone, JobManager, LogLine, Status
+from steve import Job, JobGone, LogLine, Status
 from steve.cli.arguments import count, moment, positive, tag, uid
 from steve.cli.command import DONE, NOT_MET, NOTHING_FOUND, Command, add_parser
 from steve.cli.filters import add_filters, filters_of
 from steve.cli.output import Column
 from steve.cli.redact import redacted
 from steve.cli.text import duration, escaped, time_text
+
+if TYPE_CHECKING:
+    from steve import JobManager
 
 UID = Column("uid", is_whole=True)
 JOB_COLUMNS = [
@@ -59,14 +59,28 @@ FAILURE_COLUMNS = [
     Column("last", is_whole=True),
     Column("sample", is_whole=True),
 ]
+REMEDIES = {
+    "not_due": "jobs run-now {uid}",
+    "snoozed": "jobs run-now {uid}",
+    "retry": "jobs run-now {uid}",
+    "paused": "queues resume, with what `steve queues paused` shows",
+    "failed": "jobs retry {uid}",
+    "cancelled": "jobs retry {uid}",
+}
+"""By the code of a reason or the status of the job: the command that does what the remedy says."""
 WAIT_COLUMNS = [UID, Column("status", is_whole=True), Column("type"), Column("error")]
+OF_THE_JOB = "of the job: `steve jobs list` shows it"
 FAILURES_MOST = 10_000
 PAGE = 1_000
 
 
 def add(commands: Any) -> Any:
     """Returns where the other commands of `jobs` are added."""
-    group = commands.add_parser("jobs", help="list, show, create, retry, cancel, delete jobs", description="Jobs.")
+    group = commands.add_parser(
+        "jobs",
+        help="list, show, create, retry, cancel, delete jobs",
+        description="Lists and shows jobs. Changes those with the UIDs that you give, or with --all all that match filters.",
+    )
     jobs = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     listed = add_parser(jobs, "list", "list jobs, newest first")
@@ -76,24 +90,24 @@ def add(commands: Any) -> Any:
     listed.set_defaults(run=_list)
 
     show = add_parser(jobs, "show", "show all of a job, and its attempts")
-    show.add_argument("uid", metavar="UID", type=uid)
+    show.add_argument("uid", metavar="UID", type=uid, help=OF_THE_JOB)
     show.add_argument("--reveal", action="store_true", help="also passwords, tokens and the like")
     show.set_defaults(run=_show)
 
     logs = add_parser(jobs, "logs", "print what the attempts of a job have logged")
-    logs.add_argument("uid", metavar="UID", type=uid)
+    logs.add_argument("uid", metavar="UID", type=uid, help=OF_THE_JOB)
     logs.add_argument("--attempt", metavar="N", type=count, help="only of this attempt")
     logs.set_defaults(run=_logs)
 
     tail = add_parser(jobs, "tail", "print what a job logs, until it has ended")
-    tail.add_argument("uid", metavar="UID", type=uid)
+    tail.add_argument("uid", metavar="UID", type=uid, help=OF_THE_JOB)
     tail.set_defaults(run=_tail)
     return jobs
 
 
 def add_why(commands: Any) -> None:
     why = add_parser(commands, "why", "say what keeps a job from running, or what became of it, and what to do")
-    why.add_argument("uid", metavar="UID", type=uid)
+    why.add_argument("uid", metavar="UID", type=uid, help=OF_THE_JOB)
     why.set_defaults(run=_why)
 
 
@@ -103,18 +117,24 @@ def add_failures(commands: Any) -> None:
         "failures",
         "group failed jobs by their error",
         f"Groups the newest {FAILURES_MOST:,} failed jobs that match by type and error. Numbers, uuids and quoted texts in "
-        "errors count as equal.",
+        "errors count as equal. To run those of one error again, name its type, a part of its text and the span: "
+        "steve jobs retry --all --status failed --type TYPE --error TEXT --ended-after 24h",
     )
     failures.add_argument("--since", metavar="TIME", type=moment, help="only jobs that failed since then: 24h, or a time")
     failures.add_argument("--type")
     failures.add_argument("--queue")
-    failures.add_argument("--tag", metavar="NAME=VALUE", type=tag, action="append", dest="tags")
+    failures.add_argument("--tag", metavar="NAME=VALUE", type=tag, action="append", dest="tags", help="may be repeated")
     failures.set_defaults(run=_failures)
 
 
 def add_wait(commands: Any) -> None:
-    wait = add_parser(commands, "wait", "wait until jobs have ended", "Waits. The exit code is 0 if all of them completed.")
-    wait.add_argument("uids", metavar="UID", type=uid, nargs="+")
+    wait = add_parser(
+        commands,
+        "wait",
+        "wait until jobs have ended",
+        "Waits until these jobs have ended, and prints how. The exit code is 0 if all of them completed, else 4.",
+    )
+    wait.add_argument("uids", metavar="UID", type=uid, nargs="+", help="of jobs: `steve jobs list` shows them")
     wait.add_argument("--timeout", metavar="SECONDS", type=positive, help="then end with the code 4")
     wait.set_defaults(run=_wait)
 
@@ -225,58 +245,28 @@ def _why(command: Command) -> int:
     if command.output.form == "table":
         for line in str(why).splitlines():
             command.output.line(escaped(line))
+        for code, words in REMEDIES.items():
+            if code in (why.status, *(reason.code for reason in why.reasons)):
+                command.output.say(f"on the command line: steve {words.format(uid=why.uid)}")
     else:
         rows = [{"code": one.code, "text": one.text, "remedy": one.remedy} for one in why.reasons]
         command.output.rows(REASON_COLUMNS, rows)
     return NOTHING_FOUND if why.status is None else DONE
 
 
-@dataclass
-class _Group:
-    jobs: int
-    error: str
-    first: datetime | None
-    last: datetime | None
-    sample: Any
-
-
-def pattern_of(error: str) -> str:
-    """The error without what differs from job to job: quoted texts, uuids, numbers."""
-    text = re.sub(r"'[^'\n]*'|\"[^\"\n]*\"", "'…'", error[:2_000])
-    text = re.sub(r"\b[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "…", text)
-    return re.sub(r"0x[0-9a-fA-F]+|\d+(\.\d+)?", "…", text)
-
-
 def _failures(command: Command) -> int:
-    filters = filters_of(command.options) | {"status": Status.FAILED}
-    if command.options.since is not None:
-        filters["ended_after"] = command.options.since
-    groups: dict[tuple[str, str], _Group] = {}
-    number = 0
+    options = command.options
+    filters = filters_of(options)
     with command.manager() as manager:
-        for number, job in enumerate(pages(manager, filters, FAILURES_MOST), 1):  # noqa: B007
-            error = job.error or ""
-            ended = job.completed_at or job.updated_at
-            group = groups.setdefault((job.type, pattern_of(error)), _Group(0, error, ended, ended, job.uid))
-            group.jobs += 1
-            group.first, group.last = min(group.first or ended, ended), max(group.last or ended, ended)
-    rows = [
-        {
-            "jobs": group.jobs,
-            "type": type,
-            "error": group.error,
-            "first": group.first,
-            "last": group.last,
-            "sample": group.sample,
-        }
-        for (type, _), group in sorted(groups.items(), key=lambda item: -item[1].jobs)
-    ]
+        groups = manager.failures(options.since, **filters, limit=FAILURES_MOST)
+    rows = [{column.name: getattr(group, column.name) for column in FAILURE_COLUMNS} for group in groups]
     code = command.found(FAILURE_COLUMNS, rows, "no job has failed")
-    if number == FAILURES_MOST:
+    if sum(group.jobs for group in groups) == FAILURES_MOST:
         command.output.say(f"only the newest {FAILURES_MOST:,} were looked at: name a --type, a --queue or --since")
     elif rows:
         command.output.say(
-            "`steve jobs show SAMPLE` shows one of them; `steve jobs retry --all --type ... --error ...` retries"
+            "`steve jobs show SAMPLE` shows one of them; "
+            "`steve jobs retry --all --status failed --type TYPE --error TEXT`, with a part of the error, runs them again"
         )
     return code
 

@@ -6,10 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from uuid import UUID
 
-from steve import Changed, Job, JobManager, NotPossible, Status
+from steve import Changed, Job, NotPossible, Status
 from steve.cli.arguments import age, count, moment, payload, positive, tag, uid
 from steve.cli.command import (
     DONE,
@@ -25,6 +25,9 @@ from steve.cli.command import (
 from steve.cli.filters import add_filters, filters_of
 from steve.cli.jobs import JOB_COLUMNS, UID, pages, row_of
 from steve.cli.output import Column
+
+if TYPE_CHECKING:
+    from steve import JobManager
 
 CHANGED_COLUMNS = [Column("done", is_number=True), Column("skipped", is_number=True), Column("dry_run")]
 ACTED_COLUMNS = [UID, Column("did"), Column("status", is_whole=True), Column("type"), Column("note")]
@@ -71,7 +74,7 @@ def add(jobs: Any) -> None:
 
 def _add_action(jobs: Any, name: str, help: str, statuses: list[str], action: Action) -> Any:
     parser = add_parser(jobs, name, help, f"{help[0].upper()}{help[1:]}: those with these UIDs, or with --all all that match.")
-    parser.add_argument("uids", metavar="UID", type=uid, nargs="*")
+    parser.add_argument("uids", metavar="UID", type=uid, nargs="*", help="of jobs: `steve jobs list` shows them")
     parser.add_argument("--all", action="store_true", help="all that match the filters, at least one of which must be given")
     add_filters(parser, statuses)
     how = parser.add_argument_group("with --all")
@@ -173,15 +176,14 @@ def _act_on_all(command: Command, action: Action, filters: dict[str, Any]) -> in
         with ctrl_c_between_steps() as came:
             progress.came = came
             try:
-                changed = action.all(
-                    manager, options, **filters, limit=options.limit, rate=options.rate, dry_run=False, progress=progress
-                )
+                with progress:
+                    changed = action.all(
+                        manager, options, **filters, limit=options.limit, rate=options.rate, dry_run=False, progress=progress
+                    )
             except Interrupted:
                 output.record(CHANGED_COLUMNS, {"done": progress.done, "skipped": 0, "dry_run": False})
                 text = f"interrupted: {progress.done:,} jobs were {action.past}, the others were not touched"
                 raise Interrupted(text) from None
-            finally:
-                progress.end()
     output.record(CHANGED_COLUMNS, {"done": changed.done, "skipped": changed.skipped, "dry_run": False})
     output.say(f"{changed.done:,} jobs {action.past}" + (f", {changed.skipped:,} skipped" if changed.skipped else ""))
     if not changed.done:
@@ -207,7 +209,11 @@ class _Progress:
         if self.came:
             raise Interrupted
 
-    def end(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Clear the line, for what is printed next."""
         if self._is_shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 

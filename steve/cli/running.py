@@ -10,13 +10,16 @@ import os
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steve import JobManager, __version__
+from steve import __version__
 from steve.cli.arguments import count, positive
 from steve.cli.command import ERROR, Command, UsageError
 from steve.cli.text import escaped
 from steve.supervisor import FileWatch, Supervisor, stop_when_alone
+
+if TYPE_CHECKING:
+    from steve import JobManager
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -43,6 +46,10 @@ def add(commands: Any) -> None:
     )
     run.add_argument("--max-jobs", metavar="N", type=count, help="end, with the code 75, after so many jobs")
     run.add_argument("--max-memory", metavar="MIB", type=positive, help="end, with the code 75, with so much memory in use")
+    run.add_argument("--burst", action="store_true", help="end when no job is due any more")
+    run.add_argument(
+        "--no-migrate", action="store_false", dest="migrate", help="leave the tables as they are: another role migrates"
+    )
     run.add_argument("--reload", action="store_true", help="for development: begin anew when a file under this folder changes")
     run.add_argument("--log-level", choices=LEVELS, default="info", help="default: info")
     run.add_argument("--log-format", choices=("text", "json"), default="text", help="json: an object a line")
@@ -67,7 +74,14 @@ def _run(command: Command) -> int:
     workers = int(options.workers) if options.workers.isdigit() else options.workers
     for line in banner(manager, options):
         logger.info("%s", line)
-    report = manager.run(workers, stop_timeout=options.stop_timeout, max_jobs=options.max_jobs, max_memory=options.max_memory)
+    report = manager.run(
+        workers,
+        stop_timeout=options.stop_timeout,
+        max_jobs=options.max_jobs,
+        max_memory=options.max_memory,
+        burst=options.burst,
+        migrate=options.migrate,
+    )
     return report.exit_code
 
 
@@ -81,11 +95,14 @@ def worker_command(options: argparse.Namespace) -> list[str]:
         words += ["--max-jobs", str(options.max_jobs)]
     if options.max_memory is not None:
         words += ["--max-memory", str(options.max_memory)]
+    words += [*(["--burst"] if options.burst else []), *([] if options.migrate else ["--no-migrate"])]
     return [*words, "--log-level", options.log_level, "--log-format", options.log_format]
 
 
 def load(target: str, imports: list[str]) -> JobManager:
     """The manager that MODULE:NAME names. Raises UsageError if there is none; what the modules raise comes through."""
+    from steve import JobManager  # imported here: neither --help nor the parent of several processes needs it
+
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from steve import Status, grants
+from steve import Status
 from steve.cli.arguments import age, tag
 from steve.cli.command import DONE, NOT_MET, Command, add_database, add_parser, add_schema
 from steve.cli.output import Column
@@ -72,6 +72,8 @@ def _migrate(command: Command) -> int:
 
 
 def _grants(command: Command) -> int:
+    from steve import grants  # imported here: --help does not need it
+
     options = command.options
     roles = {name: getattr(options, name) for name in ("producer", "worker", "reader", "completer")}
     command.output.stdout.write(grants(getattr(options, "schema", "steve"), **roles, unique=options.unique))

@@ -342,3 +342,39 @@ def test_a_child_that_a_listener_for_health_forks_ends_there() -> None:
     watch.tell(STOPPED)
     assert children[0] > 0  # in the child this line would be reached with 0
     assert ended_with(children[0]) == 0
+
+
+START_AND_FORK = """
+import os, signal, sys, threading
+from steve import JobManager
+
+manager = JobManager(sys.argv[1], schema=sys.argv[2])
+importing, forking = threading.Event(), threading.Event()
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "steve._engine.wiring":
+            importing.set()
+            forking.wait()
+
+sys.meta_path.insert(0, Finder())
+os.register_at_fork(before=forking.set)
+starter = threading.Thread(target=manager.start)
+starter.start()
+importing.wait()
+if (pid := os.fork()) == 0:
+    signal.alarm(30)
+    manager.start()
+    manager.stop()
+    os._exit(0)
+starter.join()
+manager.stop()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_child_may_start_a_manager_although_it_was_forked_while_another_thread_imported_the_engine(
+    manager: JobManager, database_url: str, schema: str
+) -> None:
+    program = [sys.executable, "-W", "ignore", "-c", START_AND_FORK, database_url, schema]
+    assert subprocess.run(program, timeout=90).returncode == 0

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
+from threading import Event
 
 import psycopg
 import pytest
@@ -40,6 +41,24 @@ def test_the_status_counts_jobs_workers_and_dead_processes(
     assert steve("queues", "-o", "json").data[1]["completed"] == 3
 
 
+def test_a_handler_that_is_stuck_keeps_no_worker_busy(
+    steve: Callable[..., Ran], make_manager: Callable[..., JobManager]
+) -> None:
+    end = Event()
+    manager = make_manager(heartbeat=0.1, stuck_after=0.05)
+    manager.set_handler("stuck", lambda job: end.wait(60), timeout=0.05)
+    manager.migrate()
+    manager.create("stuck")
+    try:
+        manager.start(1)
+        until(lambda: [row["stuck"] for row in steve("processes", "-o", "json").data if row["stuck"]])
+        row = steve("status", "-o", "json").data
+    finally:
+        end.set()
+    assert (row["busy"], row["workers"]) == (0, 1)
+    assert [problem for problem in row["problems"] if "stuck" in problem]
+
+
 def test_a_pause_is_made_shown_and_ended(steve: Callable[..., Ran], manager: JobManager) -> None:
     manager.create("mail", queue="mail")
     assert steve("queues", "pause", "mail", "--for", "30m", "--reason", "wrong template").code == 0
@@ -63,7 +82,7 @@ def test_a_pause_is_made_shown_and_ended(steve: Callable[..., Ran], manager: Job
     [
         (("--max-lag", "1h"), 0, "ok"),
         (("--max-lag", "0s"), 4, "a job has been due for"),
-        (("--min-processes", "1"), 4, "0 processes are well, fewer than 1"),
+        (("--min-processes", "1"), 4, "processes that are well: 0, fewer than 1"),
         (("--min-processes", "0"), 0, "ok"),
         (("--unserved",), 4, "no process serves type mail in queue default, with 1 jobs pending"),
         (("--unserved", "--queue", "other"), 0, "ok"),

@@ -215,6 +215,38 @@ def test_ctrl_c_in_the_middle_keeps_what_is_done_and_says_how_many(
     assert counted == {"pending": done, "failed": 20_000 - done}
 
 
+class Interrupting(Terminal):
+    """A terminal on which the user presses Ctrl-C when the first progress shows."""
+
+    def write(self, text: str) -> int:
+        if "\r" in text and "retried" in text:
+            signal.raise_signal(signal.SIGINT)
+        return super().write(text)
+
+
+def test_ctrl_c_clears_the_line_of_progress_before_it_says_what_was_done(
+    steve: Callable[..., Ran], manager: JobManager, conn: psycopg.Connection, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(manager, conn, schema, 30)
+    terminal = Interrupting()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert steve("jobs", "retry", "--all", "--type", "mail", "--yes", "--rate", "100", "-o", "jsonl").code == 130
+    assert statuses(manager) == {"pending": 25, "failed": 5}
+    _, said = terminal.getvalue().rsplit("\r\x1b[K", 1)
+    assert said.splitlines() == [
+        '{"done": 25, "skipped": 0, "dry_run": false}',
+        "steve: interrupted: 25 jobs were retried, the others were not touched",
+    ]
+
+
+def test_why_names_the_command_that_does_what_the_remedy_says(steve: Callable[..., Ran], manager: JobManager) -> None:
+    job = manager.create("mail", delay=3600)
+    assert f"steve jobs run-now {job.uid}" in steve("why", job.uid).err
+    manager.cancel(job)
+    assert f"steve jobs retry {job.uid}" in steve("why", job.uid).err
+
+
 def test_failures_are_grouped_by_their_error(
     steve: Callable[..., Ran], manager: JobManager, conn: psycopg.Connection, schema: str
 ) -> None:

@@ -65,7 +65,7 @@ def test_the_database_comes_from_the_environment(
 def test_an_error_is_one_line_on_stderr_without_a_password(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steve.cli.command.JobManager", partial(JobManager, create_timeout=0.5))
+    monkeypatch.setattr("steve.JobManager", partial(JobManager, create_timeout=0.5))
     assert main(arguments) == 1
     printed = capsys.readouterr()
     assert printed.out == ""

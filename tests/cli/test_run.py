@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from steve import JobManager
 from steve.cli.running import JsonFormatter
 from steve.supervisor import FileWatch, Slot
+from tests.child import ROOT
 from tests.conftest import until
-from tests.docs.pages import ROOT
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -191,6 +192,70 @@ def test_after_max_jobs_another_process_goes_on(start: Start, manager: JobManage
     assert len({job.result for job in jobs}) == 4
     parent.send_signal(signal.SIGINT)
     assert parent.wait(60) == 0
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_burst_ends_when_no_job_is_due_and_leaves_what_is_due_later(
+    processes: int, start: Start, manager: JobManager
+) -> None:
+    jobs = manager.create_many([("slow", {"seconds": 0.01})] * 20)
+    later = manager.create("slow", delay=3600)
+    assert start("app:manager", "--burst", "--processes", processes).wait(60) == 0
+    assert {job.status for job in map(manager.find, jobs) if job is not None} == {"completed"}
+    assert manager.find(later) == later
+
+
+def test_it_leaves_the_tables_alone_if_it_is_not_to_migrate(
+    start: Start, conn: psycopg.Connection, schema: str, tmp_path: Path
+) -> None:
+    conn.execute(f'drop schema "{schema}" cascade'.encode())
+    assert start("app:manager", "--no-migrate", "--burst").wait(60) == 1
+    assert "steve migrate" in log_of(tmp_path)
+    assert start("app:manager", "--burst").wait(60) == 0
+
+
+OUT_OF_MEMORY = """
+import pathlib, resource, signal
+
+@manager.handler("killed")
+def killed(job):
+    seen = pathlib.Path(job.payload["seen"])
+    if not seen.exists():
+        seen.touch()
+        os.kill(os.getpid(), signal.SIGKILL)  # what the kernel does to a process when memory runs out
+
+@manager.handler("hungry")
+def hungry(job):
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 32, resource.RLIM_INFINITY))
+    return len(bytearray(1 << 33))
+"""
+
+
+def test_a_process_that_the_kernel_kills_for_its_memory_is_replaced_and_loses_no_job(
+    start: Start, manager: JobManager, tmp_path: Path
+) -> None:
+    (tmp_path / "hungry.py").write_text("from app import *\n" + OUT_OF_MEMORY)
+    parent = start("app:manager", "--import", "hungry", "--processes", 2, "--workers", 2)
+    job = manager.create("killed", {"seen": str(tmp_path / "seen")})
+    jobs = manager.create_many([("slow", {"seconds": 0.05})] * 40)
+    assert {one.status for one in manager.wait_all([job, *jobs], 90)} == {"completed"}
+    found = manager.find(job)
+    assert found is not None
+    assert (found.crashes, found.attempts) == (1, 2)
+    assert log_of(tmp_path).count("ended with the code -9") == 1
+    until(lambda: len(children_of(parent)) == 2)
+    parent.send_signal(signal.SIGTERM)
+    assert parent.wait(60) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to RLIMIT_AS")
+def test_a_job_that_runs_into_the_limit_of_memory_fails_alone(start: Start, manager: JobManager, tmp_path: Path) -> None:
+    (tmp_path / "hungry.py").write_text("from app import *\n" + OUT_OF_MEMORY)
+    worker = start("app:manager", "--import", "hungry", "--workers", 2)
+    job = manager.create("hungry", max_attempts=2, backoff_strategy="none")
+    assert [one.status for one in manager.wait_all([job], 60)] == ["failed"]
+    assert [attempt.error_type for attempt in manager.history(job)] == ["builtins.MemoryError"] * 2
+    assert {one.result for one in manager.wait_all(manager.create_many([("pid", None)] * 20), 60)} == {worker.pid}
 
 
 def test_a_change_of_the_code_is_at_work_soon(start: Start, manager: JobManager, tmp_path: Path) -> None:

@@ -1063,6 +1063,43 @@ def test_failed_and_cancelled_jobs_are_found_among_any_number_that_succeeded(
             assert pages_read(plan) <= 400
 
 
+FAILED = """
+insert into {schema}.job (uid, type, status, attempts, lease_no, created_at, claimed_at, completed_at, error, payload)
+select lpad(to_hex(n), 32, '0')::uuid, 'a', case when n % 10 = 0 then 'failed' else 'completed' end, 1, 1,
+  '2026-01-01Z'::timestamptz + n * interval '1 s', now(), '2026-01-01Z'::timestamptz + n * interval '1 s',
+  case when n % 10 = 0 then 'no route to host ' || n end, '{{}}'
+from generate_series(1, {rows}) as n
+"""
+"""One of ten has failed. All were created and ended in the order of their uids, a second after each other."""
+
+
+def test_the_newest_jobs_with_an_error_or_in_a_span_are_found_without_reading_or_sorting_the_others(
+    connection: psycopg.Connection, conn: psycopg.Connection, schema: str
+) -> None:
+    rows, began = 100_000, datetime(2026, 1, 1, tzinfo=UTC)
+    migrations.migrate(conn, schema)
+    conn.execute(f"alter table {schema}.job set (autovacuum_enabled = off)")
+    conn.execute(FAILED.format(schema=schema, rows=rows).encode())
+    conn.execute(f"vacuum analyze {schema}.job")
+    prepare_for_call(connection, Route())
+    planned = Planned(schema, measured=True)
+    half, all_but_some = began + timedelta(seconds=rows / 2), began + timedelta(seconds=rows - 5_000)
+    any_page = Page(None, None, None, 100, None)
+    for what, plans in {
+        "error": plans_of(planned.jobs.list_jobs, connection, any_page._replace(status="failed", error="route")),
+        "created after": plans_of(planned.jobs.list_jobs, connection, any_page._replace(created_after=half)),
+        "created before": plans_of(planned.jobs.list_jobs, connection, any_page._replace(created_before=all_but_some)),
+        "ended after": plans_of(planned.jobs.list_jobs, connection, any_page._replace(ended_after=half)),
+        "ended before": plans_of(planned.jobs.list_jobs, connection, any_page._replace(ended_before=all_but_some)),
+        "failures": plans_of(planned.stats.list_failures, connection, None, None, None, None, 100),
+        "failures since": plans_of(planned.stats.list_failures, connection, half, "a", None, None, 100),
+    }.items():
+        for plan in plans:
+            assert indexes(plan) == {"job_pkey"}, what
+            assert not [node for node in plan if node["Node Type"] in ("Seq Scan", "Sort")], what
+            assert rows_read_in_vain(plan) <= 5_100, what
+
+
 def test_a_page_far_down_reads_few_rows_whatever_was_listed_before(
     filled: Fill, connection: psycopg.Connection, conn: psycopg.Connection, schema: str
 ) -> None:

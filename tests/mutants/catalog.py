@@ -2028,4 +2028,93 @@ MUTANTS = (
         "behaviour/test_stuck.py::test_others_begin_when_a_slot_that_ran_a_job_on_its_last_chance_is_closed",
         Edit("_engine/work/pool.py", "                self._turns.give(1)\n", "                pass\n"),
     ),
+    # -- the command line ----------------------------------------------------------------------------------------------------
+    Mutant(
+        "CL1",
+        "an action with --all and no filter takes all jobs",
+        "cli/test_jobs.py::test_arguments_that_cannot_be_are_named",
+        Edit("cli/jobs_acting.py", "    if not filters:\n", "    if False:\n"),
+    ),
+    Mutant(
+        "CL2",
+        "an action with --all does not ask",
+        "cli/test_jobs.py::test_without_yes_and_without_a_terminal_a_bulk_action_changes_nothing",
+        Edit("cli/command.py", 'if getattr(self.options, "yes", False):', "if True:"),
+    ),
+    Mutant(
+        "CL3",
+        "a dry run changes jobs",
+        "cli/test_jobs.py::test_the_filters_of_the_list_are_those_of_the_actions",
+        Edit(
+            "cli/jobs_acting.py",
+            "changed = action.all(manager, options, **filters, limit=options.limit, dry_run=True",
+            "changed = action.all(manager, options, **filters, limit=options.limit, dry_run=False",
+        ),
+    ),
+    Mutant(
+        "CL4",
+        "an action takes jobs with any error, whatever --error says",
+        "cli/test_jobs.py::test_the_filters_of_the_list_are_those_of_the_actions",
+        Edit("cli/filters.py", '"tags", "error", ', '"tags", '),
+    ),
+    Mutant(
+        "CL5",
+        "an action goes on after Ctrl-C",
+        "cli/test_jobs.py::test_ctrl_c_in_the_middle_keeps_what_is_done_and_says_how_many",
+        Edit("cli/jobs_acting.py", "        if self.came:\n", "        if False:\n"),
+    ),
+    Mutant(
+        "CL6",
+        "the exit code is 0 although one of two jobs could not be retried",
+        "cli/test_jobs.py::test_uids_are_taken_one_by_one_and_the_code_says_whether_all_were_done",
+        Edit("cli/jobs_acting.py", "    if did:\n        return PARTLY", "    if did:\n        return DONE"),
+    ),
+    Mutant(
+        "CL7",
+        "run-now touches jobs that are due",
+        "cli/test_jobs.py::test_run_now_makes_due_what_is_due_later",
+        Edit("cli/jobs_acting.py", "if job.run_at > now)", "if True)"),
+    ),
+    Mutant(
+        "CL8",
+        "a worker brings tables up to date that it is to leave alone",
+        "cli/test_run.py::test_it_leaves_the_tables_alone_if_it_is_not_to_migrate",
+        Edit("cli/running.py", "migrate=options.migrate", "migrate=True"),
+    ),
+    Mutant(
+        "SV1",
+        "the pause before a process is replaced stays short while processes die young",
+        "cli/test_run.py::test_the_pause_before_a_replacement_doubles_and_is_short_again_after_a_long_life",
+        Edit("supervisor.py", "min(self._pause * 2, PAUSE_MOST)", "min(self._pause, PAUSE_MOST)"),
+    ),
+    Mutant(
+        "SV2",
+        "the pause before a process is replaced stays long after a long life",
+        "cli/test_run.py::test_the_pause_before_a_replacement_doubles_and_is_short_again_after_a_long_life",
+        Edit("supervisor.py", "if now - self._begun_at >= OLD_ENOUGH", "if False"),
+    ),
+    Mutant(
+        "SV3",
+        "the exit code does not tell that a process can never start",
+        "cli/test_run.py::test_processes_that_can_never_start_end_all",
+        Edit("supervisor.py", "self._stopping_since = HOPELESS, now", "self._stopping_since = 0, now"),
+    ),
+    Mutant(
+        "SV4",
+        "the exit code is 0 although a process did not end in order",
+        "cli/test_run.py::test_a_handler_that_does_not_end_makes_the_code_1",
+        Edit("supervisor.py", "int(any(slot.code != 0 for slot in self._slots))", "0"),
+    ),
+    Mutant(
+        "SV5",
+        "a process that was killed is not replaced",
+        "cli/test_run.py::test_a_process_that_the_kernel_kills_for_its_memory_is_replaced_and_loses_no_job",
+        Edit("supervisor.py", "            self.not_before = now + self._pause\n", "            self.is_wanted = False\n"),
+    ),
+    Mutant(
+        "SV6",
+        "a child hangs that was forked while another thread imported the engine",
+        "behaviour/test_fork.py::test_a_child_may_start_a_manager_although_it_was_forked_while_another_thread_imported_the_engine",
+        Edit("_engine/runner.py", "with fork.importing:", "with contextlib.nullcontext():"),
+    ),
 )

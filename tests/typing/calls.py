@@ -10,12 +10,15 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from uuid import UUID
 
+import steve
 from steve import Creation, Job, JobManager, Run, Task
 from steve.contrib.django import manager as in_django
 from steve.contrib.django import manager_for
 from steve.testing import Ran, assert_enqueued, clear, crash_point, drain, enqueued, perform, refute_enqueued
 
 manager = JobManager()
+by_its_module: JobManager = steve.JobManager(schema=steve.__version__)
+steve.Manager()  # wrong
 
 
 @manager.task

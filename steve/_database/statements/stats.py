@@ -10,6 +10,7 @@ from steve._database.failures import Connection, translated
 from steve._database.literals import array, text_array
 from steve._database.statements.rows import in_utc
 from steve._database.statements.script import Script
+from steve._model.failures import ERROR_MOST, Failed
 from steve._model.figures import Lane, LaneFigures
 from steve._model.histogram import as_number
 from steve._model.spans import KEPT, LENGTHS, pieces
@@ -123,6 +124,20 @@ class StatStatements:
         """The job that has been due for longest: since when, its queue and its type. An empty list: none is due."""
         rows = self._script.rows(connection, "find_oldest", {}, prepare=False)
         return [(since, queue, type) for queue, type, since in rows]
+
+    def list_failures(
+        self,
+        connection: Connection,
+        since: datetime | None,
+        type: str | None,
+        queue: str | None,
+        tags: str | None,
+        limit: int,
+    ) -> list[Failed]:
+        """Newest first. `tags`: JSON text."""
+        asked = {"since": since, "type": type, "queue": queue, "tags": tags, "limit": limit, "error_most": ERROR_MOST}
+        rows = self._script.rows(connection, "list_failures", asked, prepare=False)
+        return [(uid, type, error, in_utc(at)) for uid, type, error, at in rows]
 
     def oldest_due(
         self, connection: Connection, queues: Iterable[str | None]

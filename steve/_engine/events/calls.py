@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from steve._engine.engine import Engine
 from steve._engine.events.listeners import Listeners
 from steve.job import Job
+
+if TYPE_CHECKING:
+    from steve._engine.engine import Engine
 
 TICK = 0.1
 """For so many seconds a wait does not notice that the manager stops."""

@@ -1,0 +1,23 @@
+"""Failures: failed jobs with one error. `failures()` returns them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Failed jobs of one type whose errors are the same but for numbers, uuids and quoted texts."""
+
+    type: str
+    error: str
+    """That of the sample, its first 2,000 characters."""
+    jobs: int
+    """How many there are."""
+    first: datetime
+    """When the first of them failed."""
+    last: datetime
+    sample: UUID
+    """The uid of one of them, the newest."""
