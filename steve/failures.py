@@ -13,7 +13,7 @@ class Failures:
 
     type: str
     error: str
-    """That of the sample, its first 2,000 characters."""
+    """Their error, its first 2,000 characters, with … for what differs between them."""
     jobs: int
     """How many there are."""
     first: datetime
@@ -21,3 +21,5 @@ class Failures:
     last: datetime
     sample: UUID
     """The uid of one of them, the newest."""
+    part: str
+    """The longest part of a line that all their errors have: for `retry_all(error=)` and its siblings. May be empty."""

@@ -54,7 +54,7 @@ def judge_health(health: Health, settings: Settings, outages: Outages, idle: Idl
     elif idle.unclaimed > most + 1.1 * settings.poll_interval and "claiming" not in failing:
         problems.append(f"no claim has had an answer for {idle.unclaimed:.0f} s")
     if len(health.stuck) > workers:
-        problems.append(f"{len(health.stuck)} handlers are stuck, more than there are slots to replace them: {workers}")
+        problems.append(f"{len(health.stuck)} handlers are stuck, and at most {workers} of them are replaced")
     return with_problems(health, [*problems, *outages.access])
 
 

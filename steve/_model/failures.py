@@ -19,16 +19,24 @@ Failed = tuple[UUID, str, str, datetime]
 
 def pattern_of(error: str) -> str:
     """The error without what differs from job to job: quoted texts, uuids, numbers."""
-    text = re.sub(r"'[^'\n]*'|\"[^\"\n]*\"", "'…'", error)
+    text = re.sub(r"(['\"])(?:(?!\1|\n).)*\1", r"\1…\1", error)
     text = re.sub(r"\b[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "…", text)
     return re.sub(r"0x[0-9a-fA-F]+|\d+(\.\d+)?", "…", text)
+
+
+def part_of(error: str) -> str:
+    """The longest part of a line of this error, or of this pattern, that is the same in all errors of the pattern."""
+    return max(re.split(r"[…\n]", error), key=len)
 
 
 def grouped(jobs: Iterable[Failed]) -> list[Failures]:
     """Those with most jobs first. `jobs`: newest first."""
     groups: dict[tuple[str, str], Failures] = {}
     for uid, type, error, at in jobs:
-        key = type, pattern_of(error)
-        one = groups.get(key) or Failures(type, error, 0, at, at, uid)
-        groups[key] = replace(one, jobs=one.jobs + 1, first=min(one.first, at), last=max(one.last, at))
-    return sorted(groups.values(), key=lambda one: -one.jobs)
+        pattern = pattern_of(error)
+        one = groups.get((type, pattern)) or Failures(type, error, 0, at, at, uid, "")
+        text = error if error == one.error else pattern
+        first, last = min(one.first, at), max(one.last, at)
+        groups[type, pattern] = replace(one, error=text, jobs=one.jobs + 1, first=first, last=last)
+    ranked = sorted(groups.values(), key=lambda one: -one.jobs)
+    return [replace(one, part=part_of(one.error)) for one in ranked]

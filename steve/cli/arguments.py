@@ -58,6 +58,12 @@ def tag(text: str) -> tuple[str, str | int | bool]:
     return name, value
 
 
+def tag_text(name: str, value: str | int | bool) -> str:
+    """What `tag` reads as this."""
+    plain = f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+    return plain if tag(plain) == (name, value) else f'{name}="{value}"'
+
+
 def count(text: str) -> int:
     try:
         number = int(text)

@@ -72,7 +72,7 @@ PROCESS_COLUMNS = [
     Column("types"),
     Column("running", in_table=False),
     Column("stuck", in_table=False),
-    Column("problems"),
+    Column("problems", lambda problems: "; ".join(problems) or "-"),
 ]
 CHECK_COLUMNS = [Column("ok"), Column("problems")]
 HOUR = timedelta(hours=1)
@@ -298,7 +298,7 @@ def state_of(process: Process) -> str:
 
 def problems_of(process: Process) -> list[str]:
     found = list(process.problems)
-    if process.stuck:
+    if process.stuck and not any("are stuck" in problem for problem in found):
         found.append(f"{len(process.stuck)} handlers are stuck")
     return found
 
@@ -306,7 +306,12 @@ def problems_of(process: Process) -> list[str]:
 def _processes(command: Command) -> int:
     with command.manager() as manager:
         rows = [_process_row(process) for process in manager.processes()]
-    return command.found(PROCESS_COLUMNS, rows, "no process runs jobs")
+    code = command.found(PROCESS_COLUMNS, rows, "no process runs jobs")
+    if stuck := next((row["stuck"][0] for row in rows if row["stuck"]), None):
+        command.output.say(
+            f"a handler is stuck if it has not returned long after its timeout: `steve why {stuck}` says what to do"
+        )
+    return code
 
 
 def _process_row(process: Process) -> dict[str, Any]:

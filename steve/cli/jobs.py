@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from steve import Job, JobGone, LogLine, Status
-from steve.cli.arguments import count, moment, positive, tag, uid
+from steve import Failures, Job, JobGone, LogLine, Pause, Status
+from steve.cli.arguments import count, moment, positive, tag, tag_text, uid
 from steve.cli.command import DONE, NOT_MET, NOTHING_FOUND, Command, add_parser
 from steve.cli.filters import add_filters, filters_of
 from steve.cli.output import Column
@@ -58,16 +60,17 @@ FAILURE_COLUMNS = [
     Column("first", is_whole=True, in_table=False),
     Column("last", is_whole=True),
     Column("sample", is_whole=True),
+    Column("part", in_table=False),
 ]
 REMEDIES = {
     "not_due": "jobs run-now {uid}",
     "snoozed": "jobs run-now {uid}",
     "retry": "jobs run-now {uid}",
-    "paused": "queues resume, with what `steve queues paused` shows",
+    "unwell": "processes",
     "failed": "jobs retry {uid}",
     "cancelled": "jobs retry {uid}",
 }
-"""By the code of a reason or the status of the job: the command that does what the remedy says."""
+"""By the code of a reason or the status of the job: the command that does what the remedy says, or helps with it."""
 WAIT_COLUMNS = [UID, Column("status", is_whole=True), Column("type"), Column("error")]
 OF_THE_JOB = "of the job: `steve jobs list` shows it"
 FAILURES_MOST = 10_000
@@ -117,8 +120,8 @@ def add_failures(commands: Any) -> None:
         "failures",
         "group failed jobs by their error",
         f"Groups the newest {FAILURES_MOST:,} failed jobs that match by type and error. Numbers, uuids and quoted texts in "
-        "errors count as equal. To run those of one error again, name its type, a part of its text and the span: "
-        "steve jobs retry --all --status failed --type TYPE --error TEXT --ended-after 24h",
+        "errors count as equal, and are shown as … where they differ. To run those of one error again, name its type, a part "
+        "of its text without … and the span: steve jobs retry --all --status failed --type TYPE --error TEXT --ended-after 24h",
     )
     failures.add_argument("--since", metavar="TIME", type=moment, help="only jobs that failed since then: 24h, or a time")
     failures.add_argument("--type")
@@ -242,16 +245,29 @@ def _streamed(command: Command, lines: Iterable[LogLine], manager: JobManager) -
 def _why(command: Command) -> int:
     with command.manager() as manager:
         why = manager.why(command.options.uid)
+        pauses = manager.paused() if any(reason.code == "paused" for reason in why.reasons) else []
     if command.output.form == "table":
         for line in str(why).splitlines():
             command.output.line(escaped(line))
-        for code, words in REMEDIES.items():
-            if code in (why.status, *(reason.code for reason in why.reasons)):
-                command.output.say(f"on the command line: steve {words.format(uid=why.uid)}")
+        commands = [
+            words.format(uid=why.uid)
+            for code, words in REMEDIES.items()
+            if code in (why.status, *(reason.code for reason in why.reasons))
+        ]
+        commands += [
+            _resuming(pause) for pause in pauses if pause.queue in (None, why.queue) and pause.type in (None, why.type)
+        ]
+        for words in commands:
+            command.output.say(f"on the command line: steve {escaped(words)}")
     else:
         rows = [{"code": one.code, "text": one.text, "remedy": one.remedy} for one in why.reasons]
         command.output.rows(REASON_COLUMNS, rows)
     return NOTHING_FOUND if why.status is None else DONE
+
+
+def _resuming(pause: Pause) -> str:
+    words = ["queues", "resume", *([pause.queue] if pause.queue else []), *(["--type", pause.type] if pause.type else [])]
+    return shlex.join(words if pause.queue or pause.type else [*words, "--all"])
 
 
 def _failures(command: Command) -> int:
@@ -265,10 +281,20 @@ def _failures(command: Command) -> int:
         command.output.say(f"only the newest {FAILURES_MOST:,} were looked at: name a --type, a --queue or --since")
     elif rows:
         command.output.say(
-            "`steve jobs show SAMPLE` shows one of them; "
-            "`steve jobs retry --all --status failed --type TYPE --error TEXT`, with a part of the error, runs them again"
+            f"`steve jobs show {groups[0].sample}` shows a job of the first line, and this would run them all again:"
         )
+        command.output.say(f"steve {escaped(_retrying(groups[0], options))}")
     return code
+
+
+def _retrying(group: Failures, options: Namespace) -> str:
+    """The arguments that retry these jobs."""
+    words = ["jobs", "retry", "--all", "--status", "failed", "--type", group.type]
+    words += ["--error", group.part] if group.part else []
+    words += ["--queue", options.queue] if options.queue else []
+    words += [word for name, value in options.tags or () for word in ("--tag", tag_text(name, value))]
+    words += ["--ended-after", options.since.isoformat()] if options.since else []
+    return shlex.join([*words, "--dry-run"])
 
 
 def _wait(command: Command) -> int:

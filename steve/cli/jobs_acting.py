@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 CHANGED_COLUMNS = [Column("done", is_number=True), Column("skipped", is_number=True), Column("dry_run")]
 ACTED_COLUMNS = [UID, Column("did"), Column("status", is_whole=True), Column("type"), Column("note")]
+SKIPPED = "It skips those that others change at the same moment, and does not retry one whose unique key another job has."
 OPEN = [Status.PENDING.value, Status.RUNNING.value]
 ENDED = [Status.COMPLETED.value, Status.FAILED.value, Status.CANCELLED.value]
 EVERY = 0.2
@@ -64,7 +65,12 @@ def add(jobs: Any) -> None:
     create.set_defaults(run=_create)
 
     retry = _add_action(jobs, "retry", "run jobs again that failed or were cancelled", [*ENDED[1:], ENDED[0]], RETRY)
-    retry.add_argument("--attempts", metavar="N", type=count, help="they may fail so many more times")
+    retry.add_argument(
+        "--attempts",
+        metavar="N",
+        type=count,
+        help="they may fail so many more times; default: as many as when they were created",
+    )
     retry.add_argument("--completed", action="store_true", help="also completed ones")
     cancel = _add_action(jobs, "cancel", "cancel pending jobs, ask running ones to stop", OPEN, CANCEL)
     cancel.add_argument("--reason", help="kept as the job's error")
@@ -73,7 +79,9 @@ def add(jobs: Any) -> None:
 
 
 def _add_action(jobs: Any, name: str, help: str, statuses: list[str], action: Action) -> Any:
-    parser = add_parser(jobs, name, help, f"{help[0].upper()}{help[1:]}: those with these UIDs, or with --all all that match.")
+    parser = add_parser(
+        jobs, name, help, f"{help[0].upper()}{help[1:]}: those with these UIDs, or with --all all that match. {SKIPPED}"
+    )
     parser.add_argument("uids", metavar="UID", type=uid, nargs="*", help="of jobs: `steve jobs list` shows them")
     parser.add_argument("--all", action="store_true", help="all that match the filters, at least one of which must be given")
     add_filters(parser, statuses)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -245,6 +246,18 @@ def test_why_names_the_command_that_does_what_the_remedy_says(steve: Callable[..
     assert f"steve jobs run-now {job.uid}" in steve("why", job.uid).err
     manager.cancel(job)
     assert f"steve jobs retry {job.uid}" in steve("why", job.uid).err
+    waiting = manager.create("mail", queue="night mail")
+    manager.pause(queue="night mail")
+    manager.pause(queue="other")
+    said = steve("why", waiting.uid).err
+    assert "steve queues resume 'night mail'\n" in said
+    assert said.count("queues resume") == 1
+    assert steve("queues", "resume", "night mail").code == 0
+    manager.pause(queue="night mail", type="mail")
+    assert "steve queues resume 'night mail' --type mail\n" in steve("why", waiting.uid).err
+    manager.resume(queue="night mail", type="mail")
+    manager.pause()
+    assert "steve queues resume --all\n" in steve("why", waiting.uid).err
 
 
 def test_failures_are_grouped_by_their_error(
@@ -256,6 +269,21 @@ def test_failures_are_grouped_by_their_error(
     assert [(row["type"], row["jobs"]) for row in rows] == [("mail", 5), ("other", 2)]
     assert steve("failures", "--since", "0s").code == 3
     assert steve("failures", "--type", "other", "-o", "json").data[0]["jobs"] == 2
+
+
+def test_failures_name_the_command_that_runs_those_of_the_first_error_again(
+    steve: Callable[..., Ran], manager: JobManager, conn: psycopg.Connection, schema: str
+) -> None:
+    fail(manager, conn, schema, 5)
+    fail(manager, conn, schema, 2, "other")
+    said = steve("failures", "--since", "1d", "--queue", "default").err
+    words = shlex.split(said.splitlines()[-1])
+    assert words[0] == "steve"
+    assert words[-1] == "--dry-run"
+    assert "--ended-after" in words
+    assert "--queue" in words
+    assert steve(*words[1:], "-o", "json").data["done"] == 5
+    assert steve(*words[1:-1], "--yes", "-o", "json").data["done"] == 5
 
 
 def test_wait_tells_how_the_jobs_ended(steve: Callable[..., Ran], manager: JobManager) -> None:

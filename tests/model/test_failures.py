@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from steve import Failures
-from steve._model.failures import grouped, pattern_of
+from steve._model.failures import grouped, part_of, pattern_of
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,24 @@ def test_a_group_has_the_newest_as_its_sample_and_knows_the_first_and_the_last_f
             (oldest, "mail", "no user 5", hours[2]),
         ]
     ) == [
-        Failures("mail", "no user 7", 3, hours[1], hours[3], newest),
-        Failures("other", "no user 7", 1, hours[0], hours[0], other),
+        Failures("mail", "no user …", 3, hours[1], hours[3], newest, "no user "),
+        Failures("other", "no user 7", 1, hours[0], hours[0], other, "no user 7"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "part"),
+    [
+        ("no user …", "no user "),
+        ("… of … rows were lost", " rows were lost"),
+        ('no "…" there\nfirst line is shorter', "first line is shorter"),
+        ("month must be in 1..12", "month must be in 1..12"),
+        ("", ""),
+    ],
+)
+def test_the_part_of_a_pattern_is_the_longest_that_each_of_its_errors_has_in_a_line(error: str, part: str) -> None:
+    assert part_of(error) == part
+
+
+def test_the_quotes_of_an_error_stay() -> None:
+    assert pattern_of("""no "a's" in 'b'""") == """no "…" in '…'"""
