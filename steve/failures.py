@@ -22,4 +22,5 @@ class Failures:
     sample: UUID
     """The uid of one of them, the newest."""
     part: str
-    """The longest part of a line that all their errors have: for `retry_all(error=)` and its siblings. May be empty."""
+    """The longest part that all their errors have and that a person can type: for `retry_all(error=)` and its siblings. It may
+    be empty, and errors of other groups may have it, too."""

@@ -51,6 +51,12 @@ def same_command(arguments: Sequence[str] = sys.argv) -> list[str]:
     return [sys.executable, *program, *kept[1:]]
 
 
+def is_child() -> bool:
+    """Whether a Supervisor has begun this process. It runs jobs then, whatever the environment says of options: a setting such
+    as FLASK_STEVE_WORKER_PROCESSES reaches the children, too."""
+    return PARENT in os.environ
+
+
 def stop_when_alone(stop: Callable[[], object]) -> None:
     """In a process that a Supervisor has begun: call `stop()` when its parent has died, again and again, for the first call may
     come before the start. Elsewhere this does nothing."""

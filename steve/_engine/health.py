@@ -43,7 +43,9 @@ def judge_health(health: Health, settings: Settings, outages: Outages, idle: Idl
         problems.append(f"{' and '.join(failing)} cannot use the database, for {outages.seconds:.0f} s now")
     if health.heartbeat_age is not None and health.heartbeat_age > max(min(settings.lease / 2, most), 2 * settings.heartbeat):
         age, lease = health.heartbeat_age, settings.lease
-        problems.append(f"the last heartbeat was {age:.0f} s ago: after {lease:g} s others may take this process for dead")
+        problems.append(
+            f"the last heartbeat was {age:.0f} s ago: others may take this process for dead, after {lease:g} s at the latest"
+        )
     if health.oldest_unsettled is not None and health.oldest_unsettled > most:
         locked = f": the rows of their jobs are locked by {'; '.join(health.blockers)}" if health.blockers else ""
         problems.append(f"outcomes have waited to be written for {health.oldest_unsettled:.0f} s{locked}")

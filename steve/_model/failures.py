@@ -17,16 +17,20 @@ Failed = tuple[UUID, str, str, datetime]
 """A failed job: its uid, its type, its error, when it failed."""
 
 
+_QUOTED = re.compile(r"""(?<!\w)([bru])?('[^'\n]*'|"[^"\n]*")""", re.IGNORECASE)
+"""A quote opens where no word goes on: the apostrophe of "can't" opens none."""
+
+
 def pattern_of(error: str) -> str:
     """The error without what differs from job to job: quoted texts, uuids, numbers."""
-    text = re.sub(r"(['\"])(?:(?!\1|\n).)*\1", r"\1…\1", error)
+    text = _QUOTED.sub(lambda found: f"{found[1] or ''}{found[2][0]}…{found[2][0]}", error)
     text = re.sub(r"\b[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "…", text)
     return re.sub(r"0x[0-9a-fA-F]+|\d+(\.\d+)?", "…", text)
 
 
 def part_of(error: str) -> str:
-    """The longest part of a line of this error, or of this pattern, that is the same in all errors of the pattern."""
-    return max(re.split(r"[…\n]", error), key=len)
+    """The longest part of this error, or of this pattern, that all errors of the pattern have, and that a person can type."""
+    return max("".join(one if one.isprintable() else "…" for one in error).split("…"), key=len)
 
 
 def grouped(jobs: Iterable[Failed]) -> list[Failures]:

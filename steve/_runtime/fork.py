@@ -35,8 +35,8 @@ def leave_alone(*parents: object) -> None:
 
 
 importing = threading.RLock()
-"""Held while one thread imports what a child may import, too, and while any thread forks. Otherwise a child that was forked
-in the middle of an import would wait for ever for the lock of that module, whose thread it does not have."""
+"""Held while the first start of a manager imports the engine, and while any thread forks. Otherwise a child that was forked in
+the middle of this import would wait for ever for the lock of a module, since it does not have the thread that holds it."""
 
 _pid = os.getpid()
 

@@ -161,7 +161,9 @@ def _read(manager: JobManager, over: timedelta) -> dict[str, Any]:
         "processes": len(alive),
         "dead_processes": len(processes) - len(alive),
         "workers": sum(process.workers for process in alive),
-        "busy": sum(process.busy - len(process.stuck) for process in alive),  # others work in the place of those that are stuck
+        "busy": sum(
+            max(0, process.busy - len(process.stuck)) for process in alive
+        ),  # others work in the place of those that are stuck
         "problems": [f"{process.name}: {problem}" for process in processes for problem in problems_of(process)],
         "pauses": [_pause_row(pause) for pause in pauses],
         "lanes": [lane_row(lane) for lane in stats.lanes],

@@ -250,12 +250,14 @@ def _why(command: Command) -> int:
         for line in str(why).splitlines():
             command.output.line(escaped(line))
         commands = [
-            words.format(uid=why.uid)
+            shlex.join([*words.format(uid=why.uid).split(), *_place(command.options)])
             for code, words in REMEDIES.items()
             if code in (why.status, *(reason.code for reason in why.reasons))
         ]
         commands += [
-            _resuming(pause) for pause in pauses if pause.queue in (None, why.queue) and pause.type in (None, why.type)
+            _resuming(pause, command.options)
+            for pause in pauses
+            if pause.queue in (None, why.queue) and pause.type in (None, why.type)
         ]
         for words in commands:
             command.output.say(f"on the command line: steve {escaped(words)}")
@@ -265,9 +267,9 @@ def _why(command: Command) -> int:
     return NOTHING_FOUND if why.status is None else DONE
 
 
-def _resuming(pause: Pause) -> str:
-    words = ["queues", "resume", *([pause.queue] if pause.queue else []), *(["--type", pause.type] if pause.type else [])]
-    return shlex.join(words if pause.queue or pause.type else [*words, "--all"])
+def _resuming(pause: Pause, options: Namespace) -> str:
+    what = [f"--type={pause.type}"] if pause.type else [] if pause.queue else ["--all"]
+    return shlex.join(["queues", "resume", *what, *_place(options), *(["--", pause.queue] if pause.queue else [])])
 
 
 def _failures(command: Command) -> int:
@@ -281,7 +283,7 @@ def _failures(command: Command) -> int:
         command.output.say(f"only the newest {FAILURES_MOST:,} were looked at: name a --type, a --queue or --since")
     elif rows:
         command.output.say(
-            f"`steve jobs show {groups[0].sample}` shows a job of the first line, and this would run them all again:"
+            f"`steve jobs show {groups[0].sample}` shows a job of the first line; to run those with its text again:"
         )
         command.output.say(f"steve {escaped(_retrying(groups[0], options))}")
     return code
@@ -289,12 +291,18 @@ def _failures(command: Command) -> int:
 
 def _retrying(group: Failures, options: Namespace) -> str:
     """The arguments that retry these jobs."""
-    words = ["jobs", "retry", "--all", "--status", "failed", "--type", group.type]
-    words += ["--error", group.part] if group.part else []
-    words += ["--queue", options.queue] if options.queue else []
-    words += [word for name, value in options.tags or () for word in ("--tag", tag_text(name, value))]
-    words += ["--ended-after", options.since.isoformat()] if options.since else []
-    return shlex.join([*words, "--dry-run"])
+    words = ["jobs", "retry", "--all", "--status", "failed", f"--type={group.type}"]
+    words += [f"--error={group.part}"] if group.part else []
+    words += [f"--queue={options.queue}"] if options.queue else []
+    words += [f"--tag={tag_text(name, value)}" for name, value in options.tags or ()]
+    words += [f"--ended-after={options.since.isoformat()}"] if options.since else []
+    return shlex.join([*words, *_place(options), "--dry-run"])
+
+
+def _place(options: Namespace) -> list[str]:
+    """The schema, if it was named. The --database-url is not repeated: it may have a password."""
+    schema = getattr(options, "schema", None)
+    return [f"--schema={schema}"] if schema else []
 
 
 def _wait(command: Command) -> int:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CHANGED_COLUMNS = [Column("done", is_number=True), Column("skipped", is_number=True), Column("dry_run")]
 ACTED_COLUMNS = [UID, Column("did"), Column("status", is_whole=True), Column("type"), Column("note")]
-SKIPPED = "It skips those that others change at the same moment, and does not retry one whose unique key another job has."
+SKIPPED = "It skips jobs that others have locked, and retries none whose unique key another job has."
 OPEN = [Status.PENDING.value, Status.RUNNING.value]
 ENDED = [Status.COMPLETED.value, Status.FAILED.value, Status.CANCELLED.value]
 EVERY = 0.2

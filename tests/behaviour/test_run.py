@@ -111,7 +111,6 @@ def test_after_a_signal_the_running_handler_finishes_and_the_program_exits_with_
     assert running.read() == "begun"
     running.send(number)
     assert running.read() == "stopping True"
-    running.send(number)  # the same signal again
     assert manager.find(first).status == "running"
     code, lines, errors = running.let_end()
     assert lines == ["told completed completed", "complete True 0", "restored True True"]

@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from steve import Cancel, Job, JobManager, Reason, Snooze, Status, embedded
 from steve._model.tuning import Tuning
-from tests.behaviour.test_alive import Begin, begin
+from tests.behaviour.test_alive import Begin, Worker, begin
 from tests.conftest import until
 
 __all__ = ["begin"]  # a fixture
@@ -26,6 +26,13 @@ def often(**tuning: Any) -> dict[str, Any]:
     """Heartbeats come so often that a test can wait for them, and a dead process is soon noticed."""
     fast = {"look_interval": 0.05, "observer_age": 0.1, "suspicion": 0.1, "server_age": 0.0}
     return {"lease": 5.0, "heartbeat": 0.1, "_tuning": Tuning(**(fast | tuning))}
+
+
+def freeze(worker: Worker, conn: psycopg.Connection) -> None:
+    """Stop the process. What it sent before may go on in the server, and a claim among it would take the test's next job."""
+    worker.send(signal.SIGSTOP)
+    ours = "application_name = current_setting('application_name') and pid <> pg_backend_pid()"
+    until(lambda: conn.execute(f"select from pg_stat_activity where state = 'active' and {ours}").rowcount == 0)
 
 
 def reason(manager: JobManager, job: Job | UUID, code: str) -> str:
@@ -337,8 +344,10 @@ def test_its_row_is_locked(make_manager: MakeManager, manager: JobManager, datab
     until(lambda: manager.find(job).status is Status.COMPLETED)
 
 
-def test_a_session_keeps_the_lock_of_the_claims(manager: JobManager, begin: Begin, database_url: str, schema: str) -> None:
-    begin().send(signal.SIGSTOP)  # it seems to be well for a while, and claims nothing
+def test_a_session_keeps_the_lock_of_the_claims(
+    manager: JobManager, begin: Begin, database_url: str, schema: str, conn: psycopg.Connection
+) -> None:
+    freeze(begin(), conn)  # it seems to be well for a while, and claims nothing
     job = manager.create("waits")
     with transaction(database_url, f"select pg_advisory_xact_lock(hashtextextended('steve {schema} claim', 0))"):
         text = reason(manager, job, "claim_lock")
@@ -373,8 +382,8 @@ def test_an_open_snapshot_a_prepared_transaction_and_a_slot_slow_the_claims(
         asking.stop()
 
 
-def test_nothing_keeps_it(manager: JobManager, begin: Begin) -> None:
-    begin().send(signal.SIGSTOP)  # as above
+def test_nothing_keeps_it(manager: JobManager, begin: Begin, conn: psycopg.Connection) -> None:
+    freeze(begin(), conn)  # as above
     job = manager.create("waits")
     text = reason(manager, job, "ready")
     assert (

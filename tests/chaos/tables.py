@@ -42,6 +42,8 @@ FREED_SECONDS = LEASE + 5.0
 def aliens(site: Site) -> None:
     """Half of these jobs have never run. The others have completed, and then every trace of that is removed."""
     workers = site.work(2, manager=QUICK)
+    registered = f"select count(*) from {site.schema}.process"
+    site.expect(site.until(lambda: site.cluster.ask(registered) == [(2,)], 10), "both processes are in the table")
     site.create(threads=2, every=0.02, raising=0)
     manager = JobManager(site.conninfo(), schema=site.schema)
     placed: dict[str, float] = {}

@@ -46,6 +46,7 @@ def test_a_group_has_the_newest_as_its_sample_and_knows_the_first_and_the_last_f
         ("no user …", "no user "),
         ("… of … rows were lost", " rows were lost"),
         ('no "…" there\nfirst line is shorter', "first line is shorter"),
+        ("a\tb\u00a0longest", "longest"),
         ("month must be in 1..12", "month must be in 1..12"),
         ("", ""),
     ],
@@ -54,5 +55,6 @@ def test_the_part_of_a_pattern_is_the_longest_that_each_of_its_errors_has_in_a_l
     assert part_of(error) == part
 
 
-def test_the_quotes_of_an_error_stay() -> None:
+def test_the_quotes_of_an_error_stay_and_an_apostrophe_is_none() -> None:
     assert pattern_of("""no "a's" in 'b'""") == """no "…" in '…'"""
+    assert pattern_of("can't open b'a', O'Hara") == "can't open b'…', O'Hara"

@@ -1,5 +1,5 @@
 -- Delete all jobs and all that is kept beside them, between two tests. The rows of `process` stay, since a manager may be at work,
--- and so do those of `duty`, which only say when the fleet last did what it does now and then. Deleting, rather than TRUNCATE: a
+-- and so do those of `duty`, which only say when the duties of the fleet were last done. Deleting, rather than TRUNCATE: a
 -- few rows are gone sooner, it waits for no reader, and a worker's rights suffice.
 with jobs as (
   delete from {schema}.job

@@ -1,6 +1,6 @@
 -- A page of jobs, newest first, with uids below `before`, of one status, type and queue (null: of all), with all of these tags,
 -- an error that contains this text, and created and ended between these times.
--- If few jobs have the tags, the index job_tags finds them; if many do, the walk along the primary key soon meets enough.
+-- The index job_failed finds those that failed or were cancelled. If few jobs have the tags, the index job_tags finds them; if many do, the walk along the primary key soon meets enough.
 select
   {job}
 from {schema}.job

@@ -74,8 +74,8 @@ class Records:
         self.runs: dict[RunKey, RunRecord] = {}
         """Empty in most managers."""
         self.ended: dict[RunKey, RunRecord] = {}
-        """Those whose handlers have returned. The settler looks here for the run of each outcome. It would take a twentieth of
-        the time of a plain job; so it does not look while this is empty, however many runs go on."""
+        """Those whose handlers have returned. The settler looks here for the run of each outcome. That would take a twentieth
+        of the time of a plain job; so it does not look while this is empty, however many runs go on."""
         self._numbers = count()
         self._are_live_written = False
         self.shift: float | None = None

@@ -65,7 +65,11 @@ def run(
     except (ValueError, RecursionError) as error:
         return Unusable(f"PayloadNotDecodable: Python cannot hold this payload ({type(error).__name__})")
     if setup is not None:
-        handler = setup.begin(claimed, job, handler)
+        try:
+            handler = setup.begin(claimed, job, handler)
+        except BaseException:
+            setup.finish()
+            raise
     this = Run(job, claimed.key(), signals, is_last_attempt(claimed), begun, None if setup is None else setup.limit)
     try:
         # In a context of its own, so that the next handler on this thread does not see the context variables that this one

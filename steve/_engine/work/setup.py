@@ -54,11 +54,13 @@ class Setup:
         return handler if window is None else partial(window.call, handler)
 
     def finish(self) -> None:
-        if self.limit is not None:
-            self.limit.finish()
-        if self._log is not None:
-            captures.end(self._log)
-            self._log.end()
+        try:
+            if self.limit is not None:
+                self.limit.finish()
+            if self._log is not None:
+                captures.end(self._log)
+                self._log.end()
+        finally:
             if self._records is not None and self._claimed is not None:
                 self._records.over(self._claimed.run_key())
 

@@ -44,7 +44,7 @@ def check_settings(app_configs: object = None, **others: object) -> list[checks.
     if problem := too_small(alias, workers):
         hint = 'Raise its "max_size", or lower STEVE["workers"].'
         found.append(checks.Warning(f"{problem}.", hint=hint, id="steve.W005"))
-    if not tasks.are_there() and any(APP in str(one) for one in getattr(settings, "TASKS", {}).values()):
+    if not tasks.are_there() and any(APP in str(one) for one in (getattr(settings, "TASKS", None) or {}).values()):
         text = f"TASKS names a backend of steve, but Django {django.__version__} has no tasks, so nothing reads this setting."
         hint = "`pip install django-tasks`, or use Django 6 or newer."
         found.append(checks.Error(text, hint=hint, id="steve.E008"))

@@ -17,7 +17,7 @@ from flask.cli import AppGroup
 from steve import Status, SteveError
 from steve.contrib.flask import _settings
 from steve.contrib.flask._manager import FlaskManager
-from steve.supervisor import FileWatch, Supervisor, same_command, stop_when_alone
+from steve.supervisor import FileWatch, Supervisor, is_child, same_command, stop_when_alone
 
 commands = AppGroup("steve", help="Background jobs: run them, delete old ones, ask how they are, and make the tables.")
 
@@ -55,7 +55,7 @@ def worker(workers: str | None, queues: str | None, processes: int, reload: bool
     _show_log()
     with _manager() as manager:
         chosen = _workers(workers, queues)
-        if processes > 1 or reload:
+        if (processes > 1 or reload) and not is_child():
             watch = FileWatch(Path.cwd()) if reload else None
             timeout = options["stop_timeout"]
             code = Supervisor(same_command(), number=processes, stop_timeout=timeout, has_changed=watch).run()

@@ -157,6 +157,15 @@ def test_other_commands_run_no_jobs_and_workers_do(shop: FlaskProject) -> None:
     assert "Traceback" not in shop.output(worker)
 
 
+def test_the_number_of_processes_may_come_from_the_environment_which_its_processes_have_too(
+    shop: FlaskProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASK_STEVE_WORKER_PROCESSES", "2")
+    worker = shop.begin(*FLASK, "steve", "worker", **QUICK)
+    until(lambda: shop.query("select count(*) from steve.process") == [(2,)])
+    shop.ends(worker)
+
+
 def test_a_worker_begins_anew_with_the_new_code_when_its_running_job_has_ended(copied: FlaskProject, tmp_path: Path) -> None:
     begun, until_gone = tmp_path / "begun", tmp_path / "hold"
     until_gone.touch()

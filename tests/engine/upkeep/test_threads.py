@@ -28,8 +28,8 @@ def kill(workers: list[threading.Thread]) -> None:
 
 
 def workers() -> list[threading.Thread]:
-    """Of the only Threads that there is."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith("steve-worker")]
+    """Those of the only Threads that there is. "steve-worker-0" belongs to a pool of connections."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("steve-worker_")]
 
 
 @pytest.fixture

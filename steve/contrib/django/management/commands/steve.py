@@ -15,7 +15,7 @@ from django.utils import autoreload
 from steve import SchemaError, Status, SteveError
 from steve.contrib.django import manager
 from steve.contrib.django._reload import work_until_reload
-from steve.supervisor import Supervisor, same_command, stop_when_alone
+from steve.supervisor import Supervisor, is_child, same_command, stop_when_alone
 
 UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
@@ -56,7 +56,7 @@ class Command(BaseCommand):
     def worker(self, options: dict[str, Any]) -> None:
         _show_log(options["verbosity"])
         workers = _workers(options)
-        if options["processes"] > 1:
+        if options["processes"] > 1 and not is_child():
             if options["reload"]:
                 raise CommandError("--reload is for development, with a single process: leave out --processes")
             code = Supervisor(same_command(), number=options["processes"], stop_timeout=options["stop_timeout"]).run()
