@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -31,6 +32,8 @@ def often(**tuning: Any) -> dict[str, Any]:
 def freeze(worker: Worker, conn: psycopg.Connection) -> None:
     """Stop the process. What it sent before may go on in the server, and a claim among it would take the test's next job."""
     worker.send(signal.SIGSTOP)
+    tasks = Path(f"/proc/{worker.process.pid}/task")  # a thread that runs at that moment stops a little later
+    until(lambda: all(") T " in (task / "stat").read_text() for task in tasks.iterdir()))
     ours = "application_name = current_setting('application_name') and pid <> pg_backend_pid()"
     until(lambda: conn.execute(f"select from pg_stat_activity where state = 'active' and {ours}").rowcount == 0)
 
