@@ -1,11 +1,11 @@
 """`why()`: each cause for which a job does not run is brought about, and the answer names it and says what to do."""
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -32,8 +32,7 @@ def often(**tuning: Any) -> dict[str, Any]:
 def freeze(worker: Worker, conn: psycopg.Connection) -> None:
     """Stop the process. What it sent before may go on in the server, and a claim among it would take the test's next job."""
     worker.send(signal.SIGSTOP)
-    tasks = Path(f"/proc/{worker.process.pid}/task")  # a thread that runs at that moment stops a little later
-    until(lambda: all(") T " in (task / "stat").read_text() for task in tasks.iterdir()))
+    os.waitpid(worker.process.pid, os.WUNTRACED)  # until all of its threads have stopped
     ours = "application_name = current_setting('application_name') and pid <> pg_backend_pid()"
     until(lambda: conn.execute(f"select from pg_stat_activity where state = 'active' and {ours}").rowcount == 0)
 
@@ -170,13 +169,13 @@ def test_a_job_that_waits_for_its_next_attempt(make_manager: MakeManager, manage
 # -- nobody takes it --------------------------------------------------------------------------------------------------------
 
 
-def test_no_process_is_alive(manager: JobManager, begin: Begin) -> None:
+def test_no_process_is_alive(manager: JobManager, begin: Begin, conn: psycopg.Connection) -> None:
     job = manager.create("waits")
     text = reason(manager, job, "no_process")
     assert "no process that is alive works on this schema\nStart one" in text
     first = begin(lease=0.6, heartbeat=0.1)
     assert first.read() == f"begun {job.uid}"
-    first.send(signal.SIGSTOP)
+    freeze(first, conn)
     second = manager.create("waits")
     assert f":{first.process.pid} was the last" in reason(manager, second, "no_process")
 
@@ -190,11 +189,13 @@ def test_no_process_has_a_handler(make_manager: MakeManager, manager: JobManager
     assert '@manager.handler("a")' in text
 
 
-def test_the_process_that_had_the_handler_is_named(make_manager: MakeManager, manager: JobManager, begin: Begin) -> None:
+def test_the_process_that_had_the_handler_is_named(
+    make_manager: MakeManager, manager: JobManager, begin: Begin, conn: psycopg.Connection
+) -> None:
     """First one that still has a row, then one that ran the job before."""
     worker = make_manager(handlers={"b": lambda job: None}, **often())
     first = begin(lease=3.0, heartbeat=0.1)
-    first.send(signal.SIGSTOP)
+    freeze(first, conn)
     worker.start()
     job = manager.create("waits")
     text = reason(manager, job, "no_handler")
