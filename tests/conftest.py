@@ -1,4 +1,5 @@
-"""What all tests may use: a PostgreSQL, a schema of its own for each test, managers that are stopped afterwards, and until().
+"""What all tests may use: a PostgreSQL and a proxy before it, a schema of its own for each test, managers that are stopped
+afterwards, an event for their handlers to wait for, and until().
 
 The PostgreSQL is the one that STEVE_TEST_DATABASE_URL names, otherwise an embedded one. A test must leave no connection behind,
 and no thread that keeps the process alive. Tests may run in any order, and in several processes at a time, each of which has an
@@ -21,6 +22,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from steve import JobManager, embedded
+from tests.behaviour.proxy import Proxy
 
 T = TypeVar("T")
 
@@ -116,6 +118,20 @@ def manager(make_manager: Callable[..., JobManager]) -> JobManager:
     manager = make_manager()
     manager.migrate()
     return manager
+
+
+@pytest.fixture
+def gate(make_manager: Callable[..., JobManager]) -> Iterator[threading.Event]:
+    """An event for handlers to wait for. It is set when the test ends, even if it fails, before the managers are stopped."""
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+@pytest.fixture
+def proxy(database_url: str) -> Iterator[Proxy]:
+    with Proxy(database_url) as proxy:
+        yield proxy
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
-"""Fixtures that several files about the manager share: tables that are made once for a file, an event for handlers to wait for,
-a proxy in front of the database, and a breaker for the manager's threads.
+"""Fixtures that several files about the manager share: tables that are made once for a file, and a breaker for the
+manager's threads.
 """
 
-import threading
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
@@ -12,7 +11,6 @@ from psycopg import sql
 
 from steve import JobManager
 from tests.behaviour.breaker import Breaker
-from tests.behaviour.proxy import Proxy
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +23,6 @@ def tables(database_url: str) -> Iterator[str]:
     yield name
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(name)))
-
-
-@pytest.fixture
-def gate(manager: JobManager) -> Iterator[threading.Event]:
-    """An event for handlers to wait for. It is set when the test ends, even if it fails, before the manager is stopped."""
-    gate = threading.Event()
-    yield gate
-    gate.set()
-
-
-@pytest.fixture
-def proxy(database_url: str) -> Iterator[Proxy]:
-    with Proxy(database_url) as proxy:
-        yield proxy
 
 
 @pytest.fixture

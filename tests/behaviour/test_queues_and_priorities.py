@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,14 +13,6 @@ import pytest
 
 from steve import Job, JobManager, Status
 from tests.conftest import until
-
-
-@pytest.fixture
-def gate(make_manager: Callable[..., JobManager]) -> Iterator[threading.Event]:
-    """For handlers to wait for. It is set when the test ends, also when it fails."""
-    gate = threading.Event()
-    yield gate
-    gate.set()
 
 
 def completed(manager: JobManager, number: int) -> bool:

@@ -5,7 +5,7 @@ scanner, or by a claim above the watermarks.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -17,14 +17,6 @@ from steve._model.tuning import Tuning
 from tests.conftest import until
 
 SLOW = Tuning(slow_scan=-1.0, scan_check=0.05, full_scan_overdue=600.0)
-
-
-@pytest.fixture
-def gate(make_manager: Callable[..., JobManager]) -> Iterator[threading.Event]:
-    """For handlers to wait for. It is set when the test ends, also when it fails."""
-    gate = threading.Event()
-    yield gate
-    gate.set()
 
 
 @pytest.fixture

@@ -20,13 +20,6 @@ MakeManager = Callable[..., JobManager]
 
 
 @pytest.fixture
-def gate() -> Iterator[threading.Event]:
-    gate = threading.Event()
-    yield gate
-    gate.set()
-
-
-@pytest.fixture
 def manager(make_manager: MakeManager, gate: threading.Event) -> JobManager:
     """With a handler `hangs` that is stuck after 0.15 s until the gate opens, and one, `quick`, that is not. Not started."""
     manager = make_manager(stuck_after=0.1)

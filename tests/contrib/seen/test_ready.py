@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -19,20 +19,6 @@ from tests.contrib.seen.conditions import CONDITIONS, WORKERS, Condition, Site, 
 
 SOON = {"unhealthy_after": 0.3, "health_check": 0.05, "look_interval": 0.1, "expiry_check": 0.1, "backoff_most": 0.2}
 """Trouble counts after a moment, and loops that wait for its end try often."""
-
-
-@pytest.fixture
-def gate(make_manager: Callable[..., JobManager]) -> Iterator[threading.Event]:
-    """Is set before the managers are stopped."""
-    gate = threading.Event()
-    yield gate
-    gate.set()
-
-
-@pytest.fixture
-def proxy(database_url: str) -> Iterator[Proxy]:
-    with Proxy(database_url) as proxy:
-        yield proxy
 
 
 def get(port: int, path: str) -> tuple[int, str]:
