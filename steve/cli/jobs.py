@@ -282,17 +282,15 @@ def _failures(command: Command) -> int:
     if sum(group.jobs for group in groups) == FAILURES_MOST:
         command.output.say(f"only the newest {FAILURES_MOST:,} were looked at: name a --type, a --queue or --since")
     elif rows:
-        command.output.say(
-            f"`steve jobs show {groups[0].sample}` shows a job of the first line; to run those with its text again:"
-        )
-        command.output.say(f"steve {escaped(_retrying(groups[0], options))}")
+        command.output.say(f"`steve jobs show {groups[0].sample}` shows a job of the first line")
+        if groups[0].part:  # without a text it would retry all that failed
+            command.output.say(f"to run those with its text again: steve {escaped(_retrying(groups[0], options))}")
     return code
 
 
 def _retrying(group: Failures, options: Namespace) -> str:
     """The arguments that retry these jobs."""
-    words = ["jobs", "retry", "--all", "--status", "failed", f"--type={group.type}"]
-    words += [f"--error={group.part}"] if group.part else []
+    words = ["jobs", "retry", "--all", "--status", "failed", f"--type={group.type}", f"--error={group.part}"]
     words += [f"--queue={options.queue}"] if options.queue else []
     words += [f"--tag={tag_text(name, value)}" for name, value in options.tags or ()]
     words += [f"--ended-after={options.since.isoformat()}"] if options.since else []

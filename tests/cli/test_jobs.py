@@ -285,13 +285,23 @@ def test_failures_name_the_command_that_runs_those_of_the_first_error_again(
     fail(manager, conn, schema, 5)
     fail(manager, conn, schema, 2, "other")
     said = steve("failures", "--since", "1d", "--queue", "default").err
-    words = shlex.split(said.splitlines()[-1])
+    words = shlex.split(said.splitlines()[-1].removeprefix("to run those with its text again: "))
     assert words[0] == "steve"
     assert words[-1] == "--dry-run"
     assert "--queue=default" in words
     assert [word for word in words if word.startswith("--ended-after=")]
     assert steve(*words[1:], "-o", "json").data["done"] == 5
     assert steve(*words[1:-1], "--yes", "-o", "json").data["done"] == 5
+
+
+def test_failures_without_a_text_in_common_suggest_no_retry_which_would_take_all(
+    steve: Callable[..., Ran], manager: JobManager, conn: psycopg.Connection, schema: str
+) -> None:
+    fail(manager, conn, schema, 2)
+    conn.execute(f"update \"{schema}\".job set error = payload->>'n'".encode())
+    said = steve("failures").err
+    assert "jobs show" in said
+    assert "retry" not in said
 
 
 def test_wait_tells_how_the_jobs_ended(steve: Callable[..., Ran], manager: JobManager) -> None:
