@@ -1,5 +1,6 @@
 """The rules of `why()`: tables of what cannot well be brought about, and the words."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -138,6 +139,25 @@ def test_paused_jobs_do_not_count_as_jobs_that_come_first() -> None:
     ahead = Ahead({("slow", "welcome"): 10_000}, capped=True)
     (reason,) = why(facts(ahead=ahead, kinds={1: frozenset({"welcome"})}, pauses=[pause("slow")])).reasons
     assert reason.text.startswith("the first 10,000 jobs that are due before it are paused or for other workers")
+
+
+@pytest.mark.parametrize(
+    ("claimed", "buffered", "code"),
+    [
+        (0.0, 0, "running"),
+        (0.1, 0, "running"),
+        (0.1, 3, "buffered"),
+        (10.0, 3, "buffered"),
+        (1.9, 0, "running"),
+        (2.1, 0, "unheld"),
+    ],
+)
+def test_a_claim_was_under_way_when_the_process_sent_its_heartbeat(claimed: float, buffered: int, code: str) -> None:
+    """`claimed`: seconds between the claim and the heartbeat, which came ten minutes ago."""
+    beat = ago(600)
+    holder = replace(process(buffered=buffered), heartbeat_at=beat, heartbeat_age=600.0, lease=3600.0)
+    row = job(status="running", claimed_at=beat - timedelta(seconds=claimed), process_id=1)
+    assert why(facts(holder, job=row, holder=holder)).codes == (code,)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from steve._model.why.facts import Facts
 from steve._model.why.text import duration, error, held, listed, names, times
@@ -58,7 +59,6 @@ def _rescuers(facts: Facts) -> str:
 def _held(facts: Facts, process: Process) -> Iterator[Reason]:
     run = next((run for run in process.running if run.uid == facts.uid), None)
     claimed_at = facts.row.claimed_at
-    said_at = process.heartbeat_at
     if facts.uid in process.stuck:
         began = duration(facts.ago(run.begun)) if run is not None else _claimed(facts)
         yield Reason(
@@ -69,14 +69,15 @@ def _held(facts: Facts, process: Process) -> Iterator[Reason]:
         )
     elif run is not None:
         yield from _runs(facts, process, run)
-    elif claimed_at is None or claimed_at >= said_at or process.not_shown:
+    elif claimed_at is None or process.not_shown or _too_early(facts, process, claimed_at):
+        too_early = "" if process.not_shown else ", too early to tell of it"
         yield Reason(
             "running",
-            f"{process.name} claimed it {_claimed(facts)} ago{'' if process.not_shown else ', after its last heartbeat'}; "
-            f"that was {duration(process.heartbeat_age)} ago",
+            f"{process.name} claimed it {_claimed(facts)} ago; its last heartbeat was {duration(process.heartbeat_age)} "
+            f"ago{too_early}",
             "Wait for it; ask again in a few seconds to see whether its handler has begun.",
         )
-    elif process.buffered or facts.ago(claimed_at) <= 2 * facts.buffer_age:
+    elif process.buffered:
         yield Reason(
             "buffered",
             f"{process.name} claimed it {_claimed(facts)} ago and has not begun it, by its heartbeat "
@@ -99,6 +100,16 @@ def _held(facts: Facts, process: Process) -> Iterator[Reason]:
             f"{process.name} has problems: {error('; '.join(process.problems))}",
             "See to these problems; health() of that process has them, and its log tells more.",
         )
+
+
+def _too_early(facts: Facts, process: Process, claimed_at: datetime) -> bool:
+    """The process sent its last heartbeat when it may not have known yet that it had the job.
+
+    A heartbeat has the time of its statement, and tells what the process knew before. So a claim that was under way has the
+    earlier time, and the heartbeat does not tell of it.
+    """
+    seconds = (process.heartbeat_at - claimed_at).total_seconds()
+    return seconds <= 0 or (not process.buffered and seconds <= 2 * facts.buffer_age)
 
 
 def _runs(facts: Facts, process: Process, run: RunningJob) -> Iterator[Reason]:
