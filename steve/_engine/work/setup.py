@@ -89,13 +89,10 @@ class Setups:
 
     def of(self, job: Claimed) -> Setup | None:
         """None: there is nothing to set up. This is asked for every run, so it is cheap."""
-        if (
-            job.extras is None
-            and not self._around.entries.value
-            and not self._around_thread.were_entered
-            and job.type not in self._handlers.with_setup
-            and not self._is_for_all
-        ):
+        may_be_more = self._is_for_all or job.extras is not None or job.type in self._handlers.with_setup
+        if not (may_be_more or self._around.entries.value or self._around_thread.were_entered):
             return None
         wraps, context = self._around.wraps(job.type), self._context()
-        return Setup(wraps=wraps, context=context, limits=self._limits, records=self._records)
+        if may_be_more:
+            return Setup(wraps=wraps, context=context, limits=self._limits, records=self._records)
+        return Setup(wraps=wraps, context=context)

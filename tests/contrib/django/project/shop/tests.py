@@ -148,13 +148,14 @@ class JobsOfWorkers(TransactionTestCase):
         self.assertLessEqual(count, kept)
 
     @override_settings(DEBUG=True)
-    def test_each_job_begins_with_no_queries_in_the_log_and_ends_with_its_caches_closed(self):
-        lengths, closed = [], []
+    def test_each_job_begins_with_no_queries_in_the_log_and_ends_with_the_thread_s_caches_closed(self):
+        lengths, closed, used = [], [], []
 
         def look(job):
             lengths.append(len(connection.queries))
             Order.objects.count()
             cache = caches["default"]
+            used.append(cache)
             cache.close = lambda **options: closed.append(job.uid)
 
         manager.set_handler("look", look)
@@ -165,7 +166,8 @@ class JobsOfWorkers(TransactionTestCase):
         manager.set_handler("look", None)
         reset_queries()
         self.assertEqual(lengths, [0, 0, 0])
-        self.assertEqual(set(closed), {job.uid for job in jobs})
+        self.assertEqual(closed, [job.uid for job in jobs])
+        self.assertTrue(all(cache is used[0] for cache in used), "a cache keeps its connections from job to job")
 
     def test_a_handler_that_broke_its_connection_harms_no_other(self):
         def broken(job):
