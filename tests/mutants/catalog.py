@@ -1576,7 +1576,7 @@ MUTANTS = (
         "L14",
         "what one handler asks for is set up for the jobs of all others",
         "engine/work/test_timed_out.py::test_what_one_type_asks_for_sets_up_nothing_for_the_others",
-        Edit("_engine/work/setup.py", "job.type not in self._handlers.with_setup", "not self._handlers.with_setup"),
+        Edit("_engine/work/setup.py", "job.type in self._handlers.with_setup", "bool(self._handlers.with_setup)"),
     ),
     Mutant(
         "P1",
