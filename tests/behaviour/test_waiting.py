@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -294,13 +295,18 @@ def test_a_job_that_is_deleted_after_it_was_seen_is_gone_at_once(
 
 
 def settle_down(manager: JobManager, job: Job, worker: JobManager | None = None) -> None:
-    """Wait until the first look at this job, which found it pending, is over: the next is far away. And until this worker has
-    heard that somebody waits."""
+    """Wait until the first looks at this job, which found it pending, are over: the next is far away. And until this worker has
+    heard that somebody waits. The thread looks once more after it has announced that, and sleeps then."""
     if worker is not None:
         until(worker._runner.engine().awaited.now)  # type: ignore[union-attr]
     loop = manager._waits._loop
     assert loop is not None
-    until(lambda: (known := loop.book._jobs.get(job.uid)) is not None and known.was_seen and not loop.book.hints)
+
+    def has_looked() -> bool:
+        known = loop.book._jobs.get(job.uid)
+        return known is not None and known.was_seen and not loop.book.hints and loop._sleeps_until < inf
+
+    until(has_looked)
 
 
 # -- notifications ------------------------------------------------------------------------------------------------------
