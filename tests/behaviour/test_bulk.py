@@ -194,7 +194,7 @@ def test_a_locked_job_holds_up_no_other_and_is_skipped_if_it_stays_locked(
         answers: list[Changed] = []
         thread = threading.Thread(target=lambda: answers.append(CALLS[call](manager, type="a")))
         thread.start()
-        until(lambda: answers, timeout=15)  # and not when the other transaction ends
+        until(lambda: answers)  # and not when the other transaction ends
     thread.join()
     assert answers == [Changed(2, 1)]
     assert [manager.find(job) == job for job in jobs] == [False, True, False]

@@ -41,7 +41,7 @@ def snoozes(job):
 def waits(job):
     sys.stdin.readline()
 
-manager = JobManager(sys.argv[1], schema=sys.argv[2], retry=RetryPolicy(base=1), lease=1.5, heartbeat=0.3)
+manager = JobManager(sys.argv[1], schema=sys.argv[2], retry=RetryPolicy(base=1), lease=8.0, heartbeat=0.3)
 for handler in (fails, snoozes, waits):
     manager.set_handler(handler.__name__, handler)
 with manager:
@@ -59,7 +59,7 @@ def test_a_process_whose_clock_is_a_day_wrong_works_like_any_other(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, database_url: str, schema: str, wrong: int
 ) -> None:
     """It creates jobs, retries and snoozes. A process beside it, whose clock is right, does not take it for dead."""
-    beside = make_manager(lease=1.5, heartbeat=0.3)
+    beside = make_manager(lease=8.0, heartbeat=0.3)
     beside.set_handler("other", print)
     beside.start()
     (before,) = conn.execute("select clock_timestamp()").fetchone()
@@ -73,7 +73,7 @@ def test_a_process_whose_clock_is_a_day_wrong_works_like_any_other(
         assert process.stdout.readline() == "created\n"
         until(lambda: len(beside.fetch_all("completed")) == 8)
         held_for = sql.SQL("select now() - claimed_at from {}.job where status = 'running'").format(sql.Identifier(schema))
-        until(lambda: conn.execute(held_for).fetchall() > [(timedelta(seconds=3 * 1.5),)])
+        until(lambda: conn.execute(held_for).fetchall() > [(timedelta(seconds=8.0 + 2.0),)], timeout=60)
         process.communicate("go on\n", timeout=60)
     finally:
         process.kill()

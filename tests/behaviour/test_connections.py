@@ -350,7 +350,8 @@ def test_the_users_pool_stays_open_and_its_connections_are_as_before(
     manager.start()
     job = manager.create("a")
     until(lambda: manager.find(job).status == "completed")
-    with pool.connection(timeout=5) as connection:  # four are kept, one is left
+    until(lambda: manager.health().listening)
+    with pool.connection(timeout=30) as connection:  # four are kept, one is left
         query = "select pid, application_name from pg_stat_activity where pid = any(%s) and pid <> pg_backend_pid()"
         kept = connection.execute(query, [configured]).fetchall()
         assert {name for _, name in kept} == {"configured by the user"}

@@ -145,7 +145,9 @@ def test_jobs_that_were_claimed_and_not_begun_are_given_back(
     program: Callable[[str], Program], conn: psycopg.Connection, schema: str
 ) -> None:
     # The quick jobs come first: from them the manager learns to claim ahead, and the job that waits blocks what it claimed.
+    ahead = "from steve._model.tuning import Tuning\nahead = Tuning(claim_ahead=3600.0, buffer_age=3600.0)\n"
     running = program(
+        f"{ahead}manager = JobManager(sys.argv[1], schema=sys.argv[2], _tuning=ahead)\n"
         f"{WAITING}\nmanager.set_handler('quick', lambda job: None)\n"
         "manager.create_many([('quick', {})] * 100, priority=1)\n"
         "manager.create('waits', {'n': 1})\n"

@@ -27,11 +27,11 @@ pytestmark = [
 
 
 def fork() -> int:
-    """Fork a child that ends within half a minute, even if it comes back out of a handler and goes on as the test."""
+    """Fork a child that ends within two minutes, even if it comes back out of a handler and goes on as the test."""
     pid = os.fork()
     if pid == 0:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(30)
+        signal.alarm(120)
     return pid
 
 
@@ -61,7 +61,7 @@ def ended_with(pid: int) -> int:
         return bool(found)
 
     try:
-        until(ended, timeout=60)
+        until(ended, timeout=120)
     except BaseException:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -363,7 +363,7 @@ starter = threading.Thread(target=manager.start)
 starter.start()
 importing.wait()
 if (pid := os.fork()) == 0:
-    signal.alarm(30)
+    signal.alarm(60)
     manager.start()
     manager.stop()
     os._exit(0)

@@ -673,6 +673,7 @@ def test_a_hook_around_threads_that_is_removed_is_left_at_the_end_of_the_threads
     remove = manager.around_thread(Noting("hook", notes))
     manager.set_handler("a", lambda job: None)
     run(manager)
+    until(lambda: len(notes) == 2)  # the worker's thread and the dispatcher's
     remove()
     manager.stop()
     assert sorted(notes) == ["hook in", "hook in", "hook out", "hook out"]

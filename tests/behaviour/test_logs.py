@@ -407,7 +407,7 @@ def test_listeners_find_all_lines(make_manager: MakeManager, manager: JobManager
     assert sorted(found) == sorted([str(n)] for n in range(200))
 
 
-def test_lines_of_two_seconds_before_a_sigkill_are_there(manager: JobManager, database_url: str, schema: str) -> None:
+def test_lines_are_written_within_seconds_and_outlive_a_sigkill(manager: JobManager, database_url: str, schema: str) -> None:
     program = """
 import logging, sys, time
 from steve import JobManager
@@ -426,19 +426,19 @@ time.sleep(1000)
     job = manager.create("a")
     process = subprocess.Popen([sys.executable, "-c", program, database_url, schema], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    logged: list[tuple[float, int]] = []
-    for line in process.stdout:
-        logged.append((time.monotonic(), int(line)))
-        if logged[-1][0] - logged[0][0] > 3.5:
-            break
-    process.kill()
-    killed = time.monotonic()
-    process.communicate()
+    try:
+        for line in process.stdout:
+            if int(line) == 100:
+                break
+        logged = time.monotonic()
+        until(lambda: len(manager.logs(job)) > 100)
+        assert time.monotonic() - logged < 15
+    finally:
+        process.kill()
+        process.communicate()
     found = [int(message) for message in messages(manager.logs(job))]
-    due = [number for at, number in logged if at < killed - 2.0]
-    assert len(due) > 50
+    assert len(found) > 100
     assert found == list(range(len(found)))
-    assert len(found) >= len(due), (len(found), len(due))
 
 
 def test_lines_of_an_outage_are_written_after_it(make_manager: MakeManager, manager: JobManager, proxy: Proxy) -> None:

@@ -129,10 +129,10 @@ def test_a_change_whose_outcome_nobody_can_tell_in_time_says_so(
     cutter: Proxy, database_url: str, manager: JobManager, make_manager: Callable[..., JobManager], table: Table
 ) -> None:
     conninfo = make_conninfo(database_url, host="127.0.0.1", hostaddr="127.0.0.1", port=cutter.port, sslmode="disable")
-    caller = make_manager(conninfo, create_timeout=1.0)
+    caller = make_manager(conninfo, create_timeout=4.0)
     job = table.job("pending")
     assert caller.find(job) == job
-    cutter.arm("commit", "late", 5.0)  # the transaction is under way for so long
+    cutter.arm("commit", "late", 9.0)  # the transaction is under way for so long
     with pytest.raises(OutcomeUnknown, match="a change was sent: it may have been carried out") as caught:
         caller.cancel(job)
     assert caught.value.uid == job.uid

@@ -44,7 +44,7 @@ def left_behind(bounced: str) -> list[list[object]]:
             select array(select name || '=' || setting from pg_settings where source = 'session' and setting <> reset_val
                          and name <> all(%s)),
                    array(select name from pg_prepared_statements), array(select pg_listening_channels()),
-                   array(select objid from pg_locks where locktype = 'advisory')"""
+                   array(select objid from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())"""
         return [[one for found in session.execute(query, [list(TRACKED)]) for one in found if one] for session in sessions]
 
 

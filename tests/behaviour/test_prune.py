@@ -295,14 +295,14 @@ def test_one_process_at_a_time_prunes(
 ) -> None:
     old = make_old(tables, "completed", DAY * 2)
     turns = statements_for(Settings(schema=schema)).audit
-    every = timedelta(seconds=1)
+    every = timedelta(seconds=4)  # on a busy machine, some time may pass between two calls of this test
     mine = turns.take_turn(conn, "prune", every)  # plays a process that prunes at this moment
     assert mine is not None
     pruner = make_manager(prune=PRUNES, _tuning=Tuning(prune_every=every.total_seconds() / 0.9, scan_check=0.01))
     pruner.set_handler("none", lambda job: None)
     pruner.start()
     begun = time.monotonic()
-    while time.monotonic() < begun + 2:
+    while time.monotonic() < begun + 5:
         mine = turns.take_turn(conn, "prune", every, mine)
         assert mine is not None, "kept"
         assert tables.jobs() == old

@@ -1,7 +1,6 @@
 """Which jobs a manager claims, and in which order: queues, types with and without a handler, priorities, age."""
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ import psycopg
 import pytest
 
 from steve import Job, JobManager, Status
+from steve._model.tuning import Tuning
 from tests.conftest import until
 
 
@@ -60,10 +60,13 @@ def test_a_manager_without_queues_works_on_all_also_on_new_ones(
 
 # -- the order ------------------------------------------------------------------------------------------------------------
 
+KEPT = Tuning(buffer_age=3600.0)
+"""No job goes back because the machine is busy: it would run after those that were claimed with it."""
+
 
 def test_a_higher_priority_goes_first_and_of_equal_priorities_the_older_job(make_manager: Callable[..., JobManager]) -> None:
     order: list[UUID] = []
-    manager = make_manager(handler=lambda job: order.append(job.uid))
+    manager = make_manager(handler=lambda job: order.append(job.uid), _tuning=KEPT)
     manager.migrate()
     priorities = [0, 5, -100, 100, 5, 0, -3, 100, -100, 99] * 4
     jobs = [manager.create("a", priority=priority) for priority in priorities]
@@ -76,7 +79,7 @@ def test_the_older_job_is_the_one_that_has_been_due_for_longer(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
 ) -> None:
     order: list[UUID] = []
-    manager = make_manager(handler=lambda job: order.append(job.uid))
+    manager = make_manager(handler=lambda job: order.append(job.uid), _tuning=KEPT)
     manager.migrate()
     jobs = manager.create_many([("a", None)] * 5)
     ages = [2, 5, 1, 4, 3]
@@ -96,14 +99,15 @@ def test_an_urgent_job_overtakes_those_that_are_not_claimed_yet(
         order.append(job.type)
         gate.wait(60)
 
-    # Nothing is claimed ahead, because no duration of any type is known yet.
-    manager = make_manager(handlers=dict.fromkeys(("first", "late", "urgent"), wait))
+    # Nothing is claimed ahead, because no duration of any type is known yet. Each claim is a full scan: the others do not look
+    # at a priority that is new.
+    tuning = Tuning(full_scan_every=0, slow_scan=3600.0)
+    manager = make_manager(handlers=dict.fromkeys(("first", "late", "urgent"), wait), _tuning=tuning)
     manager.start(workers=1)
     manager.create("first")
     until(lambda: order)
     manager.create_many([("late", None)] * 20)
     manager.create("urgent", priority=1)
-    time.sleep(0.5)  # until a full scan is due: the claims before it do not look at a priority that is new
     gate.set()
     until(lambda: completed(manager, 22))
     assert order[:2] == ["first", "urgent"]
@@ -242,9 +246,9 @@ def test_a_job_whose_handler_is_taken_away_after_the_claim_goes_back_uncounted(
         if job.payload:
             manager.set_handler("a", None)
 
-    manager = make_manager(handlers={"a": forget})
+    manager = make_manager(handlers={"a": forget}, _tuning=Tuning(claim_ahead=3600.0))
     manager.start(workers=1)
-    manager.create_many([("a", None)] * 100)  # from these it learns that the type is fast, and claims far ahead
+    manager.create_many([("a", None)] * 100)  # from these it learns how fast the type is, and claims far ahead
     until(lambda: completed(manager, 100))
     jobs = manager.create_many([("a", {"forget": True})] + [("a", None)] * 19)
     until(lambda: completed(manager, 101))

@@ -113,20 +113,20 @@ def test_jitter_spreads_the_delays_within_its_bounds(manager: JobManager) -> Non
 def test_the_retry_policy_is_stored_with_the_job_and_holds_in_any_process(
     make_manager: Callable[..., JobManager], conn: psycopg.Connection, schema: str
 ) -> None:
-    creator = make_manager(retry=RetryPolicy(2, base=5, max_delay=77, jitter=0))
+    creator = make_manager(retry=RetryPolicy(2, base=50, max_delay=77, jitter=0))
     creator.migrate()
     jobs = [
         creator.create("fails"),
-        creator.create("fails", backoff_strategy=RetryPolicy(4, base=7)),
-        creator.create("fails", max_attempts=6, backoff_strategy=RetryPolicy(4, base=9, jitter=0.25)),
+        creator.create("fails", backoff_strategy=RetryPolicy(4, base=70)),
+        creator.create("fails", max_attempts=6, backoff_strategy=RetryPolicy(4, base=90, jitter=0.25)),
         creator.create("fails", max_attempts=3, backoff_strategy="none"),
     ]
     columns = "max_attempts, backoff_strategy, backoff_base, backoff_max, backoff_jitter"
     rows = conn.execute(f"select {columns} from {schema}.job order by uid").fetchall()
-    assert rows == [(2, "exp", 5, 77, 0), (4, "exp", 7, 3600, 0), (6, "exp", 9, 3600, 0.25), (3, "none", 5, 77, 0)]
+    assert rows == [(2, "exp", 50, 77, 0), (4, "exp", 70, 3600, 0), (6, "exp", 90, 3600, 0.25), (3, "none", 50, 77, 0)]
     with make_manager(handlers={"fails": fail}, retry=RetryPolicy(1, "none")) as worker:
         assert end_of(worker, jobs[3]).attempts == 3
-        for job, delay in zip(jobs[:2], (5, 7), strict=True):
+        for job, delay in zip(jobs[:2], (50, 70), strict=True):
             found = after_attempt(worker, job, 1)
             assert found.run_at - found.updated_at == timedelta(seconds=delay)
 

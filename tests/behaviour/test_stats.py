@@ -38,7 +38,7 @@ def handle(job: Job) -> None:
 
 
 def test_each_end_counts_once_and_a_stop_writes_the_rest(make_manager: MakeManager) -> None:
-    manager = make_manager(handler=handle, retry=RetryPolicy(3, "none"))
+    manager = make_manager(handler=handle, retry=RetryPolicy(3, "none"), _tuning=Tuning(stat_every=3600.0))
     manager.migrate()
     manager.create_many([("good", {})] * 200)
     manager.create_many([("bad", {})] * 10)
@@ -47,7 +47,7 @@ def test_each_end_counts_once_and_a_stop_writes_the_rest(make_manager: MakeManag
     manager.start(workers=4)
     until(lambda: len(manager.fetch_all("completed", limit=1000)) == 201)
     until(lambda: len(manager.fetch_all("failed")) == 11)
-    assert ended(manager.stats()) == {}, "it is written every ten seconds only"
+    assert ended(manager.stats()) == {}, "it is written once an hour only, here"
     manager.stop()
     stats = manager.stats()
     assert ended(stats) == {
@@ -259,7 +259,14 @@ def test_a_statement_that_takes_too_long_is_ended(make_manager: MakeManager, con
         conn.execute(f"lock table {schema}.stat in access exclusive mode")
         with pytest.raises(Unavailable, match=r"took longer than 0\.1 s"):
             manager.stats()
-    assert manager.stats().lanes == ()
+
+    def stats() -> Stats | None:
+        try:
+            return manager.stats()
+        except Unavailable:  # a busy machine takes longer, too
+            return None
+
+    assert until(stats).lanes == ()
 
 
 def test_a_listener_is_told_when_jobs_wait_too_long_and_when_that_is_over(make_manager: MakeManager) -> None:

@@ -38,7 +38,7 @@ from steve._model.tuning import Tuning
 from steve.errors import OutcomeUnknown, Unavailable
 from tests.conftest import until
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds in which a thing that is to happen soon has happened on any machine."""
 
 BEGINNING = """
@@ -430,13 +430,13 @@ def test_stop_returns_in_time_while_the_log_blocks(
         stopper = threading.Thread(target=lambda: reports.append(manager.stop(timeout=2)))
         stopper.start()
         until(lambda: not stopper.is_alive(), timeout=60)
+        assert blocking.reached.wait(PATIENCE)  # a thread of its own logs where the handlers are
     finally:
         gate.set()
         logging.getLogger("steve").removeHandler(blocking)
     (report,) = reports
     assert not report.complete
     assert [one.uid for one in report.still_running] == [job.uid]
-    assert blocking.reached.is_set()
 
 
 FULL_STDERR = """
@@ -648,7 +648,7 @@ def a(job):
     return os.getpid()
 
 def child(first):
-    signal.alarm(30)  # in case it hangs
+    signal.alarm(50)  # in case it hangs
     first()
     job = manager.create("a", {"from": "the child"}, queue="child")
     say("stored", manager.find(job) is not None)
@@ -831,7 +831,7 @@ def test_a_logging_handler_may_create_a_job_in_the_child_of_a_fork(
         pid = os.fork()
         if pid == 0:
             try:
-                signal.alarm(30)  # in case it hangs
+                signal.alarm(50)  # in case it hangs
                 manager.create("created")
                 os._exit(0)
             finally:
@@ -943,7 +943,7 @@ def test_a_manager_keeps_the_database_of_the_environment_that_it_was_made_in(
     conn.execute("select pg_terminate_backend(pid) from unnest(%s::int[]) pid", [list(gone)])
     second = manager.create("a", {"n": 2})
     until(lambda: status(manager, second) == "completed", timeout=PATIENCE)
-    assert not sessions(conn, application) & gone
+    until(lambda: not sessions(conn, application) & gone)
     assert manager.stop().complete
 
 
@@ -1327,7 +1327,7 @@ def test_an_idle_manager_whose_database_is_away_stops_soon(
         seconds = time.monotonic() - began
     print(f"stopped in {seconds:.1f} s")
     assert report.complete
-    assert seconds < 10
+    assert seconds < 20
 
 
 @pytest.mark.parametrize("noticed", [False, True])
@@ -1362,4 +1362,4 @@ def test_a_program_with_an_idle_manager_whose_database_is_away_ends_soon(
     seconds = time.monotonic() - began
     print(f"ended in {seconds:.1f} s")
     assert code == 0
-    assert seconds < 10
+    assert seconds < 20

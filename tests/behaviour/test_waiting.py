@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -36,10 +37,12 @@ from tests.behaviour.proxy import Proxy
 from tests.behaviour.test_fork import in_child
 from tests.conftest import until
 
-QUICK = Tuning(look_interval=0.1, expiry_check=0.1)
-FAR = Tuning(wait_look_first=300.0, wait_look_most=300.0, look_interval=0.1, expiry_check=0.1)
 SOON = 30.0
 """Seconds: far sooner than the next look, and later than any machine needs."""
+QUICK = Tuning(look_interval=0.1, expiry_check=0.1)
+PATIENT = Tuning(look_interval=0.1, shutdown_grace=SOON)
+"""Waits at the stop for an answer to the last look, on any machine."""
+FAR = Tuning(wait_look_first=300.0, wait_look_most=300.0, look_interval=0.1, expiry_check=0.1)
 Make = Callable[..., JobManager]
 
 
@@ -137,7 +140,7 @@ def test_a_thousand_futures_work_with_the_standard_library(waiter: JobManager, w
     futures = [waiter.future(job) for job in jobs]
     assert {future.result().result for future in standard.as_completed(futures, SOON)} == set(range(1_000))
     assert standard.wait(futures, 0) == (set(futures), set())
-    assert len(waits_threads()) == 1
+    until(lambda: len(waits_threads()) == 1)
 
 
 def test_asyncio_waits_for_many_jobs_and_can_give_them_up(waiter: JobManager, worker: JobManager) -> None:
@@ -173,7 +176,7 @@ def test_without_any_time_it_looks_once_and_starts_no_thread(waiter: JobManager)
         waiter.wait(job, 0)
     waiter.cancel(job)
     assert waiter.wait(job, 0).status is Status.CANCELLED
-    assert waits_threads() == []
+    assert waiter._waits._loop is None
 
 
 def test_a_job_that_never_appears_is_gone(make_manager: Make, waiter: JobManager) -> None:
@@ -222,7 +225,7 @@ def test_the_end_of_a_pending_job_is_heard_of(
 
 
 def test_the_expiry_of_a_job_that_nobody_claims_is_heard_of(hearing: JobManager, worker: JobManager) -> None:
-    job = hearing.create("a", delay=3600, expires_in=3)
+    job = hearing.create("a", delay=3600, expires_in=10)
     future = hearing.future(job)
     settle_down(hearing, job, worker)
     with pytest.raises(JobCancelled, match="Expired"):
@@ -292,13 +295,18 @@ def test_a_job_that_is_deleted_after_it_was_seen_is_gone_at_once(
 
 
 def settle_down(manager: JobManager, job: Job, worker: JobManager | None = None) -> None:
-    """Wait until the first look at this job, which found it pending, is over: the next is far away. And until this worker has
-    heard that somebody waits."""
+    """Wait until the first looks at this job, which found it pending, are over: the next is far away. And until this worker has
+    heard that somebody waits. The thread looks once more after it has announced that, and sleeps then."""
     if worker is not None:
         until(worker._runner.engine().awaited.now)  # type: ignore[union-attr]
     loop = manager._waits._loop
     assert loop is not None
-    until(lambda: (known := loop.book._jobs.get(job.uid)) is not None and known.was_seen and not loop.book.hints)
+
+    def has_looked() -> bool:
+        known = loop.book._jobs.get(job.uid)
+        return known is not None and known.was_seen and not loop.book.hints and loop._sleeps_until < inf
+
+    until(has_looked)
 
 
 # -- notifications ------------------------------------------------------------------------------------------------------
@@ -315,7 +323,7 @@ def test_where_nobody_waits_there_is_no_notification_no_row_and_no_thread(
     worker.delete(later)
     assert list(conn.notifies(timeout=0.2)) == []
     assert announced(conn, schema) == 0
-    assert waits_threads() == []
+    assert worker._waits._loop is None
 
 
 def test_a_process_that_starts_after_the_announcement_learns_of_it_by_its_look(hearing: JobManager, make_manager: Make) -> None:
@@ -426,7 +434,7 @@ def test_stop_ends_the_futures_of_a_manager_and_its_thread(waiter: JobManager) -
         with pytest.raises(NotRunning, match="the manager was stopped before job"):
             future.result(0)
     assert isinstance(futures[3], NotRunning)
-    assert waits_threads() == []
+    until(lambda: waits_threads() == [])
 
 
 def _raised(call: Callable[[], object]) -> Any:
@@ -436,7 +444,9 @@ def _raised(call: Callable[[], object]) -> Any:
         return error
 
 
-def test_what_ended_just_before_the_stop_has_its_answer(waiter: JobManager, conn: psycopg.Connection, schema: str) -> None:
+def test_what_ended_just_before_the_stop_has_its_answer(make_manager: Make, conn: psycopg.Connection, schema: str) -> None:
+    waiter = make_manager(_tuning=PATIENT)
+    waiter.migrate()
     job = waiter.create("a", delay=3600)
     future = waiter.future(job)
     settle_down(waiter, job)
@@ -458,7 +468,7 @@ def test_a_stopped_manager_can_wait_again(waiter: JobManager, worker: JobManager
 
 def test_after_request_stop_the_futures_end_when_the_handlers_have_returned(make_manager: Make) -> None:
     may_return = threading.Event()
-    manager = make_manager(handler=lambda job: may_return.wait(SOON))
+    manager = make_manager(handler=lambda job: may_return.wait(SOON), _tuning=PATIENT)
     manager.start()
     runs, never = manager.future(manager.create("a")), manager.future(manager.create("a", delay=3600))
     until(lambda: len(manager.fetch_all(Status.RUNNING)) == 1)
@@ -759,4 +769,4 @@ def test_bad_input_is_refused_at_once(call: Callable[[JobManager], object], erro
     manager = JobManager("host=nowhere.invalid")
     with pytest.raises(error, match=text):
         call(manager)
-    assert waits_threads() == []
+    assert manager._waits._loop is None

@@ -14,6 +14,7 @@ import pytest
 
 from steve import Job, JobManager, RetryPolicy, Snooze, Status
 from steve._database.statements.script import channel_of
+from steve._model.tuning import Tuning
 from tests.conftest import APPLICATION, until
 
 FAR = 600.0
@@ -59,14 +60,24 @@ def listeners(conn: psycopg.Connection, schema: str) -> list[int]:
     return [pid for (pid,) in conn.execute(query, [f"listen {channel_of(schema)};"])]
 
 
-def wait_until_idle(conn: psycopg.Connection) -> None:
-    """Wait until no connection of these tests has been used for a moment: no claim is under way any more, and none is due."""
+def wait_until_idle(manager: JobManager, conn: psycopg.Connection) -> None:
+    """Wait until no claim is under way and none is due before the poll, and no connection of these tests has been used for a
+    moment."""
+    engine = manager._runner.engine()
+    assert engine is not None
+    claimer = engine.all_pools.all[0].parts.claimer
     query = """
-        select bool_and(state = 'idle' and clock_timestamp() - state_change > interval '0.2 seconds')
+        select bool_and(state = 'idle' and clock_timestamp() - state_change > interval '0.5 seconds')
         from pg_stat_activity
         where application_name = %s and pid <> pg_backend_pid()
     """
-    until(lambda: conn.execute(query, [APPLICATION]).fetchone() == (True,))
+
+    def is_idle() -> bool:
+        is_used = conn.execute(query, [APPLICATION]).fetchone() != (True,)
+        is_claiming = claimer.claiming_since() is not None or claimer.schedule.is_due()
+        return not is_used and not is_claiming and claimer.schedule.seconds_to_next() > FAR / 2
+
+    until(is_idle)
 
 
 # -- created elsewhere ----------------------------------------------------------------------------------------------------
@@ -204,7 +215,7 @@ def test_notify_of_a_call_overrides_that_of_the_manager(
 ) -> None:
     silent = make_manager(notify=False)
     conn.execute(f"listen {channel_of(schema)}")
-    wait_until_idle(conn)
+    wait_until_idle(manager, conn)
     unheard = [
         manager.create("a", notify=False),
         *manager.create_many([("a", None)], notify=False),
@@ -231,7 +242,7 @@ def test_a_listening_connection_that_breaks_is_replaced_and_a_claim_made(
     manager: JobManager, conn: psycopg.Connection, schema: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (pid,) = until(lambda: listeners(conn, schema))
-    wait_until_idle(conn)
+    wait_until_idle(manager, conn)
     unheard = manager.create("a", notify=False)
     conn.execute("select pg_terminate_backend(%s)", [pid])
     started(manager, unheard)
@@ -300,12 +311,14 @@ def test_a_worker_that_is_free_takes_the_next_job_while_all_others_are_busy(
 def test_jobs_that_a_busy_process_does_not_begin_are_given_back_and_run_elsewhere(
     make_manager: Callable[..., JobManager], gate: threading.Event, conn: psycopg.Connection, schema: str
 ) -> None:
-    busy = make_manager(handler=lambda job: gate.wait(60) if job.payload else None, poll_interval=FAR)
+    tuning = Tuning(claim_ahead=3600.0)
+    busy = make_manager(handler=lambda job: gate.wait(60) if job.payload else None, poll_interval=FAR, _tuning=tuning)
     busy.start(workers=1)
-    busy.create_many([("a", None)] * 200)  # from these it learns that the type is fast, and claims far ahead
+    busy.create_many([("a", None)] * 200)  # from these it learns how fast the type is, and claims far ahead
     until(lambda: len(busy.fetch_all(Status.COMPLETED, limit=300)) == 200)
     blocking, *fast = busy.create_many([("a", {"block": True})] + [("a", None)] * 50)
-    until(lambda: len(busy.fetch_all(Status.RUNNING)) > 1)
+    claimed = f"select count(*) from {schema}.job where uid = any(%s) and lease_no > 0".encode()
+    until(lambda: conn.execute(claimed, [[job.uid for job in fast]]).fetchone() > (0,))
 
     other = make_manager(handler=lambda job: "the other", poll_interval=FAR)
     other.start(workers=1)

@@ -1,6 +1,7 @@
 """`why()`: each cause for which a job does not run is brought about, and the answer names it and says what to do."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from steve import Cancel, Job, JobManager, Reason, Snooze, Status, embedded
+from steve import Cancel, Job, JobManager, Reason, RetryPolicy, Snooze, Status, embedded
 from steve._model.tuning import Tuning
 from tests.behaviour.test_alive import Begin, Worker, begin
 from tests.conftest import until
@@ -26,7 +27,7 @@ MakeManager = Callable[..., JobManager]
 def often(**tuning: Any) -> dict[str, Any]:
     """Heartbeats come so often that a test can wait for them, and a dead process is soon noticed."""
     fast = {"look_interval": 0.05, "observer_age": 0.1, "suspicion": 0.1, "server_age": 0.0}
-    return {"lease": 5.0, "heartbeat": 0.1, "_tuning": Tuning(**(fast | tuning))}
+    return {"lease": 60.0, "heartbeat": 0.1, "_tuning": Tuning(**(fast | tuning))}
 
 
 def freeze(worker: Worker, conn: psycopg.Connection) -> None:
@@ -51,6 +52,10 @@ def reason(manager: JobManager, job: Job | UUID, code: str) -> str:
     assert not found.text.endswith("."), "a clause"
     assert found.remedy.endswith("."), "sentences"
     return f"{found.text}\n{found.remedy}"
+
+
+LATELY = r"\d+(\.\d)? s\b"
+"""How long ago something was that has just happened: fractions of a second, or some seconds on a machine that is busy."""
 
 
 def codes(manager: JobManager, job: Job | UUID) -> tuple[str, ...]:
@@ -92,10 +97,10 @@ def test_a_completed_and_a_failed_job(make_manager: MakeManager, manager: JobMan
     worker = make_manager(handlers={"a": lambda job: 1, "b": fail})
     worker.start()
     text = reason(manager, manager.create("a"), "ended")
-    assert "it completed 0." in text
+    assert re.search(f"it completed {LATELY}", text)
     assert f"in {manager.processes()[0].name}, at attempt 1" in text
     text = reason(manager, manager.create("b", max_attempts=2, backoff_strategy="none"), "ended")
-    assert "it failed 0." in text
+    assert re.search(f"it failed {LATELY}", text)
     assert "at attempt 2; the last error was: ValueError: out of paper" in text
     assert "retry(job)" in text
 
@@ -158,12 +163,13 @@ def test_a_job_that_waits_for_its_next_attempt(make_manager: MakeManager, manage
         raise ValueError("no\nroute")
 
     make_manager(handler=fail).start()
-    text = reason(manager, manager.create("a", max_attempts=3), "retry")
+    text = reason(manager, manager.create("a", backoff_strategy=RetryPolicy(3, base=60.0)), "retry")
     assert "attempt 1 of 3 failed, and the next is due in " in text
     assert "the error was: ValueError: no route" in text
-    assert "its handler has put it off: it is due again in 90 s" in reason(manager, manager.create("snoozes"), "snoozed")
+    text = reason(manager, manager.create("snoozes"), "snoozed")
+    assert re.search(f"its handler has put it off: it is due again in {LATELY}", text)
     text = reason(manager, manager.create("says why"), "snoozed")
-    assert "its handler has put it off, because the shop is closed: it is due again in 90 s" in text
+    assert re.search(f"its handler has put it off, because the shop is closed: it is due again in {LATELY}", text)
 
 
 # -- nobody takes it --------------------------------------------------------------------------------------------------------
@@ -207,7 +213,7 @@ def test_the_process_that_had_the_handler_is_named(
 
     other = make_manager(handlers={"a": fail})
     other.start()
-    failed = manager.create("a", max_attempts=2, backoff_strategy="exp")
+    failed = manager.create("a", backoff_strategy=RetryPolicy(2, base=8.0))  # it is not tried again before the stop
     until(lambda: manager.find(failed).error)
     other.stop()
     assert " had one when it ran this job, " in reason(manager, failed, "no_handler")
@@ -229,7 +235,7 @@ def test_the_process_that_lately_had_the_handler_is_named_when_it_is_gone(
     worker.stop()
     make_manager(handlers={"b": lambda job: None}).start()
     for type in ("a", "later"):
-        assert f"; {name} had one 0." in reason(manager, manager.create(type), "no_handler")
+        assert re.search(f"; {name} had one {LATELY}", reason(manager, manager.create(type), "no_handler"))
 
 
 def test_what_nobody_serves_any_more_is_forgotten_after_90_days(
@@ -262,8 +268,8 @@ def test_the_only_process_has_problems(make_manager: MakeManager, manager: JobMa
     worker.start()
     manager.create_many([("a", None)] * 20)
     until(lambda: manager.processes()[0].problems)
-    text = reason(manager, manager.create("a"), "unwell")
-    assert "events wait for slow listeners, so nothing is claimed" in text
+    job = manager.create("a")
+    until(lambda: "events wait for slow listeners, so nothing is claimed" in reason(manager, job, "unwell"))
 
 
 # -- its turn has not come --------------------------------------------------------------------------------------------------
@@ -317,7 +323,7 @@ def test_a_job_that_is_suspected_to_kill_processes(
     worker = make_manager(handlers={"a": held}, **(often() | {"max_crashes": 3}))
     worker.start(2)
     job = manager.create("kills")
-    begin(heartbeat=0.1, lease=5.0)
+    begin(heartbeat=0.1, lease=60.0)
     until(lambda: manager.find(job).crashes == 1, timeout=60)
     text = reason(manager, job, "suspect")
     assert (
@@ -326,7 +332,7 @@ def test_a_job_that_is_suspected_to_kill_processes(
     assert "no_handler" in codes(manager, job)
     first = manager.create("a")
     until(lambda: manager.find(first).status is Status.RUNNING)
-    begin(heartbeat=0.1, lease=5.0)
+    begin(heartbeat=0.1, lease=60.0)
     until(lambda: manager.find(job).crashes == 2, timeout=60)
     worker.set_handler("kills", lambda job: None)
     text = reason(manager, job, "suspect")
@@ -390,10 +396,8 @@ def test_nothing_keeps_it(manager: JobManager, begin: Begin, conn: psycopg.Conne
     freeze(begin(), conn)  # as above
     job = manager.create("waits")
     text = reason(manager, job, "ready")
-    assert (
-        f"nothing keeps it from running: it has been due for 0.0 s, and {manager.processes()[0].name} will soon claim it"
-        in text
-    )
+    name = manager.processes()[0].name
+    assert re.search(f"nothing keeps it from running: it has been due for {LATELY}, and {name} will soon claim it", text)
     assert codes(manager, job) == ("ready",)
 
 
@@ -405,8 +409,8 @@ def test_it_runs(make_manager: MakeManager, manager: JobManager, held: Callable[
     job = manager.create("a")
     until(lambda: "began" in reason(manager, job, "running"))
     text = reason(manager, job, "running")
-    assert f"it runs in {manager.processes()[0].name}, began 0." in text
-    assert "the last heartbeat from there is 0." in text
+    assert re.search(f"it runs in {manager.processes()[0].name}, began {LATELY}", text)
+    assert re.search(f"the last heartbeat from there is {LATELY}", text)
     assert codes(manager, job) == ("running",)
 
 
@@ -416,7 +420,7 @@ def test_the_last_heartbeat_was_too_early_to_tell_of_it(
     make_manager(handler=held, heartbeat=600.0, lease=3600.0, _tuning=Tuning(look_interval=3600.0)).start(1)
     job = manager.create("a")
     until(lambda: manager.find(job).status is Status.RUNNING)
-    assert " claimed it 0." in reason(manager, job, "running")
+    assert re.search(f" claimed it {LATELY}", reason(manager, job, "running"))
     assert "ago, too early to tell of it" in reason(manager, job, "running")
 
 
@@ -425,14 +429,14 @@ def test_it_is_claimed_and_has_not_begun(make_manager: MakeManager, manager: Job
         if job.payload["wait"]:
             gate.wait(120)
 
-    make_manager(handler=handler, **often(buffer_age=3600.0)).start(1)
+    make_manager(handler=handler, **often(buffer_age=3600.0, claim_ahead=3600.0)).start(1)
     for job in manager.create_many([("a", {"wait": False})] * 200):  # so that its pace is known
         until(lambda job=job: manager.find(job).status is Status.COMPLETED)
     jobs = manager.create_many([("a", {"wait": True})] * 20)
     until(lambda: all(manager.find(job).status is Status.RUNNING for job in jobs[:2]))
     # Until then its newest heartbeat may be older than the handler's call.
     until(lambda: "1 of its 1 worker was busy" in reason(manager, jobs[1], "buffered"))
-    assert "and has not begun it, by its heartbeat 0." in reason(manager, jobs[1], "buffered")
+    assert re.search(f"and has not begun it, by its heartbeat {LATELY}", reason(manager, jobs[1], "buffered"))
     manager.cancel_all(status="pending")
 
 
@@ -458,8 +462,7 @@ def test_it_was_asked_to_stop(make_manager: MakeManager, manager: JobManager, he
     with manager.acting_as("ada"):
         manager.cancel(job, "too late")
     text = reason(manager, job, "cancel_asked")
-    assert "it was asked to stop by ada 0." in text
-    assert "ago (too late), and its handler has not ended yet" in text
+    assert re.search(rf"it was asked to stop by ada {LATELY} ago \(too late\), and its handler has not ended yet", text)
     assert "current_run().cancelled" in text
 
 
@@ -467,14 +470,14 @@ def test_its_process_is_silent_then_its_lease_is_over_then_its_row_is_gone(
     manager: JobManager, begin: Begin, conn: psycopg.Connection, schema: str, make_manager: MakeManager
 ) -> None:
     job = manager.create("waits")
-    first = begin(lease=4.0, heartbeat=0.1)
+    first = begin(lease=8.0, heartbeat=0.1)
     assert first.read() == f"begun {job.uid}"
     first.send(signal.SIGSTOP)
     text = reason(manager, job, "silent")
     assert f":{first.process.pid}, which has held it for " in text
     assert "no other one is alive" in text
     text = reason(manager, job, "lost")
-    assert "and its lease of 4.0 s is over: others take the job within seconds" in text
+    assert "and its lease of 8.0 s is over: others take the job within seconds" in text
     assert "Start a process" in text
     conn.execute(f"delete from {schema}.process")
     text = reason(manager, job, "orphaned")
@@ -521,7 +524,7 @@ def test_its_outcome_cannot_be_written(make_manager: MakeManager, manager: JobMa
         release.set()
         text = reason(manager, job, "locked")
         assert "so its outcome cannot be written: process " in text
-        assert "outcomes have waited to be written" in reason(manager, job, "unwell")
+        until(lambda: "outcomes have waited to be written" in reason(manager, job, "unwell"))
     until(lambda: manager.find(job).status is Status.COMPLETED)
 
 
@@ -545,9 +548,9 @@ def test_a_table_is_locked(make_manager: MakeManager, manager: JobManager, datab
     with transaction(database_url, f"lock table {schema}.job in access exclusive mode"):
         began = time.monotonic()
         text = reason(asking, job, "unanswered")
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
     assert "PostgreSQL did not say within 0.1 s what the job is: a session has locked a table" in text
-    assert codes(asking, job) == ("no_process",)
+    until(lambda: codes(asking, job) == ("no_process",))  # a busy machine may not say that within 0.1 s, either
 
 
 def test_what_takes_too_long_is_left_out(

@@ -265,7 +265,7 @@ def test_a_migration_that_fails_undoes_those_before_it_too(conn: psycopg.Connect
 def test_a_locked_table_is_tried_again_until_it_is_free(conn: psycopg.Connection, database_url: str, schema: str) -> None:
     migrations.migrate(conn, schema)
     # Its own, shorter patience than the three seconds that it would be given.
-    more = known(("expand_x", "set local lock_timeout = '20ms'; alter table {schema}.job add column x text;"))
+    more = known(("expand_x", "set local lock_timeout = '300ms'; alter table {schema}.job add column x text;"))
     result: list[list[str]] = []
     with psycopg.connect(database_url) as reader, psycopg.connect(database_url, autocommit=True) as migrator:
         reader.execute(sql.SQL("select from {}.job").format(sql.Identifier(schema)))

@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -101,11 +100,13 @@ def make_ticker() -> Iterator[MakeTicker]:
 
 
 def test_it_beats_at_once_and_then_in_time(make_ticker: MakeTicker) -> None:
+    began = time.monotonic()
     ticker = make_ticker(0.4, look_interval=0.1)
     until(lambda: len(ticker.beats) >= 4 and len(ticker.sent) > len(ticker.beats))  # it looks more often than it beats
     sent = list(ticker.sent)
     beats = [at for at, beat, _ in sent if beat]
-    assert min(later - earlier for earlier, later in pairwise(beats)) > 0.15
+    # From the beginning: the thread may be held up before one of them. It beats when the next look may come too late for it.
+    assert all(at - began >= number * 0.25 for number, at in enumerate(beats))
     assert sent[0][1:] == (True, False)
     assert {locked for _, _, locked in sent[1:]} == {True}
     assert ticker.looks[-1][0] > ticker.looks[1][0] > 0  # connected for longer and longer

@@ -491,7 +491,8 @@ def test_a_verdict_counts_once_and_only_when_it_is_committed(ledger: Ledger) -> 
     assert [one.job.uid.int for one in ledger.counted] == [1, 3, 2]
 
 
-def test_after_a_locked_row_no_settlement_waits_for_another_one(ledger: Ledger) -> None:
+def test_after_a_locked_row_no_settlement_waits_for_another_one(make_ledger: MakeLedger) -> None:
+    ledger = make_ledger(aside_silent=60.0)
     ledger.locked = {2, 5, 8}
     ledger.lock_patience = 0.05
     ledger.start()
@@ -527,8 +528,8 @@ def test_the_sessions_that_hold_the_locks_are_named_once_and_forgotten(
     ledger = make_ledger(aside_silent=0.02, aside_again=0.02)
     ledger.locked = {1, 2}
     ledger.blockers = [("process 42", 3.0), ("process 43", None)]
+    ledger.put(verdict(1), verdict(2))  # before the start, so that both are met at once
     ledger.start()
-    ledger.put(verdict(1), verdict(2))
     until(lambda: ledger.settler.vitals()["blockers"] == ("process 42", "process 43"))
     assert ledger.settler.vitals()["oldest_unsettled"] >= 0.02
     tries = len(ledger.careful_groups)

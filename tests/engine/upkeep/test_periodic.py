@@ -42,7 +42,7 @@ def test_each_duty_comes_again_at_its_own_interval(start: Start) -> None:
     )
     until(lambda: len(seldom) >= 2 and len(often) > len(seldom))
     assert seldom[0] - began >= 0.4
-    assert seldom[1] - seldom[0] >= 0.2  # a thread may be held up between a duty's turn and its work
+    assert seldom[1] - began >= 0.8  # from the beginning: a thread may be held up between a duty's turn and its work
 
 
 def test_a_duty_that_raises_is_logged_and_comes_again_and_hinders_no_other(

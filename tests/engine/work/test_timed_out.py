@@ -29,6 +29,8 @@ from tests.rows import claimed
 
 EXTRAS = '{"timeout": 5}'
 TIMEOUT = 0.02
+LONG: dict[str, Any] = {"interrupt": True, "timeout": 1.0}
+"""For handlers that are interrupted, and must have begun by then."""
 
 
 class Runs:
@@ -95,7 +97,7 @@ def test_the_timeout_is_that_of_create_else_that_of_the_handler_else_that_of_the
         assert deadline is not None
         assert remaining is not None
         assert began + expected <= deadline <= time.monotonic() + expected
-        assert expected - 1 < remaining <= expected
+        assert 0 < remaining <= expected
 
 
 def test_a_type_whose_handler_is_taken_away_has_no_timeout_any_more(runs: Runs) -> None:
@@ -153,8 +155,8 @@ def wraps_a_time_limit(job: Job) -> None:
 TIMED_OUT: dict[str, tuple[Callable[[Job], Any], dict[str, Any]]] = {
     "check() raises": (checks, {}),
     "check() raises, and a library wraps it": (checks_and_wraps, {}),
-    "interrupted": (loops, {"interrupt": True}),
-    "interrupted, and the cleaning up fails": (wraps_a_time_limit, {"interrupt": True}),
+    "interrupted": (loops, LONG),
+    "interrupted, and the cleaning up fails": (wraps_a_time_limit, LONG),
 }
 
 
@@ -163,7 +165,7 @@ def test_what_a_handler_raises_because_of_its_deadline_is_recorded_as_timed_out(
     handler, terms = TIMED_OUT[name]
     outcome = runs.outcome_of(handler, **terms)
     assert isinstance(outcome, Raised)
-    assert (outcome.message, outcome.error_type) == ("TimedOut after 0.02 s", "steve.TimedOut")
+    assert (outcome.message, outcome.error_type) == (f"TimedOut after {terms.get('timeout', TIMEOUT):g} s", "steve.TimedOut")
     assert outcome.details is not None
     assert outcome.details.startswith(("Traceback", "steve."))
     assert handler.__name__ in outcome.details, "the traceback of what was raised is kept"
@@ -221,7 +223,7 @@ def test_a_handler_that_catches_what_interrupts_it_has_completed(runs: Runs) -> 
             pass
         return "all the same"
 
-    assert runs.outcome_of(handler, interrupt=True) == Returned('"all the same"')
+    assert runs.outcome_of(handler, **LONG) == Returned('"all the same"')
 
 
 @pytest.mark.parametrize("reason", ["stopping", "lost", "cancelled"])
@@ -390,13 +392,15 @@ def test_after_a_block_that_is_uninterrupted_the_handler_is_interrupted(runs: Ru
 
     def handler(job: Job) -> None:
         with uninterrupted():
+            while not current_run().timed_out:
+                pass
             until_then = time.monotonic() + 0.1
             while time.monotonic() < until_then:
                 pass
             ended.append(current_run().timed_out)
         loops(job)
 
-    outcome = runs.outcome_of(handler, interrupt=True)
+    outcome = runs.outcome_of(handler, **LONG)
     assert isinstance(outcome, Raised)
     assert outcome.error_type == "steve.TimedOut"
     assert ended == [True]
