@@ -18,8 +18,9 @@ from steve.contrib.flask._commands import worker
 from steve.contrib.flask._settings import OF_MANAGER, OURS
 from tests.conftest import until
 from tests.contrib.django.test_page import Typist, commands, wheel
-from tests.contrib.django.test_processes import free_port, get
+from tests.contrib.django.test_processes import get
 from tests.docs.pages import Page, how_to
+from tests.ports import free_port
 
 __all__ = ["wheel"]
 
@@ -95,9 +96,9 @@ def test_the_page_of_fastapi_serves(typist: Typist, server: embedded.Server) -> 
         base = f"http://127.0.0.1:{port}"
         until(lambda: get(f"{base}/jobs/0198f000-0000-7000-8000-000000000000"), timeout=60)
         request = urllib.request.Request(f"{base}/quotes/ada", method="POST")
-        assert json.load(urllib.request.urlopen(request, timeout=20)) == {"price": 21}
+        assert json.load(urllib.request.urlopen(request, timeout=60)) == {"price": 21}
         request = urllib.request.Request(f"{base}/signup?email=ada@example.com", method="POST")
-        job = json.load(urllib.request.urlopen(request, timeout=20))["job"]
+        job = json.load(urllib.request.urlopen(request, timeout=60))["job"]
         until(lambda: get(f"{base}/jobs/{job}") == {"status": "completed"})
         assert "mail to ada@example.com" in (typist.folder / "log").read_text()
         web.terminate()
