@@ -24,7 +24,10 @@ from tests.ports import free_port
 
 __all__ = ["wheel"]
 
-pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are for a shell")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are for a shell"),
+    pytest.mark.timeout(600),  # it installs packages
+]
 
 
 MAKE = "python3 -m venv .venv"
@@ -34,7 +37,7 @@ MAKE = "python3 -m venv .venv"
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What each page's first command makes: one for all, so that packages are installed once."""
     folder = tmp_path_factory.mktemp("environment")
-    subprocess.run(["bash", "-c", MAKE], cwd=folder, check=True, timeout=110)
+    subprocess.run(["bash", "-c", MAKE], cwd=folder, check=True, timeout=400)
     return folder / ".venv"
 
 
