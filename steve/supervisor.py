@@ -1,8 +1,8 @@
 """Keeps N worker processes alive: `--processes N` of `steve run`, `manage.py steve worker` and `flask steve worker`.
 
-The processes are begun anew instead of forked, because a fork copies locks and open connections, and none of the threads.
-Signals go on to them. One that dies is replaced: the pause before that doubles while each one dies young. One that ends because
-a limit is reached is replaced at once. One that says that it can never start ends them all.
+The processes are begun anew instead of forked, because a fork copies locks and open connections, and none of the threads. A
+signal to end reaches them as SIGTERM. One that dies is replaced: the pause before that doubles while each one dies young. One
+that ends because a limit is reached is replaced at once. One that says that it can never start ends them all.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ LIMIT = 75
 """The exit code of a worker that has reached a limit."""
 HOPELESS = 2
 """The exit code of a worker whose arguments are wrong: another one would end in the same way."""
-UNPREPARED = (-signal.SIGTERM, -signal.SIGINT)
-"""The codes of a process that got a signal before it had its handlers for them."""
+UNPREPARED = -signal.SIGTERM
+"""The code of a process that was told to end before it had its handler for that."""
 PARENT = "STEVE_PARENT"
 """The environment variable that tells a process who its parent is."""
 LOOK_EVERY = 0.05
@@ -144,10 +144,11 @@ class Supervisor:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """The processes count the signals themselves: the second ends the wait for handlers. Ctrl-C reaches those of a terminal
-        twice otherwise, so they have process groups of their own."""
+        twice otherwise, so they have process groups of their own. It becomes SIGTERM, which ends a process that has only begun:
+        Ctrl-C would raise KeyboardInterrupt wherever its imports are."""
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
-        self._forward(number, frame)
+        self._forward(signal.SIGTERM, frame)
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
         for slot in self._slots:
@@ -193,7 +194,7 @@ class Slot:
         pid, self.process, self.code = self.process.pid, None, code
         if self._is_renewed or code == LIMIT:
             self.code, self.not_before = 0, now
-        elif code == 0 or (self.is_told and code in UNPREPARED):
+        elif code == 0 or (self.is_told and code == UNPREPARED):
             self.code, self.is_wanted = 0, False
         else:
             self._pause = PAUSE_LEAST if now - self._begun_at >= OLD_ENOUGH else min(self._pause * 2, PAUSE_MOST)
@@ -204,7 +205,7 @@ class Slot:
 
     def send(self, number: int) -> None:
         if self.process is not None:
-            self.is_told = self.is_told or number in (signal.SIGTERM, signal.SIGINT)
+            self.is_told = self.is_told or number == signal.SIGTERM
             self.process.send_signal(number)  # does nothing to a process that has ended
 
     def kill(self) -> None:

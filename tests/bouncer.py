@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+
+from tests.ports import free_port
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 """The path of the program; None: it is not installed. Debian has it in the package `pgbouncer`."""
@@ -33,8 +34,7 @@ def bouncer(conninfo: str) -> Iterator[int]:
         server = {"host": info.host, "port": info.port, "user": info.user, "dbname": info.dbname}
         if info.password:
             server["password"] = info.password
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="steve-pgbouncer-"))
     folder.chmod(0o755)
     config = folder / "pgbouncer.ini"
@@ -53,7 +53,7 @@ def bouncer(conninfo: str) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         shutil.rmtree(folder)
 
 

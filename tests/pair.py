@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from steve import embedded
 from steve.embedded import Server
+from tests.ports import free_port
 
 SYNCED_SECONDS = 60.0
 """How long a standby may take to receive everything."""
@@ -183,10 +183,3 @@ def ask(server: Server, *statements: str) -> list[tuple[object, ...]]:
         for statement in statements:
             cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
-
-
-def free_port() -> int:
-    """A TCP port that no server listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -19,6 +18,7 @@ from steve import ForkedProcessError, Job, JobManager, Status
 from steve._engine.events.health_listeners import HealthListeners
 from steve._engine.health import STOPPED
 from tests.conftest import APPLICATION, until
+from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork"),
@@ -307,8 +307,7 @@ def test_gunicorns_processes_do_jobs(
     manager.migrate()
     (tmp_path / "shop.py").write_text(SHOP.format(url=database_url, schema=schema))
     (tmp_path / "gunicorn.conf.py").write_text(HOOK)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "gunicorn", "--workers", "2", "--bind", f"127.0.0.1:{port}", "shop:app"]
     log = (tmp_path / "log").open("w+")
     server = subprocess.Popen([*command, *(["--preload"] if preload else [])], cwd=tmp_path, stdout=log, stderr=log)

@@ -21,7 +21,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from tests.pair import free_port
+from tests.ports import free_port
 
 from .cluster import OBSERVER, Cluster, temporary_directory
 from .faults import Site, Skipped, fault

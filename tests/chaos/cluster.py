@@ -21,7 +21,8 @@ from psycopg.conninfo import make_conninfo
 
 from steve import embedded
 from steve.embedded import StopMode
-from tests.pair import Pair, beside, copy, free_port, pair, user_of
+from tests.pair import Pair, beside, copy, pair, user_of
+from tests.ports import free_port
 
 from .checker import AttemptRow, JobRow
 from .processes import Warden

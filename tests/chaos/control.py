@@ -33,7 +33,7 @@ class Answer(NamedTuple):
     expects="a cancelled job does not begin until it is retried; a retried one runs again; the log has each run",
 )  # fmt: skip
 def meddle(site: Site) -> None:
-    site.work(2, workers=4, manager=QUICK)
+    site.work(2, workers=4, manager=site.patient(QUICK))
     site.create(threads=1, every=0.05)
     manager = JobManager(site.conninfo(), schema=site.schema)
     answers: dict[str, list[Answer]] = defaultdict(list)

@@ -36,6 +36,9 @@ ROLLED_BACK = 0.1
 FUTURES_SECONDS = 60.0
 """How long the futures may take to be done after the last job was created."""
 
+CHILD_SECONDS = 20.0
+"""How long the job of a child of a fork may take."""
+
 
 class Creator:
     """What the threads share."""
@@ -186,7 +189,7 @@ class Creator:
 
     def wait(self) -> None:
         """Wait until all futures are done, or hang."""
-        wait_for_futures(self._futures, FUTURES_SECONDS)
+        wait_for_futures(self._futures, FUTURES_SECONDS * self.options.patience)
 
     def fork(self) -> None:
         """Until the end: fork children, in which the parent's futures end at once and the manager works on."""
@@ -200,12 +203,12 @@ class Creator:
                 continue
             status = 1
             try:
-                signal.alarm(30)
+                signal.alarm(int(CHILD_SECONDS * self.options.patience) + 10)
                 inherited = self._futures[-100:]
                 is_done = all(future.done() for future in inherited)
                 job = self.manager.create("a", {"k": f"{self.options.name}-child-{os.getpid()}", "ms": 1, "raises": 0})
                 self.ledger.note("enq_ok", k=job.payload["k"])
-                status = int(not is_done or self.manager.wait(job, 20).status != "completed")
+                status = int(not is_done or self.manager.wait(job, CHILD_SECONDS * self.options.patience).status != "completed")
             finally:
                 os._exit(status)
 

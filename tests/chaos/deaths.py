@@ -122,7 +122,7 @@ def poisoned_hand(site: Site) -> None:
 def _supervise(site: Site, seconds: float) -> int:
     """Replace workers that have ended, as a supervisor does, until all jobs are final. Returns how many ended."""
     deaths = 0
-    until = time.monotonic() + seconds
+    until = time.monotonic() + seconds * site.patience
     while not site.is_drained() and time.monotonic() < until:
         for worker in [one for one in site.workers if one.ended() is not None]:
             deaths += 1
@@ -147,15 +147,16 @@ def _expect_failed(site: Site, deaths: int) -> None:
 def zombies(site: Site) -> None:
     """Handlers take a second, so that some run when the process is stopped. Spare workers are idle, so that the next run of
     the same job begins before the zombie wakes."""
-    site.work(3, workers=6, manager=QUICK)
+    manager = site.patient(QUICK)
+    site.work(3, workers=6, manager=manager)
     site.create(threads=2, every=0.3, ms=(800.0, 1200.0), raising=0, many=0)
-    time.sleep(2 * QUICK["lease"])  # a process rescues only after it has sent heartbeats for a lease
+    time.sleep(manager["lease"] + 1.5)  # a process rescues only after it has sent heartbeats for a lease
     for _ in site.each_trial():
         site.pause(1.0, 2.0)
         worker = site.chance.choice(site.workers)
         site.note("fault", what="SIGSTOP", pid=worker.pid)
         worker.signal(signal.SIGSTOP)
-        site.pause(3.0 * QUICK["lease"], 4.0 * QUICK["lease"])
+        site.pause(manager["lease"] + 3.0, manager["lease"] + 4.5)
         worker.signal(signal.SIGCONT)
         site.note("healed")
     _note_zombies(site)

@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 
 from steve import JobManager
-from tests.child import ProcessFailed
+from tests.child import ANSWER_SECONDS, ProcessFailed
 
 from .checker import Findings, check
 from .cluster import Cluster, temporary_directory
@@ -36,6 +36,10 @@ RESCUED_SECONDS = 30.0
 
 LEAVE_SECONDS = 5.0
 """How long the server may still show a connection of a process that has ended."""
+
+STALL_SECONDS = 1.5
+"""For each time that everything may take longer (`patience`), a process that is well may be silent for so much longer, for
+example while the disk is busy."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,10 @@ class Site:
         for _ in range(processes):
             self._named += 1
             name = str(self._named)
-            one = CreatorOptions(self.conninfo(port), self.schema, str(self.directory), name, f"{self._seed}:{name}", **options)
+            seed, patience = f"{self._seed}:{name}", self.patience
+            one = CreatorOptions(
+                self.conninfo(port), self.schema, str(self.directory), name, seed, patience=patience, **options
+            )
             new.append(Process(one.module, one, self.warden, within, one.python))
         self.creators += new
         return new
@@ -230,6 +237,14 @@ class Site:
         time.sleep(seconds)
         return seconds
 
+    def stall(self, share: float = 1.0) -> float:
+        """How many seconds longer than on a fast and quiet machine something may stand still. `share`: of that."""
+        return share * STALL_SECONDS * (self.patience - 1)
+
+    def patient(self, manager: dict[str, Any]) -> dict[str, Any]:
+        """These keywords of a manager, with a lease that a process that is well keeps here, too."""
+        return manager | {"lease": manager["lease"] + self.stall()}
+
     def expect(self, condition: object, otherwise: str) -> None:
         if not condition:
             self._broken.append(otherwise)
@@ -297,20 +312,20 @@ class Site:
             found.flaws["leaks"].append(f"{self.cluster.sessions(self.application)} connections")
         found.flaws["state"] += [f"{job.k} is running" for job in jobs if job.status == "running"]
         dead = {event["pid"] for event in self.events() if event["ev"] == "death"}  # the next process deletes their rows
-        registered = self._registered() - dead
+        registered = self.registered() - dead
         if kept := registered & self._doubtful:
             self.notes["rows kept for a rescue"] = self.notes.get("rows kept for a rescue", 0) + len(kept)
             (rescuer,) = self.work(1)
             # It must also have started: a process that is told to stop before that ends by the signal.
-            self.until(lambda: rescuer.pid in self._registered() and not self._registered() & kept, RESCUED_SECONDS)
+            self.until(lambda: rescuer.pid in self.registered() and not self.registered() & kept, RESCUED_SECONDS)
             rescuer.tell("stop")
             self.workers.remove(rescuer)
             self.wind_down(rescuer)
-            registered = registered - kept | self._registered() - dead
+            registered = registered - kept | self.registered() - dead
         found.flaws["state"] += [f"{pid} is registered" for pid in sorted(registered)]
         return found
 
-    def _registered(self) -> set[int]:
+    def registered(self) -> set[int]:
         """The pids of the processes that have a row."""
         return {pid for (pid,) in self.cluster.ask(f"select split_part(name, ':', 2)::integer from {self.schema}.process")}
 
@@ -320,7 +335,7 @@ class Site:
         for creator in creators:
             if isinstance(creator.options, CreatorOptions) and not creator.options.most:  # the others stop by themselves
                 creator.tell("stop")
-        answers = [creator.answer() for creator in creators]
+        answers = [creator.answer(ANSWER_SECONDS * self.patience) for creator in creators]
         for creator in creators:
             creator.end()
         return answers

@@ -49,9 +49,10 @@ def _expect_complete(site: Site, deaths: dict[int, float] | None = None) -> None
     starts: dict[str, Event] = {event["run"]: event for event in site.events() if event["ev"] == "run_start"}
     ends = {event["run"] for event in site.events() if event["ev"] == "run_end"}
     late = short = due = 0
+    promised = PROMISED_SECONDS + site.stall(0.5)
     for run, lines in logged.items():
         killed_at = (deaths or {}).get(starts[run]["pid"]) if run not in ends else None
-        wanted = [number for at, number in lines if killed_at is None or at < killed_at - PROMISED_SECONDS]
+        wanted = [number for at, number in lines if killed_at is None or at < killed_at - promised]
         found = written.get(run, [])
         site.expect(found == list(range(len(found))), f"the lines of a run are out of order or twice: {run}: {found[:20]}")
         due += len(wanted)
@@ -68,7 +69,7 @@ def _expect_complete(site: Site, deaths: dict[int, float] | None = None) -> None
     expects=f"each line that was logged {PROMISED_SECONDS:g} s before the kill is there, once and in order",
 )  # fmt: skip
 def kill_while_logging(site: Site) -> None:
-    site.work(2, workers=6, manager={**CAPTURING, **QUICK})
+    site.work(2, workers=6, manager=CAPTURING | site.patient(QUICK))
     site.create(threads=2, every=0.7, ms=(3_000.0, 6_000.0), **LOGGING)
     deaths: dict[int, float] = {}
     for _ in site.each_trial():
@@ -108,7 +109,8 @@ def cut_while_logging(site: Site) -> None:
     expects="all lines of all runs are there, those of runs that had lost their jobs, too, and none among those of another run",
 )  # fmt: skip
 def rescue_while_logging(site: Site) -> None:
-    site.work(3, workers=6, manager={**CAPTURING, **QUICK})
+    manager = site.patient(QUICK)
+    site.work(3, workers=6, manager=CAPTURING | manager)
     site.pause(LIVED_SECONDS, LIVED_SECONDS)  # after that they judge each other
     site.create(threads=2, every=0.3, ms=(500.0, 4_000.0), **LOGGING)
     for _ in site.each_trial():
@@ -116,7 +118,7 @@ def rescue_while_logging(site: Site) -> None:
         victim: Process = site.chance.choice(site.workers)
         site.note("fault", what="SIGSTOP", pid=victim.pid)
         victim.signal(signal.SIGSTOP)
-        site.pause(4.0, 6.0)
+        site.pause(manager["lease"] + 2.5, manager["lease"] + 4.5)
         victim.signal(signal.SIGCONT)
         site.note("healed")
     site.pause(5.0, 5.0)

@@ -112,7 +112,7 @@ def _expect_once(site: Site) -> None:
 )  # fmt: skip
 def kill_at_each_step(site: Site) -> None:
     _begin(site)
-    site.work(3, workers=6, manager=QUICK)
+    site.work(3, workers=6, manager=site.patient(QUICK))
     site.create(**LOAD)
     with Steps(site) as steps:
         for number in site.each_trial():
@@ -156,9 +156,10 @@ def cut_at_each_step(site: Site) -> None:
 def stop_at_each_step(site: Site) -> None:
     """A completion that is not committed yet holds the lock of its row, so that no rescue takes that job."""
     _begin(site)
-    site.work(3, workers=6, manager=QUICK)
+    manager = site.patient(QUICK)
+    site.work(3, workers=6, manager=manager)
     site.create(**LOAD | {"every": 0.2})
-    time.sleep(2 * QUICK["lease"])
+    time.sleep(manager["lease"] + 1.5)
     taken = 0
     with Steps(site) as steps:
         for number in site.each_trial():
@@ -170,7 +171,7 @@ def stop_at_each_step(site: Site) -> None:
             worker.signal(signal.SIGSTOP)
             query = f"select crashes > 0 from {site.schema}.job where payload->>'k' = %s"
             if at["step"] == "completed":
-                site.pause(3 * QUICK["lease"], 4 * QUICK["lease"])
+                site.pause(manager["lease"] + 3.0, manager["lease"] + 4.5)
             else:
                 is_taken = site.until(lambda: site.cluster.ask(query, [at["k"]]) == [(True,)], TAKEN_SECONDS)  # noqa: B023
                 site.expect(is_taken, f"the job at {at['step']} was not taken")

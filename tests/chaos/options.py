@@ -62,6 +62,8 @@ class CreatorOptions:
     """What else the handlers of its jobs do: see worker.py."""
     driver: str = "psycopg"
     """That of the caller's own connection: see tests/drivers.py."""
+    patience: float = 1.0
+    """How many times as long as expected its jobs may take to end."""
     module: str = "creator"
     """The program: a module of this folder."""
     python: str = sys.executable

@@ -46,7 +46,7 @@ def _expect_held(site: Site, number: int) -> None:
     expects="nothing begins in a pause, new processes included; nothing is lost",
 )  # fmt: skip
 def pause_and_kill(site: Site) -> None:
-    site.work(3, manager={"lease": 3.0, "heartbeat": 0.5})
+    site.work(3, manager=site.patient({"lease": 3.0, "heartbeat": 0.5}))
     site.create(threads=2)
     manager = JobManager(site.conninfo(), schema=site.schema)
     try:

@@ -28,7 +28,7 @@ def _end(site: Site) -> None:
     expects="no job is lost or runs twice without a crash; no thread and no connection is left",
 )  # fmt: skip
 def scale_and_kill(site: Site) -> None:
-    site.work(3, workers="a:2;*:2", manager=QUICK)
+    site.work(3, workers="a:2;*:2", manager=site.patient(QUICK))
     site.create(threads=2, queues=("a", "b", "c"))
     for number in site.each_trial():
         _order(site)

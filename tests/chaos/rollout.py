@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 from .faults import Site, fault
+from .stopping import STARTED_SECONDS
 
 
 @fault(
@@ -18,6 +19,8 @@ def rolling_restart(site: Site) -> None:
     for number in site.each_trial():
         site.pause(1.0, 1.6)
         worker = site.workers[number % len(site.workers)]
+        # A process that has not started yet would end by the signal.
+        site.until(lambda worker=worker: worker.pid in site.registered(), STARTED_SECONDS)
         with site.broken("SIGTERM"):
             worker.signal(signal.SIGTERM)
             new = site.respawn(worker)

@@ -29,7 +29,7 @@ def minutes(site: Site) -> None:
     names = [f"s{number}" for number in range(1_000 if is_long else 100)]
     manager = JobManager(site.cluster.conninfo("setup"), schema=site.schema)
     for name in names:
-        manager.set_schedule(name, "* * * * *", "tick", {"k": name}, catch_up=timedelta(hours=2))
+        manager.set_schedule(name, "* * * * *", "tick", {"k": name}, catch_up=timedelta(hours=2 * site.patience))
     site.cluster.ask(f"update {site.schema}.schedule set last_tick = %s", [START])
     site.steered |= set(names)
     rate = MINUTES * 60 / (site.trials * SECONDS)

@@ -83,7 +83,7 @@ $$;
 def states(site: Site) -> None:
     _prepare(site)
     manager = {"lease": 15.0, "heartbeat": 0.3, "create_timeout": 5.0}
-    site.work(2, manager=manager)
+    site.work(2, manager=site.patient(manager))
     site.create(threads=2, every=0.03, raising=0)
     # The same number at each place. The rescue comes last: all its states are met with one dead process.
     share = min(math.ceil(site.trials / len(PLACES)), len(STATES))

@@ -27,8 +27,11 @@ LEASE = 5.0
 QUICK = {"lease": LEASE, "heartbeat": 1.0}
 """Keywords of the managers in these faults."""
 
-SEEN_SECONDS = max(LEASE, Tuning().server_age) + 2.0
-"""How long the server must be up, and the processes must have seen each other, before one could be taken for dead."""
+
+def _seen_seconds(lease: float) -> float:
+    """How long the server must be up, and the processes must have seen each other, before one could be taken for dead."""
+    return max(lease, Tuning().server_age) + 2.0
+
 
 FREED_SECONDS = LEASE + 5.0
 """How long it may take until a job is freed by a process that does not run it, and has run again."""
@@ -41,7 +44,7 @@ FREED_SECONDS = LEASE + 5.0
 )  # fmt: skip
 def aliens(site: Site) -> None:
     """Half of these jobs have never run. The others have completed, and then every trace of that is removed."""
-    workers = site.work(2, manager=QUICK)
+    workers = site.work(2, manager=site.patient(QUICK))
     registered = f"select count(*) from {site.schema}.process"
     site.expect(site.until(lambda: site.cluster.ask(registered) == [(2,)], 10), "both processes are in the table")
     site.create(threads=2, every=0.02, raising=0)
@@ -286,11 +289,13 @@ def _with_a_clock_of_its_own(warden: Warden) -> Iterator[Cluster]:
 def server_clock(site: Site) -> None:
     cluster = site.cluster
     assert isinstance(cluster, WrongClock)
-    site.work(3, manager=QUICK)
+    manager = site.patient(QUICK)
+    lease = manager["lease"]
+    site.work(3, manager=manager)
     site.create(threads=2, every=0.05, raising=0, ms=(0.0, 20.0))
     site.create(threads=1, every=0.5, raising=0, many=0, ms=(4_000.0, 8_000.0))
     offset = farthest = 0
-    site.pause(SEEN_SECONDS, SEEN_SECONDS)
+    site.pause(_seen_seconds(lease), _seen_seconds(lease))
     for number in site.each_trial():
         offset += STEP if number % 2 == 0 else -STEP
         if number % 4 == 3:
@@ -302,7 +307,7 @@ def server_clock(site: Site) -> None:
         ((after,),) = cluster.ask("select extract(epoch from clock_timestamp())::double precision")
         site.expect(abs(after - before) > STEP / 2, f"the clock went on: {after - before:.1f} s")
         site.expect(site.runs_again(5), f"nothing ran within 5 s after a step to {offset:+d} s")
-        site.pause(LEASE + 2, LEASE + 4)
+        site.pause(lease + 2, lease + 4)
     site.stop_creators()
     cluster.step(farthest)  # what was created before a step back is due by then
     site.drain()
@@ -320,17 +325,19 @@ LOCKS = ("for update", "for no key update", "for share")
 )  # fmt: skip
 def process_locked(site: Site) -> None:
     """Its heartbeat cannot be written, so that it looks silent to all other processes."""
-    site.work(3, manager=QUICK)
+    manager = site.patient(QUICK)
+    lease = manager["lease"]
+    site.work(3, manager=manager)
     site.create(threads=2, every=0.02, raising=0)
     site.create(threads=1, every=0.5, raising=0, many=0, ms=(4_000.0, 8_000.0))
-    site.pause(SEEN_SECONDS, SEEN_SECONDS)
+    site.pause(_seen_seconds(lease), _seen_seconds(lease))
     for _ in site.each_trial():
         worker, lock = site.chance.choice(site.workers), site.chance.choice(LOCKS)
         with site.broken(f"{lock} of {worker.pid}"), site.cluster.connection("others") as other, other.transaction():
             query = f"select 1 from {site.schema}.process where name like %s {lock}"
             site.expect(other.execute(query.encode(), [f"%:{worker.pid}"]).rowcount == 1, "there was no such row")
-            site.pause(1.5 * LEASE, 2.5 * LEASE)
-        site.pause(LEASE, LEASE + 1)
+            site.pause(lease + 2.5, lease + 7.5)
+        site.pause(lease, lease + 1)
     site.stop_creators()
     site.drain()
     _expect_nobody_robbed(site)

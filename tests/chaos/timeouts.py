@@ -28,7 +28,7 @@ def _stuck(worker: Process) -> int:
     "kill each of them runs again",
 )  # fmt: skip
 def hang_and_kill(site: Site) -> None:
-    site.work(2, workers=4, manager=SOON)
+    site.work(2, workers=4, manager=site.patient(SOON))
     site.create(threads=1, every=0.02, raising=0)
     for _ in site.each_trial():
         victim: Process = site.chance.choice(site.workers)

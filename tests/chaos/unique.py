@@ -41,7 +41,7 @@ def one_key_replaced(site: Site) -> None:
 def _one_key(site: Site, how: str, whats: list[str]) -> None:
     hows: list[How] = ["answered", "at once"]
     with Proxy(site.cluster.port) as proxy, _watched(site):
-        site.work(3, port=proxy.port, manager=QUICK)
+        site.work(3, port=proxy.port, manager=site.patient(QUICK))
         site.pause(LIVED_SECONDS, LIVED_SECONDS)  # after that they judge each other
         site.create(
             PROCESSES, port=proxy.port, threads=THREADS, keys=1, on_conflict=how,

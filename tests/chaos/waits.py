@@ -44,7 +44,7 @@ def restarts(site: Site) -> None:
 
 @fault("W3", "the processes that run the jobs are killed", trial="a kill", short=5, long=60, expects="as W1")
 def kills(site: Site) -> None:
-    site.work(2, manager={"lease": 3.0, "heartbeat": 0.5})
+    site.work(2, manager=site.patient({"lease": 3.0, "heartbeat": 0.5}))
     site.create(2, threads=3, every=0.02, many=0.2, waits=True)
     for _ in site.each_trial():
         site.pause(0.5, 1.0)

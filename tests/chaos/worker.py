@@ -33,11 +33,12 @@ from .effects import ONCE, do_once
 from .ledger import Ledger
 from .misdeeds import MISDEEDS, Scene
 from .options import WorkerOptions
+from .stopping import stop
 
 HELD_SECONDS = 20.0
 """How long `hold it for long` holds the interpreter."""
 
-GONE_SECONDS = 3.0
+GONE_SECONDS = 15.0
 """How long threads and connections may take to be gone after stop() has returned."""
 
 
@@ -108,7 +109,7 @@ def _listen(orders: TextIO, manager: JobManager, pool: ConnectionPool[Any] | Non
                 manager.scale(arguments[0]) if order == "scale" else manager.quiet()
         else:
             break
-    os.kill(os.getpid(), signal.SIGTERM)
+    stop(manager)
 
 
 def _hog(pool: ConnectionPool[Any], seconds: float) -> None:

@@ -114,7 +114,9 @@ def test_one_job_for_every_text_file_and_a_summary_from_the_database(
     for label in ("python completed", "text completed"):
         jobs, attempts, retried = table[label]
         assert attempts == jobs + retried
-    assert re.search(r"^8 jobs in \d\.\d s, waits included: \d+ jobs/s, [1-8] in the busiest second\n\Z", printed, re.MULTILINE)
+    assert re.search(
+        r"^8 jobs in \d+\.\d s, waits included: \d+ jobs/s, [1-8] in the busiest second\n\Z", printed, re.MULTILINE
+    )
     assert not exists(conn, schema)
 
 

@@ -83,8 +83,10 @@ def test_a_server_that_ends_while_starting_is_reported_at_once(home: Path) -> No
 
 
 def test_a_server_that_takes_too_long_to_start_is_stopped(home: Path) -> None:
-    with embedded.server() as server:
+    with embedded.server(hot_standby="off") as server:
         server.stop()
+        (folder,) = home.iterdir()
+        (folder / "data" / "standby.signal").touch()  # it waits for a primary, and takes no connection, however fast it is
         with pytest.raises(SteveError, match="is not up after 0 s"):
             server.start(seconds=0.0)
 

@@ -200,7 +200,7 @@ def test_ctrl_c_in_the_middle_keeps_what_is_done_and_says_how_many(
         "-c",
         "import os, sys; os.environ['STEVE_DATABASE_URL'] = sys.argv[1]\n"
         "from steve.cli import main; sys.exit(main(sys.argv[2:]))",
-        database_url, "jobs", "retry", "--all", "--type", "mail", "--yes", "--rate", "4000", "-o", "json", "--schema", schema,
+        database_url, "jobs", "retry", "--all", "--type", "mail", "--yes", "--rate", "1000", "-o", "json", "--schema", schema,
         to_be_interrupted=True,
     )  # fmt: skip
     until(

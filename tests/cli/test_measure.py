@@ -87,8 +87,8 @@ def test_a_manager_that_stops_does_not_wait_for_a_long_file(long_file: Path, mak
     manager = make_manager(handlers={"text": begins_late})
     manager.start(1)
     job = manager.create("text", {"path": str(long_file)})
-    assert begun.wait(10)
-    assert manager.stop(timeout=10).complete
+    assert begun.wait(60)
+    assert manager.stop(timeout=40).complete
     stored = manager.find(job)
     assert (stored.status, stored.attempts) == (Status.PENDING, 0)
 

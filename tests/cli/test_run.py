@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -36,6 +37,8 @@ def pid(job):
 
 @manager.handler("slow")
 def slow(job):
+    if "begun" in job.payload:
+        open(job.payload["begun"], "w").close()
     time.sleep(job.payload.get("seconds", 0.2))
     return os.getpid()
 """
@@ -71,7 +74,8 @@ def start(database_url: str, schema: str, tmp_path: Path, manager: JobManager) -
     for process in started:
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         for one in [process, *children]:
-            one.kill()
+            with suppress(psutil.NoSuchProcess):  # children end when their parent is gone
+                one.kill()
         process.communicate()
 
 
@@ -81,6 +85,13 @@ def log_of(tmp_path: Path, number: int = 0) -> str:
 
 def children_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children()
+
+
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it went between the two
+        return False
 
 
 def test_it_says_what_it_serves_runs_jobs_and_ends_in_order(start: Start, manager: JobManager, tmp_path: Path) -> None:
@@ -149,16 +160,16 @@ def test_killed_processes_are_replaced_and_nothing_is_lost(start: Start, manager
         victim.kill()
     ended = manager.wait_all(jobs, 90)
     assert {job.status for job in ended} == {"completed"}
-    until(lambda: len(children_of(parent)) == 4)
-    assert not {one.pid for one in victims} & {one.pid for one in children_of(parent)}
+    until(lambda: len({one.pid for one in children_of(parent)} - {one.pid for one in victims}) == 4)
     parent.send_signal(signal.SIGTERM)
     assert parent.wait(60) == 0
 
 
-def test_sigterm_under_load_lets_the_handlers_end(start: Start, manager: JobManager) -> None:
+def test_sigterm_under_load_lets_the_handlers_end(start: Start, manager: JobManager, tmp_path: Path) -> None:
     parent = start("app:manager", "--processes", 2, "--workers", 1)
-    jobs = manager.create_many([("slow", {"seconds": 1.0})] * 6)
-    until(lambda: len(manager.fetch_all("running")) == 2)
+    until(lambda: len([one for one in manager.processes() if one.alive]) == 2)
+    jobs = manager.create_many([("slow", {"seconds": 1.0, "begun": str(tmp_path / f"begun-{n}")}) for n in range(6)])
+    until(lambda: len(list(tmp_path.glob("begun-*"))) >= 2)  # a job that is only claimed would go back
     children = children_of(parent)
     parent.send_signal(signal.SIGTERM)
     assert parent.wait(60) == 0
@@ -169,10 +180,10 @@ def test_sigterm_under_load_lets_the_handlers_end(start: Start, manager: JobMana
     assert {job.crashes for job in found} == {0}
 
 
-def test_a_handler_that_does_not_end_makes_the_code_1(start: Start, manager: JobManager) -> None:
+def test_a_handler_that_does_not_end_makes_the_code_1(start: Start, manager: JobManager, tmp_path: Path) -> None:
     parent = start("app:manager", "--processes", 2, "--workers", 1, "--stop-timeout", 0.5)
-    manager.create("slow", {"seconds": 600})
-    until(lambda: manager.fetch_all("running"))
+    manager.create("slow", {"seconds": 600, "begun": str(tmp_path / "begun")})
+    until((tmp_path / "begun").exists)
     parent.send_signal(signal.SIGTERM)
     assert parent.wait(60) == 1
 
@@ -183,7 +194,16 @@ def test_children_end_when_their_parent_is_killed(start: Start, manager: JobMana
     children = children_of(parent)
     parent.kill()
     parent.wait()
-    until(lambda: not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE])
+    until(lambda: not [child for child in children if lives(child)])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_in_order_processes_that_have_only_begun(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "app.py").write_text("import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)\n")
+    parent = start("app:manager", "--processes", 2)
+    until((tmp_path / "begun").exists)
+    parent.send_signal(number)
+    assert parent.wait(60) == 0, log_of(tmp_path)
 
 
 def test_after_max_jobs_another_process_goes_on(start: Start, manager: JobManager) -> None:

@@ -703,7 +703,7 @@ def test_the_jobs_of_a_killed_process_are_run_by_others(reader: Reader) -> None:
         process.kill()
         process.communicate(timeout=30)
     reader.manager.start()
-    until(lambda: reader.manager.find(job).status == "completed", timeout=30)  # the server may be new, and so is the manager
+    until(lambda: reader.manager.find(job).status == "completed", timeout=90)  # the server may be new, and so is the manager
     assert [attempt.status for attempt in reader.manager.history(job)] == ["crashed", "success"]
 
 

@@ -12,6 +12,8 @@ import steve
 from tests.docs.pages import PAGES, README, ROOT, page
 from tests.docs.test_reference import METHODS
 
+pytestmark = pytest.mark.timeout(600)  # building the site takes half a minute on a busy machine
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -21,7 +23,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = tmp_path_factory.mktemp("site")
     process = subprocess.run(
-        [sys.executable, "-m", *line.split(), "docs", str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=110
+        [sys.executable, "-m", *line.split(), "docs", str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=400
     )
     assert process.returncode == 0, process.stderr
     return folder

@@ -2117,4 +2117,11 @@ MUTANTS = (
         "behaviour/test_fork.py::test_a_child_may_start_a_manager_although_it_was_forked_while_another_thread_imported_the_engine",
         Edit("_engine/runner.py", "with fork.importing:", "with contextlib.nullcontext():"),
     ),
+    Mutant(
+        "SV7",
+        "Ctrl-C interrupts the imports of processes that have only begun",
+        "cli/test_run.py::test_a_signal_ends_in_order_processes_that_have_only_begun",
+        Edit("supervisor.py", "self._forward(signal.SIGTERM, frame)", "self._forward(number, frame)"),
+        Edit("supervisor.py", "self.is_told or number == signal.SIGTERM", "self.is_told or number != signal.SIGTSTP"),
+    ),
 )

@@ -163,7 +163,10 @@ def test_enqueued_finds_jobs_by_what_they_have_at_least(shop: JobManager) -> Non
     assert names(priority=0) == ["ada", None]
     assert names(tags={"tenant": "acme"}) == ["ada"]
     assert names(unique="month") == [None]
-    assert names(run_at=datetime.now(UTC) + timedelta(hours=1)) == ["eve"]
+    (eve,) = enqueued(shop, queue="slow")
+    assert abs(eve.run_at - datetime.now(UTC) - timedelta(hours=1)) < timedelta(minutes=5)
+    for off, found in ((-1.1, []), (-0.9, ["eve"]), (0.9, ["eve"]), (1.1, [])):
+        assert names(run_at=eve.run_at + timedelta(seconds=off)) == found
 
 
 def test_jobs_that_do_not_wait_are_not_enqueued(shop: JobManager) -> None:
@@ -289,10 +292,11 @@ def crash(url: str, schema: str, point: Any, file: Path, started: bool) -> None:
     manager.around(around, types=["a"])
     manager.set_handler("a", work)
     manager.set_handler("b", lambda job: None)
+    (job,) = enqueued(manager, "a")
     with crash_point(manager, point, types="a"):
         if started:
             manager.start(1)
-            manager.wait(enqueued(manager)[0], timeout=60)
+            manager.wait(job, timeout=60)
         else:
             drain(manager)
 

@@ -17,6 +17,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.docs.pages import how_to
 
+pytestmark = pytest.mark.timeout(600)
+
 ROOT = Path(__file__).parent.parent.parent
 
 SETTINGS = """
@@ -292,7 +294,7 @@ def project(tmp_path: Path, database_url: str) -> Path:
 def run(project: Path, *command: str) -> str:
     environment = os.environ | {"PYTHONPATH": f"{project}:{ROOT}", "DJANGO_SETTINGS_MODULE": "shop.settings"}
     process = subprocess.run(
-        [sys.executable, *command], cwd=project, env=environment, capture_output=True, text=True, timeout=110
+        [sys.executable, *command], cwd=project, env=environment, capture_output=True, text=True, timeout=400
     )
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout + process.stderr

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import sys
 import threading
 import time
@@ -26,6 +25,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.chaos.ledger import Ledger
 from tests.chaos.options import CreatorOptions, WorkerOptions
+from tests.chaos.stopping import stop
 
 RESULT_SECONDS = 60.0
 """How long the tasks may take to be finished after the last one was enqueued."""
@@ -61,7 +61,7 @@ def work(options: WorkerOptions) -> None:
 
     def listen() -> None:
         sys.stdin.readline()
-        os.kill(os.getpid(), signal.SIGTERM)
+        stop(manager)
 
     threading.Thread(target=listen, daemon=True).start()
     say({"started": os.getpid()})
@@ -88,7 +88,7 @@ def create(options: CreatorOptions) -> None:
         ledger.note("enq_fail" if is_undone else "enq_ok", k=k)
         results += [] if is_undone else [result]
         stopping.wait(chance.expovariate(1 / options.every))
-    deadline = time.monotonic() + RESULT_SECONDS
+    deadline = time.monotonic() + RESULT_SECONDS * options.patience
     for result in results:
         while not result.is_finished and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +15,11 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import psycopg
-import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.child import ROOT
+from tests.environments import made
 
 HOME = Path(__file__).parent / "project"
 CACHE = ROOT / ".cache"
@@ -40,37 +39,8 @@ OLDEST, NEWEST = Version("5.2", (3, 11)), Version("6.1", (3, 12))
 
 
 def environment(version: Version) -> str:
-    """The Python of an environment with this Django, which is kept in .cache/. Skips the test if no Python is new enough."""
-    home = CACHE / f"django-{version.django}"
-    stamp, python = home / ".installed", home / "bin" / "python"
-    if not stamp.exists() or stamp.read_text() != "\n".join(version.packages):
-        base = _python(version.python)
-        if base is None:
-            pytest.skip(f"Django {version.django} needs Python {version.python[0]}.{version.python[1]} or newer: none is here")
-        shutil.rmtree(home, ignore_errors=True)
-        _run([base, "-m", "venv", str(home)])
-        _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *version.packages])
-        stamp.write_text("\n".join(version.packages))
-    return str(python)
-
-
-def _python(least: tuple[int, int]) -> str | None:
-    """Our own Python if it is new enough, else one from the PATH or from pyenv."""
-    if sys.version_info[:2] >= least:
-        return sys.executable
-    for minor in range(least[1], least[1] + 4):
-        name = f"python3.{minor}"
-        for candidate in (name, *sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/{name}"))):
-            try:  # a program on the PATH may be a shim that only says which versions there are
-                _run([str(candidate), "-c", ""])
-            except (OSError, subprocess.CalledProcessError):
-                continue
-            return str(candidate)
-    return None
-
-
-def _run(command: list[str]) -> None:
-    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, capture_output=True, text=True)
+    """The Python of an environment with this Django. Skips the test if no Python is new enough."""
+    return made(CACHE / f"django-{version.django}", f"Django {version.django}", version.packages, version.python)
 
 
 @dataclass
@@ -110,7 +80,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=100,
+            timeout=300,
         )
         if code is not None:
             assert done.returncode == code, done.stdout

@@ -9,7 +9,7 @@ from psycopg.conninfo import make_conninfo
 
 from steve import embedded
 from tests.contrib.django.projects import Project, project
-from tests.pair import free_port
+from tests.ports import free_port
 
 JOBS = int(os.environ.get("STEVE_DJANGO_JOBS", "600"))
 WORKERS = 8

@@ -14,6 +14,8 @@ from steve import embedded
 from tests.child import ROOT
 from tests.docs.pages import Block, how_to
 
+pytestmark = pytest.mark.timeout(600)  # it builds and installs packages
+
 PAGE = how_to("django")
 
 
@@ -42,7 +44,7 @@ class Typist:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=110,
+            timeout=400,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}"
         return done.stdout
@@ -60,7 +62,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """steve as it will be published."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=110)
+    subprocess.run(command, check=True, capture_output=True, timeout=400)
     (file,) = folder.glob("*.whl")
     return file
 

@@ -2,13 +2,13 @@
 
 import argparse
 import signal
+import subprocess
 import sys
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.utils.module_loading import import_string
 
 from steve.contrib.django import tasks
@@ -16,6 +16,7 @@ from steve.contrib.django._conninfo import of_libpq
 from steve.contrib.django._pool import count
 from steve.contrib.django.management.commands.steve import _age
 from steve.supervisor import Supervisor, same_command
+from tests.child import ROOT
 from tests.conftest import until
 
 
@@ -105,12 +106,13 @@ def test_processes_that_die_young_are_replaced_ever_later_and_one_that_does_not_
 
 
 def test_the_app_can_be_imported_before_django_is_set_up() -> None:
-    from steve import JobManager
-    from steve.contrib.django import manager
-
-    assert not settings.configured
-    assert isinstance(manager, JobManager)
-    assert "steve.contrib.django" in repr(manager)
+    """In a process of its own: other tests set Django up."""
+    code = (
+        "from django.conf import settings; from steve import JobManager; from steve.contrib.django import manager; "
+        "assert not settings.configured; assert isinstance(manager, JobManager); assert 'steve.contrib.django' in repr(manager)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(tasks.are_there(), reason="Django has tasks")

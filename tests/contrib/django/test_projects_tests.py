@@ -6,6 +6,8 @@ import pytest
 
 from tests.contrib.django.projects import NEWEST, environment, project
 
+pytestmark = pytest.mark.timeout(600)  # it installs packages, and runs whole suites
+
 POOL = {"databases": {"default": {"OPTIONS": {"pool": {"min_size": 2, "max_size": 6}}}}}
 AGE = {"databases": {"default": {"CONN_MAX_AGE": 60}}}
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 from tests.child import ROOT
+from tests.environments import made
 
 HOME = Path(os.environ.get("STEVE_TEST_ENVIRONMENTS", ROOT / ".cache"))
 """The mutants' tests, which run on a copy of the checkout, use those of the checkout."""
@@ -33,34 +29,5 @@ VERSIONS = (
 
 def environment(version: Version) -> str:
     """The Python of the environment. Skips the test if no Python is new enough."""
-    home = HOME / f"django-tasks-{version.django}"
     packages = (*version.packages, "psycopg[binary,pool]>=3.2")
-    stamp, python = home / ".installed", home / "bin" / "python"
-    if not stamp.exists() or stamp.read_text() != "\n".join(packages):
-        base = _python(version.python)
-        if base is None:
-            pytest.skip(f"Django {version.django} needs Python {version.python[0]}.{version.python[1]} or newer: none is here")
-        shutil.rmtree(home, ignore_errors=True)
-        _run([base, "-m", "venv", str(home)])
-        _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages])
-        stamp.write_text("\n".join(packages))
-    return str(python)
-
-
-def _python(least: tuple[int, int]) -> str | None:
-    """Our own Python if it is new enough, else one from the PATH or from pyenv."""
-    if sys.version_info[:2] >= least:
-        return sys.executable
-    for minor in range(least[1], least[1] + 4):
-        name = f"python3.{minor}"
-        for candidate in (name, *sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/{name}"))):
-            try:  # a program on the PATH may be a shim of pyenv's, which only says which versions there are
-                _run([str(candidate), "-c", ""])
-            except (OSError, subprocess.CalledProcessError):
-                continue
-            return str(candidate)
-    return None
-
-
-def _run(command: list[str]) -> None:
-    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, capture_output=True, text=True)
+    return made(HOME / f"django-tasks-{version.django}", f"Django {version.django}", packages, version.python)

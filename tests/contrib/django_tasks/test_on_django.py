@@ -31,11 +31,11 @@ def environ(database_url: str) -> Iterator[dict[str, str]]:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
-@pytest.mark.timeout(290)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("version", VERSIONS, ids=[version.django for version in VERSIONS])
 def test_the_cases_hold(version: Version, environ: dict[str, str]) -> None:
     done = subprocess.run(
         [environment(version), "-W", "error::ResourceWarning", "-m", "django", "test", "--keepdb", "--noinput", "cases"],
-        cwd=PROJECT, env=environ, capture_output=True, text=True, timeout=280,
+        cwd=PROJECT, env=environ, capture_output=True, text=True, timeout=590,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2_000:] + done.stderr[-20_000:]

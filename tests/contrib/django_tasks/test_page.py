@@ -15,7 +15,7 @@ from tests.docs.reader import Reader, ends_well
 CONSOLE = re.compile(r"^\$ (.*)$", re.MULTILINE)
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_djangos_tasks_are_enqueued_by_a_view_run_by_a_worker_and_have_results(
     database_url: str, schema: str, tmp_path: Path
 ) -> None:

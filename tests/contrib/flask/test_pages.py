@@ -18,12 +18,16 @@ from steve.contrib.flask._commands import worker
 from steve.contrib.flask._settings import OF_MANAGER, OURS
 from tests.conftest import until
 from tests.contrib.django.test_page import Typist, commands, wheel
-from tests.contrib.django.test_processes import free_port, get
+from tests.contrib.django.test_processes import get
 from tests.docs.pages import Page, how_to
+from tests.ports import free_port
 
 __all__ = ["wheel"]
 
-pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are for a shell")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are for a shell"),
+    pytest.mark.timeout(600),  # it installs packages
+]
 
 
 MAKE = "python3 -m venv .venv"
@@ -33,7 +37,7 @@ MAKE = "python3 -m venv .venv"
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What each page's first command makes: one for all, so that packages are installed once."""
     folder = tmp_path_factory.mktemp("environment")
-    subprocess.run(["bash", "-c", MAKE], cwd=folder, check=True, timeout=110)
+    subprocess.run(["bash", "-c", MAKE], cwd=folder, check=True, timeout=400)
     return folder / ".venv"
 
 
@@ -95,9 +99,9 @@ def test_the_page_of_fastapi_serves(typist: Typist, server: embedded.Server) -> 
         base = f"http://127.0.0.1:{port}"
         until(lambda: get(f"{base}/jobs/0198f000-0000-7000-8000-000000000000"), timeout=60)
         request = urllib.request.Request(f"{base}/quotes/ada", method="POST")
-        assert json.load(urllib.request.urlopen(request, timeout=20)) == {"price": 21}
+        assert json.load(urllib.request.urlopen(request, timeout=60)) == {"price": 21}
         request = urllib.request.Request(f"{base}/signup?email=ada@example.com", method="POST")
-        job = json.load(urllib.request.urlopen(request, timeout=20))["job"]
+        job = json.load(urllib.request.urlopen(request, timeout=60))["job"]
         until(lambda: get(f"{base}/jobs/{job}") == {"status": "completed"})
         assert "mail to ada@example.com" in (typist.folder / "log").read_text()
         web.terminate()

@@ -15,11 +15,12 @@ import pytest
 from steve import JobManager
 from tests.conftest import until
 from tests.contrib.django.projects import with_children
-from tests.contrib.django.test_processes import free_port, get, status
+from tests.contrib.django.test_processes import RESCUED, get, status
 from tests.contrib.flask.projects import FlaskProject
 from tests.docs.pages import how_to
+from tests.ports import free_port
 
-QUICK = {"STEVE_LEASE": 3.0, "STEVE_HEARTBEAT": 0.3, "STEVE_POLL_INTERVAL": 0.2}
+QUICK = {"STEVE_LEASE": 10.0, "STEVE_HEARTBEAT": 0.3, "STEVE_POLL_INTERVAL": 0.2}
 GUNICORN = ("-m", "gunicorn", "--workers", "2", "--threads", "2")
 FLASK = ("-m", "flask", "--app", "shop:create_starting_app")
 
@@ -76,7 +77,7 @@ def test_gunicorn_with_preload_runs_jobs_in_its_children_and_lets_them_end(shop:
     base = f"http://127.0.0.1:{port}"
     begun, until_gone = tmp_path / "begun", tmp_path / "hold"
     until_gone.touch()
-    hooks = ("--config", page_s_hooks(tmp_path), "--timeout", "2", "--max-requests", "2")
+    hooks = ("--config", page_s_hooks(tmp_path), "--timeout", "6", "--max-requests", "2")
     web = shop.begin(*GUNICORN, "--preload", "--bind", f"127.0.0.1:{port}", *hooks, "shop:create_app()", **QUICK)
     serves(base)
     order(shop, base)
@@ -85,7 +86,7 @@ def test_gunicorn_with_preload_runs_jobs_in_its_children_and_lets_them_end(shop:
     assert holder != web.pid
     while f"[{holder}] [INFO] Autorestarting worker" not in shop.output(web):
         get(f"{base}/jobs/{uid}")
-    time.sleep(4)  # gunicorn would kill the process after 2 s, and again after 1 s more
+    time.sleep(9)  # gunicorn would kill the process after 6 s, and again after 1 s more
     web.send_signal(signal.SIGTERM)
     until(lambda: "Handling signal: term" in shop.output(web))
     assert status(shop, uid) == "running"
@@ -173,7 +174,7 @@ def test_a_worker_begins_anew_with_the_new_code_when_its_running_job_has_ended(c
     worker = copied.begin(*FLASK, "steve", "worker", "--reload", **QUICK)
     first = int(until(lambda: begun.exists() and begun.read_text()))
     change(copied)
-    until(lambda: "the code has changed" in copied.output(worker))
+    until(lambda: "stopping: got SIGTERM" in copied.output(worker))  # before that, the old process would take one more
     late = create(copied, "who", {})
     assert (status(copied, uid), status(copied, late)) == ("running", "pending")
     until_gone.unlink()
@@ -198,7 +199,7 @@ def test_a_job_that_outlives_the_stop_timeout_of_a_reload_runs_again_with_the_ne
     until(lambda: "ended with the code" in copied.output(worker))
     begun.unlink()
     file.write_text(right)
-    second = int(until(lambda: begun.exists() and begun.read_text()))
+    second = int(until(lambda: begun.exists() and begun.read_text(), timeout=RESCUED))
     assert second != first
     until_gone.unlink()
     assert result(copied, uid) == second

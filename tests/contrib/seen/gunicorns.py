@@ -6,14 +6,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 from pathlib import Path
 from types import TracebackType
 
 from tests.child import ROOT
 from tests.conftest import until
-from tests.contrib.seen.ports import free_port
+from tests.ports import free_port
 
 
 class Gunicorn:
@@ -32,7 +31,7 @@ class Gunicorn:
         )
 
     def __enter__(self) -> Gunicorn:
-        until(self._answers)
+        until(self._answers, timeout=60)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -52,5 +51,5 @@ class Gunicorn:
         try:
             with urllib.request.urlopen(self.url, timeout=5):
                 return True
-        except urllib.error.URLError:
+        except OSError:  # nobody listens yet, or its processes have not begun to answer
             return False

@@ -71,7 +71,7 @@ def test_it_answers_while_all_workers_are_busy(manager: JobManager) -> None:
         manager.create("slow")
         assert busy.wait(60)
         with serve(manager, 0) as endpoint:
-            assert probe(endpoint.port, "/ready?verbose=1") == (200, "ok\n")
+            until(lambda: probe(endpoint.port, "/ready?verbose=1") == (200, "ok\n"))
     finally:
         go_on.set()
 

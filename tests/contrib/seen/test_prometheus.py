@@ -97,7 +97,7 @@ def test_the_database_wide_figures_are_those_of_stats_and_processes(manager: Job
 
 def test_an_answer_is_good_for_the_time_of_the_cache(manager: JobManager) -> None:
     registry = CollectorRegistry()
-    registry.register(DatabaseCollector(manager))
+    registry.register(DatabaseCollector(manager, cache=3600))
     before = generate_latest(registry)
     manager.create("welcome")
     assert generate_latest(registry) == before
@@ -224,13 +224,17 @@ def site(database_url: str, schema: str, tmp_path: Path) -> Iterator[Gunicorn]:
 
 def test_any_worker_of_gunicorn_shows_the_attempts_of_all(manager: JobManager, site: Gunicorn) -> None:
     until(lambda: len(manager.processes()) == 2)
-    jobs = [manager.create("welcome") for _ in range(40)]
-    ended = manager.wait_all(jobs, timeout=60)
-    assert len({job.result for job in ended}) == 2, "one process has run them all"
+    ended: list[Job] = []
+
+    def have_both_run_jobs() -> bool:
+        ended.extend(manager.wait_all([manager.create("welcome") for _ in range(20)], timeout=60))
+        return len({job.result for job in ended}) == 2
+
+    until(have_both_run_jobs)
     for _ in range(8):
         with urllib.request.urlopen(f"{site.url}/metrics", timeout=30) as response:
             text = response.read()
-        assert samples(text, "steve_attempts_total") == {'outcome="success",queue="default",type="welcome"': 40}
-        assert samples(text, "steve_attempt_duration_seconds_count") == {'queue="default",type="welcome"': 40}
+        assert samples(text, "steve_attempts_total") == {'outcome="success",queue="default",type="welcome"': len(ended)}
+        assert samples(text, "steve_attempt_duration_seconds_count") == {'queue="default",type="welcome"': len(ended)}
         assert samples(text, "steve_processes") == {"": 2}
         assert text.count(b"# TYPE steve_attempts_total") == 1

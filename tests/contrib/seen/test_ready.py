@@ -44,7 +44,7 @@ def test_ready_turns_and_turns_back(
     manager = make_manager(
         proxy.conninfo,
         handlers=handlers(gate) if condition.handlers else None,
-        poll_interval=0.1, heartbeat=0.1, lease=60.0, stuck_after=0.05, create_timeout=5.0,
+        poll_interval=0.1, heartbeat=0.1, lease=60.0, stuck_after=0.05, create_timeout=30.0,
         _tuning=tuning,
     )  # fmt: skip
     manager.start(WORKERS)

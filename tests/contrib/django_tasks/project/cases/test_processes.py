@@ -54,14 +54,16 @@ class Processes(Case):
                 self.assertEqual(process.wait(SECONDS), 0)
 
     def test_a_task_that_runs_when_the_process_is_told_to_stop_is_finished(self):
-        process = self.start()
-        result = tasks.sleep.enqueue(1)
-        self.until_running(result)
-        self.assertEqual(result.worker_ids, [f"{os.uname().nodename}:{process.pid}"])
-        process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(SECONDS), 0)
+        with tempfile.TemporaryDirectory() as folder:
+            process = self.start()
+            result = tasks.sleep_once.enqueue(str(Path(folder) / "marker"), 1)
+            self.until((Path(folder) / "marker").exists)  # a task that is only claimed would go back
+            self.until_running(result)
+            self.assertEqual(result.worker_ids, [f"{os.uname().nodename}:{process.pid}"])
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(SECONDS), 0)
         result.refresh()
-        self.assertEqual(result.status, TaskResultStatus.SUCCESSFUL)
+        self.assertEqual((result.status, result.return_value), (TaskResultStatus.SUCCESSFUL, "the first run"))
 
     def test_after_a_second_signal_the_process_ends_and_the_task_runs_elsewhere(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +106,7 @@ class Processes(Case):
 
     def test_several_processes_share_the_tasks_and_run_each_once(self):
         processes = [self.start() for _ in range(3)]
-        results = [tasks.sleep.enqueue(0.05) for _ in range(30)]
+        results = [tasks.sleep.enqueue(0.2) for _ in range(30)]
         self.run_until_ended(*results)
         self.assertEqual({result.status for result in results}, {TaskResultStatus.SUCCESSFUL})
         self.assertEqual({result.attempts for result in results}, {1})

@@ -19,7 +19,7 @@ from shop.api import (
 )
 
 from cases import SECONDS, Case, backend
-from steve import Snooze, Status
+from steve import RetryPolicy, Snooze, Status
 from steve.contrib.django import SteveBackend, manager_for
 from steve.contrib.django.tasks.errors import TaskNotFound
 from steve.contrib.django.tasks.work import PATIENCE, PAUSE, postponed
@@ -217,7 +217,7 @@ class Failed(Case):
         self.assertLess(result.started_at, result.last_attempted_at)
 
     def test_a_task_that_will_be_tried_again_is_ready(self):
-        result = tasks.fail.using(max_attempts=2, backoff_strategy=None, delay=0).enqueue()
+        result = tasks.fail.using(max_attempts=2, backoff_strategy=RetryPolicy(base=1000), delay=0).enqueue()
         with self.working(), self.assertLogs("steve", "WARNING"):
             self.until(lambda: manager_for().find(result.id).attempts == 1 and not self.running(result))
         result.refresh()
