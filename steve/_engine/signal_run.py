@@ -46,6 +46,7 @@ class SignalRun:
     def reset_after_fork(self) -> None:
         """In the child of a fork: put the signal handlers back, because run() waits for signals only in the parent."""
         before, self._before = self._before, {}
+        fork.held_back = ()
         with contextlib.suppress(ValueError):  # the fork was noticed on another thread, where Python refuses this
             _restore(before)
 
@@ -64,8 +65,10 @@ class SignalRun:
             before, self._before = self._before, {}
             if not self._is_hurried:
                 _restore(before)
+            fork.held_back = ()
 
     def _start(self, workers: Workers, migrate: bool) -> None:
+        fork.held_back = [signal.SIGINT, signal.SIGTERM, *([] if QUIET is None else [QUIET])]
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._signals)

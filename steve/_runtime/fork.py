@@ -7,8 +7,10 @@ here.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
+from collections.abc import Collection
 from typing import Protocol
 from weakref import WeakSet
 
@@ -38,6 +40,12 @@ importing = threading.RLock()
 """Held while the first start of a manager imports the engine, and while any thread forks. Otherwise a child that was forked in
 the middle of this import would wait for ever for the lock of a module, since it does not have the thread that holds it."""
 
+held_back: Collection[signal.Signals] = ()
+"""Signals that a child gets only after the hook. Until then it has the handlers of `JobManager.run()`, which do nothing for it:
+if its parent ended it as soon as it had forked, it would live on."""
+_mask: Collection[int] | None = None
+"""The signals that the forking thread had blocked before. `importing` protects it. None: no signal is held back."""
+
 _pid = os.getpid()
 
 
@@ -59,9 +67,22 @@ def _in_child() -> None:
             logger.exception("a manager could not be reset in the child of a fork")
 
 
+def _before() -> None:
+    global _mask
+    importing.acquire()
+    _mask = signal.pthread_sigmask(signal.SIG_BLOCK, held_back) if held_back else None
+
+
+def _after() -> None:
+    mask = _mask
+    importing.release()
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
-    os.register_at_fork(before=importing.acquire, after_in_parent=importing.release, after_in_child=importing.release)
     os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)
 
 
 def end_child(error: BaseException | None) -> None:

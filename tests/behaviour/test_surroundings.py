@@ -312,6 +312,32 @@ def test_a_pool_of_forked_processes_can_be_terminated_in_a_handler(
     assert (found.status, found.error, found.result) == ("completed", None, [1, 2, 3])
 
 
+@CAN_FORK
+def test_a_forked_child_is_ended_by_a_signal_that_comes_at_once(program: Callable[..., Program], manager: JobManager) -> None:
+    """Before the hook has put the signal handlers back."""
+    at_once = "import os, signal\nos.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))"
+    job = manager.create("forks", max_attempts=1)
+    running = program(
+        """
+        @manager.handler("forks")
+        def forks(job):
+            pid = os.fork()
+            if pid == 0:
+                os._exit(7)
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+        manager.on_done(None, lambda job: manager.request_stop())
+        say("complete", manager.run(1).complete)
+        """,
+        first=at_once,
+    )
+    code, lines, _ = running.let_end()
+    assert (code, lines) == (0, ["complete True"])
+    found = manager.find(job)
+    assert found is not None
+    assert found.result == [-signal.SIGTERM, True]
+
+
 # -- the end of a program without stop() ------------------------------------------------------------------------------------
 
 USES = {

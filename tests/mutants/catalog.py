@@ -2124,4 +2124,10 @@ MUTANTS = (
         Edit("supervisor.py", "self._forward(signal.SIGTERM, frame)", "self._forward(number, frame)"),
         Edit("supervisor.py", "self.is_told or number == signal.SIGTERM", "self.is_told or number != signal.SIGTSTP"),
     ),
+    Mutant(
+        "FK1",
+        "a child of a fork does not notice a signal that comes at once",
+        "behaviour/test_surroundings.py::test_a_forked_child_is_ended_by_a_signal_that_comes_at_once",
+        Edit("_runtime/fork.py", "if held_back else None", "if not held_back else None"),
+    ),
 )
