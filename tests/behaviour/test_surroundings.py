@@ -5,6 +5,7 @@ Where the whole process matters, a test starts a real program, which prints what
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -89,7 +90,8 @@ class Program:
         return self._process.returncode, out.splitlines(), err
 
     def kill(self) -> None:
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # with its children: one that is left would keep the pipes open
         self._process.communicate()
 
 
