@@ -19,7 +19,7 @@ def made(home: Path, what: str, packages: Sequence[str], least: tuple[int, int])
     with (home.parent / f"{home.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests in several processes want the same one
         if not stamp.exists() or stamp.read_text() != "\n".join(packages):
-            base = _python(least)
+            base = python_for(least)
             if base is None:
                 pytest.skip(f"{what} needs Python {least[0]}.{least[1]} or newer: none is here")
             shutil.rmtree(home, ignore_errors=True)
@@ -29,8 +29,8 @@ def made(home: Path, what: str, packages: Sequence[str], least: tuple[int, int])
     return str(python)
 
 
-def _python(least: tuple[int, int]) -> str | None:
-    """Our own Python if it is new enough, else one from the PATH or from pyenv."""
+def python_for(least: tuple[int, int]) -> str | None:
+    """Our own Python if it is new enough, else one from the PATH or from pyenv. None: there is none."""
     if sys.version_info[:2] >= least:
         return sys.executable
     for minor in range(least[1], least[1] + 4):

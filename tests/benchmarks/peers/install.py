@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
+
+from tests.environments import python_for
 
 from .catalogue import PEERS, Peer
 
@@ -43,18 +43,10 @@ def install(peer: Peer) -> None:
 
 
 def python(least: tuple[int, int]) -> str:
-    """Our own Python if it is new enough, else one from the PATH or from pyenv."""
-    if sys.version_info[:2] >= least:
-        return sys.executable
-    for minor in range(least[1], least[1] + 4):
-        name = f"python3.{minor}"
-        for candidate in (name, *sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/{name}"))):
-            try:  # a program on the PATH may be a shim of pyenv's, which only says which versions there are
-                run([str(candidate), "-c", ""])
-            except CannotInstall:
-                continue
-            return str(candidate)
-    raise CannotInstall(f"it needs Python {least[0]}.{least[1]} or newer")
+    found = python_for(least)
+    if found is None:
+        raise CannotInstall(f"it needs Python {least[0]}.{least[1]} or newer")
+    return found
 
 
 def run(command: list[str]) -> None:
