@@ -536,6 +536,12 @@ MUTANTS = (
         "M20",
         "a job is tried once more than max_attempts says",
         "behaviour/test_retrying.py::test_a_job_is_tried_max_attempts_times_and_then_failed",
+        Edit("_model/outcome.py", "job.crashes >= job.max_attempts", "job.crashes > job.max_attempts"),
+    ),
+    Mutant(
+        "M20b",
+        "a job that is retried by hand is tried once more than the call says",
+        "behaviour/test_control.py::test_a_retry_may_name_how_often_the_job_may_fail",
         Edit(
             "_model/outcome.py",
             "return attempts_spent(job) >= (job.more()",
@@ -558,7 +564,7 @@ MUTANTS = (
         "M21c",
         "of the jobs of one millisecond, those made by plain SQL come first: their uids have no part of it",
         "database/test_tables.py::test_the_uid_of_a_row_by_plain_sql_has_its_place_among_those_that_steve_makes",
-        Edit("_database/migrations/0001_expand_job_attempt_process.sql", "* 4096000)", "* 1000) * 4096"),
+        Edit("_database/migrations/0001_expand_job_attempt_process.sql", "* 4096000)::bigint", "* 1000)::bigint * 4096"),
     ),
     Mutant(
         "M22",
@@ -1008,13 +1014,13 @@ MUTANTS = (
         "M73b",
         "a call for many jobs touches jobs that are created after it has begun, below its last uid",
         "behaviour/test_bulk.py::test_what_is_created_after_the_call_has_begun_is_not_touched",
-        Edit("_database/fragments.py", "and created_at <= %(begun_at)s", ""),
+        Edit("_database/fragments.py", "and created_at <= %(begun_at)s::pg_catalog.timestamptz", ""),
     ),
     Mutant(
         "M73c",
         "a call for many jobs touches jobs that are created after it has begun, above its last uid",
         "behaviour/test_bulk.py::test_what_is_created_after_the_call_has_begun_is_not_touched",
-        Edit("_database/fragments.py", "and created_at <= %(begun_at)s", ""),
+        Edit("_database/fragments.py", "and created_at <= %(begun_at)s::pg_catalog.timestamptz", ""),
         Edit("_database/fragments.py", "and uid <= %(last)s::pg_catalog.uuid", ""),
     ),
     Mutant(
