@@ -277,9 +277,8 @@ kept = []
 
 @manager.handler("grows")
 def grows(job):
-    kept.append(b"x" * (32 << 20))
-    if len(kept) == 8:
-        say("stopping", current_run().wait(30))
+    kept.append(b"x" * (256 << 20))
+    say("stopping", current_run().wait(30))
 
 report = manager.run(1, max_memory=220)
 say(report.limit, report.complete)
@@ -304,7 +303,7 @@ def test_after_max_jobs_exactly_so_many_have_run_and_the_program_exits_with_75(
 def test_after_max_memory_the_program_stops_as_after_a_signal_and_exits_with_75(
     program: Callable[[str], Program], manager: JobManager
 ) -> None:
-    manager.create_many([("grows", {})] * 8)
+    manager.create("grows")
     running = program(GROWING)
     code, lines, errors = running.let_end()
     assert lines == ["stopping True", "max_memory True"]
