@@ -33,7 +33,7 @@ check: $(DEV_STAMP) ## check formatting, lint, types, and which layer imports wh
 	$(RUN) pytest --quiet tests/test_architecture.py
 
 test: $(DEV_STAMP) ## the whole suite on a real PostgreSQL, with coverage (STEVE_TEST_DATABASE_URL: on yours)
-	$(RUN) pytest --cov --cov-report=term $(if $(ARGS),--cov-fail-under=0,$(PARALLEL)) $(ARGS)
+	$(RUN) pytest --cov --cov-report=term $(if $(RERUNS),--reruns=$(RERUNS) --rerun-show-tracebacks) $(if $(ARGS),--cov-fail-under=0,$(PARALLEL)) $(ARGS)
 
 test-fast: $(DEV_STAMP) ## the tests of the pure values only: seconds, no database
 	$(RUN) pytest tests/model $(ARGS)
