@@ -45,7 +45,7 @@ from . import (  # noqa: F401 - the import registers their faults
     waits,
 )
 from .cluster import Cluster, opened
-from .faults import FAULTS, Fault, Site, Skipped, chosen
+from .faults import FAULTS, Fault, Shard, Site, Skipped, chosen
 from .processes import Warden
 from .report import Result, line, markdown
 
@@ -60,7 +60,7 @@ def main() -> int:
     seed = options.seed or f"{random.getrandbits(32):08x}"
     long = bool(options.minutes)
     try:
-        faults = chosen([id for ids in options.only for id in ids.split(",") if id], short=not long)
+        faults = options.shard(chosen([id for ids in options.only for id in ids.split(",") if id], short=not long))
     except LookupError as error:
         print(error.args[0], file=sys.stderr)
         return 2
@@ -97,6 +97,13 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--only", action="append", default=[], metavar="ID[,ID]", help="these faults: F3,F8a")
+    parser.add_argument(
+        "--shard",
+        type=Shard,
+        default="1/1",
+        metavar="I/N",
+        help="the Ith of N parts of the faults, each for a run beside the others",
+    )
     parser.add_argument("--trials", type=int, metavar="N", help="trials of each fault, instead of the number that it names")
     parser.add_argument(
         "--minutes", type=float, metavar="M", help="repeat all faults for M minutes, in the long form; without: one short round"

@@ -90,6 +90,20 @@ def chosen(only: list[str], short: bool) -> list[Fault]:
     return [one for one in FAULTS.values() if (one.id in only if only else one.short or not short)]
 
 
+class Shard:
+    """One of several parts, into which the faults are dealt one by one: "1/2" has the first, the third, and so on."""
+
+    def __init__(self, text: str) -> None:
+        """Raises ValueError."""
+        number, _, parts = text.partition("/")
+        self._number, self._parts = int(number), int(parts)
+        if not 1 <= self._number <= self._parts:
+            raise ValueError(text)
+
+    def __call__(self, faults: list[Fault]) -> list[Fault]:
+        return faults[self._number - 1 :: self._parts]
+
+
 class Skipped(Exception):
     """The fault cannot be injected on this machine."""
 
