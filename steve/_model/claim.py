@@ -37,6 +37,8 @@ class Demand(NamedTuple):
     """Look for jobs only if no other process claims under the fleet's lock at this moment."""
     paused: Sequence[Paused] = ()
     """The jobs that are left out."""
+    peek: bool = False
+    """Look first whether any job at all is due. If none is, that look is the whole claim."""
 
 
 class ClaimReply(NamedTuple):
@@ -59,3 +61,7 @@ class ClaimReply(NamedTuple):
     """Whether a job on its last chance, which one more crash would fail, is due or was claimed."""
     refused: bool = False
     """Another process had the fleet's lock, so nothing was looked for."""
+
+    def found_nothing(self) -> bool:
+        """Where the claim looked no job was due, whoever serves it."""
+        return not self.jobs and not any(self.ends.values())

@@ -207,7 +207,8 @@ class Tuning:
 
     # Liveness of processes
     look_interval: float = 2.0
-    """How often each process looks at the others. Each time is up to a quarter longer or shorter, at random."""
+    """How often each of up to three processes looks at the others; of more, less often: see `how_often` in
+    `_engine/liveness/heartbeat.py`. Each time is up to a quarter longer or shorter, at random."""
     look_most: int = 16
     """At how many of them it looks, and at two more for each of these that seems dead."""
     suspicion: float = 3.0

@@ -94,6 +94,67 @@ def test_of_two_claims_under_the_fleets_lock_one_is_refused_and_takes_nothing(
         assert uids(statements.claim_jobs(other, 2, 3, wanted)) == [crashed]
 
 
+# -- the peek -------------------------------------------------------------------------------------------------------------
+
+
+class Sent(Script):
+    """Remembers the names of the statements that it sends."""
+
+    def __init__(self, schema: str) -> None:
+        super().__init__(schema, TUNING)
+        self.names: list[str] = []
+
+    def rows(self, *arguments: Any, **keywords: Any) -> Any:
+        self.names.append(arguments[1])
+        return super().rows(*arguments, **keywords)
+
+
+PEEK = ["peek"]
+CLAIM = ["peek", "claim_jobs"]
+LATER = -3600.0
+
+
+@pytest.mark.parametrize(
+    ("jobs", "sent", "brings", "due_in"),
+    [
+        ([], PEEK, 0, None),
+        ([("a", LATER, 0)], PEEK, 0, 3600),
+        ([("b", LATER * 2, 7), ("a", LATER, 0), ("b", LATER * 3, -7)], PEEK, 0, 3600),
+        ([("a", 60.0, 0)], CLAIM, 1, None),
+        ([("a", LATER, 7), ("b", LATER, 3), ("a", 60.0, -7), ("a", LATER, -9)], CLAIM, 1, 3600),
+        ([("b", 60.0, 0)], CLAIM, 0, None),
+        ([("b", 60.0, 7), ("a", 60.0, 0)], CLAIM, 1, None),
+    ],
+    ids=[
+        "no job", "a later one", "later ones of many priorities", "a due one", "a due one of a low priority", "one of others",
+        "one of others in front",
+    ],
+)  # fmt: skip
+def test_a_claim_that_peeks_looks_for_jobs_only_if_one_is_due(
+    jobs: list[tuple[str, float, int]], sent: list[str], brings: int, due_in: float | None,
+    create: Create, manager: JobManager, conn: psycopg.Connection, schema: str,
+) -> None:  # fmt: skip
+    for type, age, priority in jobs:
+        create(type, age, priority=priority)
+    script = Sent(schema)
+    reply = ClaimStatements(script, None).claim_jobs(conn, 1, 3, demand(5, a=5)._replace(peek=True))
+    assert script.names == sent
+    assert len(reply.jobs) == brings
+    assert reply.found_nothing() == (sent == PEEK), "what others serve is due, too"
+    assert reply.next_due_in == (due_in and pytest.approx(due_in, abs=60.0))
+    assert reply.scan_seconds >= 0.0
+
+
+def test_a_crashed_job_is_not_overlooked_by_a_peek(
+    claims: Claims, create: Create, conn: psycopg.Connection, schema: str
+) -> None:
+    crashed = create()
+    update = sql.SQL("update {}.job set crashes = 1, attempts = 1 where uid = %s").format(sql.Identifier(schema))
+    conn.execute(update, [crashed])
+    wanted = demand(1, a=1)._replace(peek=True, crashed=1)
+    assert uids(claims().claim_jobs(conn, 1, 3, wanted)) == [crashed]
+
+
 # -- the order ------------------------------------------------------------------------------------------------------------
 
 

@@ -300,6 +300,14 @@ def test_the_statements_of_a_started_manager_use_indexes(
                 assert len(bounded) == 2
                 assert [look for look in looks if "priority = " in look and "run_at > now()" in look], "the next due job"
                 assert len([look for look in looks if "priority < " in look]) == 2, "the first step and the next"
+            if wanted.watermarks is None:
+                plans = plans_of(planned.claims(queues).claim_jobs, connection, 1, 3, wanted._replace(peek=True))
+                assert_by_index(plans, ("peek", what, statistics), bounded=False)
+                for plan in plans:
+                    assert indexes(plan) == {"job_due"}
+                    conditions = [node.get("Index Cond") for node in plan if node.get("Index Name") == "job_due"]
+                    assert len(conditions) == 2
+                    assert any("priority < " in str(condition) for condition in conditions), "the step to the next priority"
             plans = plans_of(planned.claims(queues).find_heads, connection, wanted)
             assert_by_index(plans, ("heads", what, statistics), bounded=False)
             for plan in plans:
@@ -435,6 +443,7 @@ def test_no_statement_reads_more_the_longer_the_history(
                     0,
                 )  # the roll-backs below widen the index
                 yield ("time", what), plans_of(claims.time_full_scan, connection, wanted), 500 + 10 * n, 100 + 2 * n
+            yield "peek", plans_of(loop.claims().claim_jobs, connection, 1, 3, demand(1)._replace(peek=True)), 50, 0
             for n in (1, 20, len(held)):
                 settle = plans_of(loop.settlement.settle_jobs, connection, "host:1", verdicts(held[:n]), 1.0, True, True)
                 yield ("settle", n), settle, 10 + 8 * n, 0

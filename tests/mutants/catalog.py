@@ -2131,6 +2131,24 @@ MUTANTS = (
         Edit("supervisor.py", "self.is_told or number == signal.SIGTERM", "self.is_told or number != signal.SIGTSTP"),
     ),
     Mutant(
+        "PK1",
+        "an idle process overlooks a due job behind one of a higher priority that is due later",
+        "database/test_claims.py::test_a_claim_that_peeks_looks_for_jobs_only_if_one_is_due",
+        Edit("_database/sql/peek.sql", "where head.run_at > pg_catalog.now()", "where head.run_at <= pg_catalog.now()"),
+    ),
+    Mutant(
+        "PK2",
+        "an idle process takes a job that is due for one that is due later",
+        "database/test_claims.py::test_a_claim_that_peeks_looks_for_jobs_only_if_one_is_due",
+        Edit("_database/statements/claims.py", "due_in is None or due_in > 0.0", "due_in is None or due_in <= 0.0"),
+    ),
+    Mutant(
+        "PK3",
+        "processes that look only with their heartbeats are slow to rescue the jobs of one that died",
+        "engine/liveness/test_heartbeat.py::test_the_more_processes_there_are_the_less_often_each_looks",
+        Edit("_engine/liveness/heartbeat.py", "return tuning.look_interval if seems_dead else max", "return max"),
+    ),
+    Mutant(
         "FK1",
         "a child of a fork does not notice a signal that comes at once",
         "behaviour/test_surroundings.py::test_a_forked_child_is_ended_by_a_signal_that_comes_at_once",

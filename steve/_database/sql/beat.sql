@@ -58,12 +58,12 @@ select
   extract(epoch from pg_catalog.now())::double precision as seen_at,
   extract(epoch from pg_catalog.pg_postmaster_start_time())::double precision as server_started,
   %(beat)s and (select locked from mine) as locked,
-  case when %(beat)s then
+  (select case when %(beat)s then  -- a sub-select, so that it is found out once and not for each row
     pg_catalog.row_security_active(%(job)s)
     or not pg_catalog.has_any_column_privilege(%(job)s, 'select') or not pg_catalog.has_any_column_privilege(%(job)s, 'update')
     or pg_catalog.row_security_active(%(attempt)s)
     or not pg_catalog.has_any_column_privilege(%(attempt)s, 'insert')
-  end as restricted,
+  end) as restricted,
   (select extract(epoch from pg_catalog.max(until) - pg_catalog.now())::double precision from {schema}.waiter) as awaited,
   (select pg_catalog.json_agg(pg_catalog.json_build_array(
      queue, type, extract(epoch from until - pg_catalog.now())::double precision

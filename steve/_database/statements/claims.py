@@ -105,6 +105,10 @@ class ClaimStatements:
         return bool(found)
 
     def _claim_jobs(self, connection: Connection, process_id: int, max_crashes: int, demand: Demand) -> ClaimReply:
+        if demand.peek:
+            ((due_in, seconds),) = self._script.rows(connection, "peek", {}, prepare=True)
+            if due_in is None or due_in > 0.0:
+                return ClaimReply([], due_in, seconds, {})
         watermarks = sorted((demand.watermarks or {}).items(), reverse=True)  # the highest priority first
         below = None
         if demand.watermarks is None:

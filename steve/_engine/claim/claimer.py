@@ -54,6 +54,7 @@ class Claimer:
         self._outage = outage
         self._claiming = ClaimLock(clock=clock)
         self._alone_not_before = 0.0
+        self._is_idle = False  # the last claim saw no due job
         neighbours.join(self)
 
     def wake(self, *, full_scan: bool = False) -> None:
@@ -97,9 +98,15 @@ class Claimer:
     def _claim(self, idle: int) -> int:
         schedule = self.schedule
         woken = schedule.begin()
-        demand = self.sizer.demand(idle=idle, buffered=len(self.buffer), watermarks=self.watermarks.now())
-        # While full scans are slow, the beginning of a priority may be, too: the scanner finds the first job of each.
-        demand = demand._replace(lower_too=not self.watermarks.is_slow, fleet_lock=schedule.crowd.needs_lock())
+        watermarks = self.watermarks.now()
+        demand = self.sizer.demand(idle=idle, buffered=len(self.buffer), watermarks=watermarks)
+        demand = demand._replace(
+            # While full scans are slow, the beginning of a priority may be, too: the scanner finds the first job of each.
+            lower_too=not self.watermarks.is_slow,
+            fleet_lock=schedule.crowd.needs_lock(),
+            # A peek is a full scan that stops early. A wake-up means a job as a rule, which a peek would only delay.
+            peek=self._is_idle and not woken and watermarks is None,
+        )
         if not demand.mosts and not demand.any_type:
             schedule.nothing_to_claim()
             self._outage.worked(LOOP)  # no later claim would say so
@@ -121,6 +128,7 @@ class Claimer:
             schedule.refused(woken=woken)
             return found
         schedule.answered(woken=woken, jobs=len(reply.jobs), is_more_due=cut_off)
+        self._is_idle = reply.found_nothing()
         self.buffer.expect(demand.n)
         if cut_off:
             schedule.next_in(0.0)

@@ -82,6 +82,7 @@ class Heartbeat:
         self._beating = threading.Lock()
         self._is_ended = False
         self._most = tuning.look_most
+        self._every = tuning.look_interval
         self.processes: int | None = None
         """About how many processes there are, this one included. None: this process has not looked yet."""
         self._wait = SocketWait()
@@ -146,6 +147,7 @@ class Heartbeat:
         if own is not None:
             self.processes = estimate_processes(own.id, [process.id for process in look.others], self._most)
         self._most = how_many(look.others, look.seen_at, self._tuning)
+        self._every = how_often(look.others, self._most, self._interval, self._tuning)
         # By the server's clock, because the clock of this machine may have stood still while the machine was suspended.
         if beats and (own is None or own.suspected_at is not None or look.seen_at - own.heartbeat_at >= own.lease):
             self._looks.on_doubt()
@@ -164,13 +166,13 @@ class Heartbeat:
 
     def _is_beat_due(self, now: float) -> bool:
         """Beats are made together with looks. So a beat is due if the next look may come too late for it."""
-        return not self._locked or now + self._tuning.look_interval * 1.25 >= self._beaten_at + self._interval
+        return not self._locked or now + self._every * 1.25 >= self._beaten_at + self._interval
 
     def _seconds_to_next(self) -> float:
         if not self._beaten_at:
             return 0.0
         # A little more or less, at random, so that processes do not look in step.
-        return min(self._tuning.look_interval * chance.uniform(0.75, 1.25), self._interval)
+        return min(self._every * chance.uniform(0.75, 1.25), self._interval)
 
     def _drop(self) -> None:
         self._connected_at = None
@@ -187,4 +189,19 @@ def how_many(others: Sequence[Process], now: float, tuning: Tuning) -> int:
     return tuning.look_most + 2 * sum(
         process.lock_is_free or process.suspected_at is not None or now - process.heartbeat_at > process.lease / 2
         for process in others
+    )
+
+
+def how_often(others: Sequence[Process], most: int, heartbeat: float, tuning: Tuning) -> float:
+    """Seconds until the next look, after a look that showed these, where the next one is at so many.
+
+    As many processes look at this one as it looks at itself. So the more it sees, the less often each has to look: together they
+    look at a process twice in `Tuning.look_interval`. In a large fleet a heartbeat is look enough. If one of them seems dead, it
+    must not wait.
+    """
+    seems_dead = most > tuning.look_most
+    return (
+        tuning.look_interval
+        if seems_dead
+        else max(min(tuning.look_interval * len(others) / 2, heartbeat), tuning.look_interval)
     )

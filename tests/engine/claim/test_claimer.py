@@ -1,11 +1,13 @@
 """When a claim is made, and what the other threads do meanwhile."""
 
 import time
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
 from steve._database.failures import DatabaseFailure, InDoubt, Misconfigured, Transient
+from steve._engine.claim.watermarks import BEGINNING
 from steve._model.claim import ClaimReply
 from steve._model.tuning import Tuning
 from tests.conftest import until
@@ -65,6 +67,50 @@ def test_an_own_job_that_comes_due_is_waited_for(harness: Harness, seconds: floa
     assert harness.claims() == at_once
     if not at_once:
         assert harness.seconds_to_next_claim() == pytest.approx(seconds)
+
+
+def peeks(harness: Harness, *, woken: bool = False) -> bool:
+    """Whether the next claim peeks: it is due at the poll, or a wake-up causes it."""
+    if woken:
+        harness.claimer.wake()
+    else:
+        harness.clock.now += 2 * FAR
+    assert harness.claims()
+    return harness.database.demands[-1].peek
+
+
+AT = (datetime(2026, 1, 1, tzinfo=UTC), UUID(int=5))
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        (reply(), True),
+        (reply()._replace(ends={0: None, 1: None}), True),
+        (reply(1), False),
+        (reply()._replace(ends={0: None, 1: AT}), False),
+    ],
+    ids=["nothing pending", "nothing due", "a job", "a due job of others"],
+)
+def test_a_poll_after_a_claim_that_saw_no_due_job_peeks(harness: Harness, last: ClaimReply, expected: bool) -> None:
+    harness.database.answer = lambda: last
+    assert not peeks(harness), "nothing is known yet"
+    assert peeks(harness) == expected
+
+
+def test_a_claim_after_a_wake_up_does_not_peek(harness: Harness) -> None:
+    harness.settle_down()
+    assert [peeks(harness), peeks(harness, woken=True), peeks(harness)] == [True, False, True]
+
+
+def test_a_claim_above_the_watermarks_does_not_peek(harness: Harness) -> None:
+    """While full scans are slow, a peek from the beginning would be, too."""
+    harness.database.answer = lambda: reply()._replace(ends={0: None}, scan_seconds=2 * TUNING.slow_scan)
+    harness.claimer.refill(2)
+    harness.claimer.watermarks.looked({}, FAR)
+    harness.clock.now += 2 * FAR
+    assert not peeks(harness)
+    assert harness.database.demands[-1].watermarks == {0: BEGINNING}
 
 
 def test_an_own_job_that_is_due_later_than_the_next_claim_changes_nothing(harness: Harness) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from steve._database.failures import Misconfigured, Transient
 from steve._database.statements.processes import Look
-from steve._engine.liveness.heartbeat import Heartbeat
+from steve._engine.liveness.heartbeat import Heartbeat, how_often
 from steve._engine.upkeep.outage import Outage
 from steve._model.process import Process
 from steve._model.tuning import Tuning
@@ -247,6 +247,28 @@ def test_it_looks_further_past_a_process_that_seems_dead(dead: Process, make_tic
     ticker = make_ticker(look_interval=0.02, look_most=4)
     ticker.others = [dead, Process(3, "host:1", 60.0, NOW, None, False)]
     until(lambda: ticker.mosts[-1] == 6)
+
+
+@pytest.mark.parametrize(
+    ("others", "heartbeat", "expected"),
+    [(0, 5.0, 2.0), (1, 5.0, 2.0), (2, 5.0, 2.0), (4, 5.0, 4.0), (16, 5.0, 5.0), (16, 60.0, 16.0), (16, 1.0, 2.0)],
+)
+def test_the_more_processes_there_are_the_less_often_each_looks(others: int, heartbeat: float, expected: float) -> None:
+    """As many look at it: twice in two seconds, if each looks so often. But a heartbeat is a look, too."""
+    seen = [Process(number, "host:1", 60.0, NOW, None, False) for number in range(others)]
+    assert how_often(seen, 16, heartbeat, Tuning(look_interval=2.0, look_most=16)) == expected
+    assert how_often(seen, 18, heartbeat, Tuning(look_interval=2.0, look_most=16)) == 2.0, "one of them seems dead"
+
+
+def test_in_a_large_fleet_each_look_is_a_heartbeat(make_ticker: MakeTicker) -> None:
+    ticker = make_ticker(0.2, look_interval=0.05)
+    until(lambda: len(ticker.sent) > len(ticker.beats))
+    ticker.others = [Process(number, "host:1", 60.0, NOW, None, False) for number in range(2, 18)]
+    seen = len(ticker.looks)
+    until(lambda: len(ticker.looks) > seen + 1)  # the first of them may have begun before
+    before = len(ticker.sent)
+    until(lambda: len(ticker.sent) >= before + 5)
+    assert all(beat for _, beat, _ in ticker.sent[before:])
 
 
 def test_a_look_that_is_asked_for_comes_at_once_and_each_time(make_ticker: MakeTicker) -> None:
