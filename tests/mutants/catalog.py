@@ -2146,7 +2146,7 @@ MUTANTS = (
         "PK3",
         "processes that look only with their heartbeats are slow to rescue the jobs of one that died",
         "engine/liveness/test_heartbeat.py::test_the_more_processes_there_are_the_less_often_each_looks",
-        Edit("_engine/liveness/heartbeat.py", "return tuning.look_interval if seems_dead else max", "return max"),
+        Edit("_engine/liveness/heartbeat.py", "0.0 if seems_dead else min", "min"),
     ),
     Mutant(
         "FK1",

@@ -195,13 +195,10 @@ def how_many(others: Sequence[Process], now: float, tuning: Tuning) -> int:
 def how_often(others: Sequence[Process], most: int, heartbeat: float, tuning: Tuning) -> float:
     """Seconds until the next look, after a look that showed these, where the next one is at so many.
 
-    As many processes look at this one as it looks at itself. So the more it sees, the less often each has to look: together they
-    look at a process twice in `Tuning.look_interval`. In a large fleet a heartbeat is look enough. If one of them seems dead, it
-    must not wait.
+    As many processes look at this one as it looks at itself. So the more it sees, the less often each has to look: together
+    they look at a process twice in `Tuning.look_interval`. In a large fleet a heartbeat is look enough. If one of them seems
+    dead, it must not wait.
     """
     seems_dead = most > tuning.look_most
-    return (
-        tuning.look_interval
-        if seems_dead
-        else max(min(tuning.look_interval * len(others) / 2, heartbeat), tuning.look_interval)
-    )
+    longer = 0.0 if seems_dead else min(tuning.look_interval * len(others) / 2, heartbeat)
+    return max(longer, tuning.look_interval)
