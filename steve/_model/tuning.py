@@ -80,6 +80,12 @@ class Tuning:
     # Settling
     group_most: int = 500
     """How many verdicts are in one statement, at most."""
+    gather: float = 0.002
+    """While a process is busy, the settler waits this long between two statements, so that more verdicts go into one..."""
+    gather_after: int = 4
+    """... that is, after a statement with at least so many, ..."""
+    gathered: int = 60
+    """... unless so many wait already. A lone verdict is written at once."""
     group_bytes: int = 8 << 20
     """Roughly the most bytes that the results and errors of one statement may have together."""
     unsettled_most: int = 2_000

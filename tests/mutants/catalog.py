@@ -2149,6 +2149,12 @@ MUTANTS = (
         Edit("_engine/liveness/heartbeat.py", "0.0 if seems_dead else min", "min"),
     ),
     Mutant(
+        "PK4",
+        "the settler of a process that stops waits for verdicts that do not come",
+        "engine/settle/test_queue.py::test_a_settler_that_is_to_end_lets_nothing_gather",
+        Edit("_engine/settle/queue.py", "gathered and not self._is_ended:", "gathered:"),
+    ),
+    Mutant(
         "FK1",
         "a child of a fork does not notice a signal that comes at once",
         "behaviour/test_surroundings.py::test_a_forked_child_is_ended_by_a_signal_that_comes_at_once",

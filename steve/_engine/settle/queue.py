@@ -7,6 +7,7 @@ database is away. When too many wait, workers begin no more jobs.
 from __future__ import annotations
 
 import threading
+import time
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
@@ -94,7 +95,9 @@ class SettleQueue:
         """Wait at most `seconds` until something is here, and take everything, up to the size of one statement. By calling
         this, the settler also reports that it has finished the previous batch."""
         with self._weighing:
-            self._taken = 0
+            busy, self._taken = self._taken >= self._tuning.gather_after, 0
+        if busy and self._count < self._tuning.gathered and not self._is_ended:
+            time.sleep(self._tuning.gather)
         verdicts: list[Verdict] = []
         begun: list[Event] = []
         size = 0

@@ -1,5 +1,7 @@
 """The thread that writes outcomes. It takes the verdicts that wait, writes them in one statement, and then takes those that
-have come meanwhile. So groups form by themselves under load, and a single verdict is written at once.
+have come meanwhile. So groups form by themselves under load, and a single verdict is written at once. Handlers of a few
+milliseconds would make many small groups, and a statement costs as much as ten verdicts, so a busy settler waits for two
+milliseconds between two groups.
 
 While the manager runs, no outcome is given up. A verdict that PostgreSQL does not take is deferred and tried again, so that it
 does not hold up others. The settler writes an outcome without its data only after it has tried both, and PostgreSQL took the

@@ -18,6 +18,41 @@ def test_a_batch_has_at_most_so_many_verdicts() -> None:
     assert [len(queue.take().verdicts) for _ in range(3)] == [10, 10, 5]
 
 
+@pytest.mark.parametrize(
+    ("last", "waiting", "gathers"),
+    [(4, 0, True), (4, 1, True), (3, 1, False), (1, 0, False), (10, 6, False), (10, 5, True)],
+    ids=["none waits", "one waits", "not busy", "a lone one", "enough wait", "not enough"],
+)
+def test_a_busy_settler_lets_verdicts_gather(last: int, waiting: int, gathers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = SettleQueue(tuning=Tuning(gather=0.5, gather_after=4, gathered=6))
+    for number in range(last):
+        queue.put(verdict(number))
+    queue.take()
+    for number in range(waiting):
+        queue.put(verdict(number))
+    slept: list[float] = []
+
+    def come_meanwhile(seconds: float) -> None:
+        slept.append(seconds)
+        queue.put(verdict(100))
+        queue.put(verdict(101))
+
+    monkeypatch.setattr("steve._engine.settle.queue.time.sleep", come_meanwhile)
+    batch = queue.take(0.0)
+    assert slept == ([0.5] if gathers else [])
+    assert len(batch.verdicts) == waiting + 2 * gathers, "what has come meanwhile is taken along"
+
+
+def test_a_settler_that_is_to_end_lets_nothing_gather(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = SettleQueue(tuning=Tuning(gather_after=1))
+    monkeypatch.setattr("steve._engine.settle.queue.time.sleep", lambda seconds: pytest.fail("it slept"))
+    queue.put(verdict(1))
+    queue.take()
+    queue.put(verdict(2))
+    queue.end()
+    assert queue.take().ended
+
+
 def test_a_run_that_begins_is_not_counted_as_a_waiting_verdict() -> None:
     queue = SettleQueue(tuning=Tuning())
     for _ in range(3):
