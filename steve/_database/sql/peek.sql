@@ -1,6 +1,6 @@
 -- How many seconds until the first pending job is due, of whatever queue and type (null: none is pending), and how long it took to
--- find that out. An idle process asks this before it claims: of a claim that finds nothing, most of the cost is to set up its plan,
--- some forty nodes and all indexes of the table, and that is three to five times the cost of this.
+-- find that out. An idle process asks this before it claims. A claim that finds nothing costs three to five times as much: most of
+-- that is the set-up of its plan, which has some forty nodes and opens all indexes of the table.
 --
 -- `head` hops from one priority to the next and takes the first job of each, until one of these is due.
 with recursive head as (
