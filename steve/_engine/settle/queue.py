@@ -93,8 +93,8 @@ class SettleQueue:
 
     def take(self, seconds: float | None = None) -> Batch:
         """Wait at most `seconds` until something is here, and take everything, up to the size of one statement. By calling
-        this, the settler also reports that it has finished the previous batch. If that was large enough, it first sleeps, so that
-        more comes together: `Tuning.gather`."""
+        this, the settler also reports that it has finished the previous batch. If that was large enough, it first sleeps, so
+        that more comes together: `Tuning.gather`."""
         with self._weighing:
             busy, self._taken = self._taken >= self._tuning.gather_after, 0
         if busy and self._count < self._tuning.gathered and not self._is_ended:
